@@ -1,0 +1,60 @@
+"""From MONAI's images to ITK's and back: RAS+ affines of (1, x, y, z) tensors, LPS+ directions of ITK images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+_FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def to_sitk(image: MetaTensor) -> sitk.Image:
+    """Turn a (1, x, y, z) image with a RAS+ affine in millimetres into a SimpleITK image (LPS+).
+
+    Raises:
+        ValueError: the affine is sheared or singular, which an ITK image cannot hold.
+    """
+    import SimpleITK as sitk
+
+    lps = _FLIP @ np.asarray(image.affine, dtype=float)
+    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+    direction = lps[:3, :3] / spacing
+    if not np.allclose(direction.T @ direction, np.eye(3), atol=1e-3):
+        raise ValueError("The image's axes are not perpendicular; resample it to a rectangular grid first.")
+    out = sitk.GetImageFromArray(np.ascontiguousarray(image[0].cpu().numpy().transpose()))
+    out.SetSpacing(spacing.tolist())
+    out.SetOrigin(lps[:3, 3].tolist())
+    out.SetDirection(direction.ravel().tolist())
+    return out
+
+
+def from_sitk(image: sitk.Image) -> MetaTensor:
+    """Turn a 3D SimpleITK image (LPS+) into a (1, x, y, z) MetaTensor with a RAS+ affine in millimetres."""
+    import SimpleITK as sitk
+
+    array = np.ascontiguousarray(sitk.GetArrayFromImage(image).transpose())[None]
+    return MetaTensor(torch.from_numpy(array), affine=torch.from_numpy(affine_of(image)))
+
+
+def affine_of(image: sitk.Image) -> np.ndarray:
+    """The (4, 4) matrix from voxel indices to RAS+ millimetres of a 3D SimpleITK image."""
+    lps = np.eye(4)
+    lps[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
+    lps[:3, 3] = image.GetOrigin()
+    return _FLIP @ lps
+
+
+def same_grid(a: MetaTensor, b: MetaTensor, *, tolerance: float = 0.1) -> bool:
+    """Whether two images have the same shape and no corner of their grids lies more than ``tolerance`` mm apart."""
+    if a.shape[-3:] != b.shape[-3:]:
+        return False
+    last = np.array(a.shape[-3:]) - 1.0
+    corners = np.array([[x, y, z, 1.0] for x in (0, last[0]) for y in (0, last[1]) for z in (0, last[2])])
+    apart = corners @ (np.asarray(a.affine, dtype=float) - np.asarray(b.affine, dtype=float)).T
+    return bool(np.linalg.norm(apart[:, :3], axis=1).max() <= tolerance)
