@@ -1,0 +1,57 @@
+"""What every fusion layer is: absent modalities are set aside here, once, so that a layer holds only its arithmetic."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class FusionLayer(nn.Module):
+    """Join the features of several modalities into one.
+
+    A layer writes ``fuse``, which finds zeros wherever a modality is absent. Whatever stood there before, NaN and
+    infinity included, changes neither the output nor a gradient.
+
+    Args:
+        modalities: how many modalities there are, absent ones included; at least 1.
+        channels: channels of each modality's features and of the output.
+        spatial_dims: spatial axes of the features; layers without spatial kernels work at any rank.
+    """
+
+    def __init__(self, modalities: int, channels: int, spatial_dims: int = 3) -> None:
+        super().__init__()
+        if modalities < 1 or channels < 1:
+            raise ValueError(f"modalities and channels must be at least 1, found {modalities} and {channels}.")
+        self.modalities = modalities
+        self.channels = channels
+        self.spatial_dims = spatial_dims
+
+    def forward(self, features: Tensor, available: Tensor) -> Tensor:
+        """Join modalities.
+
+        Args:
+            features: (batch, modality, channel, *spatial); any rank of spatial, none included.
+            available: (batch, modality) bool; at least one True a row.
+
+        Returns:
+            (batch, channel, *spatial), unchanged by whatever stands in absent modalities.
+
+        Raises:
+            ValueError: a shape is not the one that the layer was made for.
+        """
+        if features.dim() < 3 or features.shape[1] != self.modalities or features.shape[2] != self.channels:
+            raise ValueError(
+                f"features have shape {list(features.shape)}; expected (batch, {self.modalities} modalities, "
+                f"{self.channels} channels, *spatial)."
+            )
+        if available.shape != features.shape[:2]:
+            raise ValueError(f"available has shape {list(available.shape)}; expected {list(features.shape[:2])}.")
+        return self.fuse(features.masked_fill(~expand(available, features), 0.0), available)
+
+    def fuse(self, features: Tensor, available: Tensor) -> Tensor:
+        """Join modalities; ``features`` are zero where ``available`` is False."""
+        raise NotImplementedError
+
+
+def expand(per_modality: Tensor, features: Tensor) -> Tensor:
+    """View a (batch, modality) tensor so that it broadcasts over (batch, modality, channel, *spatial) features."""
+    return per_modality.reshape(list(per_modality.shape) + [1] * (features.dim() - 2))

@@ -1,0 +1,19 @@
+"""Mean of the modalities that are there."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from polyscan.fusion.base import FusionLayer, expand
+
+
+class Mean(FusionLayer):
+    """F = sum_i M_i / n over the n modalities that are available (Havaei et al., HeMIS, MICCAI 2016, first moment).
+
+    No parameters; unchanged by the order of the modalities.
+    """
+
+    def fuse(self, features: Tensor, available: Tensor) -> Tensor:
+        """See :class:`FusionLayer`."""
+        count = expand(available, features).sum(1).to(features.dtype)
+        return features.sum(1) / count

@@ -1,0 +1,43 @@
+"""Train on studies as they come: with modalities missing."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform, RandomizableTransform
+
+
+class RandModalityDropoutd(RandomizableTransform, MapTransform):
+    """Make each modality of a study absent with a probability of its own draw; one that is there is always kept.
+
+    ModDrop (Neverova et al., TPAMI 2016, section 3.3) with absence as NaN, so that the network sees the same thing as
+    for a modality that was not acquired. If every modality were dropped, one of them drawn evenly is kept.
+
+    Args:
+        keys: images (modality, *spatial) whose absent channels are NaN.
+        prob: probability that a modality is dropped.
+        allow_missing_keys: as in MONAI.
+    """
+
+    def __init__(self, keys: KeysCollection, prob: float = 0.3, allow_missing_keys: bool = False) -> None:
+        MapTransform.__init__(self, keys, allow_missing_keys)
+        RandomizableTransform.__init__(self, prob=1.0)
+        if not 0 <= prob < 1:
+            raise ValueError(f"prob is {prob}; expected 0 <= prob < 1.")
+        self.drop = prob
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a copy in which dropped channels are NaN."""
+        out = dict(data)
+        for key in self.key_iterator(out):
+            image = out[key].clone()
+            there = torch.nonzero(torch.isfinite(image).flatten(1).any(1)).flatten().tolist()
+            dropped = [m for m in there if self.R.random() < self.drop]
+            if dropped == there and there:
+                dropped.remove(there[self.R.randint(len(there))])
+            image[dropped] = float("nan")
+            out[key] = image
+        return out

@@ -1,0 +1,91 @@
+"""Encoders as a list of stages, so that fusion can take place between any two of them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+from monai.networks.nets.basic_unet import Down, TwoConv
+from monai.networks.nets.segresnet_ds import SegResEncoder as MonaiSegResEncoder
+from torch import Tensor, nn
+
+
+class Encoder(nn.Module):
+    """Stages that each take what the one before gave; level k is the output of stage k.
+
+    Args:
+        stages: the first keeps the grid of the image, each further one halves it.
+        channels: output channels of each stage.
+    """
+
+    def __init__(self, stages: Sequence[nn.Module], channels: Sequence[int]) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList(stages)
+        self.channels = tuple(channels)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Turn (batch, channel, *spatial) into the features of every level, finest first."""
+        features: list[Tensor] = []
+        for stage in self.stages:
+            image = stage(image)
+            features.append(image)
+        return features
+
+
+class UNetEncoder(Encoder):
+    """The contracting path of MONAI's BasicUNet (Falk et al., Nature Methods 2019).
+
+    Args:
+        in_channels: channels of the image.
+        spatial_dims: 2 or 3.
+        channels: of each level, finest first.
+        act, norm, dropout: as in ``monai.networks.nets.BasicUNet``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        spatial_dims: int = 3,
+        *,
+        channels: Sequence[int] = (16, 32, 64, 128),
+        act: str | tuple = ("LeakyReLU", {"negative_slope": 0.1, "inplace": True}),
+        norm: str | tuple = ("instance", {"affine": True}),
+        dropout: float = 0.0,
+    ) -> None:
+        own = {"act": act, "norm": norm, "bias": True, "dropout": dropout}
+        first = TwoConv(spatial_dims, in_channels, channels[0], **own)
+        down = [Down(spatial_dims, a, b, **own) for a, b in itertools.pairwise(channels)]
+        super().__init__([first, *down], channels)
+
+
+class SegResEncoder(Encoder):
+    """The encoder of MONAI's SegResNetDS: residual blocks and strided convolutions (Myronenko, BrainLes 2018).
+
+    Args:
+        in_channels: channels of the image.
+        spatial_dims: 2 or 3.
+        init_filters: channels of the first level; each further one doubles them.
+        blocks_down: residual blocks of each level.
+        norm: as in ``monai.networks.nets.SegResNetDS``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        spatial_dims: int = 3,
+        *,
+        init_filters: int = 16,
+        blocks_down: Sequence[int] = (1, 2, 2, 4),
+        norm: str | tuple = ("instance", {"affine": True}),
+    ) -> None:
+        encoder = MonaiSegResEncoder(
+            spatial_dims=spatial_dims,
+            init_filters=init_filters,
+            in_channels=in_channels,
+            norm=norm,
+            blocks_down=tuple(blocks_down),
+        )
+        stages = [nn.Sequential(encoder.conv_init, encoder.layers[0]["blocks"])]
+        for above, here in zip(encoder.layers[:-1], encoder.layers[1:], strict=True):
+            stages.append(nn.Sequential(above["downsample"], here["blocks"]))
+        super().__init__(stages, [init_filters * 2**level for level in range(len(blocks_down))])
