@@ -15,7 +15,7 @@ from polyscan.study import Study
 
 SECTIONS = ("training", "validation", "testing")
 
-_PATH_KEYS = ("masks", "transforms", "prediction")
+_PATH_KEYS = ("masks", "transforms", "sources", "prediction")
 _OWN = {f.name for f in fields(Study)} - {"extra"}
 
 

@@ -1,0 +1,78 @@
+"""One way to read a scan or a label, whatever it is stored as."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+
+from polyscan.errors import PolyscanError
+from polyscan.io.dicom import read_series
+from polyscan.io.geometry import same_grid
+from polyscan.io.nifti import read_nifti
+from polyscan.io.rtstruct import read_rtstruct
+from polyscan.modality import modality
+from polyscan.study import Source
+
+
+def is_nifti(path: str | Path) -> bool:
+    """Whether a file's name ends as NIfTI's do."""
+    return str(path).endswith((".nii", ".nii.gz"))
+
+
+def read_image(source: Source, name: str) -> MetaTensor:
+    """Read a scan: a NIfTI file, a folder of one DICOM series, or the files of one.
+
+    Args:
+        source: where it lies.
+        name: its modality.
+
+    Returns:
+        (1, x, y, z) float32 with a RAS+ affine in millimetres, in the unit of its modality.
+
+    Raises:
+        PolyscanError: it cannot be read, or its unit is not the one of its modality.
+    """
+    if isinstance(source, str) and is_nifti(source):
+        return read_nifti(source, name)
+    image = read_series(source)
+    if image.meta["unit"] != modality(name).unit:
+        raise PolyscanError(
+            f"The series named as {name} has values in {image.meta['unit']}; expected {modality(name).unit}: "
+            "correct the modality in the manifest."
+        )
+    return image
+
+
+def read_label(label: dict[str, Any], drawn_on: MetaTensor) -> MetaTensor:
+    """Read a label mask on the grid of the scan that it was drawn on.
+
+    Args:
+        label: ``{"mask": path}`` and, for an RTSTRUCT of several regions, ``"roi"``.
+        drawn_on: that scan (1, x, y, z).
+
+    Returns:
+        (1, x, y, z) uint8 or, where labels exceed 255, int16.
+
+    Raises:
+        PolyscanError: it cannot be read, has another grid, or holds values that are no labels.
+    """
+    path = label["mask"]
+    if not is_nifti(path):
+        return read_rtstruct(path, drawn_on, label.get("roi"))
+    mask = read_nifti(path)
+    if not same_grid(mask, drawn_on):
+        raise PolyscanError(
+            f"The label {Path(path).name} has another grid than its scan: {list(mask.shape[1:])} voxels "
+            f"and {list(drawn_on.shape[1:])}, or another place; draw it on that scan or correct 'drawn_on'."
+        )
+    values = mask[0].numpy()
+    if not np.isfinite(values).all() or np.abs(values - np.rint(values)).max() > 1e-3 or values.min() < 0:
+        raise PolyscanError(
+            f"The label {Path(path).name} holds values that are no whole numbers from 0; export it again."
+        )
+    kind = np.uint8 if values.max() < 256 else np.int16
+    return MetaTensor(torch.from_numpy(np.rint(values).astype(kind)[None]), affine=drawn_on.affine)

@@ -1,0 +1,270 @@
+"""Find the studies in a folder: which series is which modality of which patient, and what is left out and why."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from polyscan.errors import PolyscanError
+from polyscan.io.dicom import Series, group, read_headers
+from polyscan.io.manifest import SECTIONS, Manifest
+from polyscan.io.read import is_nifti
+from polyscan.io.recognise import from_words
+from polyscan.study import Source, Study
+
+_MASK = re.compile(r"(^|[_\W])(dseg|seg|mask|label|labels|gtv|segmentation)([_\W]|$)", re.IGNORECASE)
+_NOT_TRUTH = re.compile(r"brain|foreground|body|head|preproc", re.IGNORECASE)
+_DRAWN_ON = ("CT", "T1c", "T1", "T2", "FLAIR", "PET")
+_SUBJECT_COLUMNS = ("participant_id", "subject", "id")
+
+
+@dataclass
+class Candidate:
+    """A scan or a label that may become part of a study.
+
+    Attributes:
+        subject, session: whose it is.
+        modality: what it is, or, of a label, what it was drawn on; None where it is left out.
+        reason: why.
+        source: where it lies.
+        name: what to call it in the decisions.
+        rank: the lowest is taken where there are several: finest voxels, then most slices, then latest.
+        frame: FrameOfReferenceUID.
+        label: whether it is a label.
+    """
+
+    subject: str
+    session: str | None
+    modality: str | None
+    reason: str
+    source: Source
+    name: str
+    rank: tuple = ()
+    frame: str | None = None
+    label: bool = False
+
+
+def scan(folder: str | Path, *, clinical: str | Path | None = None) -> Manifest:
+    """Find studies and series in a tree of DICOM and NIfTI files.
+
+    Where a modality has several series, the one with the finest voxels is taken, of equals that with the most slices,
+    then the latest. Every decision stands in the study's ``decisions``. Studies with a label come under
+    ``training``, others under ``testing``, unless the table of clinical variables has a column ``split``.
+
+    Args:
+        folder: where to look.
+        clinical: a CSV or TSV table with one row a subject, whose column ``participant_id``, ``subject`` or ``id``
+            names it; ``participants.tsv`` in the folder where not given.
+
+    Raises:
+        PolyscanError: the folder does not exist or holds no image, or the table cannot be used.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise PolyscanError(f"{folder} is no folder; give the folder that holds the scans.")
+    folder = folder.resolve()
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".")]
+    found = [*_dicom(folder, files), *_nifti(folder, [path for path in files if is_nifti(path)])]
+    if not any(c.modality and not c.label for c in found):
+        left = "; ".join(sorted({c.reason for c in found})[:3])
+        raise PolyscanError(
+            f"No images found in {folder}: {len(files)} files, none of them a DICOM or NIfTI scan that can be used"
+            + (f" ({left})." if left else "; give the folder that holds the scans.")
+        )
+    table = _read_table(Path(clinical) if clinical else folder / "participants.tsv", needed=clinical is not None)
+    by_study: dict[tuple[str, str], list[Candidate]] = defaultdict(list)
+    for candidate in found:
+        by_study[(candidate.subject, candidate.session or "")].append(candidate)
+    manifest = Manifest()
+    for (subject, session), candidates in sorted(by_study.items()):
+        study = _study(subject, session or None, candidates)
+        if study.images:
+            _place(manifest, study, table.get(_bare(subject), {}))
+    return manifest
+
+
+def _study(subject: str, session: str | None, candidates: list[Candidate]) -> Study:
+    study, decisions = Study(subject, session), []
+    taken: dict[str, Candidate] = {}
+    for c in sorted((c for c in candidates if c.modality and not c.label), key=lambda c: c.rank):
+        assert c.modality is not None
+        first = taken.setdefault(c.modality, c)
+        reason = c.reason if first is c else f"{c.reason}; {first.name} is finer, longer or later"
+        decisions.append({"series": c.name, "modality": c.modality, "taken": first is c, "reason": reason})
+    study.images = {name: taken[name].source for name in sorted(taken)}
+    labels = [c for c in candidates if c.label and c.modality in taken]
+    labels.sort(key=lambda c: _DRAWN_ON.index(c.modality) if c.modality in _DRAWN_ON else len(_DRAWN_ON))
+    for rank, c in enumerate(labels):
+        if rank == 0:
+            study.label = {"mask": c.source, "drawn_on": c.modality}
+        reason = c.reason if rank == 0 else f"{c.reason}; {labels[0].name} is taken"
+        decisions.append({"series": c.name, "modality": f"label on {c.modality}", "taken": rank == 0, "reason": reason})
+    for c in candidates:
+        if c.modality is None or (c.label and c.modality not in taken):
+            decisions.append({"series": c.name, "modality": c.modality, "taken": False, "reason": c.reason})
+    frames = [c.frame for c in taken.values() if c.frame]
+    common = max(set(frames), key=frames.count) if frames else None
+    study.aligned = [name for name in study.images if taken[name].frame == common] if frames.count(common) > 1 else []
+    study.extra["decisions"] = decisions
+    return study
+
+
+def _dicom(folder: Path, files: Iterable[Path]) -> list[Candidate]:
+    headers = read_headers(
+        path for path in files if not is_nifti(path) and path.suffix not in (".json", ".tsv", ".csv")
+    )
+    owners = _owners(folder, headers)
+    images = group(headers)
+    by_uid = {str(s.headers[0].get("SeriesInstanceUID", "")): s for s in images}
+    beside = Counter(path.parent for path, _ in headers)
+    found = [_image_candidate(folder, series, owners, beside) for series in images]
+    for path, header in headers:
+        if header.get("Modality") == "RTSTRUCT":
+            drawn = by_uid.get(_referenced_series(header))
+            subject, session = owners[_owner_key(header)]
+            reason = f"RTSTRUCT drawn on {drawn.modality}" if drawn else "RTSTRUCT of a series that is not here"
+            found.append(
+                Candidate(
+                    subject,
+                    session,
+                    drawn.modality if drawn else None,
+                    reason,
+                    str(path),
+                    path.relative_to(folder).as_posix(),
+                    label=True,
+                )
+            )
+    return found
+
+
+def _image_candidate(folder: Path, series: Series, owners: dict, beside: Counter[Path]) -> Candidate:
+    header = series.headers[0]
+    subject, session = owners[_owner_key(header)]
+    parents = {path.parent for path in series.files}
+    alone = len(parents) == 1 and beside[min(parents)] == len(series.files)
+    source: Source = str(next(iter(parents))) if alone else [str(path) for path in series.files]
+    moment = f"{header.get('SeriesDate', '')}{header.get('SeriesTime', '')}"
+    name = min(parents).relative_to(folder).as_posix()
+    if not alone:
+        name = f"{name}/{min(series.files).name} and {len(series.files) - 1} more"
+    slices = len(series.files)
+    rank = (round(series.voxel, 3), -slices, tuple(-ord(letter) for letter in moment))
+    reason = f"{series.reason}, {slices} slices" if series.modality else series.reason
+    return Candidate(subject, session, series.modality, reason, source, name, rank, series.frame_of_reference)
+
+
+def _owners(folder: Path, headers: list[tuple[Path, Any]]) -> dict[tuple[str, str], tuple[str, str | None]]:
+    """Name each DICOM study by the folder that the user gave it, never by what its header says of the patient.
+
+    A patient's folder is the one right under ``folder``; where one holds several patients they are numbered. A
+    patient's studies become sessions when they have a modality in common, and one study else.
+    """
+    tops: dict[str, set[str]] = defaultdict(set)
+    kinds: dict[tuple[str, str], set[str]] = defaultdict(set)
+    when: dict[tuple[str, str], str] = {}
+    for path, header in headers:
+        key, parts = _owner_key(header), path.relative_to(folder).parts
+        tops[key[0]].add(parts[0] if len(parts) > 1 else "")
+        if header.get("Rows"):
+            kinds[key].add(str(header.get("Modality", "")))
+        when[key] = min(when.get(key, "9"), str(header.get("StudyDate", "") or "9"))
+    names = {p: next(iter(top)) if len(top) == 1 and "" not in top else "" for p, top in tops.items()}
+    shared = Counter(names.values())
+    owners: dict[tuple[str, str], tuple[str, str | None]] = {}
+    number: dict[str, int] = defaultdict(int)
+    for patient in sorted(names):
+        base = names[patient] or folder.name
+        number[base] += 1
+        subject = _bare(base) if shared[names[patient]] == 1 else f"{_bare(base)}-{number[base]}"
+        studies = sorted((key for key in when if key[0] == patient), key=lambda key: (when[key], key))
+        several = any(kinds[a] & kinds[b] for i, a in enumerate(studies) for b in studies[:i])
+        for index, key in enumerate(studies):
+            owners[key] = (subject, str(index + 1) if several else None)
+    return owners
+
+
+def _owner_key(header: Any) -> tuple[str, str]:
+    return str(header.get("PatientID", "")), str(header.get("StudyInstanceUID", ""))
+
+
+def _referenced_series(header: Any) -> str:
+    try:
+        frame = header.ReferencedFrameOfReferenceSequence[0]
+        return str(frame.RTReferencedStudySequence[0].RTReferencedSeriesSequence[0].SeriesInstanceUID)
+    except (AttributeError, IndexError):
+        return ""
+
+
+def _nifti(folder: Path, files: list[Path]) -> list[Candidate]:
+    found = []
+    for path in files:
+        relative = path.relative_to(folder)
+        entities = dict(re.findall(r"(sub|ses|space)-([A-Za-z0-9]+)", path.name))
+        subject = entities.get("sub") or _bare(relative.parts[0] if len(relative.parts) > 1 else folder.name)
+        session, name = entities.get("ses"), relative.as_posix()
+        stem = re.sub(r"(sub|ses)-[A-Za-z0-9]+_?", "", path.name.removesuffix(".gz").removesuffix(".nii"))
+        modality = from_words(entities.get("space", stem))
+        if not _MASK.search(stem):
+            reason = "its name says so" if modality else "its name tells no modality"
+            found.append(Candidate(subject, session, modality, reason, str(path), name, _nifti_rank(path)))
+        elif _NOT_TRUTH.search(stem):
+            found.append(Candidate(subject, session, None, "a mask of the body, no label", str(path), name, label=True))
+        else:
+            reason = "its name says so" if modality else "its name does not tell which scan it was drawn on"
+            found.append(Candidate(subject, session, modality, reason, str(path), name, label=True))
+    return found
+
+
+def _nifti_rank(path: Path) -> tuple:
+    import nibabel
+    import numpy as np
+
+    try:
+        header = nibabel.load(path).header
+        return (round(float(np.prod(header.get_zooms()[:3])), 3), -int(header.get_data_shape()[-1]), str(path))
+    except Exception:  # what cannot be read is found out, and said, when it is prepared
+        return (float("inf"), 0, str(path))
+
+
+def _read_table(path: Path, *, needed: bool) -> dict[str, dict[str, str]]:
+    """Rows by subject."""
+    if not path.is_file():
+        if needed:
+            raise PolyscanError(f"{path} does not exist; give a CSV or TSV table with one row a subject.")
+        return {}
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ","))
+    column = next((name for name in _SUBJECT_COLUMNS if rows and name in rows[0]), None)
+    if column is None:
+        raise PolyscanError(f"{path} has no column {', '.join(_SUBJECT_COLUMNS)}; name the subjects in one of them.")
+    return {_bare(row.pop(column)): row for row in rows}
+
+
+def _place(manifest: Manifest, study: Study, row: dict[str, str]) -> None:
+    """Add a study with its clinical variables to its section."""
+    row = dict(row)
+    section = row.pop("split", "") or ("training" if study.label else "testing")
+    if section not in SECTIONS:
+        raise PolyscanError(f"{study.key} has split {section!r} in the table; expected {', '.join(SECTIONS)}.")
+    fold = row.pop("fold", "")
+    study.fold = int(fold) if fold.strip().isdigit() else None
+    study.clinical = {n: _value(v) for n, v in row.items() if n and v not in (None, "", "n/a", "NA", "nan")}
+    getattr(manifest, section).append(study)
+
+
+def _value(text: str) -> float | int | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _bare(subject: str) -> str:
+    return subject.removeprefix("sub-")
