@@ -1,0 +1,160 @@
+"""Prepare the studies of a manifest: each is written whole or not at all, and one that fails stops no other."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from polyscan.errors import PolyscanError, sentence
+from polyscan.io.files import whole_folder, write_json
+from polyscan.io.manifest import Manifest, write_manifest
+from polyscan.io.nifti import write_nifti
+from polyscan.modality import modality
+from polyscan.preprocess.protocol import load_protocol
+from polyscan.preprocess.steps import Record, present
+from polyscan.study import Study
+
+Progress = Callable[[int, int, str], None]
+
+
+def prepare(
+    manifest: Manifest,
+    out: str | Path,
+    *,
+    protocol: str | Path = "default",
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> Manifest:
+    """Load, register, normalise and resample every study, and write ``out/manifest.json``.
+
+    Args:
+        manifest: what to prepare.
+        out: folder; each study becomes a folder in it, laid out as BIDS derivatives are.
+        protocol: see :func:`polyscan.preprocess.protocol.load_protocol`.
+        jobs: studies at a time, each in a process and one thread of its own; as many as there are cores if None.
+        progress: told (done, total, study) after each.
+
+    Returns:
+        The prepared studies; those that failed are named in ``info["failed"]`` with the reason.
+
+    Raises:
+        PolyscanError: the protocol cannot be used, or no study could be prepared.
+    """
+    out = Path(out).resolve()
+    name = load_protocol(protocol).name
+    studies = manifest.studies
+    done: dict[str, Study] = {}
+    failed = list(manifest.info.get("failed", []))
+    for count, (key, result) in enumerate(_results(studies, out, protocol, jobs), start=1):
+        if isinstance(result, Study):
+            done[key] = result
+        else:
+            failed.append({"study": key, "reason": result})
+        if progress is not None:
+            progress(count, len(studies), key)
+    if not done:
+        raise PolyscanError(
+            f"None of {len(studies)} studies could be prepared: {failed[0]['reason'] if failed else ''}"
+        )
+    prepared = manifest.map(lambda study: done.get(study.key), protocol=name, failed=failed)
+    write_manifest(out / "manifest.json", prepared)
+    return prepared
+
+
+def _results(
+    studies: list[Study], out: Path, protocol: str | Path, jobs: int | None
+) -> Iterator[tuple[str, Study | str]]:
+    jobs = min(jobs or os.cpu_count() or 1, len(studies))
+    if jobs <= 1:
+        for study in studies:
+            yield study.key, _attempt(study, out, protocol)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+        waiting = {pool.submit(_attempt, study, out, protocol): study.key for study in studies}
+        for future in as_completed(waiting):
+            error = future.exception()
+            yield waiting[future], future.result() if error is None else sentence(error)
+
+
+def _one_thread() -> None:
+    import SimpleITK as sitk
+    import torch
+
+    torch.set_num_threads(1)
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+
+
+def _attempt(study: Study, out: Path, protocol: str | Path) -> Study | str:
+    """The prepared study, or the sentence that says why there is none."""
+    try:
+        return prepare_study(study, out, protocol)
+    except Exception as error:
+        return sentence(error)
+
+
+def prepare_study(study: Study, out: Path, protocol: str | Path) -> Study:
+    """Prepare one study and write its folder under ``out``.
+
+    Raises:
+        PolyscanError: no scan of it can be used.
+    """
+    start = time.perf_counter()
+    record = Record(study)
+    data = load_protocol(protocol)({"record": record})
+    record.seconds["total"] = round(time.perf_counter() - start, 3)
+    final = out / study.key
+    with whole_folder(final) as folder:
+        names = _write(data, record, folder, final)
+    path = {name: str(final / file) for name, file in names.items()}
+    extra = {
+        **study.extra,
+        "reference": record.reference,
+        "masks": {"foreground": path["foreground"]} if "foreground" in path else {},
+        "transforms": {name: path[f"{name} transform"] for name in record.transforms},
+        "registrations": record.registrations,
+        "sources": {name: study.images[name] for name in present(data)},
+        "problems": record.problems,
+        "seconds": record.seconds,
+    }
+    label = {k: v for k, v in study.label.items() if k not in ("mask", "drawn_on", "roi")}
+    if "label" in path:
+        label["mask"] = path["label"]
+    return replace(study, images={name: path[name] for name in present(data)}, label=label, extra=extra)
+
+
+def _write(data: dict[str, Any], record: Record, folder: Path, final: Path) -> dict[str, str]:
+    """Write everything that belongs to a study; returns what each thing's file is called."""
+    stem = f"{record.study.key}_space-{record.reference}"
+    names = {}
+    for name in present(data):
+        names[name] = f"{stem}_desc-preproc_{modality(name).suffix}.nii.gz"
+        write_nifti(folder / names[name], data[name])
+        source = record.study.images[name]
+        sources = [source] if isinstance(source, str) else source
+        sidecar = {
+            "Sources": [Path(os.path.relpath(path, final)).as_posix() for path in sources],
+            "Units": data[name].meta["unit"],
+            "SpatialReference": f"the native grid of {record.reference}",
+            "Steps": record.steps[name],
+        }
+        write_json(folder / names[name].replace(".nii.gz", ".json"), sidecar)
+    for name, suffix in (("foreground", "desc-foreground_mask"), ("label", "dseg")):
+        if name in data:
+            names[name] = f"{stem}_{suffix}.nii.gz"
+            write_nifti(folder / names[name], data[name])
+    for name, transform in record.transforms.items():
+        names[f"{name} transform"] = f"{record.study.key}_from-{record.reference}_to-{name}_mode-image_xfm.tfm"
+        _write_transform(folder / names[f"{name} transform"], transform)
+    return names
+
+
+def _write_transform(path: Path, transform: Any) -> None:
+    import SimpleITK as sitk
+
+    sitk.WriteTransform(transform, str(path))

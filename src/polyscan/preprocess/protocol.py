@@ -1,0 +1,64 @@
+"""A protocol is a file: the list of steps that prepare a study, which a user can read and change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigParser
+from monai.transforms import Compose
+
+from polyscan.errors import PolyscanError, sentence
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The steps of a protocol, ready to be called with ``{"record": Record(study)}``."""
+
+    name: str
+    steps: Compose
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Prepare one study."""
+        return self.steps(dict(data))
+
+
+def load_protocol(name: str | Path) -> Protocol:
+    """Read a protocol.
+
+    Args:
+        name: that of a protocol that comes with polyscan, or the path of a YAML or JSON file with ``steps``, a list of
+            transforms with ``_target_``. As in every MONAI config ``_target_`` can run any code: name only files that
+            you trust.
+
+    Raises:
+        PolyscanError: no such protocol, or one of its steps cannot be made; the text names the step.
+    """
+    path = _find(name)
+    try:
+        content = ConfigParser.load_config_file(str(path))
+        steps = content["steps"]
+        assert isinstance(steps, list)
+    except Exception as error:
+        raise PolyscanError(f"{path} is no protocol: it has no list of 'steps' ({error}).") from error
+    made = []
+    for step in steps:
+        try:
+            made.append(ConfigParser({"step": step}).get_parsed_content("step"))
+        except Exception as error:
+            target = step.get("_target_", step) if isinstance(step, dict) else step
+            raise PolyscanError(f"Step {target} of {path} cannot be made: {sentence(error)}") from error
+    return Protocol(path.stem, Compose(made, map_items=False))
+
+
+def _find(name: str | Path) -> Path:
+    if Path(name).is_file():
+        return Path(name)
+    package = Path(__file__).resolve().parents[1]
+    # In a wheel the folder lies in the package, in a checkout beside src/.
+    for folder in (package / "configs", package.parents[1] / "configs"):
+        if (folder / "protocols" / f"{name}.yaml").is_file():
+            return folder / "protocols" / f"{name}.yaml"
+    raise PolyscanError(f"Protocol {name} is not known; use default, brain_mri or the path of a file.")

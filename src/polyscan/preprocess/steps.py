@@ -1,0 +1,251 @@
+"""The steps of a protocol: MONAI transforms on one study's dictionary, each of which records what it did.
+
+The dictionary holds a :class:`MetaTensor` under the name of each modality that is there, ``label`` and ``foreground``
+where known, and under ``record`` the :class:`Record` that becomes the sidecars and the manifest's entry.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Transform
+
+from polyscan.errors import PolyscanError
+from polyscan.io.geometry import to_sitk
+from polyscan.io.read import read_image, read_label
+from polyscan.preprocess.mask import foreground
+from polyscan.preprocess.normalize import z_score
+from polyscan.preprocess.register import register_rigid
+from polyscan.preprocess.resample import anti_alias, resample
+from polyscan.study import Study
+
+
+@dataclass
+class Record:
+    """What was done to a study.
+
+    Attributes:
+        study: as it stood in the manifest.
+        reference: the modality whose grid the others are brought to.
+        steps: modality to what was done to it, in order.
+        transforms: modality to its SimpleITK transform, from points of the reference to its own points.
+        registrations: modality to whether its registration is trusted and why.
+        problems: modality, or ``label``, to the sentence that says why it was left out or what is odd about it.
+        seconds: step to the time that it took.
+    """
+
+    study: Study
+    reference: str = ""
+    steps: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    transforms: dict[str, Any] = field(default_factory=dict)
+    registrations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class Step(Transform):
+    """One step: a subclass writes ``apply``; time is taken here."""
+
+    name = "step"
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Apply the step to a copy of the dictionary."""
+        out, start = dict(data), time.perf_counter()
+        self.apply(out, out["record"])
+        out["record"].seconds[self.name] = round(time.perf_counter() - start, 3)
+        return out
+
+    def apply(self, data: dict[str, Any], record: Record) -> None:
+        """Change the dictionary."""
+        raise NotImplementedError
+
+    def tell(self, record: Record, modality: str, package: str, **what: Any) -> None:
+        """Add to what was done to a modality."""
+        entry = {"name": self.name, **what, "package": f"{package} {version(package)}"}
+        record.steps.setdefault(modality, []).append(entry)
+
+
+class ReadStudyd(Step):
+    """Read the scans and the label of a study and choose the reference.
+
+    A scan that cannot be read is left out with the reason; so is a label that does not fit its scan.
+
+    Args:
+        modalities: what to read; others of the study are left alone.
+        reference: order in which modalities are preferred as reference.
+
+    Raises:
+        PolyscanError: not one scan could be read.
+    """
+
+    name = "read"
+
+    def __init__(self, modalities: Sequence[str], reference: Sequence[str]) -> None:
+        self.modalities = list(modalities)
+        self.reference = list(reference)
+
+    def apply(self, data: dict[str, Any], record: Record) -> None:
+        """See :class:`Step`."""
+        wanted = {name: source for name, source in record.study.images.items() if name in self.modalities}
+        for name, source in wanted.items():
+            try:
+                data[name] = read_image(source, name)
+            except PolyscanError as error:
+                record.problems[name] = f"left out: {error}"
+                continue
+            self.tell(record, name, "polyscan", unit=data[name].meta["unit"], repaired=data[name].meta["problems"])
+        there = present(data)
+        if not there:
+            reasons = "; ".join(record.problems.values()) or f"it has {', '.join(record.study.images)}"
+            raise PolyscanError(f"none of {', '.join(self.modalities)} can be used: {reasons}")
+        record.reference = next((name for name in self.reference if name in there), there[0])
+        self._label(data, record)
+
+    def _label(self, data: dict[str, Any], record: Record) -> None:
+        label = record.study.label
+        if "mask" not in label:
+            return
+        drawn_on = label.get("drawn_on", record.reference)
+        if drawn_on not in present(data):
+            record.problems["label"] = f"left out: it was drawn on {drawn_on}, which is not there"
+            return
+        try:
+            data["label"] = read_label(label, data[drawn_on])
+        except PolyscanError as error:
+            record.problems["label"] = f"left out: {error}"
+
+
+class RegisterRigidd(Step):
+    """Register each scan to the reference by mutual information.
+
+    Args:
+        within_frame: whether scans that share the reference's DICOM frame of reference are registered too. A PET/CT
+            needs no registration; in a long MRI session the patient may have moved.
+        keep_untrusted: whether a scan whose registration cannot be trusted is kept where its header puts it. It is
+            left out else; both are said.
+        seed: of the random samples.
+    """
+
+    name = "register"
+
+    def __init__(self, within_frame: bool = False, keep_untrusted: bool = False, seed: int = 0) -> None:
+        self.within_frame = within_frame
+        self.keep_untrusted = keep_untrusted
+        self.seed = seed
+
+    def apply(self, data: dict[str, Any], record: Record) -> None:
+        """See :class:`Step`."""
+        aligned = record.study.aligned
+        fixed = to_sitk(data[record.reference])
+        for name in [name for name in present(data) if name != record.reference]:
+            if not self.within_frame and {name, record.reference} <= set(aligned):
+                self.tell(record, name, "polyscan", result="not registered: same frame of reference as the reference")
+                continue
+            found = register_rigid(fixed, to_sitk(data[name]), seed=self.seed)
+            record.registrations[name] = {"trusted": found.trusted, "reason": found.reason}
+            self.tell(
+                record,
+                name,
+                "itk-elastix",
+                seed=self.seed,
+                trusted=found.trusted,
+                result=found.reason,
+                mutual_information=[round(value, 4) for value in found.mutual_information],
+            )
+            if found.trusted:
+                record.transforms[name] = found.transform
+            elif self.keep_untrusted:
+                record.problems[name] = f"kept where its header puts it, unregistered: {found.reason}"
+            else:
+                del data[name]
+                record.problems[name] = f"left out: its registration cannot be trusted: {found.reason}"
+
+
+class ResampleToReferenced(Step):
+    """Bring each scan and the label onto the reference's own grid, with one interpolation of each."""
+
+    name = "resample"
+
+    def apply(self, data: dict[str, Any], record: Record) -> None:
+        """See :class:`Step`."""
+        grid = data[record.reference]
+        if "label" in data:
+            drawn_on = record.study.label.get("drawn_on", record.reference)
+            if drawn_on in data:
+                data["label"] = resample(data["label"], grid, record.transforms.get(drawn_on), label=True)
+            else:
+                del data["label"]
+                record.problems["label"] = f"left out: it was drawn on {drawn_on}, which was left out"
+        for name in present(data):
+            data[name] = resample(data[name], grid, record.transforms.get(name))
+            how = "untouched" if name == record.reference else "cubic B-spline within the scan's own range"
+            self.tell(record, name, "SimpleITK", interpolation=how, outside="NaN")
+
+
+class ForegroundMaskd(Step):
+    """Find the body in the reference scan."""
+
+    name = "mask"
+
+    def apply(self, data: dict[str, Any], record: Record) -> None:
+        """See :class:`Step`."""
+        image = data[record.reference]
+        mask = foreground(image[0].cpu().numpy(), unit=image.meta["unit"])
+        data["foreground"] = MetaTensor(torch.from_numpy(mask[None].astype("uint8")), affine=image.affine)
+
+
+class ZScored(Step):
+    """Give scans without a unit mean 0 and standard deviation 1 inside the body.
+
+    Args:
+        keys: modalities.
+    """
+
+    name = "z-score"
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self.keys = list(keys)
+
+    def apply(self, data: dict[str, Any], record: Record) -> None:
+        """See :class:`Step`."""
+        mask = data["foreground"][0].numpy() > 0
+        for name in [name for name in self.keys if name in present(data)]:
+            image = data[name]
+            try:
+                values, mean, deviation = z_score(image[0].numpy(), mask)
+            except ValueError as error:
+                del data[name]
+                record.problems[name] = f"left out: {error}"
+                continue
+            data[name] = MetaTensor(torch.from_numpy(values[None]), affine=image.affine, meta={"unit": "z-score"})
+            self.tell(record, name, "polyscan", mean=round(mean, 4), standard_deviation=round(deviation, 4))
+
+
+class AntiAliasd(Transform):
+    """Smooth images before a coarser spacing is taken; see :func:`polyscan.preprocess.resample.anti_alias`.
+
+    For bundles, in front of MONAI's ``Spacingd``, which does not do so itself.
+
+    Args:
+        keys: images (channel, x, y, z).
+        spacing: that follows, in millimetres along the images' axes.
+    """
+
+    def __init__(self, keys: str | Sequence[str], spacing: Sequence[float]) -> None:
+        self.keys = [keys] if isinstance(keys, str) else list(keys)
+        self.spacing = list(spacing)
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a copy with the images smoothed."""
+        return {**data, **{key: anti_alias(data[key], self.spacing) for key in self.keys}}
+
+
+def present(data: Mapping[str, Any]) -> list[str]:
+    """The modalities that a dictionary holds."""
+    return [name for name in data if name not in ("record", "label", "foreground")]
