@@ -1,0 +1,256 @@
+"""The command line: scan, prepare, train, infer, report, phantom."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from polyscan import __version__
+from polyscan.errors import PolyscanError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, 1 where the input cannot be used, 130 where interrupted."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        from polyscan.errors import sentence
+
+        if options.debug:
+            raise
+        print(f"polyscan {options.command}: {sentence(error)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="polyscan", description="Read the scans of one patient together.")
+    parser.add_argument("--version", action="version", version=f"polyscan {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add in (_add_scan, _add_prepare, _add_train, _add_infer, _add_report, _add_phantom):
+        command = add(commands)
+        command.formatter_class = argparse.RawDescriptionHelpFormatter
+        command.add_argument("--debug", action="store_true", help="show the whole error, for a bug report")
+    return parser
+
+
+def _add_scan(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "scan",
+        help="find the studies in a folder",
+        description="Find studies and series in a tree of DICOM and NIfTI files and write a manifest.",
+        epilog="example:\n  polyscan scan ward/ -o manifest.json --clinical patients.csv",
+    )
+    command.add_argument("folder", type=Path, help="the folder to look through")
+    command.add_argument("-o", "--output", type=Path, required=True, help="the manifest to write")
+    command.add_argument("--clinical", type=Path, help="a CSV or TSV table with one row a subject")
+    command.set_defaults(run=_scan)
+    return command
+
+
+def _scan(options: argparse.Namespace) -> None:
+    from polyscan.io.manifest import write_manifest
+    from polyscan.io.scan import scan
+
+    manifest = scan(options.folder, clinical=options.clinical)
+    write_manifest(options.output, manifest)
+    for study in manifest.studies:
+        print(f"{study.key}: {', '.join(study.images)}" + (" with label" if study.label else ""))
+        for decision in study.extra.get("decisions", []):
+            word = f"took as {decision['modality']}" if decision["taken"] else "left out"
+            print(f"  {decision['series']}: {word}: {decision['reason']}")
+    print(f"{len(manifest.studies)} studies in {options.output}")
+
+
+def _add_prepare(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "prepare",
+        help="register, normalise and match resolution",
+        description="Load the scans of each study, register them, bring them to one scale and one grid.",
+        epilog="example:\n  polyscan prepare manifest.json -o prepared/ --protocol brain_mri",
+    )
+    command.add_argument("manifest", type=Path, help="a manifest that polyscan scan wrote")
+    command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
+    command.add_argument(
+        "--protocol", default="default", help="a protocol's name (default, brain_mri) or the path of a YAML file"
+    )
+    command.add_argument("--jobs", type=int, help="studies at a time; as many as there are cores where not given")
+    command.set_defaults(run=_prepare)
+    return command
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    from polyscan.io.manifest import read_manifest
+    from polyscan.preprocess.prepare import prepare
+
+    manifest = read_manifest(options.manifest)
+    with _progress("preparing") as progress:
+        result = prepare(manifest, options.output, protocol=options.protocol, jobs=options.jobs, progress=progress)
+    for study in result.studies:
+        for name, problem in study.extra.get("problems", {}).items():
+            print(f"{study.key}: {name}: {problem}", file=sys.stderr)
+    _tell_failed(result)
+    print(f"{len(result.studies)} studies prepared in {options.output / 'manifest.json'}")
+
+
+def _add_train(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "train",
+        help="train a bundle",
+        description="Train a bundle on prepared studies; short for python -m monai.bundle run inside it.",
+        epilog="example:\n  polyscan train bundles/brain_mri_tumour_segmentation prepared/manifest.json -o run/\n"
+        "  polyscan train bundles/brain_mri_tumour_segmentation prepared/manifest.json -o run/ \\\n"
+        '      --set max_epochs=5 --set \'fusion={"_target_": "polyscan.fusion.Mean", "_mode_": "callable"}\'',
+    )
+    _add_bundle_arguments(command)
+    command.set_defaults(run=_train)
+    return command
+
+
+def _train(options: argparse.Namespace) -> None:
+    from polyscan.workflows.bundle import train
+
+    with _progress("training") as progress:
+        weights = train(
+            options.bundle, options.manifest, options.output, overrides=_overrides(options.set), progress=progress
+        )
+    print(f"weights in {weights}")
+
+
+def _add_infer(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "infer",
+        help="predict with a bundle",
+        description="Predict for prepared studies, whichever modalities each has; short for python -m monai.bundle "
+        "run inside the bundle. Masks lie in the reference scan's own space.",
+        epilog="example:\n  polyscan infer bundles/sarcoma_ct_mr_pet_segmentation prepared/manifest.json -o out/ \\\n"
+        "      --weights run/model.pt --without T1",
+    )
+    _add_bundle_arguments(command)
+    command.add_argument("--weights", type=Path, help="a file of weights; the bundle's own where not given")
+    command.add_argument(
+        "--without", metavar="MODALITY", nargs="+", default=[], help="treat these modalities as not acquired"
+    )
+    command.set_defaults(run=_infer)
+    return command
+
+
+def _infer(options: argparse.Namespace) -> None:
+    from polyscan.workflows.bundle import infer
+
+    with _progress("predicting") as progress:
+        result = infer(
+            options.bundle,
+            options.manifest,
+            options.output,
+            weights=options.weights,
+            absent=options.without,
+            overrides=_overrides(options.set),
+            progress=progress,
+        )
+    _tell_failed(result)
+    print(f"{len(result.studies)} predictions in {options.output / 'manifest.json'}")
+
+
+def _add_report(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "report",
+        help="make a page to look at",
+        description="Make one HTML page with pictures of each study; it opens without a network.",
+        epilog="example:\n  polyscan report out/",
+    )
+    command.add_argument("folder", type=Path, help="the folder that polyscan infer wrote")
+    command.add_argument("-o", "--output", type=Path, help="the page to write; FOLDER/report.html where not given")
+    command.set_defaults(run=_report)
+    return command
+
+
+def _report(options: argparse.Namespace) -> None:
+    from polyscan.report import write_report
+
+    output = options.output or options.folder / "report.html"
+    with _progress("drawing") as progress:
+        write_report(options.folder, output, progress=progress)
+    print(output)
+
+
+def _add_phantom(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "phantom",
+        help="make a cohort",
+        description="Make a cohort of heads with tumours: MRI, CT and PET with their truth, the same for each seed.",
+        epilog="example:\n  polyscan phantom cohort/ --subjects 40 --seed 0 --format dicom",
+    )
+    command.add_argument("output", type=Path, help="the folder to write")
+    command.add_argument("--subjects", type=int, default=40, help="how many (40)")
+    command.add_argument("--seed", type=int, default=0, help="another seed makes other heads (0)")
+    command.add_argument("--format", choices=("nifti", "dicom"), default="nifti", help="how scans are written (nifti)")
+    command.add_argument("--size", choices=("small", "full"), default="small", help="3 mm or 1 mm scans (small)")
+    command.set_defaults(run=_phantom)
+    return command
+
+
+def _phantom(options: argparse.Namespace) -> None:
+    from polyscan.phantom import make_cohort
+
+    with _progress("making") as progress:
+        make_cohort(
+            options.output,
+            subjects=options.subjects,
+            seed=options.seed,
+            format=options.format,
+            size=options.size,
+            progress=progress,
+        )
+    print(f"{options.subjects} subjects in {options.output}")
+
+
+def _add_bundle_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("bundle", type=Path, help="the bundle's folder")
+    command.add_argument("manifest", type=Path, help="a manifest that polyscan prepare wrote")
+    command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
+    command.add_argument(
+        "--set", metavar="NAME=VALUE", action="append", default=[], help="change an entry of the bundle's config"
+    )
+
+
+def _overrides(settings: Sequence[str]) -> dict[str, Any]:
+    changes = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise PolyscanError(f"--set {setting} names no value; write it as NAME=VALUE.")
+        try:
+            changes[name] = json.loads(value)
+        except json.JSONDecodeError:
+            changes[name] = value
+    return changes
+
+
+def _tell_failed(manifest: Any) -> None:
+    for failure in manifest.info.get("failed", []):
+        print(f"{failure['study']} failed: {failure['reason']}", file=sys.stderr)
+
+
+@contextmanager
+def _progress(verb: str) -> Iterator[Callable[[int, int, str], None]]:
+    """Show a bar on the terminal's error stream; the block is given what to call: (done, total, remark)."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TextColumn("{task.fields[remark]}"), console=Console(stderr=True)) as bar:
+        task = bar.add_task(verb, total=None, remark="")
+        yield lambda done, total, remark="": bar.update(task, completed=done, total=total, remark=remark)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""Run a bundle as ``python -m monai.bundle run`` does, with progress and one clear sentence when something is wrong."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Engine, Events
+from monai.bundle import ConfigWorkflow
+
+from polyscan.errors import PolyscanError
+from polyscan.io.manifest import Manifest, read_manifest
+
+Progress = Callable[[int, int, str], None]
+"""Told how many steps are done, of how many, and a word on the last one."""
+
+
+def train(
+    bundle: str | Path,
+    manifest: str | Path,
+    output_dir: str | Path,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Train a bundle on a prepared manifest.
+
+    The same as ``python -m monai.bundle run --config_file configs/train.json --manifest M --output_dir O`` inside it.
+
+    Args:
+        bundle: the bundle's folder.
+        manifest: the prepared manifest.
+        output_dir: where ``model.pt`` is written.
+        overrides: config entries to change, such as ``{"max_epochs": 5}``.
+        progress: told after every epoch.
+
+    Returns:
+        The path of the weights.
+
+    Raises:
+        PolyscanError: the bundle, the manifest or an override cannot be used.
+    """
+    read_manifest(manifest)
+    workflow = _load(bundle, "train", manifest, output_dir, overrides or {})
+    trainer: Any = workflow.parser.get_parsed_content("train#trainer")
+    if progress is not None:
+        tell = progress
+
+        @trainer.on(Events.EPOCH_COMPLETED)
+        def _(engine: Engine) -> None:
+            loss = float(engine.state.output[0]["loss"])  # type: ignore[index]
+            tell(engine.state.epoch, int(engine.state.max_epochs or 0), f"loss {loss:.3f}")
+
+    workflow.run()
+    return Path(output_dir) / "model.pt"
+
+
+def infer(
+    bundle: str | Path,
+    manifest: str | Path,
+    output_dir: str | Path,
+    *,
+    weights: str | Path | None = None,
+    absent: list[str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Manifest:
+    """Answer for every study of a prepared manifest with a bundle.
+
+    The same as ``python -m monai.bundle run --config_file configs/inference.json --manifest M --output_dir O``.
+
+    Args:
+        bundle: the bundle's folder.
+        manifest: the prepared manifest.
+        output_dir: where predictions and ``manifest.json`` are written.
+        weights: a file of weights; the bundle's own where not given.
+        absent: modalities to treat as though they had not been acquired.
+        overrides: config entries to change.
+        progress: told after every study.
+
+    Returns:
+        What was written to ``output_dir/manifest.json``.
+
+    Raises:
+        PolyscanError: the bundle, the manifest, the weights or an override cannot be used, or no study was answered.
+    """
+    read_manifest(manifest)
+    weights = Path(weights) if weights is not None else Path(bundle) / "models" / "model.pt"
+    if not weights.is_file():
+        raise PolyscanError(f"Weights {weights} do not exist; train the bundle first or name the file with --weights.")
+    changes = {"weights": str(weights.resolve()), "absent": absent or [], **(overrides or {})}
+    workflow = _load(bundle, "inference", manifest, output_dir, changes)
+    evaluator: Any = workflow.parser.get_parsed_content("evaluator")
+    if progress is not None:
+        tell, count, done = progress, len(workflow.parser.get_parsed_content("dataset")), iter(range(1, 1 << 30))
+        evaluator.add_event_handler(Events.COMPLETED, lambda _: tell(next(done), count, ""))
+    (result,) = workflow.run()
+    return result
+
+
+def _load(
+    bundle: str | Path, config: str, manifest: str | Path, output_dir: str | Path, overrides: Mapping[str, Any]
+) -> ConfigWorkflow:
+    file = Path(bundle) / "configs" / f"{config}.json"
+    if not file.is_file():
+        raise PolyscanError(f"{bundle} is no bundle with a config {config}.json; give a folder such as bundles/NAME.")
+    # What MONAI and ignite log on their way is for bundle authors; the user sees progress and results.
+    logging.getLogger("ignite").setLevel(logging.ERROR)
+    logging.getLogger("monai").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"(monai|ignite|torch)\b")
+    workflow = ConfigWorkflow(str(file), workflow_type=config, logging_file=False)
+    for key in overrides:
+        if key not in workflow.parser:
+            raise PolyscanError(f"{file} has no entry {key!r} to change; its entries are named in the file.")
+    paths = {"bundle_root": bundle, "manifest": manifest, "output_dir": output_dir}
+    workflow.parser.update({name: str(Path(path).resolve()) for name, path in paths.items()})
+    workflow.parser.update(dict(overrides))
+    workflow.initialize()
+    return workflow

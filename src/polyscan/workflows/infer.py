@@ -1,0 +1,140 @@
+"""Answer for every study of a manifest: one bad study never stops the others, and each mask appears whole or not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Hashable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor, list_data_collate
+from monai.engines import Evaluator
+from monai.transforms import MapTransform
+
+from polyscan.errors import PolyscanError, sentence
+from polyscan.io.manifest import Manifest, read_manifest, write_manifest
+from polyscan.io.nifti import write_nifti
+from polyscan.study import Study
+from polyscan.workflows.regions import Regions, label_map
+
+
+class SavePredictiond(MapTransform):
+    """Write a prediction as a label map in the space of the prepared scans, and score it where the truth is known.
+
+    The truth are the regions under ``label``, on the prepared grid.
+
+    Args:
+        keys: binary predictions (region, x, y, z); the affine of each is where it lies.
+        regions: see :data:`polyscan.workflows.regions.Regions`.
+        output_dir: folder to write ``<study>_pred.nii.gz`` to.
+        allow_missing_keys: as in MONAI.
+
+    Adds ``prediction`` (path) and ``scores`` (region to Dice and volumes).
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        regions: Regions,
+        output_dir: str | Path,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.regions = regions
+        self.output_dir = Path(output_dir)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a copy with the paths and scores beside the predictions."""
+        out = dict(data)
+        for key in self.key_iterator(out):
+            prediction = out[key].cpu()
+            path = self.output_dir / f"{out['study']}_pred.nii.gz"
+            painted = label_map(prediction, self.regions)[None]
+            write_nifti(path, MetaTensor(painted, affine=prediction.affine))
+            out["prediction"] = str(path)
+            if "label" in out:
+                out["scores"] = score(prediction, out["label"].cpu(), self.regions)
+        return out
+
+
+def score(prediction: MetaTensor, truth: torch.Tensor, regions: Regions) -> dict[str, dict[str, float | None]]:
+    """Dice and volumes of each region.
+
+    Args:
+        prediction: (region, x, y, z) binary, with its affine in millimetres.
+        truth: the same for the truth.
+        regions: names of the channels.
+
+    Returns:
+        For each region ``dice`` (None where the truth is empty: there is nothing to overlap with, the predicted
+        volume tells what was found in error), ``predicted_ml`` and ``true_ml``.
+    """
+    voxel = abs(float(torch.linalg.det(prediction.affine[:3, :3]))) / 1000
+    scores: dict[str, dict[str, float | None]] = {}
+    for name, p, t in zip(regions, prediction.as_tensor() > 0, torch.as_tensor(truth) > 0, strict=True):
+        found, true, both = (float(x.sum()) for x in (p, t, p & t))
+        dice = 2 * both / (found + true) if true else None
+        scores[name] = {"dice": dice, "predicted_ml": found * voxel, "true_ml": true * voxel}
+    return scores
+
+
+def infer_studies(
+    evaluator: Evaluator,
+    dataset: Iterable[Any],
+    manifest: str | Path,
+    output_dir: str | Path,
+    *,
+    absent: Iterable[str] = (),
+) -> Manifest:
+    """Run an evaluator study by study and write ``output_dir/manifest.json``.
+
+    Args:
+        evaluator: MONAI evaluator whose postprocessing holds :class:`SavePredictiond`.
+        dataset: its data set, made from :func:`polyscan.workflows.data.inference_items`.
+        manifest: the prepared manifest that the data set was made from.
+        output_dir: where the predictions are written.
+        absent: modalities that the data set leaves out, to be said in the result.
+
+    Returns:
+        The studies with ``prediction``, ``scores``, ``present`` and ``seconds``; those that failed are named in
+        ``info["failed"]`` with the reason.
+
+    Raises:
+        PolyscanError: no study could be answered for.
+    """
+    prepared = read_manifest(manifest)
+    names = [item["study"] for item in dataset.data]  # type: ignore[attr-defined]
+    answers: dict[str, dict[str, Any]] = {}
+    failed = list(prepared.info.get("failed", []))
+    for index in range(len(names)):
+        try:
+            answers[names[index]] = _answer(evaluator, dataset[index])  # type: ignore[index]
+        except Exception as error:
+            failed.append({"study": names[index], "reason": sentence(error)})
+    if not answers:
+        reasons = "; ".join(f["reason"] for f in failed[:3])
+        raise PolyscanError(f"None of the {len(names)} studies in {manifest} could be answered for: {reasons}")
+
+    def answered(study: Study) -> Study | None:
+        if study.key not in answers:
+            return None
+        there = [m for m in study.images if m not in set(absent)]
+        study.extra.update(answers[study.key], present=there)
+        return study
+
+    info = {**{k: v for k, v in prepared.info.items() if k != "polyscan"}, "failed": failed, "absent": list(absent)}
+    result = prepared.map(answered, **info)
+    write_manifest(Path(output_dir) / "manifest.json", result)
+    return result
+
+
+def _answer(evaluator: Evaluator, item: Mapping[str, Any]) -> dict[str, Any]:
+    start = time.perf_counter()
+    evaluator.data_loader = [list_data_collate([item])]
+    evaluator.state.epoch_length = 1
+    evaluator.run()
+    output = evaluator.state.output[0]
+    seconds = round(time.perf_counter() - start, 3)
+    return {"prediction": output["prediction"], "scores": output.get("scores", {}), "infer_seconds": seconds}
