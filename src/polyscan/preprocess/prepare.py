@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +14,10 @@ from polyscan.io.files import whole_folder, write_json
 from polyscan.io.manifest import Manifest, write_manifest
 from polyscan.io.nifti import write_nifti
 from polyscan.modality import modality
+from polyscan.parallel import Progress, run_each
 from polyscan.preprocess.protocol import load_protocol
 from polyscan.preprocess.steps import Record, present
 from polyscan.study import Study
-
-Progress = Callable[[int, int, str], None]
 
 
 def prepare(
@@ -51,13 +48,14 @@ def prepare(
     studies = manifest.studies
     done: dict[str, Study] = {}
     failed = list(manifest.info.get("failed", []))
-    for count, (key, result) in enumerate(_results(studies, out, protocol, jobs), start=1):
-        if isinstance(result, Study):
-            done[key] = result
+    work = partial(prepare_study, out=out, protocol=protocol)
+    for count, (study, result) in enumerate(run_each(work, studies, jobs), start=1):
+        if isinstance(result, Exception):
+            failed.append({"study": study.key, "reason": sentence(result)})
         else:
-            failed.append({"study": key, "reason": result})
+            done[study.key] = result
         if progress is not None:
-            progress(count, len(studies), key)
+            progress(count, len(studies), study.key)
     if not done:
         raise PolyscanError(
             f"None of {len(studies)} studies could be prepared: {failed[0]['reason'] if failed else ''}"
@@ -65,37 +63,6 @@ def prepare(
     prepared = manifest.map(lambda study: done.get(study.key), protocol=name, failed=failed)
     write_manifest(out / "manifest.json", prepared)
     return prepared
-
-
-def _results(
-    studies: list[Study], out: Path, protocol: str | Path, jobs: int | None
-) -> Iterator[tuple[str, Study | str]]:
-    jobs = min(jobs or os.cpu_count() or 1, len(studies))
-    if jobs <= 1:
-        for study in studies:
-            yield study.key, _attempt(study, out, protocol)
-        return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-        waiting = {pool.submit(_attempt, study, out, protocol): study.key for study in studies}
-        for future in as_completed(waiting):
-            error = future.exception()
-            yield waiting[future], future.result() if error is None else sentence(error)
-
-
-def _one_thread() -> None:
-    import SimpleITK as sitk
-    import torch
-
-    torch.set_num_threads(1)
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-
-
-def _attempt(study: Study, out: Path, protocol: str | Path) -> Study | str:
-    """The prepared study, or the sentence that says why there is none."""
-    try:
-        return prepare_study(study, out, protocol)
-    except Exception as error:
-        return sentence(error)
 
 
 def prepare_study(study: Study, out: Path, protocol: str | Path) -> Study:

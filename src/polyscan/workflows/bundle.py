@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,7 @@ from monai.bundle import ConfigWorkflow
 
 from polyscan.errors import PolyscanError
 from polyscan.io.manifest import Manifest, read_manifest
-
-Progress = Callable[[int, int, str], None]
-"""Told how many steps are done, of how many, and a word on the last one."""
+from polyscan.parallel import Progress
 
 
 def train(

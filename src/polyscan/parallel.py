@@ -1,0 +1,50 @@
+"""Do the same to many things in several processes; one that fails stops no other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Progress = Callable[[int, int, str], None]
+"""Told how many steps are done, of how many, and a word on the last one."""
+
+
+def run_each(
+    function: Callable[[Item], Result], items: Sequence[Item], jobs: int | None = None
+) -> Iterator[tuple[Item, Result | Exception]]:
+    """Call a function on each item, as results come: the item and what it gave, or the exception that it raised.
+
+    Args:
+        function: can be pickled, as a module's function or a partial of one can.
+        items: what to call it on.
+        jobs: processes at a time, each with one thread of its own; as many as there are cores if None. With 1, or one
+            item, it is called in this process.
+    """
+    jobs = min(jobs or os.cpu_count() or 1, len(items))
+    if jobs <= 1:
+        for item in items:
+            try:
+                result: Result | Exception = function(item)
+            except Exception as error:
+                result = error
+            yield item, result
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+        waiting = {pool.submit(function, item): item for item in items}
+        for future in as_completed(waiting):
+            failure = future.exception()
+            if failure is not None and not isinstance(failure, Exception):
+                raise failure
+            yield waiting[future], failure or future.result()
+
+
+def _one_thread() -> None:
+    """Let processes share the cores instead of fighting for them; before the libraries are imported."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
+    os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"

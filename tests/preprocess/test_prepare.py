@@ -1,0 +1,135 @@
+"""From a manifest to prepared studies: what is exact, what is said, and what fails alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from polyscan.errors import PolyscanError
+from polyscan.io.manifest import Manifest, read_manifest
+from polyscan.io.scan import scan
+from polyscan.phantom import make_cohort
+from polyscan.preprocess.prepare import prepare
+from polyscan.preprocess.protocol import load_protocol
+from polyscan.study import Study
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cohort") / "c"
+    make_cohort(folder, subjects=2, seed=3, missing=0, modalities=("T1", "T1c"), jobs=1)
+    return scan(folder)
+
+
+@pytest.fixture(scope="module")
+def prepared(cohort, tmp_path_factory):
+    out = tmp_path_factory.mktemp("prepared")
+    prepare(cohort, out, protocol="brain_mri", jobs=2)
+    return read_manifest(out / "manifest.json")
+
+
+def test_everything_lies_on_the_reference_grid(cohort, prepared):
+    for raw, study in zip(cohort.studies, prepared.studies, strict=True):
+        native = nibabel.load(raw.images["T1c"])
+        for path in [*study.images.values(), study.label["mask"], study.extra["masks"]["foreground"]]:
+            image = nibabel.load(path)
+            assert image.shape == native.shape
+            np.testing.assert_allclose(image.affine, native.affine, atol=1e-4)
+        assert study.extra["reference"] == "T1c"
+        label, truth = (nibabel.load(s.label["mask"]).get_fdata() for s in (study, raw))
+        np.testing.assert_array_equal(label, truth)
+
+
+def test_mri_is_a_z_score_inside_the_body(prepared):
+    for study in prepared.studies:
+        mask = nibabel.load(study.extra["masks"]["foreground"]).get_fdata() > 0
+        for path in study.images.values():
+            inside = nibabel.load(path).get_fdata()[mask]
+            assert np.nanmean(inside) == pytest.approx(0, abs=0.02)
+            assert np.nanstd(inside) == pytest.approx(1, abs=0.02)
+
+
+def test_sidecar_tells_every_step_in_order(prepared):
+    study = prepared.studies[0]
+    sidecar = json.loads(Path(study.images["T1"].replace(".nii.gz", ".json")).read_text())
+    assert [step["name"] for step in sidecar["Steps"]] == ["read", "register", "resample", "z-score"]
+    assert all("package" in step for step in sidecar["Steps"])
+    assert sidecar["Units"] == "z-score"
+    assert sidecar["Sources"][0].endswith("T1w.nii.gz")
+    assert study.extra["transforms"]["T1"].endswith("_from-T1c_to-T1_mode-image_xfm.tfm")
+    assert study.extra["registrations"]["T1"]["trusted"]
+
+
+def test_one_bad_study_stops_no_other(cohort, tmp_path):
+    good, other = cohort.studies
+    corrupt = tmp_path / "bad_T1w.nii.gz"
+    corrupt.write_bytes(b"not an image")
+    wrong = tmp_path / "wrong_dseg.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(np.zeros((5, 5, 5), np.uint8), np.eye(4)), wrong)
+    studies = [
+        good,
+        replace(good, subject="allbad", images={"T1": str(corrupt)}, label={}),
+        replace(good, subject="halfbad", images={"T1": str(corrupt), "T1c": good.images["T1c"]}),
+        replace(other, subject="badlabel", label={"mask": str(wrong), "drawn_on": "T1c"}),
+        Study("nothing", images={"CT": str(corrupt)}),
+    ]
+    result = prepare(Manifest(testing=studies), tmp_path / "out", protocol="brain_mri", jobs=1)
+    by_name = {study.subject: study for study in result.studies}
+    assert set(by_name) == {good.subject, "halfbad", "badlabel"}
+    assert {f["study"] for f in result.info["failed"]} == {"sub-allbad", "sub-nothing"}
+    assert all("bad_T1w" in f["reason"] or "it has CT" in f["reason"] for f in result.info["failed"])
+    assert list(by_name["halfbad"].images) == ["T1c"]
+    assert "left out" in by_name["halfbad"].extra["problems"]["T1"]
+    assert "mask" not in by_name["badlabel"].label
+    assert "another grid" in by_name["badlabel"].extra["problems"]["label"]
+    assert not list((tmp_path / "out").glob(".part*"))
+    assert not (tmp_path / "out" / "sub-allbad").exists()
+
+
+def test_one_contrast_alone_is_prepared(cohort, tmp_path):
+    alone = replace(cohort.studies[0], images={"T1c": cohort.studies[0].images["T1c"]})
+    (study,) = prepare(Manifest(testing=[alone]), tmp_path, protocol="brain_mri", jobs=1).studies
+    assert list(study.images) == ["T1c"]
+    assert study.extra["transforms"] == {}
+
+
+def test_nothing_prepared_is_an_error(tmp_path):
+    with pytest.raises(PolyscanError, match="None of 1 studies could be prepared"):
+        prepare(Manifest(testing=[Study("a", images={"T1": str(tmp_path / "no.nii.gz")})]), tmp_path / "o", jobs=1)
+    assert not (tmp_path / "o").exists()
+
+
+def test_protocols_that_cannot_be_used(tmp_path):
+    with pytest.raises(PolyscanError, match="Protocol kidney is not known"):
+        load_protocol("kidney")
+    (tmp_path / "a.yaml").write_text("steps:\n  - _target_: polyscan.preprocess.Polish\n")
+    with pytest.raises(PolyscanError, match=r"Step polyscan\.preprocess\.Polish"):
+        load_protocol(tmp_path / "a.yaml")
+    (tmp_path / "b.yaml").write_text("other: 1\n")
+    with pytest.raises(PolyscanError, match="no list of 'steps'"):
+        load_protocol(tmp_path / "b.yaml")
+
+
+def test_real_sarcoma_from_dicom(data, tmp_path):
+    prepare(scan(data / "sarcoma_ct_mr_pet" / "dicom"), tmp_path, jobs=1)
+    for study in read_manifest(tmp_path / "manifest.json").studies:
+        folder = data / "sarcoma_ct_mr_pet" / "nifti" / study.subject
+        ct, reference = (
+            nibabel.as_closest_canonical(nibabel.load(p)) for p in (study.images["CT"], folder / "CT_image.nii.gz")
+        )
+        np.testing.assert_array_equal(ct.get_fdata(), reference.get_fdata())
+        np.testing.assert_allclose(ct.affine, reference.affine, atol=3e-5)
+        pet, own = nibabel.load(study.images["PET"]), nibabel.load(folder / "PET_image.nii.gz")
+        # SUV is not scaled twice, nor by one slope for all slices: each voxel of the PET itself is found again.
+        index = np.argwhere(own.get_fdata() > 1.5)
+        place = nibabel.affines.apply_affine(np.linalg.inv(pet.affine) @ own.affine, index)
+        inside = (np.rint(place) >= 2).all(1) & (np.rint(place) < np.array(pet.shape) - 2).all(1)
+        found = pet.get_fdata()[tuple(np.rint(place[inside]).astype(int).T)]
+        expected = own.get_fdata()[tuple(index[inside].T)]
+        assert np.nanmedian(np.abs(found / expected - 1)) < 0.05
+        assert study.extra["registrations"] == {}
