@@ -1,0 +1,135 @@
+"""A cohort on disk: scans as a hospital would hand them over, and beside them what is true."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from polyscan.errors import PolyscanError
+from polyscan.io.files import whole_folder, write_json
+from polyscan.parallel import Progress, run_each
+from polyscan.phantom.subject import MODALITIES, Subject, make_subject
+from polyscan.phantom.write import write_dicom, write_nifti_scan, write_nifti_values, write_pose
+
+_REFERENCE = ("T1c", "T1", "T2", "FLAIR")
+
+
+def make_cohort(
+    out: str | Path,
+    *,
+    subjects: int = 40,
+    seed: int = 0,
+    format: str = "nifti",
+    size: str = "small",
+    modalities: Sequence[str] = MODALITIES,
+    missing: float = 0.1,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Make heads with tumours and write their scans.
+
+    The same seed makes the same cohort; a subject does not depend on how many there are or on which modalities are
+    asked for. Seven in ten are for training, one for validation, two for testing. Test subjects have every scan.
+
+    Layout: ``sub-001/anat/sub-001_T1w.nii.gz`` and so on as BIDS has it, or ``sub-001/T1/*.dcm``;
+    ``participants.tsv`` with age, biomarker and split; the truth under ``derivatives/truth``: labels (1 necrotic and
+    non-enhancing core, 2 oedema, 4 enhancing) and brain mask on the grid of T1c (or the first there of T1, T2, FLAIR),
+    and for each other scan the transform from that one's points to its own.
+
+    Args:
+        out: folder to write; it must not hold anything yet.
+        subjects: how many, from 1 to 999.
+        seed: another one makes other heads.
+        format: ``"nifti"`` or ``"dicom"``.
+        size: ``"small"``, about 3 mm, or ``"full"``, about 1 mm.
+        modalities: which scans to make.
+        missing: probability that a scan of a training or validation subject is missing; one is always there.
+        jobs: subjects at a time, each in a process of its own; as many as there are cores if None.
+        progress: told (done, total, subject) after each.
+
+    Raises:
+        PolyscanError: an argument is out of range, or the folder is not empty.
+    """
+    out = Path(out)
+    if format not in ("nifti", "dicom") or size not in ("small", "full") or not 0 <= missing < 1:
+        raise PolyscanError("format is nifti or dicom, size is small or full, and missing lies from 0 to below 1.")
+    if not 1 <= subjects <= 999 or not set(modalities) <= set(MODALITIES):
+        raise PolyscanError(f"{subjects} subjects of {list(modalities)}; expected 1 to 999 of {', '.join(MODALITIES)}.")
+    if out.exists() and any(out.iterdir()):
+        raise PolyscanError(f"{out} is not empty; name a new folder for the cohort.")
+    with whole_folder(out) as folder:
+        plan = _Plan(folder, subjects, seed, format, size, tuple(modalities), missing)
+        rows = []
+        for done, (number, row) in enumerate(run_each(plan.make, range(1, subjects + 1), jobs), start=1):
+            if isinstance(row, Exception):
+                raise row
+            rows.append(row)
+            if progress is not None:
+                progress(done, subjects, f"sub-{number:03d}")
+        with (folder / "participants.tsv").open("w", newline="") as file:
+            csv.writer(file, delimiter="\t").writerows([["participant_id", "age", "biomarker", "split"], *sorted(rows)])
+        write_json(folder / "dataset_description.json", {"Name": "polyscan phantom", "BIDSVersion": "1.9.0"})
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is the same for every subject of a cohort."""
+
+    folder: Path
+    subjects: int
+    seed: int
+    format: str
+    size: str
+    modalities: tuple[str, ...]
+    missing: float
+
+    def make(self, number: int) -> list:
+        """Make one subject and write it; returns its row of participants.tsv."""
+        subject, split = make_subject(number, self.seed), _split(number, self.subjects)
+        there = _there(subject, self.modalities, 0.0 if split == "testing" else self.missing)
+        _write(subject, there, self.folder, self.format, self.size)
+        return [f"sub-{number:03d}", subject.age, subject.biomarker, split]
+
+
+def _split(number: int, subjects: int) -> str:
+    place = (number - 0.5) / subjects
+    return "training" if place < 0.7 else "validation" if place < 0.8 else "testing"
+
+
+def _there(subject: Subject, modalities: Sequence[str], missing: float) -> list[str]:
+    """Which scans were made; each has a draw of its own, so that asking for one more changes no other."""
+    names = [m for m in MODALITIES if m in modalities]
+    draws = np.random.default_rng([subject.seed, subject.number, 7]).random(len(MODALITIES))
+    there = [m for m in names if draws[MODALITIES.index(m)] >= missing]
+    brain = [m for m in names if m in _REFERENCE]
+    if brain and not set(brain) & set(there):
+        there.append(max(brain, key=lambda m: draws[MODALITIES.index(m)]))
+    return there or names[:1]
+
+
+def _write(subject: Subject, there: list[str], folder: Path, format: str, size: str) -> None:
+    name = f"sub-{subject.number:03d}"
+    for modality in there:
+        scan = subject.scan(modality, size)
+        if format == "nifti":
+            write_nifti_scan(scan, folder / name, name)
+        else:
+            write_dicom(scan, folder / name / modality, subject)
+    reference = next((m for m in _REFERENCE if m in there), there[0])
+    truth = folder / "derivatives" / "truth" / name
+    truth.mkdir(parents=True)
+    label, brain, grid = subject.truth(reference, size)
+    write_nifti_values(truth / f"{name}_space-{reference}_dseg.nii.gz", label, grid.affine)
+    write_nifti_values(truth / f"{name}_space-{reference}_desc-brain_mask.nii.gz", brain, grid.affine)
+    for modality in there:
+        if modality != reference:
+            # From a point of the reference to the head, and from the head to the other scan.
+            pose = np.linalg.inv(subject.lying[modality]) @ subject.lying[reference]
+            write_pose(truth / f"{name}_from-{reference}_to-{modality}_mode-image_xfm.tfm", pose)
+    tumour = subject.tumour
+    known = {"grade": subject.grade, "enhances": tumour.enhances, "oedema_radius_mm": round(float(tumour.oedema), 2)}
+    write_json(truth / f"{name}_truth.json", known)

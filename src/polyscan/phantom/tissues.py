@@ -1,0 +1,48 @@
+"""What tissues are to each machine.
+
+MR at 1.5 T: CSF, grey and white matter after BrainWeb (Collins et al., IEEE TMI 17, 1998; Kwan et al., IEEE TMI 18,
+1999); fat, muscle and bone plausible beside Stanisz et al., MRM 54, 2005; tumour and oedema in the ranges of Just and
+Thelen, Radiology 169, 1988. CT numbers after Kalender, Computed Tomography, 2011. FDG uptake plausible beside Spence et
+al., J Nucl Med 45, 2004. Gadolinium in mmol/L some minutes after 0.1 mmol/kg.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Tissue:
+    """One tissue.
+
+    Attributes:
+        pd: proton density, water 1.
+        t1, t2: relaxation times in milliseconds.
+        hu: CT number.
+        suv: FDG uptake by body weight.
+        gadolinium: concentration after injection, in mmol/L.
+    """
+
+    pd: float
+    t1: float
+    t2: float
+    hu: float
+    suv: float
+    gadolinium: float = 0.0
+
+
+TISSUES = {
+    "air": Tissue(0.0, 1000, 50, -1000, 0.0),
+    "scalp": Tissue(0.90, 350, 70, -40, 0.5, 0.05),
+    "muscle": Tissue(0.85, 900, 45, 55, 0.7, 0.08),
+    "skull": Tissue(0.05, 500, 40, 900, 0.5),
+    "csf": Tissue(1.00, 2569, 329, 8, 0.4),
+    "grey": Tissue(0.86, 833, 83, 38, 8.0, 0.03),
+    "white": Tissue(0.77, 500, 70, 29, 2.8, 0.01),
+    "oedema": Tissue(0.88, 1050, 135, 22, 2.0, 0.02),
+    "core": Tissue(0.88, 1150, 120, 34, 6.0, 0.03),
+    "rim": Tissue(0.88, 1150, 120, 36, 9.0, 0.60),
+    "necrosis": Tissue(0.93, 1900, 220, 15, 0.8),
+    "calcification": Tissue(0.30, 700, 50, 220, 0.8),
+}
+NAMES = tuple(TISSUES)
