@@ -41,16 +41,15 @@ def run(prepared: Path, out: Path, modalities: list[str], fold: int) -> None:
         return
     studies = [replace(s, images={m: s.images[m] for m in modalities}) for s in read_manifest(prepared).studies]
     test = [s for s in studies if s.fold == fold]
-    split = Manifest(training=[s for s in studies if s.fold != fold], validation=test[:1], testing=test)
-    write_manifest(folder / "manifest.json", split)
+    # One test patient stands under validation, which training prints and does nothing with, so that it keeps the rest.
+    write_manifest(folder / "train.json", Manifest([s for s in studies if s.fold != fold], test[:1]))
+    write_manifest(folder / "test.json", Manifest(testing=test))
     network = {"modalities": modalities}
-    weights = train(BUNDLE, folder / "manifest.json", folder, overrides=network)
+    weights = train(BUNDLE, folder / "train.json", folder, overrides=network)
     scores = {}
     for given in [modalities] if len(modalities) == 1 else [ALL, *INPUTS[:3]]:
         absent = [m for m in modalities if m not in given]
-        answers = infer(
-            BUNDLE, folder / "manifest.json", folder / "out", weights=weights, absent=absent, overrides=network
-        )
+        answers = infer(BUNDLE, folder / "test.json", folder / "out", weights=weights, absent=absent, overrides=network)
         scores["-".join(given)] = {s.subject: s.extra["scores"]["tumour"]["dice"] for s in answers.studies}
     write_json(folder / "scores.json", scores)
 

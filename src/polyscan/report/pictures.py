@@ -1,0 +1,128 @@
+"""Pictures of a study: each modality with outlines, and how well registration laid one scan on another."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from monai.data import MetaTensor
+
+from polyscan.report.planes import Plane
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+    from matplotlib.axes import Axes
+
+PREDICTION, TRUTH = "#f5793a", "#33c6ff"  # told apart with any colour vision
+_OUTSIDE = "#2b3a55"
+_INCHES = 2.2
+
+
+def modality_picture(name: str, image: MetaTensor, cuts: list[Plane], masks: Mapping[str, np.ndarray]) -> str:
+    """A row of planes of one modality with the outlines of masks, as a data URI.
+
+    Args:
+        name: the modality.
+        image: (1, x, y, z).
+        cuts: the planes.
+        masks: ``"prediction"`` and ``"truth"`` to (x, y, z) bool, those that are known.
+    """
+    values = image[0].numpy()
+    low, high = window(name, values)
+    figure, axes = _row(len(cuts))
+    for place, cut in zip(axes, cuts, strict=True):
+        _show(place, cut, cut.cut(values), low, high, "gray_r" if name == "PET" else "gray")
+        for kind, mask in masks.items():
+            _outline(place, cut.cut(mask), kind)
+    return _data_uri(figure)
+
+
+def registration_picture(
+    fixed: np.ndarray, moving: sitk.Image, transform: sitk.Transform | None, name: str, cuts: list[Plane]
+) -> str:
+    """A checkerboard of the reference and a scan where a transform lays it, as a data URI.
+
+    Args:
+        fixed: (x, y, z) of the reference, as it is shown beside.
+        moving: the scan on its own grid.
+        transform: from the reference's points to the scan's; None as the headers have it.
+        name: the scan's modality.
+        cuts: planes of the reference's grid.
+    """
+    import SimpleITK as sitk
+
+    own = sitk.GetArrayViewFromImage(moving)
+    window_moving, window_fixed = window(name, own), np.nanpercentile(fixed, [1, 99.5])
+    figure, axes = _row(len(cuts))
+    for place, cut in zip(axes, cuts, strict=True):
+        under = _scale(cut.cut(fixed), *window_fixed)
+        over = _scale(_sample(moving, transform, cut.points), *window_moving)
+        rows, columns = np.indices(under.shape)
+        tile = max(under.shape[1] // 6, 2)
+        board = (np.floor(rows * cut.aspect / tile) + columns // tile) % 2 == 0
+        _show(place, cut, np.where(board, under, over), 0, 1, "gray")
+    return _data_uri(figure)
+
+
+def window(name: str, values: np.ndarray) -> tuple[float, float]:
+    """What is black and what is white: soft tissue for CT, SUV 0 to 10 for PET, percentiles else."""
+    if name == "CT":
+        return -160.0, 240.0
+    if name == "PET":
+        return 0.0, 10.0
+    low, high = np.nanpercentile(values, [1, 99.5])
+    return float(low), float(high) if high > low else float(low) + 1
+
+
+def _sample(moving: sitk.Image, transform: sitk.Transform | None, points: np.ndarray) -> np.ndarray:
+    """A scan's values at LPS+ points of the reference; NaN outside."""
+    import SimpleITK as sitk
+    from scipy.ndimage import map_coordinates
+
+    flat = points.reshape(-1, 3)
+    if transform is not None:
+        euler = sitk.Euler3DTransform(transform)
+        matrix, centre = np.array(euler.GetMatrix()).reshape(3, 3), np.array(euler.GetCenter())
+        flat = (flat - centre) @ matrix.T + centre + np.array(euler.GetTranslation())
+    to_point = np.array(moving.GetDirection()).reshape(3, 3) * np.array(moving.GetSpacing())
+    index = (flat - np.array(moving.GetOrigin())) @ np.linalg.inv(to_point).T
+    values = sitk.GetArrayFromImage(moving).astype(np.float32)
+    return map_coordinates(values, index[:, ::-1].T, order=1, cval=np.nan).reshape(points.shape[:2])
+
+
+def _scale(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    return np.clip((values - low) / (high - low), 0, 1)
+
+
+def _row(count: int) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(_INCHES * count, _INCHES), dpi=110, facecolor="black")
+    axes = figure.subplots(1, count, gridspec_kw={"wspace": 0.02, "left": 0, "right": 1, "bottom": 0, "top": 1})
+    return figure, axes
+
+
+def _show(place: Axes, cut: Plane, picture: np.ndarray, low: float, high: float, colours: str) -> None:
+    from matplotlib import colormaps
+
+    colour_map = colormaps[colours].with_extremes(bad=_OUTSIDE)
+    place.imshow(np.ma.masked_invalid(picture), cmap=colour_map, vmin=low, vmax=high, aspect=cut.aspect)
+    place.set_axis_off()
+    corners = ((0.03, 0.5), (0.97, 0.5), (0.5, 0.96), (0.5, 0.04))
+    for letter, (x, y) in zip(cut.letters, corners, strict=True):
+        place.text(x, y, letter, transform=place.transAxes, color="#ffd75e", fontsize=7, ha="center", va="center")
+
+
+def _outline(place: Axes, mask: np.ndarray, kind: str) -> None:
+    if mask.any():
+        colour, style = (TRUTH, "--") if kind == "truth" else (PREDICTION, "-")
+        place.contour(mask.astype(float), levels=[0.5], colors=colour, linestyles=style, linewidths=1.1)
+
+
+def _data_uri(figure: Any) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", facecolor=figure.get_facecolor(), metadata={"Software": None})
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

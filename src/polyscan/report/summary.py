@@ -1,0 +1,60 @@
+"""What the cohort says as a whole."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean, median, quantiles
+
+from polyscan.study import Study
+
+
+@dataclass(frozen=True)
+class RegionSummary:
+    """Scores of one region over the studies in which the truth is known.
+
+    Attributes:
+        name: the region.
+        count: studies that have it.
+        mean, median, low, high: Dice over them, ``low`` to ``high`` being the middle half.
+        empty: studies that do not have it, and in how many of them something was found in error.
+    """
+
+    name: str
+    count: int
+    mean: float
+    median: float
+    low: float
+    high: float
+    empty: int
+    false_positives: int
+
+
+def summarise(studies: Sequence[Study]) -> list[RegionSummary]:
+    """Dice by region; studies in which a region does not exist are counted apart."""
+    names = dict.fromkeys(name for study in studies for name in study.extra.get("scores", {}))
+    summaries = []
+    for name in names:
+        scores = [study.extra["scores"][name] for study in studies if name in study.extra.get("scores", {})]
+        dice = [score["dice"] for score in scores if score["dice"] is not None]
+        empty = [score for score in scores if score["dice"] is None]
+        low, high = (quantiles(dice, n=4)[::2]) if len(dice) > 1 else (dice * 2 or [0.0, 0.0])
+        summaries.append(
+            RegionSummary(
+                name,
+                len(dice),
+                mean(dice) if dice else 0.0,
+                median(dice) if dice else 0.0,
+                low,
+                high,
+                len(empty),
+                sum(score["predicted_ml"] > 0 for score in empty),
+            )
+        )
+    return summaries
+
+
+def modalities(studies: Sequence[Study]) -> dict[str, int]:
+    """In how many studies each modality was read, the most frequent first."""
+    return dict(Counter(name for study in studies for name in study.extra.get("present", [])).most_common())
