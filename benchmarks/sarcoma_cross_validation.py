@@ -61,9 +61,7 @@ def main(prepared: Path, out: Path) -> None:
         for job in jobs:
             job.result()
     fused = collect(out, ALL, ALL)
-    print(
-        "| trained on | given | Dice mean ± SD of 51 patients | median | mean of each fold | fused minus this: mean (95 % interval), patients better |"
-    )
+    print("| trained on | given | Dice, mean ± SD | median | each fold | fused minus this (95 % interval), better in |")
     print("|---|---|---|---|---|---|")
     for trained, given in [*((i, i) for i in INPUTS), *((ALL, i) for i in INPUTS[:3])]:
         dice = collect(out, trained, given)

@@ -249,7 +249,11 @@ def _progress(verb: str) -> Iterator[Callable[[int, int, str], None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TextColumn("{task.fields[remark]}"), console=Console(stderr=True)) as bar:
         task = bar.add_task(verb, total=None, remark="")
-        yield lambda done, total, remark="": bar.update(task, completed=done, total=total, remark=remark)
+
+        def show(done: int, total: int, remark: str) -> None:
+            bar.update(task, completed=done, total=total, remark=remark)
+
+        yield show
 
 
 if __name__ == "__main__":

@@ -10,10 +10,11 @@ class PolyscanError(Exception):
 
 
 def sentence(error: BaseException) -> str:
-    """What an error says to the user: the text of the PolyscanError behind it, or its own type and text."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, PolyscanError):
-            return str(cause)
-        cause = cause.__cause__ or cause.__context__
-    return f"{type(error).__name__}: {error}"
+    """What an error says to the user: the text of the PolyscanError behind it, or the type and text of its root."""
+    while True:
+        if isinstance(error, PolyscanError):
+            return str(error)
+        cause = error.__cause__ or error.__context__
+        if cause is None:
+            return f"{type(error).__name__}: {error}"
+        error = cause

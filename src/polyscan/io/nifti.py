@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -32,7 +33,7 @@ def read_nifti(path: str | Path, name: str | None = None) -> MetaTensor:
     """
     path = Path(path)
     try:
-        file = nibabel.load(path)
+        file: Any = nibabel.load(path)
         values = np.asanyarray(file.dataobj, dtype=np.float32)
     except FileNotFoundError:
         raise PolyscanError(f"{path} does not exist; name an existing file in the manifest.") from None
@@ -42,7 +43,7 @@ def read_nifti(path: str | Path, name: str | None = None) -> MetaTensor:
         values = values[..., 0]
     if values.ndim != 3:
         raise PolyscanError(f"{path} has shape {values.shape}; expected one 3D volume: split it first.")
-    affine = np.asarray(file.affine, dtype=float)  # type: ignore[attr-defined]
+    affine = np.asarray(file.affine, dtype=np.float64)
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         raise PolyscanError(f"{path} has no usable affine in its header; set its sform or qform.")
     meta = {"unit": modality(name).unit if name else "arbitrary", "problems": []}

@@ -108,8 +108,8 @@ def _study(subject: str, session: str | None, candidates: list[Candidate]) -> St
         if c.modality is None or (c.label and c.modality not in taken):
             decisions.append({"series": c.name, "modality": c.modality, "taken": False, "reason": c.reason})
     frames = [c.frame for c in taken.values() if c.frame]
-    common = max(set(frames), key=frames.count) if frames else None
-    study.aligned = [name for name in study.images if taken[name].frame == common] if frames.count(common) > 1 else []
+    common, shared = Counter(frames).most_common(1)[0] if frames else ("", 0)
+    study.aligned = [name for name in study.images if taken[name].frame == common] if shared > 1 else []
     study.extra["decisions"] = decisions
     return study
 
@@ -225,7 +225,7 @@ def _nifti_rank(path: Path) -> tuple:
     import numpy as np
 
     try:
-        header = nibabel.load(path).header
+        header: Any = nibabel.load(path).header
         return (round(float(np.prod(header.get_zooms()[:3])), 3), -int(header.get_data_shape()[-1]), str(path))
     except Exception:  # what cannot be read is found out, and said, when it is prepared
         return (float("inf"), 0, str(path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 from monai.networks.nets.basic_unet import Down, TwoConv
 from monai.networks.nets.segresnet_ds import SegResEncoder as MonaiSegResEncoder
@@ -52,9 +53,8 @@ class UNetEncoder(Encoder):
         norm: str | tuple = ("instance", {"affine": True}),
         dropout: float = 0.0,
     ) -> None:
-        own = {"act": act, "norm": norm, "bias": True, "dropout": dropout}
-        first = TwoConv(spatial_dims, in_channels, channels[0], **own)
-        down = [Down(spatial_dims, a, b, **own) for a, b in itertools.pairwise(channels)]
+        first = TwoConv(spatial_dims, in_channels, channels[0], act, norm, True, dropout)
+        down = [Down(spatial_dims, a, b, act, norm, True, dropout) for a, b in itertools.pairwise(channels)]
         super().__init__([first, *down], channels)
 
 
@@ -85,7 +85,8 @@ class SegResEncoder(Encoder):
             norm=norm,
             blocks_down=tuple(blocks_down),
         )
-        stages = [nn.Sequential(encoder.conv_init, encoder.layers[0]["blocks"])]
-        for above, here in zip(encoder.layers[:-1], encoder.layers[1:], strict=True):
+        layers: Sequence[Any] = list(encoder.layers)
+        stages = [nn.Sequential(encoder.conv_init, layers[0]["blocks"])]
+        for above, here in itertools.pairwise(layers):
             stages.append(nn.Sequential(above["downsample"], here["blocks"]))
         super().__init__(stages, [init_filters * 2**level for level in range(len(blocks_down))])

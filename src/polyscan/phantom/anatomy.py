@@ -11,6 +11,19 @@ from polyscan.phantom.tissues import NAMES
 
 _EDGE = 0.8  # mm, over which one tissue gives way to another
 
+# Ellipsoids of one side, centre and half-axes in millimetres.
+_Ellipsoids = tuple[tuple[tuple[float, float, float], tuple[float, float, float]], ...]
+_DEEP_GREY: _Ellipsoids = (
+    ((11, -14, 3), (9, 14, 9)),  # thalamus
+    ((15, 14, 9), (5, 15, 9)),  # caudate
+    ((27, 4, 0), (6, 17, 10)),  # putamen
+)
+_VENTRICLES: _Ellipsoids = (
+    ((9, 17, 12), (5, 19, 7)),  # frontal horn and body
+    ((14, -22, 12), (6.5, 22, 7.5)),  # atrium
+    ((24, -30, -8), (4, 14, 5)),  # temporal horn
+)
+
 
 @dataclass(frozen=True)
 class Tumour:
@@ -98,18 +111,10 @@ class Anatomy:
         _paint(canvas, "grey", depth - 0.9 * sulcus)
         _paint(canvas, "white", depth - 3.2 - 0.8 * np.maximum(grey, sulcus))
         for side in (-1, 1):
-            for centre, axes in (
-                ((11, -14, 3), (9, 14, 9)),  # thalamus
-                ((15, 14, 9), (5, 15, 9)),  # caudate
-                ((27, 4, 0), (6, 17, 10)),  # putamen
-            ):
+            for centre, axes in _DEEP_GREY:
                 _paint(canvas, "grey", -_ellipsoid(p, (centre[0] * side, *centre[1:]), axes) - 0.3)
             size = self._ventricles
-            for centre, axes in (
-                ((9, 17, 12), (5, 19, 7)),  # frontal horn and body
-                ((14, -22, 12), (6.5, 22, 7.5)),  # atrium
-                ((24, -30, -8), (4, 14, 5)),  # temporal horn
-            ):
+            for centre, axes in _VENTRICLES:
                 _paint(canvas, "csf", -_ellipsoid(p, (centre[0] * side, *centre[1:]), [a * size for a in axes]))
             _paint(canvas, "calcification", -_ellipsoid(p, (15 * side, -32, 10), (2.5, 5, 2.5)))
         _paint(canvas, "csf", -_ellipsoid(p, (0, -2, -2), (2.2 * self._ventricles, 13, 9)))

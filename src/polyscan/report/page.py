@@ -60,8 +60,8 @@ def write_report(folder: str | Path, output: str | Path, *, progress: Progress |
         colours={"prediction": PREDICTION, "truth": TRUTH},
         studies=drawn(),
     )
-    with whole_file(output) as temporary, temporary.open("w", encoding="utf-8") as file:
-        content.dump(file)
+    with whole_file(output) as temporary, temporary.open("wb") as file:
+        content.dump(file, encoding="utf-8")
     return Path(output)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from ignite.engine import Events
 from monai.config import KeysCollection
 from monai.data import MetaTensor, list_data_collate
 from monai.engines import Evaluator
@@ -54,7 +55,7 @@ class SavePredictiond(MapTransform):
             painted = label_map(prediction, self.regions)[None]
             write_nifti(path, MetaTensor(painted, affine=prediction.affine))
             out["prediction"] = str(path)
-            if "label" in out:
+            if out.get("label") is not None:  # an engine adds None where there is no label
                 out["scores"] = score(prediction, out["label"].cpu(), self.regions)
         return out
 
@@ -107,10 +108,13 @@ def infer_studies(
     prepared = read_manifest(manifest)
     names = [item["study"] for item in dataset.data]  # type: ignore[attr-defined]
     answers: dict[str, dict[str, Any]] = {}
+    # An engine that raised cannot be run again; one that was told what to do with the exception can.
+    raised: list[Exception] = []
+    evaluator.add_event_handler(Events.EXCEPTION_RAISED, lambda _, error: raised.append(error))
     failed = list(prepared.info.get("failed", []))
     for index in range(len(names)):
         try:
-            answers[names[index]] = _answer(evaluator, dataset[index])  # type: ignore[index]
+            answers[names[index]] = _answer(evaluator, dataset[index], raised)  # type: ignore[index]
         except Exception as error:
             failed.append({"study": names[index], "reason": sentence(error)})
     if not answers:
@@ -130,11 +134,13 @@ def infer_studies(
     return result
 
 
-def _answer(evaluator: Evaluator, item: Mapping[str, Any]) -> dict[str, Any]:
+def _answer(evaluator: Evaluator, item: Mapping[str, Any], raised: list[Exception]) -> dict[str, Any]:
     start = time.perf_counter()
     evaluator.data_loader = [list_data_collate([item])]
     evaluator.state.epoch_length = 1
     evaluator.run()
+    if raised:
+        raise raised.pop()
     output = evaluator.state.output[0]
     seconds = round(time.perf_counter() - start, 3)
     return {"prediction": output["prediction"], "scores": output.get("scores", {}), "infer_seconds": seconds}

@@ -1,0 +1,134 @@
+"""Each bundle is one that MONAI accepts and runs, and polyscan's short commands do the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow
+
+from polyscan.errors import PolyscanError
+from polyscan.io.manifest import read_manifest
+from polyscan.workflows.bundle import infer, train
+
+SCHEMA = Path(__file__).with_name("metadata_schema.json")
+QUICK = {"max_epochs": 1, "val_interval": 1}
+
+
+def monai(*arguments: object, cwd: Path) -> str:
+    """Run MONAI's own command line inside a bundle."""
+    return run(sys.executable, "-m", "monai.bundle", *arguments, cwd=cwd)
+
+
+def run(*arguments: object, cwd: Path) -> str:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [str(a) for a in arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return done.stdout + done.stderr
+
+
+def test_metadata_is_valid(bundle, tmp_path):
+    monai("verify_metadata", "--meta_file", "configs/metadata.json", "--filepath", SCHEMA, cwd=bundle)
+    metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
+    assert metadata["version"] in metadata["changelog"]
+    channels = metadata["network_data_format"]["inputs"]["image"]["channel_def"]
+    for config in ("train", "inference"):
+        content = json.loads((bundle / "configs" / f"{config}.json").read_text())
+        assert list(channels.values()) == content["modalities"]
+        assert list(metadata["network_data_format"]["outputs"]["pred"]["channel_def"].values()) == list(
+            content["regions"]
+        )
+
+
+def test_network_takes_and_gives_what_the_metadata_says(bundle):
+    files = ("--meta_file", "configs/metadata.json", "--config_file", "configs/inference.json")
+    monai("verify_net_in_out", "--net_id", "network_def", *files, cwd=bundle)
+
+
+@pytest.mark.parametrize("kind", ["train", "inference"])
+def test_has_every_property_that_monai_asks_for(bundle, manifest, tmp_path, kind):
+    workflow = ConfigWorkflow(str(bundle / "configs" / f"{kind}.json"), workflow_type=kind, logging_file=False)
+    workflow.parser.update({"bundle_root": str(bundle), "manifest": str(manifest), "output_dir": str(tmp_path)})
+    workflow.initialize()
+    assert not workflow.check_properties()
+
+
+def test_train_and_inference_agree_on_what_they_share(bundle):
+    configs = [json.loads((bundle / "configs" / f"{name}.json").read_text()) for name in ("train", "inference")]
+    for name in ("modalities", "regions", "spacing", "fuse_at", "fusion", "network_def"):
+        assert configs[0][name] == configs[1][name], name
+
+
+def test_shipped_weights(bundle):
+    file = bundle / "models" / "model.pt"
+    assert file.stat().st_size < 5_000_000
+    weights = torch.load(file, weights_only=True)
+    assert all(value.isfinite().all() for value in weights.values())
+
+
+def test_the_whole_life_through_monai(bundle, manifest, tmp_path):
+    """Train, evaluate and infer as a MONAI user does; polyscan infer gives the same masks."""
+    paths = ("--manifest", manifest, "--output_dir", tmp_path / "run")
+    quick = [word for name, value in QUICK.items() for word in (f"--{name}", value)]
+    monai("run", "--config_file", "configs/train.json", *paths, *quick, cwd=bundle)
+    weights = tmp_path / "run" / "model.pt"
+    overlay = "['configs/train.json','configs/evaluate.json']"
+    said = monai("run", "--config_file", overlay, *paths, "--weights", weights, cwd=bundle)
+    assert "val_dice" in said
+    assert (tmp_path / "run" / "metrics.csv").exists()
+    answer = ("--config_file", "configs/inference.json", "--weights", weights)
+    monai("run", *answer, "--manifest", manifest, "--output_dir", tmp_path / "out", cwd=bundle)
+    infer(bundle, manifest, tmp_path / "short", weights=weights)
+    long, short = (read_manifest(tmp_path / name / "manifest.json") for name in ("out", "short"))
+    assert [s.key for s in long.studies] == ["sub-5", "sub-6"]
+    for a, b in zip(long.studies, short.studies, strict=True):
+        first, second = (nibabel.load(s.extra["prediction"]) for s in (a, b))
+        np.testing.assert_array_equal(first.get_fdata(), second.get_fdata())
+        scan = nibabel.load(next(iter(a.images.values())))
+        assert first.shape == scan.shape
+        np.testing.assert_allclose(first.affine, scan.affine)
+    assert long.studies[0].extra["scores"] == {}
+    assert all(score["true_ml"] > 0 for score in long.studies[1].extra["scores"].values())
+
+
+def test_two_processes_train_together(bundle, manifest, tmp_path):
+    configs = "['configs/train.json','configs/multi_gpu_train.json']"
+    run(
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "monai.bundle"),
+        *("run", "--config_file", configs, "--manifest", manifest, "--output_dir", tmp_path / "run"),
+        *("--max_epochs", 1, "--val_interval", 2),
+        cwd=bundle,
+    )
+    assert torch.load(tmp_path / "run" / "model.pt", weights_only=True)
+
+
+def test_any_subset_and_any_fusion(bundle, manifest, tmp_path):
+    """A fusion layer and a place are swapped by an option; a study that fails does not stop the other."""
+    mean = {"fusion": {"_target_": "polyscan.fusion.Mean", "_mode_": "callable"}, "fuse_at": "output"}
+    weights = train(bundle, manifest, tmp_path / "run", overrides={**QUICK, **mean})
+    first = json.loads((bundle / "configs" / "inference.json").read_text())["modalities"]
+    result = infer(bundle, manifest, tmp_path / "out", weights=weights, absent=first[1:], overrides=mean)
+    assert [s.key for s in result.studies] == ["sub-5"]
+    assert result.studies[0].extra["present"] == first[:1]
+    assert result.info["failed"][0]["study"] == "sub-6"
+    assert f"expected at least one of {first[0]}" in result.info["failed"][0]["reason"]
+
+
+def test_what_cannot_be_used_is_said(bundle, manifest, tmp_path):
+    with pytest.raises(PolyscanError, match="no entry 'max_epoch'"):
+        train(bundle, manifest, tmp_path, overrides={"max_epoch": 3})
+    with pytest.raises(PolyscanError, match="is no bundle"):
+        train(tmp_path, manifest, tmp_path)
+    with pytest.raises(PolyscanError, match="do not exist"):
+        infer(bundle, manifest, tmp_path, weights=tmp_path / "none.pt")
+    with pytest.raises(PolyscanError, match="does not exist"):
+        infer(bundle, tmp_path / "none.json", tmp_path)

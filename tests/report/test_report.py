@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from monai.data import MetaTensor
+
+from polyscan.errors import PolyscanError
+from polyscan.io.manifest import Manifest, write_manifest
+from polyscan.io.nifti import write_nifti
+from polyscan.report import write_report
+from polyscan.report.planes import planes
+from polyscan.report.summary import summarise
+from polyscan.study import Study
+
+
+def scores(dice, predicted=1.0):
+    return {"tumour": {"dice": dice, "predicted_ml": predicted, "true_ml": 0.0 if dice is None else 1.0}}
+
+
+@pytest.fixture
+def out(tmp_path):
+    shape, affine = (1, 20, 24, 16), torch.diag(torch.tensor([-2.0, -2.0, 4.0, 1.0], dtype=torch.float64))
+    rng = np.random.default_rng(0)
+    paths = {}
+    for name in ("CT", "T1", "source"):
+        values = torch.from_numpy(rng.normal(size=shape).astype(np.float32) * 100)
+        values[:, :3] = float("nan") if name == "T1" else 0
+        paths[name] = str(tmp_path / f"{name}.nii.gz")
+        write_nifti(paths[name], MetaTensor(values, affine=affine))
+    mask = torch.zeros(shape, dtype=torch.uint8)
+    mask[:, 8:14, 8:14, 5:9] = 1
+    paths["mask"] = str(tmp_path / "mask.nii.gz")
+    write_nifti(paths["mask"], MetaTensor(mask, affine=affine))
+    paths["transform"] = str(tmp_path / "t.tfm")
+    sitk.WriteTransform(sitk.Euler3DTransform((0.0, 0, 0), 0.1, 0, 0, (4.0, 0, 0)), paths["transform"])
+    first = Study("<b>one</b>", images={"CT": paths["CT"], "T1": paths["T1"]}, label={"mask": paths["mask"]})
+    first.extra = {
+        "prediction": paths["mask"],
+        "reference": "CT",
+        "present": ["CT", "T1"],
+        "scores": scores(0.875),
+        "transforms": {"T1": paths["transform"]},
+        "sources": {"CT": paths["CT"], "T1": paths["source"]},
+        "registrations": {"T1": {"trusted": True, "reason": "it fits"}},
+        "problems": {"PET": "left out: its slice is corrupt"},
+        "seconds": {"read": 1.25},
+        "infer_seconds": 2.5,
+    }
+    second = Study("two", images={"CT": paths["CT"]})
+    second.extra = {"prediction": paths["mask"], "reference": "CT", "present": ["CT"], "scores": scores(None)}
+    folder = tmp_path / "out"
+    info = {"protocol": "default", "failed": [{"study": "sub-3", "reason": "nothing could be read"}], "absent": []}
+    write_manifest(folder / "manifest.json", Manifest(testing=[first, second], info=info))
+    return folder
+
+
+def test_page_says_and_shows_everything(out):
+    told = []
+    page = write_report(out, out / "r.html", progress=lambda *a: told.append(a))
+    text = page.read_text()
+    assert told == [(1, 2, "sub-boneb"), (2, 2, "sub-two")]
+    for words in ("0.875", "left out: its slice is corrupt", "nothing could be read", "found in error in 1 of 1"):
+        assert words in text
+    for words in ("Not for clinical use", "CT in 2, T1 in 1 of 2", "it fits", "predict 2.5"):
+        assert words in text
+    assert text.count("data:image/png;base64,") == 2 + 1 + 2  # modalities of both studies, before and after
+    assert "<b>one" not in text
+    assert "&lt;b&gt;one" in text
+    assert not re.search(r"(src|href)=\"(?!data:|#)", text)
+    assert all(re.search(r'alt="[^"]+"', tag) for tag in re.findall(r"<img[^>]*>", text))
+
+
+def test_page_is_the_same_each_time(out):
+    first = write_report(out, out / "a.html").read_bytes()
+    assert first == write_report(out, out / "b.html").read_bytes()
+
+
+def test_source_that_is_gone_is_said(out, tmp_path):
+    (tmp_path / "source.nii.gz").unlink()
+    text = write_report(out, out / "r.html").read_text()
+    assert "Not shown: " in text
+    assert text.count("data:image/png;base64,") == 3
+
+
+def test_folder_without_predictions(tmp_path):
+    write_manifest(tmp_path / "manifest.json", Manifest(testing=[Study("a", images={"CT": "x"})]))
+    with pytest.raises(PolyscanError, match="holds no predictions"):
+        write_report(tmp_path, tmp_path / "r.html")
+    assert not (tmp_path / "r.html").exists()
+    with pytest.raises(PolyscanError, match="does not exist"):
+        write_report(tmp_path / "nowhere", tmp_path / "r.html")
+
+
+def test_summary_counts_empty_truth_apart():
+    studies = [
+        Study(str(k), extra={"scores": scores(d, p)}) for k, (d, p) in enumerate([(0.8, 1), (0.6, 1), (None, 0)])
+    ]
+    (region,) = summarise(studies)
+    assert (region.count, region.mean, region.empty, region.false_positives) == (2, pytest.approx(0.7), 1, 0)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
+@pytest.mark.parametrize("signs", [(1, 1, 1), (-1, -1, 1), (1, -1, -1)])
+def test_right_is_left_and_head_is_up_whatever_the_axes(order, signs):
+    """Each picture's left, right, top and bottom are where its letters say, by the points' own coordinates."""
+    affine = np.zeros((4, 4))
+    for column, (axis, sign) in enumerate(zip(order, signs, strict=True)):
+        affine[axis, column] = sign * (1.0, 2.0, 3.0)[column]
+    affine[3, 3] = 1
+    grid = MetaTensor(torch.zeros(1, 5, 6, 7), affine=torch.from_numpy(affine))
+    toward = {"R": (0, -1), "L": (0, 1), "A": (1, -1), "P": (1, 1), "I": (2, -1), "S": (2, 1)}  # LPS+
+    for plane in planes(grid, np.array([2, 3, 3])):
+        left, right, top, bottom = plane.letters
+        middle = plane.points.mean((0, 1))
+        edges = {left: plane.points[:, 0], right: plane.points[:, -1], top: plane.points[0], bottom: plane.points[-1]}
+        for letter, edge in edges.items():
+            axis, sign = toward[letter]
+            assert (edge.mean(0) - middle)[axis] * sign > 0, (plane.name, letter)

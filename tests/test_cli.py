@@ -1,0 +1,89 @@
+"""The commands, from an empty folder, as a new user runs them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from polyscan.cli import main
+from polyscan.io.manifest import read_manifest
+
+BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "brain_mri_tumour_segmentation"
+COMMANDS = ("scan", "prepare", "train", "infer", "report", "phantom")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example(command, capsys):
+    with pytest.raises(SystemExit) as left:
+        main([command, "--help"])
+    assert left.value.code == 0
+    assert f"example:\n  polyscan {command} " in capsys.readouterr().out
+
+
+def test_help_imports_nothing_heavy():
+    code = (  # what a person waits for before the first line appears
+        "import sys, contextlib\nfrom polyscan.cli import main\n"
+        "with contextlib.suppress(SystemExit): main(['--help'])\n"
+        "heavy = {'torch', 'monai', 'numpy', 'itk', 'SimpleITK', 'pydicom', 'rich'} & set(sys.modules)\n"
+        "sys.exit(', '.join(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["scan", "nowhere", "-o", "m.json"], "nowhere is no folder"),
+        (["scan", ".", "-o", "m.json"], "No images found"),
+        (["prepare", "m.json", "-o", "p"], "m.json does not exist"),
+        (["train", "b", "m.json", "-o", "r"], "m.json does not exist"),
+        (["infer", "b", "m.json", "-o", "r"], "m.json does not exist"),
+        (["infer", "b", "m.json", "-o", "r", "--set", "a"], "NAME=VALUE"),
+        (["report", "."], "manifest.json does not exist"),
+        (["phantom", "p", "--subjects", "0"], "1 to 999"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing(arguments, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 1
+    said = capsys.readouterr().err.strip().splitlines()
+    assert words in said[-1]
+    assert said[-1].startswith(f"polyscan {arguments[0]}: ")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_the_whole_way(tmp_path, monkeypatch, capsys):
+    """Phantom, scan, prepare, train, infer, report; then a study with one contrast, and one that is spoiled."""
+    monkeypatch.chdir(tmp_path)
+    bundle = str(BUNDLE)
+    assert main(["phantom", "cohort", "--subjects", "4", "--seed", "9"]) == 0
+    for scan in Path("cohort/sub-004/anat").glob("*[1R].nii.gz"):
+        scan.unlink()
+    (extra := Path("cohort/sub-005/anat")).mkdir(parents=True)
+    (extra / "sub-005_T1w.nii.gz").write_bytes(b"spoiled")
+    assert main(["scan", "cohort", "-o", "m.json"]) == 0
+    assert main(["prepare", "m.json", "-o", "prepared", "--protocol", "brain_mri"]) == 0
+    assert "sub-005 failed: none of T1" in capsys.readouterr().err
+    few = ["--set", "max_epochs=1", "--set", "val_interval=1"]
+    assert main(["train", bundle, "prepared/manifest.json", "-o", "run", *few]) == 0
+    weights = ["--weights", "run/model.pt"]
+    assert main(["infer", bundle, "prepared/manifest.json", "-o", "out", *weights, "--without", "T2", "T1"]) == 0
+    (study,) = read_manifest("out/manifest.json").testing
+    mask, reference = (
+        nibabel.load(study.extra["prediction"]),
+        nibabel.load("cohort/sub-004/anat/sub-004_ce-gd_T1w.nii.gz"),
+    )
+    assert mask.shape == reference.shape
+    np.testing.assert_allclose(mask.affine, reference.affine, atol=1e-4)
+    assert main(["report", "out"]) == 0
+    assert capsys.readouterr().out.strip().endswith("out/report.html")
+    page = Path("out/report.html").read_text()
+    assert "treated as not acquired: " in page
+    assert "sub-005" in page
