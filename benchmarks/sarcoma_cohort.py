@@ -2,8 +2,9 @@
 
     python benchmarks/sarcoma_cohort.py ../shared/data/sarcoma_ct_mr_pet cohort/
 
-Writes one NIfTI a modality and ``cohort/manifest.json``. The four patients whose original scans serve as examples
-(STS_002, STS_025, STS_035, STS_041) stand under ``testing``, the other 47 under ``training``; every study has a fold.
+Writes one NIfTI a modality and ``cohort/manifest.json``, as ``data_manifests/soft_tissue_sarcoma.json`` says: the four
+patients whose original scans serve as examples stand under ``testing``, the other 47 under ``training``; every study
+has a fold.
 """
 
 from __future__ import annotations
@@ -16,19 +17,18 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
+from polyscan.io.files import read_json
 from polyscan.io.manifest import Manifest, write_manifest
 from polyscan.io.nifti import write_nifti
 from polyscan.study import Study
 
-HELD_OUT = {"STS_002", "STS_025", "STS_035", "STS_041"}
-OUTSIDE = {"CT": -1000.0, "T1": 0.0, "PET": 0.0}
-FOLDS = 5
+DATA = read_json(Path(__file__).resolve().parents[1] / "data_manifests" / "soft_tissue_sarcoma.json")
 
 
 def main(source: Path, out: Path) -> None:
     """Write the cohort."""
-    patches = np.load(source / "patches_48mm.npz")
-    with (source / "clinical.csv").open() as file:
+    patches = np.load(source / DATA["patches"])
+    with (source / DATA["patients"]).open() as file:
         patients = list(csv.DictReader(file))
     spacing = patches["spacing"]
     # The patches are arrays as ITK gives them, (z, y, x) in LPS+; centred, since their place in the body is not told.
@@ -36,13 +36,15 @@ def main(source: Path, out: Path) -> None:
     affine[:3, 3] = -affine[:3, :3] @ ((np.array(patches["images"].shape[:1:-1]) - 1) / 2)
     manifest = Manifest()
     for row, patient in enumerate(patients):
-        study = Study(patient["id"], aligned=list(OUTSIDE), fold=row % FOLDS)
-        for channel, (modality, outside) in enumerate(OUTSIDE.items()):
-            values = patches["images"][row, channel].astype(np.float32)
-            study.images[modality] = save(out, study, modality, np.where(values == outside, np.nan, values), affine)
-        study.label = {"mask": save(out, study, "dseg", patches["gtv"][row], affine), "drawn_on": "CT"}
+        study = Study(patient["id"], aligned=list(DATA["modalities"]), fold=row % DATA["folds"])
+        for modality, stored in DATA["modalities"].items():
+            values = patches["images"][row, stored["channel"]].astype(np.float32)
+            values[values == stored["outside"]] = np.nan
+            study.images[modality] = save(out, study, modality, values, affine)
+        mask = save(out, study, "dseg", patches[DATA["label"]["array"]][row], affine)
+        study.label = {"mask": mask, "drawn_on": DATA["label"]["drawn_on"]}
         study.clinical = {"age": int(patient["age"].rstrip("Y")), "sex": patient["sex"]}
-        (manifest.testing if patient["id"] in HELD_OUT else manifest.training).append(study)
+        (manifest.testing if patient["id"] in DATA["testing"] else manifest.training).append(study)
     write_manifest(out / "manifest.json", manifest)
 
 

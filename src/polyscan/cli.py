@@ -67,6 +67,8 @@ def _scan(options: argparse.Namespace) -> None:
         for decision in study.extra.get("decisions", []):
             word = f"took as {decision['modality']}" if decision["taken"] else "left out"
             print(f"  {decision['series']}: {word}: {decision['reason']}")
+    for decision in manifest.info.get("left_out", []):
+        print(f"{decision['series']}: left out: {decision['reason']}")
     print(f"{len(manifest.studies)} studies in {options.output}")
 
 

@@ -10,6 +10,8 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
+from polyscan.phantom.write import save_dicom as save
+
 SOP = {"CT": "1.2.840.10008.5.1.4.1.1.2", "MR": "1.2.840.10008.5.1.4.1.1.4", "PT": "1.2.840.10008.5.1.4.1.1.128"}
 
 
@@ -42,7 +44,7 @@ def make_series(tmp_path: Path) -> Callable[..., Path]:
             for attribute, value in common.items():
                 setattr(ds, attribute, value)
             change(k, ds)
-            ds.save_as(folder / f"{k:03d}.dcm", enforce_file_format=True)
+            save(ds, folder / f"{k:03d}.dcm")
         return folder
 
     return make

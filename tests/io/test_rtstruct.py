@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from polyscan.errors import PolyscanError
 from polyscan.io.dicom import read_series
 from polyscan.io.rtstruct import read_rtstruct
+from polyscan.phantom.write import save_dicom
 
 
 def item(**values) -> Dataset:
@@ -37,7 +38,7 @@ def write(path, contours, names=("GTV",)):
     data.file_meta = FileMetaDataset()
     data.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
     data.file_meta.MediaStorageSOPClassUID, data.file_meta.MediaStorageSOPInstanceUID = data.SOPClassUID, "1.2.3"
-    data.save_as(path, enforce_file_format=True)
+    save_dicom(data, path)
     return path
 
 

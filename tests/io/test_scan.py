@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
@@ -153,4 +152,4 @@ def test_rank_prefers_more_slices_of_equal_voxels(make_series, tmp_path):
     make_series("ward/anna/long", slices=8)
     (study,) = scan(tmp_path / "ward").studies
     assert study.images["CT"].endswith("long")
-    assert np.all([d["reason"] for d in study.extra["decisions"]])
+    assert all(d["reason"] for d in study.extra["decisions"])

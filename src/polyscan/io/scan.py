@@ -53,7 +53,8 @@ def scan(folder: str | Path, *, clinical: str | Path | None = None) -> Manifest:
     """Find studies and series in a tree of DICOM and NIfTI files.
 
     Where a modality has several series, the one with the finest voxels is taken, of equals that with the most slices,
-    then the latest. Every decision stands in the study's ``decisions``. Studies with a label come under
+    then the latest. Every decision stands in the study's ``decisions``, or in ``info["left_out"]`` where no study came
+    of it. Studies with a label come under
     ``training``, others under ``testing``, unless the table of clinical variables has a column ``split``.
 
     Args:
@@ -85,6 +86,8 @@ def scan(folder: str | Path, *, clinical: str | Path | None = None) -> Manifest:
         study = _study(subject, session or None, candidates)
         if study.images:
             _place(manifest, study, table.get(_bare(subject), {}))
+        else:
+            manifest.info.setdefault("left_out", []).extend(study.extra["decisions"])
     return manifest
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -42,17 +44,18 @@ def train(
         PolyscanError: the bundle, the manifest or an override cannot be used.
     """
     read_manifest(manifest)
-    workflow = _load(bundle, "train", manifest, output_dir, overrides or {})
-    trainer: Any = workflow.parser.get_parsed_content("train#trainer")
-    if progress is not None:
-        tell = progress
+    with _quiet():
+        workflow = _load(bundle, "train", manifest, output_dir, overrides or {})
+        trainer: Any = workflow.parser.get_parsed_content("train#trainer")
+        if progress is not None:
+            tell = progress
 
-        @trainer.on(Events.EPOCH_COMPLETED)
-        def _(engine: Engine) -> None:
-            loss = float(engine.state.output[0]["loss"])  # type: ignore[index]
-            tell(engine.state.epoch, int(engine.state.max_epochs or 0), f"loss {loss:.3f}")
+            @trainer.on(Events.EPOCH_COMPLETED)
+            def _(engine: Engine) -> None:
+                loss = float(engine.state.output[0]["loss"])  # type: ignore[index]
+                tell(engine.state.epoch, int(engine.state.max_epochs or 0), f"loss {loss:.3f}")
 
-    workflow.run()
+        workflow.run()
     return Path(output_dir) / "model.pt"
 
 
@@ -90,13 +93,27 @@ def infer(
     if not weights.is_file():
         raise PolyscanError(f"Weights {weights} do not exist; train the bundle first or name the file with --weights.")
     changes = {"weights": str(weights.resolve()), "absent": absent or [], **(overrides or {})}
-    workflow = _load(bundle, "inference", manifest, output_dir, changes)
-    evaluator: Any = workflow.parser.get_parsed_content("evaluator")
-    if progress is not None:
-        tell, count, done = progress, len(workflow.parser.get_parsed_content("dataset")), iter(range(1, 1 << 30))
-        evaluator.add_event_handler(Events.COMPLETED, lambda _: tell(next(done), count, ""))
-    (result,) = workflow.run()
+    with _quiet():
+        workflow = _load(bundle, "inference", manifest, output_dir, changes)
+        evaluator: Any = workflow.parser.get_parsed_content("evaluator")
+        if progress is not None:
+            tell, total, done = progress, len(workflow.parser.get_parsed_content("dataset")), count(1)
+            evaluator.add_event_handler(Events.COMPLETED, lambda _: tell(next(done), total, ""))
+        (result,) = workflow.run()
     return result
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back what MONAI and ignite log on their way: the user sees progress and results."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _load(
@@ -105,10 +122,6 @@ def _load(
     file = Path(bundle) / "configs" / f"{config}.json"
     if not file.is_file():
         raise PolyscanError(f"{bundle} is no bundle with a config {config}.json; give a folder such as bundles/NAME.")
-    # What MONAI and ignite log on their way is for bundle authors; the user sees progress and results.
-    logging.getLogger("ignite").setLevel(logging.ERROR)
-    logging.getLogger("monai").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module=r"(monai|ignite|torch)\b")
     workflow = ConfigWorkflow(str(file), workflow_type=config, logging_file=False)
     for key in overrides:
         if key not in workflow.parser:

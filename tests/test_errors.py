@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pytest
+
+from polyscan.errors import PolyscanError, sentence
+from polyscan.modality import modality
+from polyscan.study import Study
+
+
+def wrapped(inner: Exception) -> Exception:
+    try:
+        try:
+            raise inner
+        except Exception as error:
+            raise RuntimeError("applying transform") from error
+    except RuntimeError as outer:
+        return outer
+
+
+def test_the_users_sentence_is_found_behind_what_libraries_say():
+    assert sentence(wrapped(PolyscanError("Give a file."))) == "Give a file."
+    assert sentence(wrapped(KeyError("x"))) == "KeyError: 'x'"
+
+
+def test_unknown_modality_names_the_known_ones():
+    with pytest.raises(PolyscanError, match="'MEG' is not known; use one of T1, T1c"):
+        modality("MEG")
+
+
+def test_study_keys_are_bids_labels():
+    assert Study("STS_002").key == "sub-STS002"
+    assert Study("a b", session="2-x").key == "sub-ab_ses-2x"
+    with pytest.raises(PolyscanError, match="no letter or digit"):
+        _ = Study("--").key
