@@ -60,7 +60,8 @@ def _scan(options: argparse.Namespace) -> None:
     from polyscan.io.manifest import write_manifest
     from polyscan.io.scan import scan
 
-    manifest = scan(options.folder, clinical=options.clinical)
+    with _progress("scanning"):
+        manifest = scan(options.folder, clinical=options.clinical)
     write_manifest(options.output, manifest)
     for study in manifest.studies:
         print(f"{study.key}: {', '.join(study.images)}" + (" with label" if study.label else ""))

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from multiprocessing import get_context
 from typing import TypeVar
+
+from polyscan.errors import PolyscanError, sentence
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -16,8 +19,11 @@ Progress = Callable[[int, int, str], None]
 
 def run_each(
     function: Callable[[Item], Result], items: Sequence[Item], jobs: int | None = None
-) -> Iterator[tuple[Item, Result | Exception]]:
-    """Call a function on each item, as results come: the item and what it gave, or the exception that it raised.
+) -> Iterator[tuple[Item, Result | PolyscanError]]:
+    """Call a function on each item, as results come: the item and what it gave, or why it gave nothing.
+
+    What a function raises becomes a :class:`PolyscanError` where it happens, since the causes of an exception, and with
+    them the sentence for the user, do not cross from one process to another.
 
     Args:
         function: can be pickled, as a module's function or a partial of one can.
@@ -26,21 +32,21 @@ def run_each(
             item, it is called in this process.
     """
     jobs = min(jobs or os.cpu_count() or 1, len(items))
+    work = partial(_attempt, function)
     if jobs <= 1:
-        for item in items:
-            try:
-                result: Result | Exception = function(item)
-            except Exception as error:
-                result = error
-            yield item, result
+        yield from zip(items, map(work, items), strict=True)
         return
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-        waiting = {pool.submit(function, item): item for item in items}
+        waiting = {pool.submit(work, item): item for item in items}
         for future in as_completed(waiting):
-            failure = future.exception()
-            if failure is not None and not isinstance(failure, Exception):
-                raise failure
-            yield waiting[future], failure or future.result()
+            yield waiting[future], future.result()
+
+
+def _attempt(function: Callable[[Item], Result], item: Item) -> Result | PolyscanError:
+    try:
+        return function(item)
+    except Exception as error:
+        return PolyscanError(sentence(error))
 
 
 def _one_thread() -> None:

@@ -51,7 +51,9 @@ def test_metadata_is_valid(bundle, tmp_path):
 
 def test_network_takes_and_gives_what_the_metadata_says(bundle):
     files = ("--meta_file", "configs/metadata.json", "--config_file", "configs/inference.json")
-    monai("verify_net_in_out", "--net_id", "network_def", *files, cwd=bundle)
+    assert "data shape of network is verified" in monai(
+        "verify_net_in_out", "--net_id", "network_def", *files, cwd=bundle
+    )
 
 
 @pytest.mark.parametrize("kind", ["train", "inference"])

@@ -65,7 +65,7 @@ def make_cohort(
         plan = _Plan(folder, subjects, seed, format, size, tuple(modalities), missing)
         rows = []
         for done, (number, row) in enumerate(run_each(plan.make, range(1, subjects + 1), jobs), start=1):
-            if isinstance(row, Exception):
+            if isinstance(row, PolyscanError):
                 raise row
             rows.append(row)
             if progress is not None:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from polyscan.errors import PolyscanError, sentence
+from polyscan.errors import PolyscanError
 from polyscan.io.files import whole_folder, write_json
 from polyscan.io.manifest import Manifest, write_manifest
 from polyscan.io.nifti import write_nifti
@@ -50,8 +50,8 @@ def prepare(
     failed = list(manifest.info.get("failed", []))
     work = partial(prepare_study, out=out, protocol=protocol)
     for count, (study, result) in enumerate(run_each(work, studies, jobs), start=1):
-        if isinstance(result, Exception):
-            failed.append({"study": study.key, "reason": sentence(result)})
+        if isinstance(result, PolyscanError):
+            failed.append({"study": study.key, "reason": str(result)})
         else:
             done[study.key] = result
         if progress is not None:

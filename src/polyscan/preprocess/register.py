@@ -72,7 +72,12 @@ def register_rigid(fixed: sitk.Image, moving: sitk.Image, *, seed: int = 0) -> R
     """
     similarity = MutualInformation(fixed, moving, spacing=_COARSE, seed=seed)
     start = max(_starts(fixed, moving), key=lambda rigid: similarity(rigid.matrix, rigid.offset))
-    found = start.after(_elastix(fixed, _moved(moving, start), seed))
+    try:
+        found = start.after(_elastix(fixed, _moved(moving, start), seed))
+    except RuntimeError:  # elastix stops so where the images do not overlap any more on its way
+        information = similarity(start.matrix, start.offset)
+        reason = "elastix found no way to lay the scans on each other"
+        return Registration(_euler(start, _centre(fixed)), False, reason, (information, information))
     before, after = (similarity(rigid.matrix, rigid.offset) for rigid in (start, found))
     if after < before:
         found = start
