@@ -10,11 +10,12 @@ class PolyscanError(Exception):
 
 
 def sentence(error: BaseException) -> str:
-    """What an error says to the user: the text of the PolyscanError behind it, or the type and text of its root."""
+    """What an error says to the user: the text of the PolyscanError behind it, or type and first line of its root."""
     while True:
         if isinstance(error, PolyscanError):
             return str(error)
         cause = error.__cause__ or error.__context__
         if cause is None:
-            return f"{type(error).__name__}: {error}"
+            text = str(error).strip().splitlines()
+            return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
         error = cause

@@ -134,3 +134,8 @@ def test_what_cannot_be_used_is_said(bundle, manifest, tmp_path):
         infer(bundle, manifest, tmp_path, weights=tmp_path / "none.pt")
     with pytest.raises(PolyscanError, match="does not exist"):
         infer(bundle, tmp_path / "none.json", tmp_path)
+    with pytest.raises(PolyscanError, match=r"entries differ; give the same --set options"):
+        infer(bundle, manifest, tmp_path, overrides={"fuse_at": "output"})
+    (tmp_path / "bad.pt").write_bytes(b"nothing")
+    with pytest.raises(PolyscanError, match="cannot be read as weights"):
+        infer(bundle, manifest, tmp_path, weights=tmp_path / "bad.pt")

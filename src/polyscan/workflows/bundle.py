@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import torch
 from ignite.engine import Engine, Events
 from monai.bundle import ConfigWorkflow
 
@@ -95,12 +96,29 @@ def infer(
     changes = {"weights": str(weights.resolve()), "absent": absent or [], **(overrides or {})}
     with _quiet():
         workflow = _load(bundle, "inference", manifest, output_dir, changes)
+        _check_weights(weights, workflow.parser.get_parsed_content("network_def"))
         evaluator: Any = workflow.parser.get_parsed_content("evaluator")
         if progress is not None:
             tell, total, done = progress, len(workflow.parser.get_parsed_content("dataset")), count(1)
             evaluator.add_event_handler(Events.COMPLETED, lambda _: tell(next(done), total, ""))
         (result,) = workflow.run()
     return result
+
+
+def _check_weights(path: Path, network: torch.nn.Module) -> None:
+    """Refuse weights of another network before any study is read."""
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+        shapes = {name: value.shape for name, value in stored.items()}
+    except Exception as error:
+        raise PolyscanError(f"{path} cannot be read as weights ({type(error).__name__}); train them again.") from error
+    own = {name: value.shape for name, value in network.state_dict().items()}
+    wrong = [name for name in own.keys() | shapes.keys() if own.get(name) != shapes.get(name)]
+    if wrong:
+        raise PolyscanError(
+            f"{path} does not fit the bundle's network: {len(wrong)} of {len(own)} entries differ; "
+            "give the same --set options as in training."
+        )
 
 
 @contextmanager
