@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 from monai.data import MetaTensor
@@ -22,6 +24,42 @@ def test_folders_name_the_subjects_not_the_headers(make_series, tmp_path):
     assert [(s.subject, list(s.images)) for s in manifest.testing] == [("anna", ["CT"]), ("bert", ["PET"])]
     write_manifest(tmp_path / "m.json", manifest)
     assert "SECRET" not in (tmp_path / "m.json").read_text().upper()
+
+
+def test_one_patient_id_for_all_does_not_make_them_one(make_series, tmp_path):
+    for name, study in (("anna", "1.2.1"), ("bert", "1.2.2")):
+        make_series(f"ward/{name}/CT", StudyInstanceUID=study)
+        make_series(f"ward/{name}/PET", StudyInstanceUID=study, modality="PT", CorrectedImage=["ATTN"])
+    assert [(s.subject, sorted(s.images)) for s in scan(tmp_path / "ward").studies] == [
+        ("anna", ["CT", "PET"]),
+        ("bert", ["CT", "PET"]),
+    ]
+
+
+def test_folders_inside_one_patient_are_one_study(make_series, tmp_path):
+    make_series("anna/CT", StudyInstanceUID="1.2.1")
+    make_series("anna/PET", StudyInstanceUID="1.2.2", modality="PT", CorrectedImage=["ATTN"])
+    (study,) = scan(tmp_path / "anna").studies
+    assert (study.subject, sorted(study.images)) == ("anna", ["CT", "PET"])
+
+
+def test_copies_of_a_study_stay_apart(make_series, tmp_path):
+    folder = make_series("ward/anna/CT")
+    shutil.copytree(folder.parent, tmp_path / "ward" / "copy")
+    assert [s.subject for s in scan(tmp_path / "ward").studies] == ["anna", "copy"]
+
+
+def test_two_patients_in_one_folder_are_numbered(make_series, tmp_path):
+    make_series("ward/box/1")
+    make_series("ward/box/2", PatientID="OTHER", StudyInstanceUID="1.2.9")
+    assert [s.subject for s in scan(tmp_path / "ward").studies] == ["box-1", "box-2"]
+
+
+def test_a_patients_studies_of_one_modality_are_sessions(make_series, tmp_path):
+    make_series("ward/anna/late", StudyInstanceUID="1.2.1", StudyDate="20210101")
+    make_series("ward/anna/early", StudyInstanceUID="1.2.2", StudyDate="20200101")
+    studies = scan(tmp_path / "ward").studies
+    assert [(s.session, s.images["CT"].rsplit("/", 1)[1]) for s in studies] == [("1", "early"), ("2", "late")]
 
 
 def test_finest_series_is_taken_and_the_other_named(make_series, tmp_path):

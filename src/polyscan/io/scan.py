@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from polyscan.errors import PolyscanError
 from polyscan.io.dicom import Series, group, read_headers
 from polyscan.io.manifest import SECTIONS, Manifest
+from polyscan.io.owners import bare, name_patients, owner_key
 from polyscan.io.read import is_nifti
 from polyscan.io.recognise import from_words
 from polyscan.study import Source, Study
@@ -85,7 +86,7 @@ def scan(folder: str | Path, *, clinical: str | Path | None = None) -> Manifest:
     for (subject, session), candidates in sorted(by_study.items()):
         study = _study(subject, session or None, candidates)
         if study.images:
-            _place(manifest, study, table.get(_bare(subject), {}))
+            _place(manifest, study, table.get(bare(subject), {}))
         else:
             manifest.info.setdefault("left_out", []).extend(study.extra["decisions"])
     return manifest
@@ -121,33 +122,32 @@ def _dicom(folder: Path, files: Iterable[Path]) -> list[Candidate]:
     headers = read_headers(
         path for path in files if not is_nifti(path) and path.suffix not in (".json", ".tsv", ".csv")
     )
-    owners = _owners(folder, headers)
-    images = group(headers)
-    by_uid = {str(s.headers[0].get("SeriesInstanceUID", "")): s for s in images}
+    owners = name_patients(folder, headers)
     beside = Counter(path.parent for path, _ in headers)
-    found = [_image_candidate(folder, series, owners, beside) for series in images]
-    for path, header in headers:
-        if header.get("Modality") == "RTSTRUCT":
-            drawn = by_uid.get(_referenced_series(header))
-            subject, session = owners[_owner_key(header)]
-            reason = f"RTSTRUCT drawn on {drawn.modality}" if drawn else "RTSTRUCT of a series that is not here"
-            found.append(
-                Candidate(
-                    subject,
-                    session,
-                    drawn.modality if drawn else None,
-                    reason,
-                    str(path),
-                    path.relative_to(folder).as_posix(),
-                    label=True,
-                )
-            )
+    found = []
+    for (subject, session), members in _by(headers, lambda item: owners[owner_key(folder, *item)]).items():
+        images = group(members)
+        by_uid = {str(s.headers[0].get("SeriesInstanceUID", "")): s for s in images}
+        found += [_image_candidate(folder, series, (subject, session), beside) for series in images]
+        for path, header in members:
+            if header.get("Modality") == "RTSTRUCT":
+                drawn = by_uid.get(_referenced_series(header))
+                on = drawn.modality if drawn else None
+                reason = f"RTSTRUCT drawn on {on}" if drawn else "RTSTRUCT of a series that is not here"
+                name = path.relative_to(folder).as_posix()
+                found.append(Candidate(subject, session, on, reason, str(path), name, label=True))
     return found
 
 
-def _image_candidate(folder: Path, series: Series, owners: dict, beside: Counter[Path]) -> Candidate:
+def _by(items: Iterable[Any], key: Callable[[Any], Any]) -> dict[Any, list[Any]]:
+    groups: dict[Any, list[Any]] = defaultdict(list)
+    for item in items:
+        groups[key(item)].append(item)
+    return groups
+
+
+def _image_candidate(folder: Path, series: Series, owner: tuple[str, str | None], beside: Counter[Path]) -> Candidate:
     header = series.headers[0]
-    subject, session = owners[_owner_key(header)]
     parents = {path.parent for path in series.files}
     alone = len(parents) == 1 and beside[min(parents)] == len(series.files)
     source: Source = str(next(iter(parents))) if alone else [str(path) for path in series.files]
@@ -158,41 +158,8 @@ def _image_candidate(folder: Path, series: Series, owners: dict, beside: Counter
     slices = len(series.files)
     rank = (round(series.voxel, 3), -slices, tuple(-ord(letter) for letter in moment))
     reason = f"{series.reason}, {slices} slices" if series.modality else series.reason
+    subject, session = owner
     return Candidate(subject, session, series.modality, reason, source, name, rank, series.frame_of_reference)
-
-
-def _owners(folder: Path, headers: list[tuple[Path, Any]]) -> dict[tuple[str, str], tuple[str, str | None]]:
-    """Name each DICOM study by the folder that the user gave it, never by what its header says of the patient.
-
-    A patient's folder is the one right under ``folder``; where one holds several patients they are numbered. A
-    patient's studies become sessions when they have a modality in common, and one study else.
-    """
-    tops: dict[str, set[str]] = defaultdict(set)
-    kinds: dict[tuple[str, str], set[str]] = defaultdict(set)
-    when: dict[tuple[str, str], str] = {}
-    for path, header in headers:
-        key, parts = _owner_key(header), path.relative_to(folder).parts
-        tops[key[0]].add(parts[0] if len(parts) > 1 else "")
-        if header.get("Rows"):
-            kinds[key].add(str(header.get("Modality", "")))
-        when[key] = min(when.get(key, "9"), str(header.get("StudyDate", "") or "9"))
-    names = {p: next(iter(top)) if len(top) == 1 and "" not in top else "" for p, top in tops.items()}
-    shared = Counter(names.values())
-    owners: dict[tuple[str, str], tuple[str, str | None]] = {}
-    number: dict[str, int] = defaultdict(int)
-    for patient in sorted(names):
-        base = names[patient] or folder.name
-        number[base] += 1
-        subject = _bare(base) if shared[names[patient]] == 1 else f"{_bare(base)}-{number[base]}"
-        studies = sorted((key for key in when if key[0] == patient), key=lambda key: (when[key], key))
-        several = any(kinds[a] & kinds[b] for i, a in enumerate(studies) for b in studies[:i])
-        for index, key in enumerate(studies):
-            owners[key] = (subject, str(index + 1) if several else None)
-    return owners
-
-
-def _owner_key(header: Any) -> tuple[str, str]:
-    return str(header.get("PatientID", "")), str(header.get("StudyInstanceUID", ""))
 
 
 def _referenced_series(header: Any) -> str:
@@ -208,7 +175,7 @@ def _nifti(folder: Path, files: list[Path]) -> list[Candidate]:
     for path in files:
         relative = path.relative_to(folder)
         entities = dict(re.findall(r"(sub|ses|space)-([A-Za-z0-9]+)", path.name))
-        subject = entities.get("sub") or _bare(relative.parts[0] if len(relative.parts) > 1 else folder.name)
+        subject = entities.get("sub") or bare(relative.parts[0] if len(relative.parts) > 1 else folder.name)
         session, name = entities.get("ses"), relative.as_posix()
         stem = re.sub(r"(sub|ses)-[A-Za-z0-9]+_?", "", path.name.removesuffix(".gz").removesuffix(".nii"))
         modality = from_words(entities.get("space", stem))
@@ -245,7 +212,7 @@ def _read_table(path: Path, *, needed: bool) -> dict[str, dict[str, str]]:
     column = next((name for name in _SUBJECT_COLUMNS if rows and name in rows[0]), None)
     if column is None:
         raise PolyscanError(f"{path} has no column {', '.join(_SUBJECT_COLUMNS)}; name the subjects in one of them.")
-    return {_bare(row.pop(column)): row for row in rows}
+    return {bare(row.pop(column)): row for row in rows}
 
 
 def _place(manifest: Manifest, study: Study, row: dict[str, str]) -> None:
@@ -267,7 +234,3 @@ def _value(text: str) -> float | int | str:
         except ValueError:
             continue
     return text
-
-
-def _bare(subject: str) -> str:
-    return subject.removeprefix("sub-")
