@@ -106,14 +106,14 @@ def test_missing_geometry_says_which_attribute(make_series):
     folder = make_series(change=lambda k, ds: delattr(ds, "ImagePositionPatient"))
     (series,) = find_series(folder)
     assert "ImagePositionPatient" in series.reason
-    with pytest.raises(PolyscanError, match="no DICOM series that can be read"):
+    with pytest.raises(PolyscanError, match="ImagePositionPatient is missing or no number in 5 of 5"):
         read_series(folder)
 
 
 def test_several_series_in_a_folder_must_be_named(make_series):
     folder = make_series("both/a").parent
     make_series("both/b")
-    with pytest.raises(PolyscanError, match="2 series that can be used"):
+    with pytest.raises(PolyscanError, match="2 volumes; expected one"):
         read_series(folder)
     assert read_series(folder / "a").shape == (1, 7, 6, 5)
 

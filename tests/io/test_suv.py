@@ -7,7 +7,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from polyscan.errors import PolyscanError
-from polyscan.io.suv import suv_factor
+from polyscan.io.suv import suv_factor, suv_factor_and_notes
 
 TRACER = {
     "RadionuclideTotalDose": 370e6,
@@ -64,6 +64,9 @@ def test_past_midnight():
 def test_dates_that_disagree_leave_the_time_of_day(date):
     shifted = header({"RadiopharmaceuticalStartDateTime": f"{date}090000.00"})
     assert suv_factor([shifted]) == pytest.approx(EXPECTED, rel=1e-12)
+    assert suv_factor_and_notes([shifted])[1] == [
+        "the dates of injection and scan disagree: the times of day were used"
+    ]
 
 
 def test_scaling_laws():

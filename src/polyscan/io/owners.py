@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from polyscan.io.attributes import number, text
+
 if TYPE_CHECKING:
     from pydicom import Dataset
 
@@ -50,7 +52,7 @@ def owner_key(folder: Path, path: Path, header: Dataset) -> Key:
     """What tells whose a file is, before it has a name."""
     parts = path.relative_to(folder).parts
     top = parts[0] if len(parts) > 1 else ""
-    return str(header.get("PatientID", "")), top, str(header.get("StudyInstanceUID", ""))
+    return text(header, "PatientID"), top, text(header, "StudyInstanceUID")
 
 
 def name_patients(folder: Path, headers: Iterable[tuple[Path, Dataset]]) -> dict[Key, tuple[str, str | None]]:
@@ -64,10 +66,10 @@ def name_patients(folder: Path, headers: Iterable[tuple[Path, Dataset]]) -> dict
     for path, header in headers:
         identifier, top, study = owner_key(folder, path, header)
         unit = units.setdefault((identifier, top), _Patient(identifier, {top}))
-        unit.studies[study] = min(unit.studies.get(study, "9"), str(header.get("StudyDate", "") or "9"))
-        if header.get("Rows"):
-            unit.kinds[study].add(str(header.get("Modality", "")))
-            unit.instances.add(str(header.get("SOPInstanceUID", "")))
+        unit.studies[study] = min(unit.studies.get(study, "9"), text(header, "StudyDate") or "9")
+        if number(header, "Rows"):
+            unit.kinds[study].add(text(header, "Modality"))
+            unit.instances.add(text(header, "SOPInstanceUID"))
     patients: list[_Patient] = []
     for _, unit in sorted(units.items()):
         known = next((patient for patient in patients if patient.same_person(unit)), None)
@@ -76,11 +78,11 @@ def name_patients(folder: Path, headers: Iterable[tuple[Path, Dataset]]) -> dict
         else:
             known.take(unit)
     bases = [min(p.tops) if len(p.tops) == 1 and "" not in p.tops else folder.name for p in patients]
-    shared, number = Counter(bases), Counter[str]()
+    shared, given = Counter(bases), Counter[str]()
     owners: dict[Key, tuple[str, str | None]] = {}
     for patient, base in zip(patients, bases, strict=True):
-        number[base] += 1
-        subject = bare(base) if shared[base] == 1 else f"{bare(base)}-{number[base]}"
+        given[base] += 1
+        subject = bare(base) if shared[base] == 1 else f"{bare(base)}-{given[base]}"
         studies = sorted(patient.studies, key=lambda study: (patient.studies[study], study))
         several = any(patient.kinds[a] & patient.kinds[b] for i, a in enumerate(studies) for b in studies[:i])
         for top in patient.tops:

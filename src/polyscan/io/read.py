@@ -10,10 +10,12 @@ import torch
 from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
-from polyscan.io.dicom import read_series
+from polyscan.io.attributes import text
+from polyscan.io.dicom import read_headers, read_series
 from polyscan.io.geometry import same_grid
 from polyscan.io.nifti import read_nifti
 from polyscan.io.rtstruct import read_rtstruct
+from polyscan.io.segmentation import SOP_CLASSES, read_segmentation
 from polyscan.modality import modality
 from polyscan.study import Source
 
@@ -51,7 +53,7 @@ def read_label(label: dict[str, Any], drawn_on: MetaTensor) -> MetaTensor:
     """Read a label mask on the grid of the scan that it was drawn on.
 
     Args:
-        label: ``{"mask": path}`` and, for an RTSTRUCT of several regions, ``"roi"``.
+        label: ``{"mask": path}`` and, for an RTSTRUCT or SEG of several regions, ``"roi"``: the one that is wanted.
         drawn_on: that scan (1, x, y, z).
 
     Returns:
@@ -62,7 +64,8 @@ def read_label(label: dict[str, Any], drawn_on: MetaTensor) -> MetaTensor:
     """
     path = label["mask"]
     if not is_nifti(path):
-        return read_rtstruct(path, drawn_on, label.get("roi"))
+        reader = read_segmentation if _sop_class(path) in SOP_CLASSES else read_rtstruct
+        return reader(path, drawn_on, label.get("roi"))
     mask = read_nifti(path)
     if not same_grid(mask, drawn_on):
         raise PolyscanError(
@@ -76,3 +79,7 @@ def read_label(label: dict[str, Any], drawn_on: MetaTensor) -> MetaTensor:
         )
     kind = np.uint8 if values.max() < 256 else np.int16
     return MetaTensor(torch.from_numpy(np.rint(values).astype(kind)[None]), affine=drawn_on.affine)
+
+
+def _sop_class(path: str) -> str:
+    return next((text(header, "SOPClassUID") for _, header in read_headers([Path(path)])), "")

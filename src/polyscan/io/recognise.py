@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from polyscan.io.attributes import number, text, words
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -37,18 +39,22 @@ def from_header(header: Dataset) -> tuple[str | None, str]:
     MR is told by repetition, echo and inversion time (thresholds as in Bushberg, The Essential Physics of Medical
     Imaging, chapter 12), the contrast agent and the b-value; by the description where these are not there.
     """
-    dicom = str(header.get("Modality", "") or "")
-    kind = {str(v).upper() for v in _several(header.get("ImageType"))}
-    if kind & {"LOCALIZER", "SCOUT"}:
+    kind = {word.upper() for word in words(header, "ImageType")}
+    told = set(re.split(r"[^a-z0-9]+", _description(header).lower()))
+    if kind & {"LOCALIZER", "SCOUT"} or told & {"localizer", "localiser", "scout", "topogram", "scanogram", "survey"}:
         return None, "a localizer"
-    if kind & {"MIP", "PROJECTION IMAGE", "SECONDARY CAPTURE"}:
+    if kind & {"MIP", "MINIP", "PROJECTION IMAGE", "SECONDARY CAPTURE", "SCREEN SAVE"} or told & {"mip", "minip"}:
         return None, "a projection or a capture, not a volume"
-    if int(header.get("SamplesPerPixel", 1) or 1) != 1:
+    if (number(header, "SamplesPerPixel") or 1) != 1 or text(header, "PhotometricInterpretation") == "PALETTE COLOR":
         return None, "a colour image"
+    if text(header, "SOPClassUID").startswith("1.2.840.10008.5.1.4.1.1.7"):
+        return None, "a secondary capture, not a volume"
+    dicom = text(header, "Modality")
     if dicom == "CT":
         return "CT", "Modality is CT"
     if dicom == "PT":
-        attenuation = "ATTN" in {str(v).upper() for v in _several(header.get("CorrectedImage"))}
+        corrected = {word.upper() for word in words(header, "CorrectedImage")}
+        attenuation = "ATTN" in corrected or text(header, "AttenuationCorrected") == "YES"
         return ("PET", "Modality is PT") if attenuation else (None, "PET without attenuation correction")
     if dicom == "MR":
         return _magnetic(header, kind)
@@ -56,15 +62,18 @@ def from_header(header: Dataset) -> tuple[str | None, str]:
 
 
 def _magnetic(header: Dataset, kind: set[str]) -> tuple[str | None, str]:
+    component = text(header, "ComplexImageComponent").upper()
+    if kind & {"P", "PHASE", "PHASE MAP", "R", "REAL", "I", "IMAGINARY"} or component not in ("", "MAGNITUDE", "MIXED"):
+        return None, "a phase, real or imaginary image, not the magnitude"
     if "ADC" in kind:
         return "ADC", "ImageType says ADC"
-    if "DIFFUSION" in kind or _number(header.get((0x0018, 0x9087))):
+    weighting = number(header, "DiffusionBValue")
+    if "DIFFUSION" in kind or weighting:
+        if weighting == 0:
+            return None, "the unweighted (b = 0) image of a diffusion series"
         return "DWI", "a diffusion b-value is given"
-    repetition, echo, inversion = (
-        _number(header.get(name)) for name in ("RepetitionTime", "EchoTime", "InversionTime")
-    )
-    words = " ".join(str(header.get(name, "") or "") for name in ("SeriesDescription", "ProtocolName"))
-    told = from_words(words)
+    repetition, echo, inversion = (number(header, n) for n in ("RepetitionTime", "EchoTime", "InversionTime"))
+    told = from_words(_description(header))
     if repetition is None or echo is None:
         if told is None or told in ("CT", "PET"):
             return None, "neither sequence parameters nor a description tell the contrast"
@@ -72,12 +81,14 @@ def _magnetic(header: Dataset, kind: set[str]) -> tuple[str | None, str]:
     settings = f"TR {repetition:g} ms, TE {echo:g} ms" + (f", TI {inversion:g} ms" if inversion else "")
     if told in ("ADC", "DWI"):
         return told, f"the series description says so; {settings}"
+    if "EP" in words(header, "ScanningSequence"):
+        return None, f"echo-planar without a diffusion b-value, as in functional or perfusion imaging; {settings}"
     if inversion and inversion >= 1500 and echo >= 60:
         return "FLAIR", settings
     if echo >= 60 and repetition >= 2000:
         return "T2", settings
     if echo < 35 and (repetition < 1200 or (inversion and inversion < 1500)):
-        agent = str(header.get("ContrastBolusAgent", "") or "").strip().lower()
+        agent = text(header, "ContrastBolusAgent").lower()
         given = bool(agent and agent not in ("no", "none", "n")) or told == "T1c"
         return ("T1c", settings + ", contrast agent") if given else ("T1", settings)
     if echo < 60 and repetition >= 2000:
@@ -85,13 +96,5 @@ def _magnetic(header: Dataset, kind: set[str]) -> tuple[str | None, str]:
     return told, f"{settings}: between the usual ranges" + (", the series description decides" if told else "")
 
 
-def _several(value: Any) -> list[Any]:
-    return [] if value is None else [value] if isinstance(value, str) else list(value)
-
-
-def _number(value: Any) -> float | None:
-    value = getattr(value, "value", value)
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None
+def _description(header: Dataset) -> str:
+    return " ".join(text(header, name) for name in ("SeriesDescription", "ProtocolName"))

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from polyscan.errors import PolyscanError
-from polyscan.io.dicom import Series, group, read_headers
+from polyscan.io.attributes import items, text
+from polyscan.io.dicom import read_headers
 from polyscan.io.manifest import SECTIONS, Manifest
 from polyscan.io.owners import bare, name_patients, owner_key
 from polyscan.io.read import is_nifti
 from polyscan.io.recognise import from_words
+from polyscan.io.series import Series, group
 from polyscan.study import Source, Study
 
 _MASK = re.compile(r"(^|[_\W])(dseg|seg|mask|label|labels|gtv|segmentation)([_\W]|$)", re.IGNORECASE)
@@ -126,17 +128,21 @@ def _dicom(folder: Path, files: Iterable[Path]) -> list[Candidate]:
     beside = Counter(path.parent for path, _ in headers)
     found = []
     for (subject, session), members in _by(headers, lambda item: owners[owner_key(folder, *item)]).items():
-        images = group(members)
-        by_uid = {str(s.headers[0].get("SeriesInstanceUID", "")): s for s in images}
+        drawn = [(path, header) for path, header in members if _is_label(header)]
+        images = group(item for item in members if not _is_label(item[1]))
+        by_uid = {text(s.headers[0], "SeriesInstanceUID"): s for s in images}
         found += [_image_candidate(folder, series, (subject, session), beside) for series in images]
-        for path, header in members:
-            if header.get("Modality") == "RTSTRUCT":
-                drawn = by_uid.get(_referenced_series(header))
-                on = drawn.modality if drawn else None
-                reason = f"RTSTRUCT drawn on {on}" if drawn else "RTSTRUCT of a series that is not here"
-                name = path.relative_to(folder).as_posix()
-                found.append(Candidate(subject, session, on, reason, str(path), name, label=True))
+        for path, header in drawn:
+            on = by_uid.get(_referenced_series(header))
+            kind, name = text(header, "Modality"), path.relative_to(folder).as_posix()
+            reason = f"{kind} drawn on {on.modality}" if on else f"{kind} of a series that is not here"
+            modality = on.modality if on else None
+            found.append(Candidate(subject, session, modality, reason, str(path), name, label=True))
     return found
+
+
+def _is_label(header: Any) -> bool:
+    return text(header, "Modality") in ("RTSTRUCT", "SEG")
 
 
 def _by(items: Iterable[Any], key: Callable[[Any], Any]) -> dict[Any, list[Any]]:
@@ -147,15 +153,20 @@ def _by(items: Iterable[Any], key: Callable[[Any], Any]) -> dict[Any, list[Any]]
 
 
 def _image_candidate(folder: Path, series: Series, owner: tuple[str, str | None], beside: Counter[Path]) -> Candidate:
-    header = series.headers[0]
-    parents = {path.parent for path in series.files}
-    alone = len(parents) == 1 and beside[min(parents)] == len(series.files)
-    source: Source = str(next(iter(parents))) if alone else [str(path) for path in series.files]
-    moment = f"{header.get('SeriesDate', '')}{header.get('SeriesTime', '')}"
+    header, files = series.headers[0], series.files
+    parents = {path.parent for path in files}
     name = min(parents).relative_to(folder).as_posix()
-    if not alone:
-        name = f"{name}/{min(series.files).name} and {len(series.files) - 1} more"
-    slices = len(series.files)
+    if series.volume:
+        source: Source = [f"{path}#{series.volume}" for path in files]
+    elif len(parents) == 1 and beside[min(parents)] == len(files):
+        source = str(min(parents))
+    else:
+        source = [str(path) for path in files]
+    if isinstance(source, list):
+        more = f" and {len(source) - 1} more" if len(source) > 1 else ""
+        name = f"{name}/{Path(source[0]).name}{more}"
+    moment = text(header, "SeriesDate") + text(header, "SeriesTime")
+    slices = len(series.slices)
     rank = (round(series.voxel, 3), -slices, tuple(-ord(letter) for letter in moment))
     reason = f"{series.reason}, {slices} slices" if series.modality else series.reason
     subject, session = owner
@@ -163,11 +174,14 @@ def _image_candidate(folder: Path, series: Series, owner: tuple[str, str | None]
 
 
 def _referenced_series(header: Any) -> str:
-    try:
-        frame = header.ReferencedFrameOfReferenceSequence[0]
-        return str(frame.RTReferencedStudySequence[0].RTReferencedSeriesSequence[0].SeriesInstanceUID)
-    except (AttributeError, IndexError):
-        return ""
+    """The SeriesInstanceUID of the images that a label was drawn on."""
+    for frame in items(header, "ReferencedFrameOfReferenceSequence"):
+        for study in items(frame, "RTReferencedStudySequence"):
+            for series in items(study, "RTReferencedSeriesSequence"):
+                return text(series, "SeriesInstanceUID")
+    for series in items(header, "ReferencedSeriesSequence"):
+        return text(series, "SeriesInstanceUID")
+    return ""
 
 
 def _nifti(folder: Path, files: list[Path]) -> list[Candidate]:

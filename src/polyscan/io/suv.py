@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from polyscan.errors import PolyscanError
+from polyscan.io.attributes import items, number, text
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -30,28 +31,38 @@ def suv_factor(headers: Sequence[Dataset], kind: str = "bw") -> float:
     Raises:
         PolyscanError: an attribute that is needed is missing or has a value that cannot be used.
     """
+    return suv_factor_and_notes(headers, kind)[0]
+
+
+def suv_factor_and_notes(headers: Sequence[Dataset], kind: str = "bw") -> tuple[float, list[str]]:
+    """:func:`suv_factor`, and what in the headers had to be overruled to get it."""
+    notes: list[str] = []
+    return _factor(headers, kind, notes), notes
+
+
+def _factor(headers: Sequence[Dataset], kind: str, notes: list[str]) -> float:
     first = headers[0]
-    units = str(first.get("Units", "") or "").strip().upper()
+    units = text(first, "Units").upper()
     if units == "GML":
-        stored = _SUV_TYPES.get(str(first.get("SUVType", "BW") or "BW").strip().upper())
+        stored = _SUV_TYPES.get(text(first, "SUVType").upper() or "BW")
         if stored is None:
             raise PolyscanError("SUVType (0054,1006) is not one of BW, LBM, LBMJANMA, BSA; correct the attribute.")
         return 1.0 if stored == kind else _size(first, kind) / _size(first, stored)
     if units == "BQML":
-        return _size(first, kind) / _dose(headers)
+        return _size(first, kind) / _dose(headers, notes)
     if units == "CNTS":
-        return _philips(headers, kind)
+        return _philips(headers, kind, notes)
     raise PolyscanError(
         f"Units (0054,1001) is {units or 'missing'}; SUV can be computed from BQML, GML or (Philips) CNTS only."
     )
 
 
-def _philips(headers: Sequence[Dataset], kind: str) -> float:
-    to_suv, to_bqml = (_number(headers[0].get((0x7053, element))) for element in (0x1000, 0x1009))
+def _philips(headers: Sequence[Dataset], kind: str, notes: list[str]) -> float:
+    to_suv, to_bqml = (number(headers[0], (0x7053, element)) for element in (0x1000, 0x1009))
     if to_suv:
         return to_suv if kind == "bw" else to_suv * _size(headers[0], kind) / _size(headers[0], "bw")
     if to_bqml:
-        return to_bqml * _size(headers[0], kind) / _dose(headers)
+        return to_bqml * _size(headers[0], kind) / _dose(headers, notes)
     raise PolyscanError("Units (0054,1001) is CNTS without the Philips factors (7053,1000) or (7053,1009).")
 
 
@@ -63,7 +74,7 @@ def _size(header: Dataset, kind: str) -> float:
     height = _needed(header, "PatientSize", "m") * 100
     if kind == "bsa":
         return 0.007184 * weight**0.425 * height**0.725 * 10_000  # Du Bois, Arch Intern Med 17, 1916
-    sex = str(header.get("PatientSex", "") or "").upper()
+    sex = text(header, "PatientSex").upper()
     if sex not in ("M", "F"):
         raise PolyscanError("PatientSex (0010,0040) is neither M nor F; lean body mass needs it, body weight does not.")
     if kind == "lbm":  # James, Research on Obesity, 1976
@@ -75,17 +86,17 @@ def _size(header: Dataset, kind: str) -> float:
     raise PolyscanError(f"SUV kind {kind!r} is not known; use bw, lbm, lbm_janma or bsa.")
 
 
-def _dose(headers: Sequence[Dataset]) -> float:
+def _dose(headers: Sequence[Dataset], notes: list[str]) -> float:
     """The injected dose in Bq, decayed to the time that the values are corrected to."""
     first = headers[0]
-    sequence = first.get("RadiopharmaceuticalInformationSequence")
+    sequence = items(first, "RadiopharmaceuticalInformationSequence")
     if not sequence:
         raise PolyscanError(
             "RadiopharmaceuticalInformationSequence (0054,0016) is missing; add dose, half-life and start time to it."
         )
     tracer = sequence[0]
     dose, half_life = _needed(tracer, "RadionuclideTotalDose", "Bq"), _needed(tracer, "RadionuclideHalfLife", "s")
-    correction = str(first.get("DecayCorrection", "") or "").strip().upper()
+    correction = text(first, "DecayCorrection").upper()
     if correction == "ADMIN":
         return dose
     if correction not in ("START", "NONE"):
@@ -95,18 +106,18 @@ def _dose(headers: Sequence[Dataset]) -> float:
     series = [t for header in headers if (t := _moment(header, "Series"))] if correction == "START" else []
     if not (acquired or series):
         raise PolyscanError("Neither SeriesTime (0008,0031) nor AcquisitionTime (0008,0032) is given; add one of them.")
-    return dose * 0.5 ** (_elapsed(tracer, min(acquired + series), half_life) / half_life)
+    return dose * 0.5 ** (_elapsed(tracer, min(acquired + series), half_life, notes) / half_life)
 
 
-def _elapsed(tracer: Dataset, reference: datetime, half_life: float) -> float:
+def _elapsed(tracer: Dataset, reference: datetime, half_life: float, notes: list[str]) -> float:
     """Seconds from injection to the reference; where dates disagree, as after de-identification, by time of day."""
-    stamp = str(tracer.get("RadiopharmaceuticalStartDateTime", "") or "").strip()
-    time = str(tracer.get("RadiopharmaceuticalStartTime", "") or "").strip()
+    stamp, time = (text(tracer, f"RadiopharmaceuticalStart{kind}") for kind in ("DateTime", "Time"))
     if stamp:
         injected = _parse(stamp[:8], stamp[8:].split("+")[0].split("-")[0])
         elapsed = (reference - injected).total_seconds()
         if 0 <= elapsed < max(_DAY, 10 * half_life):
             return elapsed
+        notes.append("the dates of injection and scan disagree: the times of day were used")
     elif time:
         injected = _parse(f"{reference:%Y%m%d}", time)
     else:
@@ -123,8 +134,8 @@ def _elapsed(tracer: Dataset, reference: datetime, half_life: float) -> float:
 
 
 def _moment(header: Dataset, name: str) -> datetime | None:
-    time = str(header.get(f"{name}Time", "") or "").strip()
-    date = str(header.get(f"{name}Date", "") or header.get("SeriesDate", "") or "19000101").strip()
+    time = text(header, f"{name}Time")
+    date = text(header, f"{name}Date") or text(header, "SeriesDate") or "19000101"
     return _parse(date, time) if time else None
 
 
@@ -138,16 +149,8 @@ def _parse(date: str, time: str) -> datetime:
 
 
 def _needed(header: Dataset, keyword: str, unit: str) -> float:
-    value = _number(header.get(keyword))
+    value = number(header, keyword)
     if value is None or value <= 0:
         found = "missing" if value is None else f"{value:g}"
         raise PolyscanError(f"{keyword} is {found}; SUV needs it in {unit}: set the attribute in the DICOM files.")
     return value
-
-
-def _number(value: object) -> float | None:
-    value = getattr(value, "value", value)
-    try:
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return None

@@ -8,6 +8,9 @@ import numpy as np
 
 from polyscan.errors import PolyscanError
 
+SAME_PLACE = 0.01  # millimetres
+_LONGEST = 5_000.0  # millimetres: no patient and no couch is longer
+
 
 @dataclass(frozen=True)
 class Stack:
@@ -44,6 +47,11 @@ class Stack:
         return float(np.median(np.diff(self.depths))) if len(self.order) > 1 else self.thickness
 
     @property
+    def bridged(self) -> float:
+        """The widest gap, in millimetres, that is filled by interpolation: one missing slice, and not two."""
+        return max(2.5 * self.step, 2 * self.thickness)
+
+    @property
     def shifts(self) -> np.ndarray:
         """(slice, 2) millimetres by which a slice lies off the first one's axis, along rows and along columns."""
         off = self.origins - self.origins[0]
@@ -55,6 +63,8 @@ class Stack:
         steps = np.diff(self.depths)
         if len(steps) and np.ptp(steps) > max(tolerance, 0.01 * self.step):
             found.append(f"slice steps from {steps.min():.2f} to {steps.max():.2f} mm: resampled to equal steps")
+        if len(steps) and steps.max() > self.bridged:
+            found.append(f"gaps of more than {self.bridged:.1f} mm between slices: left empty")
         tilt = np.abs(self.shifts[-1]).max() / max(self.depths[-1] - self.depths[0], 1e-6) if len(steps) else 0.0
         if np.abs(self.shifts).max() > tolerance:
             found.append(
@@ -87,17 +97,23 @@ def stack(origins: np.ndarray, orientation: np.ndarray, spacing: tuple[float, fl
     """
     row, column = orientation[:3], orientation[3:]
     lengths = np.linalg.norm([row, column], axis=1)
-    if np.abs(lengths - 1).max() > 0.01 or abs(row @ column) > 0.01 or min(spacing) <= 0:
-        raise PolyscanError("ImageOrientationPatient or PixelSpacing is absurd; export the series again.")
+    absurd = np.abs(lengths - 1).max() > 0.01 or abs(row @ column) > 0.01
+    if absurd or min(spacing) <= 0.001 or max(spacing) > 100 or not 0 < thickness <= 1000:
+        raise PolyscanError(
+            "ImageOrientationPatient, PixelSpacing or SliceThickness is absurd; export the series again."
+        )
     row, column = row / lengths[0], column / lengths[1]
     depths = origins @ np.cross(row, column)
     order = np.argsort(depths, kind="stable")
     steps = np.diff(depths[order])
-    if len(steps) and steps.min() < 0.01:
-        raise PolyscanError(
-            f"{int((steps < 0.01).sum()) + 1} of {len(order)} slices lie at one position; split the series."
-        )
-    return Stack([int(i) for i in order], row, column, spacing, origins[order], thickness)
+    if len(steps) and steps.min() < SAME_PLACE:
+        same = int((steps < SAME_PLACE).sum()) + 1
+        raise PolyscanError(f"{same} of {len(order)} slices lie at one position, which is no volume; split the series.")
+    found = Stack([int(i) for i in order], row, column, spacing, origins[order], thickness)
+    length = depths.max() - depths.min()
+    if np.abs(found.shifts).max() > length or length > _LONGEST or np.abs(origins).max() > _LONGEST:
+        raise PolyscanError("ImagePositionPatient is absurd: the slices do not lie over each other; export it again.")
+    return found
 
 
 def straighten(slices: np.ndarray, where: Stack) -> tuple[np.ndarray, np.ndarray]:
@@ -108,7 +124,8 @@ def straighten(slices: np.ndarray, where: Stack) -> tuple[np.ndarray, np.ndarray
         where: the stack.
 
     Returns:
-        The volume (x, y, z), NaN where no slice reaches, and its (4, 4) affine to RAS+ millimetres.
+        The volume (x, y, z), NaN where no slice reaches or too many are missing, and its (4, 4) affine to RAS+
+        millimetres.
     """
     from scipy.ndimage import map_coordinates
 
@@ -127,10 +144,11 @@ def straighten(slices: np.ndarray, where: Stack) -> tuple[np.ndarray, np.ndarray
     for z in range(count):
         depth = depths[0] + z * step
         k = int(np.clip(np.searchsorted(depths, depth, side="right") - 1, 0, len(depths) - 2))
-        weight = (depth - depths[k]) / (depths[k + 1] - depths[k])
-        if weight < 1e-6:
-            volume[:, :, z] = at(k)
-        else:
+        gap = depths[k + 1] - depths[k]
+        weight = (depth - depths[k]) / gap
+        if min(weight, 1 - weight) < 1e-6:
+            volume[:, :, z] = at(k + round(weight))
+        elif gap <= where.bridged:
             volume[:, :, z] = (1 - weight) * at(k) + weight * at(k + 1)
     lps = np.eye(4)
     lps[:3, 0], lps[:3, 1] = where.row * where.spacing[0], where.column * where.spacing[1]
