@@ -11,7 +11,7 @@ from polyscan.io.dicom import read_series
 from polyscan.io.read import read_label
 from polyscan.io.scan import scan
 
-highdicom = pytest.importorskip("highdicom", reason="highdicom needs pydicom 3")
+highdicom = pytest.importorskip("highdicom", reason="highdicom needs pydicom 3", exc_type=ImportError)
 
 
 @pytest.fixture

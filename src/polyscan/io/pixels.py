@@ -15,6 +15,7 @@ from polyscan.io.attributes import number, text
 from polyscan.io.slices import Slice
 
 THREADS = 4
+_PIXEL_DATA = 0x7FE00010
 _PLAIN = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")  # little endian, implicit and explicit
 
 
@@ -77,9 +78,12 @@ def _rescale(stored: np.ndarray, each: Slice, rescale: tuple[float, float], out:
 
 def _stored(first: Slice) -> np.ndarray:
     """The (frame, row, column) pixels of a file as they are stored."""
-    bits, high = number(first.file, "BitsStored"), number(first.file, "HighBit")
-    if bits is not None and high is not None and high != bits - 1:
-        raise PolyscanError(f"{name_of(first.path)} stores {bits:g} bits up to bit {high:g}; export it again.")
+    allocated, bits, high = (number(first.file, name) for name in ("BitsAllocated", "BitsStored", "HighBit"))
+    if allocated not in (8, 16, 32) or (bits or allocated) > allocated or high not in (None, (bits or allocated) - 1):
+        raise PolyscanError(
+            f"{name_of(first.path)} has BitsAllocated {allocated}, BitsStored {bits}, HighBit {high}, which do not go "
+            "together; export it again."
+        )
     try:
         plain = _plain(first)
         pixels = first.file.pixel_array if plain is None else plain
@@ -94,7 +98,9 @@ def _stored(first: Slice) -> np.ndarray:
 def _plain(first: Slice) -> np.ndarray | None:
     """The pixels of a file that stores whole bytes without compression; None for all others."""
     file = first.file
-    raw: Any = file.get_item("PixelData", keep_deferred=True)
+    raw: Any = {int(tag): element for tag, element in file.items()}.get(
+        _PIXEL_DATA
+    )  # as it stands in the file, not fetched from the disk
     syntax = str(getattr(file.file_meta, "TransferSyntaxUID", ""))
     bits, stored = number(file, "BitsAllocated"), number(file, "BitsStored")
     grey = (number(file, "SamplesPerPixel") or 1) == 1
