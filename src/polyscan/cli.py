@@ -85,6 +85,11 @@ def _add_prepare(commands: Any) -> argparse.ArgumentParser:
     command.add_argument(
         "--protocol", default="default", help="a protocol's name (default, brain_mri) or the path of a YAML file"
     )
+    command.add_argument(
+        "--like",
+        type=Path,
+        help="a bundle, or a folder that polyscan train wrote: say which scans differ from those it was trained on",
+    )
     command.add_argument("--jobs", type=int, help="studies at a time; as many as there are cores where not given")
     command.set_defaults(run=_prepare)
     return command
@@ -96,7 +101,14 @@ def _prepare(options: argparse.Namespace) -> None:
 
     manifest = read_manifest(options.manifest)
     with _progress("preparing") as progress:
-        result = prepare(manifest, options.output, protocol=options.protocol, jobs=options.jobs, progress=progress)
+        result = prepare(
+            manifest,
+            options.output,
+            protocol=options.protocol,
+            like=options.like,
+            jobs=options.jobs,
+            progress=progress,
+        )
     for study in result.studies:
         for name, problem in study.extra.get("problems", {}).items():
             print(f"{study.key}: {name}: {problem}", file=sys.stderr)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from polyscan.errors import PolyscanError
 from polyscan.phantom.subject import make_subject
 from polyscan.phantom.write import write_pose
 from polyscan.preprocess.register import register_rigid
@@ -63,6 +64,30 @@ def test_turned_by_180_degrees_and_shifted(subject, scans, tmp_path):
     truth = sitk.CompositeTransform([away, truth_of(subject, "T2", tmp_path)])
     assert found.trusted, found.reason
     assert errors(found.transform, truth).max() < 1.0
+
+
+@pytest.mark.parametrize("engine", ["elastix", "simpleitk"])
+def test_hard_start_with_either_engine_and_both_ways(subject, scans, tmp_path, engine):
+    """30 degrees and 40 mm away, 40 % of the slices missing."""
+    away = sitk.Euler3DTransform((0.0, 0, 0), 0.3, -0.3, 0.3, (25.0, -25, 20))
+    moved = sitk.Image(scans["T2"])[:, :, int(0.4 * scans["T2"].GetSize()[2]) :]
+    matrix = np.array(away.GetMatrix()).reshape(3, 3)
+    moved.SetOrigin(away.TransformPoint(moved.GetOrigin()))
+    moved.SetDirection((matrix @ np.array(moved.GetDirection()).reshape(3, 3)).ravel().tolist())
+    found = register_rigid(scans["T1c"], moved, engine=engine, both_ways=engine == "elastix")
+    assert found.trusted, found.reason
+    assert found.measures.get("cycle", 0) < 2
+    assert errors(found.transform, sitk.CompositeTransform([away, truth_of(subject, "T2", tmp_path)])).max() < 1.5
+
+
+def test_unknown_engine(scans):
+    with pytest.raises(PolyscanError, match="'ants' is not known; use elastix, simpleitk"):
+        register_rigid(scans["T1c"], scans["T2"], engine="ants")
+
+
+def test_scans_that_do_not_overlap_are_not_trusted(scans):
+    """The upper half of a head and the lower third of it."""
+    assert not register_rigid(scans["T1c"][:, :, :30], scans["T2"][:, :20, :]).trusted
 
 
 def test_same_seed_same_result(scans):

@@ -58,3 +58,16 @@ def same_grid(a: MetaTensor, b: MetaTensor, *, tolerance: float = 0.1) -> bool:
     corners = np.array([[x, y, z, 1.0] for x in (0, last[0]) for y in (0, last[1]) for z in (0, last[2])])
     apart = corners @ (np.asarray(a.affine, dtype=float) - np.asarray(b.affine, dtype=float)).T
     return bool(np.linalg.norm(apart[:, :3], axis=1).max() <= tolerance)
+
+
+def spacing_along(grid: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """The (3,) spacings of one grid in the order of another's axes: each axis takes that of the nearest direction.
+
+    Args:
+        grid: (4, 4) affine whose spacings are asked for.
+        axes: (4, 4) affine whose axes give the order.
+    """
+    own, other = (np.asarray(affine, dtype=float)[:3, :3] for affine in (grid, axes))
+    sizes = np.linalg.norm(own, axis=0)
+    along = np.abs((other / np.linalg.norm(other, axis=0)).T @ (own / sizes))
+    return sizes[along.argmax(1)]

@@ -13,8 +13,10 @@ from polyscan.errors import PolyscanError
 from polyscan.io.files import whole_folder, write_json
 from polyscan.io.manifest import Manifest, write_manifest
 from polyscan.io.nifti import write_nifti
+from polyscan.io.profiles import load_profiles, profile, unlike
 from polyscan.modality import modality
 from polyscan.parallel import Progress, run_each
+from polyscan.preprocess.intensity_steps import mask_on
 from polyscan.preprocess.protocol import load_protocol
 from polyscan.preprocess.steps import Record, present
 from polyscan.study import Study
@@ -25,6 +27,7 @@ def prepare(
     out: str | Path,
     *,
     protocol: str | Path = "default",
+    like: str | Path | None = None,
     jobs: int | None = None,
     progress: Progress | None = None,
 ) -> Manifest:
@@ -34,6 +37,8 @@ def prepare(
         manifest: what to prepare.
         out: folder; each study becomes a folder in it, laid out as BIDS derivatives are.
         protocol: see :func:`polyscan.preprocess.protocol.load_protocol`.
+        like: bundle, or folder of weights, whose training scans the studies are compared with: a scan whose
+            intensities lie far from theirs is kept, and named in the study's ``problems``.
         jobs: studies at a time, each in a process and one thread of its own; as many as there are cores if None.
         progress: told (done, total, study) after each.
 
@@ -45,6 +50,7 @@ def prepare(
     """
     out = Path(out).resolve()
     name = load_protocol(protocol).name
+    learnt = load_profiles(like) if like is not None else {}
     studies = manifest.studies
     done: dict[str, Study] = {}
     failed = list(manifest.info.get("failed", []))
@@ -53,6 +59,9 @@ def prepare(
         if isinstance(result, PolyscanError):
             failed.append({"study": study.key, "reason": str(result)})
         else:
+            for modality_name, problem in unlike(result.extra["profiles"], learnt).items():
+                problems = result.extra["problems"]
+                problems[modality_name] = "; ".join(filter(None, [problems.get(modality_name), problem]))
             done[study.key] = result
         if progress is not None:
             progress(count, len(studies), study.key)
@@ -87,6 +96,9 @@ def prepare_study(study: Study, out: Path, protocol: str | Path) -> Study:
         "registrations": record.registrations,
         "sources": {name: study.images[name] for name in present(data)},
         "problems": record.problems,
+        "profiles": {name: profile(data[name][0].numpy(), mask_on(data, data[name])) for name in present(data)}
+        if "foreground" in data
+        else {},
         "seconds": record.seconds,
     }
     label = {k: v for k, v in study.label.items() if k not in ("mask", "drawn_on", "roi")}

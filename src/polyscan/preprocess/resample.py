@@ -9,10 +9,12 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
-from polyscan.io.geometry import from_sitk, same_grid, to_sitk
+from polyscan.io.geometry import from_sitk, same_grid, spacing_along, to_sitk
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
+
+_TO_SIGMA = 1 / (2 * np.sqrt(2 * np.log(2)))  # from a full width at half maximum
 
 
 def resample(
@@ -42,7 +44,7 @@ def resample(
     if label:
         moved = sitk.Resample(to_sitk(image), target, transform, sitk.sitkNearestNeighbor, 0)
         return MetaTensor(from_sitk(moved).as_tensor(), affine=grid.affine, meta=_meta(image))
-    source, there = _filled(anti_alias(image, target.GetSpacing()))
+    source, there = _filled(anti_alias(image, spacing_along(np.asarray(grid.affine), np.asarray(image.affine))))
     low, high = float(image[torch.isfinite(image)].min()), float(image[torch.isfinite(image)].max())
     moved = sitk.Resample(source, target, transform, sitk.sitkBSpline, float("nan"))
     seen = sitk.Resample(there, target, transform, sitk.sitkNearestNeighbor, 0)
@@ -51,7 +53,7 @@ def resample(
     return MetaTensor(values, affine=grid.affine, meta=_meta(image))
 
 
-def anti_alias(image: MetaTensor, spacing: Sequence[float]) -> MetaTensor:
+def anti_alias(image: MetaTensor, spacing: Sequence[float] | np.ndarray) -> MetaTensor:
     """Smooth away what a coarser grid cannot hold.
 
     Gaussian of sigma = s sqrt(k^2 - 1) / (2 sqrt(2 ln 2)) with s the image's spacing and k the ratio of the new
@@ -64,11 +66,27 @@ def anti_alias(image: MetaTensor, spacing: Sequence[float]) -> MetaTensor:
     Returns:
         The image on its own grid.
     """
-    from scipy.ndimage import gaussian_filter
-
     own = np.linalg.norm(np.asarray(image.affine, dtype=float)[:3, :3], axis=0)
     ratio = np.maximum(np.asarray(spacing, dtype=float) / own, 1.0)
-    sigma = np.sqrt(ratio**2 - 1) / (2 * np.sqrt(2 * np.log(2)))  # in voxels
+    return _smooth(image, np.sqrt(ratio**2 - 1) * _TO_SIGMA)
+
+
+def widen_point_spread(image: MetaTensor, own: float, wanted: float) -> MetaTensor:
+    """Smooth a sharp scan as much as a blurrier one is: Gaussians of sqrt(wanted^2 - own^2) on top of its own.
+
+    Args:
+        image: (channel, x, y, z).
+        own: full width at half maximum of its point spread in millimetres.
+        wanted: that of the blurrier one.
+    """
+    spacing = np.linalg.norm(np.asarray(image.affine, dtype=float)[:3, :3], axis=0)
+    return _smooth(image, np.sqrt(max(wanted**2 - own**2, 0.0)) * _TO_SIGMA / spacing)
+
+
+def _smooth(image: MetaTensor, sigma: np.ndarray) -> MetaTensor:
+    """Gaussian of (3,) voxels; NaN is left out."""
+    from scipy.ndimage import gaussian_filter
+
     if sigma.max() < 0.1:
         return image
     smooth = np.empty(image.shape, dtype=np.float32)

@@ -12,17 +12,14 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
-import torch
-from monai.data import MetaTensor
 from monai.transforms import Transform
 
 from polyscan.errors import PolyscanError
-from polyscan.io.geometry import to_sitk
+from polyscan.io.geometry import same_grid, to_sitk
 from polyscan.io.read import read_image, read_label
-from polyscan.preprocess.mask import foreground
-from polyscan.preprocess.normalize import z_score
+from polyscan.preprocess.grids import common_grid, moved
 from polyscan.preprocess.register import register_rigid
-from polyscan.preprocess.resample import anti_alias, resample
+from polyscan.preprocess.resample import anti_alias, resample, widen_point_spread
 from polyscan.study import Study
 
 
@@ -167,14 +164,44 @@ class RegisterRigidd(Step):
                 record.problems[name] = f"left out: its registration cannot be trusted: {found.reason}"
 
 
-class ResampleToReferenced(Step):
-    """Bring each scan and the label onto the reference's own grid, with one interpolation of each."""
+class Resampled(Step):
+    """Bring each scan and the label onto one grid, with one interpolation of each.
+
+    Args:
+        resolution: ``"reference"``, ``"finest"``, ``"coarsest"``, or millimetres; see
+            :func:`polyscan.preprocess.grids.common_grid`. ``"native"`` keeps every scan on its own grid, for networks
+            that take several resolutions: its registration then changes its affine only.
+        field_of_view: ``"reference"``, ``"union"`` or ``"intersection"``.
+        point_spread: modality to the full width at half maximum of its point spread in millimetres; sharper scans are
+            then smoothed to the widest of those that are there.
+    """
 
     name = "resample"
 
+    def __init__(
+        self,
+        resolution: str | float | Sequence[float] = "reference",
+        field_of_view: str = "reference",
+        point_spread: Mapping[str, float] | None = None,
+    ) -> None:
+        self.resolution = resolution
+        self.field_of_view = field_of_view
+        self.point_spread = dict(point_spread or {})
+
     def apply(self, data: dict[str, Any], record: Record) -> None:
         """See :class:`Step`."""
+        names = present(data)
+        images = {name: data[name] for name in names}
+        native = self.resolution == "native"
         grid = data[record.reference]
+        if not native:
+            grid = common_grid(
+                images,
+                record.reference,
+                record.transforms,
+                resolution=self.resolution,
+                field_of_view=self.field_of_view,
+            )
         if "label" in data:
             drawn_on = record.study.label.get("drawn_on", record.reference)
             if drawn_on in data:
@@ -182,49 +209,20 @@ class ResampleToReferenced(Step):
             else:
                 del data["label"]
                 record.problems["label"] = f"left out: it was drawn on {drawn_on}, which was left out"
-        for name in present(data):
-            data[name] = resample(data[name], grid, record.transforms.get(name))
-            how = "untouched" if name == record.reference else "cubic B-spline within the scan's own range"
-            self.tell(record, name, "SimpleITK", interpolation=how, outside="NaN")
-
-
-class ForegroundMaskd(Step):
-    """Find the body in the reference scan."""
-
-    name = "mask"
-
-    def apply(self, data: dict[str, Any], record: Record) -> None:
-        """See :class:`Step`."""
-        image = data[record.reference]
-        mask = foreground(image[0].cpu().numpy(), unit=image.meta["unit"])
-        data["foreground"] = MetaTensor(torch.from_numpy(mask[None].astype("uint8")), affine=image.affine)
-
-
-class ZScored(Step):
-    """Give scans without a unit mean 0 and standard deviation 1 inside the body.
-
-    Args:
-        keys: modalities.
-    """
-
-    name = "z-score"
-
-    def __init__(self, keys: Sequence[str]) -> None:
-        self.keys = list(keys)
-
-    def apply(self, data: dict[str, Any], record: Record) -> None:
-        """See :class:`Step`."""
-        mask = data["foreground"][0].numpy() > 0
-        for name in [name for name in self.keys if name in present(data)]:
-            image = data[name]
-            try:
-                values, mean, deviation = z_score(image[0].numpy(), mask)
-            except ValueError as error:
-                del data[name]
-                record.problems[name] = f"left out: {error}"
+        widest = max((self.point_spread[name] for name in names if name in self.point_spread), default=0.0)
+        for name in names:
+            transform, what = record.transforms.get(name), {}
+            if name in self.point_spread and self.point_spread[name] < widest:
+                data[name] = widen_point_spread(data[name], self.point_spread[name], widest)
+                what["point_spread"] = f"smoothed from {self.point_spread[name]:g} to {widest:g} mm"
+            if native:
+                data[name] = moved(data[name], transform)
+                self.tell(record, name, "polyscan", interpolation="none: moved by its affine", **what)
                 continue
-            data[name] = MetaTensor(torch.from_numpy(values[None]), affine=image.affine, meta={"unit": "z-score"})
-            self.tell(record, name, "polyscan", mean=round(mean, 4), standard_deviation=round(deviation, 4))
+            untouched = transform is None and same_grid(data[name], grid, tolerance=1e-3)
+            data[name] = resample(data[name], grid, transform)
+            how = "untouched" if untouched else "cubic B-spline within the scan's own range"
+            self.tell(record, name, "SimpleITK", interpolation=how, outside="NaN", **what)
 
 
 class AntiAliasd(Transform):

@@ -16,6 +16,7 @@ from monai.bundle import ConfigWorkflow
 
 from polyscan.errors import PolyscanError
 from polyscan.io.manifest import Manifest, read_manifest
+from polyscan.io.profiles import save_profiles
 from polyscan.parallel import Progress
 
 
@@ -39,12 +40,12 @@ def train(
         progress: told after every epoch.
 
     Returns:
-        The path of the weights.
+        The path of the weights. Beside them stands ``profiles.json``: how the training scans' intensities are spread.
 
     Raises:
         PolyscanError: the bundle, the manifest or an override cannot be used.
     """
-    read_manifest(manifest)
+    studies = read_manifest(manifest).training
     with _quiet():
         workflow = _load(bundle, "train", manifest, output_dir, overrides or {})
         trainer: Any = workflow.parser.get_parsed_content("train#trainer")
@@ -57,6 +58,7 @@ def train(
                 tell(engine.state.epoch, int(engine.state.max_epochs or 0), f"loss {loss:.3f}")
 
         workflow.run()
+    save_profiles(studies, output_dir)
     return Path(output_dir) / "model.pt"
 
 

@@ -1,0 +1,256 @@
+"""Rigid registration beside its peers: errors and times on made heads with known displacement, and on real ones.
+
+    pip install antspyx  # for ANTs; left out where it is not installed
+    python benchmarks/registration.py [--subjects 2] [--methods polyscan ANTs ...] [--starts usual hard ...]
+
+Target registration error over 27 points of the head, its median, 95th percentile and maximum over all points and
+cases; success is a maximum below 2 mm. Times are medians, as multiples of polyscan's in the same run. Every method has
+2 threads, but for polyscan's use of elastix, which has 1. Starts: ``usual``, where the made patients lay (a few mm and
+degrees); ``hard``, up to 30 degrees and 40 mm further away; ``turned``, 180 degrees about the long axis and 60 mm;
+``cropped``, 40 % of the moving image's slices cut off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "2")
+
+import numpy as np
+import SimpleITK as sitk
+from scipy.spatial.transform import Rotation
+
+from polyscan.phantom.subject import make_subject
+from polyscan.preprocess.register import register_rigid
+
+PAIRS = [("T1", "T2"), ("T1", "FLAIR"), ("T1", "CT"), ("T1", "PET"), ("CT", "PET")]
+STARTS = ("usual", "hard", "turned", "cropped")
+FLIP = np.diag([-1.0, -1, 1, 1])
+Method = Callable[[sitk.Image, sitk.Image], sitk.Transform]
+
+
+@dataclass
+class Case:
+    """Two images and, from points of the fixed to points of the moving one, what is true."""
+
+    name: str
+    start: str
+    fixed: sitk.Image
+    moving: sitk.Image
+    truth: Callable[[np.ndarray], np.ndarray]
+    points: np.ndarray
+
+
+def made_cases(subjects: int, starts: list[str]) -> Iterator[Case]:
+    """Pairs of scans of made heads."""
+    points = np.array(np.meshgrid((-60.0, 0, 60), (-70.0, 0, 70), (-30.0, 10, 60))).reshape(3, -1).T
+    for number in range(1, subjects + 1):
+        subject = make_subject(number, 11)
+        scans = {name: subject.scan(name, "full") for name in ("T1", "T2", "FLAIR", "CT", "PET")}
+        for start in starts:
+            for fixed, moving in PAIRS:
+                generator = np.random.default_rng([number, PAIRS.index((fixed, moving)), STARTS.index(start)])
+                image = to_image(scans[moving].values, scans[moving].grid.affine)
+                away = displacement(start, generator)
+                if start == "cropped":
+                    image = image[:, :, int(0.4 * image.GetSize()[2]) :]
+                truth = away @ FLIP @ np.linalg.inv(subject.lying[moving]) @ subject.lying[fixed] @ FLIP
+                yield Case(
+                    f"{fixed}-{moving}",
+                    start,
+                    to_image(scans[fixed].values, scans[fixed].grid.affine),
+                    placed(image, away),
+                    lambda x, m=truth: x @ m[:3, :3].T + m[:3, 3],
+                    points,
+                )
+
+
+def displacement(start: str, generator: np.random.Generator) -> np.ndarray:
+    """(4, 4) by which the moving image is put elsewhere, in LPS+ millimetres."""
+    away = np.eye(4)
+    if start == "hard":
+        axis, shift = generator.normal(size=(2, 3))
+        angle = generator.uniform(20, 30)
+        away[:3, :3] = Rotation.from_rotvec(axis / np.linalg.norm(axis) * angle, degrees=True).as_matrix()
+        away[:3, 3] = shift / np.linalg.norm(shift) * generator.uniform(25, 40)
+    if start == "turned":
+        away[:3, :3] = Rotation.from_euler("z", 180, degrees=True).as_matrix()
+        away[:3, 3] = (40, -40, 20)
+    return away
+
+
+def real_cases(data: Path) -> Iterator[Case]:
+    """A glioma patient's contrasts and a head in three positions; the references' own error is 1 to 2 mm."""
+    glioma, positions = data / "glioma_mri_native", data / "dicom_cases" / "mr_positions"
+    listed = [
+        (glioma / "native" / "t1c.nii.gz", glioma / "native" / f"{n}.nii.gz", glioma / f"t1c_to_{n}_MI_reference.tfm")
+        for n in ("t1", "t2", "flair")
+    ]
+    listed += [
+        (
+            positions / "nifti" / "HFS_t1_fl2d_sag.nii.gz",
+            positions / "nifti" / f"{n}_t1_fl2d_sag.nii.gz",
+            positions / f"HFS_to_{n}_MI_reference.tfm",
+        )
+        for n in ("HFP", "HFDL")
+    ]
+    for fixed, moving, reference in listed:
+        image = sitk.ReadImage(fixed, sitk.sitkFloat32)
+        transform = sitk.ReadTransform(str(reference))
+        centre = image.TransformContinuousIndexToPhysicalPoint([n / 2 for n in image.GetSize()])
+        points = np.add(centre, np.array(np.meshgrid(*[(-50.0, 0, 50)] * 3)).reshape(3, -1).T)
+        yield Case(
+            reference.name.split("_MI")[0],
+            "real",
+            image,
+            sitk.ReadImage(moving, sitk.sitkFloat32),
+            applied(transform),
+            points,
+        )
+
+
+def to_image(values: np.ndarray, affine: np.ndarray) -> sitk.Image:
+    """An array (x, y, z) with a RAS affine."""
+    lps = FLIP @ affine
+    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+    image = sitk.GetImageFromArray(np.ascontiguousarray(values.transpose()).astype(np.float32))
+    image.SetSpacing(spacing.tolist())
+    image.SetOrigin(lps[:3, 3].tolist())
+    image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
+    return image
+
+
+def placed(image: sitk.Image, away: np.ndarray) -> sitk.Image:
+    """The same voxels, lying elsewhere."""
+    image = sitk.Image(image)
+    image.SetOrigin((away[:3, :3] @ np.array(image.GetOrigin()) + away[:3, 3]).tolist())
+    image.SetDirection((away[:3, :3] @ np.array(image.GetDirection()).reshape(3, 3)).ravel().tolist())
+    return image
+
+
+def applied(transform: sitk.Transform) -> Callable[[np.ndarray], np.ndarray]:
+    """A transform of many points."""
+    return lambda points: np.array([transform.TransformPoint(point) for point in points.tolist()])
+
+
+def by_polyscan(engine: str) -> Method:
+    """register_rigid, refused results counted as they are."""
+    return lambda fixed, moving: register_rigid(fixed, moving, engine=engine).transform
+
+
+def by_elastix(fixed: sitk.Image, moving: sitk.Image) -> sitk.Transform:
+    """The default rigid parameter map, started at the centres of the images as it does by itself."""
+    import itk
+
+    def convert(image: sitk.Image) -> itk.Image:
+        new = itk.image_from_array(sitk.GetArrayFromImage(image))
+        new.SetOrigin(image.GetOrigin())
+        new.SetSpacing(image.GetSpacing())
+        new.SetDirection(itk.matrix_from_array(np.array(image.GetDirection()).reshape(3, 3)))
+        return new
+
+    parameters = itk.ParameterObject.New()
+    parameters.AddParameterMap(parameters.GetDefaultParameterMap("rigid"))
+    _, result = itk.elastix_registration_method(
+        convert(fixed), convert(moving), parameter_object=parameters, log_to_console=False, number_of_threads=2
+    )
+    found = result.GetParameterMap(0)
+    angles = [float(v) for v in found["TransformParameters"]]
+    return sitk.Euler3DTransform([float(v) for v in found["CenterOfRotationPoint"]], *angles[:3], angles[3:])
+
+
+def by_simpleitk(fixed: sitk.Image, moving: sitk.Image) -> sitk.Transform:
+    """The recipe of SimpleITK's notebooks (60, registration introduction), every tenth voxel."""
+    start = sitk.CenteredTransformInitializer(
+        fixed, moving, sitk.Euler3DTransform(), sitk.CenteredTransformInitializerFilter.GEOMETRY
+    )
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsMattesMutualInformation(numberOfHistogramBins=50)
+    method.SetMetricSamplingStrategy(method.RANDOM)
+    method.SetMetricSamplingPercentage(0.1, seed=1)
+    method.SetInterpolator(sitk.sitkLinear)
+    method.SetOptimizerAsGradientDescent(1.0, 100, 1e-6, 10)
+    method.SetOptimizerScalesFromPhysicalShift()
+    method.SetShrinkFactorsPerLevel([4, 2, 1])
+    method.SetSmoothingSigmasPerLevel([2, 1, 0])
+    method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
+    method.SetInitialTransform(start, inPlace=False)
+    return method.Execute(fixed, moving)
+
+
+def by_ants(fixed: sitk.Image, moving: sitk.Image) -> sitk.Transform:
+    """antspyx, type_of_transform Rigid."""
+    import ants
+
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [f"{folder}/{name}.nii.gz" for name in ("fixed", "moving")]
+        for image, path in zip((fixed, moving), paths, strict=True):
+            sitk.WriteImage(image, path)
+        found = ants.registration(*(ants.image_read(path) for path in paths), type_of_transform="Rigid", random_seed=1)
+        return sitk.ReadTransform(found["fwdtransforms"][0])
+
+
+METHODS: dict[str, Method] = {
+    "polyscan": by_polyscan("elastix"),
+    "polyscan, SimpleITK engine": by_polyscan("simpleitk"),
+    "elastix default": by_elastix,
+    "SimpleITK recipe": by_simpleitk,
+    "ANTs Rigid": by_ants,
+}
+
+
+def main() -> None:
+    """Run every method on every case and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--subjects", type=int, default=2)
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--starts", nargs="*", default=list(STARTS), choices=STARTS)
+    parser.add_argument("--data", type=Path, help="folder of the real cases; none where not given")
+    options = parser.parse_args()
+    errors: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    worst: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    times: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    METHODS[options.methods[0]](*warm_up())
+    cases = list(made_cases(options.subjects, options.starts)) + (
+        list(real_cases(options.data)) if options.data else []
+    )
+    for case in cases:
+        for name in options.methods:
+            key = (case.start, case.name, name)
+            start = time.perf_counter()
+            try:
+                found = METHODS[name](case.fixed, case.moving)
+            except RuntimeError:
+                found = sitk.Transform(3, sitk.sitkIdentity)
+            times[key].append(time.perf_counter() - start)
+            apart = np.linalg.norm(applied(found)(case.points) - case.truth(case.points), axis=1)
+            errors[key] += apart.tolist()
+            worst[key].append(float(apart.max()))
+    print("| start | pair | method | median mm | 95 % mm | maximum mm | success | time s | times polyscan's |")
+    print("|---" * 9 + "|")
+    for key in errors:
+        took = np.median(times[key])
+        ratio = took / np.median(times[(*key[:2], options.methods[0])])
+        good = sum(value < 2 for value in worst[key])
+        print(
+            f"| {' | '.join(key)} | {np.median(errors[key]):.3f} | {np.percentile(errors[key], 95):.3f} "
+            f"| {max(errors[key]):.3f} | {good} of {len(worst[key])} | {took:.2f} | {ratio:.1f} |"
+        )
+
+
+def warm_up() -> tuple[sitk.Image, sitk.Image]:
+    """Two small images, so that no import is timed."""
+    x, y, z = np.indices((40, 40, 40)) - 20.0
+    blob = np.exp(-(x**2 + 2 * y**2 + 3 * z**2) / 100)
+    return to_image(blob, np.eye(4)), to_image(blob**2, np.eye(4))
+
+
+if __name__ == "__main__":
+    main()

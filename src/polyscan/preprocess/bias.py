@@ -1,0 +1,40 @@
+"""The slow shading that a receive coil lays over MRI."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+
+from polyscan.io.geometry import to_sitk
+from polyscan.preprocess.similarity import shrink
+
+_SPACING = 4.0  # mm at which the field, which varies over centimetres, is fitted
+
+
+def bias_field(image: MetaTensor, mask: np.ndarray) -> np.ndarray:
+    """Estimate the bias field by N4 (Tustison et al., IEEE TMI 29, 2010), as SimpleITK has it.
+
+    Args:
+        image: (1, x, y, z); NaN is outside the field of view.
+        mask: (x, y, z) bool, where to fit it.
+
+    Returns:
+        (x, y, z) float32, 1 in the mean over the mask: divide by it to correct the image, multiply to undo that.
+    """
+    import SimpleITK as sitk
+
+    values = image[0].cpu().numpy()
+    inside = mask & np.isfinite(values)
+    low = float(values[inside].min()) if inside.any() else 0.0
+    # N4 takes logarithms: what is fitted is positive, whatever was resampled or normalised before.
+    positive = np.where(inside, values - min(low, 0.0) + 1e-3 * np.ptp(values[inside] if inside.any() else [1.0]), 0)
+    full = to_sitk(MetaTensor(torch.from_numpy(positive[None].astype(np.float32)), affine=image.affine))
+    where = to_sitk(MetaTensor(torch.from_numpy(inside[None].astype(np.float32)), affine=image.affine))
+    method = sitk.N4BiasFieldCorrectionImageFilter()
+    method.SetMaximumNumberOfIterations([30, 20, 10])
+    method.SetConvergenceThreshold(1e-3)
+    method.SetNumberOfThreads(1)
+    method.Execute(shrink(full, _SPACING), shrink(where, _SPACING) > 0.5)
+    field = sitk.GetArrayFromImage(sitk.Exp(method.GetLogBiasFieldAsImage(full))).transpose()
+    return (field / field[inside].mean()).astype(np.float32) if inside.any() else np.ones_like(values)

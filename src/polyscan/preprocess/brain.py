@@ -1,0 +1,57 @@
+"""Where the brain is."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from monai.data import MetaTensor
+
+from polyscan.errors import PolyscanError
+from polyscan.io.nifti import read_nifti, write_nifti
+
+_TOOLS = {
+    "hd-bet": lambda source, out: [
+        "hd-bet",
+        "-i",
+        source,
+        "-o",
+        out,
+        "-device",
+        "cpu",
+        "--disable_tta",
+        "--save_bet_mask",
+    ],
+    "synthstrip": lambda source, out: ["mri_synthstrip", "-i", source, "-m", out],
+}
+
+
+def brain_mask(image: MetaTensor, tool: str) -> np.ndarray:
+    """Find the brain in a scan of a head with a tool that is installed beside polyscan.
+
+    Args:
+        image: (1, x, y, z) MRI or CT; NaN is outside the field of view.
+        tool: ``"hd-bet"`` (Isensee et al., HBM 40, 2019) or ``"synthstrip"`` (Hoopes et al., NeuroImage 260, 2022).
+
+    Returns:
+        (x, y, z) bool.
+
+    Raises:
+        PolyscanError: unknown tool, it is not installed, or it failed.
+    """
+    if tool not in _TOOLS:
+        raise PolyscanError(f"Brain mask {tool!r} is not known; use {', '.join(_TOOLS)}.")
+    with tempfile.TemporaryDirectory() as folder:
+        source, out = Path(folder) / "scan.nii.gz", Path(folder) / "mask.nii.gz"
+        command = _TOOLS[tool](str(source), str(out))
+        if shutil.which(command[0]) is None:
+            raise PolyscanError(f"{command[0]} is not installed; install it, or name a mask in the manifest.")
+        write_nifti(source, image)
+        ran = subprocess.run(command, capture_output=True, check=False)
+        written = sorted(Path(folder).glob("*mask*.nii.gz")) or sorted(Path(folder).glob("*bet*.nii.gz"))
+        if ran.returncode or not written:
+            raise PolyscanError(f"{command[0]} failed with exit status {ran.returncode}; run it by hand to see why.")
+        return read_nifti(written[0])[0].numpy() > 0.5

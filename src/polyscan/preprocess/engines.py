@@ -1,0 +1,149 @@
+"""What follows a pose to the images' own resolution: elastix or SimpleITK."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from polyscan.preprocess.rigid import Rigid, centre_of, placed
+from polyscan.preprocess.similarity import shrink
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+_LEVELS = 4096
+_COARSE = 4.0  # mm
+_BLURRED = (4.0, 60.0)  # mm^3 of the larger voxel
+
+
+def follow(engine: str, fixed: sitk.Image, moving: sitk.Image, start: Rigid, seed: int = 0) -> Rigid:
+    """Follow a pose with an engine, first at 4 mm, then at the images' own resolution.
+
+    The images are shrunk here: elastix' own pyramid displaces them.
+    """
+    descend = ENGINES[engine]
+    start = descend(shrink(fixed, _COARSE), shrink(moving, _COARSE), start, seed)
+    return descend(fixed, moving, start, seed)
+
+
+def elastix(fixed: sitk.Image, moving: sitk.Image, start: Rigid, seed: int) -> Rigid:
+    """Adaptive stochastic gradient descent (Klein et al., IJCV 81, 2009) of elastix' Mattes mutual information."""
+    import itk
+    import SimpleITK as sitk
+
+    parameters = itk.ParameterObject.New()
+    # Blurred images say less at each step: PET, or slices of several millimetres.
+    blurred = _BLURRED[0] < np.prod(fixed.GetSpacing()) < _BLURRED[1]
+    parameters.AddParameterMap(_parameter_map(500 if blurred else 200, seed))
+    method = itk.ElastixRegistrationMethod[itk.Image[itk.F, 3], itk.Image[itk.F, 3]].New()
+    image, mask = _to_itk(fixed)
+    method.SetFixedImage(image)
+    method.SetFixedMask(mask)
+    method.SetMovingImage(_to_itk(placed(moving, start.inverse()))[0])
+    method.SetParameterObject(parameters)
+    method.SetLogToConsole(False)
+    method.SetLogToFile(False)
+    method.SetNumberOfThreads(1)
+    method.UpdateLargestPossibleRegion()
+    result = method.GetTransformParameterObject().GetParameterMap(0)
+    angles_and_shift = [float(value) for value in result["TransformParameters"]]
+    centre = [float(value) for value in result["CenterOfRotationPoint"]]
+    return start.after(Rigid.of_itk(sitk.Euler3DTransform(centre, *angles_and_shift[:3], angles_and_shift[3:])))
+
+
+def simpleitk(fixed: sitk.Image, moving: sitk.Image, start: Rigid, seed: int) -> Rigid:
+    """Gradient descent with line search of ITK's Mattes mutual information on randomly sampled points."""
+    import SimpleITK as sitk
+
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsMattesMutualInformation(numberOfHistogramBins=64)
+    method.SetMetricSamplingStrategy(method.RANDOM)
+    method.SetMetricSamplingPercentage(min(1.0, 50_000 / fixed.GetNumberOfPixels()), seed=seed + 1)
+    method.SetMetricFixedMask(_levelled(fixed)[1])
+    method.SetInterpolator(sitk.sitkLinear)
+    method.SetOptimizerAsConjugateGradientLineSearch(1.0, 50, 1e-6, 10)
+    method.SetOptimizerScalesFromPhysicalShift()
+    method.SetShrinkFactorsPerLevel([1])
+    method.SetSmoothingSigmasPerLevel([0])
+    method.SetNumberOfThreads(1)
+    method.SetInitialTransform(start.to_itk(centre_of(fixed)), inPlace=False)
+    found = method.Execute(_levelled(fixed)[0], _levelled(moving)[0])
+    return Rigid.of_itk(sitk.Euler3DTransform(found.GetNthTransform(0)))
+
+
+ENGINES: dict[str, Callable[[sitk.Image, sitk.Image, Rigid, int], Rigid]] = {
+    "elastix": elastix,
+    "simpleitk": simpleitk,
+}
+
+
+def _parameter_map(iterations: int, seed: int) -> dict[str, tuple[str, ...]]:
+    return {
+        "Registration": ("MultiResolutionRegistration",),
+        "FixedImagePyramid": ("FixedShrinkingImagePyramid",),
+        "MovingImagePyramid": ("MovingShrinkingImagePyramid",),
+        "ImagePyramidSchedule": ("1", "1", "1"),
+        "NumberOfResolutions": ("1",),
+        "Transform": ("EulerTransform",),
+        "AutomaticTransformInitialization": ("false",),
+        "AutomaticScalesEstimation": ("true",),
+        "HowToCombineTransforms": ("Compose",),
+        "Metric": ("AdvancedMattesMutualInformation",),
+        "NumberOfHistogramBins": ("64",),
+        "Interpolator": ("LinearInterpolator",),
+        "ImageSampler": ("RandomCoordinate",),
+        "FixedImageBSplineInterpolationOrder": ("1",),
+        "NumberOfSpatialSamples": ("4000",),
+        "NewSamplesEveryIteration": ("true",),
+        "RequiredRatioOfValidSamples": ("0.05",),
+        "Optimizer": ("AdaptiveStochasticGradientDescent",),
+        "ASGDParameterEstimationMethod": ("DisplacementDistribution",),
+        "MaximumNumberOfIterations": (str(iterations),),
+        "RandomSeed": (str(seed + 1),),
+        "Resampler": ("DefaultResampler",),
+        "ResampleInterpolator": ("FinalLinearInterpolator",),
+        "WriteResultImage": ("false",),
+        "FixedImageDimension": ("3",),
+        "MovingImageDimension": ("3",),
+        "FixedInternalImagePixelType": ("float",),
+        "MovingInternalImagePixelType": ("float",),
+    }
+
+
+def _levelled(image: sitk.Image) -> tuple[sitk.Image, sitk.Image]:
+    """The image in levels that suit a histogram, and where it was finite.
+
+    Half-way between its own values and their ranks: neither bone in CT nor air in PET leaves all other tissue one bin.
+    """
+    import SimpleITK as sitk
+
+    values = sitk.GetArrayFromImage(image).astype(np.float32, copy=False)
+    finite = np.isfinite(values)
+    some = np.sort((values if finite.all() else values[finite]).ravel()[:: max(1, values.size // 100_000)])
+    low, high = (float(some[int(part * (len(some) - 1))]) for part in (0.005, 0.995))
+    at = np.nan_to_num(values, nan=low)
+    at -= low
+    at *= (_LEVELS - 1) / max(high - low, 1e-6)
+    linear = np.linspace(0, 1, _LEVELS, dtype=np.float32)
+    rank = np.searchsorted(some, low + linear * (high - low)) / len(some)
+    levels = ((linear + rank) / 2).astype(np.float32)[at.clip(0, _LEVELS - 1, out=at).astype(np.int16)]
+    made = [sitk.GetImageFromArray(array) for array in (levels, finite.astype(np.uint8))]
+    for new in made:
+        new.CopyInformation(image)
+    return made[0], made[1]
+
+
+def _to_itk(image: sitk.Image) -> tuple:
+    import itk
+    import SimpleITK as sitk
+
+    made = []
+    for each in _levelled(image):
+        new = itk.image_from_array(sitk.GetArrayFromImage(each))
+        new.SetOrigin(image.GetOrigin())
+        new.SetSpacing(image.GetSpacing())
+        new.SetDirection(itk.matrix_from_array(np.array(image.GetDirection()).reshape(3, 3)))
+        made.append(new)
+    return tuple(made)

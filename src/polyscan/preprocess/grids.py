@@ -1,0 +1,119 @@
+"""Which grid scans of several resolutions are brought to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+
+from polyscan.errors import PolyscanError
+from polyscan.io.geometry import spacing_along
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+FIELDS_OF_VIEW = ("reference", "union", "intersection")
+
+
+def common_grid(
+    images: Mapping[str, MetaTensor],
+    reference: str,
+    transforms: Mapping[str, sitk.Transform],
+    *,
+    resolution: str | float | Sequence[float] = "reference",
+    field_of_view: str = "reference",
+) -> MetaTensor:
+    """An empty image on the grid that scans are to share; its axes are those of the reference.
+
+    Args:
+        images: modality to (1, x, y, z).
+        reference: one of them.
+        transforms: modality to its rigid transform from the reference's points to its own (LPS+ millimetres).
+        resolution: ``"reference"``; ``"finest"`` or ``"coarsest"``, along each axis the smallest or largest spacing
+            that any scan has along it; or millimetres, one number or three.
+        field_of_view: of the reference, the box about all scans (``"union"``), or the box that lies in all.
+
+    Returns:
+        (1, x, y, z) zeros with the grid's affine; the reference's own where nothing else is asked for.
+
+    Raises:
+        PolyscanError: an unknown choice, or scans that have no box in common.
+    """
+    image = images[reference]
+    own = np.asarray(image.affine, dtype=float)
+    spacing = _spacing(images, reference, transforms, resolution)
+    if field_of_view not in FIELDS_OF_VIEW:
+        raise PolyscanError(f"Field of view {field_of_view!r} is not known; use {', '.join(FIELDS_OF_VIEW)}.")
+    if field_of_view == "reference" and np.allclose(spacing, _sizes(own)):
+        return MetaTensor(torch.zeros(1, *image.shape[1:]), affine=image.affine)
+    # Boxes from edge to edge of the voxels, in the reference's axes and millimetres.
+    axes = own[:3, :3] / _sizes(own)
+    boxes = {name: _box(images[name], axes, transforms.get(name)) for name in images}
+    if field_of_view == "reference":
+        low, high = boxes[reference]
+    elif field_of_view == "union":
+        low, high = np.min([b[0] for b in boxes.values()], 0), np.max([b[1] for b in boxes.values()], 0)
+    else:
+        low, high = np.max([b[0] for b in boxes.values()], 0), np.min([b[1] for b in boxes.values()], 0)
+    if (high - low < spacing).any():
+        raise PolyscanError(f"{', '.join(images)} have no field of view in common; use the reference's or the union.")
+    shape = np.maximum(np.rint((high - low) / spacing).astype(int), 1)
+    affine = np.eye(4)
+    affine[:3, :3] = axes * spacing
+    affine[:3, 3] = axes @ (low + spacing / 2)
+    return MetaTensor(torch.zeros(1, *shape.tolist()), affine=torch.from_numpy(affine))
+
+
+def moved(image: MetaTensor, transform: sitk.Transform | None) -> MetaTensor:
+    """An image where its registration puts it, by its affine alone: no voxel is interpolated."""
+    if transform is None:
+        return image
+    out = image.clone()
+    out.affine = torch.from_numpy(
+        _LPS @ np.linalg.inv(_matrix(transform)) @ _LPS @ np.asarray(image.affine, dtype=float)
+    )
+    return out
+
+
+def _spacing(
+    images: Mapping[str, MetaTensor],
+    reference: str,
+    transforms: Mapping[str, sitk.Transform],
+    resolution: str | float | Sequence[float],
+) -> np.ndarray:
+    own = np.asarray(images[reference].affine, dtype=float)
+    if resolution == "reference":
+        return _sizes(own)
+    if resolution in ("finest", "coarsest"):
+        along = [spacing_along(np.asarray(moved(images[n], transforms.get(n)).affine), own) for n in images]
+        return np.min(along, 0) if resolution == "finest" else np.max(along, 0)
+    try:
+        spacing = np.broadcast_to(np.asarray(resolution, dtype=float), 3)
+    except ValueError:
+        spacing = np.zeros(3)
+    if not (spacing > 0).all():
+        raise PolyscanError(f"Resolution {resolution!r} is not known; use reference, finest, coarsest or millimetres.")
+    return np.array(spacing)
+
+
+def _box(image: MetaTensor, axes: np.ndarray, transform: sitk.Transform | None) -> tuple[np.ndarray, np.ndarray]:
+    affine = np.asarray(moved(image, transform).affine, dtype=float)
+    corners = np.indices((2, 2, 2)).reshape(3, -1).T * np.array(image.shape[1:]) - 0.5
+    points = (corners @ affine[:3, :3].T + affine[:3, 3]) @ axes
+    return points.min(0), points.max(0)
+
+
+def _matrix(transform: sitk.Transform) -> np.ndarray:
+    matrix = np.eye(4)
+    matrix[:3, 3] = transform.TransformPoint((0.0, 0.0, 0.0))
+    for axis in range(3):
+        matrix[:3, axis] = np.array(transform.TransformPoint(np.eye(3)[axis].tolist())) - matrix[:3, 3]
+    return matrix
+
+
+def _sizes(affine: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(affine[:3, :3], axis=0)

@@ -1,0 +1,219 @@
+"""The steps of a protocol that find a mask and bring intensities to a scale in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+
+from polyscan.errors import PolyscanError
+from polyscan.io.geometry import same_grid
+from polyscan.io.nifti import read_nifti
+from polyscan.preprocess.bias import bias_field
+from polyscan.preprocess.brain import brain_mask
+from polyscan.preprocess.mask import foreground
+from polyscan.preprocess.normalize import HistogramStandard, Scale, Whitening, robust_z_score, z_score
+from polyscan.preprocess.resample import resample
+from polyscan.preprocess.steps import Record, Step, present
+
+
+class ForegroundMaskd(Step):
+    """Find the body in the reference scan."""
+
+    name = "mask"
+
+    def apply(self, data: dict[str, Any], record: Record) -> None:
+        """See :class:`Step`."""
+        image = data[record.reference]
+        mask = foreground(image[0].cpu().numpy(), unit=image.meta["unit"])
+        data["foreground"] = MetaTensor(torch.from_numpy(mask[None].astype("uint8")), affine=image.affine)
+
+
+class BrainMaskd(Step):
+    """Find the brain in the reference scan, or take the mask that the study names.
+
+    Args:
+        method: ``"given"``, the file under ``masks: {"brain": ...}`` of the study in the manifest, on any grid that lies
+            where the reference lies; or a tool that is installed, see :func:`polyscan.preprocess.brain.brain_mask`.
+    """
+
+    name = "mask"
+
+    def __init__(self, method: str = "given") -> None:
+        self.method = method
+
+    def apply(self, data: dict[str, Any], record: Record) -> None:
+        """See :class:`Step`."""
+        image = data[record.reference]
+        if self.method == "given":
+            path = record.study.extra.get("masks", {}).get("brain")
+            if not path:
+                raise PolyscanError(
+                    "the manifest names no mask; add masks: {brain: FILE}, or use hd-bet or synthstrip."
+                )
+            mask = resample(read_nifti(path), image, label=True)[0].numpy() > 0.5
+        else:
+            mask = brain_mask(image, self.method)
+        data["foreground"] = MetaTensor(torch.from_numpy(mask[None].astype("uint8")), affine=image.affine)
+
+
+class _Normalize(Step):
+    """A step that changes the scale of each of its modalities inside the mask that an earlier step found."""
+
+    unit = "arbitrary"
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self.keys = list(keys)
+
+    def scaled(self, image: MetaTensor, mask: np.ndarray, name: str) -> tuple[np.ndarray, dict[str, Any]]:
+        """The new (x, y, z) values and what to write down; PolyscanError where the scan cannot be used."""
+        raise NotImplementedError
+
+    def apply(self, data: dict[str, Any], record: Record) -> None:
+        """See :class:`Step`."""
+        for name in [name for name in self.keys if name in present(data)]:
+            image = data[name]
+            try:
+                values, what = self.scaled(image, mask_on(data, image), name)
+            except PolyscanError as error:
+                del data[name]
+                record.problems[name] = f"left out: {error}"
+                continue
+            data[name] = MetaTensor(torch.from_numpy(values[None]), affine=image.affine, meta={"unit": self.unit})
+            self.tell(record, name, "polyscan", **what)
+
+
+class ZScored(_Normalize):
+    """Give scans without a unit mean 0 and standard deviation 1 inside the body.
+
+    Args:
+        keys: modalities.
+        robust: whether to use median and median absolute deviation, which a bright lesion does not move.
+    """
+
+    name = "z-score"
+    unit = "z-score"
+
+    def __init__(self, keys: Sequence[str], robust: bool = False) -> None:
+        super().__init__(keys)
+        self.robust = robust
+
+    def scaled(self, image: MetaTensor, mask: np.ndarray, name: str) -> tuple[np.ndarray, dict[str, Any]]:
+        """See :class:`_Normalize`."""
+        scale = (robust_z_score if self.robust else z_score)(image[0].numpy(), mask)
+        what = {"centre": round(scale.centre, 4), "spread": round(scale.spread, 4), "robust": self.robust}
+        return scale(image[0].numpy()), what
+
+
+class BiasFieldd(_Normalize):
+    """Remove the bias field of MRI by N4."""
+
+    name = "bias field"
+
+    def scaled(self, image: MetaTensor, mask: np.ndarray, name: str) -> tuple[np.ndarray, dict[str, Any]]:
+        """See :class:`_Normalize`."""
+        field = bias_field(image, mask)
+        inside = field[mask]
+        return image[0].numpy() / field, {
+            "method": "N4",
+            "range": [round(float(v), 3) for v in (inside.min(), inside.max())],
+        }
+
+
+class HistogramStandardized(_Normalize):
+    """Bring MRI onto the standard scale of a cohort (Nyul).
+
+    Args:
+        standards: modality to the file that :meth:`polyscan.preprocess.normalize.HistogramStandard.save` wrote.
+    """
+
+    name = "histogram standard"
+    unit = "standard scale"
+
+    def __init__(self, standards: Mapping[str, str]) -> None:
+        super().__init__(list(standards))
+        self.standards = {name: HistogramStandard.load(path) for name, path in standards.items()}
+
+    def scaled(self, image: MetaTensor, mask: np.ndarray, name: str) -> tuple[np.ndarray, dict[str, Any]]:
+        """See :class:`_Normalize`."""
+        landmarks = self.standards[name].match(image[0].numpy(), mask)
+        return landmarks(image[0].numpy()), {"landmarks": [round(float(value), 3) for value in landmarks.own]}
+
+
+class MatchScaled(_Normalize):
+    """Give modalities the mean and the standard deviation that another has inside the body.
+
+    One network can then read either with one set of weights; unlike separate z-scores this keeps the other's unit.
+
+    Args:
+        keys: modalities to change.
+        to: the modality whose scale they get; nothing is changed in a study that lacks it.
+    """
+
+    name = "match scale"
+
+    def __init__(self, keys: Sequence[str], to: str) -> None:
+        super().__init__(keys)
+        self.to = to
+        self._target: Scale | None = None
+
+    def apply(self, data: dict[str, Any], record: Record) -> None:
+        """See :class:`Step`."""
+        if self.to in present(data):
+            image = data[self.to]
+            self.unit, self._target = image.meta["unit"], z_score(image[0].numpy(), mask_on(data, image))
+            super().apply(data, record)
+
+    def scaled(self, image: MetaTensor, mask: np.ndarray, name: str) -> tuple[np.ndarray, dict[str, Any]]:
+        """See :class:`_Normalize`."""
+        assert self._target is not None
+        values = self._target.inverse(z_score(image[0].numpy(), mask)(image[0].numpy()))
+        return values, {"to": self.to}
+
+
+class Whitend(Step):
+    """Normalise modalities together: mean 0 and the identity as covariance over the body.
+
+    Only where all of them are there; a study that lacks one keeps what it has, and that is said.
+
+    Args:
+        keys: modalities, on one grid.
+    """
+
+    name = "whiten"
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self.keys = list(keys)
+
+    def apply(self, data: dict[str, Any], record: Record) -> None:
+        """See :class:`Step`."""
+        missing = [name for name in self.keys if name not in present(data)]
+        if missing:
+            for name in (name for name in self.keys if name in present(data)):
+                record.problems[name] = f"not whitened: {', '.join(missing)} is missing"
+            return
+        images = [data[name] for name in self.keys]
+        values = np.stack([image[0].numpy() for image in images])
+        whitening = Whitening.fit(values, mask_on(data, images[0]))
+        for name, image, white in zip(self.keys, images, whitening(values), strict=True):
+            data[name] = MetaTensor(torch.from_numpy(white[None]), affine=image.affine, meta={"unit": "whitened"})
+            what = {"modalities": self.keys, "mean": whitening.mean.tolist(), "matrix": whitening.whiten.tolist()}
+            self.tell(record, name, "polyscan", **what)
+
+
+def mask_on(data: Mapping[str, Any], image: MetaTensor) -> np.ndarray:
+    """The body on an image's grid (x, y, z); a step must have found it.
+
+    Raises:
+        PolyscanError: no step found it before.
+    """
+    if "foreground" not in data:
+        raise PolyscanError(
+            "the protocol normalises before it has a mask; put ForegroundMaskd or BrainMaskd before it."
+        )
+    mask = data["foreground"]
+    mask = mask if same_grid(mask, image, tolerance=1e-3) else resample(mask, image, label=True)
+    return mask[0].numpy() > 0
