@@ -9,7 +9,7 @@ from monai.data import MetaTensor
 from polyscan.io.geometry import to_sitk
 from polyscan.preprocess.similarity import shrink
 
-_SPACING = 4.0  # mm at which the field, which varies over centimetres, is fitted
+_SPACING = 6.0  # mm at which the field, which varies over centimetres, is fitted
 
 
 def bias_field(image: MetaTensor, mask: np.ndarray) -> np.ndarray:

@@ -8,24 +8,15 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import torch
 from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
 from polyscan.io.nifti import read_nifti, write_nifti
 
-_TOOLS = {
-    "hd-bet": lambda source, out: [
-        "hd-bet",
-        "-i",
-        source,
-        "-o",
-        out,
-        "-device",
-        "cpu",
-        "--disable_tta",
-        "--save_bet_mask",
-    ],
-    "synthstrip": lambda source, out: ["mri_synthstrip", "-i", source, "-m", out],
+_TOOLS = {  # with what stands before the scan's name, before the mask's, and after both
+    "hd-bet": ("hd-bet -i", "-o", "-device cpu --disable_tta --save_bet_mask"),
+    "synthstrip": ("mri_synthstrip -i", "-m", ""),
 }
 
 
@@ -46,10 +37,13 @@ def brain_mask(image: MetaTensor, tool: str) -> np.ndarray:
         raise PolyscanError(f"Brain mask {tool!r} is not known; use {', '.join(_TOOLS)}.")
     with tempfile.TemporaryDirectory() as folder:
         source, out = Path(folder) / "scan.nii.gz", Path(folder) / "mask.nii.gz"
-        command = _TOOLS[tool](str(source), str(out))
+        before, between, after = (words.split() for words in _TOOLS[tool])
+        command = [*before, str(source), *between, str(out), *after]
         if shutil.which(command[0]) is None:
             raise PolyscanError(f"{command[0]} is not installed; install it, or name a mask in the manifest.")
-        write_nifti(source, image)
+        lowest = image[torch.isfinite(image)].min()
+        filled = torch.where(torch.isfinite(image), image, lowest)
+        write_nifti(source, MetaTensor(filled, affine=image.affine))
         ran = subprocess.run(command, capture_output=True, check=False)
         written = sorted(Path(folder).glob("*mask*.nii.gz")) or sorted(Path(folder).glob("*bet*.nii.gz"))
         if ran.returncode or not written:

@@ -36,8 +36,8 @@ class BrainMaskd(Step):
     """Find the brain in the reference scan, or take the mask that the study names.
 
     Args:
-        method: ``"given"``, the file under ``masks: {"brain": ...}`` of the study in the manifest, on any grid that lies
-            where the reference lies; or a tool that is installed, see :func:`polyscan.preprocess.brain.brain_mask`.
+        method: ``"given"``, the file under ``masks: {"brain": ...}`` of the study in the manifest, on any grid that
+            lies where the reference lies; or an installed tool, see :func:`polyscan.preprocess.brain.brain_mask`.
     """
 
     name = "mask"
