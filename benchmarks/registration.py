@@ -167,7 +167,7 @@ def by_elastix(fixed: sitk.Image, moving: sitk.Image) -> sitk.Transform:
 
 
 def by_simpleitk(fixed: sitk.Image, moving: sitk.Image) -> sitk.Transform:
-    """The recipe of SimpleITK's notebooks (60, registration introduction), every tenth voxel."""
+    """SimpleITK's usual recipe: Mattes mutual information of a tenth of the voxels, regular steps, three levels."""
     start = sitk.CenteredTransformInitializer(
         fixed, moving, sitk.Euler3DTransform(), sitk.CenteredTransformInitializerFilter.GEOMETRY
     )
@@ -176,7 +176,7 @@ def by_simpleitk(fixed: sitk.Image, moving: sitk.Image) -> sitk.Transform:
     method.SetMetricSamplingStrategy(method.RANDOM)
     method.SetMetricSamplingPercentage(0.1, seed=1)
     method.SetInterpolator(sitk.sitkLinear)
-    method.SetOptimizerAsGradientDescent(1.0, 100, 1e-6, 10)
+    method.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-4, 200, gradientMagnitudeTolerance=1e-8)
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetShrinkFactorsPerLevel([4, 2, 1])
     method.SetSmoothingSigmasPerLevel([2, 1, 0])

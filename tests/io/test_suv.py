@@ -7,7 +7,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from polyscan.errors import PolyscanError
-from polyscan.io.suv import suv_factor, suv_factor_and_notes
+from polyscan.io.suv import give, suv_factor, suv_factor_and_notes
 
 TRACER = {
     "RadionuclideTotalDose": 370e6,
@@ -132,3 +132,15 @@ def test_real_vendors(data):
     for file, entry in expected["acrin_flt_breast_dicom"].items():
         found = suv_factor([pydicom.dcmread(folder / "acrin_flt_breast_dicom" / file)])
         assert found == pytest.approx(entry["suvbw_factor"], rel=1e-6), file
+
+
+def test_what_is_missing_can_be_given_by_hand():
+    bare = header()
+    del bare.PatientWeight
+    del bare.RadiopharmaceuticalInformationSequence[0].RadionuclideTotalDose
+    with pytest.raises(PolyscanError, match="by hand in the manifest"):
+        suv_factor([bare])
+    give([bare], {"PatientWeight": 70, "RadionuclideTotalDose": 370e6})
+    assert suv_factor([bare]) == pytest.approx(EXPECTED, rel=1e-12)
+    with pytest.raises(PolyscanError, match="it can hold numbers"):
+        give([bare], {"Weight": 70})

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from monai.data import MetaTensor
@@ -15,7 +15,7 @@ from polyscan.errors import PolyscanError
 from polyscan.io.attributes import text
 from polyscan.io.pixels import THREADS, name_of, read_pixels
 from polyscan.io.series import Series, group
-from polyscan.io.suv import suv_factor_and_notes
+from polyscan.io.suv import give, suv_factor_and_notes
 from polyscan.io.volume import straighten
 
 if TYPE_CHECKING:
@@ -69,13 +69,14 @@ def _header(path: Path, start: bytes) -> tuple[Path, Dataset] | None:
         return None
 
 
-def read_series(source: str | Path | Sequence[str | Path]) -> MetaTensor:
+def read_series(source: str | Path | Sequence[str | Path], given: Mapping[str, Any] | None = None) -> MetaTensor:
     """Read one DICOM series.
 
     Args:
         source: a folder that holds one series that can be used, one file, or the files of a series. Where a folder or
             a file holds several volumes, ``#2`` after its name takes the second of those that
             :func:`find_series` lists.
+        given: attributes that PET headers lack, by keyword, as ``{"PatientWeight": 70}``.
 
     Returns:
         (1, x, y, z) float32 with a RAS+ affine in millimetres: HU for CT, SUV by body weight for PET, what the scanner
@@ -93,6 +94,8 @@ def read_series(source: str | Path | Sequence[str | Path]) -> MetaTensor:
     problems = series.where.problems()
     notes: list[str] = []
     if dicom == "PT":
+        if given:
+            give(series.headers, given)
         factor, notes = suv_factor_and_notes(series.headers)
         values *= factor
     if problems:

@@ -25,12 +25,13 @@ def is_nifti(path: str | Path) -> bool:
     return str(path).endswith((".nii", ".nii.gz"))
 
 
-def read_image(source: Source, name: str) -> MetaTensor:
+def read_image(source: Source, name: str, given: dict[str, Any] | None = None) -> MetaTensor:
     """Read a scan: a NIfTI file, a folder of one DICOM series, or the files of one.
 
     Args:
         source: where it lies.
         name: its modality.
+        given: attributes that DICOM headers of PET lack.
 
     Returns:
         (1, x, y, z) float32 with a RAS+ affine in millimetres, in the unit of its modality.
@@ -40,7 +41,7 @@ def read_image(source: Source, name: str) -> MetaTensor:
     """
     if isinstance(source, str) and is_nifti(source):
         return read_nifti(source, name)
-    image = read_series(source)
+    image = read_series(source, given)
     if image.meta["unit"] != modality(name).unit:
         raise PolyscanError(
             f"The series named as {name} has values in {image.meta['unit']}; expected {modality(name).unit}: "

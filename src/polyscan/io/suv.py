@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from polyscan.errors import PolyscanError
 from polyscan.io.attributes import items, number, text
@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 
 _SUV_TYPES = {"BW": "bw", "LBM": "lbm", "LBMJANMA": "lbm_janma", "BSA": "bsa"}
 _DAY = 86_400.0
+_BY_HAND = (
+    "PatientWeight",
+    "PatientSize",
+    "PatientSex",
+    "RadionuclideTotalDose",
+    "RadionuclideHalfLife",
+    "RadiopharmaceuticalStartTime",
+    "DecayCorrection",
+)
 
 
 def suv_factor(headers: Sequence[Dataset], kind: str = "bw") -> float:
@@ -38,6 +47,28 @@ def suv_factor_and_notes(headers: Sequence[Dataset], kind: str = "bw") -> tuple[
     """:func:`suv_factor`, and what in the headers had to be overruled to get it."""
     notes: list[str] = []
     return _factor(headers, kind, notes), notes
+
+
+def give(headers: Sequence[Dataset], given: Mapping[str, Any]) -> None:
+    """Write down by hand what headers lack: attributes by keyword, those of the tracer where it has them.
+
+    Raises:
+        PolyscanError: a keyword that DICOM does not know, or a value that it cannot have.
+    """
+    from pydicom import Dataset as Item
+
+    for header in headers:
+        tracer = items(header, "RadiopharmaceuticalInformationSequence") or [Item()]
+        try:
+            for keyword, value in given.items():
+                if keyword not in _BY_HAND:
+                    raise ValueError
+                setattr(tracer[0] if keyword.startswith("Radio") else header, keyword, value)
+            header.RadiopharmaceuticalInformationSequence = tracer
+        except (ValueError, TypeError):
+            raise PolyscanError(
+                f"'given' is {dict(given)}; it can hold numbers, or times as HHMMSS, for {', '.join(_BY_HAND)}."
+            ) from None
 
 
 def _factor(headers: Sequence[Dataset], kind: str, notes: list[str]) -> float:
@@ -152,5 +183,8 @@ def _needed(header: Dataset, keyword: str, unit: str) -> float:
     value = number(header, keyword)
     if value is None or value <= 0:
         found = "missing" if value is None else f"{value:g}"
-        raise PolyscanError(f"{keyword} is {found}; SUV needs it in {unit}: set the attribute in the DICOM files.")
+        raise PolyscanError(
+            f"{keyword} is {found}; SUV needs it in {unit}: set it in the DICOM files, or by hand in the manifest, as "
+            f'"given": {{"{keyword}": ...}} of the study.'
+        )
     return value

@@ -28,6 +28,7 @@ _LEAST_FALL_BESIDE = 0.02
 _PROBE = 8.0  # mm, and degrees
 _LEAST_INFORMATION = 0.1  # nats
 _LEAST_OVERLAP = 0.3
+_WORSE = 0.97  # of the mutual information from which an engine began: it went astray
 _RIVAL = 20.0  # mm; a pose further away than this is another answer
 _LEAST_LEAD = 0.05
 _LARGEST_CYCLE = 2.0  # mm
@@ -92,38 +93,41 @@ def _register(
 ) -> tuple[Rigid, dict[str, float], tuple[float, float]]:
     poses = search(fixed, moving, seed)
     best = poses[0][0]
-    try:
-        found = follow(engine, fixed, moving, best, seed)
-    except RuntimeError:  # ITK stops so where the images do not overlap any more on its way
-        found = best
-    points = corners_of(fixed)
+    points, centre = corners_of(fixed), centre_of(fixed)
     rivals = [value for pose, value in poses if pose.distance(best, points) > _RIVAL]
     similarity = MutualInformation(fixed, moving, spacing=_JUDGED[0], samples=_JUDGED[1], seed=seed)
-    before, _ = _at(similarity, Rigid(np.eye(3), np.zeros(3)))
-    after, overlap = _at(similarity, found)
-    centre = centre_of(fixed)
+    found = _followed(engine, fixed, moving, best, seed)
+    if _at(similarity, found)[0] < _WORSE * _at(similarity, best)[0]:
+        found = best
+    before, (after, overlap) = _at(similarity, Rigid(np.eye(3), np.zeros(3)))[0], _at(similarity, found)
     shifts = [Rigid(np.eye(3), sign * _PROBE * axis) for axis in np.eye(3) for sign in (-1, 1)]
     turns = [Rigid.turn(sign * _PROBE * axis, centre) for axis in np.eye(3) for sign in (-1, 1)]
     beside = np.array([_at(similarity, found.after(probe))[0] for probe in shifts + turns])
     measures = {
         "overlap": overlap,
         "fall": float(1 - beside.mean() / after) if after > 0 else 0.0,
-        "lead": float(1 - max(rivals) / poses[0][1]) if rivals and poses[0][1] > 0 else 1.0,
         "least fall": float(1 - beside.max() / after) if after > 0 else 0.0,
+        "lead": float(1 - max(rivals) / poses[0][1]) if rivals and poses[0][1] > 0 else 1.0,
     }
     if both_ways:
-        back = follow(engine, moving, fixed, best.inverse(), seed)
+        back = _followed(engine, moving, fixed, best.inverse(), seed)
         measures["cycle"] = back.after(found).distance(Rigid(np.eye(3), np.zeros(3)), points)
     return found, measures, (before, after)
 
 
+def _followed(engine: str, fixed: sitk.Image, moving: sitk.Image, start: Rigid, seed: int) -> Rigid:
+    try:
+        return follow(engine, fixed, moving, start, seed)
+    except RuntimeError:  # ITK stops so where the images do not overlap any more on its way
+        return start
+
+
 def _at(similarity: MutualInformation, pose: Rigid) -> tuple[float, float]:
     """Mutual information less what chance feigns, and the overlap."""
+    matrix, offset = (torch.tensor(part[None], dtype=torch.float32) for part in (pose.matrix, pose.offset))
     with torch.no_grad():
-        value, overlap = similarity(
-            torch.tensor(pose.matrix[None], dtype=torch.float32), torch.tensor(pose.offset[None], dtype=torch.float32)
-        )
-    return max(float(value) - similarity.feigned(float(overlap)), 0.0), float(overlap)
+        value, overlap = similarity(matrix, offset)
+        return max(float(value - similarity.by_chance(matrix, offset)), 0.0), float(overlap)
 
 
 def _judge(measures: dict[str, float], information: float) -> tuple[bool, str]:

@@ -71,18 +71,24 @@ class MutualInformation:
             (start,) mutual information in nats, 0 where the images hardly overlap, and (start,) the part of the smaller
             field of view that lies inside the other.
         """
-        values, weight = self._moving.at(self._points[chosen] @ matrices.transpose(1, 2) + offsets[:, None])
+        return self._of(self._points[chosen], self._fixed[chosen], matrices, offsets)
+
+    def by_chance(self, matrices: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
+        """What as many points feign: (start,) the mutual information when fixed values are dealt to other points."""
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(0))
+        return self._of(self._points, self._fixed[order], matrices, offsets)[0]
+
+    def _of(
+        self, points: torch.Tensor, fixed: torch.Tensor, matrices: torch.Tensor, offsets: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        values, weight = self._moving.at(points @ matrices.transpose(1, 2) + offsets[:, None])
         overlap = (weight.mean(1) / self._smaller).clamp(max=1)
-        joint = self._joint(self._fixed[chosen], self._moving.rank(values), weight)
+        joint = self._joint(fixed, self._moving.rank(values), weight)
         joint = joint / joint.sum((1, 2), keepdim=True).clamp(min=1e-6)
         rows, columns = joint.sum(2, keepdim=True), joint.sum(1, keepdim=True)
         tiny = torch.finfo(joint.dtype).tiny
         information = (joint * (joint.clamp(min=tiny) / (rows * columns).clamp(min=tiny)).log()).sum((1, 2))
         return information * (overlap >= _LEAST_OVERLAP), overlap
-
-    def feigned(self, overlap: float) -> float:
-        """What so few points feign between images that tell nothing of each other (Miller, 1955), in nats."""
-        return (self.bins - 1) ** 2 / (2 * max(1.0, len(self._points) * overlap * self._smaller)) / _SMOOTHING
 
     def _joint(self, fixed: torch.Tensor, ranks: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """(start, bin of fixed, bin of moving) weights."""
@@ -96,10 +102,6 @@ class MutualInformation:
         for k, spline in enumerate(splines):
             joint = joint.index_add(0, (first + k).reshape(-1), (spline * weight / 6).reshape(-1))
         return joint.view(starts, bins, bins)
-
-
-# A cubic B-spline spreads a point over neighbouring bins, which leaves fewer independent ones.
-_SMOOTHING = 2.5
 
 
 class _Volume:

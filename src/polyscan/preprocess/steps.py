@@ -92,7 +92,7 @@ class ReadStudyd(Step):
         wanted = {name: source for name, source in record.study.images.items() if name in self.modalities}
         for name, source in wanted.items():
             try:
-                data[name] = read_image(source, name)
+                data[name] = read_image(source, name, record.study.extra.get("given"))
             except PolyscanError as error:
                 record.problems[name] = f"left out: {error}"
                 continue
