@@ -161,7 +161,7 @@ def test_n4_removes_a_field_that_was_laid_on(cohort):
     shaded = image.clone()
     shaded[0] = torch.from_numpy((values * laid).astype(np.float32))
     found = bias_field(shaded, mask) / before
-    assert np.corrcoef(np.log(found[mask]), np.log(laid[mask]))[0, 1] > 0.97
+    assert np.corrcoef(np.log(found[mask]), np.log(laid[mask]))[0, 1] > 0.95
 
 
 def test_profiles_tell_what_is_unlike_the_training_scans(run, cohort, tmp_path):
