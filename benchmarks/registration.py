@@ -25,10 +25,15 @@ os.environ.setdefault("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "2")
 
 import numpy as np
 import SimpleITK as sitk
+import torch
+from monai.data import MetaTensor
 from scipy.spatial.transform import Rotation
 
+from polyscan.io.geometry import to_sitk
 from polyscan.phantom.subject import make_subject
+from polyscan.preprocess.engines import to_itk
 from polyscan.preprocess.register import register_rigid
+from polyscan.preprocess.rigid import Rigid, placed
 
 PAIRS = [("T1", "T2"), ("T1", "FLAIR"), ("T1", "CT"), ("T1", "PET"), ("CT", "PET")]
 STARTS = ("usual", "hard", "turned", "cropped")
@@ -66,7 +71,7 @@ def made_cases(subjects: int, starts: list[str]) -> Iterator[Case]:
                     f"{fixed}-{moving}",
                     start,
                     to_image(scans[fixed].values, scans[fixed].grid.affine),
-                    placed(image, away),
+                    placed(image, Rigid(away[:3, :3], away[:3, 3])),
                     lambda x, m=truth: x @ m[:3, :3].T + m[:3, 3],
                     points,
                 )
@@ -118,21 +123,7 @@ def real_cases(data: Path) -> Iterator[Case]:
 
 def to_image(values: np.ndarray, affine: np.ndarray) -> sitk.Image:
     """An array (x, y, z) with a RAS affine."""
-    lps = FLIP @ affine
-    spacing = np.linalg.norm(lps[:3, :3], axis=0)
-    image = sitk.GetImageFromArray(np.ascontiguousarray(values.transpose()).astype(np.float32))
-    image.SetSpacing(spacing.tolist())
-    image.SetOrigin(lps[:3, 3].tolist())
-    image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
-    return image
-
-
-def placed(image: sitk.Image, away: np.ndarray) -> sitk.Image:
-    """The same voxels, lying elsewhere."""
-    image = sitk.Image(image)
-    image.SetOrigin((away[:3, :3] @ np.array(image.GetOrigin()) + away[:3, 3]).tolist())
-    image.SetDirection((away[:3, :3] @ np.array(image.GetDirection()).reshape(3, 3)).ravel().tolist())
-    return image
+    return to_sitk(MetaTensor(torch.from_numpy(values[None].astype(np.float32)), affine=torch.from_numpy(affine)))
 
 
 def applied(transform: sitk.Transform) -> Callable[[np.ndarray], np.ndarray]:
@@ -149,17 +140,10 @@ def by_elastix(fixed: sitk.Image, moving: sitk.Image) -> sitk.Transform:
     """The default rigid parameter map, started at the centres of the images as it does by itself."""
     import itk
 
-    def convert(image: sitk.Image) -> itk.Image:
-        new = itk.image_from_array(sitk.GetArrayFromImage(image))
-        new.SetOrigin(image.GetOrigin())
-        new.SetSpacing(image.GetSpacing())
-        new.SetDirection(itk.matrix_from_array(np.array(image.GetDirection()).reshape(3, 3)))
-        return new
-
     parameters = itk.ParameterObject.New()
     parameters.AddParameterMap(parameters.GetDefaultParameterMap("rigid"))
     _, result = itk.elastix_registration_method(
-        convert(fixed), convert(moving), parameter_object=parameters, log_to_console=False, number_of_threads=2
+        to_itk(fixed), to_itk(moving), parameter_object=parameters, log_to_console=False, number_of_threads=2
     )
     found = result.GetParameterMap(0)
     angles = [float(v) for v in found["TransformParameters"]]

@@ -5,21 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
+from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
+from polyscan.io.geometry import to_sitk
 from polyscan.phantom.subject import make_subject
 from polyscan.phantom.write import write_pose
 from polyscan.preprocess.register import register_rigid
 
 
 def to_image(values, affine) -> sitk.Image:
-    lps = np.diag([-1.0, -1, 1, 1]) @ affine
-    spacing = np.linalg.norm(lps[:3, :3], axis=0)
-    image = sitk.GetImageFromArray(np.ascontiguousarray(values.transpose()).astype(np.float32))
-    image.SetSpacing(spacing.tolist())
-    image.SetOrigin(lps[:3, 3].tolist())
-    image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
-    return image
+    return to_sitk(MetaTensor(torch.from_numpy(values[None].astype(np.float32)), affine=torch.from_numpy(affine)))
 
 
 @pytest.fixture(scope="module")

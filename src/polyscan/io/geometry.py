@@ -11,7 +11,8 @@ from monai.data import MetaTensor
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-_FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
+FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""From RAS+ to LPS+ and back."""
 
 
 def to_sitk(image: MetaTensor) -> sitk.Image:
@@ -22,7 +23,7 @@ def to_sitk(image: MetaTensor) -> sitk.Image:
     """
     import SimpleITK as sitk
 
-    lps = _FLIP @ np.asarray(image.affine, dtype=float)
+    lps = FLIP @ np.asarray(image.affine, dtype=float)
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
     direction = lps[:3, :3] / spacing
     if not np.allclose(direction.T @ direction, np.eye(3), atol=1e-3):
@@ -47,7 +48,7 @@ def affine_of(image: sitk.Image) -> np.ndarray:
     lps = np.eye(4)
     lps[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
     lps[:3, 3] = image.GetOrigin()
-    return _FLIP @ lps
+    return FLIP @ lps
 
 
 def same_grid(a: MetaTensor, b: MetaTensor, *, tolerance: float = 0.1) -> bool:
@@ -60,6 +61,17 @@ def same_grid(a: MetaTensor, b: MetaTensor, *, tolerance: float = 0.1) -> bool:
     return bool(np.linalg.norm(apart[:, :3], axis=1).max() <= tolerance)
 
 
+def spacing_of(affine: np.ndarray) -> np.ndarray:
+    """The (3,) distances between neighbouring voxels along each axis of a (4, 4) affine."""
+    return np.linalg.norm(np.asarray(affine, dtype=float)[:3, :3], axis=0)
+
+
+def voxels_of(points: np.ndarray, grid: MetaTensor) -> np.ndarray:
+    """Continuous (point, 3) voxel coordinates on an image's grid of (point, 3) LPS+ millimetres, as DICOM has them."""
+    to_voxel = np.linalg.inv(np.asarray(grid.affine, dtype=float)) @ FLIP
+    return points @ to_voxel[:3, :3].T + to_voxel[:3, 3]
+
+
 def spacing_along(grid: np.ndarray, axes: np.ndarray) -> np.ndarray:
     """The (3,) spacings of one grid in the order of another's axes: each axis takes that of the nearest direction.
 
@@ -67,7 +79,5 @@ def spacing_along(grid: np.ndarray, axes: np.ndarray) -> np.ndarray:
         grid: (4, 4) affine whose spacings are asked for.
         axes: (4, 4) affine whose axes give the order.
     """
-    own, other = (np.asarray(affine, dtype=float)[:3, :3] for affine in (grid, axes))
-    sizes = np.linalg.norm(own, axis=0)
-    along = np.abs((other / np.linalg.norm(other, axis=0)).T @ (own / sizes))
-    return sizes[along.argmax(1)]
+    own, other = (np.asarray(affine, dtype=float)[:3, :3] / spacing_of(affine) for affine in (grid, axes))
+    return spacing_of(grid)[np.abs(other.T @ own).argmax(1)]

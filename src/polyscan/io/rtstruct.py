@@ -9,6 +9,7 @@ import torch
 from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
+from polyscan.io.geometry import voxels_of
 
 
 def read_rtstruct(path: str | Path, grid: MetaTensor, roi: str | None = None) -> MetaTensor:
@@ -40,12 +41,10 @@ def read_rtstruct(path: str | Path, grid: MetaTensor, roi: str | None = None) ->
             f"{name} has the regions {', '.join(names.values())}; expected {roi or 'one'}: name it as label 'roi'."
         )
     mask = np.zeros(grid.shape[1:], dtype=bool)
-    to_voxel = np.linalg.inv(np.asarray(grid.affine, dtype=float)) @ np.diag([-1.0, -1.0, 1.0, 1.0])
     for contour in contours[chosen[0]].ContourSequence:
         if contour.ContourGeometricType != "CLOSED_PLANAR":
             continue
-        points = np.array(contour.ContourData, dtype=float).reshape(-1, 3)
-        voxels = points @ to_voxel[:3, :3].T + to_voxel[:3, 3]
+        voxels = voxels_of(np.array(contour.ContourData, dtype=float).reshape(-1, 3), grid)
         if np.ptp(voxels[:, 2]) > 0.5 or abs(voxels[0, 2] - np.rint(voxels[0, 2])) > 0.5:
             raise PolyscanError(f"{name} was not drawn in the slices of the scan that it belongs to; check the label.")
         _fill(mask, voxels)

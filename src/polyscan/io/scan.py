@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from polyscan.io.manifest import SECTIONS, Manifest
 from polyscan.io.owners import bare, name_patients, owner_key
 from polyscan.io.read import is_nifti
 from polyscan.io.recognise import from_words
-from polyscan.io.series import Series, group
+from polyscan.io.series import Series, group, grouped
 from polyscan.study import Source, Study
 
 _MASK = re.compile(r"(^|[_\W])(dseg|seg|mask|label|labels|gtv|segmentation)([_\W]|$)", re.IGNORECASE)
@@ -127,7 +127,7 @@ def _dicom(folder: Path, files: Iterable[Path]) -> list[Candidate]:
     owners = name_patients(folder, headers)
     beside = Counter(path.parent for path, _ in headers)
     found = []
-    for (subject, session), members in _by(headers, lambda item: owners[owner_key(folder, *item)]).items():
+    for (subject, session), members in grouped(headers, lambda item: owners[owner_key(folder, *item)]).items():
         drawn = [(path, header) for path, header in members if _is_label(header)]
         images = group(item for item in members if not _is_label(item[1]))
         by_uid = {text(s.headers[0], "SeriesInstanceUID"): s for s in images}
@@ -143,13 +143,6 @@ def _dicom(folder: Path, files: Iterable[Path]) -> list[Candidate]:
 
 def _is_label(header: Any) -> bool:
     return text(header, "Modality") in ("RTSTRUCT", "SEG")
-
-
-def _by(items: Iterable[Any], key: Callable[[Any], Any]) -> dict[Any, list[Any]]:
-    groups: dict[Any, list[Any]] = defaultdict(list)
-    for item in items:
-        groups[key(item)].append(item)
-    return groups
 
 
 def _image_candidate(folder: Path, series: Series, owner: tuple[str, str | None], beside: Counter[Path]) -> Candidate:

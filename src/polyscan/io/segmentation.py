@@ -10,6 +10,7 @@ from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
 from polyscan.io.attributes import items, number, numbers, text
+from polyscan.io.geometry import voxels_of
 from polyscan.io.slices import Slice, slices_of
 
 SOP_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")  # segments, label map
@@ -75,8 +76,7 @@ def _voxels(frame: Slice, rows: np.ndarray, columns: np.ndarray, grid: MetaTenso
     if origin is None or spacing is None or direction is None:
         raise PolyscanError(f"{name} does not tell where its frames lie; export it again.")
     points = origin + np.outer(columns * spacing[1], direction[:3]) + np.outer(rows * spacing[0], direction[3:])
-    to_voxel = np.linalg.inv(np.asarray(grid.affine, dtype=float)) @ np.diag([-1.0, -1.0, 1.0, 1.0])
-    exact = points @ to_voxel[:3, :3].T + to_voxel[:3, 3]
+    exact = voxels_of(points, grid)
     voxels = np.rint(exact).astype(int)
     if len(voxels) and (
         np.abs(exact - voxels).max() > 0.1 or voxels.min() < 0 or (voxels >= np.array(grid.shape[1:])).any()

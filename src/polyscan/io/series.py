@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from polyscan.io.volume import SAME_PLACE, Stack, stack
 
 if TYPE_CHECKING:
     from pydicom import Dataset
+
+Item = TypeVar("Item")
+Key = TypeVar("Key", bound=Hashable)
 
 _SAME_DIRECTION = 0.01
 # What tells volumes of one series apart, the first that does: kind of image, echo, diffusion, time.
@@ -127,10 +130,10 @@ def _apart(slices: list[Slice], told: str = "") -> list[tuple[list[Slice], str]]
     if places is None or max(map(len, places)) == 1:
         return [(slices, told)]
     for name in _TELLS:
-        parts = list(_by(slices, partial(_told, name)).items())
+        parts = list(grouped(slices, partial(_told, name)).items())
         if len(parts) > 1 and all(_fuller(part, places) for _, part in parts):
             return [each for found, part in parts for each in _apart(part, f"{told}; {name} {found}")]
-    files = list(_by(slices, lambda each: each.path).values())
+    files = list(grouped(slices, lambda each: each.path).values())
     if len(files) > 1 and all(len(file) > 1 and _fuller(file, places) for file in files):
         return [(file, f"{told}; volume {k + 1} of {len(files)}") for k, file in enumerate(files)]
     if len({len(place) for place in places}) == 1 and len(places) > 1:
@@ -145,7 +148,8 @@ def _told(name: str, each: Slice) -> str:
 
 def _fuller(part: list[Slice], places: list[list[Slice]]) -> bool:
     """Whether a part has fewer slices at one position than the whole, and still half of the positions."""
-    own = _places(part) or []
+    own = _places(part)
+    assert own is not None  # the whole has places, and so has each part of it
     return max(map(len, own)) < max(map(len, places)) and len(own) * 2 >= len(places)
 
 
@@ -161,11 +165,12 @@ def _places(slices: list[Slice]) -> list[list[Slice]] | None:
     return [[slices[i] for i in order[new == place]] for place in range(int(new[-1]) + 1)]
 
 
-def _by(slices: list[Slice], key: Callable[[Slice], Hashable]) -> dict[Hashable, list[Slice]]:
-    parts: dict[Hashable, list[Slice]] = defaultdict(list)
-    for each in slices:
-        parts[key(each)].append(each)
-    return parts
+def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """Items by what a function tells of each, in the order in which they come."""
+    groups: dict[Key, list[Item]] = defaultdict(list)
+    for item in items:
+        groups[key(item)].append(item)
+    return groups
 
 
 def _series(slices: list[Slice], told: str) -> Series:
@@ -187,8 +192,8 @@ def _numbered(volumes: list[Series]) -> list[Series]:
         for path in series.files:
             owners[path].append(index)
     return [
-        Series(s.slices, s.modality, s.reason, s.where, _among(index, {i for path in s.files for i in owners[path]}))
-        for index, s in enumerate(volumes)
+        replace(series, volume=_among(index, {i for path in series.files for i in owners[path]}))
+        for index, series in enumerate(volumes)
     ]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from polyscan.errors import PolyscanError
+from polyscan.io.geometry import FLIP
 
 SAME_PLACE = 0.01  # millimetres
 _LONGEST = 5_000.0  # millimetres: no patient and no couch is longer
@@ -80,7 +81,7 @@ class Stack:
         last = self.origins[-1] - self.origins[0]
         lps[:3, 2] = last / (len(self.order) - 1) if len(self.order) > 1 else self.normal * self.thickness
         lps[:3, 3] = self.origins[0]
-        return np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps
+        return FLIP @ lps
 
 
 def stack(origins: np.ndarray, orientation: np.ndarray, spacing: tuple[float, float], thickness: float) -> Stack:
@@ -154,4 +155,4 @@ def straighten(slices: np.ndarray, where: Stack) -> tuple[np.ndarray, np.ndarray
     lps[:3, 0], lps[:3, 1] = where.row * where.spacing[0], where.column * where.spacing[1]
     lps[:3, 2] = where.normal * step
     lps[:3, 3] = where.origins[0] + lps[:3, 0] * low[0] + lps[:3, 1] * low[1]
-    return volume, np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps
+    return volume, FLIP @ lps

@@ -26,9 +26,11 @@ def bias_field(image: MetaTensor, mask: np.ndarray) -> np.ndarray:
 
     values = image[0].cpu().numpy()
     inside = mask & np.isfinite(values)
-    low = float(values[inside].min()) if inside.any() else 0.0
+    if not inside.any():
+        return np.ones_like(values)
+    low = min(float(values[inside].min()), 0.0)
     # N4 takes logarithms: what is fitted is positive, whatever was resampled or normalised before.
-    positive = np.where(inside, values - min(low, 0.0) + 1e-3 * np.ptp(values[inside] if inside.any() else [1.0]), 0)
+    positive = np.where(inside, values - low + 1e-3 * np.ptp(values[inside]), 0)
     full = to_sitk(MetaTensor(torch.from_numpy(positive[None].astype(np.float32)), affine=image.affine))
     where = to_sitk(MetaTensor(torch.from_numpy(inside[None].astype(np.float32)), affine=image.affine))
     method = sitk.N4BiasFieldCorrectionImageFilter()
@@ -37,4 +39,4 @@ def bias_field(image: MetaTensor, mask: np.ndarray) -> np.ndarray:
     method.SetNumberOfThreads(1)
     method.Execute(shrink(full, _SPACING), shrink(where, _SPACING) > 0.5)
     field = sitk.GetArrayFromImage(sitk.Exp(method.GetLogBiasFieldAsImage(full))).transpose()
-    return (field / field[inside].mean()).astype(np.float32) if inside.any() else np.ones_like(values)
+    return (field / field[inside].mean()).astype(np.float32)

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from polyscan.preprocess.rigid import Rigid, centre_of, placed
-from polyscan.preprocess.similarity import shrink
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
 _LEVELS = 4096
-_COARSE = 4.0  # mm
 _BLURRED = (4.0, 60.0)  # mm^3 of the larger voxel
-
-
-def follow(engine: str, fixed: sitk.Image, moving: sitk.Image, start: Rigid, seed: int = 0) -> Rigid:
-    """Follow a pose with an engine, first at 4 mm, then at the images' own resolution.
-
-    The images are shrunk here: elastix' own pyramid displaces them.
-    """
-    descend = ENGINES[engine]
-    start = descend(shrink(fixed, _COARSE), shrink(moving, _COARSE), start, seed)
-    return descend(fixed, moving, start, seed)
 
 
 def elastix(fixed: sitk.Image, moving: sitk.Image, start: Rigid, seed: int) -> Rigid:
@@ -38,10 +26,10 @@ def elastix(fixed: sitk.Image, moving: sitk.Image, start: Rigid, seed: int) -> R
     blurred = _BLURRED[0] < np.prod(fixed.GetSpacing()) < _BLURRED[1]
     parameters.AddParameterMap(_parameter_map(500 if blurred else 200, seed))
     method = itk.ElastixRegistrationMethod[itk.Image[itk.F, 3], itk.Image[itk.F, 3]].New()
-    image, mask = _to_itk(fixed)
-    method.SetFixedImage(image)
-    method.SetFixedMask(mask)
-    method.SetMovingImage(_to_itk(placed(moving, start.inverse()))[0])
+    image, mask = _levelled(fixed)
+    method.SetFixedImage(to_itk(image))
+    method.SetFixedMask(to_itk(mask))
+    method.SetMovingImage(to_itk(_levelled(placed(moving, start.inverse()))[0]))
     method.SetParameterObject(parameters)
     method.SetLogToConsole(False)
     method.SetLogToFile(False)
@@ -57,11 +45,12 @@ def simpleitk(fixed: sitk.Image, moving: sitk.Image, start: Rigid, seed: int) ->
     """Gradient descent with line search of ITK's Mattes mutual information on randomly sampled points."""
     import SimpleITK as sitk
 
+    image, mask = _levelled(fixed)
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(numberOfHistogramBins=64)
     method.SetMetricSamplingStrategy(method.RANDOM)
     method.SetMetricSamplingPercentage(min(1.0, 50_000 / fixed.GetNumberOfPixels()), seed=seed + 1)
-    method.SetMetricFixedMask(_levelled(fixed)[1])
+    method.SetMetricFixedMask(mask)
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsConjugateGradientLineSearch(1.0, 50, 1e-6, 10)
     method.SetOptimizerScalesFromPhysicalShift()
@@ -69,7 +58,7 @@ def simpleitk(fixed: sitk.Image, moving: sitk.Image, start: Rigid, seed: int) ->
     method.SetSmoothingSigmasPerLevel([0])
     method.SetNumberOfThreads(1)
     method.SetInitialTransform(start.to_itk(centre_of(fixed)), inPlace=False)
-    found = method.Execute(_levelled(fixed)[0], _levelled(moving)[0])
+    found = method.Execute(image, _levelled(moving)[0])
     return Rigid.of_itk(sitk.Euler3DTransform(found.GetNthTransform(0)))
 
 
@@ -135,15 +124,13 @@ def _levelled(image: sitk.Image) -> tuple[sitk.Image, sitk.Image]:
     return made[0], made[1]
 
 
-def _to_itk(image: sitk.Image) -> tuple:
+def to_itk(image: sitk.Image) -> Any:
+    """A SimpleITK image as one of ITK's Python package."""
     import itk
     import SimpleITK as sitk
 
-    made = []
-    for each in _levelled(image):
-        new = itk.image_from_array(sitk.GetArrayFromImage(each))
-        new.SetOrigin(image.GetOrigin())
-        new.SetSpacing(image.GetSpacing())
-        new.SetDirection(itk.matrix_from_array(np.array(image.GetDirection()).reshape(3, 3)))
-        made.append(new)
-    return tuple(made)
+    new = itk.image_from_array(sitk.GetArrayFromImage(image))
+    new.SetOrigin(image.GetOrigin())
+    new.SetSpacing(image.GetSpacing())
+    new.SetDirection(itk.matrix_from_array(np.array(image.GetDirection()).reshape(3, 3)))
+    return new

@@ -10,12 +10,11 @@ import torch
 from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
-from polyscan.io.geometry import spacing_along
+from polyscan.io.geometry import FLIP, spacing_along, spacing_of
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 FIELDS_OF_VIEW = ("reference", "union", "intersection")
 
 
@@ -48,10 +47,10 @@ def common_grid(
     spacing = _spacing(images, reference, transforms, resolution)
     if field_of_view not in FIELDS_OF_VIEW:
         raise PolyscanError(f"Field of view {field_of_view!r} is not known; use {', '.join(FIELDS_OF_VIEW)}.")
-    if field_of_view == "reference" and np.allclose(spacing, _sizes(own)):
+    if field_of_view == "reference" and np.allclose(spacing, spacing_of(own)):
         return MetaTensor(torch.zeros(1, *image.shape[1:]), affine=image.affine)
     # Boxes from edge to edge of the voxels, in the reference's axes and millimetres.
-    axes = own[:3, :3] / _sizes(own)
+    axes = own[:3, :3] / spacing_of(own)
     boxes = {name: _box(images[name], axes, transforms.get(name)) for name in images}
     if field_of_view == "reference":
         low, high = boxes[reference]
@@ -74,7 +73,7 @@ def moved(image: MetaTensor, transform: sitk.Transform | None) -> MetaTensor:
         return image
     out = image.clone()
     out.affine = torch.from_numpy(
-        _LPS @ np.linalg.inv(_matrix(transform)) @ _LPS @ np.asarray(image.affine, dtype=float)
+        FLIP @ np.linalg.inv(_matrix(transform)) @ FLIP @ np.asarray(image.affine, dtype=float)
     )
     return out
 
@@ -87,7 +86,7 @@ def _spacing(
 ) -> np.ndarray:
     own = np.asarray(images[reference].affine, dtype=float)
     if resolution == "reference":
-        return _sizes(own)
+        return spacing_of(own)
     if resolution in ("finest", "coarsest"):
         along = [spacing_along(np.asarray(moved(images[n], transforms.get(n)).affine), own) for n in images]
         return np.min(along, 0) if resolution == "finest" else np.max(along, 0)
@@ -113,7 +112,3 @@ def _matrix(transform: sitk.Transform) -> np.ndarray:
     for axis in range(3):
         matrix[:3, axis] = np.array(transform.TransformPoint(np.eye(3)[axis].tolist())) - matrix[:3, 3]
     return matrix
-
-
-def _sizes(affine: np.ndarray) -> np.ndarray:
-    return np.linalg.norm(affine[:3, :3], axis=0)

@@ -28,8 +28,7 @@ class ForegroundMaskd(Step):
     def apply(self, data: dict[str, Any], record: Record) -> None:
         """See :class:`Step`."""
         image = data[record.reference]
-        mask = foreground(image[0].cpu().numpy(), unit=image.meta["unit"])
-        data["foreground"] = MetaTensor(torch.from_numpy(mask[None].astype("uint8")), affine=image.affine)
+        data["foreground"] = _as_image(foreground(image[0].cpu().numpy(), unit=image.meta["unit"]), image)
 
 
 class BrainMaskd(Step):
@@ -57,7 +56,7 @@ class BrainMaskd(Step):
             mask = resample(read_nifti(path), image, label=True)[0].numpy() > 0.5
         else:
             mask = brain_mask(image, self.method)
-        data["foreground"] = MetaTensor(torch.from_numpy(mask[None].astype("uint8")), affine=image.affine)
+        data["foreground"] = _as_image(mask, image)
 
 
 class _Normalize(Step):
@@ -202,6 +201,11 @@ class Whitend(Step):
             data[name] = MetaTensor(torch.from_numpy(white[None]), affine=image.affine, meta={"unit": "whitened"})
             what = {"modalities": self.keys, "mean": whitening.mean.tolist(), "matrix": whitening.whiten.tolist()}
             self.tell(record, name, "polyscan", **what)
+
+
+def _as_image(mask: np.ndarray, image: MetaTensor) -> MetaTensor:
+    """A bool mask (x, y, z) as (1, x, y, z) uint8 on an image's grid."""
+    return MetaTensor(torch.from_numpy(mask[None].astype("uint8")), affine=image.affine)
 
 
 def mask_on(data: Mapping[str, Any], image: MetaTensor) -> np.ndarray:

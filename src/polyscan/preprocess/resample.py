@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
-from polyscan.io.geometry import from_sitk, same_grid, spacing_along, to_sitk
+from polyscan.io.geometry import from_sitk, same_grid, spacing_along, spacing_of, to_sitk
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -66,8 +66,7 @@ def anti_alias(image: MetaTensor, spacing: Sequence[float] | np.ndarray) -> Meta
     Returns:
         The image on its own grid.
     """
-    own = np.linalg.norm(np.asarray(image.affine, dtype=float)[:3, :3], axis=0)
-    ratio = np.maximum(np.asarray(spacing, dtype=float) / own, 1.0)
+    ratio = np.maximum(np.asarray(spacing, dtype=float) / spacing_of(np.asarray(image.affine)), 1.0)
     return _smooth(image, np.sqrt(ratio**2 - 1) * _TO_SIGMA)
 
 
@@ -79,8 +78,8 @@ def widen_point_spread(image: MetaTensor, own: float, wanted: float) -> MetaTens
         own: full width at half maximum of its point spread in millimetres.
         wanted: that of the blurrier one.
     """
-    spacing = np.linalg.norm(np.asarray(image.affine, dtype=float)[:3, :3], axis=0)
-    return _smooth(image, np.sqrt(max(wanted**2 - own**2, 0.0)) * _TO_SIGMA / spacing)
+    sigma = np.sqrt(max(wanted**2 - own**2, 0.0)) * _TO_SIGMA
+    return _smooth(image, sigma / spacing_of(np.asarray(image.affine)))
 
 
 def _smooth(image: MetaTensor, sigma: np.ndarray) -> MetaTensor:

@@ -15,13 +15,15 @@ from polyscan.preprocess.similarity import MutualInformation, shrink
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-_COARSE, _MIDDLE = 8.0, 4.0  # mm that the images are shrunk to
+_COARSE = 8.0  # mm that the images are shrunk to at first
 _STARTED, _FOLLOWED = 12, 3  # poses that are improved together at the coarse and at the middle level
 _SAME = 10.0  # mm; poses that lie nearer than this are one
 _RADIUS = 80.0  # mm at which a rotation moves points as far as a translation of the same number
 
 
-def search(fixed: sitk.Image, moving: sitk.Image, seed: int = 0) -> list[tuple[Rigid, float]]:
+def search(
+    fixed: sitk.Image, moving: sitk.Image, middle: MutualInformation, seed: int = 0
+) -> list[tuple[Rigid, float]]:
     """Poses at which mutual information has a maximum at 4 mm, the highest first, with it.
 
     Starts are the headers' own alignment and that of the centres of the foreground, each turned by the 24 rotations
@@ -31,6 +33,7 @@ def search(fixed: sitk.Image, moving: sitk.Image, seed: int = 0) -> list[tuple[R
     Args:
         fixed: 3D image in millimetres; NaN is outside the field of view.
         moving: another one.
+        middle: of the two at 4 mm.
         seed: of the points.
     """
     still, moved, points, centre = shrink(fixed, _COARSE), shrink(moving, _COARSE), corners_of(fixed), centre_of(fixed)
@@ -38,7 +41,6 @@ def search(fixed: sitk.Image, moving: sitk.Image, seed: int = 0) -> list[tuple[R
     starts = [pose for pose, _ in _best_apart(coarse, _starts(still, moved), points)[:_STARTED]]
     poses = _ascend(coarse, starts, centre, steps=40, first=3.0, batch=len(coarse), seed=seed)
     poses = [pose for pose, _ in _best_apart(coarse, poses, points)[:_FOLLOWED]]
-    middle = MutualInformation(fixed, moving, spacing=_MIDDLE, samples=20_000, seed=seed)
     return _best_apart(middle, _ascend(middle, poses, centre, steps=40, first=1.0, batch=5000, seed=seed), points)
 
 
@@ -99,7 +101,7 @@ def _starts(fixed: sitk.Image, moving: sitk.Image) -> list[Rigid]:
 def _best_apart(similarity: MutualInformation, poses: Sequence[Rigid], points: np.ndarray) -> list[tuple[Rigid, float]]:
     """The poses from the best down with their mutual information, no two of them the same."""
     with torch.no_grad():
-        values = similarity(*_stacked(poses))[0].numpy()
+        values = similarity(*stacked(poses))[0].numpy()
     kept: list[tuple[Rigid, float]] = []
     for k in np.argsort(-values, kind="stable"):
         if all(poses[k].distance(other, points) > _SAME for other, _ in kept):
@@ -109,7 +111,7 @@ def _best_apart(similarity: MutualInformation, poses: Sequence[Rigid], points: n
 
 def _posed(poses: Sequence[Rigid], steps: torch.Tensor, centre: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     """(pose, 3, 3) and (pose, 3): each pose after a turn and a shift of (pose, 6) millimetres about a centre."""
-    matrices, offsets = _stacked(poses)
+    matrices, offsets = stacked(poses)
     x, y, z = (steps[:, :3] / _RADIUS).unbind(1)
     zero = torch.zeros_like(x)
     turns = torch.linalg.matrix_exp(torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=1).view(-1, 3, 3))
@@ -118,7 +120,8 @@ def _posed(poses: Sequence[Rigid], steps: torch.Tensor, centre: np.ndarray) -> t
     return matrices @ turns, (matrices @ shifts[..., None])[..., 0] + offsets
 
 
-def _stacked(poses: Sequence[Rigid]) -> tuple[torch.Tensor, torch.Tensor]:
+def stacked(poses: Sequence[Rigid]) -> tuple[torch.Tensor, torch.Tensor]:
+    """(pose, 3, 3) matrices and (pose, 3) offsets."""
     matrices, offsets = np.stack([p.matrix for p in poses]), np.stack([p.offset for p in poses])
     return torch.tensor(matrices, dtype=torch.float32), torch.tensor(offsets, dtype=torch.float32)
 

@@ -25,7 +25,6 @@ class MutualInformation:
 
     Args:
         fixed, moving: 3D images; NaN is outside the field of view.
-        spacing: millimetres to smooth and shrink to; None keeps the images as they are.
         samples: how many points.
         bins: of either image.
         seed: draws the points.
@@ -36,13 +35,10 @@ class MutualInformation:
         fixed: sitk.Image,
         moving: sitk.Image,
         *,
-        spacing: float | None = None,
         samples: int = 20_000,
         bins: int = 32,
         seed: int = 0,
     ) -> None:
-        if spacing is not None:
-            fixed, moving = shrink(fixed, spacing), shrink(moving, spacing)
         still, self._moving, self.bins = _Volume(fixed), _Volume(moving), bins
         self._smaller = min(still.measured, self._moving.measured) / still.measured
         generator = torch.Generator().manual_seed(seed)
@@ -71,24 +67,29 @@ class MutualInformation:
             (start,) mutual information in nats, 0 where the images hardly overlap, and (start,) the part of the smaller
             field of view that lies inside the other.
         """
-        return self._of(self._points[chosen], self._fixed[chosen], matrices, offsets)
+        ranks, weight, overlap = self._seen(matrices, offsets, chosen)
+        return self._information(self._fixed[chosen], ranks, weight) * (overlap >= _LEAST_OVERLAP), overlap
 
-    def by_chance(self, matrices: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
-        """What as many points feign: (start,) the mutual information when fixed values are dealt to other points."""
+    def above_chance(self, matrices: torch.Tensor, offsets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same over all points, less what as many feign: what is left when fixed values go to other points."""
+        ranks, weight, overlap = self._seen(matrices, offsets)
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(0))
-        return self._of(self._points, self._fixed[order], matrices, offsets)[0]
+        found, feigned = (self._information(fixed, ranks, weight) for fixed in (self._fixed, self._fixed[order]))
+        return (found - feigned).clamp(min=0) * (overlap >= _LEAST_OVERLAP), overlap
 
-    def _of(
-        self, points: torch.Tensor, fixed: torch.Tensor, matrices: torch.Tensor, offsets: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        values, weight = self._moving.at(points @ matrices.transpose(1, 2) + offsets[:, None])
-        overlap = (weight.mean(1) / self._smaller).clamp(max=1)
-        joint = self._joint(fixed, self._moving.rank(values), weight)
+    def _seen(
+        self, matrices: torch.Tensor, offsets: torch.Tensor, chosen: torch.Tensor | slice = slice(None)
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """(start, point) ranks of the moving image and weights at the points, and (start,) overlaps."""
+        values, weight = self._moving.at(self._points[chosen] @ matrices.transpose(1, 2) + offsets[:, None])
+        return self._moving.rank(values), weight, (weight.mean(1) / self._smaller).clamp(max=1)
+
+    def _information(self, fixed: torch.Tensor, ranks: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        joint = self._joint(fixed, ranks, weight)
         joint = joint / joint.sum((1, 2), keepdim=True).clamp(min=1e-6)
         rows, columns = joint.sum(2, keepdim=True), joint.sum(1, keepdim=True)
         tiny = torch.finfo(joint.dtype).tiny
-        information = (joint * (joint.clamp(min=tiny) / (rows * columns).clamp(min=tiny)).log()).sum((1, 2))
-        return information * (overlap >= _LEAST_OVERLAP), overlap
+        return (joint * (joint.clamp(min=tiny) / (rows * columns).clamp(min=tiny)).log()).sum((1, 2))
 
     def _joint(self, fixed: torch.Tensor, ranks: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """(start, bin of fixed, bin of moving) weights."""
