@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from polyscan.fusion.base import FusionLayer
+from polyscan.fusion.blocks import softmax_over
 
 
 class AttentionWeighted(FusionLayer):
@@ -41,5 +42,4 @@ class AttentionWeighted(FusionLayer):
             (batch, modality, *spatial), zero where absent, summing to one over modalities.
         """
         energy = self.score(torch.tanh(self.project(features.movedim(2, -1)))).squeeze(-1)
-        absent = ~available.reshape(list(available.shape) + [1] * (energy.dim() - 2))
-        return torch.softmax(energy.masked_fill(absent, float("-inf")), dim=1)
+        return softmax_over(energy, available)

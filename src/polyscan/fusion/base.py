@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 
@@ -55,3 +56,17 @@ class FusionLayer(nn.Module):
 def expand(per_modality: Tensor, features: Tensor) -> Tensor:
     """View a (batch, modality) tensor so that it broadcasts over (batch, modality, channel, *spatial) features."""
     return per_modality.reshape(list(per_modality.shape) + [1] * (features.dim() - 2))
+
+
+def joined(features: Tensor, available: Tensor) -> Tensor:
+    """Lay the modalities and their availability behind each other.
+
+    Args:
+        features: (batch, modality, channel, *spatial), zero where absent.
+        available: (batch, modality) bool.
+
+    Returns:
+        (batch, modality * channel + modality, *spatial); the last channels are 1 where a modality is there, else 0.
+    """
+    flags = expand(available, features).squeeze(2).to(features.dtype)
+    return torch.cat([features.flatten(1, 2), flags.expand([-1, -1] + list(features.shape[3:]))], dim=1)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from polyscan.fusion.base import FusionLayer
+from polyscan.fusion.base import FusionLayer, joined
+from polyscan.fusion.blocks import Pointwise
 
 
 class Concatenation(FusionLayer):
@@ -18,12 +18,8 @@ class Concatenation(FusionLayer):
 
     def __init__(self, modalities: int, channels: int, spatial_dims: int = 3) -> None:
         super().__init__(modalities, channels, spatial_dims)
-        self.project = nn.Linear(modalities * channels + modalities, channels)
+        self.project = Pointwise(modalities * channels + modalities, channels)
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
         """See :class:`FusionLayer`."""
-        flat = features.flatten(1, 2).flatten(2) if features.dim() > 3 else features.flatten(1, 2).unsqueeze(2)
-        flags = available.to(features.dtype).unsqueeze(2).expand(-1, -1, flat.shape[2])
-        weight = self.project.weight.unsqueeze(2)
-        fused = nn.functional.conv1d(torch.cat([flat, flags], dim=1), weight, self.project.bias)
-        return fused.reshape(features.shape[:1] + features.shape[2:])
+        return self.project(joined(features, available))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from polyscan.fusion.base import FusionLayer, expand
+from polyscan.fusion.base import FusionLayer
+from polyscan.fusion.blocks import average
 
 
 class Mean(FusionLayer):
@@ -15,5 +16,4 @@ class Mean(FusionLayer):
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
         """See :class:`FusionLayer`."""
-        count = expand(available, features).sum(1).to(features.dtype)
-        return features.sum(1) / count
+        return average(features, available)

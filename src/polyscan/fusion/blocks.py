@@ -1,0 +1,208 @@
+"""What several fusion layers are made of. Everything here works at any rank of space, vectors included."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+def flat(features: Tensor) -> Tensor:
+    """View (batch, modality, channel, *spatial) as (batch, modality, channel, voxel); a vector has one voxel."""
+    return features.flatten(3) if features.dim() > 3 else features.unsqueeze(3)
+
+
+def pooled(features: Tensor) -> Tensor:
+    """Average (batch, modality, channel, *spatial) over space to (batch, modality, channel)."""
+    return flat(features).mean(3)
+
+
+def over_space(gates: Tensor, features: Tensor) -> Tensor:
+    """View (batch, modality, channel) so that it broadcasts over (batch, modality, channel, *spatial) features."""
+    return gates.reshape(list(gates.shape) + [1] * (features.dim() - 3))
+
+
+def average(features: Tensor, available: Tensor) -> Tensor:
+    """Average (batch, modality, ...), zero where absent, over the modalities that are there."""
+    count = available.sum(1).to(features.dtype)
+    return features.sum(1) / count.reshape([features.shape[0]] + [1] * (features.dim() - 2))
+
+
+def softmax_over(scores: Tensor, available: Tensor) -> Tensor:
+    """Softmax of (batch, modality, ...) over the modalities that are there; zero where absent."""
+    absent = ~available.reshape(list(available.shape) + [1] * (scores.dim() - 2))
+    return torch.softmax(scores.masked_fill(absent, float("-inf")), dim=1)
+
+
+class Pointwise(nn.Linear):
+    """One linear map at every position: (batch, channel, *spatial) to (batch, out, *spatial)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map the channels."""
+        voxels = input.flatten(2) if input.dim() > 2 else input.unsqueeze(2)
+        mapped = functional.conv1d(voxels, self.weight.unsqueeze(2), self.bias)
+        return mapped.reshape([input.shape[0], self.out_features] + list(input.shape[2:]))
+
+
+class PerModality(nn.Module):
+    """A linear map of its own for each modality at every position.
+
+    Args:
+        modalities: how many.
+        channels: channels that come in.
+        out: channels that go out.
+        bias: whether a constant is added; absent modalities then come out as that constant.
+    """
+
+    def __init__(self, modalities: int, channels: int, out: int, *, bias: bool = True) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(channels)
+        self.weight = nn.Parameter(torch.empty(modalities, out, channels).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(modalities, out).uniform_(-bound, bound)) if bias else None
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (batch, modality, channel, *spatial) to (batch, modality, out, *spatial)."""
+        mapped = torch.einsum("moc,bmcv->bmov", self.weight, flat(features))
+        bias = self.bias
+        if bias is not None:
+            mapped = mapped + bias.unsqueeze(2)
+        return mapped.reshape([features.shape[0], features.shape[1], mapped.shape[2]] + list(features.shape[3:]))
+
+
+class ChannelMLP(nn.Sequential):
+    """Two linear maps with a ReLU between them, on (..., channels).
+
+    Args:
+        channels: numbers in.
+        out: numbers out.
+        hidden: numbers between.
+    """
+
+    def __init__(self, channels: int, out: int, hidden: int) -> None:
+        super().__init__(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, out))
+
+
+class Attention(nn.Module):
+    """Multi-head attention (Vaswani et al., NeurIPS 2017, equation 1) over the tokens that are there.
+
+    Args:
+        channels: numbers of a token.
+        heads: parallel attentions; the largest of 1, 2 and 4 that divides the channels where not given.
+    """
+
+    def __init__(self, channels: int, heads: int | None = None) -> None:
+        super().__init__()
+        self.heads = heads or math.gcd(channels, 4)
+        if channels % self.heads:
+            raise ValueError(f"{channels} channels cannot be divided among {self.heads} heads.")
+        self.query = nn.Linear(channels, channels)
+        self.key = nn.Linear(channels, channels)
+        self.value = nn.Linear(channels, channels)
+        self.project = nn.Linear(channels, channels)
+
+    def forward(self, query: Tensor, context: Tensor, there: Tensor) -> Tensor:
+        """Let each query token read the context.
+
+        Args:
+            query: (batch, token, channel).
+            context: (batch, context token, channel), finite.
+            there: (batch, context token) bool.
+
+        Returns:
+            (batch, token, channel); zero in a row where nothing of the context is there.
+        """
+        q, k, v = self._split(self.query(query)), self._split(self.key(context)), self._split(self.value(context))
+        some = there.any(1)
+        mask = (there | ~some.unsqueeze(1)).unsqueeze(1).unsqueeze(1)
+        read = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.project(read.transpose(1, 2).flatten(2)) * some.to(query.dtype).unsqueeze(1).unsqueeze(1)
+
+    def _split(self, tokens: Tensor) -> Tensor:
+        return tokens.reshape(tokens.shape[0], tokens.shape[1], self.heads, -1).transpose(1, 2)
+
+
+class TransformerBlock(nn.Module):
+    """x + attention(norm x), then x + MLP(norm x) (pre-norm, as Dosovitskiy et al., ICLR 2021, equations 2 and 3).
+
+    Args:
+        channels: numbers of a token.
+        heads: as in :class:`Attention`.
+        expansion: width of the MLP over the channels.
+    """
+
+    def __init__(self, channels: int, heads: int | None = None, *, expansion: int = 2) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.attention = Attention(channels, heads)
+        self.mlp = nn.Sequential(
+            nn.LayerNorm(channels),
+            nn.Linear(channels, expansion * channels),
+            nn.GELU(),
+            nn.Linear(expansion * channels, channels),
+        )
+
+    def forward(self, tokens: Tensor, there: Tensor) -> Tensor:
+        """Turn tokens (batch, token, channel), ``there`` (batch, token) bool, into tokens of the same shape."""
+        normal = self.norm(tokens)
+        tokens = tokens + self.attention(normal, normal, there)
+        return tokens + self.mlp(tokens)
+
+
+def tokens_of(features: Tensor, limit: int) -> Tensor:
+    """Average (batch, channel, *spatial) over equal blocks so that at most ``limit`` positions remain.
+
+    Args:
+        features: (batch, channel, *spatial), up to three axes of space.
+        limit: tokens to keep at most.
+
+    Returns:
+        (batch, channel, *coarse), coarse with at most ``limit`` positions; as it came where it has no more.
+    """
+    side = int(float(limit) ** (1.0 / max(features.dim() - 2, 1)) + 1e-6)
+    block = [max(1, (size + side - 1) // side) for size in features.shape[2:]]
+    if features.dim() == 3:
+        return functional.avg_pool1d(features, block, ceil_mode=True, count_include_pad=False)
+    if features.dim() == 4:
+        return functional.avg_pool2d(features, block, ceil_mode=True, count_include_pad=False)
+    if features.dim() == 5:
+        return functional.avg_pool3d(features, block, ceil_mode=True, count_include_pad=False)
+    return features
+
+
+def spread(coarse: Tensor, like: Tensor) -> Tensor:
+    """Interpolate (batch, channel, *coarse) linearly onto the grid of ``like``, (batch, channel, *spatial)."""
+    size = like.shape[2:]
+    if coarse.shape[2:] == size:
+        return coarse
+    if coarse.dim() == 3:
+        return functional.interpolate(coarse, size=size, mode="linear", align_corners=False)
+    if coarse.dim() == 4:
+        return functional.interpolate(coarse, size=size, mode="bilinear", align_corners=False)
+    return functional.interpolate(coarse, size=size, mode="trilinear", align_corners=False)
+
+
+def convolution(spatial_dims: int, channels: int, out: int, kernel: int) -> nn.Module:
+    """A convolution that keeps the grid, over 1, 2 or 3 axes of space; a linear map where there is no space."""
+    if spatial_dims == 0:
+        return Pointwise(channels, out)
+    kinds = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+    return kinds[spatial_dims](channels, out, kernel, padding=kernel // 2)
+
+
+class Named(nn.Module):
+    """Add to each modality's features a learned vector that says which modality it is.
+
+    Args:
+        modalities: how many.
+        channels: of the features.
+    """
+
+    def __init__(self, modalities: int, channels: int) -> None:
+        super().__init__()
+        self.names = nn.Parameter(0.02 * torch.randn(modalities, channels))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Keep the shape (batch, modality, channel, *spatial)."""
+        return features + self.names.reshape(list(self.names.shape) + [1] * (features.dim() - 3))

@@ -1,0 +1,37 @@
+"""Low-rank multilinear fusion: every product between modalities at the cost of a few linear maps."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from polyscan.fusion.base import FusionLayer
+from polyscan.fusion.blocks import PerModality, flat
+
+
+class LowRankBilinear(FusionLayer):
+    """F = sum_r v_r prod_i W_i^(r) [M_i; 1] + b, element by element, over the modalities that are available.
+
+    Low-rank multimodal fusion (Liu et al., ACL 2018, section 3.3): the weight tensor of the outer product of all
+    [M_i; 1] as a sum of ``rank`` rank-one terms. The factor of an absent modality is left out, that is 1. Depends on
+    the order of the modalities.
+
+    Args:
+        modalities, channels, spatial_dims: see :class:`FusionLayer`.
+        rank: number of terms.
+    """
+
+    def __init__(self, modalities: int, channels: int, spatial_dims: int = 3, *, rank: int = 4) -> None:
+        super().__init__(modalities, channels, spatial_dims)
+        self.rank = rank
+        self.factors = PerModality(modalities, channels, rank * channels)
+        self.mix = nn.Parameter(torch.full((rank,), 1 / rank))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def fuse(self, features: Tensor, available: Tensor) -> Tensor:
+        """See :class:`FusionLayer`."""
+        factors = flat(self.factors(features)).unflatten(2, [self.rank, self.channels])
+        absent = ~available.reshape(list(available.shape) + [1, 1, 1])
+        terms = factors.masked_fill(absent, 1.0).prod(1)
+        fused = torch.einsum("r,brcv->bcv", self.mix, terms) + self.bias.unsqueeze(1)
+        return fused.reshape(features.shape[:1] + features.shape[2:])
