@@ -19,28 +19,29 @@ def make(fuse_at, fusion=AttentionWeighted, *, dims=3, encoder=UNetEncoder, clas
     channels = {"channels": (4, 8, 8)} if encoder is UNetEncoder else {"init_filters": 4, "blocks_down": (1, 1, 1)}
     norm = {"norm": ("group", {"num_groups": 2})}
     head = (
-        partial(ClassificationHead, out_channels=5)
+        partial(ClassificationHead, out_channels=6)
         if classify
-        else partial(SegmentationHead, out_channels=5, width=(4, 8), **norm)
+        else partial(SegmentationHead, out_channels=6, width=(4, 8), **norm)
     )
     return FusionNet(
         ["T1", "CT", "PET"], partial(encoder, **channels, **norm), fuse_at, fusion, head, spatial_dims=dims
     )
 
 
-@pytest.mark.parametrize("fusion", layers(), ids=lambda layer: layer.__name__)
-@pytest.mark.parametrize("fuse_at", PLACES, ids=str)
-@pytest.mark.parametrize("dims", [2, 3])
-@pytest.mark.parametrize("classify", [False, True], ids=["segment", "classify"])
+EVERY_PLACE = [(AttentionWeighted, place, dims, classify) for place in PLACES for dims in (2, 3) for classify in (0, 1)]
+EVERY_LAYER = [(layer, place, 2, False) for layer in layers() for place in ([0, 1, 2], "output")]
+
+
+@pytest.mark.parametrize(("fusion", "fuse_at", "dims", "classify"), EVERY_PLACE + EVERY_LAYER)
 def test_absent_modality_changes_nothing(fusion, fuse_at, dims, classify):
-    net = make(fuse_at, fusion, dims=dims, classify=classify)
+    net = make(fuse_at, fusion, dims=dims, classify=classify).eval()
     size = (9, 8, 10)[:dims]
     absent = torch.randn(2, 3, *size)
     absent[0, 1] = NAN
     infinite = absent.clone()
     infinite[0, 1] = torch.inf
     out = net(absent)
-    assert out.shape == ((2, 5) if classify else (2, 5, *size))
+    assert out.shape == ((2, 6) if classify else (2, 6, *size))
     assert out.isfinite().all()
     torch.testing.assert_close(out, net(infinite), rtol=0, atol=0)
     other = absent.clone()
@@ -64,7 +65,7 @@ def test_gradient_does_not_reach_an_absent_modality(fuse_at):
 
 def test_segresnet_encoder_and_odd_sizes():
     for fuse_at in PLACES:
-        assert make(fuse_at, encoder=SegResEncoder)(torch.randn(1, 3, 13, 11, 9)).shape == (1, 5, 13, 11, 9)
+        assert make(fuse_at, encoder=SegResEncoder)(torch.randn(1, 3, 13, 11, 9)).shape == (1, 6, 13, 11, 9)
 
 
 def test_partly_measured_modality_is_there():

@@ -39,6 +39,11 @@ class FusionLayer(nn.Module):
         Raises:
             ValueError: a shape is not the one that the layer was made for.
         """
+        self.check(features, available)
+        return self.fuse(features.masked_fill(~expand(available, features), 0.0), available)
+
+    def check(self, features: Tensor, available: Tensor) -> None:
+        """Raise ValueError where a shape is not the one that the layer was made for."""
         if features.dim() < 3 or features.shape[1] != self.modalities or features.shape[2] != self.channels:
             raise ValueError(
                 f"features have shape {list(features.shape)}; expected (batch, {self.modalities} modalities, "
@@ -46,7 +51,6 @@ class FusionLayer(nn.Module):
             )
         if available.shape != features.shape[:2]:
             raise ValueError(f"available has shape {list(available.shape)}; expected {list(features.shape[:2])}.")
-        return self.fuse(features.masked_fill(~expand(available, features), 0.0), available)
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
         """Join modalities; ``features`` are zero where ``available`` is False."""

@@ -160,15 +160,18 @@ def tokens_of(features: Tensor, limit: int) -> Tensor:
     Returns:
         (batch, channel, *coarse), coarse with at most ``limit`` positions; as it came where it has no more.
     """
-    side = int(float(limit) ** (1.0 / max(features.dim() - 2, 1)) + 1e-6)
+    if features.dim() == 2:
+        return features
+    side = int(float(limit) ** (1.0 / (features.dim() - 2)) + 1e-6)
     block = [max(1, (size + side - 1) // side) for size in features.shape[2:]]
+    wide = features.float() if features.element_size() < 4 else features  # no pooling of half volumes on a CPU
     if features.dim() == 3:
-        return functional.avg_pool1d(features, block, ceil_mode=True, count_include_pad=False)
-    if features.dim() == 4:
-        return functional.avg_pool2d(features, block, ceil_mode=True, count_include_pad=False)
-    if features.dim() == 5:
-        return functional.avg_pool3d(features, block, ceil_mode=True, count_include_pad=False)
-    return features
+        coarse = functional.avg_pool1d(wide, block, ceil_mode=True, count_include_pad=False)
+    elif features.dim() == 4:
+        coarse = functional.avg_pool2d(wide, block, ceil_mode=True, count_include_pad=False)
+    else:
+        coarse = functional.avg_pool3d(wide, block, ceil_mode=True, count_include_pad=False)
+    return coarse.to(features.dtype)
 
 
 def spread(coarse: Tensor, like: Tensor) -> Tensor:
@@ -206,3 +209,34 @@ class Named(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Keep the shape (batch, modality, channel, *spatial)."""
         return features + self.names.reshape(list(self.names.shape) + [1] * (features.dim() - 3))
+
+
+def sine_cosine(shape: list[int], channels: int, like: Tensor) -> Tensor:
+    """Fixed positions of tokens: sines and cosines of each axis' coordinate (Vaswani et al., 2017, section 3.5).
+
+    Args:
+        shape: the grid of the tokens.
+        channels: numbers of a token.
+        like: gives dtype and device.
+
+    Returns:
+        (token, channel), row-major; axes take turns over the channels.
+    """
+    position = torch.zeros([channels] + shape, device=like.device)
+    for c in range(channels):
+        if len(shape) > 0:
+            axis = c % len(shape)
+            along = [1] * len(shape)
+            along[axis] = shape[axis]
+            wave = waves(torch.arange(shape[axis], device=like.device), channels // len(shape) + 1)[c // len(shape)]
+            position[c] = wave.reshape(along).expand(shape)
+    return position.reshape(channels, -1).transpose(0, 1).to(like.dtype)
+
+
+def waves(position: Tensor, channels: int) -> Tensor:
+    """Sines and cosines of a position in turn, wavelengths from 2 pi to 20000 pi: (channel, *position)."""
+    found: list[Tensor] = []
+    for c in range(channels):
+        angle = position / (10000.0 ** (2.0 * float(c // 2) / channels))
+        found.append(torch.sin(angle) if c % 2 == 0 else torch.cos(angle))
+    return torch.stack(found)

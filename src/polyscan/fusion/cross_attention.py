@@ -16,7 +16,7 @@ class CrossAttention(FusionLayer):
     et al. (Multimodal Transformer, ACL 2019, equation 4). Every voxel asks; what it reads are the other modalities
     averaged over blocks so that at most T positions of each remain. For V voxels and n modalities of C channels the
     time is n V C (n T + C) where each asks and V C (n T + C) where one does: linear in V.
-    Alone, a modality comes out as it is.
+    Alone, a modality comes out as it is. Depends on the order of the modalities.
 
     Args:
         modalities, channels, spatial_dims: see :class:`FusionLayer`.

@@ -1,0 +1,108 @@
+"""Canonical correlation analysis: project each modality onto what it has in common with the others."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from polyscan.fusion.base import FusionLayer, expand
+from polyscan.fusion.blocks import average, flat, pooled
+
+
+class CanonicalCorrelation(FusionLayer):
+    """F = mean over available i of P_i (M_i - m_i) at every position, P_i the canonical projections.
+
+    ``fit`` solves regularised CCA in closed form, for two modalities or more: the leading eigenvectors of
+    C p = l D p, D = diag(C_11, ..., C_nn) + r v I of the modalities' own covariances, v their mean variance, and C the
+    covariance of all features together with D in the place of those (Hotelling 1936; Kettenring 1971, MAXVAR; Vinod
+    1976 for r).
+    Unfitted, P_i is the identity. P_i are parameters and go on learning where their network is trained: with
+    ``objective`` (minus the sum of canonical correlations, averaged over pairs; Andrew et al., ICML 2013, equation 10)
+    encoders and projections become deep CCA. Depends on the order of the modalities.
+
+    Args:
+        modalities, channels, spatial_dims: see :class:`FusionLayer`.
+        regularisation: r, from 0 up.
+    """
+
+    def __init__(self, modalities: int, channels: int, spatial_dims: int = 3, *, regularisation: float = 0.01) -> None:
+        super().__init__(modalities, channels, spatial_dims)
+        if regularisation < 0:
+            raise ValueError(f"regularisation is {regularisation}; expected 0 or more.")
+        self.regularisation = regularisation
+        self.projection = torch.nn.Parameter(torch.eye(channels).repeat(modalities, 1, 1))
+        self.centre = torch.nn.Parameter(torch.zeros(modalities, channels))
+
+    def fuse(self, features: Tensor, available: Tensor) -> Tensor:
+        """See :class:`FusionLayer`."""
+        variates = self.project(features) * expand(available, features).to(features.dtype)
+        return average(variates, available)
+
+    @torch.jit.export
+    def project(self, features: Tensor) -> Tensor:
+        """Canonical variates (batch, modality, channel, *spatial) of features of the same shape."""
+        centred = flat(features) - self.centre.unsqueeze(2)
+        return torch.einsum("moc,bmcv->bmov", self.projection, centred).reshape(features.shape)
+
+    @torch.no_grad()
+    def fit(self, features: Tensor, available: Tensor) -> Tensor:
+        """Set the projections from a cohort's features, averaged over space, of the rows that have every modality.
+
+        Args:
+            features: (row, modality, channel, *spatial).
+            available: (row, modality) bool.
+
+        Returns:
+            (channel,) the mean correlation (regularised) of each canonical variate between modalities, largest first.
+
+        Raises:
+            ValueError: fewer than three rows are complete.
+        """
+        views = pooled(features[available.all(1)]).double()
+        if len(views) < 3:
+            raise ValueError(f"{len(views)} of {len(features)} rows have every modality; CCA needs three at least.")
+        centre = views.mean(0)
+        together = (views - centre).flatten(1)
+        covariance = together.T @ together / (len(views) - 1)
+        apart = torch.block_diag(*[covariance[s, s] for s in self._slices()])
+        own = apart + (self.regularisation + 1e-10) * apart.diagonal().mean() * torch.eye(len(apart)).to(apart)
+        whiten = torch.linalg.cholesky(own).inverse()
+        values, vectors = torch.linalg.eigh(whiten @ (covariance - apart + own) @ whiten.T)
+        solution = (whiten.T @ vectors).flip(1)[:, : self.channels]
+        projection = solution.T.unflatten(1, (self.modalities, self.channels)).transpose(0, 1)
+        spread = torch.einsum("moc,bmc->bmo", projection, views - centre).std(0).clamp(min=1e-12)
+        self.projection.copy_(projection / spread.unsqueeze(2))
+        self.centre.copy_(centre)
+        return ((values.flip(0)[: self.channels] - 1) / max(1, self.modalities - 1)).to(features.dtype)
+
+    def objective(self, features: Tensor, available: Tensor) -> Tensor:
+        """Minus the sum of canonical correlations of the variates of a batch, averaged over pairs of modalities.
+
+        Args:
+            features: (batch, modality, channel, *spatial), zero where absent; averaged over space.
+            available: (batch, modality) bool; pairs that fewer than three rows have are left out.
+
+        Returns:
+            One number from minus the channels to 0.
+        """
+        variates = pooled(self.project(features)).float()
+        terms = []
+        for a in range(self.modalities):
+            for b in range(a + 1, self.modalities):
+                rows = available[:, a] & available[:, b]
+                if int(rows.sum()) >= 3:
+                    terms.append(-total_correlation(variates[rows, a], variates[rows, b]))
+        return torch.stack(terms).mean() if terms else features.new_zeros(())
+
+    def _slices(self) -> list[slice]:
+        return [slice(m * self.channels, (m + 1) * self.channels) for m in range(self.modalities)]
+
+
+def total_correlation(a: Tensor, b: Tensor, regularisation: float = 1e-3) -> Tensor:
+    """Sum of the canonical correlations of two (row, channel) views: the nuclear norm of Saa^-1/2 Sab Sbb^-1/2."""
+    a, b = a - a.mean(0), b - b.mean(0)
+    eye = regularisation * torch.eye(a.shape[1], dtype=a.dtype, device=a.device)
+    root = [torch.linalg.cholesky(x.T @ x / (len(x) - 1) + eye) for x in (a, b)]
+    between = a.T @ b / (len(a) - 1)
+    half = torch.linalg.solve_triangular(root[0], between, upper=False)
+    return torch.linalg.matrix_norm(torch.linalg.solve_triangular(root[1], half.T, upper=False), "nuc")

@@ -1,0 +1,196 @@
+"""Dual attention of DRIFA-Net: within each modality, then between them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from polyscan.fusion.base import FusionLayer, expand, joined
+from polyscan.fusion.blocks import PerModality, Pointwise, average, flat, over_space
+
+
+class MultiBranchFusionAttention(nn.Module):
+    """MFA: a gate on the channels of one modality, from a hierarchical (HIFA) and a local (CLIA) branch.
+
+    With sigma the sigmoid, W and V linear maps at every position, and mean, max over space::
+
+        a1 = sigma(W1 x)         a2 = sigma(W2 a1)    p1 = mean(a1) + max(a2)
+        a3 = sigma(W3 (a1 + a2)) a4 = sigma(W4 a3)    p2 = mean(a3) + max(a4)
+        G = sigma(F [p1; p2])    u = mean(sigma(V1 x))    L = u + sigma(V2 u)
+        y = x * sigma(g G + s L) * alpha
+
+    Dhar et al., WACV 2025 (arXiv 2412.01248), as their published code computes it; 8 C^2 + 9 C + 1 parameters. With
+    all scales at one the gate lies between 0.5 and 0.953.
+
+    Args:
+        channels: of the modality.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.w1, self.w2 = Pointwise(channels, channels), Pointwise(channels, channels)
+        self.w3, self.w4 = Pointwise(channels, channels), Pointwise(channels, channels)
+        self.f = nn.Linear(2 * channels, channels)
+        self.v1, self.v2 = Pointwise(channels, channels), nn.Linear(channels, channels)
+        self.g = nn.Parameter(torch.ones(1))
+        self.s = nn.Parameter(torch.ones(channels))
+        self.alpha = nn.Parameter(torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Gate (batch, channel, *spatial)."""
+        a1 = torch.sigmoid(self.w1(x))
+        a2 = torch.sigmoid(self.w2(a1))
+        a3 = torch.sigmoid(self.w3(a1 + a2))
+        a4 = torch.sigmoid(self.w4(a3))
+        p1, p2 = mean(a1) + maximum(a2), mean(a3) + maximum(a4)
+        hierarchical = torch.sigmoid(self.f(torch.cat([p1, p2], dim=1)))
+        u = mean(torch.sigmoid(self.v1(x)))
+        local = u + torch.sigmoid(self.v2(u))
+        gate = torch.sigmoid(self.g * hierarchical + self.s * local) * self.alpha
+        return x * gate.reshape(list(gate.shape) + [1] * (x.dim() - 2))
+
+
+class MultimodalInformationFusionAttention(nn.Module):
+    """MIFA: one gate on the channels of all modalities, from what they hold together (MGIFA) and each alone (MLIFA).
+
+    With q in {min, mean, max} over space, V_m a linear map at every position and F one linear map::
+
+        G = sum_q sigma(F sum_m q(x_m))        L = sum_m sum_q q(sigma(V_m x_m))
+        y_m = x_m * sigma(g G + s L) * alpha_m
+
+    Dhar et al., WACV 2025 (arXiv 2412.01248), as their published code computes it for two modalities;
+    (M + 1)(C^2 + C) + (M + 1) C + 1 parameters. Sums over modalities are scaled to M where some are absent (ours).
+
+    Args:
+        modalities: how many (M).
+        channels: of each (C).
+    """
+
+    def __init__(self, modalities: int, channels: int) -> None:
+        super().__init__()
+        self.v = PerModality(modalities, channels, channels)
+        self.f = nn.Linear(channels, channels)
+        self.g = nn.Parameter(torch.ones(1))
+        self.s = nn.Parameter(torch.ones(channels))
+        self.alpha = nn.Parameter(torch.ones(modalities, channels))
+
+    def forward(self, features: Tensor, available: Tensor) -> Tensor:
+        """Gate (batch, modality, channel, *spatial), zero where absent."""
+        number = float(features.shape[1])
+        together = number * average(extremes(features), available)
+        merged = torch.sigmoid(self.f(together)).sum(1)
+        each = extremes(torch.sigmoid(self.v(features))).sum(2)
+        local = number * average(each * expand(available, each).to(each.dtype), available)
+        gate = torch.sigmoid(self.g * merged + self.s * local).unsqueeze(1) * self.alpha
+        return features * over_space(gate, features)
+
+
+class LeanMultiBranchAttention(nn.Module):
+    """MFA without what keeps it from working: y = x * 2 sigma(F [p1; p2; u]), F zero at the start.
+
+    The branches of :class:`MultiBranchFusionAttention` with ReLU for the inner sigmoids, which squeeze all samples'
+    gates into 0.81 +- 0.0025, and C / r channels within; the gate starts at one and can double or close a channel.
+    No alpha, which a normalisation behind it cancels.
+
+    Args:
+        channels: of the modality.
+        reduction: r.
+    """
+
+    def __init__(self, channels: int, reduction: int = 4) -> None:
+        super().__init__()
+        hidden = max(1, channels // reduction)
+        self.w1, self.w2 = Pointwise(channels, hidden), Pointwise(hidden, hidden)
+        self.w3, self.w4 = Pointwise(hidden, hidden), Pointwise(hidden, hidden)
+        self.v = Pointwise(channels, hidden)
+        self.f = zeroed(nn.Linear(3 * hidden, channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Gate (batch, channel, *spatial)."""
+        a1 = torch.relu(self.w1(x))
+        a2 = torch.relu(self.w2(a1))
+        a3 = torch.relu(self.w3(a1 + a2))
+        a4 = torch.relu(self.w4(a3))
+        branches = [mean(a1) + maximum(a2), mean(a3) + maximum(a4), mean(torch.relu(self.v(x)))]
+        gate = 2 * torch.sigmoid(self.f(torch.cat(branches, dim=1)))
+        return x * gate.reshape(list(gate.shape) + [1] * (x.dim() - 2))
+
+
+class LeanMultimodalAttention(nn.Module):
+    """MIFA whose gate does not saturate: means for sums, 2 sigma with its last map zero at the start, C / r within.
+
+    The sums of :class:`MultimodalInformationFusionAttention` drive its gate to 0.9999 for four modalities. Here each
+    modality has a gate of its own from what all hold together and what it holds itself.
+
+    Args:
+        modalities: how many.
+        channels: of each.
+        reduction: r.
+    """
+
+    def __init__(self, modalities: int, channels: int, reduction: int = 4) -> None:
+        super().__init__()
+        hidden = max(1, channels // reduction)
+        self.v = PerModality(modalities, channels, hidden)
+        self.f = nn.Linear(3 * channels, hidden)
+        self.gates = PerModality(modalities, 2 * hidden, channels)
+        nn.init.zeros_(self.gates.weight)
+        if self.gates.bias is not None:
+            nn.init.zeros_(self.gates.bias)
+
+    def forward(self, features: Tensor, available: Tensor) -> Tensor:
+        """Gate (batch, modality, channel, *spatial), zero where absent."""
+        together = torch.relu(self.f(average(extremes(features), available).flatten(1))).unsqueeze(1)
+        each = extremes(torch.relu(self.v(features))).mean(2)
+        gate = 2 * torch.sigmoid(self.gates(torch.cat([together.expand_as(each), each], dim=2)))
+        return features * over_space(gate, features)
+
+
+class DRIFA(FusionLayer):
+    """F = W [y_1; ...; y_n; available] + b with y = MIFA(MFA_1(M_1), ..., MFA_n(M_n)).
+
+    Dual attention and concatenation as in DRIFA-Net (Dhar et al., WACV 2025, arXiv 2412.01248; the paper's text was
+    not to be had, so its published code is the reference). Depends on the order of the modalities.
+
+    Args:
+        modalities, channels, spatial_dims: see :class:`FusionLayer`.
+        faithful: gates as published; the lean ones otherwise, with an eighth of the parameters.
+    """
+
+    def __init__(self, modalities: int, channels: int, spatial_dims: int = 3, *, faithful: bool = False) -> None:
+        super().__init__(modalities, channels, spatial_dims)
+        within = MultiBranchFusionAttention if faithful else LeanMultiBranchAttention
+        between = MultimodalInformationFusionAttention if faithful else LeanMultimodalAttention
+        self.within = nn.ModuleList(within(channels) for _ in range(modalities))
+        self.between = between(modalities, channels)
+        self.project = Pointwise(modalities * channels + modalities, channels)
+
+    def fuse(self, features: Tensor, available: Tensor) -> Tensor:
+        """See :class:`FusionLayer`."""
+        gated: list[Tensor] = []
+        for m, within in enumerate(self.within):
+            gated.append(within(features[:, m]))
+        return self.project(joined(self.between(torch.stack(gated, dim=1), available), available))
+
+
+def mean(x: Tensor) -> Tensor:
+    """Mean over space, (batch, channel, *spatial) to (batch, channel)."""
+    return x.flatten(2).mean(2) if x.dim() > 2 else x
+
+
+def maximum(x: Tensor) -> Tensor:
+    """Maximum over space, (batch, channel, *spatial) to (batch, channel)."""
+    return x.flatten(2).amax(2) if x.dim() > 2 else x
+
+
+def extremes(features: Tensor) -> Tensor:
+    """Minimum, mean and maximum over space: (batch, modality, 3, channel)."""
+    voxels = flat(features)
+    return torch.stack([voxels.amin(3), voxels.mean(3), voxels.amax(3)], dim=2)
+
+
+def zeroed(linear: nn.Linear) -> nn.Linear:
+    """Let a linear map give zeros until it has learned."""
+    nn.init.zeros_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    return linear

@@ -1,0 +1,101 @@
+"""Local attention between modalities, aligned globally and locally by contrast (in the style of GLoRIA)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from polyscan.fusion.base import FusionLayer, expand
+from polyscan.fusion.blocks import PerModality, Pointwise, average, flat, pooled, spread, tokens_of
+
+
+class GlobalLocalAlignment(FusionLayer):
+    """F = mean over available b of M_b + P c_b, where c_b is what the other modalities hold at the places of b.
+
+    GLoRIA (Huang et al., ICCV 2021, section 3.2) with another scan's regions in the place of words: for a word t of b
+    and the regions r of a, w_rt = softmax over r of 4 softmax over t of (a_r . b_t), c_t = sum_r w_rt a_r, averaged
+    over the other modalities a. Words and regions are positions of learned projections, averaged over blocks so that
+    at most T remain; time n^2 T^2 C, and V n C for V voxels.
+
+    ``objective`` is the paper's: symmetric contrast, within a batch, of whole scans (10 cos) and of words with their
+    contexts (10 log sum_t exp(5 cos)). It is valid only where a row's scans are of one patient. Depends on the order
+    of the modalities.
+
+    Args:
+        modalities, channels, spatial_dims: see :class:`FusionLayer`.
+        tokens: words of each modality at most (T).
+    """
+
+    def __init__(self, modalities: int, channels: int, spatial_dims: int = 3, *, tokens: int = 64) -> None:
+        super().__init__(modalities, channels, spatial_dims)
+        self.tokens = tokens
+        self.local = PerModality(modalities, channels, channels, bias=False)
+        self.whole = PerModality(modalities, channels, channels)
+        self.project = Pointwise(channels, channels)
+
+    def fuse(self, features: Tensor, available: Tensor) -> Tensor:
+        """See :class:`FusionLayer`."""
+        coarse = tokens_of(features.flatten(0, 1), self.tokens)
+        words = self.local(flat(coarse.unflatten(0, features.shape[:2]))).transpose(2, 3)
+        fused: list[Tensor] = []
+        for b in range(self.modalities):
+            found: list[Tensor] = []
+            for a in range(self.modalities):
+                found.append(context(words[:, a], words[:, b]))
+            others = available.clone()
+            others[:, b] = False
+            some = others.any(1, keepdim=True)
+            weights = others.to(words.dtype) / (others.sum(1, keepdim=True).to(words.dtype) + (~some).to(words.dtype))
+            read = torch.einsum("bm,bmtc->bct", weights, torch.stack(found, dim=1))
+            read = read.reshape([features.shape[0], self.channels] + list(coarse.shape[2:]))
+            read = self.project(read) * some.reshape([-1] + [1] * (read.dim() - 1)).to(read.dtype)
+            fused.append(features[:, b] + spread(read, features[:, b]))
+        return average(torch.stack(fused, dim=1) * expand(available, features).to(features.dtype), available)
+
+    def objective(self, features: Tensor, available: Tensor) -> Tensor:
+        """Global and local contrast, averaged over pairs of modalities that at least two rows have.
+
+        Args:
+            features: (batch, modality, channel, *spatial), zero where absent.
+            available: (batch, modality) bool.
+
+        Returns:
+            One number; zero where no pair can be compared.
+        """
+        coarse = tokens_of(features.flatten(0, 1), self.tokens).unflatten(0, features.shape[:2])
+        words, whole = self.local(flat(coarse)).transpose(2, 3), self.whole(pooled(features))
+        terms = []
+        for a in range(self.modalities):
+            for b in range(self.modalities):
+                rows = available[:, a] & available[:, b]
+                if a == b or int(rows.sum()) < 2:
+                    continue
+                terms.append(contrast(global_scores(whole[rows, a], whole[rows, b])))
+                terms.append(contrast(local_scores(words[rows, a], words[rows, b])))
+        return torch.stack(terms).mean() if terms else features.new_zeros(())
+
+
+def context(regions: Tensor, words: Tensor) -> Tensor:
+    """What each word finds in the regions: (batch, region, c) and (batch, word, c) to (batch, word, c)."""
+    likeness = torch.softmax(regions @ words.transpose(1, 2), dim=2)
+    return torch.softmax(4.0 * likeness, dim=1).transpose(1, 2) @ regions
+
+
+def global_scores(a: Tensor, b: Tensor) -> Tensor:
+    """10 cos between the scans of every two rows, (row, row)."""
+    return 10.0 * functional.normalize(a, dim=1) @ functional.normalize(b, dim=1).transpose(0, 1)
+
+
+def local_scores(regions: Tensor, words: Tensor) -> Tensor:
+    """10 log sum over words t of exp(5 cos(word t, its context)), for the regions and words of every two rows."""
+    rows = len(words)
+    found = context(regions.repeat_interleave(rows, 0), words.repeat([rows, 1, 1]))
+    likeness = functional.cosine_similarity(found, words.repeat([rows, 1, 1]), dim=2)
+    return 10.0 * torch.logsumexp(5.0 * likeness, dim=1).reshape(rows, rows)
+
+
+def contrast(scores: Tensor) -> Tensor:
+    """Symmetric InfoNCE: each row's partner among all, both ways."""
+    target = torch.arange(len(scores), device=scores.device)
+    return functional.cross_entropy(scores, target) + functional.cross_entropy(scores.transpose(0, 1), target)

@@ -1,0 +1,92 @@
+"""Evidence theory: members that can say that they do not know."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from polyscan.fusion.base import FusionLayer, expand
+from polyscan.fusion.output.base import OutputRule
+
+
+class DempsterShafer(OutputRule):
+    """Dempster's rule on masses m_k = r p_k of the classes and 1 - r of not knowing; r the reliability of a member.
+
+    Shafer, A Mathematical Theory of Evidence, 1976, chapters 3 (rule) and 11 (discounting). The mass of not knowing
+    that remains is shared evenly (pignistic probability, Smets 1990). r are learned, and start at ``reliability``. A
+    member that is absent has r = 0: it knows nothing. Unchanged by the order of the members while r are equal.
+
+    Args:
+        modalities, channels, spatial_dims, sigmoid: see :class:`OutputRule`.
+        reliability: from 0 to 1, both excluded.
+    """
+
+    def __init__(
+        self,
+        modalities: int,
+        channels: int,
+        spatial_dims: int = 3,
+        *,
+        sigmoid: bool = False,
+        reliability: float = 0.9,
+    ) -> None:
+        super().__init__(modalities, channels, spatial_dims, sigmoid=sigmoid)
+        if not 0 < reliability < 1:
+            raise ValueError(f"reliability is {reliability}; expected a number between 0 and 1.")
+        self.reliability = torch.nn.Parameter(torch.full((modalities,), reliability).logit())
+
+    def combine(self, log_probability: Tensor, available: Tensor) -> Tensor:
+        """See :class:`OutputRule`."""
+        reliability = torch.sigmoid(self.reliability) * available.to(log_probability.dtype)
+        belief = expand(reliability, log_probability) * log_probability.exp()
+        belief, unknown = dempster(belief, expand(1 - reliability, log_probability).expand_as(belief[:, :, :1]))
+        return torch.log(belief + unknown / log_probability.shape[2])
+
+
+class Evidential(FusionLayer):
+    """Trusted multi-view classification: evidence e_m = softplus(logits), opinions b = e / S, u = K / S, S = K + sum e.
+
+    Han et al., Trusted Multi-View Classification, ICLR 2021, equations 2 and 5 (reduced Dempster's rule). What comes
+    out is log(alpha) of the joint Dirichlet, so that softmax gives its mean, and ``opinion`` its beliefs and how much
+    is not known. An absent member has no evidence. Unchanged by the order of the members.
+    """
+
+    def fuse(self, features: Tensor, available: Tensor) -> Tensor:
+        """See :class:`FusionLayer`."""
+        belief, unknown = self.opinion(features, available)
+        return torch.log(belief * self.channels / unknown + 1)
+
+    @torch.jit.export
+    def opinion(self, features: Tensor, available: Tensor) -> tuple[Tensor, Tensor]:
+        """The joint opinion.
+
+        Args:
+            features: (batch, member, class, *spatial) logits, zero where absent.
+            available: (batch, member) bool.
+
+        Returns:
+            Beliefs (batch, class, *spatial) and the mass of not knowing (batch, 1, *spatial); together they sum to one.
+        """
+        evidence = functional.softplus(features) * expand(available, features).to(features.dtype)
+        strength = evidence.sum(2, keepdim=True) + self.channels
+        return dempster(evidence / strength, self.channels / strength)
+
+
+def dempster(belief: Tensor, unknown: Tensor) -> tuple[Tensor, Tensor]:
+    """Dempster's rule over members for masses on single classes and on all of them.
+
+    Args:
+        belief: (batch, member, class, ...).
+        unknown: (batch, member, 1, ...).
+
+    Returns:
+        (batch, class, ...) and (batch, 1, ...), what members contradict each other in taken out.
+    """
+    joint, joint_unknown = belief[:, 0], unknown[:, 0]
+    for m in range(1, belief.shape[1]):
+        agreed = joint * belief[:, m] + joint * unknown[:, m] + belief[:, m] * joint_unknown
+        open_still = joint_unknown * unknown[:, m]
+        total = agreed.sum(1, keepdim=True) + open_still
+        joint, joint_unknown = agreed / total, open_still / total
+    return joint, joint_unknown

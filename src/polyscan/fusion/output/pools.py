@@ -1,0 +1,95 @@
+"""Pools and votes: the classical rules (Kittler et al., On combining classifiers, IEEE TPAMI 20(3), 1998)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from polyscan.fusion.base import expand
+from polyscan.fusion.output.base import OutputRule
+
+
+class Pool(OutputRule):
+    """A rule with a weight of each member; those of the members that are there are scaled to sum to one.
+
+    Args:
+        modalities, channels, spatial_dims, sigmoid: see :class:`OutputRule`.
+        weights: of each member, positive, learned on where the network is trained; equal where not given.
+    """
+
+    def __init__(
+        self,
+        modalities: int,
+        channels: int,
+        spatial_dims: int = 3,
+        *,
+        sigmoid: bool = False,
+        weights: list[float] | None = None,
+    ) -> None:
+        super().__init__(modalities, channels, spatial_dims, sigmoid=sigmoid)
+        self.log_weights = torch.nn.Parameter(log_of(weights, modalities))
+
+    def log_shares(self, available: Tensor) -> Tensor:
+        """Logarithms of the weights (batch, member) that sum to one over the members that are there."""
+        return torch.log_softmax(self.log_weights.masked_fill(~available, float("-inf")), dim=1)
+
+
+class MeanProbability(Pool):
+    """p = sum_m w_m p_m over the members that are there (linear pool).
+
+    Kittler et al., IEEE TPAMI 1998, equation 11 (sum rule), with the weights w of a :class:`Pool`. Unchanged by the
+    order of the members while their weights are equal.
+    """
+
+    def combine(self, log_probability: Tensor, available: Tensor) -> Tensor:
+        """See :class:`OutputRule`."""
+        return torch.logsumexp(log_probability + expand(self.log_shares(available), log_probability), dim=1)
+
+
+class LogarithmicPool(Pool):
+    """log p = sum_m w_m log p_m, up to a constant, over the members that are there (geometric mean).
+
+    Genest and Zidek, Statistical Science 1986, section 3, with the weights w of a :class:`Pool`. Sharper than the
+    linear pool where members agree. Unchanged by the order of the members while their weights are equal.
+    """
+
+    def combine(self, log_probability: Tensor, available: Tensor) -> Tensor:
+        """See :class:`OutputRule`."""
+        return (expand(self.log_shares(available).exp(), log_probability) * log_probability).sum(1)
+
+
+class MajorityVote(OutputRule):
+    """p_k = (votes for k + 1 / K) / (members + 1): each member that is there votes for its likeliest class.
+
+    Kittler et al., IEEE TPAMI 1998, equation 19; 1 / K more (Laplace) keeps logarithms finite and a single vote from
+    certainty. No gradient passes a vote. Unchanged by the order of the members. Ties stay ties.
+    """
+
+    def combine(self, log_probability: Tensor, available: Tensor) -> Tensor:
+        """See :class:`OutputRule`."""
+        classes = log_probability.shape[2]
+        vote = torch.zeros_like(log_probability).scatter(2, log_probability.argmax(2, keepdim=True), 1.0)
+        votes = (vote * expand(available, vote).to(vote.dtype)).sum(1)
+        return torch.log(votes + 1 / classes)
+
+
+class MaximumConfidence(OutputRule):
+    """p = p_m of the member m, of those that are there, whose likeliest class is the most probable, at each position.
+
+    Kittler et al., IEEE TPAMI 1998, equation 13, normalised. Unchanged by the order of the members.
+    """
+
+    def combine(self, log_probability: Tensor, available: Tensor) -> Tensor:
+        """See :class:`OutputRule`."""
+        sure = log_probability.amax(2, keepdim=True).masked_fill(~expand(available, log_probability), float("-inf"))
+        best = sure.argmax(1, keepdim=True).expand_as(log_probability[:, :1])
+        return log_probability.gather(1, best).squeeze(1)
+
+
+def log_of(weights: list[float] | None, members: int) -> Tensor:
+    """Logarithms of the weights of all members; zeros where none are given."""
+    if weights is None:
+        return torch.zeros(members)
+    if len(weights) != members or min(weights) <= 0:
+        raise ValueError(f"weights are {weights}; expected {members} positive numbers.")
+    return torch.tensor(weights).log()

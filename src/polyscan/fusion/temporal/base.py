@@ -1,0 +1,64 @@
+"""What every temporal layer is: a fusion layer whose modalities are time points, told the days between them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from polyscan.fusion.base import FusionLayer, expand
+
+
+class TemporalFusion(FusionLayer):
+    """Join the features of one patient at several times.
+
+    A layer writes ``fuse_days``. Only differences between days count, so that any day may be called zero; the
+    order in which the time points are given does not matter except where a layer says so.
+
+    Args:
+        modalities: number of time points.
+        channels, spatial_dims: see :class:`FusionLayer`.
+    """
+
+    def forward(self, features: Tensor, available: Tensor, days: Tensor | None = None) -> Tensor:
+        """Join time points.
+
+        Args:
+            features: (batch, time point, channel, *spatial).
+            available: (batch, time point) bool; at least one True a row.
+            days: (batch, time point) when each was, in days; what stands at absent time points is not read. Where
+                not given, 0, 1, 2 and so on.
+
+        Returns:
+            (batch, channel, *spatial), unchanged by whatever stands in absent time points.
+
+        Raises:
+            ValueError: a shape is not the one that the layer was made for.
+        """
+        self.check(features, available)
+        if days is None:
+            days = torch.arange(self.modalities, device=features.device).expand(available.shape)
+        elif days.shape != available.shape:
+            raise ValueError(f"days have shape {list(days.shape)}; expected {list(available.shape)}.")
+        first = days.double().masked_fill(~available, float("inf")).amin(1, keepdim=True)
+        since = (days.double() - first).masked_fill(~available, 0.0)
+        return self.fuse_days(features.masked_fill(~expand(available, features), 0.0), available, since)
+
+    def fuse_days(self, features: Tensor, available: Tensor, days: Tensor) -> Tensor:
+        """Join time points; ``features`` are zero where absent, ``days`` count from the earliest that is there."""
+        raise NotImplementedError
+
+
+def at(features: Tensor, index: Tensor) -> Tensor:
+    """Take time point ``index`` (batch) of features (batch, time point, channel, *spatial)."""
+    where = index.reshape([-1] + [1] * (features.dim() - 1)).expand([-1, 1] + list(features.shape[2:]))
+    return features.gather(1, where).squeeze(1)
+
+
+def earliest(days: Tensor, available: Tensor) -> Tensor:
+    """Index (batch) of the earliest time point that is there."""
+    return days.masked_fill(~available, float("inf")).argmin(1)
+
+
+def latest(days: Tensor, available: Tensor) -> Tensor:
+    """Index (batch) of the latest time point that is there."""
+    return days.masked_fill(~available, -1.0).argmax(1)

@@ -1,0 +1,28 @@
+"""The latest scan and its difference from the earliest."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from polyscan.fusion.blocks import Pointwise
+from polyscan.fusion.temporal.base import TemporalFusion, at, earliest, latest
+
+
+class TemporalDifference(TemporalFusion):
+    """F = W [M_last; M_last - M_first; log(1 + days)] + b, of the earliest and the latest time points that are there.
+
+    The pre- and post-treatment difference of a Siamese network with its final state beside it. One time point alone
+    has a difference of zero over zero days. Unchanged by the order in which the time points are given.
+    """
+
+    def __init__(self, modalities: int, channels: int, spatial_dims: int = 3) -> None:
+        super().__init__(modalities, channels, spatial_dims)
+        self.project = Pointwise(2 * channels + 1, channels)
+
+    def fuse_days(self, features: Tensor, available: Tensor, days: Tensor) -> Tensor:
+        """See :class:`TemporalFusion`."""
+        last = at(features, latest(days, available))
+        change = last - at(features, earliest(days, available))
+        between = torch.log1p(days.amax(1)).to(features.dtype).reshape([-1] + [1] * (last.dim() - 1))
+        return self.project(torch.cat([last, change, between.expand_as(last[:, :1])], dim=1))

@@ -1,0 +1,317 @@
+"""Layers of published networks, each against its equations worked out by NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from by_hand import against, attention, block, erf, expit, flags, linear, log_softmax, norm, softmax, two
+from scipy.ndimage import correlate
+
+from polyscan import fusion
+from polyscan.fusion.blocks import sine_cosine
+from polyscan.fusion.drifa import (
+    LeanMultiBranchAttention,
+    LeanMultimodalAttention,
+    MultiBranchFusionAttention,
+    MultimodalInformationFusionAttention,
+)
+
+
+def parameters(net):
+    return sum(p.numel() for p in net.parameters())
+
+
+def all_of(there, modalities, channels):
+    voxels = next(iter(there.values())).shape[1]
+    parts = [there.get(m, np.zeros((channels, voxels))) for m in range(modalities)]
+    return np.concatenate([*parts, flags(there, modalities, voxels)])
+
+
+# DRIFA
+
+
+def mfa(x, w, name):
+    a1 = expit(linear(w, f"{name}.w1", x))
+    a2 = expit(linear(w, f"{name}.w2", a1))
+    a3 = expit(linear(w, f"{name}.w3", a1 + a2))
+    a4 = expit(linear(w, f"{name}.w4", a3))
+    p = np.concatenate([a1.mean(1) + a2.max(1), a3.mean(1) + a4.max(1)])[:, None]
+    u = expit(linear(w, f"{name}.v1", x)).mean(1)[:, None]
+    local = u + expit(linear(w, f"{name}.v2", u))
+    gate = expit(w[f"{name}.g"] * expit(linear(w, f"{name}.f", p)) + w[f"{name}.s"][:, None] * local)
+    return x * gate * w[f"{name}.alpha"][:, None]
+
+
+def test_drifa_as_published():
+    pools = (np.min, np.mean, np.max)
+
+    def drifa(there, w):
+        gated = {m: mfa(x, w, f"within.{m}") for m, x in there.items()}
+        scale = 3 / len(there)
+        merged = sum(
+            expit(linear(w, "between.f", scale * sum(q(x, axis=1) for x in gated.values())[:, None])) for q in pools
+        )
+        v = {m: expit(w["between.v.weight"][m] @ x + w["between.v.bias"][m][:, None]) for m, x in gated.items()}
+        local = scale * sum(sum(q(x, axis=1) for q in pools) for x in v.values())[:, None]
+        gate = expit(w["between.g"] * merged + w["between.s"][:, None] * local)
+        out = {m: x * gate * w["between.alpha"][m][:, None] for m, x in gated.items()}
+        return linear(w, "project", all_of(out, 3, 4))
+
+    against(fusion.DRIFA(3, 4, faithful=True), drifa)
+
+
+@pytest.mark.parametrize("channels", [1, 8, 64])
+def test_drifa_has_the_published_number_of_parameters(channels):
+    c = channels
+    assert parameters(MultiBranchFusionAttention(c)) == 8 * c**2 + 9 * c + 1
+    for m in (1, 2, 4):
+        assert parameters(MultimodalInformationFusionAttention(m, c)) == (m + 1) * (c**2 + c) + (m + 1) * c + 1
+    assert parameters(MultiBranchFusionAttention(512)) == 2_101_761
+    assert parameters(MultimodalInformationFusionAttention(2, 512)) == 789_505
+
+
+@pytest.mark.parametrize("value", [0.0, 1e4, -1e4])
+def test_gates_of_drifa_keep_their_bounds(value):
+    torch.manual_seed(0)
+    x = torch.full((2, 8, 3, 3), value)
+    gate = MultiBranchFusionAttention(8)(x) / x if value else torch.full_like(x, 0.7)
+    assert ((gate >= 0.5) & (gate <= 0.9527)).all()
+    both = torch.stack([x, x], dim=1)
+    gated = MultimodalInformationFusionAttention(2, 8)(both, torch.ones(2, 2, dtype=torch.bool))
+    assert value == 0 or (((gated / both) >= 0.5) & ((gated / both) <= 0.99989)).all()
+
+
+def test_lean_gates_start_at_one_and_spread():
+    torch.manual_seed(0)
+    x, there = torch.randn(64, 2, 16, 5, 5), torch.ones(64, 2, dtype=torch.bool)
+    within, between = LeanMultiBranchAttention(16), LeanMultimodalAttention(2, 16)
+    torch.testing.assert_close(within(x[:, 0]), x[:, 0], rtol=0, atol=0)
+    torch.testing.assert_close(between(x, there), x, rtol=0, atol=0)
+    assert parameters(within) < parameters(MultiBranchFusionAttention(16)) / 5
+
+
+def test_lean_drifa():
+    def drifa(there, w):
+        gated = {}
+        for m, x in there.items():
+            name = f"within.{m}"
+            a1 = np.maximum(linear(w, f"{name}.w1", x), 0)
+            a2 = np.maximum(linear(w, f"{name}.w2", a1), 0)
+            a3 = np.maximum(linear(w, f"{name}.w3", a1 + a2), 0)
+            a4 = np.maximum(linear(w, f"{name}.w4", a3), 0)
+            u = np.maximum(linear(w, f"{name}.v", x), 0).mean(1)
+            z = np.concatenate([a1.mean(1) + a2.max(1), a3.mean(1) + a4.max(1), u])[:, None]
+            gated[m] = x * 2 * expit(linear(w, f"{name}.f", z))
+        pools = (np.min, np.mean, np.max)
+        extremes = np.concatenate([np.mean([q(x, axis=1) for x in gated.values()], axis=0) for q in pools])
+        together = np.maximum(linear(w, "between.f", extremes[:, None]), 0)[:, 0]
+        out = {}
+        for m, x in gated.items():
+            v = np.maximum(w["between.v.weight"][m] @ x + w["between.v.bias"][m][:, None], 0)
+            each = np.mean([q(v, axis=1) for q in pools], axis=0)
+            z = w["between.gates.weight"][m] @ np.concatenate([together, each]) + w["between.gates.bias"][m]
+            out[m] = x * 2 * expit(z)[:, None]
+        return linear(w, "project", all_of(out, 3, 8))
+
+    against(fusion.DRIFA(3, 8), drifa)
+
+
+# The four that DRIFA-Net is compared with
+
+
+def test_global_local_alignment():
+    def gloria(there, w):
+        local = {m: w["local.weight"][m] @ x for m, x in there.items()}
+        out = []
+        for b, x in there.items():
+            found = []
+            for a in there:
+                if a != b:
+                    likeness = softmax(local[a].T @ local[b], axis=1)
+                    found.append(local[a] @ softmax(4 * likeness, axis=0))
+            out.append(x + (linear(w, "project", np.mean(found, axis=0)) if found else 0))
+        return np.mean(out, axis=0)
+
+    against(fusion.GlobalLocalAlignment(3, 4), gloria)
+
+
+def test_contrast_of_gloria():
+    torch.manual_seed(0)
+    net = fusion.GlobalLocalAlignment(2, 4).double()
+    features, available = torch.randn(3, 2, 4, 5).double(), torch.tensor([[True, True]] * 2 + [[True, False]])
+    w = {k: v.detach().numpy() for k, v in net.state_dict().items()}
+    words = {m: [w["local.weight"][m] @ features[r, m].numpy() for r in range(2)] for m in (0, 1)}
+    mean = features.numpy().mean(3)
+    whole = {m: [w["whole.weight"][m] @ mean[r, m] + w["whole.bias"][m] for r in range(2)] for m in (0, 1)}
+
+    def cos(x, y):
+        return (x * y).sum(0) / np.linalg.norm(x, axis=0) / np.linalg.norm(y, axis=0)
+
+    def infonce(s):
+        return -np.mean(np.diag(log_softmax(s, axis=1))) - np.mean(np.diag(log_softmax(s, axis=0)))
+
+    terms = []
+    for a, b in ((0, 1), (1, 0)):
+        whole_scores, local_scores = np.zeros((2, 2)), np.zeros((2, 2))
+        for i in range(2):
+            for j in range(2):
+                whole_scores[i, j] = 10 * cos(whole[a][i], whole[b][j])
+                likeness = softmax(words[a][i].T @ words[b][j], axis=1)
+                found = words[a][i] @ softmax(4 * likeness, axis=0)
+                local_scores[i, j] = 10 * np.log(np.exp(5 * cos(found, words[b][j])).sum())
+        terms += [infonce(whole_scores), infonce(local_scores)]
+    got = net.objective(features, available)
+    np.testing.assert_allclose(got.detach(), np.mean(terms), rtol=1e-9)
+    assert float(net.objective(features, torch.tensor([[True, False]] * 3))) == 0
+
+
+def test_mutual_attention():
+    def mtf(there, w):
+        t = {m: x + w["named.names"][m][:, None] for m, x in there.items()}
+        normal = {m: norm(w, "norm", x) for m, x in t.items()}
+        out = []
+        for m, x in there.items():
+            read = [attention(w, "attention", normal[n], normal[m], 4) for n in there if n != m]
+            y = t[m] + (np.mean(read, axis=0) if read else 0)
+            hidden = linear(w, "mlp.1", norm(w, "mlp.0", y))
+            out.append(x + y + linear(w, "mlp.3", hidden * (1 + erf(hidden / np.sqrt(2))) / 2))
+        return np.mean(out, axis=0)
+
+    against(fusion.MutualAttention(3, 4), mtf)
+
+
+def test_co_attention():
+    shape = (8, 9)
+
+    def caf(there, w):
+        attended = {}
+        for m, x in there.items():
+            partners = [there[n] for n in there if n != m]
+            attended[m] = x
+            if partners:
+                p = np.mean(partners, axis=0)
+                channel = expit(two(w, "channel_gate", p.mean(1)[:, None]) + two(w, "channel_gate", p.max(1)[:, None]))
+                view = (p.mean(0).reshape(shape), p.max(0).reshape(shape))
+                kernels = w["spatial_gate.weight"][0]
+                z = sum(correlate(v, k, mode="constant") for v, k in zip(view, kernels, strict=True))
+                attended[m] = x + x * channel * expit(z + w["spatial_gate.bias"]).reshape(-1)
+        u = np.mean(list(attended.values()), axis=0)
+        logits = (two(w, "near", u) + two(w, "whole", u.mean(1)[:, None])).reshape(3, 4, -1)
+        share = softmax(logits[list(there)], axis=0)
+        return sum(s * x for s, x in zip(share, attended.values(), strict=True))
+
+    against(fusion.CoAttention(3, 4, 2), caf, spatial=shape)
+
+
+def test_transformer_bottleneck():
+    def mttu(there, w):
+        joint = linear(w, "concatenation.project", all_of(there, 3, 4))
+        start = joint + sine_cosine([3, 2], 4, torch.zeros(1, dtype=torch.float64)).numpy().T
+        tokens = start
+        for depth in range(2):
+            tokens = block(w, f"blocks.{depth}", tokens, heads=4)
+        return joint + tokens - start
+
+    against(fusion.TransformerBottleneck(3, 4, depth=2), mttu)
+
+
+def test_positions_are_sines_and_cosines_of_the_axes_in_turn():
+    position = sine_cosine([3, 2], 8, torch.zeros(1)).reshape(3, 2, 8).numpy()
+    x, y = np.arange(3)[:, None] * np.ones(2), np.ones(3)[:, None] * np.arange(2)
+    slow = 10000 ** (2 / 5)
+    by_hand = [np.sin(x), np.sin(y), np.cos(x), np.cos(y), np.sin(x / slow), np.sin(y / slow), np.cos(x / slow)]
+    np.testing.assert_allclose(position[..., :7], np.stack(by_hand, axis=-1), atol=1e-6)
+
+
+# Missing-modality architectures
+
+
+def test_product_of_experts_is_the_product_of_gaussians():
+    """The mean and variance of N(0, 1) times the experts' densities, multiplied on a fine grid."""
+    grid = np.linspace(-40, 40, 80001)
+
+    def by_integration(there, w):
+        out = np.zeros_like(next(iter(there.values())))
+        experts = {m: (w["experts.weight"][m] @ x + w["experts.bias"][m][:, None]) for m, x in there.items()}
+        for c, v in np.ndindex(*out.shape):
+            log_density = -(grid**2) / 2
+            for e in experts.values():
+                log_density = log_density - np.exp(e[2 + c, v]) * (grid - e[c, v]) ** 2 / 2
+            density = np.exp(log_density - log_density.max())
+            out[c, v] = (grid * density).sum() / density.sum()
+        return out
+
+    against(fusion.ProductOfExperts(3, 2), by_integration)
+
+
+def test_product_of_experts_samples_in_training_only():
+    torch.manual_seed(0)
+    net, features, available = fusion.ProductOfExperts(2, 3), torch.randn(1, 2, 3), torch.tensor([[True, True]])
+    mean, precision = net.posterior(features, available)
+    samples = torch.stack([net(features, available) for _ in range(4000)])
+    torch.testing.assert_close(samples.mean(0), mean, atol=0.06, rtol=0)
+    torch.testing.assert_close(samples.var(0), 1 / precision, atol=0.06, rtol=0)
+    torch.testing.assert_close(net.eval()(features, available), mean)
+    expected = torch.distributions.kl_divergence(
+        torch.distributions.Normal(mean, precision.rsqrt()), torch.distributions.Normal(0.0, 1.0)
+    )
+    torch.testing.assert_close(net.objective(features, available), expected.mean())
+
+
+def test_region_aware():
+    def rfnet(there, w):
+        p = softmax(linear(w, "guess", np.mean(list(there.values()), axis=0)), axis=0)
+        out = 0
+        for region in p:
+            g = [(region * there[m]).sum(1) / region.sum() if m in there else np.zeros(4) for m in range(3)]
+            hidden = linear(w, "weigh.0", np.concatenate([*g, flags(there, 3, 1)[:, 0]])[:, None])
+            scores = linear(w, "weigh.2", np.where(hidden > 0, hidden, 0.2 * hidden))[:, 0]
+            weights = softmax(scores[list(there)])
+            out = out + sum(a * region * x for a, x in zip(weights, there.values(), strict=True))
+        return out
+
+    against(fusion.RegionAware(3, 4, regions=5), rfnet)
+
+
+def test_masked_transformer():
+    def mmformer(there, w):
+        where = sine_cosine([3, 2], 4, torch.zeros(1, dtype=torch.float64)).numpy().T
+        tokens = np.concatenate([x + w["named.names"][m][:, None] + where for m, x in there.items()], axis=1)
+        for depth in range(2):
+            tokens = block(w, f"blocks.{depth}", tokens, heads=4)
+        read = dict(zip(there, np.split(tokens, len(there), axis=1), strict=True))
+        return linear(w, "project", all_of({m: x + read[m] for m, x in there.items()}, 3, 4))
+
+    against(fusion.MaskedTransformer(3, 4, depth=2), mmformer)
+
+
+def test_shared_specific():
+    def shaspec(there, w):
+        shared = {m: linear(w, "shared", x) for m, x in there.items()}
+        f = []
+        for m in range(3):
+            if m in there:
+                own = w["specific.weight"][m] @ there[m] + w["specific.bias"][m][:, None]
+                f.append(linear(w, "residual", np.concatenate([shared[m], own])) + shared[m])
+            else:
+                f.append(np.mean(list(shared.values()), axis=0))
+        return linear(w, "project", np.concatenate(f))
+
+    against(fusion.SharedSpecific(3, 4), shaspec)
+
+
+def test_objective_of_shaspec():
+    torch.manual_seed(0)
+    net = fusion.SharedSpecific(3, 4).double()
+    features, available = torch.randn(2, 3, 4, 5).double(), torch.tensor([[True, True, True], [False, True, False]])
+    w = {k: v.detach().numpy() for k, v in net.state_dict().items()}
+    mean = features.numpy().mean(3)
+    shared = mean @ w["shared.weight"].T + w["shared.bias"]
+    apart = np.mean([np.abs(shared[0, a] - shared[0, b]).mean() for a, b in ((0, 1), (0, 2), (1, 2))])
+    told = []
+    for row, m in ((0, 0), (0, 1), (0, 2), (1, 1)):
+        own = w["specific.weight"][m] @ mean[row, m] + w["specific.bias"][m]
+        told.append(-log_softmax(w["which.weight"] @ own + w["which.bias"])[m])
+    got = net.objective(features.masked_fill(~available[:, :, None, None], 0), available)
+    np.testing.assert_allclose(got.detach(), apart + np.mean(told), rtol=1e-9)
