@@ -26,8 +26,8 @@ def cohort(seed=0):
     "estimator",
     [
         linear.CCA(n_components=1),
-        linear.RidgeCCA(n_components=1),
-        nonparametric.KCCA(n_components=1, kernel="rbf", gamma=0.01, c=0.5),
+        linear.RidgeCCA(n_components=1, shrinkage=0.2),
+        nonparametric.KCCA(n_components=1, kernel="rbf", gamma=0.01, shrinkage=0.5),
     ],
     ids=["CCA", "RidgeCCA", "KCCA"],
 )

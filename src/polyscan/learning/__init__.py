@@ -1,6 +1,29 @@
 """What training needs beyond a supervised loss."""
 
+from polyscan.learning.losses import (
+    MultitaskLoss,
+    classification_loss,
+    cox_loss,
+    discrete_survival_loss,
+    gaussian_loss,
+    multilabel_loss,
+    ordinal_loss,
+    survival_curve,
+)
 from polyscan.learning.modality_dropout import RandModalityDropoutd
+from polyscan.learning.objectives import WithObjectives
 from polyscan.learning.scanner_variation import RandScannerd
 
-__all__ = ["RandModalityDropoutd", "RandScannerd"]
+__all__ = [
+    "MultitaskLoss",
+    "RandModalityDropoutd",
+    "RandScannerd",
+    "WithObjectives",
+    "classification_loss",
+    "cox_loss",
+    "discrete_survival_loss",
+    "gaussian_loss",
+    "multilabel_loss",
+    "ordinal_loss",
+    "survival_curve",
+]

@@ -1,7 +1,41 @@
-"""Encoders, heads, and the network that joins them."""
+"""Encoders, heads, and the networks that join them."""
 
+from polyscan.networks.backbones import DenseNetEncoder, EfficientNetEncoder, ResNetEncoder, SwinEncoder, ViTEncoder
+from polyscan.networks.drifa_net import DRIFANet
 from polyscan.networks.encoders import Encoder, SegResEncoder, UNetEncoder
 from polyscan.networks.fusion_net import FusionNet
-from polyscan.networks.heads import ClassificationHead, SegmentationHead
+from polyscan.networks.heads import (
+    ClassificationHead,
+    CoxHead,
+    DiscreteSurvivalHead,
+    Head,
+    MultitaskHead,
+    OrdinalHead,
+    RegressionHead,
+    SegmentationHead,
+)
+from polyscan.networks.multi_scale_net import MultiScaleNet
+from polyscan.networks.table_net import TableNet
 
-__all__ = ["ClassificationHead", "Encoder", "FusionNet", "SegResEncoder", "SegmentationHead", "UNetEncoder"]
+__all__ = [
+    "ClassificationHead",
+    "CoxHead",
+    "DRIFANet",
+    "DenseNetEncoder",
+    "DiscreteSurvivalHead",
+    "EfficientNetEncoder",
+    "Encoder",
+    "FusionNet",
+    "Head",
+    "MultiScaleNet",
+    "MultitaskHead",
+    "OrdinalHead",
+    "RegressionHead",
+    "ResNetEncoder",
+    "SegResEncoder",
+    "SegmentationHead",
+    "SwinEncoder",
+    "TableNet",
+    "UNetEncoder",
+    "ViTEncoder",
+]

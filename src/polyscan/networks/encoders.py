@@ -6,16 +6,21 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from monai.networks.nets.basic_unet import Down, TwoConv
 from monai.networks.nets.segresnet_ds import SegResEncoder as MonaiSegResEncoder
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 
 class Encoder(nn.Module):
     """Stages that each take what the one before gave; level k is the output of stage k.
 
     Args:
-        stages: the first keeps the grid of the image, each further one halves it.
+        stages: the first takes the image, each further one what the one before gave, on the same or a coarser grid.
+
+    Attributes:
+        checkpoint: whether training keeps only what stands between stages and computes the rest again going backward.
         channels: output channels of each stage.
     """
 
@@ -23,14 +28,42 @@ class Encoder(nn.Module):
         super().__init__()
         self.stages = nn.ModuleList(stages)
         self.channels = tuple(channels)
+        self.checkpoint = False
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Turn (batch, channel, *spatial) into the features of every level, finest first."""
         features: list[Tensor] = []
         for stage in self.stages:
-            image = stage(image)
+            if self.checkpoint and self.training and not torch.jit.is_scripting():
+                image = checkpoint(stage, image, use_reentrant=False)
+            else:
+                image = stage(image)
             features.append(image)
         return features
+
+
+class EncoderEach(nn.ModuleList):
+    """An encoder of its own for each modality."""
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Turn (batch, modality, *spatial) into (batch, modality, channel, *spatial) of every level."""
+        levels: list[list[Tensor]] = []
+        for m, encoder in enumerate(self):
+            levels.append(encoder(image[:, m : m + 1]))
+        return [torch.stack([of_one[k] for of_one in levels], dim=1) for k in range(len(levels[0]))]
+
+
+class EncoderShared(nn.Module):
+    """One encoder for all modalities, which run as one batch."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Turn (batch, modality, *spatial) into (batch, modality, channel, *spatial) of every level."""
+        levels = self.encoder(image.flatten(0, 1).unsqueeze(1))
+        return [level.unflatten(0, image.shape[:2]) for level in levels]
 
 
 class UNetEncoder(Encoder):

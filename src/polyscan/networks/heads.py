@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from monai.networks.layers import Conv
@@ -10,18 +11,46 @@ from monai.networks.nets.basic_unet import TwoConv
 from torch import Tensor, nn
 
 
-class SegmentationHead(nn.Module):
+class Head(nn.Module):
+    """An embedding, dropout, and a last small map: so that many dropout samples cost one embedding.
+
+    Args:
+        out_channels: channels of the answer.
+        dropout: probability before the last map.
+    """
+
+    def __init__(self, out_channels: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.out_channels = out_channels
+        self.dropout = nn.Dropout(dropout)
+        self.last: nn.Module = nn.Identity()
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """Turn features, finest level first, into logits."""
+        return self.answer(self.embed(features))
+
+    def embed(self, features: list[Tensor]) -> Tensor:
+        """Everything up to the dropout."""
+        raise NotImplementedError
+
+    def answer(self, embedding: Tensor) -> Tensor:
+        """Everything from the dropout on."""
+        return self.last(self.dropout(embedding))
+
+
+class SegmentationHead(Head):
     """A U-Net decoder (Ronneberger et al., MICCAI 2015) with skips from the levels that were fused.
 
     Going up is linear interpolation to the grid of the level above, so that any image size and any stride of the
-    encoder fits, then MONAI's pair of convolutions.
+    encoder fits, then MONAI's pair of convolutions. The answer has the grid of the finest level.
 
     Args:
         channels: of each level, finest first; 0 for a level that gives no skip.
         spatial_dims: 2 or 3.
         out_channels: channels of the answer (logits).
         width: channels that the decoder has at each level, finest first; the deepest level is taken as it comes.
-        act, norm, dropout: as in ``monai.networks.nets.BasicUNet``.
+        act, norm: as in ``monai.networks.nets.BasicUNet``.
+        dropout: probability before the last convolution.
     """
 
     def __init__(
@@ -35,48 +64,160 @@ class SegmentationHead(nn.Module):
         norm: str | tuple = ("instance", {"affine": True}),
         dropout: float = 0.0,
     ) -> None:
-        super().__init__()
+        super().__init__(out_channels, dropout)
         if len(width) != len(channels) - 1:
             raise ValueError(
                 f"width names {len(width)} levels; {len(channels)} levels of features need {len(channels) - 1}."
             )
-        self.out_channels = out_channels
         below = [*width[1:], channels[-1]]
         self.mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[spatial_dims]
         self.up = nn.ModuleList(
-            TwoConv(spatial_dims, b + skip, w, act, norm, True, dropout)
+            TwoConv(spatial_dims, b + skip, w, act, norm, True)
             for b, skip, w in zip(below[::-1], channels[-2::-1], width[::-1], strict=True)
         )
         self.last = Conv["conv", spatial_dims](width[0], out_channels, kernel_size=1)
 
-    def forward(self, features: list[Tensor]) -> Tensor:
-        """Turn features, finest level first, into logits (batch, out_channels, *spatial) on the finest level's grid."""
+    def embed(self, features: list[Tensor]) -> Tensor:
+        """Decode features, finest level first, to (batch, width, *spatial)."""
         x = features[-1]
         for k, up in enumerate(self.up):
             skip = features[len(features) - 2 - k]
             x = nn.functional.interpolate(x, size=skip.shape[2:], mode=self.mode, align_corners=False)
             x = up(torch.cat([skip, x], dim=1))
-        return self.last(x)
+        return x
 
 
-class ClassificationHead(nn.Module):
-    """Average the deepest level over space, then a linear map.
+class PooledHead(Head):
+    """A head that reads the average of the deepest level over space.
 
     Args:
         channels: of each level, finest first; only the last is read.
         spatial_dims: 2 or 3; any works.
-        out_channels: number of classes (logits).
-        dropout: probability before the linear map.
+        out_channels: numbers of the answer.
+        dropout: probability before the last map.
     """
 
     def __init__(
         self, channels: Sequence[int], spatial_dims: int = 3, *, out_channels: int = 2, dropout: float = 0.0
     ) -> None:
-        super().__init__()
-        self.out_channels = out_channels
-        self.dropout = nn.Dropout(dropout)
+        super().__init__(out_channels, dropout)
         self.last = nn.Linear(channels[-1], out_channels)
 
-    def forward(self, features: list[Tensor]) -> Tensor:
-        """Turn features, finest level first, into logits (batch, out_channels)."""
-        return self.last(self.dropout(features[-1].flatten(2).mean(-1)))
+    def embed(self, features: list[Tensor]) -> Tensor:
+        """Average the deepest level: (batch, channel)."""
+        return features[-1].flatten(2).mean(-1)
+
+
+class ClassificationHead(PooledHead):
+    """Logits (batch, class): softmax for classes that exclude each other, a sigmoid each for multi-label."""
+
+
+class RegressionHead(PooledHead):
+    """Means, then the logarithms of their variances: (batch, 2 * targets), for ``polyscan.learning.gaussian_loss``.
+
+    Nix and Weigend, ICNN 1994. :class:`polyscan.fusion.PrecisionWeighted` fuses such answers.
+
+    Args:
+        channels, spatial_dims, dropout: see :class:`PooledHead`.
+        targets: how many numbers are predicted.
+    """
+
+    def __init__(
+        self, channels: Sequence[int], spatial_dims: int = 3, *, targets: int = 1, dropout: float = 0.0
+    ) -> None:
+        super().__init__(channels, spatial_dims, out_channels=2 * targets, dropout=dropout)
+
+
+class OrdinalHead(PooledHead):
+    """Logits (batch, class - 1) of "above class k": one slope w and a threshold each (CORAL).
+
+    Cao et al., Pattern Recognition Letters 140, 2020, section 3.3: thresholds share the slope, so that with
+    ``polyscan.learning.ordinal_loss`` the probabilities fall from class to class.
+
+    Args:
+        channels, spatial_dims, dropout: see :class:`PooledHead`.
+        classes: ordered classes, such as stages.
+    """
+
+    def __init__(
+        self, channels: Sequence[int], spatial_dims: int = 3, *, classes: int = 3, dropout: float = 0.0
+    ) -> None:
+        super().__init__(channels, spatial_dims, out_channels=classes - 1, dropout=dropout)
+        self.last = Thresholds(channels[-1], classes - 1)
+
+
+class Thresholds(nn.Module):
+    """One linear score with several biases."""
+
+    def __init__(self, channels: int, count: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(channels, 1, bias=False)
+        self.bias = nn.Parameter(torch.linspace(1, -1, count))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Turn (batch, channel) into (batch, count)."""
+        return self.score(x) + self.bias
+
+
+class CoxHead(PooledHead):
+    """The log risk (batch, 1) of Cox's proportional hazards, for ``polyscan.learning.cox_loss``."""
+
+    def __init__(self, channels: Sequence[int], spatial_dims: int = 3, *, dropout: float = 0.0) -> None:
+        super().__init__(channels, spatial_dims, out_channels=1, dropout=dropout)
+
+
+class DiscreteSurvivalHead(PooledHead):
+    """Logits (batch, interval) of the hazard in each interval of time.
+
+    Gensheimer and Narasimhan, A scalable discrete-time survival model for neural networks, PeerJ 2019; for
+    ``polyscan.learning.discrete_survival_loss``.
+
+    Args:
+        channels, spatial_dims, dropout: see :class:`PooledHead`.
+        intervals: into how many the follow-up is cut.
+    """
+
+    def __init__(
+        self, channels: Sequence[int], spatial_dims: int = 3, *, intervals: int = 10, dropout: float = 0.0
+    ) -> None:
+        super().__init__(channels, spatial_dims, out_channels=intervals, dropout=dropout)
+
+
+class MultitaskHead(Head):
+    """Several pooled heads on the same features; their answers stand behind each other.
+
+    Args:
+        channels, spatial_dims: as each head takes them.
+        tasks: name to what makes its head (``head(channels, spatial_dims)``).
+
+    Example:
+        >>> head = partial(MultitaskHead, tasks={"grade": partial(OrdinalHead, classes=3), "IDH": ClassificationHead})
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        spatial_dims: int = 3,
+        *,
+        tasks: Mapping[str, Callable[[Sequence[int], int], PooledHead]],
+    ) -> None:
+        heads = {name: make(channels, spatial_dims) for name, make in tasks.items()}
+        super().__init__(sum(head.out_channels for head in heads.values()))
+        self.heads = nn.ModuleDict(heads)
+        ends = itertools.accumulate(head.out_channels for head in heads.values())
+        self.slices = {name: (end - heads[name].out_channels, end) for name, end in zip(heads, ends, strict=True)}
+
+    def embed(self, features: list[Tensor]) -> Tensor:
+        """Average the deepest level: (batch, channel)."""
+        return features[-1].flatten(2).mean(-1)
+
+    def answer(self, embedding: Tensor) -> Tensor:
+        """Every head's answer, in the order of the tasks: (batch, sum of their channels)."""
+        answers: list[Tensor] = []
+        for head in self.heads.values():
+            answers.append(head.answer(embedding))  # type: ignore[operator]
+        return torch.cat(answers, dim=1)
+
+    def split(self, answer: Tensor) -> dict[str, Tensor]:
+        """Name to each task's part of the answer."""
+        return {name: answer[:, start:end] for name, (start, end) in self.slices.items()}

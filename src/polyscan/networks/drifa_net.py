@@ -1,0 +1,176 @@
+"""DRIFA-Net: residual branches with dual attention and one head for each task."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+import torch
+from monai.networks.layers import Conv, Norm, Pool
+from torch import Tensor, nn
+
+from polyscan.fusion.base import expand
+from polyscan.fusion.drifa import (
+    LeanMultiBranchAttention,
+    LeanMultimodalAttention,
+    MultiBranchFusionAttention,
+    MultimodalInformationFusionAttention,
+)
+
+
+class RobustResidualAttention(nn.Module):
+    """RRA, a residual block with attention on its channels.
+
+    As published: conv, MFA, norm, ReLU, conv, MFA, norm, plus the shortcut, ReLU. A norm behind a gate takes out what
+    the gate did alike to all samples; the lean block has one gate, behind its last norm.
+
+    Args:
+        channels, out: channels that come in and go out.
+        stride: of the first convolution.
+        spatial_dims: 2 or 3.
+        faithful: as published.
+    """
+
+    def __init__(self, channels: int, out: int, stride: int, spatial_dims: int, faithful: bool) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            _conv(spatial_dims, channels, out, 3, stride),
+            *([MultiBranchFusionAttention(out)] if faithful else []),
+            _norm(spatial_dims, out),
+            nn.ReLU(),
+            _conv(spatial_dims, out, out, 3, 1),
+            *([MultiBranchFusionAttention(out)] if faithful else []),
+            _norm(spatial_dims, out),
+            *([] if faithful else [LeanMultiBranchAttention(out)]),
+        )
+        self.shortcut = (
+            nn.Identity()
+            if stride == 1 and channels == out
+            else nn.Sequential(_conv(spatial_dims, channels, out, 1, stride), _norm(spatial_dims, out))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Turn (batch, channels, *spatial) into (batch, out, *spatial / stride)."""
+        return torch.relu(self.residual(x) + self.shortcut(x))
+
+
+class DRIFANet(nn.Module):
+    """Multimodal fusion learning with dual attention, several tasks at once.
+
+    Dhar et al., WACV 2025 (arXiv 2412.01248), after the published code, since the paper's text was not to be had: one
+    branch of ResNet-18's shape for each modality, MFA in and after its blocks, MIFA between the branches after each
+    block, then every task's linear head on all branches together. With two modalities of three channels and tasks of
+    4 and 7 classes it has the published 53,883,843 numbers, those of its batch norms included.
+
+    With ``faithful=False`` the gates are lean (:mod:`polyscan.fusion.drifa`), one in a block, and MIFA acts where
+    the grid changes; an absent modality then and in the faithful mode takes no part.
+
+    Args:
+        modalities: names, in the order of the image's channels.
+        tasks: name to its number of classes.
+        in_channels: channels of each modality.
+        spatial_dims: 2 or 3.
+        widths: channels of the four pairs of blocks.
+        dropout: probability after the first six blocks and before the heads; in training mode only.
+        faithful: as published.
+    """
+
+    def __init__(
+        self,
+        modalities: Sequence[str],
+        tasks: Mapping[str, int],
+        *,
+        in_channels: int = 3,
+        spatial_dims: int = 2,
+        widths: Sequence[int] = (64, 128, 256, 512),
+        dropout: float = 0.25,
+        faithful: bool = True,
+    ) -> None:
+        super().__init__()
+        self.modalities = list(modalities)
+        self.in_channels = in_channels
+        count = len(self.modalities)
+        if count == 0 or len(set(self.modalities)) != count or not tasks:
+            raise ValueError(f"expected different modalities and a task at least; found {self.modalities} and {tasks}.")
+        blocks = [(a, b, 1 if k == 0 else 2) for k, (a, b) in enumerate(itertools.pairwise([widths[0], *widths]))]
+        plan = [block for a, b, stride in blocks for block in ((a, b, stride), (b, b, 1))]
+        self.stems = Branches(_stem(in_channels, widths[0], spatial_dims, faithful) for _ in self.modalities)
+        self.steps = nn.ModuleList()
+        for k, (a, b, stride) in enumerate(plan):
+            branches = []
+            for _ in self.modalities:
+                parts: list[nn.Module] = [RobustResidualAttention(a, b, stride, spatial_dims, faithful)]
+                parts += [nn.Dropout(dropout)] if k < 6 else []
+                parts += [MultiBranchFusionAttention(b)] if faithful and k < 7 else []
+                branches.append(nn.Sequential(*parts))
+            self.steps.append(Branches(branches))
+        between = MultimodalInformationFusionAttention if faithful else LeanMultimodalAttention
+        self.between = nn.ModuleList(
+            between(count, b) if faithful or k % 2 else Apart() for k, (_, b, _) in enumerate(plan)
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.heads = nn.ModuleDict({name: nn.Linear(count * widths[-1], classes) for name, classes in tasks.items()})
+        ends = list(itertools.accumulate(tasks.values()))
+        self.slices = dict(zip(tasks, itertools.pairwise([0, *ends]), strict=True))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Answer every task from the modalities that are there.
+
+        Args:
+            image: (batch, modalities * in_channels, *spatial), NaN where absent.
+
+        Returns:
+            Logits (batch, sum of the classes), the tasks behind each other; ``split`` tells them apart.
+        """
+        if image.shape[1] != len(self.modalities) * self.in_channels:
+            raise ValueError(
+                f"image has {image.shape[1]} channels; expected {self.in_channels} for each of "
+                f"{', '.join(self.modalities)}."
+            )
+        each = image.unflatten(1, (len(self.modalities), self.in_channels))
+        measured = torch.isfinite(each)
+        available = measured.flatten(2).any(2)
+        available = available | ~available.any(1, keepdim=True)
+        each = each.masked_fill(~measured, 0.0)
+        x = self.stems(each)
+        for branches, between in zip(self.steps, self.between, strict=True):
+            x = branches(x)
+            x = between(x.masked_fill(~expand(available, x), 0.0), available)
+        pooled = self.dropout(x).flatten(3).mean(3).flatten(1)
+        return torch.cat([head(pooled) for head in self.heads.values()], dim=1)
+
+    def split(self, answer: Tensor) -> dict[str, Tensor]:
+        """Name to each task's part of the answer."""
+        return {name: answer[:, start:end] for name, (start, end) in self.slices.items()}
+
+
+class Branches(nn.ModuleList):
+    """A module of its own for each modality."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Turn (batch, modality, channel, *spatial) into what each modality's module makes of it, stacked alike."""
+        return torch.stack([branch(features[:, m]) for m, branch in enumerate(self)], dim=1)
+
+
+class Apart(nn.Module):
+    """What stands where branches do not meet."""
+
+    def forward(self, features: Tensor, available: Tensor) -> Tensor:
+        """Leave the features as they are."""
+        return features
+
+
+def _stem(channels: int, out: int, spatial_dims: int, faithful: bool) -> nn.Sequential:
+    gate: list[nn.Module] = [MultiBranchFusionAttention(out)] if faithful else []
+    pool = Pool["max", spatial_dims](3, 2, padding=1)
+    return nn.Sequential(_conv(spatial_dims, channels, out, 7, 2), *gate, _norm(spatial_dims, out), nn.ReLU(), pool)
+
+
+def _conv(spatial_dims: int, channels: int, out: int, kernel: int, stride: int) -> nn.Module:
+    made: nn.Module = Conv["conv", spatial_dims](channels, out, kernel, stride=stride, padding=kernel // 2)
+    return made
+
+
+def _norm(spatial_dims: int, channels: int) -> nn.Module:
+    made: nn.Module = Norm["batch", spatial_dims](channels, eps=1e-3, momentum=0.01)
+    return made

@@ -1,0 +1,60 @@
+"""TableNet: a FusionNet whose features a table of clinical variables acts on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from polyscan.fusion.table import TableFusion, TableTokens, VectorToken
+from polyscan.networks.fusion_net import FusionNet, InputFusion, LevelFusion, on_grid
+
+
+class TableNet(nn.Module):
+    """Read scans and, beside them, clinical variables, genomics or text.
+
+    The table acts on the deepest level of the fused features, before the head. Without any recorded variable the
+    answer is the one of the scans alone.
+
+    Args:
+        network: fuses at the input or at levels.
+        tokens: what turns the table into tokens.
+        fusion: ``fusion(channels, variables, width) -> TableFusion``.
+
+    Example:
+        >>> net = FusionNet(["T1", "T2"], UNetEncoder, [3], AttentionWeighted, ClassificationHead)
+        >>> net = TableNet(net, TableTokens(numeric=1, categories=[2]), DAFT)
+        >>> net(torch.randn(1, 2, 32, 32, 32), torch.tensor([[0.3, 1.0]])).shape
+        torch.Size([1, 2])
+    """
+
+    def __init__(
+        self,
+        network: FusionNet,
+        tokens: TableTokens | VectorToken,
+        fusion: Callable[[int, int, int], TableFusion],
+    ) -> None:
+        super().__init__()
+        body = network.body
+        if not isinstance(body, InputFusion | LevelFusion):
+            raise ValueError("the network fuses at the output; a table acts on features: use the input or levels.")
+        self.network = network
+        self.body = body
+        self.tokens = tokens
+        self.fusion = fusion(body.depth, tokens.variables, tokens.width)
+
+    def forward(self, image: Tensor, table: Tensor) -> Tensor:
+        """Answer from the modalities and the variables that are there.
+
+        Args:
+            image: as for :class:`FusionNet`.
+            table: (batch, variable) or, for a :class:`VectorToken`, (batch, size); NaN is not recorded.
+
+        Returns:
+            Logits, as the head gives them.
+        """
+        features, available = self.network.encode(image)
+        levels = self.body.join(features, available)
+        tokens, recorded = self.tokens(table)
+        levels[-1] = self.fusion(levels[-1], tokens, recorded)
+        return on_grid(self.body.head(levels), image)

@@ -1,0 +1,116 @@
+"""Encoders by MONAI's names: their levels, and weights that someone trained before."""
+
+from __future__ import annotations
+
+import itertools
+from functools import partial
+
+import pytest
+import torch
+from monai.networks.nets import SwinUNETR, resnet10
+
+from polyscan.errors import PolyscanError
+from polyscan.fusion import Concatenation
+from polyscan.networks import (
+    ClassificationHead,
+    DenseNetEncoder,
+    EfficientNetEncoder,
+    FusionNet,
+    ResNetEncoder,
+    SegmentationHead,
+    SegResEncoder,
+    SwinEncoder,
+    UNetEncoder,
+    ViTEncoder,
+)
+
+SIZE = (32, 48, 32)
+ENCODERS = {
+    "resnet": partial(ResNetEncoder, depth=10, widen_factor=0.125),
+    "resnet50": partial(ResNetEncoder, depth=50, widen_factor=0.125, stem_stride=1),
+    "densenet": partial(DenseNetEncoder, init_features=8, growth_rate=4, block_config=(2, 2, 2)),
+    "efficientnet": EfficientNetEncoder,
+    "swin": partial(SwinEncoder, feature_size=6, window_size=4, num_heads=(1, 2, 2, 4)),
+    "unet": partial(UNetEncoder, channels=(4, 8, 8)),
+    "segresnet": partial(SegResEncoder, init_filters=8, blocks_down=(1, 1, 1)),
+}
+
+
+def make(name, dims):
+    if name == "vit":
+        return partial(
+            ViTEncoder, img_size=SIZE[:dims], patch_size=8, hidden_size=24, mlp_dim=32, num_heads=2, layers=(1, 1)
+        )
+    return ENCODERS[name]
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("name", [*ENCODERS, "vit"])
+def test_levels_segment_and_classify_with_a_modality_absent(name, dims):
+    torch.manual_seed(0)
+    encoder = make(name, dims)
+    levels = encoder(1, dims).eval()(torch.randn(1, 1, *SIZE[:dims]))
+    channels = encoder(1, dims).channels
+    assert [level.shape[1] for level in levels] == list(channels)
+    assert all(a.shape[2] >= b.shape[2] for a, b in itertools.pairwise(levels))
+    image = torch.randn(2, 2, *SIZE[:dims])
+    image[0, 1] = torch.nan
+    segment = partial(SegmentationHead, width=(4,) * (len(channels) - 1), out_channels=3)
+    for head, expected in ((segment, (2, 3, *SIZE[:dims])), (ClassificationHead, (2, 2))):
+        net = FusionNet(
+            ["T1", "T2"], encoder, list(range(len(channels))), Concatenation, head, spatial_dims=dims
+        ).eval()
+        out = net(image)
+        assert out.shape == expected
+        assert out.isfinite().all()
+        spoiled = image.clone()
+        spoiled[0, 1] = torch.inf
+        torch.testing.assert_close(net(spoiled), out, rtol=0, atol=0)
+
+
+def test_resnet_is_monais():
+    torch.manual_seed(0)
+    theirs = resnet10(spatial_dims=2, n_input_channels=1, conv1_t_stride=2, feed_forward=False)
+    ours = ResNetEncoder(1, 2, depth=10)
+    ours.stages.load_state_dict(dict(zip(ours.stages.state_dict(), theirs.state_dict().values(), strict=True)))
+    x = torch.randn(1, 1, 32, 32)
+    torch.testing.assert_close(ours.eval()(x)[-1].mean((2, 3)), theirs.eval()(x))
+
+
+def test_weights_as_medicalnet_keeps_them(tmp_path):
+    """Under a wrapper, with a prefix, with a head more, and for another number of input channels."""
+    theirs = resnet10(spatial_dims=2, n_input_channels=3, conv1_t_stride=2, num_classes=7, feed_forward=True).eval()
+    stored = {"state_dict": {f"module.{k}": v for k, v in theirs.state_dict().items()}, "epoch": 3}
+    torch.save(stored, tmp_path / "weights.pth")
+    ours = ResNetEncoder(1, 2, depth=10, weights=tmp_path / "weights.pth").eval()
+    grey = torch.randn(1, 1, 32, 32)
+    x = theirs.conv1(grey.expand(-1, 3, -1, -1))
+    torch.testing.assert_close(ours(grey)[0], theirs.act(theirs.bn1(x)), rtol=1e-4, atol=1e-5)
+
+
+def test_swin_weights_out_of_a_whole_swin_unetr(tmp_path):
+    whole = SwinUNETR(in_channels=1, out_channels=2, feature_size=12, spatial_dims=3).eval()
+    torch.save(whole.state_dict(), tmp_path / "swin.pt")
+    ours = SwinEncoder(1, feature_size=12, weights=tmp_path / "swin.pt").eval()
+    x = torch.randn(1, 1, 32, 32, 32)
+    for mine, level in zip(ours(x), whole.swinViT(x, normalize=False), strict=True):
+        torch.testing.assert_close(mine, level)
+
+
+def test_weights_that_do_not_fit_are_refused(tmp_path):
+    path = tmp_path / "weights.pt"
+    torch.save(resnet10(spatial_dims=2, n_input_channels=1).state_dict(), path)
+    with pytest.raises(PolyscanError, match=r"have another shape; conv1.weight should have \[64, 1, 7, 7, 7\]"):
+        ResNetEncoder(1, 3, depth=10, weights=path)
+    with pytest.raises(PolyscanError, match="are missing"):
+        ResNetEncoder(1, 2, depth=18, weights=path)
+    path.write_bytes(b"not weights")
+    with pytest.raises(PolyscanError, match="cannot be read as weights"):
+        ResNetEncoder(1, 2, depth=10, weights=path)
+
+
+def test_what_an_encoder_cannot_do_is_said():
+    with pytest.raises(ValueError, match="expected 10, 18, 34"):
+        ResNetEncoder(1, depth=11)
+    with pytest.raises(ValueError, match=r"made for \[32, 48\]"):
+        make("vit", 2)(1, 2)(torch.randn(1, 1, 32, 32))
