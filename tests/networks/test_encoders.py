@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 import torch
+from monai.data import MetaTensor
 from monai.networks.nets import SwinUNETR, resnet10
 
 from polyscan.errors import PolyscanError
@@ -23,6 +24,7 @@ from polyscan.networks import (
     UNetEncoder,
     ViTEncoder,
 )
+from polyscan.networks.encoders import EncoderEach
 
 SIZE = (32, 48, 32)
 ENCODERS = {
@@ -66,6 +68,21 @@ def test_levels_segment_and_classify_with_a_modality_absent(name, dims):
         spoiled = image.clone()
         spoiled[0, 1] = torch.inf
         torch.testing.assert_close(net(spoiled), out, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", [*ENCODERS, "vit"])
+def test_encoders_of_one_study_run_as_one_call_that_answers_the_same(name):
+    torch.manual_seed(0)
+    encoders = EncoderEach([make(name, 3)(1, 3) for _ in range(3)]).eval()
+    image = MetaTensor(torch.randn(1, 3, *SIZE))
+    one_by_one = encoders(image)  # where gradients are kept
+    calls = []
+    encoders[1].register_forward_hook(lambda *_: calls.append(1))
+    with torch.no_grad():
+        at_once = encoders(image)
+    assert not calls
+    for a, b in zip(one_by_one, at_once, strict=True):
+        torch.testing.assert_close(torch.Tensor(a), b, rtol=1e-3, atol=1e-4)
 
 
 def test_resnet_is_monais():

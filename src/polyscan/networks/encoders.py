@@ -10,6 +10,7 @@ import torch
 from monai.networks.nets.basic_unet import Down, TwoConv
 from monai.networks.nets.segresnet_ds import SegResEncoder as MonaiSegResEncoder
 from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
 from torch.utils.checkpoint import checkpoint
 
 
@@ -43,14 +44,39 @@ class Encoder(nn.Module):
 
 
 class EncoderEach(nn.ModuleList):
-    """An encoder of its own for each modality."""
+    """An encoder of its own for each modality, all of one shape.
+
+    One study at a time on a CPU they run as one call over stacked weights: a lone small volume makes torch take its
+    slow convolution. See ``benchmarks/reuse.py``; larger batches, volumes and training run one after the other.
+    """
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Turn (batch, modality, *spatial) into (batch, modality, channel, *spatial) of every level."""
+        if not torch.jit.is_scripting() and pays_together(image) and not self.training:
+            return together(list(self), image)
         levels: list[list[Tensor]] = []
         for m, encoder in enumerate(self):
             levels.append(encoder(image[:, m : m + 1]))
         return [torch.stack([of_one[k] for of_one in levels], dim=1) for k in range(len(levels[0]))]
+
+
+def pays_together(image: Tensor) -> bool:
+    """Whether encoders are faster as one call on this image (1, modality, *spatial); it needs no gradient then."""
+    lone = image.shape[0] == 1 and image.dim() == 5 and image[0, 0].numel() <= 64**3
+    return lone and image.device.type == "cpu" and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
+
+
+def together(encoders: list[nn.Module], image: Tensor) -> list[Tensor]:
+    """Run encoders of one shape as one call: (batch, modality, *spatial) to the features of every level, stacked."""
+    parameters, buffers = stack_module_state(encoders)
+
+    def one(own: dict[str, Tensor], state: dict[str, Tensor], channel: Tensor) -> list[Tensor]:
+        levels: list[Tensor] = functional_call(encoders[0], (own, state), (channel,))
+        return levels
+
+    plain = image.as_subclass(Tensor)  # type: ignore[arg-type]
+    levels = vmap(one)(parameters, buffers, plain.transpose(0, 1).unsqueeze(2))
+    return [level.transpose(0, 1) for level in levels]
 
 
 class EncoderShared(nn.Module):

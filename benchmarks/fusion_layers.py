@@ -1,0 +1,139 @@
+"""What each fusion layer costs, relative to concatenation, and how its cost grows.
+
+    python benchmarks/fusion_layers.py [--device cuda] [--repeats 7] [--layers Mean CoAttention]
+
+Parameters; FLOPs of matrix products, convolutions and attention; time forward and forward with backward (the shortest
+of the repeats); peak memory of tensors; and the exponents of time in voxels, channels and modalities (least squares
+through logarithms).
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import weakref
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from polyscan import fusion
+from polyscan.fusion import FusionLayer
+
+BASE = {"modalities": 4, "channels": 32, "side": 20}
+VARY = {"side": [16, 24, 36], "channels": [16, 32, 64], "modalities": [1, 2, 4, 8]}
+
+
+class PeakMemory(TorchDispatchMode):
+    """Bytes of all tensors that live at one time, on any device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self._seen: set[int] = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        for tensor in out if isinstance(out, tuple | list) else [out]:
+            if isinstance(tensor, torch.Tensor):
+                self._add(tensor.untyped_storage())
+        return out
+
+    def _add(self, storage: torch.UntypedStorage) -> None:
+        key = storage._cdata
+        if key not in self._seen:
+            self._seen.add(key)
+            size = storage.nbytes()
+            self.now += size
+            self.peak = max(self.peak, self.now)
+            weakref.finalize(storage, self._drop, key, size)
+
+    def _drop(self, key: int, size: int) -> None:
+        self._seen.discard(key)
+        self.now -= size
+
+
+def make(layer: type[FusionLayer], device: str, modalities: int, channels: int, side: int):
+    """A layer, and a function that runs it forward, or forward and backward."""
+    torch.manual_seed(0)
+    net = layer(modalities, channels).to(device)
+    features = torch.randn(1, modalities, channels, side, side, side, device=device, requires_grad=True)
+    available = torch.ones(1, modalities, dtype=torch.bool, device=device)
+
+    def run(backward: bool) -> None:
+        with torch.set_grad_enabled(backward):
+            out = net(features, available)
+        if backward and out.requires_grad:
+            out.sum().backward()
+
+    return net, run
+
+
+def shortest(runs: list[Callable[[], None]], repeats: int, device: str) -> list[float]:
+    """Seconds of the quickest of several runs of each, taking turns, so that a busy moment hits all alike."""
+    best = [float("inf")] * len(runs)
+    for turn in range(repeats + 1):
+        for k, run in enumerate(runs):
+            start = time.perf_counter()
+            run()
+            if device == "cuda":
+                torch.cuda.synchronize()
+            if turn:
+                best[k] = min(best[k], time.perf_counter() - start)
+    return best
+
+
+def size_of(layer: type[FusionLayer], device: str) -> np.ndarray:
+    """Parameters, FLOPs and peak bytes at the base size."""
+    net, run = make(layer, device, **BASE)
+    with FlopCounterMode(display=False) as flops:
+        run(False)
+    with PeakMemory() as memory:
+        run(True)
+    return np.array([sum(p.numel() for p in net.parameters()), flops.get_total_flops(), memory.peak], dtype=float)
+
+
+def speed_of(layer: type[FusionLayer], device: str, repeats: int) -> np.ndarray:
+    """Seconds forward and with backward, of concatenation and of the layer: (2, 2)."""
+    runs = [make(each, device, **BASE)[1] for each in (fusion.Concatenation, layer)]
+    return np.array([shortest([partial(run, backward) for run in runs], repeats, device) for backward in (False, True)])
+
+
+def exponent(layer: type[FusionLayer], device: str, repeats: int, what: str) -> float:
+    """How time forward and backward grows with one of the sizes: the slope through logarithms."""
+    runs = [partial(make(layer, device, **{**BASE, what: size})[1], True) for size in VARY[what]]
+    sizes = np.array(VARY[what]) ** (3 if what == "side" else 1)
+    return float(np.polyfit(np.log(sizes), np.log(shortest(runs, repeats, device)), 1)[0])
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--layers", nargs="*")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    chosen = [x for x in fusion.layers() if not options.layers or x.__name__ in options.layers]
+    peer, times = size_of(fusion.Concatenation, options.device), speed_of(fusion.Mean, options.device, options.repeats)
+    print(f"{BASE['modalities']} modalities, {BASE['channels']} channels, {BASE['side']}^3 voxels, {options.device}.")
+    print(
+        f"Concatenation: {peer[0]:.0f} parameters, {peer[1] / 1e6:.0f} MFLOP, {peer[2] / 2**20:.0f} MiB, "
+        f"{times[0, 0] * 1e3:.1f} ms forward, {times[1, 0] * 1e3:.1f} ms with backward. "
+        "All else relative to it; exponents of the time with backward.\n"
+    )
+    print("| layer | parameters | FLOPs | memory | forward | with backward | voxels^ | channels^ | modalities^ |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for layer in chosen:
+        times = speed_of(layer, options.device, options.repeats)
+        ratios = [*(size_of(layer, options.device) / peer), *(times[:, 1] / times[:, 0])]
+        slopes = [exponent(layer, options.device, options.repeats, what) for what in VARY]
+        cells = [f"{ratio:.2f}" for ratio in ratios] + [f"{slope:.1f}" for slope in slopes]
+        print(f"| {layer.__name__} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

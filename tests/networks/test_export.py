@@ -1,0 +1,88 @@
+"""What a network must still answer the same after: export, compilation, and saving memory."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from polyscan import fusion
+from polyscan.fusion import AttentionWeighted, Concatenation, MaskedTransformer
+from polyscan.networks import ClassificationHead, FusionNet, SegmentationHead, UNetEncoder
+
+NAN = float("nan")
+
+
+def make(fuse_at, layer=AttentionWeighted, *, classify=False, **options):
+    torch.manual_seed(0)
+    norm = {"norm": ("group", {"num_groups": 2})}
+    head = ClassificationHead if classify else partial(SegmentationHead, width=(4,), out_channels=4, **norm)
+    return FusionNet(["T1", "PET"], partial(UNetEncoder, channels=(4, 8), **norm), fuse_at, layer, head, **options)
+
+
+def image_of(size=8, batch=1):
+    image = torch.randn(batch, 2, size, size, size)
+    image[0, 1] = NAN
+    return image
+
+
+@pytest.mark.parametrize("fuse_at", ["input", [1], [0, 1], "output"], ids=str)
+def test_onnx_answers_the_same_with_a_modality_absent(fuse_at, tmp_path):
+    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    net, path = make(fuse_at).eval(), tmp_path / "net.onnx"
+    torch.onnx.export(net, (torch.randn(1, 2, 8, 8, 8),), path, dynamo=True, verbose=False)
+    session = runtime.InferenceSession(path)
+    for image in (image_of(), torch.randn(1, 2, 8, 8, 8)):
+        (answer,) = session.run(None, {session.get_inputs()[0].name: image.numpy()})
+        np.testing.assert_allclose(answer, net(image).detach().numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize("layer", fusion.layers(), ids=lambda layer: layer.__name__)
+def test_every_layer_exports(layer):
+    """As a graph that torch.export, ONNX and compilers share."""
+    torch.manual_seed(0)
+    net, features = layer(3, 4).eval(), torch.randn(2, 3, 4, 5, 6, 5)
+    available = torch.tensor([[True, False, True], [True, True, True]])
+    program = torch.export.export(net, (features, torch.ones(2, 3, dtype=torch.bool)))
+    torch.testing.assert_close(program.module()(features, available), net(features, available))
+
+
+@pytest.mark.parametrize("layer", [AttentionWeighted, Concatenation, MaskedTransformer])
+def test_compiled_answers_the_same(layer):
+    net = make([0, 1], layer).eval()
+    compiled = torch.compile(net, backend="aot_eager", fullgraph=True)
+    for image in (image_of(), torch.randn(1, 2, 8, 8, 8)):
+        torch.testing.assert_close(compiled(image), net(image))
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_checkpoints_give_the_same_gradients_from_less_memory(shared):
+    gradients, kept = [], []
+    for checkpoint in (False, True):
+        net = make([0, 1], shared=shared, checkpoint=checkpoint).train()
+        image, held = image_of(16), []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t, held=held: held.append(t.numel()) or t, lambda t: t):
+            loss = net(torch.nan_to_num(image)).square().mean()
+        kept.append(sum(held))
+        loss.backward()
+        gradients.append([p.grad for p in net.parameters()])
+    torch.testing.assert_close(gradients[0], gradients[1])
+    assert kept[1] < 0.7 * kept[0]
+
+
+def test_a_shared_encoder_is_one_encoder_in_one_call():
+    net, own = make([0, 1], shared=True).eval(), make([0, 1]).eval()
+    assert sum(p.numel() for p in net.parameters()) < sum(p.numel() for p in own.parameters())
+    calls = []
+    net.body.encoders.encoder.register_forward_hook(lambda *_: calls.append(1))
+    image = image_of(batch=2)
+    out = net(image)
+    assert len(calls) == 1
+    for encoder in own.body.encoders:
+        encoder.load_state_dict(net.body.encoders.encoder.state_dict())
+    own.body.fusions.load_state_dict(net.body.fusions.state_dict())
+    own.body.head.load_state_dict(net.body.head.state_dict())
+    torch.testing.assert_close(out, own(image), rtol=1e-4, atol=1e-5)
+    assert make("output", shared=True, classify=True)(image).shape == (2, 2)
