@@ -17,6 +17,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -89,7 +90,7 @@ def shortest(runs: list[Callable[[], None]], repeats: int, device: str) -> list[
 def size_of(layer: type[FusionLayer], device: str) -> np.ndarray:
     """Parameters, FLOPs and peak bytes at the base size."""
     net, run = make(layer, device, **BASE)
-    with FlopCounterMode(display=False) as flops:
+    with FlopCounterMode(display=False) as flops, sdpa_kernel(SDPBackend.MATH):  # whose products are counted
         run(False)
     with PeakMemory() as memory:
         run(True)
