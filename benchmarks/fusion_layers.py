@@ -13,17 +13,19 @@ import argparse
 import time
 import weakref
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from polyscan import fusion
-from polyscan.fusion import FusionLayer
+from polyscan.fusion import FusionLayer, table
+from polyscan.fusion.table import TableFusion
 
+Layer = type[FusionLayer] | type[TableFusion]
 BASE = {"modalities": 4, "channels": 32, "side": 20}
 VARY = {"side": [16, 24, 36], "channels": [16, 32, 64], "modalities": [1, 2, 4, 8]}
 
@@ -57,20 +59,31 @@ class PeakMemory(TorchDispatchMode):
         self.now -= size
 
 
-def make(layer: type[FusionLayer], device: str, modalities: int, channels: int, side: int):
-    """A layer, and a function that runs it forward, or forward and backward."""
-    torch.manual_seed(0)
-    net = layer(modalities, channels).to(device)
-    features = torch.randn(1, modalities, channels, side, side, side, device=device, requires_grad=True)
-    available = torch.ones(1, modalities, dtype=torch.bool, device=device)
+class Trial:
+    """A layer of some size with its inputs."""
 
-    def run(backward: bool) -> None:
-        with torch.set_grad_enabled(backward):
-            out = net(features, available)
-        if backward and out.requires_grad:
+    def __init__(self, layer: Layer, device: str, modalities: int, channels: int, side: int) -> None:
+        torch.manual_seed(0)
+        there = torch.ones(1, modalities, dtype=torch.bool, device=device)
+        volume = [channels, side, side, side]
+        self.net: nn.Module
+        if issubclass(layer, TableFusion):  # as many variables as modalities elsewhere
+            self.net, shapes = layer(channels, modalities), [[1, *volume], [1, modalities, 32]]
+        else:
+            self.net, shapes = layer(modalities, channels), [[1, modalities, *volume]]
+        self.net.to(device)
+        self.inputs = [torch.randn(shape, device=device) for shape in shapes] + [there]
+
+    def forward(self) -> None:
+        """Run without gradients."""
+        with torch.no_grad():
+            self.net(*self.inputs)
+
+    def both(self) -> None:
+        """Run forward and backward, to the features too."""
+        out = self.net(self.inputs[0].clone().requires_grad_(), *self.inputs[1:])
+        if out.requires_grad:
             out.sum().backward()
-
-    return net, run
 
 
 def shortest(runs: list[Callable[[], None]], repeats: int, device: str) -> list[float]:
@@ -87,25 +100,27 @@ def shortest(runs: list[Callable[[], None]], repeats: int, device: str) -> list[
     return best
 
 
-def size_of(layer: type[FusionLayer], device: str) -> np.ndarray:
+def size_of(layer: Layer, device: str) -> np.ndarray:
     """Parameters, FLOPs and peak bytes at the base size."""
-    net, run = make(layer, device, **BASE)
+    trial = Trial(layer, device, **BASE)
     with FlopCounterMode(display=False) as flops, sdpa_kernel(SDPBackend.MATH):  # whose products are counted
-        run(False)
+        trial.forward()
     with PeakMemory() as memory:
-        run(True)
-    return np.array([sum(p.numel() for p in net.parameters()), flops.get_total_flops(), memory.peak], dtype=float)
+        trial.both()
+    return np.array([sum(p.numel() for p in trial.net.parameters()), flops.get_total_flops(), memory.peak], dtype=float)
 
 
-def speed_of(layer: type[FusionLayer], device: str, repeats: int) -> np.ndarray:
+def speed_of(layer: Layer, device: str, repeats: int) -> np.ndarray:
     """Seconds forward and with backward, of concatenation and of the layer: (2, 2)."""
-    runs = [make(each, device, **BASE)[1] for each in (fusion.Concatenation, layer)]
-    return np.array([shortest([partial(run, backward) for run in runs], repeats, device) for backward in (False, True)])
+    trials = [Trial(each, device, **BASE) for each in (fusion.Concatenation, layer)]
+    return np.array(
+        [shortest(runs, repeats, device) for runs in ([t.forward for t in trials], [t.both for t in trials])]
+    )
 
 
-def exponent(layer: type[FusionLayer], device: str, repeats: int, what: str) -> float:
+def exponent(layer: Layer, device: str, repeats: int, what: str) -> float:
     """How time forward and backward grows with one of the sizes: the slope through logarithms."""
-    runs = [partial(make(layer, device, **{**BASE, what: size})[1], True) for size in VARY[what]]
+    runs = [Trial(layer, device, **{**BASE, what: size}).both for size in VARY[what]]
     sizes = np.array(VARY[what]) ** (3 if what == "side" else 1)
     return float(np.polyfit(np.log(sizes), np.log(shortest(runs, repeats, device)), 1)[0])
 
@@ -118,7 +133,7 @@ def main() -> None:
     parser.add_argument("--layers", nargs="*")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    chosen = [x for x in fusion.layers() if not options.layers or x.__name__ in options.layers]
+    chosen = [x for x in [*fusion.layers(), *table.layers()] if not options.layers or x.__name__ in options.layers]
     peer, times = size_of(fusion.Concatenation, options.device), speed_of(fusion.Mean, options.device, options.repeats)
     print(f"{BASE['modalities']} modalities, {BASE['channels']} channels, {BASE['side']}^3 voxels, {options.device}.")
     print(

@@ -20,7 +20,7 @@ class CrossAttention(FusionLayer):
 
     Args:
         modalities, channels, spatial_dims: see :class:`FusionLayer`.
-        query: index of the modality that asks; each one where not given. Where it is absent, those that are there ask.
+        query: index of the modality that asks; each one where not given. Where it is absent, the first there asks.
         tokens: positions of each modality that are read at most (T).
         heads: as in :class:`polyscan.fusion.blocks.Attention`.
     """
@@ -46,22 +46,28 @@ class CrossAttention(FusionLayer):
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
         """See :class:`FusionLayer`."""
-        asking = available
-        query = self.query
-        if query is not None:
-            chosen = torch.zeros_like(available)
-            chosen[:, query] = available[:, query]
-            asking = torch.where(chosen.any(1, keepdim=True), chosen, available)
         coarse = flat(tokens_of(features.flatten(0, 1), self.tokens).unflatten(0, features.shape[:2]))
         context = self.norm(self.named(coarse).transpose(2, 3))
-        count = context.shape[2]
-        context = context.flatten(1, 2)
-        queries = self.norm(flat(self.named(features)).transpose(2, 3))
-        read: list[Tensor] = []
-        for m in range(self.modalities):
-            others = available.clone()
-            others[:, m] = False
-            answer = self.attention(queries[:, m], context, others.repeat_interleave(count, dim=1))
-            read.append(answer.transpose(1, 2).reshape(features.shape[:1] + features.shape[2:]))
-        asked = (features + torch.stack(read, dim=1)) * expand(asking, features).to(features.dtype)
-        return average(asked, asking)
+        voxels, named = flat(features), flat(self.named(features))
+        query = self.query
+        if query is not None:
+            rank = available.to(torch.int64)
+            rank[:, query] = 2 * rank[:, query]
+            asks = rank.argmax(1)
+            where = asks.reshape(-1, 1, 1, 1).expand(-1, 1, voxels.shape[2], voxels.shape[3])
+            fused = self._ask(voxels.gather(1, where), named.gather(1, where), context, available, asks).squeeze(1)
+        else:
+            answers: list[Tensor] = []
+            for m in range(self.modalities):
+                asks = torch.full_like(available[:, 0], m, dtype=torch.int64)
+                answers.append(self._ask(voxels[:, m : m + 1], named[:, m : m + 1], context, available, asks))
+            answer = torch.cat(answers, dim=1)
+            fused = average(answer * expand(available, answer).to(answer.dtype), available)
+        return fused.reshape(features.shape[:1] + features.shape[2:])
+
+    def _ask(self, voxels: Tensor, named: Tensor, context: Tensor, available: Tensor, asks: Tensor) -> Tensor:
+        """One modality (batch, 1, channel, voxel), number ``asks`` (batch) in each row, reads the others."""
+        others = available & (torch.arange(self.modalities, device=asks.device) != asks.unsqueeze(1))
+        there = others.repeat_interleave(context.shape[2], dim=1)
+        read = self.attention(self.norm(named.squeeze(1).transpose(1, 2)), context.flatten(1, 2), there)
+        return voxels + read.transpose(1, 2).unsqueeze(1)

@@ -6,9 +6,10 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from monai.networks.layers import Conv
+from monai.networks.layers import Conv, Dropout
 from monai.networks.nets.basic_unet import TwoConv
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
 
 
 class Head(nn.Module):
@@ -22,7 +23,7 @@ class Head(nn.Module):
     def __init__(self, out_channels: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.out_channels = out_channels
-        self.dropout = nn.Dropout(dropout)
+        self.dropout: _DropoutNd = nn.Dropout(dropout)
         self.last: nn.Module = nn.Identity()
 
     def forward(self, features: list[Tensor]) -> Tensor:
@@ -50,7 +51,7 @@ class SegmentationHead(Head):
         out_channels: channels of the answer (logits).
         width: channels that the decoder has at each level, finest first; the deepest level is taken as it comes.
         act, norm: as in ``monai.networks.nets.BasicUNet``.
-        dropout: probability before the last convolution.
+        dropout: probability of each channel before the last convolution.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class SegmentationHead(Head):
             TwoConv(spatial_dims, b + skip, w, act, norm, True)
             for b, skip, w in zip(below[::-1], channels[-2::-1], width[::-1], strict=True)
         )
+        self.dropout = Dropout["dropout", spatial_dims](dropout)
         self.last = Conv["conv", spatial_dims](width[0], out_channels, kernel_size=1)
 
     def embed(self, features: list[Tensor]) -> Tensor:
