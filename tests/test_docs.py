@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 from pathlib import Path
 
@@ -14,3 +15,11 @@ def test_pages_of_layers_are_up_to_date():
     assert not stale, "run python docs/fusion/make.py"
     left = {path.name for path in (DOCS / "fusion").glob("*.md")} - pages.keys() - {"cost.md"}
     assert not left, "pages of layers that are no more"
+
+
+def test_code_in_the_networks_page_runs():
+    names: dict[str, object] = {}
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / "networks.md").read_text(), re.DOTALL)
+    assert len(blocks) >= 7
+    for block in blocks:
+        exec(compile(block, "docs/networks.md", "exec"), names)

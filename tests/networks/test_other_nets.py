@@ -12,7 +12,8 @@ from polyscan.fusion import AttentionWeighted
 from polyscan.fusion.drifa import MultiBranchFusionAttention, MultimodalInformationFusionAttention
 from polyscan.fusion.table import DAFT, TableTokens, VectorToken
 from polyscan.fusion.table import layers as table_layers
-from polyscan.networks import DRIFANet, FusionNet, MultiScaleNet, TableNet
+from polyscan.fusion.temporal import TemporalAttention, TemporalConcatenation, TemporalDifference
+from polyscan.networks import DRIFANet, FusionNet, MultiScaleNet, TableNet, TemporalNet
 
 NAN = float("nan")
 ENCODER = partial(networks.UNetEncoder, channels=(4, 6, 8), norm=("group", {"num_groups": 2}))
@@ -129,3 +130,27 @@ def test_a_norm_behind_a_gate_undoes_it():
     for gate in (m for m in block.modules() if isinstance(m, MultiBranchFusionAttention)):
         gate.alpha.data *= 3
     torch.testing.assert_close(block(x), before, rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("fuse_at", [[2], [0, 1, 2], [0, 2]], ids=str)
+@pytest.mark.parametrize("layer", [TemporalAttention, TemporalConcatenation, TemporalDifference])
+def test_days_between_scans_count(layer, fuse_at):
+    torch.manual_seed(0)
+    network = FusionNet(["before", "after"], ENCODER, fuse_at, layer, SEGMENT, spatial_dims=2, shared=True)
+    net = TemporalNet(network).eval()
+    image, days = torch.randn(2, 2, 16, 16), torch.tensor([[0.0, 84.0], [10.0, 31.0]])
+    image[1, 0] = NAN
+    out = net(image, days)
+    assert out.shape == (2, 2, 16, 16)
+    later = net(image, days + torch.tensor([[0.0, 400.0]]))
+    assert not torch.allclose(later[0], out[0]), "days must count"
+    torch.testing.assert_close(later[1], out[1])  # one scan alone has no days between
+    as_if = torch.tensor([[0.0, 1.0]] * 2)
+    torch.testing.assert_close(net(image, as_if), network(image))
+
+
+def test_days_need_a_temporal_layer():
+    for fuse_at, layer in (("input", TemporalAttention), ([2], AttentionWeighted)):
+        network = FusionNet(["A", "B"], ENCODER, fuse_at, layer, networks.ClassificationHead, spatial_dims=2)
+        with pytest.raises(ValueError, match="does not fuse time points"):
+            TemporalNet(network)

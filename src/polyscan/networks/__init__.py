@@ -16,6 +16,7 @@ from polyscan.networks.heads import (
 )
 from polyscan.networks.multi_scale_net import MultiScaleNet
 from polyscan.networks.table_net import TableNet
+from polyscan.networks.temporal_net import TemporalNet
 
 __all__ = [
     "ClassificationHead",
@@ -36,6 +37,7 @@ __all__ = [
     "SegmentationHead",
     "SwinEncoder",
     "TableNet",
+    "TemporalNet",
     "UNetEncoder",
     "ViTEncoder",
 ]

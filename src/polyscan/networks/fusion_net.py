@@ -205,6 +205,10 @@ class LevelFusion(Body):
         fused: list[Tensor] = []
         for k, fusion in enumerate(self.fusions):
             fused.append(fusion(features[k], available))
+        return self.deepen(fused)
+
+    def deepen(self, fused: list[Tensor]) -> list[Tensor]:
+        """Add the levels below the last one of fusion."""
         for stage in self.trunk:
             fused.append(stage(fused[-1]))
         return fused
