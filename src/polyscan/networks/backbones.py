@@ -19,7 +19,24 @@ from polyscan.networks.encoders import Encoder
 from polyscan.networks.pretrained import load_pretrained
 
 
-class ResNetEncoder(Encoder):
+class Backbone(Encoder):
+    """An encoder cut from a network of MONAI.
+
+    Args:
+        network: whose names a file of weights uses.
+        stages, channels: see :class:`Encoder`.
+        weights: a file of weights for the network; random where not given.
+    """
+
+    def __init__(
+        self, network: nn.Module, stages: Sequence[nn.Module], channels: Sequence[int], weights: str | Path | None
+    ) -> None:
+        super().__init__(stages, channels)
+        if weights is not None:
+            load_pretrained(network, weights, self)
+
+
+class ResNetEncoder(Backbone):
     """MONAI's ResNet (He et al., CVPR 2016), also with the weights of MedicalNet: stem and four levels.
 
     Args:
@@ -59,12 +76,10 @@ class ResNetEncoder(Encoder):
             net.layer4,
         ]
         widths = [layer[-1].conv3 if depth >= 50 else layer[-1].conv2 for layer in (net.layer1, *stages[2:])]
-        super().__init__(stages, [net.conv1.out_channels, *(conv.out_channels for conv in widths)])
-        if weights is not None:
-            load_pretrained(net, weights, self)
+        super().__init__(net, stages, [net.conv1.out_channels, *(conv.out_channels for conv in widths)], weights)
 
 
-class DenseNetEncoder(Encoder):
+class DenseNetEncoder(Backbone):
     """MONAI's DenseNet (Huang et al., CVPR 2017): stem at half the grid and one level a dense block.
 
     Args:
@@ -104,12 +119,10 @@ class DenseNetEncoder(Encoder):
             stages.append(nn.Sequential(before, parts[f"denseblock{i + 1}"], *after))
             width = (width if i == 0 else width // 2) + layers * growth_rate
             channels.append(width)
-        super().__init__(stages, channels)
-        if weights is not None:
-            load_pretrained(net, weights, self)
+        super().__init__(net, stages, channels, weights)
 
 
-class EfficientNetEncoder(Encoder):
+class EfficientNetEncoder(Backbone):
     """MONAI's EfficientNet (Tan and Le, ICML 2019): five levels, the first at half the grid.
 
     Args:
@@ -138,12 +151,10 @@ class EfficientNetEncoder(Encoder):
         stem = [net._conv_stem_padding, net._conv_stem, net._bn0, nn.SiLU()]
         stages = [nn.Sequential(*stem, *blocks[: ends[0]])]
         stages += [nn.Sequential(*blocks[a:b]) for a, b in itertools.pairwise(ends)]
-        super().__init__(stages, [net._blocks_args[end - 1].output_filters for end in ends])
-        if weights is not None:
-            load_pretrained(net, weights, self)
+        super().__init__(net, stages, [net._blocks_args[end - 1].output_filters for end in ends], weights)
 
 
-class SwinEncoder(Encoder):
+class SwinEncoder(Backbone):
     """The Swin transformer of MONAI's SwinUNETR (Hatamizadeh et al., BrainLes 2021): patches, then four levels.
 
     Args:
@@ -181,14 +192,11 @@ class SwinEncoder(Encoder):
             **options,
         )
         levels = [net.layers1[0], net.layers2[0], net.layers3[0], net.layers4[0]]
-        super().__init__(
-            [nn.Sequential(net.patch_embed, net.pos_drop), *levels], [feature_size * 2**k for k in range(5)]
-        )
-        if weights is not None:
-            load_pretrained(net, weights, self)
+        stages = [nn.Sequential(net.patch_embed, net.pos_drop), *levels]
+        super().__init__(net, stages, [feature_size * 2**k for k in range(5)], weights)
 
 
-class ViTEncoder(Encoder):
+class ViTEncoder(Backbone):
     """MONAI's vision transformer (Dosovitskiy et al., ICLR 2021): patches, then levels that all have their grid.
 
     Args:
@@ -232,9 +240,7 @@ class ViTEncoder(Encoder):
         groups = [nn.Sequential(*net.blocks[a:b]) for a, b in itertools.pairwise([0, *ends])]
         groups[-1].append(net.norm)
         stages = [PatchesOnGrid(net.patch_embedding, list(img_size), grid), *(TokensOnGrid(g) for g in groups)]
-        super().__init__(stages, [hidden_size] * len(stages))
-        if weights is not None:
-            load_pretrained(net, weights, self)
+        super().__init__(net, stages, [hidden_size] * len(stages), weights)
 
 
 class PatchesOnGrid(nn.Module):

@@ -138,26 +138,22 @@ class Body(nn.Module):
         raise NotImplementedError
 
 
-class InputFusion(Body):
-    """Lift each modality to the encoder's first width at every voxel, fuse, then encode once."""
+class FeatureFusion(Body):
+    """Features are joined, then read by one head.
 
-    def __init__(self, count: int, encoder: MakeEncoder, fusion: MakeFusion, head: MakeHead, spatial_dims: int) -> None:
+    Args:
+        head: reads the fused features.
+        depth: how many channels they have at the deepest level.
+    """
+
+    def __init__(self, head: Head, depth: int) -> None:
         super().__init__()
-        width = encoder(1, spatial_dims).channels[0]
-        self.lift = nn.ModuleList(Conv["conv", spatial_dims](1, width, kernel_size=1) for _ in range(count))
-        self.fusion = fusion(count, width, spatial_dims)
-        self.encoder = encoder(width, spatial_dims)
-        self.depth = self.encoder.channels[-1]
-        self.head = head(self.encoder.channels, spatial_dims)
-
-    def encode(self, image: Tensor) -> list[Tensor]:
-        """Turn (batch, modality, *spatial) into one (batch, modality, channel, *spatial)."""
-        lifted = [lift(image[:, m : m + 1]) for m, lift in enumerate(self.lift)]
-        return [torch.stack(lifted, dim=1)]
+        self.head = head
+        self.depth = depth
 
     def join(self, features: list[Tensor], available: Tensor) -> list[Tensor]:
         """Fused features of every level, finest first."""
-        return self.encoder(self.fusion(features[0], available))
+        raise NotImplementedError
 
     def embed(self, features: list[Tensor], available: Tensor) -> Tensor:
         """See :class:`FusionNet`."""
@@ -168,7 +164,28 @@ class InputFusion(Body):
         return self.head.answer(embedding)
 
 
-class LevelFusion(Body):
+class InputFusion(FeatureFusion):
+    """Lift each modality to the encoder's first width at every voxel, fuse, then encode once."""
+
+    def __init__(self, count: int, encoder: MakeEncoder, fusion: MakeFusion, head: MakeHead, spatial_dims: int) -> None:
+        width = encoder(1, spatial_dims).channels[0]
+        whole = encoder(width, spatial_dims)
+        super().__init__(head(whole.channels, spatial_dims), whole.channels[-1])
+        self.lift = nn.ModuleList(Conv["conv", spatial_dims](1, width, kernel_size=1) for _ in range(count))
+        self.fusion = fusion(count, width, spatial_dims)
+        self.encoder = whole
+
+    def encode(self, image: Tensor) -> list[Tensor]:
+        """Turn (batch, modality, *spatial) into one (batch, modality, channel, *spatial)."""
+        lifted = [lift(image[:, m : m + 1]) for m, lift in enumerate(self.lift)]
+        return [torch.stack(lifted, dim=1)]
+
+    def join(self, features: list[Tensor], available: Tensor) -> list[Tensor]:
+        """Fused features of every level, finest first."""
+        return self.encoder(self.fusion(features[0], available))
+
+
+class LevelFusion(FeatureFusion):
     """Encode each modality down to the last fused level, fuse at each listed level, encode the rest once."""
 
     def __init__(
@@ -181,20 +198,19 @@ class LevelFusion(Body):
         spatial_dims: int,
         shared: bool,
     ) -> None:
-        super().__init__()
         encoders = [encoder(1, spatial_dims) for _ in range(1 if shared else count)]
         channels = encoders[0].channels
         if not levels or sorted(set(levels)) != sorted(levels) or not set(levels) <= set(range(len(channels))):
             raise ValueError(f"fuse_at is {levels}; expected different levels from 0 to {len(channels) - 1}.")
         depth = max(levels) + 1
+        given = [c if k in levels or k >= depth else 0 for k, c in enumerate(channels)]
+        super().__init__(head(given, spatial_dims), channels[-1])
         self.trunk = encoders[0].stages[depth:]
         upper = [Encoder(list(e.stages[:depth]), channels[:depth]) for e in encoders]
         self.encoders = EncoderShared(upper[0]) if shared else EncoderEach(upper)
         self.fusions = nn.ModuleList(
             fusion(count, c, spatial_dims) if k in levels else Nothing() for k, c in enumerate(channels[:depth])
         )
-        self.depth = channels[-1]
-        self.head = head([c if k in levels or k >= depth else 0 for k, c in enumerate(channels)], spatial_dims)
 
     def encode(self, image: Tensor) -> list[Tensor]:
         """Turn (batch, modality, *spatial) into (batch, modality, channel, *spatial) of each level."""
@@ -212,14 +228,6 @@ class LevelFusion(Body):
         for stage in self.trunk:
             fused.append(stage(fused[-1]))
         return fused
-
-    def embed(self, features: list[Tensor], available: Tensor) -> Tensor:
-        """See :class:`FusionNet`."""
-        return self.head.embed(self.join(features, available))
-
-    def answer(self, embedding: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionNet`."""
-        return self.head.answer(embedding)
 
 
 class OutputFusion(Body):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from polyscan.fusion.table import TableFusion, TableTokens, VectorToken
-from polyscan.networks.fusion_net import FusionNet, InputFusion, LevelFusion, on_grid
+from polyscan.networks.fusion_net import FeatureFusion, FusionNet, on_grid
 
 
 class TableNet(nn.Module):
@@ -36,7 +36,7 @@ class TableNet(nn.Module):
     ) -> None:
         super().__init__()
         body = network.body
-        if not isinstance(body, InputFusion | LevelFusion):
+        if not isinstance(body, FeatureFusion):
             raise ValueError("the network fuses at the output; a table acts on features: use the input or levels.")
         self.network = network
         self.body = body
