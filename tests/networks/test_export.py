@@ -10,7 +10,18 @@ import torch
 
 from polyscan import fusion
 from polyscan.fusion import AttentionWeighted, Concatenation, MaskedTransformer
-from polyscan.networks import ClassificationHead, FusionNet, SegmentationHead, UNetEncoder
+from polyscan.fusion.table import DAFT, TableTokens
+from polyscan.fusion.temporal import TemporalAttention
+from polyscan.networks import (
+    ClassificationHead,
+    DRIFANet,
+    FusionNet,
+    MultiScaleNet,
+    SegmentationHead,
+    TableNet,
+    TemporalNet,
+    UNetEncoder,
+)
 
 NAN = float("nan")
 
@@ -47,6 +58,31 @@ def test_every_layer_exports(layer):
     available = torch.tensor([[True, False, True], [True, True, True]])
     program = torch.export.export(net, (features, torch.ones(2, 3, dtype=torch.bool)))
     torch.testing.assert_close(program.module()(features, available), net(features, available))
+
+
+def others():
+    """The networks beside FusionNet, each with its inputs."""
+    encoder, vector = partial(UNetEncoder, channels=(4, 8)), partial(make, [1], classify=True)
+    days, drifa = torch.tensor([[3.0, 40.0]]), {"in_channels": 1, "spatial_dims": 3, "widths": (4, 4, 4, 4)}
+    return {
+        "MultiScaleNet": (
+            MultiScaleNet({"CT": 0, "PET": 1}, encoder, AttentionWeighted, ClassificationHead),
+            ([torch.randn(1, 1, 8, 8, 8), torch.full((1, 1, 4, 4, 4), NAN)],),
+        ),
+        "TableNet": (TableNet(vector(), TableTokens(1, [3]), DAFT), (image_of(), torch.tensor([[NAN, 2.0]]))),
+        "TemporalNet": (TemporalNet(vector(TemporalAttention)), (image_of(), days)),
+        "DRIFANet": (DRIFANet(["A", "B"], {"t": 3}, **drifa), (image_of(32),)),
+    }
+
+
+@pytest.mark.parametrize("name", list(others()))
+def test_other_networks_export_and_run_in_half_precision(name):
+    torch.manual_seed(0)
+    net, inputs = others()[name]
+    answer = net.eval()(*inputs)
+    torch.testing.assert_close(torch.export.export(net, inputs).module()(*inputs), answer)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(net(*inputs).float(), answer, rtol=0.1, atol=0.1)
 
 
 @pytest.mark.parametrize("layer", [AttentionWeighted, Concatenation, MaskedTransformer])

@@ -52,7 +52,8 @@ class TableTokens(nn.Module):
         start = 0
         for j, count in enumerate(self.categories):
             value = known[:, self.numeric + j].round().long()
-            if bool((value < 0).any()) or bool((value >= count).any()):
+            unknown = (value < 0) | (value >= count)
+            if not torch.compiler.is_compiling() and bool(unknown.any()):
                 raise ValueError(f"categorical variable {j} has a value outside 0 to {count - 1}.")
             tokens.append(self.values[start + value].unsqueeze(1))
             start += count
