@@ -135,14 +135,16 @@ def main() -> None:
     torch.set_num_threads(1)
     chosen = [x for x in [*fusion.layers(), *table.layers()] if not options.layers or x.__name__ in options.layers]
     peer, times = size_of(fusion.Concatenation, options.device), speed_of(fusion.Mean, options.device, options.repeats)
-    print(f"{BASE['modalities']} modalities, {BASE['channels']} channels, {BASE['side']}^3 voxels, {options.device}.")
+    print(
+        f"{BASE['modalities']} modalities or variables, {BASE['channels']} channels, {BASE['side']}^3 voxels, {options.device}."
+    )
     print(
         f"Concatenation: {peer[0]:.0f} parameters, {peer[1] / 1e6:.0f} MFLOP, {peer[2] / 2**20:.0f} MiB, "
         f"{times[0, 0] * 1e3:.1f} ms forward, {times[1, 0] * 1e3:.1f} ms with backward. "
         "All else relative to it; exponents of the time with backward.\n"
     )
     print("| layer | parameters | FLOPs | memory | forward | with backward | voxels^ | channels^ | modalities^ |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("| --- " * 9 + "|")
     for layer in chosen:
         times = speed_of(layer, options.device, options.repeats)
         ratios = [*(size_of(layer, options.device) / peer), *(times[:, 1] / times[:, 0])]

@@ -17,6 +17,7 @@ FLOORS = {
     "phantom": GROUND | {"io"},
     "workflows": GROUND | {"io"},
     "report": GROUND | {"io"},
+    "label_app": GROUND | {"io", "preprocess", "workflows"},
 }
 
 

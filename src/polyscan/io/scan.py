@@ -72,7 +72,7 @@ def scan(folder: str | Path, *, clinical: str | Path | None = None) -> Manifest:
     if not folder.is_dir():
         raise PolyscanError(f"{folder} is no folder; give the folder that holds the scans.")
     folder = folder.resolve()
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".")]
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not _hidden(path.relative_to(folder))]
     found = [*_dicom(folder, files), *_nifti(folder, [path for path in files if is_nifti(path)])]
     if not any(c.modality and not c.label for c in found):
         left = "; ".join(sorted({c.reason for c in found})[:3])
@@ -92,6 +92,10 @@ def scan(folder: str | Path, *, clinical: str | Path | None = None) -> Manifest:
         else:
             manifest.info.setdefault("left_out", []).extend(study.extra["decisions"])
     return manifest
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _study(subject: str, session: str | None, candidates: list[Candidate]) -> Study:

@@ -1,0 +1,276 @@
+"""What the server does for a study, without a word of HTTP: find it, prepare it, answer, learn from corrections."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from polyscan.errors import PolyscanError
+from polyscan.io.files import write_json
+from polyscan.io.manifest import Manifest, read_manifest, write_manifest
+from polyscan.io.nifti import read_nifti, write_nifti
+from polyscan.io.read import is_nifti, read_image
+from polyscan.io.scan import scan
+from polyscan.preprocess.prepare import prepare_study
+from polyscan.study import Study
+from polyscan.workflows import bundle as runs
+
+SHOWN = ("T1c", "CT", "T1", "T2", "FLAIR", "PET")
+"""Which scan of a study stands for it in a viewer, the first there is."""
+
+
+class StudyService:
+    """Answers for the studies of one folder with the bundles of another.
+
+    What it computes lies in ``<studies>/.polyscan``: prepared studies, scans as NIfTI for viewers, weights that were
+    trained on corrections. Nothing else in the folder is touched.
+
+    Args:
+        studies: a folder of studies as ``polyscan scan`` reads it, NIfTI or DICOM.
+        bundles: folders of bundles.
+
+    Raises:
+        PolyscanError: a bundle lacks what is needed, or the folder holds no study.
+    """
+
+    def __init__(self, studies: str | Path, bundles: Sequence[str | Path]) -> None:
+        self.folder = Path(studies).resolve()
+        self.work = self.folder / ".polyscan"
+        self.bundles = {Path(bundle).name: Bundle(Path(bundle)) for bundle in bundles}
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._listed: tuple[str, ...] = ()
+        self._studies: dict[str, Study] = {}
+        self.studies()
+
+    def studies(self) -> dict[str, Study]:
+        """Studies by their key; read again where the folder has changed."""
+        listed = tuple(sorted(f"{p.name} {p.stat().st_mtime_ns}" for p in self.folder.iterdir() if _is_study(p)))
+        with self._locks["studies"]:
+            if listed != self._listed:
+                self._studies = {study.key: study for study in scan(self.folder).studies}
+                self._listed = listed
+        return self._studies
+
+    def study(self, key: str) -> Study:
+        """One study.
+
+        Raises:
+            PolyscanError: there is no such study.
+        """
+        studies = self.studies()
+        if key not in studies:
+            raise PolyscanError(f"There is no study {key!r}; {len(studies)} are known: see /datastore/?output=all.")
+        return studies[key]
+
+    def shown(self, key: str) -> Path:
+        """A NIfTI of the scan that stands for a study in a viewer; a DICOM series is converted once."""
+        study = self.study(key)
+        name = next((m for m in (*SHOWN, *study.images) if m in study.images), None)
+        if name is None:
+            raise PolyscanError(f"{key} has no scan to show.")
+        source = study.images[name]
+        if isinstance(source, str) and is_nifti(source):
+            return Path(source)
+        path = self.work / "shown" / f"{key}_{name}.nii.gz"
+        with self._locks[f"shown {key}"]:
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_nifti(path, read_image(source, name))
+        return path
+
+    def answer(
+        self, bundle: str, key: str, out: Path, *, absent: Sequence[str] = (), explain: bool = False
+    ) -> tuple[Path, dict[str, Any]]:
+        """Segment a study with a bundle.
+
+        Args:
+            bundle: name of a bundle.
+            key: name of a study.
+            out: folder for the mask.
+            absent: modalities to treat as though they had not been acquired.
+            explain: also answer without each modality in turn: how much the mask changes says what drove it, and the
+                mean of that how little sure the answer is.
+
+        Returns:
+            The mask, in the space of the reference scan, and what is to be said of it.
+
+        Raises:
+            PolyscanError: the study cannot be answered.
+        """
+        start = time.perf_counter()
+        model = self.model(bundle)
+        prepared = self._prepared(model, key)
+        there = [m for m in model.modalities if m in prepared.images and m not in absent]
+        if not there:
+            raise PolyscanError(
+                f"{key} has none of the modalities that {bundle} reads ({', '.join(model.modalities)}); "
+                f"it has {', '.join(prepared.images) or 'none'}."
+            )
+        ready = time.perf_counter()
+        mask = self._infer(model, prepared, out, absent)
+        facts: dict[str, Any] = {
+            "study": key,
+            "reference": prepared.extra["reference"],
+            "modalities": there,
+            "absent": [m for m in model.modalities if m not in there],
+            "problems": {name: problem for name, problem in prepared.extra["problems"].items() if problem},
+            "millilitres": _volumes(mask, model.labels),
+        }
+        if explain and len(there) > 1:
+            changes = {}
+            for name in there:
+                other = self._infer(model, prepared, out / f"without_{name}", [*absent, name])
+                changes[name] = round(1 - _dice(mask, other), 4)
+            facts["contributions"] = changes
+            facts["uncertainty"] = round(float(np.mean(list(changes.values()))), 4)
+        done = time.perf_counter()
+        facts["latencies"] = {"prepare": round(ready - start, 2), "infer": round(done - ready, 2)}
+        return mask, facts
+
+    def train(self, bundle: str, masks: Mapping[str, Path], overrides: Mapping[str, Any]) -> dict[str, Any]:
+        """Go on training a bundle on corrected masks; its answers come from the new weights afterwards.
+
+        Args:
+            bundle: name of a bundle.
+            masks: study to mask, in the space of the scan that was segmented.
+            overrides: entries of the bundle's train config, such as ``{"max_epochs": 10}``.
+
+        Raises:
+            PolyscanError: fewer than two studies have a mask, or training cannot run.
+        """
+        model = self.model(bundle)
+        if len(masks) < 2:
+            raise PolyscanError(f"{len(masks)} studies have a final label; training needs two at least.")
+        studies = []
+        for key, mask in sorted(masks.items()):
+            study = self._prepared(model, key)
+            studies.append(replace(study, label={"mask": str(mask)}))
+        run = self.work / "training" / bundle
+        shutil.rmtree(run, ignore_errors=True)
+        run.mkdir(parents=True)
+        write_manifest(run / "manifest.json", Manifest(training=studies))
+        weights = runs.train(
+            model.folder, run / "manifest.json", run, overrides={"pretrained": str(self._weights(model)), **overrides}
+        )
+        kept = self.work / "models" / bundle / "model.pt"
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with self._locks[f"weights {bundle}"]:
+            shutil.move(weights, kept.with_suffix(".new"))
+            kept.with_suffix(".new").replace(kept)
+        return {"studies": sorted(masks), "weights": str(kept)}
+
+    def model(self, bundle: str) -> Bundle:
+        """A bundle by its name.
+
+        Raises:
+            PolyscanError: there is no such bundle.
+        """
+        if bundle not in self.bundles:
+            raise PolyscanError(f"There is no bundle {bundle!r}; there are {', '.join(self.bundles)}.")
+        return self.bundles[bundle]
+
+    def _prepared(self, model: Bundle, key: str) -> Study:
+        """A study as the bundle's protocol prepares it, kept until its scans change."""
+        study = self.study(key)
+        mark = _fingerprint(study)
+        folder = self.work / "prepared" / model.protocol
+        note = folder / f"{key}.json"
+        with self._locks[f"prepared {model.protocol} {key}"]:
+            if note.exists() and json.loads(note.read_text())["fingerprint"] == mark:
+                return read_manifest(folder / f"{key}_manifest.json").studies[0]
+            shutil.rmtree(folder / key, ignore_errors=True)
+            prepared = prepare_study(study, folder, model.protocol)
+            write_manifest(folder / f"{key}_manifest.json", Manifest(testing=[prepared]))
+            write_json(note, {"fingerprint": mark})
+            return prepared
+
+    def _infer(self, model: Bundle, prepared: Study, out: Path, absent: Sequence[str]) -> Path:
+        out.mkdir(parents=True, exist_ok=True)
+        manifest = out / "manifest_in.json"
+        write_manifest(manifest, Manifest(testing=[replace(prepared, label={})]))
+        answered = runs.infer(model.folder, manifest, out, weights=self._weights(model), absent=list(absent))
+        if not answered.studies:
+            raise PolyscanError(str(answered.info.get("failed", [{}])[0].get("reason", "the study was not answered")))
+        return Path(answered.studies[0].extra["prediction"])
+
+    def _weights(self, model: Bundle) -> Path:
+        trained = self.work / "models" / model.folder.name / "model.pt"
+        return trained if trained.exists() else model.folder / "models" / "model.pt"
+
+
+class Bundle:
+    """What the server needs to know of a bundle, from its ``metadata.json``.
+
+    Args:
+        folder: the bundle.
+
+    Raises:
+        PolyscanError: it has no metadata, or they do not say which protocol prepares its studies.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+        try:
+            metadata = json.loads((folder / "configs" / "metadata.json").read_text())
+            image = metadata["network_data_format"]["inputs"]["image"]["channel_def"]
+            self.protocol: str = metadata["protocol"]
+            self.description: str = metadata["description"]
+            self.modalities = [image[str(k)] for k in range(len(image))]
+            self.labels = {name.strip(): int(value) for value, name in map(_split_label, _labels_of(metadata))}
+        except (OSError, ValueError, KeyError) as error:
+            raise PolyscanError(
+                f"{folder} cannot be served: its configs/metadata.json lacks {error}; it needs protocol, description, "
+                "label_classes and the channel_def of its image."
+            ) from error
+
+
+def _labels_of(metadata: Mapping[str, Any]) -> list[str]:
+    """``"1 necrotic core, 2 oedema"`` as a list of its parts."""
+    return [part.strip() for part in str(metadata["label_classes"]).split(",")]
+
+
+def _split_label(part: str) -> tuple[str, str]:
+    value, _, name = part.partition(" ")
+    return value, name
+
+
+def _is_study(path: Path) -> bool:
+    return path.is_dir() and not path.name.startswith(".") and path.name not in ("labels", "derivatives")
+
+
+def _fingerprint(study: Study) -> str:
+    """Changes where a file of the study does."""
+    digest = hashlib.sha256()
+    sources = chain.from_iterable([s] if isinstance(s, str) else s for s in study.images.values())
+    for source in sorted(sources):
+        path = Path(source.partition("#")[0])
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        for file in files:
+            stat = file.stat()
+            digest.update(f"{file} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _volumes(mask: Path, labels: Mapping[str, int]) -> dict[str, float]:
+    image = read_nifti(mask)
+    voxel = abs(float(np.linalg.det(np.asarray(image.affine)[:3, :3]))) / 1000
+    values = image.numpy().round().astype(int)
+    return {name: round(float((values == value).sum()) * voxel, 2) for name, value in labels.items()}
+
+
+def _dice(a: Path, b: Path) -> float:
+    """Dice of two masks' foreground; one where both are empty."""
+    x, y = (read_nifti(path).numpy() > 0.5 for path in (a, b))
+    total = int(x.sum()) + int(y.sum())
+    return 2 * int((x & y).sum()) / total if total else 1.0
