@@ -1,14 +1,17 @@
-# make demo: the whole way on a made cohort.  make test: every test.  Both set up .venv/ first.
+# make demo: the whole way on a made cohort.  make test: every test.  Both set up what they need first.
+# make label-serve STUDIES=FOLDER: MONAI Label for a folder of studies.
 PYTHON ?= python3
+PORT ?= 8000
 BIN := .venv/bin
+LABEL := .venv-label/bin
 
-.PHONY: demo test env check clean
+.PHONY: demo test env check label-env label-serve clean
 
 demo: env
 	$(BIN)/python -m polyscan.demo demo
 
-test: env check
-	$(BIN)/pytest -n 2 $(PYTEST_ARGS)
+test: env check label-env
+	$(BIN)/pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
 
 check: env
 	$(BIN)/ruff check .
@@ -22,5 +25,17 @@ env: .venv/ready
 	$(BIN)/pip install --quiet --constraint requirements/constraints.txt --editable ".[dev]"
 	touch $@
 
+label-serve: label-env
+	PATH="$(abspath $(LABEL)):$$PATH" monailabel start_server --app src/polyscan/label_app \
+		--studies "$(STUDIES)" --host 127.0.0.1 --port $(PORT)
+
+label-env: .venv-label/ready
+
+# MONAI Label needs numpy 1 and pydicom 2; === takes the build of torch that torchvision has a partner for.
+.venv-label/ready: pyproject.toml
+	$(PYTHON) -m venv .venv-label
+	$(LABEL)/pip install --quiet "torch===2.13.0" "torchvision==0.28.0" --editable ".[label]"
+	touch $@
+
 clean:
-	rm -rf .venv demo
+	rm -rf .venv .venv-label demo

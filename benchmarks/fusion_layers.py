@@ -136,7 +136,7 @@ def main() -> None:
     chosen = [x for x in [*fusion.layers(), *table.layers()] if not options.layers or x.__name__ in options.layers]
     peer, times = size_of(fusion.Concatenation, options.device), speed_of(fusion.Mean, options.device, options.repeats)
     print(
-        f"{BASE['modalities']} modalities or variables, {BASE['channels']} channels, {BASE['side']}^3 voxels, {options.device}."
+        "{modalities} modalities or variables, {channels} channels, {side}^3 voxels, ".format(**BASE) + options.device
     )
     print(
         f"Concatenation: {peer[0]:.0f} parameters, {peer[1] / 1e6:.0f} MFLOP, {peer[2] / 2**20:.0f} MiB, "

@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from polyscan.errors import PolyscanError
-from polyscan.io.files import write_json
+from polyscan.errors import PolyscanError, sentence
 from polyscan.io.manifest import Manifest, read_manifest, write_manifest
 from polyscan.io.nifti import read_nifti, write_nifti
 from polyscan.io.read import is_nifti, read_image
@@ -73,6 +72,23 @@ class StudyService:
             raise PolyscanError(f"There is no study {key!r}; {len(studies)} are known: see /datastore/?output=all.")
         return studies[key]
 
+    def find(self, image: str) -> Study:
+        """The study that a name, the scan that stands for it, or any folder or file of scans means.
+
+        Raises:
+            PolyscanError: it means none, or more than one.
+        """
+        studies, path = self.studies(), Path(image)
+        if image in studies or not path.exists():
+            return self.study(image)
+        for key in studies:
+            if path == self.shown(key):
+                return studies[key]
+        found = scan(path if path.is_dir() else path.parent).studies
+        if len(found) != 1:
+            raise PolyscanError(f"{path.name} holds {len(found)} studies; expected the scans of one.")
+        return found[0]
+
     def shown(self, key: str) -> Path:
         """A NIfTI of the scan that stands for a study in a viewer; a DICOM series is converted once."""
         study = self.study(key)
@@ -90,13 +106,13 @@ class StudyService:
         return path
 
     def answer(
-        self, bundle: str, key: str, out: Path, *, absent: Sequence[str] = (), explain: bool = False
+        self, bundle: str, study: Study, out: Path, *, absent: Sequence[str] = (), explain: bool = False
     ) -> tuple[Path, dict[str, Any]]:
         """Segment a study with a bundle.
 
         Args:
             bundle: name of a bundle.
-            key: name of a study.
+            study: its scans.
             out: folder for the mask.
             absent: modalities to treat as though they had not been acquired.
             explain: also answer without each modality in turn: how much the mask changes says what drove it, and the
@@ -110,17 +126,17 @@ class StudyService:
         """
         start = time.perf_counter()
         model = self.model(bundle)
-        prepared = self._prepared(model, key)
+        prepared = self._prepared(model, study)
         there = [m for m in model.modalities if m in prepared.images and m not in absent]
         if not there:
             raise PolyscanError(
-                f"{key} has none of the modalities that {bundle} reads ({', '.join(model.modalities)}); "
+                f"{study.key} has none of the modalities that {bundle} reads ({', '.join(model.modalities)}); "
                 f"it has {', '.join(prepared.images) or 'none'}."
             )
         ready = time.perf_counter()
         mask = self._infer(model, prepared, out, absent)
         facts: dict[str, Any] = {
-            "study": key,
+            "study": study.key,
             "reference": prepared.extra["reference"],
             "modalities": there,
             "absent": [m for m in model.modalities if m not in there],
@@ -154,8 +170,8 @@ class StudyService:
             raise PolyscanError(f"{len(masks)} studies have a final label; training needs two at least.")
         studies = []
         for key, mask in sorted(masks.items()):
-            study = self._prepared(model, key)
-            studies.append(replace(study, label={"mask": str(mask)}))
+            prepared = self._prepared(model, self.study(key))
+            studies.append(replace(prepared, label={"mask": str(mask)}))
         run = self.work / "training" / bundle
         shutil.rmtree(run, ignore_errors=True)
         run.mkdir(parents=True)
@@ -180,20 +196,19 @@ class StudyService:
             raise PolyscanError(f"There is no bundle {bundle!r}; there are {', '.join(self.bundles)}.")
         return self.bundles[bundle]
 
-    def _prepared(self, model: Bundle, key: str) -> Study:
+    def _prepared(self, model: Bundle, study: Study) -> Study:
         """A study as the bundle's protocol prepares it, kept until its scans change."""
-        study = self.study(key)
-        mark = _fingerprint(study)
-        folder = self.work / "prepared" / model.protocol
-        note = folder / f"{key}.json"
-        with self._locks[f"prepared {model.protocol} {key}"]:
-            if note.exists() and json.loads(note.read_text())["fingerprint"] == mark:
-                return read_manifest(folder / f"{key}_manifest.json").studies[0]
-            shutil.rmtree(folder / key, ignore_errors=True)
-            prepared = prepare_study(study, folder, model.protocol)
-            write_manifest(folder / f"{key}_manifest.json", Manifest(testing=[prepared]))
-            write_json(note, {"fingerprint": mark})
-            return prepared
+        folder = self.work / "prepared" / model.protocol / f"{study.key}_{_fingerprint(study)[:16]}"
+        with self._locks[str(folder)]:
+            if not (folder / "manifest.json").exists():
+                for stale in folder.parent.glob(f"{study.key}_*"):
+                    shutil.rmtree(stale)
+                try:
+                    prepared = prepare_study(study, folder, model.protocol)
+                except Exception as error:  # whatever a library makes of a bad file
+                    raise PolyscanError(f"{study.key} cannot be prepared: {sentence(error)}") from error
+                write_manifest(folder / "manifest.json", Manifest(testing=[prepared]))
+            return read_manifest(folder / "manifest.json").studies[0]
 
     def _infer(self, model: Bundle, prepared: Study, out: Path, absent: Sequence[str]) -> Path:
         out.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,230 @@
+"""Studies as the images of a MONAI Label datastore."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from fastapi import HTTPException
+from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
+
+from polyscan.errors import PolyscanError
+from polyscan.io.files import read_json, whole_file, write_json
+from polyscan.label_app.service import StudyService
+
+
+class StudyDatastore(Datastore):
+    """An image is a study, a label a mask in the space of the scan that was segmented.
+
+    Labels lie in ``<studies>/.polyscan/labels/<tag>/<study>.nii.gz``, what is known of studies and labels in
+    ``labels.json`` beside them.
+
+    Args:
+        service: knows the studies.
+    """
+
+    def __init__(self, service: StudyService) -> None:
+        self.service = service
+        self.folder = service.work / "labels"
+        self.file = self.folder / "labels.json"
+        self._lock = threading.RLock()
+        self._name, self._description = "polyscan", "Studies of several series"
+        content = read_json(self.file) if self.file.exists() else {}
+        self._images: dict[str, dict[str, Any]] = content.get("images", {})
+        self._labels: dict[str, dict[str, Any]] = content.get("labels", {})
+
+    def name(self) -> str:
+        """Of the datastore."""
+        return self._name
+
+    def set_name(self, name: str) -> None:
+        """Name the datastore."""
+        self._name = name
+
+    def description(self) -> str:
+        """Of the datastore."""
+        return self._description
+
+    def set_description(self, description: str) -> None:
+        """Describe the datastore."""
+        self._description = description
+
+    def datalist(self) -> list[dict[str, Any]]:
+        """Studies that have a final label, with the scan that stands for each."""
+        tag = DefaultLabelTag.FINAL.value
+        return [
+            {"image_id": key, "image": self.get_image_uri(key), "label": self.get_label_uri(key, tag)}
+            for key in self.get_labeled_images(tag)
+        ]
+
+    def list_images(self) -> list[str]:
+        """The names of all studies."""
+        return list(self.service.studies())
+
+    def get_image(self, image_id: str, params: Any = None) -> Any:
+        """The bytes of the scan that stands for a study."""
+        return Path(self.get_image_uri(image_id)).read_bytes()
+
+    def get_image_uri(self, image_id: str) -> str:
+        """The NIfTI of the scan that stands for a study.
+
+        Raises:
+            HTTPException: 404 where there is no such study, or it has no scan that can be read.
+        """
+        try:
+            return str(self.service.shown(image_id))
+        except PolyscanError as error:
+            raise HTTPException(status_code=404, detail=str(error)) from error
+
+    def get_image_info(self, image_id: str) -> dict[str, Any]:
+        """The study's modalities and what was noted of it."""
+        study = self.service.studies().get(image_id)
+        if study is None:
+            raise HTTPException(status_code=404, detail=f"There is no study {image_id!r}.")
+        return {"modalities": list(study.images), **self._images.get(image_id, {})}
+
+    def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
+        """Note something of a study."""
+        with self._lock:
+            self._images.setdefault(image_id, {}).update(info)
+            self._save()
+
+    def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
+        """Add a study of one NIfTI, whose name says its modality as BIDS names do.
+
+        Raises:
+            HTTPException: 409 where it is there already, 422 where the scan's modality cannot be told.
+        """
+        target = self.service.folder / image_id
+        if target.exists():
+            raise HTTPException(status_code=409, detail=f"{image_id} is there already; give it another name.")
+        target.mkdir()
+        shutil.copyfile(image_filename, target / Path(image_filename).name)
+        found = [key for key in self.service.studies() if image_id in key]
+        if not found:
+            shutil.rmtree(target)
+            detail = f"{image_id} has no scan whose modality can be told; name its file as BIDS does."
+            raise HTTPException(status_code=422, detail=detail)
+        self.update_image_info(found[0], image_info)
+        return found[0]
+
+    def remove_image(self, image_id: str) -> None:
+        """Refused: studies are the user's."""
+        raise HTTPException(status_code=403, detail="This server removes no studies; take the folder away yourself.")
+
+    def get_labels_by_image_id(self, image_id: str) -> dict[str, str]:
+        """Tag to label of a study."""
+        return dict.fromkeys(self._labels.get(image_id, {}), image_id)
+
+    def get_label_by_image_id(self, image_id: str, tag: str) -> str:
+        """The label of a study, which has its name; empty where there is none."""
+        return image_id if tag in self._labels.get(image_id, {}) else ""
+
+    def get_label(self, label_id: str, label_tag: str, params: Any = None) -> Any:
+        """The bytes of a label."""
+        return Path(self.get_label_uri(label_id, label_tag)).read_bytes()
+
+    def get_label_uri(self, label_id: str, label_tag: str) -> str:
+        """The file of a label.
+
+        Raises:
+            HTTPException: 404 where there is none.
+        """
+        path = self._label_file(label_id, label_tag)
+        if label_tag not in self._labels.get(label_id, {}) or not path.exists():
+            raise HTTPException(status_code=404, detail=f"{label_id} has no label {label_tag!r}.")
+        return str(path)
+
+    def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
+        """What was noted of a label."""
+        info: dict[str, Any] = self._labels.get(label_id, {}).get(label_tag, {})
+        return info
+
+    def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
+        """Keep a mask, whole or not at all.
+
+        Raises:
+            HTTPException: 404 where there is no such study.
+        """
+        tag = str(getattr(label_tag, "value", label_tag))
+        if image_id not in self.service.studies():
+            raise HTTPException(status_code=404, detail=f"There is no study {image_id!r}.")
+        with self._lock:
+            with whole_file(self._label_file(image_id, tag)) as temporary:
+                shutil.copyfile(label_filename, temporary)
+            self._labels.setdefault(image_id, {})[tag] = {"ts": int(time.time()), **(label_info or {})}
+            self._save()
+        return image_id
+
+    def remove_label(self, label_id: str, label_tag: str) -> None:
+        """Remove a label."""
+        with self._lock:
+            self._label_file(label_id, label_tag).unlink(missing_ok=True)
+            self._labels.get(label_id, {}).pop(label_tag, None)
+            self._save()
+
+    def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
+        """Note something of a label."""
+        with self._lock:
+            self._labels.setdefault(label_id, {}).setdefault(label_tag, {}).update(info)
+            self._save()
+
+    def get_labeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
+        """Studies that have a label of the tag; the final one where none is named."""
+        tag = label_tag or DefaultLabelTag.FINAL.value
+        return [key for key in self.list_images() if tag in self._labels.get(key, {})]
+
+    def get_unlabeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
+        """Studies that have no label of the tag."""
+        labelled = set(self.get_labeled_images(label_tag))
+        return [key for key in self.list_images() if key not in labelled]
+
+    def get_dataset_archive(self, limit_cases: int | None) -> str:
+        """A ZIP of the scans that stand for studies, with their final labels."""
+        with tempfile.TemporaryDirectory() as folder:
+            for item in self.datalist()[:limit_cases]:
+                for kind in ("image", "label"):
+                    (Path(folder) / kind).mkdir(exist_ok=True)
+                    shutil.copyfile(item[kind], Path(folder) / kind / f"{item['image_id']}.nii.gz")
+            return shutil.make_archive(str(self.folder / "archive"), "zip", folder)
+
+    def refresh(self) -> None:
+        """Look for new studies."""
+        self.service.studies()
+
+    def status(self) -> dict[str, Any]:
+        """Counts."""
+        labelled = self.get_labeled_images()
+        return {
+            "name": self._name,
+            "description": self._description,
+            "total": len(self.list_images()),
+            "completed": len(labelled),
+            "label_tags": {
+                tag: sum(tag in tags for tags in self._labels.values())
+                for tag in sorted({tag for tags in self._labels.values() for tag in tags})
+            },
+            "train": self.datalist(),
+        }
+
+    def json(self) -> dict[str, Any]:
+        """Every study with its modalities and labels."""
+        return {
+            "name": self._name,
+            "description": self._description,
+            "objects": {
+                key: {"image": {"info": self.get_image_info(key)}, "labels": self._labels.get(key, {})}
+                for key in self.list_images()
+            },
+        }
+
+    def _label_file(self, key: str, tag: str) -> Path:
+        tag = str(getattr(tag, "value", tag))
+        return self.folder / tag / f"{key}.nii.gz"
+
+    def _save(self) -> None:
+        write_json(self.file, {"images": self._images, "labels": self._labels})

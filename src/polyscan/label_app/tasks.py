@@ -1,0 +1,164 @@
+"""Answering, answering for many, training, and choosing the next study, as MONAI Label calls them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from fastapi import HTTPException
+from monailabel.interfaces.datastore import Datastore
+from monailabel.interfaces.tasks.batch_infer import BatchInferTask
+from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
+from monailabel.interfaces.tasks.strategy import Strategy
+from monailabel.interfaces.tasks.train import TrainTask
+
+from polyscan.errors import PolyscanError, sentence
+from polyscan.label_app.service import StudyService
+
+logger = logging.getLogger(__name__)
+
+
+class StudyInfer(InferTask):
+    """Segment a study with a bundle, whichever of its modalities are there.
+
+    Parameters of a request: ``absent``, modalities to leave out, and ``explain``, to be told how sure the answer is
+    and which modality drove it.
+
+    Args:
+        service: answers.
+        bundle: its name.
+    """
+
+    def __init__(self, service: StudyService, bundle: str) -> None:
+        self.service = service
+        self.bundle = service.model(bundle)
+        super().__init__(
+            InferType.SEGMENTATION, self.bundle.labels, 3, self.bundle.description, {"explain": False, "absent": []}
+        )
+
+    def info(self) -> dict[str, Any]:
+        """What a client is told of the model."""
+        return {**super().info(), "modalities": self.bundle.modalities, "protocol": self.bundle.protocol}
+
+    def is_valid(self) -> bool:
+        """Whether there are weights."""
+        return (self.bundle.folder / "models" / "model.pt").is_file()
+
+    def __call__(self, request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Answer for ``request["image"]``, a study's name or where its scans lie.
+
+        Raises:
+            HTTPException: 422 with the sentence that says why the study cannot be answered.
+        """
+        with tempfile.TemporaryDirectory(prefix="polyscan-") as folder:
+            try:
+                mask, facts = self.service.answer(
+                    self.bundle.folder.name,
+                    self.service.find(str(request["image"])),
+                    Path(folder),
+                    absent=request.get("absent") or [],
+                    explain=bool(request.get("explain", False)),
+                )
+            except PolyscanError as error:
+                raise HTTPException(status_code=422, detail=str(error)) from error
+            except Exception as error:
+                logger.exception("a study could not be answered")
+                raise HTTPException(status_code=500, detail=sentence(error)) from error
+            handle, kept = tempfile.mkstemp(suffix=".nii.gz")  # the server removes it when it has been sent
+            os.close(handle)
+            shutil.copyfile(mask, kept)
+        return kept, {"label_names": self.bundle.labels, **facts}
+
+
+class StudyBatchInfer(BatchInferTask):
+    """Answer for many studies; one that fails is named with its reason and stops no other."""
+
+    def __call__(self, request: dict[str, Any], datastore: Datastore, infer: Callable[..., Any]) -> dict[str, Any]:
+        """See ``BatchInferTask``."""
+
+        def one(single: dict[str, Any], store: Datastore) -> dict[str, Any]:
+            try:
+                found: dict[str, Any] = infer(single, store)
+            except HTTPException as error:
+                return {"error": error.detail}
+            return found
+
+        if not torch.cuda.is_available():
+            request = {**request, "multi_gpu": False, "device": "cpu"}
+        result: dict[str, Any] = super().__call__(request, datastore, one)
+        return result
+
+
+class StudyTrain(TrainTask):
+    """Go on training a bundle on the studies that have a final label.
+
+    Args:
+        service: trains.
+        bundle: its name.
+    """
+
+    def __init__(self, service: StudyService, bundle: str) -> None:
+        super().__init__(f"Go on training {bundle} on corrected masks")
+        self.service = service
+        self.bundle = bundle
+        self._stats: dict[str, Any] = {}
+
+    def config(self) -> dict[str, Any]:
+        """What a client may change."""
+        return {"max_epochs": 10}
+
+    def stats(self) -> dict[str, Any]:
+        """What the last training told."""
+        return self._stats
+
+    def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
+        """Train; the bundle's answers come from the new weights afterwards.
+
+        Raises:
+            HTTPException: 422 with the sentence that says why it cannot be trained.
+        """
+        masks = {item["image_id"]: Path(item["label"]) for item in datastore.datalist()}
+        try:
+            self._stats = self.service.train(
+                self.bundle, masks, {"max_epochs": int(request.get("max_epochs", self.config()["max_epochs"]))}
+            )
+        except PolyscanError as error:
+            raise HTTPException(status_code=422, detail=str(error)) from error
+        return self._stats
+
+
+class Uncertainty(Strategy):
+    """The unlabelled study whose answer changes most when one of its modalities is left out.
+
+    Query by committee (Seung et al., COLT 1992) whose members are the bundle without each modality in turn.
+
+    Args:
+        service: answers.
+    """
+
+    def __init__(self, service: StudyService) -> None:
+        super().__init__("The study that the model is least sure of")
+        self.service = service
+
+    def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any] | None:
+        """Choose among the unlabelled studies; ``model`` names the bundle, ``limit`` how many are tried (10)."""
+        model = request.get("model") or next(iter(self.service.bundles))
+        scores = {}
+        for key in sorted(datastore.get_unlabeled_images())[: int(request.get("limit", 10))]:
+            with tempfile.TemporaryDirectory(prefix="polyscan-") as folder:
+                try:
+                    _, facts = self.service.answer(model, self.service.study(key), Path(folder), explain=True)
+                except PolyscanError as error:
+                    logger.warning("%s", error)
+                    continue
+                scores[key] = facts.get("uncertainty", 1.0)  # one modality alone: nothing to compare with
+        if not scores:
+            return None
+        best = max(scores, key=lambda key: scores[key])
+        return {"id": best, "weight": scores[best], "uncertainty": scores}
