@@ -13,6 +13,7 @@ from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
 from polyscan.io.nifti import read_nifti, write_nifti
+from polyscan.preprocess.atlas import atlas_brain_mask
 
 _TOOLS = {  # with what stands before the scan's name, before the mask's, and after both
     "hd-bet": ("hd-bet -i", "-o", "-device cpu --disable_tta --save_bet_mask"),
@@ -21,11 +22,12 @@ _TOOLS = {  # with what stands before the scan's name, before the mask's, and af
 
 
 def brain_mask(image: MetaTensor, tool: str) -> np.ndarray:
-    """Find the brain in a scan of a head with a tool that is installed beside polyscan.
+    """Find the brain in a scan of a head, by an atlas or with a tool that is installed beside polyscan.
 
     Args:
         image: (1, x, y, z) MRI or CT; NaN is outside the field of view.
-        tool: ``"hd-bet"`` (Isensee et al., HBM 40, 2019) or ``"synthstrip"`` (Hoopes et al., NeuroImage 260, 2022).
+        tool: ``"atlas"`` (:func:`polyscan.preprocess.atlas.atlas_brain_mask`), ``"hd-bet"`` (Isensee et al., HBM 40,
+            2019) or ``"synthstrip"`` (Hoopes et al., NeuroImage 260, 2022).
 
     Returns:
         (x, y, z) bool.
@@ -33,8 +35,10 @@ def brain_mask(image: MetaTensor, tool: str) -> np.ndarray:
     Raises:
         PolyscanError: unknown tool, it is not installed, or it failed.
     """
+    if tool == "atlas":
+        return atlas_brain_mask(image)
     if tool not in _TOOLS:
-        raise PolyscanError(f"Brain mask {tool!r} is not known; use {', '.join(_TOOLS)}.")
+        raise PolyscanError(f"Brain mask {tool!r} is not known; use atlas, {', '.join(_TOOLS)}.")
     with tempfile.TemporaryDirectory() as folder:
         source, out = Path(folder) / "scan.nii.gz", Path(folder) / "mask.nii.gz"
         before, between, after = (words.split() for words in _TOOLS[tool])

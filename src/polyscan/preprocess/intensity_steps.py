@@ -36,7 +36,8 @@ class BrainMaskd(Step):
 
     Args:
         method: ``"given"``, the file under ``masks: {"brain": ...}`` of the study in the manifest, on any grid that
-            lies where the reference lies; or an installed tool, see :func:`polyscan.preprocess.brain.brain_mask`.
+            lies where the reference lies; ``"atlas"`` or an installed tool, see
+            :func:`polyscan.preprocess.brain.brain_mask`.
     """
 
     name = "mask"
@@ -51,7 +52,7 @@ class BrainMaskd(Step):
             path = record.study.extra.get("masks", {}).get("brain")
             if not path:
                 raise PolyscanError(
-                    "the manifest names no mask; add masks: {brain: FILE}, or use hd-bet or synthstrip."
+                    "the manifest names no mask; add masks: {brain: FILE}, or use atlas, hd-bet or synthstrip."
                 )
             mask = resample(read_nifti(path), image, label=True)[0].numpy() > 0.5
         else:
