@@ -72,8 +72,8 @@ def atlas_brain_mask(image: MetaTensor) -> np.ndarray:
     if shared < _SHARED or covered < _COVERED or sizes.min() < _SIZES[0] or sizes.max() > _SIZES[1]:
         raise PolyscanError(
             f"The atlas found no brain: what fits best has {sizes.min():.2f} to {sizes.max():.2f} times its size, "
-            f"shares {shared:.2f} nats with it and holds {covered:.0%} of it; give a mask in the manifest, or use hd-bet "
-            "or synthstrip."
+            f"shares {shared:.2f} nats with it and holds {covered:.0%} of it; give a mask in the manifest, or use "
+            "hd-bet or synthstrip."
         )
     mask = sitk.Resample(brain, head, affine.GetInverse(), sitk.sitkNearestNeighbor)
     return sitk.GetArrayFromImage(mask).transpose(2, 1, 0) > 0
