@@ -10,8 +10,9 @@ LABEL := .venv-label/bin
 demo: env
 	$(BIN)/python -m polyscan.demo demo
 
+# A file's tests run one after the other: those of the label server ask one server.
 test: env check label-env
-	$(BIN)/pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 check: env
 	$(BIN)/ruff check .

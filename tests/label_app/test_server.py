@@ -24,10 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SERVER = ROOT / ".venv-label" / "bin"
 BRAIN, SARCOMA = "brain_mri_tumour_segmentation", "sarcoma_ct_mr_pet_segmentation"
 
-pytestmark = [
-    pytest.mark.skipif(not (SERVER / "monailabel").exists(), reason="no environment for it: make label-env"),
-    pytest.mark.xdist_group("label server"),  # one server, asked in order
-]
+pytestmark = pytest.mark.skipif(not (SERVER / "monailabel").exists(), reason="no environment for it: make label-env")
 
 
 class Client:
@@ -207,7 +204,8 @@ def test_batch_goes_on_after_a_bad_study(client):
 
 def test_corrections_are_kept_trained_on_and_the_next_study_chosen(client, studies, tmp_path):
     for study in ("sub-001", "sub-002"):
-        _, mask = client.ask("GET", f"/datastore/label?label={study}&tag=original")
+        status, mask = client.ask("GET", f"/datastore/label?label={study}&tag=original")
+        assert status == 200, mask
         (tmp_path / "label.nii.gz").write_bytes(mask)
         label = ("label", tmp_path / "label.nii.gz")
         saved = client.json("PUT", f"/datastore/label?image={study}&tag=final", fields={"params": "{}"}, file=label)

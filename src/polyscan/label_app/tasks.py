@@ -128,8 +128,8 @@ class StudyTrain(TrainTask):
             self._stats = self.service.train(
                 self.bundle, masks, {"max_epochs": int(request.get("max_epochs", self.config()["max_epochs"]))}
             )
-        except PolyscanError as error:
-            raise HTTPException(status_code=422, detail=str(error)) from error
+        except Exception as error:  # MONAI wraps what a transform says in errors of its own
+            raise HTTPException(status_code=422, detail=sentence(error)) from error
         return self._stats
 
 
