@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -139,3 +140,18 @@ def test_what_cannot_be_used_is_said(bundle, manifest, tmp_path):
     (tmp_path / "bad.pt").write_bytes(b"nothing")
     with pytest.raises(PolyscanError, match="cannot be read as weights"):
         infer(bundle, manifest, tmp_path, weights=tmp_path / "bad.pt")
+
+
+def test_channels_that_the_metadata_name_otherwise_are_refused(bundle, manifest, tmp_path):
+    copy = tmp_path / bundle.name
+    shutil.copytree(bundle, copy)
+    file = copy / "configs" / "metadata.json"
+    metadata = json.loads(file.read_text())
+    channels = metadata["network_data_format"]["inputs"]["image"]["channel_def"]
+    channels["0"], channels["1"] = channels["1"], channels["0"]
+    file.write_text(json.dumps(metadata))
+    with pytest.raises(PolyscanError, match="made for one order only"):
+        infer(copy, manifest, tmp_path / "out")
+    file.unlink()
+    with pytest.raises(PolyscanError, match="does not say which modality each channel is"):
+        infer(copy, manifest, tmp_path / "out")

@@ -15,6 +15,7 @@ from ignite.engine import Engine, Events
 from monai.bundle import ConfigWorkflow
 
 from polyscan.errors import PolyscanError
+from polyscan.io.files import read_json
 from polyscan.io.manifest import Manifest, read_manifest
 from polyscan.io.profiles import save_profiles
 from polyscan.parallel import Progress
@@ -149,5 +150,25 @@ def _load(
     paths = {"bundle_root": bundle, "manifest": manifest, "output_dir": output_dir}
     workflow.parser.update({name: str(Path(path).resolve()) for name, path in paths.items()})
     workflow.parser.update(dict(overrides))
+    if "modalities" not in overrides:
+        _check_channels(Path(bundle), workflow.parser["modalities"])
     workflow.initialize()
     return workflow
+
+
+def _check_channels(bundle: Path, modalities: list[str]) -> None:
+    """Refuse a bundle whose metadata do not say that its channels are what its config reads, in the same order."""
+    try:
+        content = read_json(bundle / "configs" / "metadata.json")
+        channels = content["network_data_format"]["inputs"]["image"]["channel_def"]
+        said = [channels[str(k)] for k in range(len(channels))]
+    except (PolyscanError, KeyError, TypeError) as error:
+        raise PolyscanError(
+            f"{bundle} does not say which modality each channel is ({error}); its configs/metadata.json needs "
+            "network_data_format with inputs, image and channel_def."
+        ) from error
+    if said != list(modalities):
+        raise PolyscanError(
+            f"{bundle} reads {', '.join(modalities)}, but its metadata name the channels {', '.join(said)}; weights "
+            "are made for one order only: set both alike."
+        )
