@@ -155,3 +155,15 @@ def test_channels_that_the_metadata_name_otherwise_are_refused(bundle, manifest,
     file.unlink()
     with pytest.raises(PolyscanError, match="does not say which modality each channel is"):
         infer(copy, manifest, tmp_path / "out")
+
+
+def test_monai_exports_it(bundle, tmp_path):
+    files = ("--meta_file", "configs/metadata.json", "--config_file", "configs/inference.json")
+    for command, name in (("ckpt_export", "net.ts"), ("onnx_export", "net.onnx")):
+        where = ("--filepath", tmp_path / name, "--ckpt_file", "models/model.pt")
+        monai(command, "network_def", *where, *files, cwd=bundle)
+        assert (tmp_path / name).stat().st_size > 100_000
+    config = json.loads((bundle / "configs" / "inference.json").read_text())
+    image = torch.randn(1, len(config["modalities"]), *config["roi_size"])
+    image[:, 0] = torch.nan
+    assert torch.jit.load(tmp_path / "net.ts")(image).isfinite().all()
