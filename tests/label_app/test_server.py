@@ -232,6 +232,22 @@ def test_an_upload_is_a_study_of_its_own(client, studies):
     assert facts["modalities"] == ["FLAIR"]
 
 
+def test_scans_can_be_added_and_names_are_no_paths(client, studies, tmp_path):
+    scan = next((studies / "sub-002").rglob("*FLAIR.nii.gz"))
+    added = client.json("PUT", "/datastore/image?image=sub-010_FLAIR", fields={"params": "{}"}, file=("file", scan))
+    assert added == {"image": "sub-010"}
+    facts = client.json("POST", f"/infer/{BRAIN}?image=sub-010&output=json", fields={"params": "{}"})
+    assert facts["modalities"] == ["FLAIR"]
+    for image, status in (("sub-010_FLAIR", 409), ("sub-010", 422), ("sub-010_unknown", 422), ("..%2Fout_FLAIR", 422)):
+        found, _ = client.ask("PUT", f"/datastore/image?image={image}", fields={"params": "{}"}, file=("file", scan))
+        assert found == status, image
+    label = ("label", scan)
+    bad = client.ask("PUT", "/datastore/label?image=sub-010&tag=..%2F..%2Fout", fields={"params": "{}"}, file=label)
+    assert bad[0] == 422
+    assert client.ask("DELETE", "/datastore/label?id=..%2Fsub-010%2Fx&tag=final")[0] == 422
+    assert not list(studies.parent.glob("out*"))
+
+
 def test_many_requests_four_at_once_leave_memory_level(client):
     def one(number: int) -> int:
         study = ("sub-001", "sub-002", "sub-003", "sub-005", "sub-004")[number % 5]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import threading
@@ -94,23 +95,33 @@ class StudyDatastore(Datastore):
             self._save()
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
-        """Add a study of one NIfTI, whose name says its modality as BIDS names do.
+        """Add a scan to a study, new or not.
+
+        Args:
+            image_id: study and modality as BIDS names them, such as ``sub-010_FLAIR``.
+            image_filename: its NIfTI.
+            image_info: what to note of the study.
+
+        Returns:
+            The study's name.
 
         Raises:
-            HTTPException: 409 where it is there already, 422 where the scan's modality cannot be told.
+            HTTPException: 409 where it is there already, 422 where the name says no study and modality.
         """
-        target = self.service.folder / image_id
-        if target.exists():
+        study, _, _ = _plain(image_id).rpartition("_")
+        path = self.service.folder / study / f"{image_id}.nii.gz"
+        if path.exists():
             raise HTTPException(status_code=409, detail=f"{image_id} is there already; give it another name.")
-        target.mkdir()
-        shutil.copyfile(image_filename, target / Path(image_filename).name)
-        found = [key for key in self.service.studies() if image_id in key]
-        if not found:
-            shutil.rmtree(target)
-            detail = f"{image_id} has no scan whose modality can be told; name its file as BIDS does."
-            raise HTTPException(status_code=422, detail=detail)
-        self.update_image_info(found[0], image_info)
-        return found[0]
+        if study:
+            with whole_file(path) as temporary:
+                shutil.copyfile(image_filename, temporary)
+            for key, found in self.service.studies().items():
+                if str(path) in found.images.values():
+                    self.update_image_info(key, image_info)
+                    return key
+            path.unlink()
+        detail = f"{image_id} says no study and modality that can be told; name it such as sub-010_FLAIR."
+        raise HTTPException(status_code=422, detail=detail)
 
     def remove_image(self, image_id: str) -> None:
         """Refused: studies are the user's."""
@@ -223,8 +234,18 @@ class StudyDatastore(Datastore):
         }
 
     def _label_file(self, key: str, tag: str) -> Path:
-        tag = str(getattr(tag, "value", tag))
-        return self.folder / tag / f"{key}.nii.gz"
+        return self.folder / _plain(str(getattr(tag, "value", tag))) / f"{_plain(key)}.nii.gz"
 
     def _save(self) -> None:
         write_json(self.file, {"images": self._images, "labels": self._labels})
+
+
+def _plain(name: str) -> str:
+    """A name that is no path.
+
+    Raises:
+        HTTPException: 422 where it holds anything but letters, digits, points, hyphens and underscores.
+    """
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise HTTPException(status_code=422, detail=f"{name!r} is no name; use letters, digits, . - and _ only.")
+    return name
