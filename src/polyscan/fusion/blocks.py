@@ -223,13 +223,15 @@ def sine_cosine(shape: list[int], channels: int, like: Tensor) -> Tensor:
         (token, channel), row-major; axes take turns over the channels.
     """
     position = torch.zeros([channels] + shape, device=like.device)
+    along: list[Tensor] = []
+    for axis in range(len(shape)):
+        size = [1] * len(shape)
+        size[axis] = shape[axis]
+        wave = waves(torch.arange(shape[axis], device=like.device), channels // len(shape) + 1)
+        along.append(wave.reshape([wave.shape[0]] + size))
     for c in range(channels):
-        if len(shape) > 0:
-            axis = c % len(shape)
-            along = [1] * len(shape)
-            along[axis] = shape[axis]
-            wave = waves(torch.arange(shape[axis], device=like.device), channels // len(shape) + 1)[c // len(shape)]
-            position[c] = wave.reshape(along).expand(shape)
+        if len(along) > 0:
+            position[c] = along[c % len(along)][c // len(along)].expand(shape)
     return position.reshape(channels, -1).transpose(0, 1).to(like.dtype)
 
 
