@@ -77,7 +77,7 @@ class StudyDatastore(Datastore):
             HTTPException: 404 where there is no such study, or it has no scan that can be read.
         """
         try:
-            return str(self.service.shown(image_id))
+            return str(self.service.shown(self.service.study(image_id)))
         except PolyscanError as error:
             raise HTTPException(status_code=404, detail=str(error)) from error
 

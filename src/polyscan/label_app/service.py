@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import threading
 import time
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from polyscan.errors import PolyscanError, sentence
+from polyscan.io.files import read_json, whole_file
 from polyscan.io.manifest import Manifest, read_manifest, write_manifest
 from polyscan.io.nifti import read_nifti, write_nifti
 from polyscan.io.read import is_nifti, read_image
@@ -81,28 +81,22 @@ class StudyService:
         studies, path = self.studies(), Path(image)
         if image in studies or not path.exists():
             return self.study(image)
-        for key in studies:
-            if path == self.shown(key):
-                return studies[key]
+        for study in studies.values():
+            if path == self._standing(study):
+                return study
         found = scan(path if path.is_dir() else path.parent).studies
         if len(found) != 1:
             raise PolyscanError(f"{path.name} holds {len(found)} studies; expected the scans of one.")
         return found[0]
 
-    def shown(self, key: str) -> Path:
+    def shown(self, study: Study) -> Path:
         """A NIfTI of the scan that stands for a study in a viewer; a DICOM series is converted once."""
-        study = self.study(key)
-        name = next((m for m in (*SHOWN, *study.images) if m in study.images), None)
-        if name is None:
-            raise PolyscanError(f"{key} has no scan to show.")
-        source = study.images[name]
-        if isinstance(source, str) and is_nifti(source):
-            return Path(source)
-        path = self.work / "shown" / f"{key}_{name}.nii.gz"
-        with self._locks[f"shown {key}"]:
-            if not path.exists():
+        path = self._standing(study)
+        with self._locks[str(path)]:
+            if path.parent == self.work / "shown" and not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                write_nifti(path, read_image(source, name))
+                name = _stands(study)
+                write_nifti(path, read_image(study.images[name], name))
         return path
 
     def answer(
@@ -179,11 +173,9 @@ class StudyService:
         weights = runs.train(
             model.folder, run / "manifest.json", run, overrides={"pretrained": str(self._weights(model)), **overrides}
         )
-        kept = self.work / "models" / bundle / "model.pt"
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with self._locks[f"weights {bundle}"]:
-            shutil.move(weights, kept.with_suffix(".new"))
-            kept.with_suffix(".new").replace(kept)
+        kept = self._trained(model)
+        with whole_file(kept) as temporary:
+            shutil.move(weights, temporary)
         return {"studies": sorted(masks), "weights": str(kept)}
 
     def model(self, bundle: str) -> Bundle:
@@ -196,13 +188,21 @@ class StudyService:
             raise PolyscanError(f"There is no bundle {bundle!r}; there are {', '.join(self.bundles)}.")
         return self.bundles[bundle]
 
+    def _standing(self, study: Study) -> Path:
+        """Where :meth:`shown` keeps or finds its NIfTI."""
+        name = _stands(study)
+        source = study.images[name]
+        if isinstance(source, str) and is_nifti(source):
+            return Path(source)
+        return self.work / "shown" / f"{study.key}_{name}.nii.gz"
+
     def _prepared(self, model: Bundle, study: Study) -> Study:
         """A study as the bundle's protocol prepares it, kept until its scans change."""
-        folder = self.work / "prepared" / model.protocol / f"{study.key}_{_fingerprint(study)[:16]}"
-        with self._locks[str(folder)]:
+        every = self.work / "prepared" / model.protocol / study.key
+        folder = every / _fingerprint(study)[:16]
+        with self._locks[str(every)]:
             if not (folder / "manifest.json").exists():
-                for stale in folder.parent.glob(f"{study.key}_*"):
-                    shutil.rmtree(stale)
+                shutil.rmtree(every, ignore_errors=True)
                 try:
                     prepared = prepare_study(study, folder, model.protocol)
                 except Exception as error:  # whatever a library makes of a bad file
@@ -220,8 +220,11 @@ class StudyService:
         return Path(answered.studies[0].extra["prediction"])
 
     def _weights(self, model: Bundle) -> Path:
-        trained = self.work / "models" / model.folder.name / "model.pt"
+        trained = self._trained(model)
         return trained if trained.exists() else model.folder / "models" / "model.pt"
+
+    def _trained(self, model: Bundle) -> Path:
+        return self.work / "models" / model.folder.name / "model.pt"
 
 
 class Bundle:
@@ -236,28 +239,26 @@ class Bundle:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
+        self.modalities = runs.channels_of(folder)
+        metadata = read_json(folder / "configs" / "metadata.json")
         try:
-            metadata = json.loads((folder / "configs" / "metadata.json").read_text())
-            image = metadata["network_data_format"]["inputs"]["image"]["channel_def"]
             self.protocol: str = metadata["protocol"]
             self.description: str = metadata["description"]
-            self.modalities = [image[str(k)] for k in range(len(image))]
-            self.labels = {name.strip(): int(value) for value, name in map(_split_label, _labels_of(metadata))}
-        except (OSError, ValueError, KeyError) as error:
+            parts = [part.split(maxsplit=1) for part in str(metadata["label_classes"]).split(",")]
+            self.labels = {name.strip(): int(value) for value, name in parts}
+        except (ValueError, KeyError) as error:
             raise PolyscanError(
-                f"{folder} cannot be served: its configs/metadata.json lacks {error}; it needs protocol, description, "
-                "label_classes and the channel_def of its image."
+                f"{folder} cannot be served: its configs/metadata.json lacks {error}; it needs protocol, description "
+                "and label_classes such as '1 core, 2 oedema'."
             ) from error
 
 
-def _labels_of(metadata: Mapping[str, Any]) -> list[str]:
-    """``"1 necrotic core, 2 oedema"`` as a list of its parts."""
-    return [part.strip() for part in str(metadata["label_classes"]).split(",")]
-
-
-def _split_label(part: str) -> tuple[str, str]:
-    value, _, name = part.partition(" ")
-    return value, name
+def _stands(study: Study) -> str:
+    """The modality whose scan stands for a study."""
+    name = next((m for m in (*SHOWN, *study.images) if m in study.images), None)
+    if name is None:
+        raise PolyscanError(f"{study.key} has no scan to show.")
+    return name
 
 
 def _is_study(path: Path) -> bool:

@@ -151,22 +151,31 @@ def _load(
     workflow.parser.update({name: str(Path(path).resolve()) for name, path in paths.items()})
     workflow.parser.update(dict(overrides))
     if "modalities" not in overrides:
-        _check_channels(Path(bundle), workflow.parser["modalities"])
+        _check_channels(bundle, workflow.parser["modalities"])
     workflow.initialize()
     return workflow
 
 
-def _check_channels(bundle: Path, modalities: list[str]) -> None:
-    """Refuse a bundle whose metadata do not say that its channels are what its config reads, in the same order."""
+def channels_of(bundle: str | Path) -> list[str]:
+    """The modality of each channel that a bundle reads, by its metadata.
+
+    Raises:
+        PolyscanError: the metadata do not say.
+    """
     try:
-        content = read_json(bundle / "configs" / "metadata.json")
+        content = read_json(Path(bundle) / "configs" / "metadata.json")
         channels = content["network_data_format"]["inputs"]["image"]["channel_def"]
-        said = [channels[str(k)] for k in range(len(channels))]
+        return [channels[str(k)] for k in range(len(channels))]
     except (PolyscanError, KeyError, TypeError) as error:
         raise PolyscanError(
             f"{bundle} does not say which modality each channel is ({error}); its configs/metadata.json needs "
             "network_data_format with inputs, image and channel_def."
         ) from error
+
+
+def _check_channels(bundle: str | Path, modalities: list[str]) -> None:
+    """Refuse a bundle whose config reads its channels in another order than its metadata say."""
+    said = channels_of(bundle)
     if said != list(modalities):
         raise PolyscanError(
             f"{bundle} reads {', '.join(modalities)}, but its metadata name the channels {', '.join(said)}; weights "
