@@ -11,7 +11,20 @@ from scipy.special import erf, expit, log_softmax, softmax
 Parameters = dict[str, np.ndarray]
 Formula = Callable[[dict[int, np.ndarray], Parameters], np.ndarray]
 
-__all__ = ["against", "attention", "block", "erf", "expit", "flags", "linear", "log_softmax", "norm", "softmax", "two"]
+__all__ = [
+    "against",
+    "all_of",
+    "attention",
+    "block",
+    "erf",
+    "expit",
+    "flags",
+    "linear",
+    "log_softmax",
+    "norm",
+    "softmax",
+    "two",
+]
 
 
 def against(net, formula: Formula, *, spatial=(3, 2), seed=0, **inputs) -> None:
@@ -77,3 +90,10 @@ def block(weights: Parameters, name: str, x: np.ndarray, heads: int) -> np.ndarr
     x = x + attention(weights, f"{name}.attention", normal, normal, heads)
     hidden = linear(weights, f"{name}.mlp.1", norm(weights, f"{name}.mlp.0", x))
     return x + linear(weights, f"{name}.mlp.3", hidden * (1 + erf(hidden / np.sqrt(2))) / 2)
+
+
+def all_of(there, modalities, channels):
+    """[M_1; ...; M_n; available] with zeros where absent."""
+    voxels = next(iter(there.values())).shape[1]
+    parts = [there.get(m, np.zeros((channels, voxels))) for m in range(modalities)]
+    return np.concatenate([*parts, flags(there, modalities, voxels)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from by_hand import against, attention, block, erf, expit, flags, linear, log_softmax, norm, softmax, two
+from by_hand import against, all_of, attention, block, erf, expit, flags, linear, log_softmax, norm, softmax, two
 from scipy.ndimage import correlate
 
 from polyscan import fusion
@@ -20,12 +20,6 @@ from polyscan.fusion.drifa import (
 
 def parameters(net):
     return sum(p.numel() for p in net.parameters())
-
-
-def all_of(there, modalities, channels):
-    voxels = next(iter(there.values())).shape[1]
-    parts = [there.get(m, np.zeros((channels, voxels))) for m in range(modalities)]
-    return np.concatenate([*parts, flags(there, modalities, voxels)])
 
 
 # DRIFA

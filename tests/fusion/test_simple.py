@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from by_hand import against, expit, flags, linear, softmax
+from by_hand import against, all_of, expit, linear, softmax
 
 from polyscan import fusion
 
@@ -34,13 +34,6 @@ def test_moments():
         return linear(w, "project", np.concatenate([x.mean(0), variance]))
 
     against(fusion.Moments(4, 3), hemis)
-
-
-def all_of(there, modalities, channels):
-    """[M_1; ...; M_n; available] with zeros where absent."""
-    voxels = next(iter(there.values())).shape[1]
-    parts = [there.get(m, np.zeros((channels, voxels))) for m in range(modalities)]
-    return np.concatenate([*parts, flags(there, modalities, voxels)])
 
 
 def test_gated_sum():

@@ -40,7 +40,7 @@ class FusionLayer(nn.Module):
             ValueError: a shape is not the one that the layer was made for.
         """
         self.check(features, available)
-        return self.fuse(features.masked_fill(~expand(available, features), 0.0), available)
+        return self.fuse(cleared(features, available), available)
 
     def check(self, features: Tensor, available: Tensor) -> None:
         """Raise ValueError where a shape is not the one that the layer was made for."""
@@ -57,9 +57,14 @@ class FusionLayer(nn.Module):
         raise NotImplementedError
 
 
-def expand(per_modality: Tensor, features: Tensor) -> Tensor:
-    """View a (batch, modality) tensor so that it broadcasts over (batch, modality, channel, *spatial) features."""
-    return per_modality.reshape(list(per_modality.shape) + [1] * (features.dim() - 2))
+def expand(values: Tensor, features: Tensor) -> Tensor:
+    """View values of the first axes of features, such as (batch, modality), so that they broadcast over all of them."""
+    return values.reshape(list(values.shape) + [1] * (features.dim() - values.dim()))
+
+
+def cleared(features: Tensor, available: Tensor) -> Tensor:
+    """Features (batch, modality, ...) with zeros wherever ``available`` (batch, modality) is False."""
+    return features.masked_fill(~expand(available, features), 0.0)
 
 
 def joined(features: Tensor, available: Tensor) -> Tensor:

@@ -8,10 +8,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from polyscan.fusion.base import expand
+
 
 def flat(features: Tensor) -> Tensor:
     """View (batch, modality, channel, *spatial) as (batch, modality, channel, voxel); a vector has one voxel."""
     return features.flatten(3) if features.dim() > 3 else features.unsqueeze(3)
+
+
+def positions(features: Tensor) -> Tensor:
+    """View (batch, channel, *spatial) as (batch, channel, voxel); a vector has one voxel."""
+    return features.flatten(2) if features.dim() > 2 else features.unsqueeze(2)
 
 
 def pooled(features: Tensor) -> Tensor:
@@ -19,21 +26,15 @@ def pooled(features: Tensor) -> Tensor:
     return flat(features).mean(3)
 
 
-def over_space(gates: Tensor, features: Tensor) -> Tensor:
-    """View (batch, modality, channel) so that it broadcasts over (batch, modality, channel, *spatial) features."""
-    return gates.reshape(list(gates.shape) + [1] * (features.dim() - 3))
-
-
 def average(features: Tensor, available: Tensor) -> Tensor:
     """Average (batch, modality, ...), zero where absent, over the modalities that are there."""
-    count = available.sum(1).to(features.dtype)
-    return features.sum(1) / count.reshape([features.shape[0]] + [1] * (features.dim() - 2))
+    total = features.sum(1)
+    return total / expand(available.sum(1).to(features.dtype), total)
 
 
 def softmax_over(scores: Tensor, available: Tensor) -> Tensor:
     """Softmax of (batch, modality, ...) over the modalities that are there; zero where absent."""
-    absent = ~available.reshape(list(available.shape) + [1] * (scores.dim() - 2))
-    return torch.softmax(scores.masked_fill(absent, float("-inf")), dim=1)
+    return torch.softmax(scores.masked_fill(~expand(available, scores), float("-inf")), dim=1)
 
 
 class Pointwise(nn.Linear):
@@ -41,8 +42,7 @@ class Pointwise(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """Map the channels."""
-        voxels = input.flatten(2) if input.dim() > 2 else input.unsqueeze(2)
-        mapped = functional.conv1d(voxels, self.weight.unsqueeze(2), self.bias)
+        mapped = functional.conv1d(positions(input), self.weight.unsqueeze(2), self.bias)
         return mapped.reshape([input.shape[0], self.out_features] + list(input.shape[2:]))
 
 
@@ -123,25 +123,33 @@ class Attention(nn.Module):
         return tokens.reshape(tokens.shape[0], tokens.shape[1], self.heads, -1).transpose(1, 2)
 
 
+class FeedForward(nn.Sequential):
+    """The MLP of a transformer, with its norm first.
+
+    Args:
+        channels: numbers of a token.
+        expansion: width of the MLP over the channels.
+    """
+
+    def __init__(self, channels: int, expansion: int) -> None:
+        hidden = expansion * channels
+        super().__init__(nn.LayerNorm(channels), nn.Linear(channels, hidden), nn.GELU(), nn.Linear(hidden, channels))
+
+
 class TransformerBlock(nn.Module):
     """x + attention(norm x), then x + MLP(norm x) (pre-norm, as Dosovitskiy et al., ICLR 2021, equations 2 and 3).
 
     Args:
         channels: numbers of a token.
         heads: as in :class:`Attention`.
-        expansion: width of the MLP over the channels.
+        expansion: as in :class:`FeedForward`.
     """
 
     def __init__(self, channels: int, heads: int | None = None, *, expansion: int = 2) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(channels)
         self.attention = Attention(channels, heads)
-        self.mlp = nn.Sequential(
-            nn.LayerNorm(channels),
-            nn.Linear(channels, expansion * channels),
-            nn.GELU(),
-            nn.Linear(expansion * channels, channels),
-        )
+        self.mlp = FeedForward(channels, expansion)
 
     def forward(self, tokens: Tensor, there: Tensor) -> Tensor:
         """Turn tokens (batch, token, channel), ``there`` (batch, token) bool, into tokens of the same shape."""
@@ -208,7 +216,7 @@ class Named(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Keep the shape (batch, modality, channel, *spatial)."""
-        return features + self.names.reshape(list(self.names.shape) + [1] * (features.dim() - 3))
+        return features + expand(self.names.unsqueeze(0), features)
 
 
 def sine_cosine(shape: list[int], channels: int, like: Tensor) -> Tensor:
@@ -222,17 +230,16 @@ def sine_cosine(shape: list[int], channels: int, like: Tensor) -> Tensor:
     Returns:
         (token, channel), row-major; axes take turns over the channels.
     """
-    position = torch.zeros([channels] + shape, device=like.device)
+    if len(shape) == 0:
+        return torch.zeros(1, channels, dtype=like.dtype, device=like.device)
     along: list[Tensor] = []
     for axis in range(len(shape)):
-        size = [1] * len(shape)
-        size[axis] = shape[axis]
         wave = waves(torch.arange(shape[axis], device=like.device), channels // len(shape) + 1)
-        along.append(wave.reshape([wave.shape[0]] + size))
-    for c in range(channels):
-        if len(along) > 0:
-            position[c] = along[c % len(along)][c // len(along)].expand(shape)
-    return position.reshape(channels, -1).transpose(0, 1).to(like.dtype)
+        size = [wave.shape[0]] + [1] * len(shape)
+        size[axis + 1] = shape[axis]
+        along.append(wave.reshape(size).expand([wave.shape[0]] + shape))
+    turns = torch.stack(along, dim=1).flatten(0, 1)[:channels]
+    return turns.flatten(1).transpose(0, 1).to(like.dtype)
 
 
 def waves(position: Tensor, channels: int) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from polyscan.fusion.base import FusionLayer, expand
+from polyscan.fusion.base import FusionLayer, cleared
 from polyscan.fusion.blocks import average, flat, pooled
 
 
@@ -35,8 +35,7 @@ class CanonicalCorrelation(FusionLayer):
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
         """See :class:`FusionLayer`."""
-        variates = self.project(features) * expand(available, features).to(features.dtype)
-        return average(variates, available)
+        return average(cleared(self.project(features), available), available)
 
     @torch.jit.export
     def project(self, features: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from polyscan.fusion.base import FusionLayer, expand
-from polyscan.fusion.blocks import ChannelMLP, Pointwise, average, convolution, flat, over_space, softmax_over
+from polyscan.fusion.blocks import ChannelMLP, Pointwise, average, convolution, flat, positions, softmax_over
 
 
 class CoAttention(FusionLayer):
@@ -44,8 +44,8 @@ class CoAttention(FusionLayer):
         channel = torch.sigmoid(self.channel_gate(voxels.mean(3)) + self.channel_gate(voxels.amax(3)))
         view = torch.stack([partner.mean(2), partner.amax(2)], dim=2).flatten(0, 1)
         spatial = torch.sigmoid(self.spatial_gate(view)).unflatten(0, features.shape[:2])
-        attended = features + features * over_space(channel, features) * spatial * (others > 0).to(features.dtype)
+        attended = features + features * expand(channel, features) * spatial * (others > 0).to(features.dtype)
         both = average(attended, available)
         near = self.near(both).reshape(features.shape)
-        whole = self.whole(flat(both.unsqueeze(1)).squeeze(1).mean(2)).reshape(features.shape[:3])
-        return (softmax_over(near + over_space(whole, near), available) * attended).sum(1)
+        whole = self.whole(positions(both).mean(2)).reshape(features.shape[:3])
+        return (softmax_over(near + expand(whole, near), available) * attended).sum(1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from polyscan.fusion.base import FusionLayer, expand
+from polyscan.fusion.base import FusionLayer, cleared
 from polyscan.fusion.blocks import Attention, Named, average, flat, tokens_of
 
 
@@ -62,7 +62,7 @@ class CrossAttention(FusionLayer):
                 asks = torch.full_like(available[:, 0], m, dtype=torch.int64)
                 answers.append(self._ask(voxels[:, m : m + 1], named[:, m : m + 1], context, available, asks))
             answer = torch.cat(answers, dim=1)
-            fused = average(answer * expand(available, answer).to(answer.dtype), available)
+            fused = average(cleared(answer, available), available)
         return fused.reshape(features.shape[:1] + features.shape[2:])
 
     def _ask(self, voxels: Tensor, named: Tensor, context: Tensor, available: Tensor, asks: Tensor) -> Tensor:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from polyscan.fusion.base import FusionLayer, expand, joined
-from polyscan.fusion.blocks import PerModality, Pointwise, average, flat, over_space
+from polyscan.fusion.base import FusionLayer, cleared, expand, joined
+from polyscan.fusion.blocks import PerModality, Pointwise, average, flat, positions
 
 
 class MultiBranchFusionAttention(nn.Module):
@@ -47,7 +47,7 @@ class MultiBranchFusionAttention(nn.Module):
         u = mean(torch.sigmoid(self.v1(x)))
         local = u + torch.sigmoid(self.v2(u))
         gate = torch.sigmoid(self.g * hierarchical + self.s * local) * self.alpha
-        return x * gate.reshape(list(gate.shape) + [1] * (x.dim() - 2))
+        return x * expand(gate, x)
 
 
 class MultimodalInformationFusionAttention(nn.Module):
@@ -80,9 +80,9 @@ class MultimodalInformationFusionAttention(nn.Module):
         together = number * average(extremes(features), available)
         merged = torch.sigmoid(self.f(together)).sum(1)
         each = extremes(torch.sigmoid(self.v(features))).sum(2)
-        local = number * average(each * expand(available, each).to(each.dtype), available)
+        local = number * average(cleared(each, available), available)
         gate = torch.sigmoid(self.g * merged + self.s * local).unsqueeze(1) * self.alpha
-        return features * over_space(gate, features)
+        return features * expand(gate, features)
 
 
 class LeanMultiBranchAttention(nn.Module):
@@ -113,7 +113,7 @@ class LeanMultiBranchAttention(nn.Module):
         a4 = torch.relu(self.w4(a3))
         branches = [mean(a1) + maximum(a2), mean(a3) + maximum(a4), mean(torch.relu(self.v(x)))]
         gate = 2 * torch.sigmoid(self.f(torch.cat(branches, dim=1)))
-        return x * gate.reshape(list(gate.shape) + [1] * (x.dim() - 2))
+        return x * expand(gate, x)
 
 
 class LeanMultimodalAttention(nn.Module):
@@ -143,7 +143,7 @@ class LeanMultimodalAttention(nn.Module):
         together = torch.relu(self.f(average(extremes(features), available).flatten(1))).unsqueeze(1)
         each = extremes(torch.relu(self.v(features))).mean(2)
         gate = 2 * torch.sigmoid(self.gates(torch.cat([together.expand_as(each), each], dim=2)))
-        return features * over_space(gate, features)
+        return features * expand(gate, features)
 
 
 class DRIFA(FusionLayer):
@@ -175,12 +175,12 @@ class DRIFA(FusionLayer):
 
 def mean(x: Tensor) -> Tensor:
     """Mean over space, (batch, channel, *spatial) to (batch, channel)."""
-    return x.flatten(2).mean(2) if x.dim() > 2 else x
+    return positions(x).mean(2)
 
 
 def maximum(x: Tensor) -> Tensor:
     """Maximum over space, (batch, channel, *spatial) to (batch, channel)."""
-    return x.flatten(2).amax(2) if x.dim() > 2 else x
+    return positions(x).amax(2)
 
 
 def extremes(features: Tensor) -> Tensor:

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from polyscan.fusion.base import FusionLayer
-from polyscan.fusion.blocks import average, over_space, pooled
+from polyscan.fusion.base import FusionLayer, expand
+from polyscan.fusion.blocks import average, pooled
 
 
 class EfficientChannelAttention(FusionLayer):
@@ -33,4 +33,4 @@ class EfficientChannelAttention(FusionLayer):
         """See :class:`FusionLayer`."""
         squeezed = pooled(features)
         gates = torch.sigmoid(self.conv(squeezed.flatten(0, 1).unsqueeze(1))).reshape(squeezed.shape)
-        return average(over_space(gates, features) * features, available)
+        return average(expand(gates, features) * features, available)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from polyscan.fusion.base import FusionLayer, expand, joined
+from polyscan.fusion.base import FusionLayer, cleared, joined
 from polyscan.fusion.blocks import PerModality, Pointwise
 
 
@@ -38,4 +38,4 @@ class GatedSum(FusionLayer):
             Of the shape of ``features``, from 0 to 1; 0 where absent.
         """
         gates = torch.sigmoid(self.gate(joined(features, available))).reshape(features.shape)
-        return gates * expand(available, features).to(features.dtype)
+        return cleared(gates, available)

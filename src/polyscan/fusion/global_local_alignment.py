@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from polyscan.fusion.base import FusionLayer, expand
+from polyscan.fusion.base import FusionLayer, cleared, expand
 from polyscan.fusion.blocks import PerModality, Pointwise, average, flat, pooled, spread, tokens_of
 
 
@@ -40,18 +40,18 @@ class GlobalLocalAlignment(FusionLayer):
         words = self.local(flat(coarse.unflatten(0, features.shape[:2]))).transpose(2, 3)
         fused: list[Tensor] = []
         for b in range(self.modalities):
-            found: list[Tensor] = []
+            found = torch.zeros_like(words[:, b])
+            partners = torch.zeros_like(found[:, :1, :1])
             for a in range(self.modalities):
-                found.append(context(words[:, a], words[:, b]))
-            others = available.clone()
-            others[:, b] = False
-            some = others.any(1, keepdim=True)
-            weights = others.to(words.dtype) / (others.sum(1, keepdim=True).to(words.dtype) + (~some).to(words.dtype))
-            read = torch.einsum("bm,bmtc->bct", weights, torch.stack(found, dim=1))
-            read = read.reshape([features.shape[0], self.channels] + list(coarse.shape[2:]))
-            read = self.project(read) * some.reshape([-1] + [1] * (read.dim() - 1)).to(read.dtype)
-            fused.append(features[:, b] + spread(read, features[:, b]))
-        return average(torch.stack(fused, dim=1) * expand(available, features).to(features.dtype), available)
+                if a != b:
+                    read = available[:, a].to(words.dtype).reshape(-1, 1, 1)
+                    found = found + read * context(words[:, a], words[:, b])
+                    partners = partners + read
+            mean = (found / partners.clamp(min=1)).transpose(1, 2)
+            mean = mean.reshape([features.shape[0], self.channels] + list(coarse.shape[2:]))
+            told = self.project(mean) * expand((partners > 0).flatten(), mean).to(mean.dtype)
+            fused.append(features[:, b] + spread(told, features[:, b]))
+        return average(cleared(torch.stack(fused, dim=1), available), available)
 
     def objective(self, features: Tensor, available: Tensor) -> Tensor:
         """Global and local contrast, averaged over pairs of modalities that at least two rows have.

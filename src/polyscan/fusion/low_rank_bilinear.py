@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from polyscan.fusion.base import FusionLayer
+from polyscan.fusion.base import FusionLayer, expand
 from polyscan.fusion.blocks import PerModality, flat
 
 
@@ -31,7 +31,6 @@ class LowRankBilinear(FusionLayer):
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
         """See :class:`FusionLayer`."""
         factors = flat(self.factors(features)).unflatten(2, [self.rank, self.channels])
-        absent = ~available.reshape(list(available.shape) + [1, 1, 1])
-        terms = factors.masked_fill(absent, 1.0).prod(1)
+        terms = factors.masked_fill(~expand(available, factors), 1.0).prod(1)
         fused = torch.einsum("r,brcv->bcv", self.mix, terms) + self.bias.unsqueeze(1)
         return fused.reshape(features.shape[:1] + features.shape[2:])

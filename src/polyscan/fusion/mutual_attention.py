@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from polyscan.fusion.base import FusionLayer, expand
-from polyscan.fusion.blocks import Attention, Named, average, flat, spread, tokens_of
+from polyscan.fusion.base import FusionLayer, cleared
+from polyscan.fusion.blocks import Attention, FeedForward, Named, average, flat, spread, tokens_of
 
 
 class MutualAttention(FusionLayer):
@@ -31,9 +31,7 @@ class MutualAttention(FusionLayer):
         self.named = Named(modalities, channels)
         self.norm = nn.LayerNorm(channels)
         self.attention = Attention(channels, heads)
-        self.mlp = nn.Sequential(
-            nn.LayerNorm(channels), nn.Linear(channels, 4 * channels), nn.GELU(), nn.Linear(4 * channels, channels)
-        )
+        self.mlp = FeedForward(channels, 4)
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
         """See :class:`FusionLayer`."""
@@ -54,4 +52,4 @@ class MutualAttention(FusionLayer):
             read = (read + self.mlp(read)).transpose(1, 2)
             read = read.reshape([features.shape[0], self.channels] + list(coarse.shape[2:]))
             fused.append(features[:, m] + spread(read, features[:, m]))
-        return average(torch.stack(fused, dim=1) * expand(available, features).to(features.dtype), available)
+        return average(cleared(torch.stack(fused, dim=1), available), available)

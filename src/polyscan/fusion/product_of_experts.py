@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from polyscan.fusion.base import FusionLayer, expand
+from polyscan.fusion.base import FusionLayer, cleared
 from polyscan.fusion.blocks import PerModality
 
 
@@ -41,7 +41,7 @@ class ProductOfExperts(FusionLayer):
             Two of (batch, channel, *spatial).
         """
         mean, log_precision = self.experts(features).chunk(2, dim=2)
-        precision = log_precision.clamp(-10, 10).exp() * expand(available, features).to(features.dtype)
+        precision = cleared(log_precision.clamp(-10, 10).exp(), available)
         total = 1 + precision.sum(1)
         return (precision * mean).sum(1) / total, total
 

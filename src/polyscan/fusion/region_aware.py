@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from polyscan.fusion.base import FusionLayer
-from polyscan.fusion.blocks import Pointwise, average, flat
+from polyscan.fusion.blocks import Pointwise, average, flat, positions
 
 
 class RegionAware(FusionLayer):
@@ -33,7 +33,7 @@ class RegionAware(FusionLayer):
         """See :class:`FusionLayer`."""
         maps = torch.softmax(self.region_maps(features, available), dim=1)
         voxels = flat(features)
-        share = flat(maps.unsqueeze(1)).squeeze(1)
+        share = positions(maps)
         contents = torch.einsum("bkv,bmcv->bkmc", share / share.sum(2, keepdim=True), voxels).flatten(2)
         flags = available.to(features.dtype).unsqueeze(1).expand(-1, share.shape[1], -1)
         scores = self.weigh(torch.cat([contents, flags], dim=2))

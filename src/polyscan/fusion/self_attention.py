@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from polyscan.fusion.base import FusionLayer, expand
+from polyscan.fusion.base import FusionLayer, cleared
 from polyscan.fusion.blocks import Named, TransformerBlock, average, flat
 
 
@@ -35,6 +35,6 @@ class SelfAttention(FusionLayer):
         tokens = positions.flatten(0, 1)
         for block in self.blocks:
             tokens = block(tokens, there)
-        fused = average(tokens * expand(there, tokens).to(tokens.dtype), there)
+        fused = average(cleared(tokens, there), there)
         fused = fused.unflatten(0, [features.shape[0], positions.shape[1]]).transpose(1, 2)
         return fused.reshape(features.shape[:1] + features.shape[2:])

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polyscan.fusion.base import FusionLayer, expand
+from polyscan.fusion.base import FusionLayer, cleared, expand
 from polyscan.fusion.blocks import PerModality, Pointwise, average, pooled
 
 
@@ -33,7 +33,7 @@ class SharedSpecific(FusionLayer):
         both = torch.cat([shared, self.specific(features)], dim=2)
         own = self.residual(both.flatten(0, 1)).reshape(shared.shape) + shared
         there = expand(available, shared)
-        generated = average(shared.masked_fill(~there, 0.0), available).unsqueeze(1)
+        generated = average(cleared(shared, available), available).unsqueeze(1)
         return self.project(torch.where(there, own, generated).flatten(1, 2))
 
     def objective(self, features: Tensor, available: Tensor) -> Tensor:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from polyscan.fusion.base import FusionLayer, expand
-from polyscan.fusion.blocks import ChannelMLP, average, convolution, flat, over_space
+from polyscan.fusion.base import FusionLayer, cleared, expand
+from polyscan.fusion.blocks import ChannelMLP, average, convolution, flat
 
 
 class SpatialAttention(FusionLayer):
@@ -38,12 +38,12 @@ class SpatialAttention(FusionLayer):
     def maps(self, features: Tensor, available: Tensor) -> Tensor:
         """Where each modality counts, (batch, modality, *spatial) from 0 to 1; ``features`` are zero where absent."""
         maps = self._maps(self._channels(features))
-        return maps * expand(available, maps).to(maps.dtype)
+        return cleared(maps, available)
 
     def _channels(self, features: Tensor) -> Tensor:
         voxels = flat(features)
         gates = torch.sigmoid(self.mlp(voxels.mean(3)) + self.mlp(voxels.amax(3)))
-        return over_space(gates, features) * features
+        return expand(gates, features) * features
 
     def _maps(self, features: Tensor) -> Tensor:
         return torch.sigmoid(self.conv(torch.cat([features.mean(2), features.amax(2)], dim=1)))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from polyscan.fusion.base import FusionLayer
-from polyscan.fusion.blocks import ChannelMLP, average, over_space, pooled
+from polyscan.fusion.base import FusionLayer, expand
+from polyscan.fusion.blocks import ChannelMLP, average, pooled
 
 
 class SqueezeExcitation(FusionLayer):
@@ -28,7 +28,7 @@ class SqueezeExcitation(FusionLayer):
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
         """See :class:`FusionLayer`."""
-        return average(over_space(self.gates(features, available), features) * features, available)
+        return average(expand(self.gates(features, available), features) * features, available)
 
     @torch.jit.export
     def gates(self, features: Tensor, available: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from polyscan.fusion.base import FusionLayer
-from polyscan.fusion.blocks import TransformerBlock, sine_cosine, spread, tokens_of
+from polyscan.fusion.blocks import TransformerBlock, positions, sine_cosine, spread, tokens_of
 from polyscan.fusion.concatenation import Concatenation
 
 
@@ -44,7 +44,7 @@ class TransformerBottleneck(FusionLayer):
         """See :class:`FusionLayer`."""
         joint = self.concatenation.fuse(features, available)
         coarse = tokens_of(joint, self.tokens)
-        start = coarse.flatten(2).transpose(1, 2) if coarse.dim() > 2 else coarse.unsqueeze(1)
+        start = positions(coarse).transpose(1, 2)
         start = start + sine_cosine(list(coarse.shape[2:]), self.channels, start)
         tokens = start
         there = torch.ones(tokens.shape[0], tokens.shape[1], dtype=torch.bool, device=tokens.device)

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from polyscan.fusion.base import FusionLayer, expand
+from polyscan.fusion.base import FusionLayer, cleared
 
 
 class WithObjectives(nn.Module):
@@ -47,5 +47,4 @@ class WithObjectives(nn.Module):
     def _keep(self, layer: Any, inputs: tuple[Tensor, ...], _: Tensor) -> None:
         if layer.training:
             features, available = inputs[:2]
-            clean = features.masked_fill(~expand(available, features), 0.0)
-            self._found[layer] = layer.objective(clean, available)
+            self._found[layer] = layer.objective(cleared(features, available), available)

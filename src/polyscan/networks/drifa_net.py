@@ -9,13 +9,16 @@ import torch
 from monai.networks.layers import Conv, Norm, Pool
 from torch import Tensor, nn
 
-from polyscan.fusion.base import expand
+from polyscan.fusion.base import cleared
+from polyscan.fusion.blocks import pooled
 from polyscan.fusion.drifa import (
     LeanMultiBranchAttention,
     LeanMultimodalAttention,
     MultiBranchFusionAttention,
     MultimodalInformationFusionAttention,
 )
+from polyscan.networks.fusion_net import measured
+from polyscan.networks.heads import slices_of
 
 
 class RobustResidualAttention(nn.Module):
@@ -110,8 +113,7 @@ class DRIFANet(nn.Module):
         )
         self.dropout = nn.Dropout(dropout)
         self.heads = nn.ModuleDict({name: nn.Linear(count * widths[-1], classes) for name, classes in tasks.items()})
-        ends = list(itertools.accumulate(tasks.values()))
-        self.slices = dict(zip(tasks, itertools.pairwise([0, *ends]), strict=True))
+        self.slices = slices_of(tasks)
 
     def forward(self, image: Tensor) -> Tensor:
         """Answer every task from the modalities that are there.
@@ -127,17 +129,13 @@ class DRIFANet(nn.Module):
                 f"image has {image.shape[1]} channels; expected {self.in_channels} for each of "
                 f"{', '.join(self.modalities)}."
             )
-        each = image.unflatten(1, (len(self.modalities), self.in_channels))
-        measured = torch.isfinite(each)
-        available = measured.flatten(2).any(2)
-        available = available | ~available.any(1, keepdim=True)
-        each = each.masked_fill(~measured, 0.0)
+        each, available = measured(image.unflatten(1, (len(self.modalities), self.in_channels)))
         x = self.stems(each)
         for branches, between in zip(self.steps, self.between, strict=True):
             x = branches(x)
-            x = between(x.masked_fill(~expand(available, x), 0.0), available)
-        pooled = self.dropout(x).flatten(3).mean(3).flatten(1)
-        return torch.cat([head(pooled) for head in self.heads.values()], dim=1)
+            x = between(cleared(x, available), available)
+        whole = pooled(self.dropout(x)).flatten(1)
+        return torch.cat([head(whole) for head in self.heads.values()], dim=1)
 
     def split(self, answer: Tensor) -> dict[str, Tensor]:
         """Name to each task's part of the answer."""

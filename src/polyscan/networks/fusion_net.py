@@ -101,10 +101,8 @@ class FusionNet(nn.Module):
             raise ValueError(
                 f"image has {image.shape[1]} channels; expected one for each of {', '.join(self.modalities)}."
             )
-        measured = torch.isfinite(image)
-        available = measured.flatten(2).any(2)
-        available = available | ~available.any(1, keepdim=True)
-        return self.body.encode(image.masked_fill(~measured, 0.0)), available
+        filled, available = measured(image)
+        return self.body.encode(filled), available
 
     @torch.jit.export
     def embed(self, features: list[Tensor], available: Tensor) -> Tensor:
@@ -115,6 +113,21 @@ class FusionNet(nn.Module):
     def answer(self, embedding: Tensor, available: Tensor) -> Tensor:
         """Turn what ``embed`` gave into logits; with dropout where the heads' dropout layers are in training mode."""
         return self.body.answer(embedding, available)
+
+
+def measured(image: Tensor) -> tuple[Tensor, Tensor]:
+    """Turn NaN, which says what is absent, into zeros and an availability.
+
+    Args:
+        image: (batch, modality, ...), not finite where nothing was measured.
+
+    Returns:
+        The image with zeros there, and (batch, modality) bool: which modalities have one finite value. A row without
+        any has all of them, so that zeros are read.
+    """
+    finite = torch.isfinite(image)
+    available = finite.flatten(2).any(2)
+    return image.masked_fill(~finite, 0.0), available | ~available.any(1, keepdim=True)
 
 
 def on_grid(answer: Tensor, image: Tensor) -> Tensor:

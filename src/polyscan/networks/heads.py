@@ -11,6 +11,8 @@ from monai.networks.nets.basic_unet import TwoConv
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
+from polyscan.fusion.blocks import spread
+
 
 class Head(nn.Module):
     """An embedding, dropout, and a last small map: so that many dropout samples cost one embedding.
@@ -71,7 +73,6 @@ class SegmentationHead(Head):
                 f"width names {len(width)} levels; {len(channels)} levels of features need {len(channels) - 1}."
             )
         below = [*width[1:], channels[-1]]
-        self.mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[spatial_dims]
         self.up = nn.ModuleList(
             TwoConv(spatial_dims, b + skip, w, act, norm, True)
             for b, skip, w in zip(below[::-1], channels[-2::-1], width[::-1], strict=True)
@@ -84,8 +85,7 @@ class SegmentationHead(Head):
         x = features[-1]
         for k, up in enumerate(self.up):
             skip = features[len(features) - 2 - k]
-            x = nn.functional.interpolate(x, size=skip.shape[2:], mode=self.mode, align_corners=False)
-            x = up(torch.cat([skip, x], dim=1))
+            x = up(torch.cat([skip, spread(x, skip)], dim=1))
         return x
 
 
@@ -206,8 +206,7 @@ class MultitaskHead(Head):
         heads = {name: make(channels, spatial_dims) for name, make in tasks.items()}
         super().__init__(sum(head.out_channels for head in heads.values()))
         self.heads = nn.ModuleDict(heads)
-        ends = itertools.accumulate(head.out_channels for head in heads.values())
-        self.slices = {name: (end - heads[name].out_channels, end) for name, end in zip(heads, ends, strict=True)}
+        self.slices = slices_of({name: head.out_channels for name, head in heads.items()})
 
     def embed(self, features: list[Tensor]) -> Tensor:
         """Average the deepest level: (batch, channel)."""
@@ -223,3 +222,9 @@ class MultitaskHead(Head):
     def split(self, answer: Tensor) -> dict[str, Tensor]:
         """Name to each task's part of the answer."""
         return {name: answer[:, start:end] for name, (start, end) in self.slices.items()}
+
+
+def slices_of(channels: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    """Where each task's channels begin and end when they stand behind each other."""
+    ends = itertools.accumulate(channels.values(), initial=0)
+    return dict(zip(channels, itertools.pairwise(ends), strict=True))

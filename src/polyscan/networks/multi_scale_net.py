@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from polyscan.fusion.base import expand
 from polyscan.fusion.blocks import Pointwise, spread
 from polyscan.networks.encoders import Encoder
 from polyscan.networks.fusion_net import MakeEncoder, MakeFusion, MakeHead, on_grid
@@ -97,6 +98,6 @@ class MultiScaleNet(nn.Module):
             available = there & entered
             some = available.any(1)
             joint = fusion(stacked, available | ~some.unsqueeze(1))
-            fused.append(joint * some.to(joint.dtype).reshape([-1] + [1] * (joint.dim() - 1)))
+            fused.append(joint * expand(some, joint).to(joint.dtype))
         answer: Tensor = self.head(fused)
         return on_grid(answer, images[finest])

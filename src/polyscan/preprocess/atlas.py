@@ -13,6 +13,7 @@ from monai.data import MetaTensor
 from polyscan.errors import PolyscanError
 from polyscan.io.geometry import to_sitk
 from polyscan.preprocess.mask import foreground
+from polyscan.preprocess.rigid import centre_of
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -41,33 +42,33 @@ def atlas_brain_mask(image: MetaTensor) -> np.ndarray:
     import SimpleITK as sitk
 
     template, brain = _atlas()
-    values = image.as_tensor()
-    measured = torch.isfinite(values)
-    head = to_sitk(MetaTensor(torch.where(measured, values, values[measured].min()), affine=image.affine))
+    head = to_sitk(without_gaps(image))
     coarse, fine = _sampled(head, 4.0), _sampled(head, 2.0)
     coarse_template = _sampled(template, 4.0)
     coarse_brain = sitk.Resample(brain, coarse_template, sitk.Transform(), sitk.sitkNearestNeighbor)
-    middle = _middle(sitk.Cast(brain, sitk.sitkFloat32))
+    middle = centre_of(brain)
     inside = np.argwhere(foreground(image[0].cpu().numpy(), unit=str(image.meta.get("unit", "arbitrary"))))
     centre = np.asarray(image.affine)[:3] @ np.append(inside.mean(0), 1.0) * [-1, -1, 1]
     tried = []
     for up, tilt in itertools.product((0, 15, 30, 45), (-0.3, 0.0, 0.3)):
         pose = sitk.Similarity3DTransform()
-        pose.SetCenter(middle)
+        pose.SetCenter(middle.tolist())
         pose.SetRotation([1, 0, 0], tilt)
         pose.SetTranslation((centre + np.array([0, 0, up]) - middle).tolist())
         tried.append((_fit(coarse_template, coarse_brain, coarse, pose, 60), pose))
     fitted = []
     for _, pose in sorted(tried, key=lambda found: found[0])[:3]:
         affine = sitk.AffineTransform(3)
-        affine.SetCenter(middle)
+        affine.SetCenter(middle.tolist())
         affine.SetMatrix(pose.GetMatrix())
         affine.SetTranslation(pose.GetTranslation())
         fitted.append((_fit(coarse_template, coarse_brain, coarse, affine, 100), affine))
     _, affine = min(fitted, key=lambda found: found[0])
     shared = -_fit(template, brain, fine, affine, 60)
     sizes = np.linalg.svd(np.reshape(affine.GetMatrix(), (3, 3)), compute_uv=False)
-    seen = sitk.Resample(sitk.Cast(fine * 0 + 1, sitk.sitkUInt8), template, affine, sitk.sitkNearestNeighbor) * brain
+    view = sitk.Image(fine.GetSize(), sitk.sitkUInt8) + 1
+    view.CopyInformation(fine)
+    seen = sitk.Resample(view, template, affine, sitk.sitkNearestNeighbor) * brain
     covered = sitk.GetArrayViewFromImage(seen).sum() / sitk.GetArrayViewFromImage(brain).sum()
     if shared < _SHARED or covered < _COVERED or sizes.min() < _SIZES[0] or sizes.max() > _SIZES[1]:
         raise PolyscanError(
@@ -77,6 +78,13 @@ def atlas_brain_mask(image: MetaTensor) -> np.ndarray:
         )
     mask = sitk.Resample(brain, head, affine.GetInverse(), sitk.sitkNearestNeighbor)
     return sitk.GetArrayFromImage(mask).transpose(2, 1, 0) > 0
+
+
+def without_gaps(image: MetaTensor) -> MetaTensor:
+    """The image with its lowest value outside the field of view, where it has NaN."""
+    values = image.as_tensor()
+    measured = torch.isfinite(values)
+    return MetaTensor(torch.where(measured, values, values[measured].min()), affine=image.affine)
 
 
 @cache
@@ -103,11 +111,6 @@ def _sampled(image: sitk.Image, spacing: float) -> sitk.Image:
     blurred = sitk.SmoothingRecursiveGaussian(image, spacing / 2)
     grid = (image.GetOrigin(), [spacing] * 3, image.GetDirection())
     return sitk.Resample(blurred, size, sitk.Transform(), sitk.sitkLinear, *grid, 0.0)
-
-
-def _middle(image: sitk.Image) -> list[float]:
-    middle: list[float] = list(image.TransformContinuousIndexToPhysicalPoint([n / 2 for n in image.GetSize()]))
-    return middle
 
 
 def _fit(fixed: sitk.Image, mask: sitk.Image, moving: sitk.Image, transform: Any, steps: int) -> float:

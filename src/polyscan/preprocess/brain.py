@@ -8,12 +8,11 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import torch
 from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
 from polyscan.io.nifti import read_nifti, write_nifti
-from polyscan.preprocess.atlas import atlas_brain_mask
+from polyscan.preprocess.atlas import atlas_brain_mask, without_gaps
 
 _TOOLS = {  # with what stands before the scan's name, before the mask's, and after both
     "hd-bet": ("hd-bet -i", "-o", "-device cpu --disable_tta --save_bet_mask"),
@@ -45,9 +44,7 @@ def brain_mask(image: MetaTensor, tool: str) -> np.ndarray:
         command = [*before, str(source), *between, str(out), *after]
         if shutil.which(command[0]) is None:
             raise PolyscanError(f"{command[0]} is not installed; install it, or name a mask in the manifest.")
-        lowest = image[torch.isfinite(image)].min()
-        filled = torch.where(torch.isfinite(image), image, lowest)
-        write_nifti(source, MetaTensor(filled, affine=image.affine))
+        write_nifti(source, without_gaps(image))
         ran = subprocess.run(command, capture_output=True, check=False)
         written = sorted(Path(folder).glob("*mask*.nii.gz")) or sorted(Path(folder).glob("*bet*.nii.gz"))
         if ran.returncode or not written:

@@ -20,17 +20,20 @@ class Decision:
 
     Attributes:
         logits: (channel, *spatial), what the rule made of the answers.
-        at: when the last answer came.
         based_on: member to when it answered, earliest first.
         answers: member to its logits (channel, *spatial), kept so that no encoder runs again.
         replaced: the decision that this one updates; None for the first.
     """
 
     logits: Tensor
-    at: datetime
     based_on: Mapping[str, datetime]
     answers: Mapping[str, Tensor] = field(repr=False)
     replaced: Decision | None = field(default=None, repr=False)
+
+    @property
+    def at(self) -> datetime:
+        """When the last answer came."""
+        return max(self.based_on.values())
 
     def to_json(self) -> dict[str, Any]:
         """What it says and on what it is based, as JSON's own types."""
@@ -95,7 +98,6 @@ class LateFusion:
         times = {**before, member: at}
         return Decision(
             logits=self._fused(answers),
-            at=max(times.values()),
             based_on=dict(sorted(times.items(), key=lambda item: item[1])),
             answers=answers,
             replaced=decision,

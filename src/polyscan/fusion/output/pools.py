@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from polyscan.fusion.base import expand
+from polyscan.fusion.base import cleared, expand
 from polyscan.fusion.output.base import OutputRule
 
 
@@ -69,7 +69,7 @@ class MajorityVote(OutputRule):
         """See :class:`OutputRule`."""
         classes = log_probability.shape[2]
         vote = torch.zeros_like(log_probability).scatter(2, log_probability.argmax(2, keepdim=True), 1.0)
-        votes = (vote * expand(available, vote).to(vote.dtype)).sum(1)
+        votes = cleared(vote, available).sum(1)
         return torch.log(votes + 1 / classes)
 
 

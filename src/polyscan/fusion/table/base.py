@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from polyscan.fusion.base import expand
+
 
 class TableFusion(nn.Module):
     """Let the variables of a table act on the features of images.
@@ -49,7 +51,7 @@ class TableFusion(nn.Module):
                 f"expected {expected} and {expected[:2]}."
             )
         fused = self.fuse(features, tokens.masked_fill(~recorded.unsqueeze(2), 0.0), recorded)
-        return torch.where(recorded.any(1).reshape([-1] + [1] * (features.dim() - 1)), fused, features)
+        return torch.where(expand(recorded.any(1), features), fused, features)
 
     def fuse(self, features: Tensor, tokens: Tensor, recorded: Tensor) -> Tensor:
         """Join features and table; ``tokens`` are zero where ``recorded`` is False."""
@@ -63,5 +65,4 @@ def row(tokens: Tensor, recorded: Tensor) -> Tensor:
 
 def affine(features: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """Features * scale + shift with (batch, channel) scale and shift."""
-    shape = list(scale.shape) + [1] * (features.dim() - 2)
-    return features * scale.reshape(shape) + shift.reshape(shape)
+    return features * expand(scale, features) + expand(shift, features)

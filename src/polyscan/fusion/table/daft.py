@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from polyscan.fusion.blocks import positions
 from polyscan.fusion.table.base import TableFusion, affine, row
 
 
@@ -29,6 +30,6 @@ class DAFT(TableFusion):
 
     def fuse(self, features: Tensor, tokens: Tensor, recorded: Tensor) -> Tensor:
         """See :class:`TableFusion`."""
-        mean = features.flatten(2).mean(2) if features.dim() > 2 else features
+        mean = positions(features).mean(2)
         scale, shift = self.bottleneck(torch.cat([mean, row(tokens, recorded)], dim=1)).chunk(2, dim=1)
         return affine(features, 1 + scale, shift)

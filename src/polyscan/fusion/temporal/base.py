@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from polyscan.fusion.base import FusionLayer, expand
+from polyscan.fusion.base import FusionLayer, cleared
 
 
 class TemporalFusion(FusionLayer):
@@ -41,7 +41,7 @@ class TemporalFusion(FusionLayer):
             raise ValueError(f"days have shape {list(days.shape)}; expected {list(available.shape)}.")
         first = days.double().masked_fill(~available, float("inf")).amin(1, keepdim=True)
         since = (days.double() - first).masked_fill(~available, 0.0)
-        return self.fuse_days(features.masked_fill(~expand(available, features), 0.0), available, since)
+        return self.fuse_days(cleared(features, available), available, since)
 
     def fuse_days(self, features: Tensor, available: Tensor, days: Tensor) -> Tensor:
         """Join time points; ``features`` are zero where absent, ``days`` count from the earliest that is there."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from polyscan.fusion.base import expand
 from polyscan.fusion.blocks import Pointwise
 from polyscan.fusion.temporal.base import TemporalFusion, at, earliest, latest
 
@@ -24,5 +25,5 @@ class TemporalDifference(TemporalFusion):
         """See :class:`TemporalFusion`."""
         last = at(features, latest(days, available))
         change = last - at(features, earliest(days, available))
-        between = torch.log1p(days.amax(1)).to(features.dtype).reshape([-1] + [1] * (last.dim() - 1))
+        between = expand(torch.log1p(days.amax(1)).to(features.dtype), last)
         return self.project(torch.cat([last, change, between.expand_as(last[:, :1])], dim=1))
