@@ -17,6 +17,7 @@ from polyscan.networks import (
     DRIFANet,
     FusionNet,
     MultiScaleNet,
+    PackedScales,
     SegmentationHead,
     TableNet,
     TemporalNet,
@@ -70,7 +71,11 @@ def others():
             ([torch.randn(1, 1, 8, 8, 8), torch.full((1, 1, 4, 4, 4), NAN)],),
         ),
         "TableNet": (TableNet(vector(), TableTokens(1, [3]), DAFT), (image_of(), torch.tensor([[NAN, 2.0]]))),
-        "TemporalNet": (TemporalNet(vector(TemporalAttention)), (image_of(), days)),
+        "PackedScales": (
+            PackedScales(MultiScaleNet({"T1": 0, "PET": 1}, encoder, AttentionWeighted, ClassificationHead)),
+            (image_of(),),
+        ),
+        "TemporalNet": (TemporalNet(vector(), TemporalAttention), (image_of().repeat(1, 2, 1, 1, 1), days)),
         "DRIFANet": (DRIFANet(["A", "B"], {"t": 3}, **drifa), (image_of(32),)),
     }
 
@@ -81,6 +86,7 @@ def test_other_networks_export_and_run_in_half_precision(name):
     net, inputs = others()[name]
     answer = net.eval()(*inputs)
     torch.testing.assert_close(torch.export.export(net, inputs).module()(*inputs), answer)
+    torch.testing.assert_close(torch.jit.script(net)(*inputs), answer)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         torch.testing.assert_close(net(*inputs).float(), answer, rtol=0.1, atol=0.1)
 

@@ -13,7 +13,7 @@ from polyscan.fusion.drifa import MultiBranchFusionAttention, MultimodalInformat
 from polyscan.fusion.table import DAFT, TableTokens, VectorToken
 from polyscan.fusion.table import layers as table_layers
 from polyscan.fusion.temporal import TemporalAttention, TemporalConcatenation, TemporalDifference
-from polyscan.networks import DRIFANet, FusionNet, MultiScaleNet, TableNet, TemporalNet
+from polyscan.networks import DRIFANet, FusionNet, MultiScaleNet, PackedScales, TableNet, TemporalNet
 
 NAN = float("nan")
 ENCODER = partial(networks.UNetEncoder, channels=(4, 6, 8), norm=("group", {"num_groups": 2}))
@@ -48,6 +48,18 @@ def test_absent_modalities_take_no_part_even_the_finest(absent):
     torch.testing.assert_close(*results, rtol=0, atol=0)
 
 
+def test_packed_scales_are_unpacked_without_loss():
+    net, size = multi_scale(), (16, 20, 12)
+    images = [torch.randn(1, 1, *(s // k for s in size)) for k in (4, 1, 2)]
+    packed = [
+        image.repeat_interleave(k, 2).repeat_interleave(k, 3).repeat_interleave(k, 4)
+        for image, k in zip(images, (4, 1, 2), strict=True)
+    ]
+    torch.testing.assert_close(PackedScales(net)(torch.cat(packed, dim=1)), net(images))
+    packed[0][:] = images[0][:] = NAN
+    torch.testing.assert_close(PackedScales(net)(torch.cat(packed, dim=1)), net(images))
+
+
 def test_levels_that_cannot_be_entered_are_refused():
     for enters in ({"CT": 1, "PET": 2}, {"CT": 0, "PET": 3}, {"CT": 0, "PET": -1}):
         with pytest.raises(ValueError, match="expected levels from 0 to 2, one of them 0"):
@@ -69,7 +81,8 @@ def test_a_table_acts_on_the_answer(layer, fuse_at):
     out = net(image, table)
     assert out.isfinite().all()
     torch.testing.assert_close(out[2:], network(image[2:]))
-    assert not torch.allclose(out[0], net(image, table + 0.5)[0] if False else net(image, table.flip(0))[0])
+    torch.testing.assert_close(net(image), network(image))
+    assert not torch.allclose(out[0], net(image, table.flip(0))[0])
     segment = FusionNet(["T1", "T2"], ENCODER, fuse_at, AttentionWeighted, SEGMENT, spatial_dims=2)
     assert TableNet(segment, VectorToken(5), layer)(image, torch.randn(3, 5)).shape == (3, 2, 16, 16)
 
@@ -121,6 +134,15 @@ def test_drifa_net(faithful, dims):
         net(image[:, :5])
 
 
+def test_another_layer_joins_the_branches():
+    torch.manual_seed(0)
+    net = DRIFANet(["A", "B"], {"t": 4}, in_channels=1, widths=(4, 4, 4, 6), faithful=False, fusion=AttentionWeighted)
+    image = torch.randn(2, 2, 32, 32)
+    image[0, 1] = NAN
+    assert net.heads["t"].in_features == 6
+    assert net(image).isfinite().all()
+
+
 def test_a_norm_behind_a_gate_undoes_it():
     """What the spec found of the published block: scaling its gates leaves the output as it was."""
     torch.manual_seed(0)
@@ -132,25 +154,40 @@ def test_a_norm_behind_a_gate_undoes_it():
     torch.testing.assert_close(block(x), before, rtol=0.02, atol=0.02)
 
 
-@pytest.mark.parametrize("fuse_at", [[2], [0, 1, 2], [0, 2]], ids=str)
+@pytest.mark.parametrize("fuse_at", ["input", [2], [0, 1, 2], [0, 2]], ids=str)
 @pytest.mark.parametrize("layer", [TemporalAttention, TemporalConcatenation, TemporalDifference])
 def test_days_between_scans_count(layer, fuse_at):
     torch.manual_seed(0)
-    network = FusionNet(["before", "after"], ENCODER, fuse_at, layer, SEGMENT, spatial_dims=2, shared=True)
-    net = TemporalNet(network).eval()
-    image, days = torch.randn(2, 2, 16, 16), torch.tensor([[0.0, 84.0], [10.0, 31.0]])
-    image[1, 0] = NAN
+    network = FusionNet(["T1c", "FLAIR"], ENCODER, fuse_at, AttentionWeighted, SEGMENT, spatial_dims=2)
+    net = TemporalNet(network, layer).eval()
+    image, days = torch.randn(2, 4, 16, 16), torch.tensor([[0.0, 84.0], [10.0, 31.0]])
+    image[0, 3], image[1, :2] = NAN, NAN
     out = net(image, days)
     assert out.shape == (2, 2, 16, 16)
+    assert out.isfinite().all()
     later = net(image, days + torch.tensor([[0.0, 400.0]]))
     assert not torch.allclose(later[0], out[0]), "days must count"
-    torch.testing.assert_close(later[1], out[1])  # one scan alone has no days between
-    as_if = torch.tensor([[0.0, 1.0]] * 2)
-    torch.testing.assert_close(net(image, as_if), network(image))
+    torch.testing.assert_close(later[1], out[1])  # one time alone has no days between
+    torch.testing.assert_close(net(image, torch.tensor([[0.0, 1.0]] * 2)), net(image))
+    swapped = net(image[:, [1, 0, 3, 2]], days)
+    assert not torch.allclose(swapped[0], out[0]), "the modalities of a time must not be mixed up"
 
 
-def test_days_need_a_temporal_layer():
-    for fuse_at, layer in (("input", TemporalAttention), ([2], AttentionWeighted)):
-        network = FusionNet(["A", "B"], ENCODER, fuse_at, layer, networks.ClassificationHead, spatial_dims=2)
-        with pytest.raises(ValueError, match="does not fuse time points"):
-            TemporalNet(network)
+def test_times_alike_are_read_alike():
+    torch.manual_seed(0)
+    network = FusionNet(["T1c", "FLAIR"], ENCODER, [2], AttentionWeighted, networks.ClassificationHead, spatial_dims=2)
+    net, scan = TemporalNet(network, TemporalAttention, times=3).eval(), torch.randn(1, 2, 16, 16)
+    alone = torch.full((1, 6, 16, 16), NAN)
+    alone[:, 2:4] = scan
+    first = torch.full((1, 6, 16, 16), NAN)
+    first[:, :2] = scan
+    torch.testing.assert_close(net(alone), net(first))
+
+
+def test_times_are_joined_by_features():
+    network = FusionNet(["A"], ENCODER, "output", AttentionWeighted, networks.ClassificationHead, spatial_dims=2)
+    with pytest.raises(ValueError, match="fuses at the output"):
+        TemporalNet(network, TemporalAttention)
+    network = FusionNet(["A"], ENCODER, [2], AttentionWeighted, networks.ClassificationHead, spatial_dims=2)
+    with pytest.raises(ValueError, match="expected 1 for each of 2 times"):
+        TemporalNet(network, TemporalAttention)(torch.randn(1, 3, 16, 16))

@@ -14,7 +14,7 @@ from polyscan.networks.heads import (
     RegressionHead,
     SegmentationHead,
 )
-from polyscan.networks.multi_scale_net import MultiScaleNet
+from polyscan.networks.multi_scale_net import MultiScaleNet, PackedScales
 from polyscan.networks.table_net import TableNet
 from polyscan.networks.temporal_net import TemporalNet
 
@@ -31,6 +31,7 @@ __all__ = [
     "MultiScaleNet",
     "MultitaskHead",
     "OrdinalHead",
+    "PackedScales",
     "RegressionHead",
     "ResNetEncoder",
     "SegResEncoder",

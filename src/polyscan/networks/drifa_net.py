@@ -10,14 +10,13 @@ from monai.networks.layers import Conv, Norm, Pool
 from torch import Tensor, nn
 
 from polyscan.fusion.base import cleared
-from polyscan.fusion.blocks import pooled
 from polyscan.fusion.drifa import (
     LeanMultiBranchAttention,
     LeanMultimodalAttention,
     MultiBranchFusionAttention,
     MultimodalInformationFusionAttention,
 )
-from polyscan.networks.fusion_net import measured
+from polyscan.networks.fusion_net import MakeFusion, measured
 from polyscan.networks.heads import slices_of
 
 
@@ -76,6 +75,8 @@ class DRIFANet(nn.Module):
         widths: channels of the four pairs of blocks.
         dropout: probability after the first six blocks and before the heads; in training mode only.
         faithful: as published.
+        fusion: ``fusion(modalities, channels, spatial_dims) -> FusionLayer`` that joins the branches before the heads;
+            as published, where not given: the heads read all branches side by side.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class DRIFANet(nn.Module):
         widths: Sequence[int] = (64, 128, 256, 512),
         dropout: float = 0.25,
         faithful: bool = True,
+        fusion: MakeFusion | None = None,
     ) -> None:
         super().__init__()
         self.modalities = list(modalities)
@@ -112,7 +114,9 @@ class DRIFANet(nn.Module):
             between(count, b) if faithful or k % 2 else Apart() for k, (_, b, _) in enumerate(plan)
         )
         self.dropout = nn.Dropout(dropout)
-        self.heads = nn.ModuleDict({name: nn.Linear(count * widths[-1], classes) for name, classes in tasks.items()})
+        self.join = SideBySide() if fusion is None else fusion(count, widths[-1], spatial_dims)
+        width = widths[-1] * (count if fusion is None else 1)
+        self.heads = nn.ModuleDict({name: nn.Linear(width, classes) for name, classes in tasks.items()})
         self.slices = slices_of(tasks)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -134,7 +138,7 @@ class DRIFANet(nn.Module):
         for branches, between in zip(self.steps, self.between, strict=True):
             x = branches(x)
             x = between(cleared(x, available), available)
-        whole = pooled(self.dropout(x)).flatten(1)
+        whole = self.join(self.dropout(x), available).flatten(2).mean(2)
         return torch.cat([head(whole) for head in self.heads.values()], dim=1)
 
     def split(self, answer: Tensor) -> dict[str, Tensor]:
@@ -156,6 +160,14 @@ class Apart(nn.Module):
     def forward(self, features: Tensor, available: Tensor) -> Tensor:
         """Leave the features as they are."""
         return features
+
+
+class SideBySide(nn.Module):
+    """Branches behind each other."""
+
+    def forward(self, features: Tensor, available: Tensor) -> Tensor:
+        """Turn (batch, modality, channel, *spatial) into (batch, modality * channel, *spatial)."""
+        return features.flatten(1, 2)
 
 
 def _stem(channels: int, out: int, spatial_dims: int, faithful: bool) -> nn.Sequential:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, Optional
 
 import torch
 from monai.networks.layers import Conv
@@ -61,6 +61,7 @@ class FusionNet(nn.Module):
     ) -> None:
         super().__init__()
         self.modalities = list(modalities)
+        self.spatial_dims = spatial_dims
         count = len(self.modalities)
         if count == 0 or len(set(self.modalities)) != count:
             raise ValueError(f"modalities must be different names, at least one; found {self.modalities}.")
@@ -156,13 +157,13 @@ class FeatureFusion(Body):
 
     Args:
         head: reads the fused features.
-        depth: how many channels they have at the deepest level.
+        channels: that they have at each level, finest first; 0 at a level that is not fused.
     """
 
-    def __init__(self, head: Head, depth: int) -> None:
+    def __init__(self, head: Head, channels: Sequence[int]) -> None:
         super().__init__()
         self.head = head
-        self.depth = depth
+        self.channels = list(channels)
 
     def join(self, features: list[Tensor], available: Tensor) -> list[Tensor]:
         """Fused features of every level, finest first."""
@@ -183,7 +184,7 @@ class InputFusion(FeatureFusion):
     def __init__(self, count: int, encoder: MakeEncoder, fusion: MakeFusion, head: MakeHead, spatial_dims: int) -> None:
         width = encoder(1, spatial_dims).channels[0]
         whole = encoder(width, spatial_dims)
-        super().__init__(head(whole.channels, spatial_dims), whole.channels[-1])
+        super().__init__(head(whole.channels, spatial_dims), whole.channels)
         self.lift = nn.ModuleList(Conv["conv", spatial_dims](1, width, kernel_size=1) for _ in range(count))
         self.fusion = fusion(count, width, spatial_dims)
         self.encoder = whole
@@ -217,7 +218,7 @@ class LevelFusion(FeatureFusion):
             raise ValueError(f"fuse_at is {levels}; expected different levels from 0 to {len(channels) - 1}.")
         depth = max(levels) + 1
         given = [c if k in levels or k >= depth else 0 for k, c in enumerate(channels)]
-        super().__init__(head(given, spatial_dims), channels[-1])
+        super().__init__(head(given, spatial_dims), given)
         self.trunk = encoders[0].stages[depth:]
         upper = [Encoder(list(e.stages[:depth]), channels[:depth]) for e in encoders]
         self.encoders = EncoderShared(upper[0]) if shared else EncoderEach(upper)
@@ -279,6 +280,6 @@ class OutputFusion(Body):
 class Nothing(nn.Module):
     """What stands at a level that is not fused: a skip of no channels that still tells the level's grid."""
 
-    def forward(self, features: Tensor, available: Tensor) -> Tensor:
+    def forward(self, features: Tensor, available: Tensor, days: Optional[Tensor] = None) -> Tensor:  # noqa: UP045
         """Turn (batch, modality, channel, *spatial) into (batch, 0, *spatial)."""
         return features[:, 0, :0]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
+from monai.networks.layers import Pool
 from torch import Tensor, nn
 
 from polyscan.fusion.base import expand
@@ -42,6 +43,7 @@ class MultiScaleNet(nn.Module):
     ) -> None:
         super().__init__()
         self.modalities = list(modalities)
+        self.spatial_dims = spatial_dims
         self.enters = list(modalities.values())
         encoders = [encoder(1, spatial_dims) for _ in self.modalities]
         channels = encoders[0].channels if encoders else ()
@@ -49,16 +51,8 @@ class MultiScaleNet(nn.Module):
             raise ValueError(
                 f"modalities enter at {dict(modalities)}; expected levels from 0 to {len(channels) - 1}, one of them 0."
             )
-        self.encoders = nn.ModuleList(
-            Encoder(list(e.stages[: len(channels) - k]), channels[: len(channels) - k])
-            for e, k in zip(encoders, self.enters, strict=True)
-        )
-        self.widen = nn.ModuleList(
-            nn.ModuleList(Pointwise(c, channels[j + k]) for j, c in enumerate(channels[: len(channels) - k]))
-            if k
-            else nn.ModuleList(nn.Identity() for _ in channels)
-            for k in self.enters
-        )
+        self.finest = self.enters.index(0)
+        self.branches = nn.ModuleList(Branch(e, channels, k) for e, k in zip(encoders, self.enters, strict=True))
         self.fusions = nn.ModuleList(fusion(len(self.modalities), c, spatial_dims) for c in channels)
         self.head = head(channels, spatial_dims)
 
@@ -77,27 +71,75 @@ class MultiScaleNet(nn.Module):
         """
         if len(images) != len(self.modalities):
             raise ValueError(f"found {len(images)} images; expected one for each of {', '.join(self.modalities)}.")
-        finite = [torch.isfinite(image) for image in images]
-        there = torch.stack([measured.flatten(1).any(1) for measured in finite], dim=1)
-        finest = self.enters.index(0)
-        fused: list[Tensor] = []
+        there = torch.stack([torch.isfinite(image).flatten(1).any(1) for image in images], dim=1)
         levels: list[list[Tensor]] = []
-        for encoder, widen, image, measured in zip(self.encoders, self.widen, images, finite, strict=True):
-            features = encoder(image.masked_fill(~measured, 0.0))
-            levels.append([wide(x) for wide, x in zip(widen, features, strict=True)])  # type: ignore[call-overload]
+        for m, branch in enumerate(self.branches):
+            levels.append(branch(images[m].masked_fill(~torch.isfinite(images[m]), 0.0)))
+        fused: list[Tensor] = []
         for k, fusion in enumerate(self.fusions):
-            like = levels[finest][k]
-            entered = torch.tensor([enters <= k for enters in self.enters], device=there.device)
-            stacked = torch.stack(
-                [
-                    spread(of_one[k - enters], like) if enters <= k else torch.zeros_like(like)
-                    for of_one, enters in zip(levels, self.enters, strict=True)
-                ],
-                dim=1,
-            )
-            available = there & entered
+            like = levels[self.finest][k]
+            stacked: list[Tensor] = []
+            for m, enters in enumerate(self.enters):
+                stacked.append(spread(levels[m][k - enters], like) if enters <= k else torch.zeros_like(like))
+            available = there & torch.tensor([enters <= k for enters in self.enters], device=there.device)
             some = available.any(1)
-            joint = fusion(stacked, available | ~some.unsqueeze(1))
+            joint = fusion(torch.stack(stacked, dim=1), available | ~some.unsqueeze(1))
             fused.append(joint * expand(some, joint).to(joint.dtype))
-        answer: Tensor = self.head(fused)
-        return on_grid(answer, images[finest])
+        return on_grid(self.head(fused), images[self.finest])
+
+
+class Branch(nn.Module):
+    """The encoder of one modality, its levels widened to those that it meets.
+
+    Args:
+        encoder: of the modality alone.
+        channels: of the levels of all, finest first.
+        enters: level at which the modality enters.
+    """
+
+    def __init__(self, encoder: Encoder, channels: Sequence[int], enters: int) -> None:
+        super().__init__()
+        depth = len(channels) - enters
+        self.encoder = Encoder(list(encoder.stages[:depth]), channels[:depth])
+        self.widen = nn.ModuleList(
+            Pointwise(own, met) if enters else nn.Identity()
+            for own, met in zip(channels[:depth], channels[enters:], strict=True)
+        )
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Turn (batch, 1, *spatial) into features of each level from where it enters on."""
+        levels: list[Tensor] = self.encoder(image)
+        for j, widen in enumerate(self.widen):
+            levels[j] = widen(levels[j])
+        return levels
+
+
+class PackedScales(nn.Module):
+    """A MultiScaleNet behind the one image tensor that sliding windows, loaders and exporters know.
+
+    A coarse scan is packed into the finest grid by repeating its voxels, which loses nothing: here each block of 2^k
+    voxels is averaged, which gives the scan back, and only then is it convolved. Windows should begin at multiples of
+    2^k voxels.
+
+    Args:
+        network: whose levels halve the grid.
+
+    Example:
+        >>> net = MultiScaleNet({"CT": 0, "PET": 1}, UNetEncoder, AttentionWeighted, SegmentationHead)
+        >>> PackedScales(net)(torch.randn(1, 2, 32, 32, 32)).shape
+        torch.Size([1, 1, 32, 32, 32])
+    """
+
+    def __init__(self, network: MultiScaleNet) -> None:
+        super().__init__()
+        self.network = network
+        self.unpack = nn.ModuleList(
+            Pool["avg", network.spatial_dims](2**k, ceil_mode=True) if k else nn.Identity() for k in network.enters
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Answer from (batch, modality, *spatial), NaN where absent; a map has the grid of the image."""
+        images: list[Tensor] = []
+        for m, unpack in enumerate(self.unpack):
+            images.append(unpack(image[:, m : m + 1]))
+        return self.network(images)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Optional
 
 from torch import Tensor, nn
 
@@ -41,20 +42,22 @@ class TableNet(nn.Module):
         self.network = network
         self.body = body
         self.tokens = tokens
-        self.fusion = fusion(body.depth, tokens.variables, tokens.width)
+        self.fusion = fusion(body.channels[-1], tokens.variables, tokens.width)
 
-    def forward(self, image: Tensor, table: Tensor) -> Tensor:
+    def forward(self, image: Tensor, table: Optional[Tensor] = None) -> Tensor:  # noqa: UP045 - TorchScript
         """Answer from the modalities and the variables that are there.
 
         Args:
             image: as for :class:`FusionNet`.
-            table: (batch, variable) or, for a :class:`VectorToken`, (batch, size); NaN is not recorded.
+            table: (batch, variable) or, for a :class:`VectorToken`, (batch, size); NaN is not recorded. Where not
+                given, nothing was recorded.
 
         Returns:
             Logits, as the head gives them.
         """
         features, available = self.network.encode(image)
         levels = self.body.join(features, available)
-        tokens, recorded = self.tokens(table)
-        levels[-1] = self.fusion(levels[-1], tokens, recorded)
+        if table is not None:
+            tokens, recorded = self.tokens(table)
+            levels[-1] = self.fusion(levels[-1], tokens, recorded)
         return on_grid(self.body.head(levels), image)
