@@ -15,7 +15,7 @@ FLOORS = {
     "learning": GROUND | {"fusion"},
     "inference": GROUND | {"fusion", "networks"},
     "phantom": GROUND | {"io"},
-    "workflows": GROUND | {"io"},
+    "workflows": GROUND | {"io", "inference"},
     "report": GROUND | {"io"},
     "label_app": GROUND | {"io", "preprocess", "workflows"},
 }

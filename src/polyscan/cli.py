@@ -52,6 +52,12 @@ def _add_scan(commands: Any) -> argparse.ArgumentParser:
     command.add_argument("folder", type=Path, help="the folder to look through")
     command.add_argument("-o", "--output", type=Path, required=True, help="the manifest to write")
     command.add_argument("--clinical", type=Path, help="a CSV or TSV table with one row a subject")
+    command.add_argument("--labels", type=Path, help="a table like it whose columns are to be learnt, such as grade")
+    command.add_argument(
+        "--join-sessions",
+        action="store_true",
+        help="one study a subject, such as before and after treatment",
+    )
     command.set_defaults(run=_scan)
     return command
 
@@ -61,7 +67,7 @@ def _scan(options: argparse.Namespace) -> None:
     from polyscan.io.scan import scan
 
     with _progress("scanning"):
-        manifest = scan(options.folder, clinical=options.clinical)
+        manifest = scan(options.folder, clinical=options.clinical, labels=options.labels, join=options.join_sessions)
     write_manifest(options.output, manifest)
     for study in manifest.studies:
         print(f"{study.key}: {', '.join(study.images)}" + (" with label" if study.label else ""))
@@ -207,24 +213,38 @@ def _add_phantom(commands: Any) -> argparse.ArgumentParser:
     command.add_argument("output", type=Path, help="the folder to write")
     command.add_argument("--subjects", type=int, default=40, help="how many (40)")
     command.add_argument("--seed", type=int, default=0, help="another seed makes other heads (0)")
-    command.add_argument("--format", choices=("nifti", "dicom"), default="nifti", help="how scans are written (nifti)")
+    command.add_argument(
+        "--format",
+        choices=("nifti", "dicom", "png"),
+        default="nifti",
+        help="how scans are written (nifti); png: one slice each by MRI and CT, with a manifest",
+    )
     command.add_argument("--size", choices=("small", "full"), default="small", help="3 mm or 1 mm scans (small)")
+    command.add_argument(
+        "--modalities", nargs="+", help="which scans (T1 T1c T2 FLAIR CT PET); ADC and CBF can be had too"
+    )
+    command.add_argument("--visits", type=int, choices=(1, 2), default=1, help="2: before and after treatment (1)")
     command.set_defaults(run=_phantom)
     return command
 
 
 def _phantom(options: argparse.Namespace) -> None:
-    from polyscan.phantom import make_cohort
+    from polyscan.phantom import MODALITIES, make_cohort, make_slices
 
     with _progress("making") as progress:
-        make_cohort(
-            options.output,
-            subjects=options.subjects,
-            seed=options.seed,
-            format=options.format,
-            size=options.size,
-            progress=progress,
-        )
+        if options.format == "png":
+            make_slices(options.output, subjects=options.subjects, seed=options.seed, progress=progress)
+        else:
+            make_cohort(
+                options.output,
+                subjects=options.subjects,
+                seed=options.seed,
+                format=options.format,
+                size=options.size,
+                modalities=options.modalities or MODALITIES,
+                visits=options.visits,
+                progress=progress,
+            )
     print(f"{options.subjects} subjects in {options.output}")
 
 

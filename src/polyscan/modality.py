@@ -34,6 +34,7 @@ MODALITIES = {
         Modality("PD", "MR", "arbitrary", "PDw"),
         Modality("DWI", "MR", "arbitrary", "dwi"),
         Modality("ADC", "MR", "arbitrary", "ADC"),
+        Modality("CBF", "MR", "arbitrary", "cbf"),
         Modality("CT", "CT", "HU", "ct"),
         Modality("PET", "PT", "SUVbw", "pet"),
     )
@@ -41,12 +42,12 @@ MODALITIES = {
 
 
 def modality(name: str) -> Modality:
-    """Look a modality up by its name.
+    """Look a modality up by its name; ``"T1c@2"`` is T1c at the second time.
 
     Raises:
         PolyscanError: no modality has this name.
     """
     try:
-        return MODALITIES[name]
+        return MODALITIES[name.partition("@")[0]]
     except KeyError:
         raise PolyscanError(f"Modality {name!r} is not known; use one of {', '.join(MODALITIES)}.") from None

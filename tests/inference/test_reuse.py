@@ -74,7 +74,7 @@ def test_thirty_samples_run_the_encoders_once():
     calls = calls_of(net.body.encoders[2]), calls_of(net.body.head.up[0])
     monte_carlo(net, torch.randn(1, 4, 16, 16))
     assert [len(c) for c in calls] == [1, 1]
-    with pytest.raises(ValueError, match="make it with dropout > 0"):
+    with pytest.raises(ValueError, match="give it dropout > 0"):
         monte_carlo(make([2], dropout=0.0), torch.randn(1, 4, 16, 16))
 
 

@@ -9,7 +9,7 @@ from polyscan.errors import PolyscanError
 from polyscan.io.manifest import Manifest, write_manifest
 from polyscan.io.nifti import write_nifti
 from polyscan.study import Study
-from polyscan.workflows import LoadStudyd, ScaleModalitiesd, data
+from polyscan.workflows import LoadMaskd, LoadStudyd, ScaleModalitiesd, data
 from polyscan.workflows.infer import score
 from polyscan.workflows.regions import RegionsFromLabeld, label_map
 
@@ -44,8 +44,9 @@ def test_what_does_not_fit_is_named(files):
         load({"study": "sub-1", "image": {"CT": files["T1"]}})
     with pytest.raises(PolyscanError, match=r"sub-1: T2 has another grid \(\[4, 5, 7\] voxels\)"):
         load({"study": "sub-1", "image": {"T1": files["T1"], "T2": files["other"]}})
+    study = load({"study": "sub-1", "image": {"T1": files["T1"]}, "label": {"mask": files["other"]}})
     with pytest.raises(PolyscanError, match="sub-1: label has another grid"):
-        load({"study": "sub-1", "image": {"T1": files["T1"]}, "label": files["other"]})
+        LoadMaskd("label")(study)
     with pytest.raises(PolyscanError, match="PET cannot be left out"):
         LoadStudyd("image", ["T1"], absent=["PET"])
 
@@ -68,9 +69,26 @@ def test_sections(tmp_path):
     assert len(data.inference_items(tmp_path / "a.json")) == 20
     assert len(data.testing_items(tmp_path / "a.json")) == 10
     write_manifest(tmp_path / "b.json", Manifest(training=studies[:3], testing=studies[3:]))
-    with pytest.raises(PolyscanError, match="1 studies with a label mask"):
+    with pytest.raises(PolyscanError, match="1 studies with a label \\(mask\\)"):
         data.training_items(tmp_path / "b.json")
     assert len(data.inference_items(tmp_path / "b.json")) == 17
+
+
+def test_items_of_a_classification_carry_what_was_asked_for(tmp_path):
+    labels = ({"grade": 2}, {"grade": 4, "IDH": "mutated"}, {"IDH": "wildtype"}, {"mask": "m"})
+    studies = [
+        Study(f"{k}", images={"T1": "a"}, label=label, clinical={"age": k}, extra={"days": [0, k]})
+        for k, label in enumerate(labels)
+    ]
+    write_manifest(tmp_path / "a.json", Manifest(training=studies))
+    every = [
+        f(tmp_path / "a.json", ["grade", "IDH"], ["clinical", "days"])
+        for f in (data.training_items, data.validation_items)
+    ]
+    assert sorted(item["study"] for items in every for item in items) == ["sub-0", "sub-1", "sub-2"]
+    assert every[0][0]["clinical"] == {"age": 1}
+    assert every[0][0]["days"] == [0, 1]
+    assert [len(data.testing_items(tmp_path / "a.json", [name])) for name in ("grade", "IDH", "mask")] == [2, 2, 1]
 
 
 def test_regions_and_labels_are_each_others_inverse():

@@ -7,7 +7,8 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from polyscan.networks.fusion_net import FusionNet, on_grid
+from polyscan.inference.once import Once
+from polyscan.networks.fusion_net import FusionNet
 
 
 @torch.inference_mode()
@@ -27,13 +28,12 @@ def every_subset(network: FusionNet, image: Tensor) -> dict[tuple[str, ...], Ten
     """
     if len(image) != 1:
         raise ValueError(f"image holds {len(image)} studies; give one, since each has subsets of its own.")
-    features, available = network.encode(image)
-    there = [m for m in range(available.shape[1]) if available[0, m]]
+    ask = Once(network, image)
+    there = [m for m in range(len(network.modalities)) if ask.available[0, m]]
     answers = {}
     for size in range(1, len(there) + 1):
         for subset in combinations(there, size):
-            chosen = torch.zeros_like(available)
+            chosen = torch.zeros_like(ask.available)
             chosen[0, list(subset)] = True
-            logits = network.answer(network.embed(features, chosen), chosen)
-            answers[tuple(network.modalities[m] for m in subset)] = on_grid(logits, image)
+            answers[tuple(network.modalities[m] for m in subset)] = ask(chosen)
     return answers

@@ -15,6 +15,7 @@ _WORDS = {
     "T1c": {"t1c", "t1ce", "t1gd", "t1post"},
     "FLAIR": {"flair", "fla"},
     "ADC": {"adc"},
+    "CBF": {"cbf", "rcbf"},
     "DWI": {"dwi", "diffusion", "trace"},
     "T1": {"t1", "t1w", "mprage", "bravo", "spgr"},
     "T2": {"t2", "t2w"},
@@ -67,6 +68,8 @@ def _magnetic(header: Dataset, kind: set[str]) -> tuple[str | None, str]:
         return None, "a phase, real or imaginary image, not the magnitude"
     if "ADC" in kind:
         return "ADC", "ImageType says ADC"
+    if kind & {"CBF", "RCBF"}:
+        return "CBF", "ImageType says CBF"
     weighting = number(header, "DiffusionBValue")
     if "DIFFUSION" in kind or weighting:
         if weighting == 0:
@@ -79,7 +82,7 @@ def _magnetic(header: Dataset, kind: set[str]) -> tuple[str | None, str]:
             return None, "neither sequence parameters nor a description tell the contrast"
         return told, "the series description says so; repetition and echo time are not given"
     settings = f"TR {repetition:g} ms, TE {echo:g} ms" + (f", TI {inversion:g} ms" if inversion else "")
-    if told in ("ADC", "DWI"):
+    if told in ("ADC", "DWI", "CBF"):
         return told, f"the series description says so; {settings}"
     if "EP" in words(header, "ScanningSequence"):
         return None, f"echo-planar without a diffusion b-value, as in functional or perfusion imaging; {settings}"

@@ -7,6 +7,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from polyscan.io.owners import bare, name_patients, owner_key
 from polyscan.io.read import is_nifti
 from polyscan.io.recognise import from_words
 from polyscan.io.series import Series, group, grouped
+from polyscan.io.sessions import join_sessions, read_dates
 from polyscan.study import Source, Study
 
 _MASK = re.compile(r"(^|[_\W])(dseg|seg|mask|label|labels|gtv|segmentation)([_\W]|$)", re.IGNORECASE)
@@ -39,6 +41,7 @@ class Candidate:
         rank: the lowest is taken where there are several: finest voxels, then most slices, then latest.
         frame: FrameOfReferenceUID.
         label: whether it is a label.
+        day: when it was made.
     """
 
     subject: str
@@ -50,9 +53,16 @@ class Candidate:
     rank: tuple = ()
     frame: str | None = None
     label: bool = False
+    day: date | None = None
 
 
-def scan(folder: str | Path, *, clinical: str | Path | None = None) -> Manifest:
+def scan(
+    folder: str | Path,
+    *,
+    clinical: str | Path | None = None,
+    labels: str | Path | None = None,
+    join: bool = False,
+) -> Manifest:
     """Find studies and series in a tree of DICOM and NIfTI files.
 
     Where a modality has several series, the one with the finest voxels is taken, of equals that with the most slices,
@@ -64,6 +74,8 @@ def scan(folder: str | Path, *, clinical: str | Path | None = None) -> Manifest:
         folder: where to look.
         clinical: a CSV or TSV table with one row a subject, whose column ``participant_id``, ``subject`` or ``id``
             names it; ``participants.tsv`` in the folder where not given.
+        labels: a table like it of what is to be learnt, such as ``grade`` or ``response``: its columns are labels.
+        join: make one study of a subject's sessions; see :func:`polyscan.io.sessions.join_sessions`.
 
     Raises:
         PolyscanError: the folder does not exist or holds no image, or the table cannot be used.
@@ -81,16 +93,23 @@ def scan(folder: str | Path, *, clinical: str | Path | None = None) -> Manifest:
             + (f" ({left})." if left else "; give the folder that holds the scans.")
         )
     table = _read_table(Path(clinical) if clinical else folder / "participants.tsv", needed=clinical is not None)
+    known = _read_table(Path(labels), needed=True) if labels else {}
     by_study: dict[tuple[str, str], list[Candidate]] = defaultdict(list)
     for candidate in found:
         by_study[(candidate.subject, candidate.session or "")].append(candidate)
-    manifest = Manifest()
+    manifest, studies, dates = Manifest(), [], read_dates(folder) if join else {}
     for (subject, session), candidates in sorted(by_study.items()):
         study = _study(subject, session or None, candidates)
         if study.images:
-            _place(manifest, study, table.get(bare(subject), {}))
+            studies.append(study)
+            days = [c.day for c in candidates if c.day is not None]
+            if days:
+                dates.setdefault((study.subject, study.session), min(days))
         else:
             manifest.info.setdefault("left_out", []).extend(study.extra["decisions"])
+    for study in join_sessions(studies, dates) if join else studies:
+        study.label.update(_known(known.get(bare(study.subject), {})))
+        _place(manifest, study, table.get(bare(study.subject), {}))
     return manifest
 
 
@@ -167,7 +186,15 @@ def _image_candidate(folder: Path, series: Series, owner: tuple[str, str | None]
     rank = (round(series.voxel, 3), -slices, tuple(-ord(letter) for letter in moment))
     reason = f"{series.reason}, {slices} slices" if series.modality else series.reason
     subject, session = owner
-    return Candidate(subject, session, series.modality, reason, source, name, rank, series.frame_of_reference)
+    day = _day(text(header, "StudyDate") or text(header, "SeriesDate"))
+    return Candidate(subject, session, series.modality, reason, source, name, rank, series.frame_of_reference, day=day)
+
+
+def _day(text: str) -> date | None:
+    try:
+        return datetime.strptime(text, "%Y%m%d").date()
+    except ValueError:
+        return None
 
 
 def _referenced_series(header: Any) -> str:
@@ -234,8 +261,12 @@ def _place(manifest: Manifest, study: Study, row: dict[str, str]) -> None:
         raise PolyscanError(f"{study.key} has split {section!r} in the table; expected {', '.join(SECTIONS)}.")
     fold = row.pop("fold", "")
     study.fold = int(fold) if fold.strip().isdigit() else None
-    study.clinical = {n: _value(v) for n, v in row.items() if n and v not in (None, "", "n/a", "NA", "nan")}
+    study.clinical = _known(row)
     getattr(manifest, section).append(study)
+
+
+def _known(row: dict[str, str]) -> dict[str, Any]:
+    return {name: _value(v) for name, v in row.items() if name and v not in (None, "", "n/a", "NA", "nan")}
 
 
 def _value(text: str) -> float | int | str:

@@ -1,6 +1,7 @@
 """What training needs beyond a supervised loss."""
 
 from polyscan.learning.losses import (
+    MulticlassLoss,
     MultitaskLoss,
     classification_loss,
     cox_loss,
@@ -15,6 +16,7 @@ from polyscan.learning.objectives import WithObjectives
 from polyscan.learning.scanner_variation import RandScannerd
 
 __all__ = [
+    "MulticlassLoss",
     "MultitaskLoss",
     "RandModalityDropoutd",
     "RandScannerd",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -124,3 +124,21 @@ class MultitaskLoss(nn.Module):
             if bool(known.any()):
                 total = total + torch.exp(-s) * loss(answer[known, a:b], target[known, c:d]) + s / 2
         return total
+
+
+class MulticlassLoss(MultitaskLoss):
+    """The sum over tasks of the cross-entropy of their classes, each on the rows whose class is known.
+
+    Args:
+        tasks: name to its classes, in the order of the answers.
+
+    Example:
+        >>> loss = MulticlassLoss({"grade": ["2", "3", "4"], "IDH": ["wildtype", "mutated"]})
+        >>> loss(torch.randn(2, 5), torch.tensor([[2, 0], [float("nan"), 1]])).isfinite()
+        tensor(True)
+    """
+
+    def __init__(self, tasks: Mapping[str, Sequence[str]]) -> None:
+        super().__init__(
+            {name: (len(classes), 1, classification_loss) for name, classes in tasks.items()}, learned=False
+        )

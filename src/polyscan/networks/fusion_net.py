@@ -28,6 +28,7 @@ class FusionNet(nn.Module):
 
     What it does comes in three steps, so that what was computed once can be used again: ``encode`` runs the encoders
     on each modality, ``embed`` joins those that are said to be there, ``answer`` is the head's dropout and last map.
+    ``decide`` is the last two at once; the networks around this one have it too.
 
     Args:
         modalities: names in the order of the image's channels.
@@ -89,7 +90,7 @@ class FusionNet(nn.Module):
             Logits, as the head gives them; a map has the grid of the image.
         """
         features, available = self.encode(image)
-        return on_grid(self.answer(self.embed(features, available), available), image)
+        return on_grid(self.decide(features, available), image)
 
     @torch.jit.export
     def encode(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
@@ -104,6 +105,11 @@ class FusionNet(nn.Module):
             )
         filled, available = measured(image)
         return self.body.encode(filled), available
+
+    @torch.jit.export
+    def decide(self, features: list[Tensor], available: Tensor) -> Tensor:
+        """What follows ``encode``: ``embed``, then ``answer``."""
+        return self.answer(self.embed(features, available), available)
 
     @torch.jit.export
     def embed(self, features: list[Tensor], available: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Optional
 
+import torch
 from torch import Tensor, nn
 
 from polyscan.fusion.table import TableFusion, TableTokens, VectorToken
@@ -55,9 +56,19 @@ class TableNet(nn.Module):
         Returns:
             Logits, as the head gives them.
         """
-        features, available = self.network.encode(image)
+        features, available = self.encode(image)
+        return on_grid(self.decide(features, available, table), image)
+
+    @torch.jit.export
+    def encode(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
+        """See :class:`FusionNet`."""
+        return self.network.encode(image)
+
+    @torch.jit.export
+    def decide(self, features: list[Tensor], available: Tensor, table: Optional[Tensor] = None) -> Tensor:  # noqa: UP045
+        """Answer from what ``encode`` gave, of the modalities that ``available`` (batch, modality) names."""
         levels = self.body.join(features, available)
         if table is not None:
             tokens, recorded = self.tokens(table)
             levels[-1] = self.fusion(levels[-1], tokens, recorded)
-        return on_grid(self.body.head(levels), image)
+        return self.body.head(levels)

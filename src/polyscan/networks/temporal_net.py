@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from polyscan.fusion.temporal import TemporalFusion
-from polyscan.networks.fusion_net import FeatureFusion, FusionNet, Nothing, on_grid
+from polyscan.networks.fusion_net import FeatureFusion, FusionNet, Nothing, measured, on_grid
 
 
 class TemporalNet(nn.Module):
@@ -60,15 +60,34 @@ class TemporalNet(nn.Module):
         Raises:
             ValueError: the image has another number of channels.
         """
+        features, available = self.encode(image)
+        return on_grid(self.decide(features, available, days), image)
+
+    @torch.jit.export
+    def encode(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
+        """See :class:`FusionNet`; what stands for modalities there are the modalities of every time here."""
         count = len(self.network.modalities)
         if image.shape[1] != self.times * count:
             raise ValueError(f"image has {image.shape[1]} channels; expected {count} for each of {self.times} times.")
-        each = image.unflatten(1, [self.times, count])
-        features, available = self.network.encode(each.flatten(0, 1))
-        there = torch.isfinite(each).flatten(2).any(2)
-        there = there | ~there.any(1, keepdim=True)
-        levels = self.body.join(features, available)
+        filled, available = measured(image)
+        levels, _ = self.network.encode(filled.unflatten(1, [self.times, count]).flatten(0, 1))
+        features: list[Tensor] = []
+        for level in levels:
+            features.append(level.unflatten(0, [image.shape[0], self.times]).flatten(1, 2))
+        return features, available
+
+    @torch.jit.export
+    def decide(self, features: list[Tensor], available: Tensor, days: Optional[Tensor] = None) -> Tensor:  # noqa: UP045
+        """Answer from what ``encode`` gave, of the scans that ``available`` (batch, times * modalities) names."""
+        batch, shape = available.shape[0], [self.times, len(self.network.modalities)]
+        each = available.unflatten(1, shape)
+        there = each.any(2)
+        rows = (each | ~there.unsqueeze(2)).flatten(0, 1)  # a time without a scan is left out further on
+        levels: list[Tensor] = []
+        for level in features:
+            levels.append(level.unflatten(1, shape).flatten(0, 1))
         fused: list[Tensor] = []
+        joined = self.body.join(levels, rows)
         for k, fusion in enumerate(self.fusions):
-            fused.append(fusion(levels[k].unflatten(0, [image.shape[0], self.times]), there, days))
-        return on_grid(self.body.head(fused), image)
+            fused.append(fusion(joined[k].unflatten(0, [batch, self.times]), there, days))
+        return self.body.head(fused)

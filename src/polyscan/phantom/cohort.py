@@ -5,16 +5,20 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from polyscan.errors import PolyscanError
 from polyscan.io.files import whole_folder, write_json
 from polyscan.parallel import Progress, run_each
-from polyscan.phantom.subject import MODALITIES, Subject, make_subject
+from polyscan.phantom.subject import MAPS, MODALITIES, Subject, follow_up, make_subject
 from polyscan.phantom.write import write_dicom, write_nifti_scan, write_nifti_values, write_pose
 
+_ALL = (*MODALITIES, *MAPS)
+_DAY_0 = date(2020, 1, 1)
 _REFERENCE = ("T1c", "T1", "T2", "FLAIR")
 
 
@@ -27,6 +31,7 @@ def make_cohort(
     size: str = "small",
     modalities: Sequence[str] = MODALITIES,
     missing: float = 0.1,
+    visits: int = 1,
     jobs: int | None = None,
     progress: Progress | None = None,
 ) -> None:
@@ -36,9 +41,10 @@ def make_cohort(
     asked for. Seven in ten are for training, one for validation, two for testing. Test subjects have every scan.
 
     Layout: ``sub-001/anat/sub-001_T1w.nii.gz`` and so on as BIDS has it, or ``sub-001/T1/*.dcm``;
-    ``participants.tsv`` with age, biomarker and split; the truth under ``derivatives/truth``: labels (1 necrotic and
-    non-enhancing core, 2 oedema, 4 enhancing) and brain mask on the grid of T1c (or the first there of T1, T2, FLAIR),
-    and for each other scan the transform from that one's points to its own.
+    ``participants.tsv`` with age, sex, biomarker and split; the truth under ``derivatives/truth``: ``labels.tsv`` with
+    WHO grade, IDH and, of two visits, response; a folder for each subject with labels (1 necrotic and non-enhancing
+    core, 2 oedema, 4 enhancing) and brain mask on the grid of T1c (or the first there of T1, T2, FLAIR), and for each
+    other scan the transform from that one's points to its own.
 
     Args:
         out: folder to write; it must not hold anything yet.
@@ -46,8 +52,9 @@ def make_cohort(
         seed: another one makes other heads.
         format: ``"nifti"`` or ``"dicom"``.
         size: ``"small"``, about 3 mm, or ``"full"``, about 1 mm.
-        modalities: which scans to make.
+        modalities: which scans to make; ``"ADC"`` and ``"CBF"`` are made where they are asked for.
         missing: probability that a scan of a training or validation subject is missing; one is always there.
+        visits: 1, or 2: before and after treatment, as sessions 1 and 2.
         jobs: subjects at a time, each in a process of its own; as many as there are cores if None.
         progress: told (done, total, subject) after each.
 
@@ -57,12 +64,15 @@ def make_cohort(
     out = Path(out)
     if format not in ("nifti", "dicom") or size not in ("small", "full") or not 0 <= missing < 1:
         raise PolyscanError("format is nifti or dicom, size is small or full, and missing lies from 0 to below 1.")
-    if not 1 <= subjects <= 999 or not set(modalities) <= set(MODALITIES):
-        raise PolyscanError(f"{subjects} subjects of {list(modalities)}; expected 1 to 999 of {', '.join(MODALITIES)}.")
+    if not 1 <= subjects <= 999 or not set(modalities) <= set(_ALL) or visits not in (1, 2):
+        raise PolyscanError(
+            f"{subjects} subjects of {list(modalities)}, {visits} visits; expected 1 to 999 of {', '.join(_ALL)}, "
+            "1 or 2 visits."
+        )
     if out.exists() and any(out.iterdir()):
         raise PolyscanError(f"{out} is not empty; name a new folder for the cohort.")
     with whole_folder(out) as folder:
-        plan = _Plan(folder, subjects, seed, format, size, tuple(modalities), missing)
+        plan = _Plan(folder, subjects, seed, format, size, tuple(modalities), missing, visits)
         rows = []
         for done, (number, row) in enumerate(run_each(plan.make, range(1, subjects + 1), jobs), start=1):
             if isinstance(row, PolyscanError):
@@ -70,8 +80,9 @@ def make_cohort(
             rows.append(row)
             if progress is not None:
                 progress(done, subjects, f"sub-{number:03d}")
-        with (folder / "participants.tsv").open("w", newline="") as file:
-            csv.writer(file, delimiter="\t").writerows([["participant_id", "age", "biomarker", "split"], *sorted(rows)])
+        known, truth = zip(*sorted(rows, key=lambda row: row[0]["participant_id"]), strict=True)
+        _table(folder / "participants.tsv", known)
+        _table(folder / "derivatives" / "truth" / "labels.tsv", truth)
         write_json(folder / "dataset_description.json", {"Name": "polyscan phantom", "BIDSVersion": "1.9.0"})
 
 
@@ -86,13 +97,25 @@ class _Plan:
     size: str
     modalities: tuple[str, ...]
     missing: float
+    visits: int
 
-    def make(self, number: int) -> list:
-        """Make one subject and write it; returns its row of participants.tsv."""
+    def make(self, number: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Make one subject and write it; returns its rows of participants.tsv and labels.tsv."""
         subject, split = make_subject(number, self.seed), _split(number, self.subjects)
         there = _there(subject, self.modalities, 0.0 if split == "testing" else self.missing)
-        _write(subject, there, self.folder, self.format, self.size)
-        return [f"sub-{number:03d}", subject.age, subject.biomarker, split]
+        name = {"participant_id": f"sub-{number:03d}"}
+        known = {**name, "age": subject.age, "sex": subject.sex, "biomarker": subject.biomarker, "split": split}
+        truth = {**name, "grade": subject.who_grade, "IDH": "mutated" if subject.mutated else "wildtype"}
+        if self.visits == 1:
+            _write(subject, there, self.folder, self.format, self.size, None)
+        else:
+            after = follow_up(subject)
+            for visit in (subject, after):
+                _write(visit, there, self.folder, self.format, self.size, visit.visit)
+            days = [{"session_id": f"ses-{v.visit}", "acq_time": _DAY_0 + timedelta(v.day)} for v in (subject, after)]
+            _table(self.folder / name["participant_id"] / f"{name['participant_id']}_sessions.tsv", days)
+            truth["response"] = "yes" if after.responds else "no"
+        return known, truth
 
 
 def _split(number: int, subjects: int) -> str:
@@ -102,25 +125,36 @@ def _split(number: int, subjects: int) -> str:
 
 def _there(subject: Subject, modalities: Sequence[str], missing: float) -> list[str]:
     """Which scans were made; each has a draw of its own, so that asking for one more changes no other."""
-    names = [m for m in MODALITIES if m in modalities]
-    draws = np.random.default_rng([subject.seed, subject.number, 7]).random(len(MODALITIES))
-    there = [m for m in names if draws[MODALITIES.index(m)] >= missing]
+    names = [m for m in _ALL if m in modalities]
+    draws = np.random.default_rng([subject.seed, subject.number, 7]).random(len(_ALL))
+    there = [m for m in names if draws[_ALL.index(m)] >= missing]
     brain = [m for m in names if m in _REFERENCE]
     if brain and not set(brain) & set(there):
-        there.append(max(brain, key=lambda m: draws[MODALITIES.index(m)]))
+        there.append(max(brain, key=lambda m: draws[_ALL.index(m)]))
     return there or names[:1]
 
 
-def _write(subject: Subject, there: list[str], folder: Path, format: str, size: str) -> None:
+def _table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), delimiter="\t")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _write(subject: Subject, there: list[str], folder: Path, format: str, size: str, session: int | None) -> None:
     name = f"sub-{subject.number:03d}"
+    place = folder / name
+    if session is not None:
+        place, name = place / f"ses-{session}", f"{name}_ses-{session}"
     for modality in there:
         scan = subject.scan(modality, size)
         if format == "nifti":
-            write_nifti_scan(scan, folder / name, name)
+            write_nifti_scan(scan, place, name)
         else:
-            write_dicom(scan, folder / name / modality, subject)
+            write_dicom(scan, place / modality, subject)
     reference = next((m for m in _REFERENCE if m in there), there[0])
-    truth = folder / "derivatives" / "truth" / name
+    truth = folder / "derivatives" / "truth" / place.relative_to(folder)
     truth.mkdir(parents=True)
     label, brain, grid = subject.truth(reference, size)
     write_nifti_values(truth / f"{name}_space-{reference}_dseg.nii.gz", label, grid.affine)

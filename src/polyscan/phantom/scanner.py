@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,6 +101,28 @@ def mri(anatomy: Anatomy, modality: str, grid: Grid, to_head: np.ndarray, genera
     noise = generator.normal(0, level, (2, *grid.shape)).astype(np.float32)
     values = np.hypot(values + noise[0], noise[1]) * np.float32(generator.uniform(500, 900) / signals.max())
     return Scan(modality, values, grid, to_head, dict(settings))
+
+
+PARAMETRIC = {
+    "ADC": {"RepetitionTime": 6000, "EchoTime": 80, "FlipAngle": 90, "ScanningSequence": "EP"},
+    "CBF": {"RepetitionTime": 4500, "EchoTime": 15, "FlipAngle": 90, "ScanningSequence": "EP"},
+}
+
+
+def parametric(
+    anatomy: Anatomy,
+    modality: str,
+    grid: Grid,
+    to_head: np.ndarray,
+    generator: np.random.Generator,
+    tumour: Mapping[str, float],
+) -> Scan:
+    """A map of diffusion (1e-6 mm^2/s) or blood flow (mL/100 g/min) with Gaussian noise; ``tumour`` is its tissues'."""
+    own = [tumour.get(name, getattr(TISSUES[name], modality.lower())) for name in NAMES]
+    values = _blur(_sample(anatomy, np.array(own, dtype=np.float32), grid, to_head), grid, 3.0)
+    level = 0.06 * own[NAMES.index("grey")]
+    values += _blur(generator.normal(0, 3 * level, grid.shape).astype(np.float32), grid, 4.0)
+    return Scan(modality, np.clip(values, 0, None), grid, to_head, dict(PARAMETRIC[modality]))
 
 
 def ct(anatomy: Anatomy, grid: Grid, to_head: np.ndarray, generator: np.random.Generator) -> Scan:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from polyscan.phantom.anatomy import Anatomy, Tumour
-from polyscan.phantom.scanner import FOV, Grid, Scan, ct, mri, pet
+from polyscan.phantom.scanner import FOV, Grid, Scan, ct, mri, parametric, pet
 from polyscan.phantom.tissues import NAMES
 
 MODALITIES = ("T1", "T1c", "T2", "FLAIR", "CT", "PET")
+MAPS = ("ADC", "CBF")
 LABELS = {"necrosis": 1, "core": 1, "oedema": 2, "rim": 4}  # as BraTS 2021 numbers them
 
 # Spacing in mm along right-left, front-back and foot-head, by modality, and along which of them slices are stacked.
@@ -22,6 +23,8 @@ _SPACING = {
         "FLAIR": (3, 3, 6),
         "CT": (3, 3, 3),
         "PET": (4.5, 4.5, 4.5),
+        "ADC": (3, 3, 4),
+        "CBF": (3, 3, 6),
     },
     "full": {
         "T1": (1, 1, 1),
@@ -30,6 +33,8 @@ _SPACING = {
         "FLAIR": (0.9, 0.9, 5),
         "CT": (1, 1, 1.5),
         "PET": (2.5, 2.5, 3),
+        "ADC": (1.8, 1.8, 4),
+        "CBF": (3.4, 3.4, 5),
     },
 }
 _AXES = {"T2": "RIP"}  # coronal; all others axial
@@ -46,8 +51,13 @@ class Subject:
         tumour: what grows in it.
         grade: 1 high, 0 low: what age and biomarker know something about.
         age: in years.
+        sex: ``"F"`` or ``"M"``.
         biomarker: arbitrary units.
+        mutated: whether IDH is: in most tumours of low grade, where the cells stand less dense.
         lying: modality to (4, 4) from that scanner's to the head's own RAS+ millimetres.
+        visit: 1, or 2 after treatment.
+        day: of the visit, the first being 0.
+        responds: whether the tumour has shrunk, None before treatment.
     """
 
     number: int
@@ -55,18 +65,42 @@ class Subject:
     tumour: Tumour
     grade: int
     age: int
+    sex: str
     biomarker: float
+    mutated: bool
     lying: dict[str, np.ndarray]
     seed: int
+    visit: int = 1
+    day: int = 0
+    responds: bool | None = None
+
+    @property
+    def who_grade(self) -> int:
+        """The WHO grade: 4 of high grade; of low grade 3 where it enhances, 2 else."""
+        return 4 if self.grade else 3 if self.tumour.enhances else 2
 
     def scan(self, modality: str, size: str) -> Scan:
         """Put the subject into a scanner."""
-        grid, generator = make_grid(modality, size), _stream(self.seed, self.number, "noise", modality)
+        grid = make_grid(modality, size)
+        generator = stream(self.seed, self.number, "noise", modality, *_again(self.visit))
+        if modality in MAPS:
+            tumour = self._cells() if modality == "ADC" else self._vessels()
+            return parametric(self.anatomy, modality, grid, self.lying[modality], generator, tumour)
         if modality == "CT":
             return ct(self.anatomy, grid, self.lying[modality], generator)
         if modality == "PET":
             return pet(self.anatomy, grid, self.lying[modality], generator)
         return mri(self.anatomy, modality, grid, self.lying[modality], generator)
+
+    def _cells(self) -> dict[str, float]:
+        """Diffusion in the tumour: freer where IDH is mutated."""
+        solid = 1450.0 if self.mutated else 1050.0
+        return {"core": solid, "rim": solid - 100}
+
+    def _vessels(self) -> dict[str, float]:
+        """Blood flow in the tumour: more of it the higher the grade."""
+        flow = {2: 25.0, 3: 45.0, 4: 80.0}[self.who_grade]
+        return {"core": flow, "rim": 1.2 * flow}
 
     def truth(self, modality: str, size: str) -> tuple[np.ndarray, np.ndarray, Grid]:
         """The label map and the brain mask (x, y, z) uint8 on the grid of a scan: what most of a voxel is."""
@@ -85,13 +119,43 @@ class Subject:
 
 def make_subject(number: int, seed: int) -> Subject:
     """Draw a subject; every source of chance has a stream of its own, so that one more scan changes no other."""
-    latent = _stream(seed, number, "grade")
+    latent = stream(seed, number, "grade")
     grade = int(latent.random() < 0.7)
     age = int(np.clip(round(latent.normal(44 + 14 * grade, 10)), 18, 90))
     biomarker = round(float(latent.normal(5 + 3 * grade, 2)), 2)
-    tumour = _tumour(_stream(seed, number, "tumour"), grade)
-    lying = {m: _pose(_stream(seed, number, "pose", m)) for m in MODALITIES}
-    return Subject(number, Anatomy(_stream(seed, number, "head"), tumour), tumour, grade, age, biomarker, lying, seed)
+    tumour = _tumour(stream(seed, number, "tumour"), grade)
+    likely = 0.05 if grade else 0.5 if tumour.enhances else 0.85
+    other = stream(seed, number, "IDH")
+    return Subject(
+        number,
+        Anatomy(stream(seed, number, "head"), tumour),
+        tumour,
+        grade,
+        age,
+        "M" if other.random() < 0.55 else "F",
+        biomarker,
+        bool(other.random() < likely),
+        _poses(seed, number),
+        seed,
+    )
+
+
+def follow_up(subject: Subject) -> Subject:
+    """The same subject two to four months later: half of the tumours have shrunk, the others have grown."""
+    chance = stream(subject.seed, subject.number, "follow-up")
+    responds = bool(chance.random() < 0.5)
+    core, rest = (chance.uniform(0.45, 0.7), chance.uniform(0.55, 0.8)) if responds else chance.uniform(1.0, 1.3, 2)
+    old = subject.tumour
+    tumour = replace(old, oedema=old.oedema * rest, core=old.core * core, necrosis=old.necrosis * core)
+    return replace(
+        subject,
+        anatomy=Anatomy(stream(subject.seed, subject.number, "head"), tumour),
+        tumour=tumour,
+        lying=_poses(subject.seed, subject.number, *_again(2)),
+        visit=2,
+        day=int(chance.integers(56, 113)),
+        responds=responds,
+    )
 
 
 def make_grid(modality: str, size: str) -> Grid:
@@ -122,6 +186,15 @@ def _tumour(generator: np.random.Generator, grade: int) -> Tumour:
     return Tumour(centre, oedema, core, core * generator.uniform(0.45, 0.65) if enhances else 0.0, enhances)
 
 
+def _poses(seed: int, number: int, *names: str) -> dict[str, np.ndarray]:
+    return {m: _pose(stream(seed, number, "pose", m, *names)) for m in (*MODALITIES, *MAPS)}
+
+
+def _again(visit: int) -> list[str]:
+    """What tells the chances of a later visit from those of the first."""
+    return [f"visit {visit}"] if visit > 1 else []
+
+
 def _pose(generator: np.random.Generator) -> np.ndarray:
     pose = np.eye(4)
     pose[:3, :3] = _rotation(generator.normal(0, 3, 3).clip(-8, 8))
@@ -135,5 +208,6 @@ def _rotation(degrees: np.ndarray | tuple) -> np.ndarray:
     return Rotation.from_euler("xyz", degrees, degrees=True).as_matrix()
 
 
-def _stream(seed: int, number: int, *names: str) -> np.random.Generator:
+def stream(seed: int, number: int, *names: str) -> np.random.Generator:
+    """A source of chance of its own for each purpose, so that one more of them changes no other."""
     return np.random.default_rng([seed, number, *(int.from_bytes(name.encode(), "little") for name in names)])

@@ -10,7 +10,7 @@ import numpy as np
 
 from polyscan.io.files import write_json
 from polyscan.modality import modality
-from polyscan.phantom.scanner import Scan
+from polyscan.phantom.scanner import PARAMETRIC, Scan
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -27,10 +27,13 @@ _SOP_CLASS = {
 }
 
 
+_PLACE = {"CT": "ct", "PET": "pet", "ADC": "dwi", "CBF": "perf"}
+
+
 def write_nifti_scan(scan: Scan, folder: Path, subject: str) -> None:
     """Write a scan where BIDS expects it, with a sidecar; PET in Bq/mL with what SUV needs."""
     kind = modality(scan.modality)
-    place = folder / {"MR": "anat", "CT": "ct", "PT": "pet"}[kind.dicom]
+    place = folder / _PLACE.get(scan.modality, "anat")
     place.mkdir(parents=True, exist_ok=True)
     stem = f"{subject}_{kind.suffix}"
     integral = scan.modality != "PET"
@@ -123,9 +126,10 @@ def _common(scan: Scan, subject: Subject, lps: np.ndarray, z: int) -> Dataset:
     data.FrameOfReferenceUID = _uid(subject, f"{scan.modality} frame", 0)
     data.PositionReferenceIndicator = ""
     data.PatientName, data.PatientID = f"Phantom^{subject.number}", f"PHANTOM-{subject.seed}-{subject.number:03d}"
-    data.PatientBirthDate, data.PatientSex = "", "O"
+    data.PatientBirthDate, data.PatientSex = "", subject.sex
     data.PatientAge = f"{subject.age:03d}Y"
-    data.StudyDate = data.SeriesDate = data.AcquisitionDate = data.ContentDate = f"{_START:%Y%m%d}"
+    day = _START + timedelta(days=subject.day)
+    data.StudyDate = data.SeriesDate = data.AcquisitionDate = data.ContentDate = f"{day:%Y%m%d}"
     data.StudyTime = data.SeriesTime = data.AcquisitionTime = data.ContentTime = f"{_START:%H%M%S}"
     data.StudyID, data.AccessionNumber, data.ReferringPhysicianName = "1", "", ""
     data.Manufacturer, data.Modality = "polyscan", kind
@@ -134,15 +138,17 @@ def _common(scan: Scan, subject: Subject, lps: np.ndarray, z: int) -> Dataset:
     data.ImageType = (
         ["ORIGINAL", "PRIMARY", "AXIAL" if kind == "CT" else "OTHER"] if kind != "PT" else ["ORIGINAL", "PRIMARY"]
     )
+    if scan.modality in PARAMETRIC:
+        data.ImageType = ["DERIVED", "PRIMARY", scan.modality]
     data.PixelSpacing = [_decimal(spacing[1]), _decimal(spacing[0])]
     data.SliceThickness = _decimal(spacing[2])
     data.ImageOrientationPatient = [_decimal(v) for c in (0, 1) for v in lps[:3, c] / spacing[c]]
     data.ImagePositionPatient = [_decimal(v) for v in (lps @ [0, 0, z, 1])[:3]]
-    {"MR": _mr, "CT": _ct, "PT": _pet}[kind](data, scan)
+    {"MR": _mr, "CT": _ct, "PT": _pet}[kind](data, scan, day)
     return data
 
 
-def _mr(data: Dataset, scan: Scan) -> None:
+def _mr(data: Dataset, scan: Scan, day: datetime) -> None:
     data.PatientPosition = "HFS"
     data.ScanningSequence, data.SequenceVariant = (
         scan.settings["ScanningSequence"],
@@ -155,14 +161,14 @@ def _mr(data: Dataset, scan: Scan) -> None:
             setattr(data, name, scan.settings[name])
 
 
-def _ct(data: Dataset, scan: Scan) -> None:
+def _ct(data: Dataset, scan: Scan, day: datetime) -> None:
     data.PatientPosition = "HFS"
     data.KVP, data.AcquisitionNumber = scan.settings["KVP"], 1
     data.RescaleIntercept, data.RescaleSlope, data.RescaleType = -1024, 1, "HU"
 
 
-def _pet(data: Dataset, scan: Scan) -> None:
-    injected = _START - timedelta(seconds=scan.settings["uptake_seconds"])
+def _pet(data: Dataset, scan: Scan, day: datetime) -> None:
+    injected = day - timedelta(seconds=scan.settings["uptake_seconds"])
     tracer = _item(
         Radiopharmaceutical="FDG",
         RadiopharmaceuticalVolume=10,
@@ -229,4 +235,6 @@ def _uid(subject: Subject, what: str, number: int) -> str:
     """A UID that is the same for the same seed."""
     import uuid
 
-    return f"{_ROOT}.{uuid.uuid5(uuid.NAMESPACE_OID, f'polyscan {subject.seed} {subject.number} {what} {number}').int}"
+    visit = f" visit {subject.visit}" if subject.visit > 1 else ""
+    name = f"polyscan {subject.seed} {subject.number} {what} {number}{visit}"
+    return f"{_ROOT}.{uuid.uuid5(uuid.NAMESPACE_OID, name).int}"

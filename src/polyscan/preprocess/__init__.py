@@ -9,7 +9,7 @@ from polyscan.preprocess.intensity_steps import (
     Whitend,
     ZScored,
 )
-from polyscan.preprocess.steps import AntiAliasd, ReadStudyd, RegisterRigidd, Resampled
+from polyscan.preprocess.steps import AntiAliasd, PackScalesd, ReadStudyd, RegisterRigidd, Resampled
 
 __all__ = [
     "AntiAliasd",
@@ -18,6 +18,7 @@ __all__ = [
     "ForegroundMaskd",
     "HistogramStandardized",
     "MatchScaled",
+    "PackScalesd",
     "ReadStudyd",
     "RegisterRigidd",
     "Resampled",

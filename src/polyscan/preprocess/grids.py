@@ -67,6 +67,14 @@ def common_grid(
     return MetaTensor(torch.zeros(1, *shape.tolist()), affine=torch.from_numpy(affine))
 
 
+def coarser(image: MetaTensor, factor: int) -> MetaTensor:
+    """An empty image (1, x, y, z) over the same field of view with voxels ``factor`` times as large along each axis."""
+    affine = image.affine.clone()
+    affine[:3, :3] *= factor
+    affine[:3, 3] += image.affine[:3, :3].sum(1) * (factor - 1) / 2
+    return MetaTensor(torch.zeros(1, *(-(-n // factor) for n in image.shape[1:])), affine=affine)
+
+
 def moved(image: MetaTensor, transform: sitk.Transform | None) -> MetaTensor:
     """An image where its registration puts it, by its affine alone: no voxel is interpolated."""
     if transform is None:

@@ -109,10 +109,10 @@ def prepare_study(study: Study, out: Path, protocol: str | Path) -> Study:
 
 def _write(data: dict[str, Any], record: Record, folder: Path, final: Path) -> dict[str, str]:
     """Write everything that belongs to a study; returns what each thing's file is called."""
-    stem = f"{record.study.key}_space-{record.reference}"
+    stem = f"{record.study.key}_space-{_plain(record.reference)}"
     names = {}
     for name in present(data):
-        names[name] = f"{stem}_desc-preproc_{modality(name).suffix}.nii.gz"
+        names[name] = f"{stem}_desc-{_time(name)}preproc_{modality(name).suffix}.nii.gz"
         write_nifti(folder / names[name], data[name])
         source = record.study.images[name]
         sources = [source] if isinstance(source, str) else source
@@ -128,9 +128,20 @@ def _write(data: dict[str, Any], record: Record, folder: Path, final: Path) -> d
             names[name] = f"{stem}_{suffix}.nii.gz"
             write_nifti(folder / names[name], data[name])
     for name, transform in record.transforms.items():
-        names[f"{name} transform"] = f"{record.study.key}_from-{record.reference}_to-{name}_mode-image_xfm.tfm"
+        names[f"{name} transform"] = (
+            f"{record.study.key}_from-{_plain(record.reference)}_to-{_plain(name)}_mode-image_xfm.tfm"
+        )
         _write_transform(folder / names[f"{name} transform"], transform)
     return names
+
+
+def _plain(name: str) -> str:
+    """A modality, and its time where it has one, in letters and digits as BIDS labels are."""
+    return name.replace("@", "time")
+
+
+def _time(name: str) -> str:
+    return f"time{name.partition('@')[2]}" if "@" in name else ""
 
 
 def _write_transform(path: Path, transform: Any) -> None:

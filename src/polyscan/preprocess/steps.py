@@ -17,7 +17,7 @@ from monai.transforms import Transform
 from polyscan.errors import PolyscanError
 from polyscan.io.geometry import same_grid, to_sitk
 from polyscan.io.read import read_image, read_label
-from polyscan.preprocess.grids import common_grid, moved
+from polyscan.preprocess.grids import coarser, common_grid, moved
 from polyscan.preprocess.register import register_rigid
 from polyscan.preprocess.resample import anti_alias, resample, widen_point_spread
 from polyscan.study import Study
@@ -242,6 +242,39 @@ class AntiAliasd(Transform):
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return a copy with the images smoothed."""
         return {**data, **{key: anti_alias(data[key], self.spacing) for key in self.keys}}
+
+
+class PackScalesd(Transform):
+    """Pack scans of their own resolution into the finest grid; see :class:`polyscan.networks.PackedScales`.
+
+    A scan that enters at level k is brought, with one interpolation, to the image's grid with voxels 2^k times as
+    large; each of those then stands 2^k times along each axis.
+
+    Args:
+        keys: images (modality, x, y, z) whose coarse channels are empty; beside each, under ``<key>_coarse``, modality
+            to the scan on its own grid, which is taken out.
+        modalities: order of the channels.
+        enters: modality to its level.
+    """
+
+    def __init__(self, keys: str | Sequence[str], modalities: Sequence[str], enters: Mapping[str, int]) -> None:
+        self.keys = [keys] if isinstance(keys, str) else list(keys)
+        self.modalities = list(modalities)
+        self.enters = dict(enters)
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a copy with the scans packed."""
+        out = dict(data)
+        for key in self.keys:
+            image = out[key].clone()
+            for name, scan in out.pop(f"{key}_coarse").items():
+                factor = 2 ** self.enters[name]
+                values = resample(scan, coarser(image, factor)).as_tensor()
+                for axis in (1, 2, 3):
+                    values = values.repeat_interleave(factor, axis)
+                image[self.modalities.index(name)] = values[0, : image.shape[1], : image.shape[2], : image.shape[3]]
+            out[key] = image
+        return out
 
 
 def present(data: Mapping[str, Any]) -> list[str]:

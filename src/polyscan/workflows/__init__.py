@@ -1,6 +1,18 @@
 """What the bundles share: data, regions, and the loop over studies."""
 
+from polyscan.workflows.classify import (
+    DaysOfStudyd,
+    ExplainAnswerd,
+    SaveAnswerd,
+    TableFromClinicald,
+    TargetsFromLabeld,
+    TaskAUROC,
+    TaskProbabilitiesd,
+)
 from polyscan.workflows.data import (
+    LoadMaskd,
+    LoadPictured,
+    LoadScalesd,
     LoadStudyd,
     ScaleModalitiesd,
     inference_items,
@@ -10,12 +22,24 @@ from polyscan.workflows.data import (
 )
 from polyscan.workflows.infer import SavePredictiond, infer_studies
 from polyscan.workflows.regions import RegionsFromLabeld
+from polyscan.workflows.staging import Staging
 
 __all__ = [
+    "DaysOfStudyd",
+    "ExplainAnswerd",
+    "LoadMaskd",
+    "LoadPictured",
+    "LoadScalesd",
     "LoadStudyd",
     "RegionsFromLabeld",
+    "SaveAnswerd",
     "SavePredictiond",
     "ScaleModalitiesd",
+    "Staging",
+    "TableFromClinicald",
+    "TargetsFromLabeld",
+    "TaskAUROC",
+    "TaskProbabilitiesd",
     "infer_studies",
     "inference_items",
     "testing_items",

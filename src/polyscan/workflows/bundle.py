@@ -157,7 +157,7 @@ def _load(
 
 
 def channels_of(bundle: str | Path) -> list[str]:
-    """The modality of each channel that a bundle reads, by its metadata.
+    """The modalities in the order of the channels that a bundle reads, by its metadata; colours are of one modality.
 
     Raises:
         PolyscanError: the metadata do not say.
@@ -165,7 +165,7 @@ def channels_of(bundle: str | Path) -> list[str]:
     try:
         content = read_json(Path(bundle) / "configs" / "metadata.json")
         channels = content["network_data_format"]["inputs"]["image"]["channel_def"]
-        return [channels[str(k)] for k in range(len(channels))]
+        return list(dict.fromkeys(channels[str(k)] for k in range(len(channels))))
     except (PolyscanError, KeyError, TypeError) as error:
         raise PolyscanError(
             f"{bundle} does not say which modality each channel is ({error}); its configs/metadata.json needs "

@@ -17,65 +17,83 @@ from polyscan.io.manifest import read_manifest
 from polyscan.io.nifti import read_nifti
 from polyscan.study import Study
 
+MASK = ("mask",)
+"""What segmentation learns from."""
 
-def training_items(manifest: str | Path) -> list[dict[str, Any]]:
+
+def training_items(
+    manifest: str | Path, labels: Sequence[str] = MASK, also: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """The labelled studies to train on: the section ``training``, less what :func:`validation_items` takes of it.
+
+    Args:
+        manifest: a prepared manifest.
+        labels: a study counts as labelled that has one of these.
+        also: what an item carries beside ``study``, ``image`` and ``label``: ``"clinical"``, ``"days"``.
 
     Raises:
         PolyscanError: fewer than two studies have a label.
     """
-    return _split(manifest)[0]
+    return _split(manifest, labels, also)[0]
 
 
-def validation_items(manifest: str | Path) -> list[dict[str, Any]]:
+def validation_items(
+    manifest: str | Path, labels: Sequence[str] = MASK, also: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """The labelled studies to watch training with: the section ``validation``, or each tenth of ``training``."""
-    return _split(manifest)[1]
+    return _split(manifest, labels, also)[1]
 
 
-def inference_items(manifest: str | Path) -> list[dict[str, Any]]:
+def inference_items(
+    manifest: str | Path, labels: Sequence[str] = MASK, also: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """The studies to answer for: the section ``testing``; all studies where that section is empty."""
     found = read_manifest(manifest)
-    return [_item(study) for study in found.testing or found.studies]
+    return [_item(study, labels, also) for study in found.testing or found.studies]
 
 
-def testing_items(manifest: str | Path) -> list[dict[str, Any]]:
-    """The labelled studies to evaluate on: those of :func:`inference_items` that have a mask.
+def testing_items(manifest: str | Path, labels: Sequence[str] = MASK, also: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """The labelled studies to evaluate on: those of :func:`inference_items` that have a label.
 
     Raises:
         PolyscanError: none has.
     """
-    items = [item for item in inference_items(manifest) if "label" in item]
+    items = [item for item in inference_items(manifest, labels, also) if "label" in item]
     if not items:
-        raise PolyscanError(f"{manifest} has no study with a label mask to evaluate on; give it some.")
+        raise PolyscanError(f"{manifest} has no study with a label ({', '.join(labels)}) to evaluate on; give it some.")
     return items
 
 
-def _split(manifest: str | Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _split(
+    manifest: str | Path, labels: Sequence[str], also: Sequence[str]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     found = read_manifest(manifest)
-    training = [_item(s) for s in sorted(found.training, key=lambda s: s.key) if "mask" in s.label]
-    validation = [_item(s) for s in found.validation if "mask" in s.label]
+    training, validation = (
+        [item for study in studies if "label" in (item := _item(study, labels, also))]
+        for studies in (sorted(found.training, key=lambda s: s.key), found.validation)
+    )
     if not validation:
         training, validation = [t for i, t in enumerate(training) if i % 10], training[::10]
     if not training or not validation:
         raise PolyscanError(
-            f"{manifest} has {len(training) + len(validation)} studies with a label mask to train on; "
+            f"{manifest} has {len(training) + len(validation)} studies with a label ({', '.join(labels)}) to train on; "
             "give at least two in the section 'training'."
         )
     return training, validation
 
 
-def _item(study: Study) -> dict[str, Any]:
+def _item(study: Study, labels: Sequence[str], also: Sequence[str]) -> dict[str, Any]:
     item: dict[str, Any] = {"study": study.key, "image": dict(study.images)}
-    if "mask" in study.label:
-        item["label"] = study.label["mask"]
-    return item
+    if any(name in study.label for name in labels):
+        item["label"] = dict(study.label)
+    known = {"clinical": study.clinical, "days": study.extra.get("days", [])}
+    return {**item, **{name: known[name] for name in also}}
 
 
 class LoadStudyd(MapTransform):
     """Read the prepared scans of a study into one tensor (modality, x, y, z); a modality that is absent is NaN.
 
-    The tensor's ``filename_or_obj`` is the study's name, so that what is saved later is named after the study. A
-    mask under ``label``, where there is one, is read as (1, x, y, z) beside it.
+    The tensor's ``filename_or_obj`` is the study's name, so that what is saved later is named after the study.
 
     Args:
         keys: entries that map modality to file.
@@ -105,27 +123,143 @@ class LoadStudyd(MapTransform):
         self.read = [m for m in modalities if m not in absent]
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return a copy with the images, and the label where there is one, read."""
+        """Return a copy with the images read."""
         out = dict(data)
         for key in self.key_iterator(out):
-            out[key] = self._stack(out[key], str(out["study"]))
-            if "label" in out:
-                out["label"] = read_nifti(out["label"])
-                _check_grid(out["label"], out[key], str(out["study"]), "label")
+            study = str(out["study"])
+            out[key] = self._stack(self._images(out[key], study), study)
         return out
 
-    def _stack(self, files: Mapping[str, str], study: str) -> MetaTensor:
+    def _images(self, files: Mapping[str, str], study: str) -> dict[str, MetaTensor]:
         images = {m: read_nifti(files[m]) for m in self.read if m in files}
         if not images:
             raise PolyscanError(
                 f"{study} has {', '.join(files) or 'no scan'}; expected at least one of {', '.join(self.read)}."
             )
+        return images
+
+    def _stack(self, images: Mapping[str, MetaTensor], study: str) -> MetaTensor:
         first = next(iter(images.values()))
         for name, image in images.items():
             _check_grid(image, first, study, name)
         nothing = torch.full_like(first.as_tensor(), float("nan"))
         stacked = torch.cat([images[m].as_tensor() if m in images else nothing for m in self.modalities])
         return MetaTensor(stacked, affine=first.affine, meta={"filename_or_obj": study})
+
+
+class LoadScalesd(LoadStudyd):
+    """Read scans that keep their own grids: those that enter at level 0 into one tensor, the others beside it.
+
+    Where none of the finest is there, the grid is that of the next, and the tensor is empty (NaN).
+
+    Args:
+        keys, modalities, absent, allow_missing_keys: as for :class:`LoadStudyd`.
+        enters: modality to its level in :class:`polyscan.networks.MultiScaleNet`.
+
+    Adds ``<key>_coarse`` for :class:`polyscan.preprocess.PackScalesd`.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        modalities: Sequence[str],
+        enters: Mapping[str, int],
+        *,
+        absent: Sequence[str] = (),
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, modalities, absent=absent, allow_missing_keys=allow_missing_keys)
+        self.enters = dict(enters)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a copy with the images read."""
+        out = dict(data)
+        for key in self.key_iterator(out):
+            study = str(out["study"])
+            images = self._images(out[key], study)
+            fine = {name: image for name, image in images.items() if self.enters[name] == 0}
+            if not fine:
+                grid = images[min(images, key=lambda name: self.enters[name])]
+                nothing = torch.full_like(grid.as_tensor(), float("nan"))
+                fine = {self.modalities[0]: MetaTensor(nothing, affine=grid.affine)}
+            out[key] = self._stack(fine, study)
+            out[f"{key}_coarse"] = {name: image for name, image in images.items() if self.enters[name] > 0}
+        return out
+
+
+class LoadPictured(LoadStudyd):
+    """Read 2D pictures (PNG, JPEG and the like) of a study into one tensor (3 * modality, y, x).
+
+    Red, green and blue of each image type, from -1 to 1; one that is not there is NaN.
+
+    Args:
+        keys, modalities, absent, allow_missing_keys: as for :class:`LoadStudyd`.
+        size: rows and columns that each is brought to.
+
+    Raises:
+        PolyscanError: a file cannot be read as a picture.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        modalities: Sequence[str],
+        size: Sequence[int],
+        *,
+        absent: Sequence[str] = (),
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, modalities, absent=absent, allow_missing_keys=allow_missing_keys)
+        self.size = (int(size[1]), int(size[0]))
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a copy with the pictures read."""
+        out = dict(data)
+        for key in self.key_iterator(out):
+            files, study = out[key], str(out["study"])
+            pictures = {m: self._picture(files[m], study) for m in self.read if m in files}
+            if not pictures:
+                raise PolyscanError(f"{study} has {', '.join(files)}; expected at least one of {', '.join(self.read)}.")
+            nothing = torch.full_like(next(iter(pictures.values())), float("nan"))
+            stacked = torch.cat([pictures.get(m, nothing) for m in self.modalities])
+            out[key] = MetaTensor(stacked, meta={"filename_or_obj": study})
+        return out
+
+    def _picture(self, file: str, study: str) -> torch.Tensor:
+        import numpy as np
+        from PIL import Image
+
+        try:
+            with Image.open(file) as picture:
+                small = picture.convert("RGB").resize(self.size, Image.Resampling.BILINEAR)
+        except OSError as error:
+            raise PolyscanError(f"{study}: {Path(file).name} cannot be read as a picture ({error}).") from error
+        return torch.from_numpy(np.array(small, dtype=np.float32) / 127.5 - 1).permute(2, 0, 1)
+
+
+class LoadMaskd(MapTransform):
+    """Read the mask of a study's label as (1, x, y, z).
+
+    Args:
+        keys: labels of a study.
+        image: entry whose grid the mask must have.
+        allow_missing_keys: as in MONAI.
+
+    Raises:
+        PolyscanError: the mask lies on another grid.
+    """
+
+    def __init__(self, keys: KeysCollection, image: str = "image", allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.image = image
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a copy with the mask in place of the label."""
+        out = dict(data)
+        for key in self.key_iterator(out):
+            out[key] = read_nifti(out[key]["mask"])
+            _check_grid(out[key], out[self.image], str(out["study"]), "label")
+        return out
 
 
 def _check_grid(image: MetaTensor, grid: MetaTensor, study: str, name: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ class SavePredictiond(MapTransform):
         output_dir: folder to write ``<study>_pred.nii.gz`` to.
         allow_missing_keys: as in MONAI.
 
-    Adds ``prediction`` (path) and ``scores`` (region to Dice and volumes).
+    Adds ``answer``: ``prediction`` (path) and ``scores`` (region to Dice and volumes).
     """
 
     def __init__(
@@ -54,9 +54,9 @@ class SavePredictiond(MapTransform):
             path = self.output_dir / f"{out['study']}_pred.nii.gz"
             painted = label_map(prediction, self.regions)[None]
             write_nifti(path, MetaTensor(painted, affine=prediction.affine))
-            out["prediction"] = str(path)
-            if out.get("label") is not None:  # an engine adds None where there is no label
-                out["scores"] = score(prediction, out["label"].cpu(), self.regions)
+            known = out.get("label") is not None  # an engine adds None where there is no label
+            scores = score(prediction, out["label"].cpu(), self.regions) if known else {}
+            out["answer"] = {"prediction": str(path), "scores": scores}
         return out
 
 
@@ -88,18 +88,21 @@ def infer_studies(
     output_dir: str | Path,
     *,
     absent: Iterable[str] = (),
+    then: Callable[[Study], dict[str, Any]] | None = None,
 ) -> Manifest:
     """Run an evaluator study by study and write ``output_dir/manifest.json``.
 
     Args:
-        evaluator: MONAI evaluator whose postprocessing holds :class:`SavePredictiond`.
+        evaluator: MONAI evaluator whose postprocessing leaves what is to be kept under ``answer``, as
+            :class:`SavePredictiond` does.
         dataset: its data set, made from :func:`polyscan.workflows.data.inference_items`.
         manifest: the prepared manifest that the data set was made from.
         output_dir: where the predictions are written.
         absent: modalities that the data set leaves out, to be said in the result.
+        then: told each study once it has its answer; what it returns is kept beside.
 
     Returns:
-        The studies with ``prediction``, ``scores``, ``present`` and ``seconds``; those that failed are named in
+        The studies with their answers, ``present`` and ``infer_seconds``; those that failed are named in
         ``info["failed"]`` with the reason.
 
     Raises:
@@ -126,6 +129,8 @@ def infer_studies(
             return None
         there = [m for m in study.images if m not in set(absent)]
         study.extra.update(answers[study.key], present=there)
+        if then is not None:
+            study.extra.update(then(study))
         return study
 
     info = {**{k: v for k, v in prepared.info.items() if k != "polyscan"}, "failed": failed, "absent": list(absent)}
@@ -141,6 +146,5 @@ def _answer(evaluator: Evaluator, item: Mapping[str, Any], raised: list[Exceptio
     evaluator.run()
     if raised:
         raise raised.pop()
-    output = evaluator.state.output[0]
     seconds = round(time.perf_counter() - start, 3)
-    return {"prediction": output["prediction"], "scores": output.get("scores", {}), "infer_seconds": seconds}
+    return {**evaluator.state.output[0]["answer"], "infer_seconds": seconds}

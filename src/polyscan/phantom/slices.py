@@ -1,0 +1,111 @@
+"""Made slices as pictures, for networks that read 2D images of several types."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from polyscan.errors import PolyscanError
+from polyscan.io.files import whole_folder
+from polyscan.io.manifest import Manifest, write_manifest
+from polyscan.parallel import Progress, run_each
+from polyscan.phantom.anatomy import Anatomy
+from polyscan.phantom.scanner import FOV, Grid, ct, mri
+from polyscan.phantom.subject import make_subject, stream
+from polyscan.study import Study
+
+_SPACING = 2.0  # mm
+
+
+def make_slices(
+    out: str | Path,
+    *,
+    subjects: int = 200,
+    seed: int = 0,
+    missing: float = 0.2,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Make an axial slice of each subject, by MRI (T1c, T2 and FLAIR as red, green and blue) and by CT.
+
+    Two in five subjects are healthy. Labels: ``mri`` is none, low or high (the tumour's grade), ``ct`` none or mass;
+    each is known where its picture is there. Seven in ten are for training, one for validation, two for testing. The
+    same seed makes the same slices.
+
+    Args:
+        out: folder to write; ``manifest.json`` in it names the pictures. It must not hold anything yet.
+        subjects: how many.
+        seed: another one makes other heads.
+        missing: probability that a picture of a training or validation subject is missing; one is always there.
+        jobs: subjects at a time; as many as there are cores if None.
+        progress: told (done, total, subject) after each.
+
+    Raises:
+        PolyscanError: the folder is not empty.
+    """
+    out = Path(out)
+    if out.exists() and any(out.iterdir()):
+        raise PolyscanError(f"{out} is not empty; name a new folder for the cohort.")
+    with whole_folder(out) as folder:
+        manifest = Manifest()
+        work = partial(_make, seed=seed, folder=folder)
+        made = []
+        for done, (_, study) in enumerate(run_each(work, range(1, subjects + 1), jobs), start=1):
+            if isinstance(study, PolyscanError):
+                raise study
+            made.append(study)
+            if progress is not None:
+                progress(done, subjects, study.subject)
+        for number, study in enumerate(sorted(made, key=lambda study: study.subject)):
+            place = (number + 0.5) / subjects
+            section = "training" if place < 0.7 else "validation" if place < 0.8 else "testing"
+            getattr(manifest, section).append(study if section == "testing" else _without(study, seed, missing))
+        write_manifest(folder / "manifest.json", manifest)
+
+
+def _make(number: int, seed: int, folder: Path) -> Study:
+    from PIL import Image
+
+    subject, chance = make_subject(number, seed), stream(seed, number, "slice")
+    healthy = bool(chance.random() < 0.4)
+    anatomy = Anatomy(stream(seed, number, "head"), None if healthy else subject.tumour)
+    grid = _plane(float(subject.tumour.centre[2] + chance.uniform(-6, 6)))
+    study = Study(f"{number:04d}", label={"mri": "none", "ct": "none"})
+    if not healthy:
+        study.label = {"mri": "high" if subject.grade else "low", "ct": "mass"}
+    noise = partial(stream, seed, number, "noise")
+    contrasts = [mri(anatomy, name, grid, np.eye(4), noise(name)).values for name in ("T1c", "T2", "FLAIR")]
+    pictures = {
+        "MRI": np.concatenate([_grey(v, 0, np.percentile(v, 99.5)) for v in contrasts], axis=2),
+        "CT": _grey(ct(anatomy, grid, np.eye(4), noise("CT")).values, -20, 100).repeat(3, axis=2),
+    }
+    for name, values in pictures.items():
+        path = folder / study.key / f"{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(values[:, ::-1].swapaxes(0, 1)[::-1]).save(path)
+        study.images[name] = str(path)
+    return study
+
+
+def _without(study: Study, seed: int, missing: float) -> Study:
+    """Take pictures away by chance, and with each the label that it tells."""
+    draws = dict(zip(study.images, stream(seed, int(study.subject), "missing").random(len(study.images)), strict=True))
+    for name in sorted(draws, key=lambda name: draws[name])[:-1]:
+        if draws[name] < missing:
+            Path(study.images.pop(name)).unlink()  # type: ignore[arg-type]
+            del study.label[name.lower()]
+    return study
+
+
+def _plane(z: float) -> Grid:
+    shape = (round(FOV[0] / _SPACING), round(FOV[1] / _SPACING), 1)
+    affine = np.diag([_SPACING, _SPACING, _SPACING, 1.0])
+    affine[:3, 3] = [-(shape[0] - 1) / 2 * _SPACING, -(shape[1] - 1) / 2 * _SPACING, z]
+    return Grid(affine, shape)
+
+
+def _grey(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Map (x, y, 1) to bytes."""
+    return np.rint(np.clip((values - low) / (high - low), 0, 1) * 255).astype(np.uint8)

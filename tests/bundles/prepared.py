@@ -1,0 +1,85 @@
+"""Prepared cohorts small enough to run every config of a bundle on."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from PIL import Image
+
+from polyscan.io.manifest import Manifest, write_manifest
+from polyscan.io.nifti import write_nifti
+from polyscan.study import Study
+
+BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
+make = SimpleNamespace(**runpy.run_path(str(BUNDLES / "make.py")))
+NAMES = make.names()
+
+
+def make_manifest(bundle: Path, folder: Path) -> Path:
+    """Seven studies of noise with a bright block; one lacks a modality, one has no label."""
+    config = read_config(bundle, "inference")
+    generator = torch.Generator().manual_seed(0)
+    studies = []
+    for number in range(7):
+        study = Study(f"{number}", clinical={"age": 40 + number}, extra={"days": [0, 70 + number]})
+        study.label = {task: classes[number % len(classes)] for task, classes in config.get("tasks", {}).items()}
+        study.extra["reference"] = config["modalities"][0]
+        save = save_scan if config["spacing"] else save_picture
+        for modality in config["modalities"]:
+            study.images[modality] = save(folder, config, study, modality, generator)
+        if "regions" in config:
+            study.label["mask"] = save_mask(folder, config, study)
+        studies.append(study)
+    del studies[6].images[config["modalities"][0]]
+    if "enters" in config:  # what is left gives the grid
+        studies[6].label["mask"] = save_mask(folder, config, studies[6], factor=2)
+    studies[5].label.clear()
+    path = folder / "manifest.json"
+    write_manifest(path, Manifest(training=studies[:3], validation=studies[3:5], testing=studies[5:]))
+    return path
+
+
+def read_config(bundle: Path, name: str) -> dict:
+    return json.loads((bundle / "configs" / f"{name}.json").read_text())
+
+
+def save_scan(folder, config, study, modality, generator) -> str:
+    """Noise about a block, on the bundle's spacing; a modality that enters lower has voxels as much larger."""
+    factor = 2 ** config.get("enters", {}).get(modality, 0)
+    image = torch.randn(1, 20 // factor, 24 // factor, 20 // factor, generator=generator)
+    image += 2 * (mask_of(config) > 0)[:, ::factor, ::factor, ::factor]
+    image[:, : 2 // factor] = float("nan")
+    return write(folder / f"{study.subject}_{modality}.nii.gz", config, image, factor)
+
+
+def save_mask(folder, config, study, factor=1) -> str:
+    mask = mask_of(config)[:, ::factor, ::factor, ::factor]
+    return write(folder / f"{study.subject}_label.nii.gz", config, mask, factor)
+
+
+def save_picture(folder, config, study, modality, generator) -> str:
+    path = folder / f"{study.subject}_{modality}.png"
+    values = torch.randint(0, 255, (30, 24, 3), generator=generator, dtype=torch.uint8)
+    Image.fromarray(np.asarray(values)).save(path)
+    return str(path)
+
+
+def mask_of(config) -> torch.Tensor:
+    """Blocks within blocks, one a value of the regions."""
+    values = sorted({v for region in config.get("regions", {"": [1]}).values() for v in region})
+    mask = torch.zeros(1, 20, 24, 20, dtype=torch.uint8)
+    for depth, value in enumerate(reversed(values)):
+        mask[0, 4 + depth : 16 - depth, 6 + depth : 16 - depth, 5 + depth : 15 - depth] = value
+    return mask
+
+
+def write(path, config, image, factor) -> str:
+    x, y, z = (float(s) * factor for s in config["spacing"])
+    write_nifti(path, MetaTensor(image, affine=torch.diag(torch.tensor([-x, -y, z, 1.0], dtype=torch.float64))))
+    return str(path)
