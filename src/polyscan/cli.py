@@ -1,4 +1,4 @@
-"""The command line: scan, prepare, train, infer, report, phantom."""
+"""The command line: scan, dataset, prepare, train, infer, report, phantom."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="polyscan", description="Read the scans of one patient together.")
     parser.add_argument("--version", action="version", version=f"polyscan {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_scan, _add_prepare, _add_train, _add_infer, _add_report, _add_phantom):
+    for add in (_add_scan, _add_dataset, _add_prepare, _add_train, _add_infer, _add_report, _add_phantom):
         command = add(commands)
         command.formatter_class = argparse.RawDescriptionHelpFormatter
         command.add_argument("--debug", action="store_true", help="show the whole error, for a bug report")
@@ -77,6 +77,40 @@ def _scan(options: argparse.Namespace) -> None:
     for decision in manifest.info.get("left_out", []):
         print(f"{decision['series']}: left out: {decision['reason']}")
     print(f"{len(manifest.studies)} studies in {options.output}")
+
+
+def _add_dataset(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "dataset",
+        help="check the download of a public data set and find its studies",
+        description="Say what of a public data set is there and what is missing, and write a manifest of it. "
+        "What is known of each stands in data_manifests/.",
+        epilog="example:\n  polyscan dataset ucsf_pdgm /data/UCSF-PDGM-v3 -o manifest.json",
+    )
+    command.add_argument("name", help="the data set, such as brats_2021, or the path of a file that describes one")
+    command.add_argument("folder", type=Path, help="where the download lies")
+    command.add_argument("-o", "--output", type=Path, help="the manifest to write")
+    command.set_defaults(run=_dataset)
+    return command
+
+
+def _dataset(options: argparse.Namespace) -> None:
+    from polyscan.io.datasets import find_studies, read_dataset, summary
+    from polyscan.io.manifest import write_manifest
+
+    dataset = read_dataset(options.name)
+    manifest, missing = find_studies(dataset, options.folder)
+    print(f"{dataset['name']} ({dataset['licence']})\nPlease cite: {dataset['citation']}\n\n{summary(manifest)}")
+    for sentence in missing[:20]:
+        print(f"missing: {sentence}", file=sys.stderr)
+    if len(missing) > 20:
+        print(f"missing: {len(missing) - 20} more like these", file=sys.stderr)
+    if "settings" in dataset:
+        settings = " ".join(f"--set '{name}={json.dumps(value)}'" for name, value in dataset["settings"].items())
+        print(f"\nto train {dataset['bundle']} on it: {settings}")
+    if options.output is not None:
+        write_manifest(options.output, manifest)
+        print(f"\n{len(manifest.studies)} studies in {options.output}")
 
 
 def _add_prepare(commands: Any) -> argparse.ArgumentParser:

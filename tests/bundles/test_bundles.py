@@ -13,7 +13,7 @@ import nibabel
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow
 from prepared import make, read_config
 
 from polyscan.errors import PolyscanError
@@ -92,6 +92,8 @@ def test_shipped_weights(bundle):
     assert file.stat().st_size < 8_000_000
     weights = torch.load(file, weights_only=True)
     assert all(value.isfinite().all() for value in weights.values())
+    parser = ConfigParser(read_config(bundle, "inference"))
+    parser.get_parsed_content("network_def").load_state_dict(weights)
 
 
 def test_the_whole_life_through_monai(bundle, manifest, tmp_path):

@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import socket
-import subprocess
-import time
-import urllib.error
-import urllib.request
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,70 +11,20 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from served import SERVER, serve
 
-from polyscan.phantom import make_cohort
+from polyscan.phantom import make_cohort, make_slices
 
-ROOT = Path(__file__).resolve().parents[2]
-SERVER = ROOT / ".venv-label" / "bin"
 BRAIN, SARCOMA = "brain_mri_tumour_segmentation", "sarcoma_ct_mr_pet_segmentation"
+GLIOMA, RESPONSE = "glioma_grading_classification", "treatment_response_classification"
+PETCT, PICTURES = "petct_staging", "drifa_multitask_classification"
 
 pytestmark = pytest.mark.skipif(not (SERVER / "monailabel").exists(), reason="no environment for it: make label-env")
 
 
-class Client:
-    """What Slicer's and OHIF's plug-ins send, with the standard library."""
-
-    def __init__(self, port: int, process: subprocess.Popen, log: Path) -> None:
-        self.url, self.process, self.log = f"http://127.0.0.1:{port}", process, log
-
-    def ask(self, method: str, path: str, *, fields=None, file=None, body=None) -> tuple[int, bytes]:
-        """Status and answer."""
-        data, headers = None, {}
-        if body is not None:
-            data, headers = json.dumps(body).encode(), {"Content-Type": "application/json"}
-        elif fields is not None or file is not None:
-            data, headers = multipart(fields or {}, file)
-        request = urllib.request.Request(self.url + path, data=data, headers=headers, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=300) as answer:
-                return answer.status, answer.read()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read()
-
-    def json(self, method: str, path: str, **what):
-        """The answer of a request that must succeed."""
-        status, answer = self.ask(method, path, **what)
-        assert status == 200, (status, answer[:500], self.log.read_text()[-2000:])
-        return json.loads(answer)
-
-    def memory(self) -> int:
-        """MiB that the server's processes hold."""
-        pages = 0
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                if os.getpgid(int(folder.name)) == self.process.pid:
-                    pages += int((folder / "statm").read_text().split()[1])
-            except (OSError, ProcessLookupError):
-                continue
-        return pages * os.sysconf("SC_PAGE_SIZE") // 2**20
-
-
-def multipart(fields: dict[str, str], file: tuple[str, Path] | None) -> tuple[bytes, dict[str, str]]:
-    """A form as a browser sends it."""
-    mark = uuid.uuid4().hex
-    parts = [
-        f'--{mark}\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n'.encode() for k, v in fields.items()
-    ]
-    if file is not None:
-        name, path = file
-        head = f'--{mark}\r\nContent-Disposition: form-data; name="{name}"; filename="{path.name}"\r\n\r\n'
-        parts.append(head.encode() + path.read_bytes() + b"\r\n")
-    return b"".join([*parts, f"--{mark}--\r\n".encode()]), {"Content-Type": f"multipart/form-data; boundary={mark}"}
-
-
 @pytest.fixture(scope="module")
 def studies(tmp_path_factory) -> Path:
-    """Four heads: one as DICOM, one without T1c, one whose every scan is spoiled."""
+    """Five heads: one as DICOM, one without T1c, one whose every scan is spoiled, one of two visits; and pictures."""
     folder = tmp_path_factory.mktemp("label")
     contrasts = ("T1", "T1c", "T2", "FLAIR")
     make_cohort(folder / "nifti", subjects=4, seed=5, modalities=contrasts, missing=0.0)
@@ -88,6 +32,12 @@ def studies(tmp_path_factory) -> Path:
     shutil.rmtree(folder / "nifti" / "derivatives")
     shutil.move(folder / "dicom" / "sub-001", folder / "nifti" / "sub-005")
     next((folder / "nifti" / "sub-003").rglob("*ce-*T1w.nii.gz")).unlink()
+    make_cohort(folder / "visits", subjects=1, seed=7, modalities=("T1c", "FLAIR"), missing=0.0, visits=2)
+    shutil.move(folder / "visits" / "sub-001", folder / "nifti" / "sub-006")
+    for file in sorted((folder / "nifti" / "sub-006").rglob("sub-001*")):
+        file.rename(file.with_name(file.name.replace("sub-001", "sub-006")))
+    make_slices(folder / "slices", subjects=4, seed=5)
+    shutil.move(folder / "slices" / "sub-0004", folder / "nifti" / "sub-pictures")
     for scan in (folder / "nifti" / "sub-004").rglob("*.nii.gz"):
         scan.write_bytes(scan.read_bytes()[:3000])
     return folder / "nifti"
@@ -96,33 +46,18 @@ def studies(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def client(studies, tmp_path_factory):
     """A server, up."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("server") / "log.txt"
-    environment = {**os.environ, "PATH": f"{SERVER}:{os.environ['PATH']}", "HOME": str(log.parent)}
-    command = [str(SERVER / "monailabel"), "start_server", "--app", str(ROOT / "src" / "polyscan" / "label_app")]
-    command += ["--studies", str(studies), "--host", "127.0.0.1", "--port", str(port)]
-    with log.open("w") as out:
-        process = subprocess.Popen(command, env=environment, stdout=out, stderr=out, start_new_session=True)
-    found = Client(port, process, log)
-    try:
-        for _ in range(240):
-            assert process.poll() is None, log.read_text()[-3000:]
-            try:
-                if found.ask("GET", "/info/")[0] == 200:
-                    break
-            except OSError:
-                time.sleep(0.5)
+    with serve(str(studies), tmp_path_factory.mktemp("server")) as found:
         yield found
-    finally:
-        os.killpg(process.pid, 15)
-        process.wait(20)
 
 
 def test_every_bundle_is_served(client):
     info = client.json("GET", "/info/")
-    assert set(info["models"]) == {BRAIN, SARCOMA} == set(info["trainers"])
+    assert set(info["models"]) == {BRAIN, SARCOMA, GLIOMA, RESPONSE, PETCT, PICTURES} == set(info["trainers"])
+    assert {name: model["type"] for name, model in info["models"].items() if model["type"] != "segmentation"} == {
+        GLIOMA: "classification",
+        RESPONSE: "classification",
+        PICTURES: "classification",
+    }
     assert info["models"][BRAIN]["modalities"] == ["T1", "T1c", "T2", "FLAIR"]
     assert info["models"][BRAIN]["labels"] == {"necrotic core": 1, "oedema": 2, "enhancing tumour": 4}
     assert {"random", "uncertainty"} <= set(info["strategies"])
@@ -130,7 +65,9 @@ def test_every_bundle_is_served(client):
 
 def test_a_study_is_one_image(client):
     objects = client.json("GET", "/datastore/?output=all")["objects"]
-    assert set(objects) == {"sub-001", "sub-002", "sub-003", "sub-004", "sub-005"}
+    sessions = {"sub-006", "sub-006_ses-1", "sub-006_ses-2"}
+    assert set(objects) == {"sub-001", "sub-002", "sub-003", "sub-004", "sub-005", "sub-pictures", *sessions}
+    assert objects["sub-006"]["image"]["info"]["modalities"] == ["FLAIR@1", "T1c@1", "FLAIR@2", "T1c@2"]
     assert objects["sub-001"]["image"]["info"]["modalities"] == ["FLAIR", "T1", "T1c", "T2"]
 
 
@@ -172,11 +109,38 @@ def test_what_is_said_of_an_answer(client):
 
 
 @pytest.mark.parametrize(
+    ("bundle", "study", "read", "tasks"),
+    [
+        (GLIOMA, "sub-003", ["T1", "T2", "FLAIR"], ["grade", "IDH"]),
+        (GLIOMA, "sub-005", ["T1c", "FLAIR"], ["grade", "IDH"]),
+        (RESPONSE, "sub-006", ["T1c@1", "FLAIR@1", "T1c@2", "FLAIR@2"], ["response"]),
+        (PICTURES, "sub-pictures", ["MRI", "CT"], ["mri", "ct"]),
+    ],
+)
+def test_a_classification_says_how_sure_it_is_and_what_drove_it(client, bundle, study, read, tasks):
+    where = f"/infer/{bundle}?image={study}"
+    facts = client.json("POST", f"{where}&output=json", fields={"params": "{}"})
+    assert facts["modalities"] == read
+    assert list(facts["answers"]) == tasks
+    for answer in facts["answers"].values():
+        assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-3)
+        assert set(answer["contributions"]) - {"days", "clinical"} == set(read)
+    assert 0 <= facts["uncertainty"] <= 1
+    labels = client.json("GET", "/info/")["models"][bundle]["labels"]
+    assert {p["label"]: p["idx"] for p in facts["prediction"]} == labels
+    status, content = client.ask("POST", f"{where}&output=image", fields={"params": "{}"})
+    assert status == 200
+    assert json.loads(content)["answers"] == facts["answers"]
+
+
+@pytest.mark.parametrize(
     ("path", "status", "sentence"),
     [
         (f"/infer/{BRAIN}?image=sub-999&output=json", 404, "There is no study 'sub-999'"),
         ("/infer/none?image=sub-001&output=json", 404, "There is no model 'none'; there are brain_mri"),
         (f"/infer/{BRAIN}?image=sub-004&output=json", 422, "sub-004 cannot be prepared"),
+        (f"/infer/{RESPONSE}?image=sub-001&output=json", 422, "has none of the modalities"),
+        (f"/infer/{BRAIN}?image=sub-pictures&output=json", 422, "has none of the modalities"),
     ],
 )
 def test_what_cannot_be_answered_gets_a_sentence(client, path, status, sentence):
@@ -196,10 +160,11 @@ def test_a_bundle_without_one_of_its_modalities_says_so(client):
 def test_batch_goes_on_after_a_bad_study(client):
     result = client.json("POST", f"/batch/infer/{BRAIN}?images=all&run_sync=true", body={})
     answers = result.get("result", result)
-    assert "error" in answers["sub-004"]
+    failed = {"sub-004", "sub-006", "sub-pictures"}
+    assert {key for key, answer in answers.items() if "error" in answer} == failed
     assert all(answers[key]["params"]["millilitres"] for key in ("sub-001", "sub-002", "sub-003", "sub-005"))
     tags = client.json("GET", "/datastore/?output=all")["objects"]
-    assert {key for key, value in tags.items() if "original" in value["labels"]} == answers.keys() - {"sub-004"}
+    assert {key for key, value in tags.items() if "original" in value["labels"]} == answers.keys() - failed
 
 
 def test_corrections_are_kept_trained_on_and_the_next_study_chosen(client, studies, tmp_path):
@@ -214,13 +179,26 @@ def test_corrections_are_kept_trained_on_and_the_next_study_chosen(client, studi
     assert back == mask
     assert client.json("GET", "/datastore/")["completed"] == 2
     chosen = client.json("POST", "/activelearning/uncertainty", body={"model": BRAIN})
-    assert chosen["id"] in ("sub-003", "sub-005")
+    assert chosen["id"] in ("sub-003", "sub-005", "sub-006_ses-1", "sub-006_ses-2")
     assert chosen["weight"] == max(chosen["uncertainty"].values())
     before = client.json("POST", f"/infer/{BRAIN}?image=sub-005&output=json", fields={"params": "{}"})
     client.json("POST", f"/train/{BRAIN}?run_sync=true", body={"max_epochs": 4})
     assert (studies / ".polyscan" / "models" / BRAIN / "model.pt").is_file()
     after = client.json("POST", f"/infer/{BRAIN}?image=sub-005&output=json", fields={"params": "{}"})
     assert before["millilitres"] != after["millilitres"], "the answer must come from the new weights"
+
+
+def test_classes_are_corrected_and_trained_on(client, studies, tmp_path):
+    for study, classes in (("sub-001", {"grade": "4", "IDH": "wildtype"}), ("sub-005", {"grade": "2"})):
+        (tmp_path / "label.json").write_text(json.dumps(classes))
+        label = ("label", tmp_path / "label.json")
+        client.json("PUT", f"/datastore/label?image={study}&tag=final", fields={"params": "{}"}, file=label)
+    _, back = client.ask("GET", "/datastore/label?label=sub-005&tag=final")
+    assert json.loads(back) == {"grade": "2"}
+    stats = client.json("POST", f"/train/{GLIOMA}?run_sync=true", body={"max_epochs": 1})
+    assert (studies / ".polyscan" / "models" / GLIOMA / "model.pt").is_file(), stats
+    chosen = client.json("POST", "/activelearning/uncertainty", body={"model": GLIOMA})
+    assert chosen["id"] not in ("sub-001", "sub-005")
 
 
 def test_an_upload_is_a_study_of_its_own(client, studies):

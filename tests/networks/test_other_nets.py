@@ -169,6 +169,7 @@ def test_days_between_scans_count(layer, fuse_at):
     assert not torch.allclose(later[0], out[0]), "days must count"
     torch.testing.assert_close(later[1], out[1])  # one time alone has no days between
     torch.testing.assert_close(net(image, torch.tensor([[0.0, 1.0]] * 2)), net(image))
+    torch.testing.assert_close(net(image, torch.tensor([[0.0, NAN]] * 2)), net(image))
     swapped = net(image[:, [1, 0, 3, 2]], days)
     assert not torch.allclose(swapped[0], out[0]), "the modalities of a time must not be mixed up"
 

@@ -17,6 +17,7 @@ from monailabel.tasks.activelearning.random import Random
 from polyscan.errors import PolyscanError
 from polyscan.label_app.datastore import StudyDatastore
 from polyscan.label_app.service import StudyService
+from polyscan.label_app.sources import FolderStudies, WebStudies
 from polyscan.label_app.tasks import StudyBatchInfer, StudyInfer, StudyTrain, Uncertainty
 
 BUNDLES = Path(__file__).resolve().parents[3] / "bundles"
@@ -27,20 +28,21 @@ class PolyscanApp(MONAILabelApp):
 
     Args:
         app_dir: the folder of this file.
-        studies: a folder of studies, NIfTI or DICOM, as ``polyscan scan`` reads it.
+        studies: a folder of studies, NIfTI or DICOM, as ``polyscan scan`` reads it; or the address of a DICOMweb
+            service.
         conf: ``bundles`` is a folder of bundles, polyscan's own where not given; ``models`` their names with commas
-            between them, all where not given.
+            between them, all where not given; ``cache`` where studies fetched by DICOMweb are kept.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
-        if studies.startswith(("http://", "https://")):
-            raise PolyscanError(f"{studies} is an address; this app serves a folder of studies.")
         folder = Path(conf.get("bundles", BUNDLES))
         names = [n for n in conf.get("models", "").split(",") if n and n != "all"]
         names = names or sorted(p.parent.parent.name for p in folder.glob("*/configs/metadata.json"))
         if not names:
             raise PolyscanError(f"{folder} holds no bundle; give a folder of bundles with --conf bundles FOLDER.")
-        self.service = StudyService(studies, [folder / name for name in names])
+        web = studies.startswith(("http://", "https://"))
+        source = WebStudies(studies, conf.get("cache")) if web else FolderStudies(studies)
+        self.service = StudyService(source, [folder / name for name in names])
         super().__init__(
             app_dir=app_dir,
             studies=studies,
@@ -61,7 +63,8 @@ class PolyscanApp(MONAILabelApp):
             raise HTTPException(
                 status_code=404, detail=f"There is no model {request.get('model')!r}; there are {known}."
             )
-        answer: dict[str, Any] = super().infer(request, datastore)
+        # MONAI Label puts a path in place of the study's name, and several studies may share a scan.
+        answer: dict[str, Any] = super().infer({**request, "study": request.get("image")}, datastore)
         return answer
 
     def init_datastore(self) -> Datastore:

@@ -19,10 +19,10 @@ from polyscan.label_app.service import StudyService
 
 
 class StudyDatastore(Datastore):
-    """An image is a study, a label a mask in the space of the scan that was segmented.
+    """An image is a study, a label a mask in the space of the scan that was segmented, or JSON that names classes.
 
-    Labels lie in ``<studies>/.polyscan/labels/<tag>/<study>.nii.gz``, what is known of studies and labels in
-    ``labels.json`` beside them.
+    Labels lie in ``.polyscan/labels/<tag>/<study>.nii.gz`` (or ``.json``) beside the studies, what is known of studies
+    and labels in ``labels.json`` beside them.
 
     Args:
         service: knows the studies.
@@ -109,7 +109,7 @@ class StudyDatastore(Datastore):
             HTTPException: 409 where it is there already, 422 where the name says no study and modality.
         """
         study, _, _ = _plain(image_id).rpartition("_")
-        path = self.service.folder / study / f"{image_id}.nii.gz"
+        path = self.service.source.folder / study / f"{image_id}.nii.gz"
         if path.exists():
             raise HTTPException(status_code=409, detail=f"{image_id} is there already; give it another name.")
         if study:
@@ -156,7 +156,7 @@ class StudyDatastore(Datastore):
         return info
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
-        """Keep a mask, whole or not at all.
+        """Keep a label, whole or not at all.
 
         Raises:
             HTTPException: 404 where there is no such study.
@@ -165,7 +165,8 @@ class StudyDatastore(Datastore):
         if image_id not in self.service.studies():
             raise HTTPException(status_code=404, detail=f"There is no study {image_id!r}.")
         with self._lock:
-            with whole_file(self._label_file(image_id, tag)) as temporary:
+            self._label_file(image_id, tag).unlink(missing_ok=True)
+            with whole_file(self._label_file(image_id, tag, label_filename.endswith(".json"))) as temporary:
                 shutil.copyfile(label_filename, temporary)
             self._labels.setdefault(image_id, {})[tag] = {"ts": int(time.time()), **(label_info or {})}
             self._save()
@@ -200,7 +201,8 @@ class StudyDatastore(Datastore):
             for item in self.datalist()[:limit_cases]:
                 for kind in ("image", "label"):
                     (Path(folder) / kind).mkdir(exist_ok=True)
-                    shutil.copyfile(item[kind], Path(folder) / kind / f"{item['image_id']}.nii.gz")
+                    ending = "".join(Path(item[kind]).suffixes[-2:])
+                    shutil.copyfile(item[kind], Path(folder) / kind / f"{item['image_id']}{ending}")
             return shutil.make_archive(str(self.folder / "archive"), "zip", folder)
 
     def refresh(self) -> None:
@@ -233,8 +235,11 @@ class StudyDatastore(Datastore):
             },
         }
 
-    def _label_file(self, key: str, tag: str) -> Path:
-        return self.folder / _plain(str(getattr(tag, "value", tag))) / f"{_plain(key)}.nii.gz"
+    def _label_file(self, key: str, tag: str, classes: bool | None = None) -> Path:
+        """Where a label lies: one that is there already, where ``classes`` does not say of which kind it is."""
+        folder = self.folder / _plain(str(getattr(tag, "value", tag)))
+        kept = folder / f"{_plain(key)}.json"
+        return kept if classes or (classes is None and kept.exists()) else folder / f"{_plain(key)}.nii.gz"
 
     def _save(self) -> None:
         write_json(self.file, {"images": self._images, "labels": self._labels})

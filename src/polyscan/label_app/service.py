@@ -19,47 +19,41 @@ from polyscan.errors import PolyscanError, sentence
 from polyscan.io.files import read_json, whole_file
 from polyscan.io.manifest import Manifest, read_manifest, write_manifest
 from polyscan.io.nifti import read_nifti, write_nifti
+from polyscan.io.pictures import is_picture, picture_study
 from polyscan.io.read import is_nifti, read_image
 from polyscan.io.scan import scan
+from polyscan.label_app.sources import FolderStudies, WebStudies
 from polyscan.preprocess.prepare import prepare_study
 from polyscan.study import Study
 from polyscan.workflows import bundle as runs
 
 SHOWN = ("T1c", "CT", "T1", "T2", "FLAIR", "PET")
-"""Which scan of a study stands for it in a viewer, the first there is."""
+"""Which scan of a study stands for it in a viewer, the first there is; of several times the first."""
 
 
 class StudyService:
-    """Answers for the studies of one folder with the bundles of another.
+    """Answers for studies with the bundles of a folder.
 
-    What it computes lies in ``<studies>/.polyscan``: prepared studies, scans as NIfTI for viewers, weights that were
-    trained on corrections. Nothing else in the folder is touched.
+    What it computes lies in ``.polyscan`` beside the studies: prepared studies, scans as NIfTI for viewers, weights
+    that were trained on corrections. Nothing else is touched.
 
     Args:
-        studies: a folder of studies as ``polyscan scan`` reads it, NIfTI or DICOM.
+        source: of the studies.
         bundles: folders of bundles.
 
     Raises:
-        PolyscanError: a bundle lacks what is needed, or the folder holds no study.
+        PolyscanError: a bundle lacks what is needed.
     """
 
-    def __init__(self, studies: str | Path, bundles: Sequence[str | Path]) -> None:
-        self.folder = Path(studies).resolve()
-        self.work = self.folder / ".polyscan"
+    def __init__(self, source: FolderStudies | WebStudies, bundles: Sequence[str | Path]) -> None:
+        self.source = source
+        self.work = source.work
         self.bundles = {Path(bundle).name: Bundle(Path(bundle)) for bundle in bundles}
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-        self._listed: tuple[str, ...] = ()
-        self._studies: dict[str, Study] = {}
-        self.studies()
 
     def studies(self) -> dict[str, Study]:
-        """Studies by their key; read again where the folder has changed."""
-        listed = tuple(sorted(f"{p.name} {p.stat().st_mtime_ns}" for p in self.folder.iterdir() if _is_study(p)))
-        with self._locks["studies"]:
-            if listed != self._listed:
-                self._studies = {study.key: study for study in scan(self.folder).studies}
-                self._listed = listed
-        return self._studies
+        """Studies by their name."""
+        return self.source.all()
 
     def study(self, key: str) -> Study:
         """One study.
@@ -67,10 +61,11 @@ class StudyService:
         Raises:
             PolyscanError: there is no such study.
         """
-        studies = self.studies()
-        if key not in studies:
-            raise PolyscanError(f"There is no study {key!r}; {len(studies)} are known: see /datastore/?output=all.")
-        return studies[key]
+        study = self.source.get(key)
+        if study is None:
+            known = len(self.studies())
+            raise PolyscanError(f"There is no study {key!r}; {known} are known: see /datastore/?output=all.")
+        return study
 
     def find(self, image: str) -> Study:
         """The study that a name, the scan that stands for it, or any folder or file of scans means.
@@ -78,13 +73,15 @@ class StudyService:
         Raises:
             PolyscanError: it means none, or more than one.
         """
-        studies, path = self.studies(), Path(image)
-        if image in studies or not path.exists():
+        path = Path(image)
+        if not path.exists():
             return self.study(image)
-        for study in studies.values():
-            if path == self._standing(study):
+        for study in self.studies().values():
+            if study.images and path == self._standing(study):
                 return study
-        found = scan(path if path.is_dir() else path.parent).studies
+        place = path if path.is_dir() else path.parent
+        pictures = picture_study(place)
+        found = [pictures] if pictures else scan(place).studies
         if len(found) != 1:
             raise PolyscanError(f"{path.name} holds {len(found)} studies; expected the scans of one.")
         return found[0]
@@ -102,18 +99,18 @@ class StudyService:
     def answer(
         self, bundle: str, study: Study, out: Path, *, absent: Sequence[str] = (), explain: bool = False
     ) -> tuple[Path, dict[str, Any]]:
-        """Segment a study with a bundle.
+        """Segment or classify a study with a bundle.
 
         Args:
             bundle: name of a bundle.
             study: its scans.
-            out: folder for the mask.
+            out: folder for the mask or the answer.
             absent: modalities to treat as though they had not been acquired.
-            explain: also answer without each modality in turn: how much the mask changes says what drove it, and the
-                mean of that how little sure the answer is.
+            explain: of a segmentation, also answer without each modality in turn: how much the mask changes says what
+                drove it, and the mean of that how little sure the answer is. A classification says so by itself.
 
         Returns:
-            The mask, in the space of the reference scan, and what is to be said of it.
+            The mask, in the space of the reference scan, or the answer as JSON; and what is to be said of it.
 
         Raises:
             PolyscanError: the study cannot be answered.
@@ -128,44 +125,57 @@ class StudyService:
                 f"it has {', '.join(prepared.images) or 'none'}."
             )
         ready = time.perf_counter()
-        mask = self._infer(model, prepared, out, absent)
+        answered = self._infer(model, prepared, out, absent)
+        result = Path(answered.extra["prediction"])
         facts: dict[str, Any] = {
             "study": study.key,
-            "reference": prepared.extra["reference"],
+            "reference": prepared.extra.get("reference"),
             "modalities": there,
             "absent": [m for m in model.modalities if m not in there],
-            "problems": {name: problem for name, problem in prepared.extra["problems"].items() if problem},
-            "millilitres": _volumes(mask, model.labels),
+            "problems": {name: problem for name, problem in prepared.extra.get("problems", {}).items() if problem},
         }
-        if explain and len(there) > 1:
-            changes = {}
-            for name in there:
-                other = self._infer(model, prepared, out / f"without_{name}", [*absent, name])
-                changes[name] = round(1 - _dice(mask, other), 4)
-            facts["contributions"] = changes
-            facts["uncertainty"] = round(float(np.mean(list(changes.values()))), 4)
+        if "answers" in answered.extra:
+            facts["answers"] = answered.extra["answers"]
+        if model.classifies:
+            facts.update(_classified(facts["answers"]))
+        else:
+            facts["millilitres"] = _volumes(result, model.labels)
+            if explain and len(there) > 1:
+                facts.update(self._contributions(model, prepared, out, result, there, absent))
         done = time.perf_counter()
         facts["latencies"] = {"prepare": round(ready - start, 2), "infer": round(done - ready, 2)}
-        return mask, facts
+        return result, facts
 
-    def train(self, bundle: str, masks: Mapping[str, Path], overrides: Mapping[str, Any]) -> dict[str, Any]:
-        """Go on training a bundle on corrected masks; its answers come from the new weights afterwards.
+    def _contributions(
+        self, model: Bundle, prepared: Study, out: Path, mask: Path, there: Sequence[str], absent: Sequence[str]
+    ) -> dict[str, Any]:
+        """How much the mask changes without each modality."""
+        changes = {}
+        for name in there:
+            other = self._infer(model, prepared, out / f"without_{name}", [*absent, name])
+            changes[name] = round(1 - _dice(mask, Path(other.extra["prediction"])), 4)
+        return {"contributions": changes, "uncertainty": round(float(np.mean(list(changes.values()))), 4)}
+
+    def train(self, bundle: str, labels: Mapping[str, Path], overrides: Mapping[str, Any]) -> dict[str, Any]:
+        """Go on training a bundle on corrected labels; its answers come from the new weights afterwards.
 
         Args:
             bundle: name of a bundle.
-            masks: study to mask, in the space of the scan that was segmented.
+            labels: study to its mask, in the space of the scan that was segmented, or to JSON that gives the class of
+                each task, such as ``{"grade": "4"}``. Those of the other kind are left alone.
             overrides: entries of the bundle's train config, such as ``{"max_epochs": 10}``.
 
         Raises:
-            PolyscanError: fewer than two studies have a mask, or training cannot run.
+            PolyscanError: fewer than two studies have a label, or training cannot run.
         """
         model = self.model(bundle)
+        masks = {key: path for key, path in labels.items() if (path.suffix == ".json") == model.classifies}
         if len(masks) < 2:
             raise PolyscanError(f"{len(masks)} studies have a final label; training needs two at least.")
         studies = []
-        for key, mask in sorted(masks.items()):
-            prepared = self._prepared(model, self.study(key))
-            studies.append(replace(prepared, label={"mask": str(mask)}))
+        for key, path in sorted(masks.items()):
+            label = dict(read_json(path)) if model.classifies else {"mask": str(path)}
+            studies.append(replace(self._prepared(model, self.study(key)), label=label))
         run = self.work / "training" / bundle
         shutil.rmtree(run, ignore_errors=True)
         run.mkdir(parents=True)
@@ -192,12 +202,14 @@ class StudyService:
         """Where :meth:`shown` keeps or finds its NIfTI."""
         name = _stands(study)
         source = study.images[name]
-        if isinstance(source, str) and is_nifti(source):
+        if isinstance(source, str) and (is_nifti(source) or is_picture(source)):
             return Path(source)
         return self.work / "shown" / f"{study.key}_{name}.nii.gz"
 
     def _prepared(self, model: Bundle, study: Study) -> Study:
-        """A study as the bundle's protocol prepares it, kept until its scans change."""
+        """A study as the bundle's protocol prepares it, kept until its scans change; pictures need no preparation."""
+        if model.protocol is None or not set(study.images) & set(model.modalities):
+            return study
         every = self.work / "prepared" / model.protocol / study.key
         folder = every / _fingerprint(study)[:16]
         with self._locks[str(every)]:
@@ -210,14 +222,14 @@ class StudyService:
                 write_manifest(folder / "manifest.json", Manifest(testing=[prepared]))
             return read_manifest(folder / "manifest.json").studies[0]
 
-    def _infer(self, model: Bundle, prepared: Study, out: Path, absent: Sequence[str]) -> Path:
+    def _infer(self, model: Bundle, prepared: Study, out: Path, absent: Sequence[str]) -> Study:
         out.mkdir(parents=True, exist_ok=True)
         manifest = out / "manifest_in.json"
         write_manifest(manifest, Manifest(testing=[replace(prepared, label={})]))
         answered = runs.infer(model.folder, manifest, out, weights=self._weights(model), absent=list(absent))
         if not answered.studies:
             raise PolyscanError(str(answered.info.get("failed", [{}])[0].get("reason", "the study was not answered")))
-        return Path(answered.studies[0].extra["prediction"])
+        return answered.studies[0]
 
     def _weights(self, model: Bundle) -> Path:
         trained = self._trained(model)
@@ -234,7 +246,7 @@ class Bundle:
         folder: the bundle.
 
     Raises:
-        PolyscanError: it has no metadata, or they do not say which protocol prepares its studies.
+        PolyscanError: it has no metadata, or they do not say what its labels are.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -242,27 +254,29 @@ class Bundle:
         self.modalities = runs.channels_of(folder)
         metadata = read_json(folder / "configs" / "metadata.json")
         try:
-            self.protocol: str = metadata["protocol"]
+            self.protocol: str | None = metadata.get("protocol")
             self.description: str = metadata["description"]
-            parts = [part.split(maxsplit=1) for part in str(metadata["label_classes"]).split(",")]
-            self.labels = {name.strip(): int(value) for value, name in parts}
+            answer = metadata["network_data_format"]["outputs"]["pred"]
+            self.classifies = answer["format"] == "classes"
+            if self.classifies:
+                self.labels = {name: int(channel) for channel, name in answer["channel_def"].items()}
+            else:
+                parts = [part.split(maxsplit=1) for part in str(metadata["label_classes"]).split(",")]
+                self.labels = {name.strip(): int(value) for value, name in parts}
         except (ValueError, KeyError) as error:
             raise PolyscanError(
-                f"{folder} cannot be served: its configs/metadata.json lacks {error}; it needs protocol, description "
-                "and label_classes such as '1 core, 2 oedema'."
+                f"{folder} cannot be served: its configs/metadata.json lacks {error}; it needs description, the format "
+                "of pred and, of a segmentation, label_classes such as '1 core, 2 oedema'."
             ) from error
 
 
 def _stands(study: Study) -> str:
     """The modality whose scan stands for a study."""
-    name = next((m for m in (*SHOWN, *study.images) if m in study.images), None)
+    shown = [name for m in SHOWN for name in (m, f"{m}@1")]
+    name = next((m for m in (*shown, *study.images) if m in study.images), None)
     if name is None:
         raise PolyscanError(f"{study.key} has no scan to show.")
     return name
-
-
-def _is_study(path: Path) -> bool:
-    return path.is_dir() and not path.name.startswith(".") and path.name not in ("labels", "derivatives")
 
 
 def _fingerprint(study: Study) -> str:
@@ -276,6 +290,15 @@ def _fingerprint(study: Study) -> str:
             stat = file.stat()
             digest.update(f"{file} {stat.st_size} {stat.st_mtime_ns}\n".encode())
     return digest.hexdigest()
+
+
+def _classified(answers: Mapping[str, Any]) -> dict[str, Any]:
+    """A classification as MONAI Label's clients read it, and how little sure it is."""
+    scores = [(f"{task} {name}", p) for task, a in answers.items() for name, p in a["probabilities"].items()]
+    return {
+        "prediction": [{"idx": i, "label": label, "score": score} for i, (label, score) in enumerate(scores)],
+        "uncertainty": round(float(np.mean([answer["uncertainty"] for answer in answers.values()])), 4),
+    }
 
 
 def _volumes(mask: Path, labels: Mapping[str, int]) -> dict[str, float]:

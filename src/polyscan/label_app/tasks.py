@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 class StudyInfer(InferTask):
-    """Segment a study with a bundle, whichever of its modalities are there.
+    """Segment or classify a study with a bundle, whichever of its modalities are there.
 
     Parameters of a request: ``absent``, modalities to leave out, and ``explain``, to be told how sure the answer is
     and which modality drove it.
@@ -39,7 +39,11 @@ class StudyInfer(InferTask):
         self.service = service
         self.bundle = service.model(bundle)
         super().__init__(
-            InferType.SEGMENTATION, self.bundle.labels, 3, self.bundle.description, {"explain": False, "absent": []}
+            InferType.CLASSIFICATION if self.bundle.classifies else InferType.SEGMENTATION,
+            self.bundle.labels,
+            3,
+            self.bundle.description,
+            {"explain": False, "absent": []},
         )
 
     def info(self) -> dict[str, Any]:
@@ -58,9 +62,9 @@ class StudyInfer(InferTask):
         """
         with tempfile.TemporaryDirectory(prefix="polyscan-") as folder:
             try:
-                mask, facts = self.service.answer(
+                result, facts = self.service.answer(
                     self.bundle.folder.name,
-                    self.service.find(str(request["image"])),
+                    self.service.find(str(request.get("study") or request["image"])),
                     Path(folder),
                     absent=request.get("absent") or [],
                     explain=bool(request.get("explain", False)),
@@ -70,9 +74,10 @@ class StudyInfer(InferTask):
             except Exception as error:
                 logger.exception("a study could not be answered")
                 raise HTTPException(status_code=500, detail=sentence(error)) from error
-            handle, kept = tempfile.mkstemp(suffix=".nii.gz")  # the server removes it when it has been sent
+            ending = ".json" if self.bundle.classifies else ".nii.gz"
+            handle, kept = tempfile.mkstemp(suffix=ending)  # the server removes it when it has been sent
             os.close(handle)
-            shutil.copyfile(mask, kept)
+            shutil.copyfile(result, kept)
         return kept, {"label_names": self.bundle.labels, **facts}
 
 
@@ -104,7 +109,7 @@ class StudyTrain(TrainTask):
     """
 
     def __init__(self, service: StudyService, bundle: str) -> None:
-        super().__init__(f"Go on training {bundle} on corrected masks")
+        super().__init__(f"Go on training {bundle} on corrected labels")
         self.service = service
         self.bundle = bundle
         self._stats: dict[str, Any] = {}
@@ -123,10 +128,10 @@ class StudyTrain(TrainTask):
         Raises:
             HTTPException: 422 with the sentence that says why it cannot be trained.
         """
-        masks = {item["image_id"]: Path(item["label"]) for item in datastore.datalist()}
+        labels = {item["image_id"]: Path(item["label"]) for item in datastore.datalist()}
         try:
             self._stats = self.service.train(
-                self.bundle, masks, {"max_epochs": int(request.get("max_epochs", self.config()["max_epochs"]))}
+                self.bundle, labels, {"max_epochs": int(request.get("max_epochs", self.config()["max_epochs"]))}
             )
         except Exception as error:  # MONAI wraps what a transform says in errors of its own
             raise HTTPException(status_code=422, detail=sentence(error)) from error

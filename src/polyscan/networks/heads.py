@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 from monai.networks.layers import Conv, Dropout
@@ -90,24 +91,50 @@ class SegmentationHead(Head):
 
 
 class PooledHead(Head):
-    """A head that reads the average of the deepest level over space.
+    """A head that reads the average, or the maximum, of the deepest level over space.
+
+    An average suits what a whole organ shows; what a small lesion shows is lost in it, and the maximum keeps it (Oquab
+    et al., CVPR 2015, section 3).
 
     Args:
         channels: of each level, finest first; only the last is read.
         spatial_dims: 2 or 3; any works.
         out_channels: numbers of the answer.
         dropout: probability before the last map.
+        pool: ``"average"`` or ``"maximum"``.
     """
 
     def __init__(
-        self, channels: Sequence[int], spatial_dims: int = 3, *, out_channels: int = 2, dropout: float = 0.0
+        self,
+        channels: Sequence[int],
+        spatial_dims: int = 3,
+        *,
+        out_channels: int = 2,
+        dropout: float = 0.0,
+        pool: str = "average",
     ) -> None:
         super().__init__(out_channels, dropout)
+        self.pool = Pooling(pool)
         self.last = nn.Linear(channels[-1], out_channels)
 
     def embed(self, features: list[Tensor]) -> Tensor:
-        """Average the deepest level: (batch, channel)."""
-        return features[-1].flatten(2).mean(-1)
+        """Pool the deepest level: (batch, channel)."""
+        return self.pool(features[-1])
+
+
+class Pooling(nn.Module):
+    """The average or the maximum over space."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        if how not in ("average", "maximum"):
+            raise ValueError(f"pool is {how!r}; use 'average' or 'maximum'.")
+        self.maximum = how == "maximum"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Turn (batch, channel, *spatial) into (batch, channel)."""
+        flat = x.flatten(2)
+        return flat.amax(-1) if self.maximum else flat.mean(-1)
 
 
 class ClassificationHead(PooledHead):
@@ -191,6 +218,7 @@ class MultitaskHead(Head):
     Args:
         channels, spatial_dims: as each head takes them.
         tasks: name to what makes its head (``head(channels, spatial_dims)``).
+        pool: see :class:`PooledHead`; the heads read what is pooled here.
 
     Example:
         >>> head = partial(MultitaskHead, tasks={"grade": partial(OrdinalHead, classes=3), "IDH": ClassificationHead})
@@ -202,15 +230,17 @@ class MultitaskHead(Head):
         spatial_dims: int = 3,
         *,
         tasks: Mapping[str, Callable[[Sequence[int], int], PooledHead]],
+        pool: str = "average",
     ) -> None:
         heads = {name: make(channels, spatial_dims) for name, make in tasks.items()}
         super().__init__(sum(head.out_channels for head in heads.values()))
+        self.pool = Pooling(pool)
         self.heads = nn.ModuleDict(heads)
         self.slices = slices_of({name: head.out_channels for name, head in heads.items()})
 
     def embed(self, features: list[Tensor]) -> Tensor:
-        """Average the deepest level: (batch, channel)."""
-        return features[-1].flatten(2).mean(-1)
+        """Pool the deepest level: (batch, channel)."""
+        return self.pool(features[-1])
 
     def answer(self, embedding: Tensor) -> Tensor:
         """Every head's answer, in the order of the tasks: (batch, sum of their channels)."""
@@ -222,6 +252,27 @@ class MultitaskHead(Head):
     def split(self, answer: Tensor) -> dict[str, Tensor]:
         """Name to each task's part of the answer."""
         return {name: answer[:, start:end] for name, (start, end) in self.slices.items()}
+
+
+class MulticlassHead(MultitaskHead):
+    """Several tasks, each a choice among classes: the logits of the first task's classes, then those of the next.
+
+    Args:
+        channels, spatial_dims, dropout, pool: see :class:`PooledHead`.
+        tasks: name to its classes.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        spatial_dims: int = 3,
+        *,
+        tasks: Mapping[str, Sequence[str]],
+        dropout: float = 0.0,
+        pool: str = "average",
+    ) -> None:
+        heads = {n: partial(ClassificationHead, out_channels=len(c), dropout=dropout) for n, c in tasks.items()}
+        super().__init__(channels, spatial_dims, tasks=heads, pool=pool)
 
 
 def slices_of(channels: Mapping[str, int]) -> dict[str, tuple[int, int]]:

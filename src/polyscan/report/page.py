@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from monai.data import MetaTensor
 
 from polyscan import __version__
 from polyscan.errors import PolyscanError, sentence
 from polyscan.io.files import whole_file
-from polyscan.io.geometry import to_sitk
+from polyscan.io.geometry import from_sitk, same_grid, to_sitk
 from polyscan.io.manifest import read_manifest
 from polyscan.io.nifti import read_nifti
+from polyscan.io.pictures import is_picture
 from polyscan.io.read import read_image
 from polyscan.parallel import Progress
-from polyscan.report.pictures import PREDICTION, TRUTH, modality_picture, registration_picture
+from polyscan.report.pictures import PREDICTION, TRUTH, flat_picture, modality_picture, registration_picture
 from polyscan.report.planes import Plane, planes
-from polyscan.report.summary import modalities, summarise
+from polyscan.report.summary import modalities, summarise, summarise_answers
 from polyscan.study import Study
 
 
@@ -55,6 +58,7 @@ def write_report(folder: str | Path, output: str | Path, *, progress: Progress |
         info=manifest.info,
         count=len(studies),
         regions=summarise(studies),
+        tasks=summarise_answers(studies),
         modalities=modalities(studies),
         table=studies,
         colours={"prediction": PREDICTION, "truth": TRUTH},
@@ -69,21 +73,37 @@ def _describe(study: Study) -> dict[str, Any]:
     """What the page shows of one study."""
     extra = study.extra
     present = extra.get("present", list(study.images))
-    prediction = read_nifti(extra["prediction"])
-    masks = {"prediction": prediction[0].numpy() > 0}
-    if "mask" in study.label:
-        masks["truth"] = read_nifti(study.label["mask"])[0].numpy() > 0
-    reference = extra.get("reference", next(iter(study.images)))
-    cuts = planes(prediction, _centre(masks))
-    images = {name: read_nifti(study.images[name]) for name in study.images}  # type: ignore[arg-type]
-    return {
+    said = {
         "study": study,
-        "reference": reference,
-        "pictures": {name: modality_picture(name, images[name], cuts, masks) for name in present},
+        "reference": extra.get("reference", next(iter(study.images))),
         "absent": [name for name in study.images if name not in present],
-        "registrations": _registrations(study, images[reference], cuts) if reference in images else {},
+        "registrations": {},
         "seconds": {**extra.get("seconds", {}), "predict": extra.get("infer_seconds")},
     }
+    if all(is_picture(str(path)) for path in study.images.values()):
+        return {**said, "pictures": {name: flat_picture(str(study.images[name])) for name in present}}
+    images = {name: read_nifti(study.images[name]) for name in study.images}  # type: ignore[arg-type]
+    segmented = not str(extra["prediction"]).endswith(".json")
+    grid = read_nifti(extra["prediction"]) if segmented else images[said["reference"]]
+    masks = {"prediction": grid[0].numpy() > 0} if segmented else {}
+    if "mask" in study.label:
+        masks["truth"] = read_nifti(study.label["mask"])[0].numpy() > 0
+    cuts = planes(grid, _centre(masks, grid.shape[1:]))
+    images = {name: _on(grid, image) for name, image in images.items()}
+    said["pictures"] = {name: modality_picture(name, images[name], cuts, masks) for name in present}
+    if said["reference"] in images:
+        said["registrations"] = _registrations(study, images[said["reference"]], cuts)
+    return said
+
+
+def _on(grid: MetaTensor, image: MetaTensor) -> MetaTensor:
+    """A scan that has kept a grid of its own, as it is seen on the one that is shown."""
+    import SimpleITK as sitk
+
+    if same_grid(image, grid):
+        return image
+    like = to_sitk(MetaTensor(torch.zeros(1, *grid.shape[1:]), affine=grid.affine))
+    return from_sitk(sitk.Resample(to_sitk(image), like, sitk.Transform(), sitk.sitkLinear, float("nan")))
 
 
 def _registrations(study: Study, fixed: MetaTensor, cuts: list[Plane]) -> dict[str, dict[str, str]]:
@@ -105,10 +125,10 @@ def _registrations(study: Study, fixed: MetaTensor, cuts: list[Plane]) -> dict[s
     return shown
 
 
-def _centre(masks: dict[str, np.ndarray]) -> np.ndarray:
+def _centre(masks: dict[str, np.ndarray], shape: Sequence[int]) -> np.ndarray:
     """A voxel in the middle of what was predicted, or of the truth, or of the image."""
     for mask in masks.values():
         if mask.any():
             voxels = np.argwhere(mask)
             return voxels[np.linalg.norm(voxels - voxels.mean(0), axis=1).argmin()]
-    return np.array(masks["prediction"].shape) // 2
+    return np.array(shape) // 2

@@ -40,6 +40,16 @@ def modality_picture(name: str, image: MetaTensor, cuts: list[Plane], masks: Map
     return _data_uri(figure)
 
 
+def flat_picture(path: str) -> str:
+    """A 2D picture as a data URI."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    with Image.open(path) as picture:
+        picture.convert("RGB").save(buffer, format="png")
+    return _encoded(buffer)
+
+
 def registration_picture(
     fixed: np.ndarray, moving: sitk.Image, transform: sitk.Transform | None, name: str, cuts: list[Plane]
 ) -> str:
@@ -69,6 +79,7 @@ def registration_picture(
 
 def window(name: str, values: np.ndarray) -> tuple[float, float]:
     """What is black and what is white: soft tissue for CT, SUV 0 to 10 for PET, percentiles else."""
+    name = name.partition("@")[0]
     if name == "CT":
         return -160.0, 240.0
     if name == "PET":
@@ -125,4 +136,8 @@ def _outline(place: Axes, mask: np.ndarray, kind: str) -> None:
 def _data_uri(figure: Any) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", facecolor=figure.get_facecolor(), metadata={"Software": None})
+    return _encoded(buffer)
+
+
+def _encoded(buffer: io.BytesIO) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -55,6 +55,16 @@ def summarise(studies: Sequence[Study]) -> list[RegionSummary]:
     return summaries
 
 
+def summarise_answers(studies: Sequence[Study]) -> dict[str, tuple[int, int]]:
+    """Task to how many studies whose truth is known were answered rightly, and how many there are."""
+    tasks = dict.fromkeys(task for study in studies for task in study.extra.get("answers", {}))
+    known = {
+        task: [a for study in studies if "truth" in (a := study.extra.get("answers", {}).get(task, {}))]
+        for task in tasks
+    }
+    return {task: (sum(a["answer"] == a["truth"] for a in each), len(each)) for task, each in known.items()}
+
+
 def modalities(studies: Sequence[Study]) -> dict[str, int]:
     """In how many studies each modality was read, the most frequent first."""
     return dict(Counter(name for study in studies for name in study.extra.get("present", [])).most_common())

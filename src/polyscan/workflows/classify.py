@@ -96,7 +96,7 @@ class TableFromClinicald(MapTransform):
 
 
 class DaysOfStudyd(MapTransform):
-    """Turn the days of a study's time points into (time,); 0, 1, 2 and so on where they are not known.
+    """Turn the days of a study's time points into (time,); NaN where they are not known.
 
     Args:
         keys: days, one a time point.
@@ -112,9 +112,8 @@ class DaysOfStudyd(MapTransform):
         """Return a copy with a tensor in place of the days."""
         out = dict(data)
         for key in self.key_iterator(out):
-            days = [*out[key], *[None] * self.times][: self.times]
-            known = all(day is not None for day in days)
-            out[key] = torch.tensor([float(d) for d in days] if known else list(range(self.times)), dtype=torch.float32)
+            days = [*out[key], *[float("nan")] * self.times][: self.times]
+            out[key] = torch.tensor(days, dtype=torch.float32)
         return out
 
 

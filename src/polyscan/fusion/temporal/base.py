@@ -26,7 +26,7 @@ class TemporalFusion(FusionLayer):
             features: (batch, time point, channel, *spatial).
             available: (batch, time point) bool; at least one True a row.
             days: (batch, time point) when each was, in days; what stands at absent time points is not read. Where
-                not given, 0, 1, 2 and so on.
+                not given, or NaN at a time point of the row, 0, 1, 2 and so on.
 
         Returns:
             (batch, channel, *spatial), unchanged by whatever stands in absent time points.
@@ -35,10 +35,13 @@ class TemporalFusion(FusionLayer):
             ValueError: a shape is not the one that the layer was made for.
         """
         self.check(features, available)
+        counted = torch.arange(self.modalities, device=features.device).expand(available.shape)
         if days is None:
-            days = torch.arange(self.modalities, device=features.device).expand(available.shape)
+            days = counted
         elif days.shape != available.shape:
             raise ValueError(f"days have shape {list(days.shape)}; expected {list(available.shape)}.")
+        else:
+            days = torch.where((torch.isfinite(days) | ~available).all(1, keepdim=True), days, counted.to(days.dtype))
         first = days.double().masked_fill(~available, float("inf")).amin(1, keepdim=True)
         since = (days.double() - first).masked_fill(~available, 0.0)
         return self.fuse_days(cleared(features, available), available, since)

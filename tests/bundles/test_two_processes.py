@@ -1,0 +1,73 @@
+"""Two processes learn what one learns from batches twice as large."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+import torch
+from prepared import BUNDLES, make_manifest, read_config
+
+from polyscan.io.manifest import Manifest, read_manifest, write_manifest
+
+BUNDLE = BUNDLES / "brain_mri_tumour_segmentation"
+EPOCHS = 4
+
+
+@pytest.fixture
+def manifest(tmp_path) -> Path:
+    """Four studies to train on, so that each step sees all of them in either way."""
+    studies = [study for study in read_manifest(make_manifest(BUNDLE, tmp_path)).studies if study.label][:6]
+    write_manifest(tmp_path / "four.json", Manifest(training=studies[:4], validation=studies[4:]))
+    return tmp_path / "four.json"
+
+
+def losses(manifest: Path, out: Path, processes: int) -> dict[int, float]:
+    """Epoch to the mean loss over processes; nothing is drawn at random, and the loss is a mean over studies."""
+    several = processes > 1
+    options = {
+        "manifest": str(manifest),
+        "output_dir": str(out),
+        "max_epochs": EPOCHS,
+        "val_interval": EPOCHS,
+        "batch_size": 4 // processes,
+        "loss#batch": False,
+        "train#random_transforms": read_config(BUNDLE, "train")["train"]["random_transforms"][:2],
+        "train#handlers#2#iteration_log": True,
+        "train#trainer#train_handlers": f"$@train#handlers[:{'4 - dist.get_rank()' if several else 4}]",
+    }
+    out.mkdir()
+    (out / "options.json").write_text(json.dumps(options))
+    configs = ["configs/train.json", *["configs/multi_gpu_train.json"] * several, str(out / "options.json")]
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"] if several else []
+    done = subprocess.run(
+        [sys.executable, *launcher, "-m", "monai.bundle", "run", "--config_file", str(configs)],
+        cwd=BUNDLE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said[-4000:]
+    found = defaultdict(list)
+    for epoch, loss in re.findall(r"Epoch: (\d+)/\d+, Iter: \d+/\d+ -- train_loss: ([\d.]+)", said):
+        found[int(epoch)].append(float(loss))
+    assert {len(each) for each in found.values()} == {processes}, said[-3000:]
+    return {epoch: sum(each) / processes for epoch, each in found.items()}
+
+
+def test_the_loss_curve_is_that_of_the_doubled_batch(manifest, tmp_path):
+    one, two = losses(manifest, tmp_path / "one", 1), losses(manifest, tmp_path / "two", 2)
+    assert list(one) == list(range(1, EPOCHS + 1))
+    assert one == pytest.approx(two, abs=2e-4)
+    assert one[EPOCHS] < one[1]
+    first, second = (torch.load(tmp_path / name / "model.pt", weights_only=True) for name in ("one", "two"))
+    for name, value in first.items():
+        torch.testing.assert_close(second[name], value, rtol=0, atol=2e-3)  # Adam divides small by small

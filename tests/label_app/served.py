@@ -1,0 +1,100 @@
+"""A MONAI Label server in its own environment, and a client of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVER = ROOT / ".venv-label" / "bin"
+
+
+class Client:
+    """What Slicer's and OHIF's plug-ins send, with the standard library."""
+
+    def __init__(self, port: int, process: subprocess.Popen, log: Path) -> None:
+        self.url, self.process, self.log = f"http://127.0.0.1:{port}", process, log
+
+    def ask(self, method: str, path: str, *, fields=None, file=None, body=None) -> tuple[int, bytes]:
+        """Status and answer."""
+        data, headers = None, {}
+        if body is not None:
+            data, headers = json.dumps(body).encode(), {"Content-Type": "application/json"}
+        elif fields is not None or file is not None:
+            data, headers = multipart(fields or {}, file)
+        request = urllib.request.Request(self.url + path, data=data, headers=headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=300) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    def json(self, method: str, path: str, **what):
+        """The answer of a request that must succeed."""
+        status, answer = self.ask(method, path, **what)
+        assert status == 200, (status, answer[:500], self.log.read_text()[-2000:])
+        return json.loads(answer)
+
+    def memory(self) -> int:
+        """MiB that the server's processes hold."""
+        pages = 0
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if os.getpgid(int(folder.name)) == self.process.pid:
+                    pages += int((folder / "statm").read_text().split()[1])
+            except (OSError, ProcessLookupError):
+                continue
+        return pages * os.sysconf("SC_PAGE_SIZE") // 2**20
+
+
+def multipart(fields: dict[str, str], file: tuple[str, Path] | None) -> tuple[bytes, dict[str, str]]:
+    """A form as a browser sends it."""
+    mark = uuid.uuid4().hex
+    parts = [
+        f'--{mark}\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n'.encode() for k, v in fields.items()
+    ]
+    if file is not None:
+        name, path = file
+        head = f'--{mark}\r\nContent-Disposition: form-data; name="{name}"; filename="{path.name}"\r\n\r\n'
+        parts.append(head.encode() + path.read_bytes() + b"\r\n")
+    return b"".join([*parts, f"--{mark}--\r\n".encode()]), {"Content-Type": f"multipart/form-data; boundary={mark}"}
+
+
+def free_port() -> int:
+    """One that nothing listens at."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@contextmanager
+def serve(studies: str, folder: Path) -> Iterator[Client]:
+    """A server of a folder of studies or of a DICOMweb address, up."""
+    port, log = free_port(), folder / "log.txt"
+    environment = {**os.environ, "PATH": f"{SERVER}:{os.environ['PATH']}", "HOME": str(folder)}
+    command = [str(SERVER / "monailabel"), "start_server", "--app", str(ROOT / "src" / "polyscan" / "label_app")]
+    command += ["--studies", studies, "--host", "127.0.0.1", "--port", str(port)]
+    with log.open("w") as out:
+        process = subprocess.Popen(command, env=environment, stdout=out, stderr=out, start_new_session=True)
+    found = Client(port, process, log)
+    try:
+        for _ in range(240):
+            assert process.poll() is None, log.read_text()[-3000:]
+            try:
+                if found.ask("GET", "/info/")[0] == 200:
+                    break
+            except OSError:
+                time.sleep(0.5)
+        yield found
+    finally:
+        os.killpg(process.pid, 15)
+        process.wait(20)

@@ -1,0 +1,95 @@
+"""Studies of a real DICOMweb server, Orthanc, answered for by a real MONAI Label server."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import nibabel
+import pydicom
+import pytest
+from served import SERVER, free_port, serve
+
+from polyscan.phantom import make_cohort
+
+BRAIN = "brain_mri_tumour_segmentation"
+PLUGIN = Path("/usr/share/orthanc/plugins")
+
+pytestmark = [
+    pytest.mark.skipif(not (SERVER / "monailabel").exists(), reason="no environment for it: make label-env"),
+    pytest.mark.skipif(
+        not any(shutil.which(name) for name in ("Orthanc", "orthanc", "/usr/sbin/Orthanc")),
+        reason="Orthanc is not installed (Debian packages orthanc and orthanc-dicomweb)",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def orthanc(tmp_path_factory):
+    """An Orthanc that holds two made heads: its DICOMweb address and their folder."""
+    folder, port = tmp_path_factory.mktemp("orthanc"), free_port()
+    make_cohort(folder / "heads", subjects=2, seed=5, modalities=("T1c", "FLAIR"), missing=0.0, format="dicom")
+    settings = {
+        "StorageDirectory": str(folder / "storage"),
+        "HttpPort": port,
+        "DicomServerEnabled": False,
+        "AuthenticationEnabled": False,
+        "Plugins": [str(PLUGIN)],
+        "DicomWeb": {"Enable": True},
+    }
+    (folder / "orthanc.json").write_text(json.dumps(settings))
+    program = shutil.which("Orthanc") or shutil.which("orthanc") or "/usr/sbin/Orthanc"
+    with (folder / "log.txt").open("w") as log:
+        process = subprocess.Popen([program, str(folder / "orthanc.json")], stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(60):
+            assert process.poll() is None, (folder / "log.txt").read_text()[-2000:]
+            try:
+                urllib.request.urlopen(f"{url}/system", timeout=5)
+                break
+            except urllib.error.URLError:
+                time.sleep(0.5)
+        for file in sorted((folder / "heads").rglob("*.dcm")):
+            urllib.request.urlopen(urllib.request.Request(f"{url}/instances", file.read_bytes(), method="POST"))
+        yield f"{url}/dicom-web", folder / "heads"
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def client(orthanc, tmp_path_factory):
+    with serve(orthanc[0], tmp_path_factory.mktemp("server")) as found:
+        yield found
+
+
+def test_studies_are_listed_by_their_uid_and_fetched_once_asked_for(client, orthanc, tmp_path):
+    header = pydicom.dcmread(next((orthanc[1] / "sub-002" / "FLAIR").iterdir()), stop_before_pixels=True)
+    objects = client.json("GET", "/datastore/?output=all")["objects"]
+    assert header.StudyInstanceUID in objects
+    assert len(objects) == 2
+    for image in (header.StudyInstanceUID, header.SeriesInstanceUID):  # OHIF names a series
+        facts = client.json("POST", f"/infer/{BRAIN}?image={image}&output=json", fields={"params": "{}"})
+        assert facts["modalities"] == ["T1c", "FLAIR"]
+        assert facts["millilitres"]["oedema"] > 1
+    cached = list(client.log.parent.glob(".cache/polyscan/*/*"))
+    assert [path.name for path in cached if not path.name.startswith(".")] == [header.StudyInstanceUID]
+    status, mask = client.ask(
+        "POST", f"/infer/{BRAIN}?image={header.StudyInstanceUID}&output=image", fields={"params": "{}"}
+    )
+    assert status == 200
+    (tmp_path / "mask.nii.gz").write_bytes(mask)
+    slices = len(list((orthanc[1] / "sub-002" / "T1c").iterdir()))
+    assert slices in nibabel.load(tmp_path / "mask.nii.gz").shape
+
+
+def test_a_study_that_the_server_does_not_have_gets_a_sentence(client):
+    status, answer = client.ask("POST", f"/infer/{BRAIN}?image=1.2.3&output=json", fields={"params": "{}"})
+    assert status == 404
+    assert "There is no study '1.2.3'" in json.loads(answer)["detail"]
