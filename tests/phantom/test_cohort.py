@@ -113,7 +113,7 @@ def test_missing_scans_never_all_and_never_in_testing(tmp_path):
     assert len(sizes) == 8
     assert min(sizes) == 1
     assert all(len(study.images) == 2 for study in manifest.testing)
-    assert all(set(study.clinical) == {"age", "biomarker"} for study in manifest.studies)
+    assert all(set(study.clinical) == {"age", "sex", "biomarker"} for study in manifest.studies)
 
 
 def test_dicom_holds_the_same_scans(nifti, dicom):

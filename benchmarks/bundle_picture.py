@@ -1,0 +1,101 @@
+"""The picture of a bundle's page, from what ``polyscan infer`` wrote.
+
+    python benchmarks/bundle_picture.py answer OUT/ picture.png [STUDY]
+    python benchmarks/bundle_picture.py scores picture.png "all three=OUT" "without PET=OUT_2" ...
+
+``answer`` draws one study of made data: its scans, the probability of each class and what drove the answer. ``scores``
+draws the Dice of each study, a column a folder; it shows no scan.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from polyscan.io.manifest import read_manifest
+from polyscan.io.nifti import read_nifti
+from polyscan.io.pictures import is_picture
+from polyscan.report.pictures import PREDICTION, TRUTH, window
+from polyscan.study import Study
+
+FOR, AGAINST = "#0b5cad", "#c4690b"
+
+
+def answer(folder: Path, out: Path, key: str | None = None) -> None:
+    """Scans above, each task's probabilities and contributions below."""
+    studies = read_manifest(folder / "manifest.json").studies
+    study = next(s for s in studies if key in (None, s.key))
+    answers: dict[str, Any] = study.extra["answers"]
+    figure = Figure(figsize=(9, 2.4 + 1.9 * len(answers)), dpi=110, layout="constrained")
+    scans, bars = figure.subfigures(2, 1, height_ratios=[2.4, 1.9 * len(answers)])
+    for place, (name, picture) in zip(scans.subplots(1, len(study.images)), pictures(study).items(), strict=True):
+        place.imshow(picture, cmap="gray")
+        place.set_title(name, fontsize=9)
+        place.set_axis_off()
+    grid = bars.subplots(len(answers), 2, squeeze=False)
+    for (left, right), (task, found) in zip(grid, answers.items(), strict=True):
+        truth = f", true {found['truth']}" if "truth" in found else ""
+        row(left, found["probabilities"], f"{task}: {found['answer']}{truth}; uncertainty {found['uncertainty']:.2f}")
+        row(right, found["contributions"], "what moved its probability, and by how much")
+        left.set_xlim(0, 1)
+    figure.savefig(out)
+
+
+def row(place: Any, values: dict[str, float], title: str) -> None:
+    """Horizontal bars, the first on top."""
+    place.barh(list(values), list(values.values()), color=[FOR if v >= 0 else AGAINST for v in values.values()])
+    place.invert_yaxis()
+    place.axvline(0, color="black", linewidth=0.6)
+    place.set_title(title, fontsize=9, loc="left")
+    place.tick_params(labelsize=8)
+    place.spines[["top", "right"]].set_visible(False)
+
+
+def pictures(study: Study) -> dict[str, np.ndarray]:
+    """An axial plane of each scan, through the middle of the tumour where that is known."""
+    from matplotlib.image import imread
+
+    paths = {name: str(path) for name, path in study.images.items()}
+    if all(is_picture(path) for path in paths.values()):
+        return {name: imread(path) for name, path in paths.items()}
+    shown = {}
+    for name, path in paths.items():
+        values = read_nifti(path)[0].numpy()
+        z = values.shape[2] // 2
+        if "mask" in study.label:
+            z = round(float(np.argwhere(read_nifti(study.label["mask"])[0].numpy() > 0)[:, 2].mean()))
+        low, high = window(name, values)
+        shown[name] = np.clip((np.nan_to_num(values[:, :, z], nan=low).T - low) / (high - low), 0, 1)
+    return shown
+
+
+def scores(out: Path, *columns: str) -> None:
+    """Dice of every study by what the network was given; a line joins the figures of a study."""
+    named = dict(column.split("=", 1) for column in columns)
+    table: dict[str, list[float]] = {}
+    for folder in named.values():
+        for study in read_manifest(Path(folder) / "manifest.json").studies:
+            (found,) = study.extra["scores"].values()
+            table.setdefault(study.subject, []).append(found["dice"])
+    figure = Figure(figsize=(6, 3.4), dpi=110, layout="constrained")
+    place = figure.subplots()
+    for subject, dice in table.items():
+        place.plot(list(named)[: len(dice)], dice, "-o", color=TRUTH, alpha=0.7, markersize=4, label=subject)
+    means = np.mean([dice for dice in table.values() if len(dice) == len(named)], axis=0)
+    place.plot(list(named), means, "_", color=PREDICTION, markersize=34, markeredgewidth=3)
+    place.set_ylim(0, 1)
+    place.set_ylabel("Dice, held out")
+    place.spines[["top", "right"]].set_visible(False)
+    figure.savefig(out)
+
+
+if __name__ == "__main__":
+    kind, *arguments = sys.argv[1:]
+    if kind == "answer":
+        answer(Path(arguments[0]), Path(arguments[1]), *arguments[2:])
+    else:
+        scores(Path(arguments[0]), *arguments[1:])
