@@ -163,7 +163,7 @@ def _add_train(commands: Any) -> argparse.ArgumentParser:
         description="Train a bundle on prepared studies; short for python -m monai.bundle run inside it.",
         epilog="example:\n  polyscan train bundles/brain_mri_tumour_segmentation prepared/manifest.json -o run/\n"
         "  polyscan train bundles/brain_mri_tumour_segmentation prepared/manifest.json -o run/ \\\n"
-        '      --set max_epochs=5 --set \'fusion={"_target_": "polyscan.fusion.Mean", "_mode_": "callable"}\'',
+        "      --set max_epochs=5 --fusion GatedSum",
     )
     _add_bundle_arguments(command)
     command.set_defaults(run=_train)
@@ -175,7 +175,7 @@ def _train(options: argparse.Namespace) -> None:
 
     with _progress("training") as progress:
         weights = train(
-            options.bundle, options.manifest, options.output, overrides=_overrides(options.set), progress=progress
+            options.bundle, options.manifest, options.output, overrides=_overrides(options), progress=progress
         )
     print(f"weights in {weights}")
 
@@ -208,7 +208,7 @@ def _infer(options: argparse.Namespace) -> None:
             options.output,
             weights=options.weights,
             absent=options.without,
-            overrides=_overrides(options.set),
+            overrides=_overrides(options),
             progress=progress,
         )
     _tell_failed(result)
@@ -289,11 +289,16 @@ def _add_bundle_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--set", metavar="NAME=VALUE", action="append", default=[], help="change an entry of the bundle's config"
     )
+    command.add_argument(
+        "--fusion", metavar="LAYER", help="fuse by another layer of polyscan.fusion, such as GatedSum; see docs/fusion"
+    )
 
 
-def _overrides(settings: Sequence[str]) -> dict[str, Any]:
-    changes = {}
-    for setting in settings:
+def _overrides(options: argparse.Namespace) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    if options.fusion is not None:
+        changes["fusion"] = _layer(options.fusion)
+    for setting in options.set:
         name, equals, value = setting.partition("=")
         if not equals:
             raise PolyscanError(f"--set {setting} names no value; write it as NAME=VALUE.")
@@ -302,6 +307,16 @@ def _overrides(settings: Sequence[str]) -> dict[str, Any]:
         except json.JSONDecodeError:
             changes[name] = value
     return changes
+
+
+def _layer(name: str) -> dict[str, str]:
+    """A layer of polyscan.fusion as a config names it."""
+    from polyscan import fusion
+
+    known = [layer.__name__ for layer in fusion.layers()]
+    if name not in known:
+        raise PolyscanError(f"There is no fusion layer {name!r}; there are {', '.join(known)}.")
+    return {"_target_": f"polyscan.fusion.{name}", "_mode_": "callable"}
 
 
 def _tell_failed(manifest: Any) -> None:

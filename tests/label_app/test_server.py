@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -224,6 +225,28 @@ def test_scans_can_be_added_and_names_are_no_paths(client, studies, tmp_path):
     assert bad[0] == 422
     assert client.ask("DELETE", "/datastore/label?id=..%2Fsub-010%2Fx&tag=final")[0] == 422
     assert not list(studies.parent.glob("out*"))
+
+
+def test_slicers_own_client_is_answered(client, studies, tmp_path):
+    """MONAI Label's client class, which 3D Slicer's plug-in is built on, goes through a session at the viewer."""
+    scan = next((studies / "sub-002").rglob("*FLAIR.nii.gz"))
+    script = Path(__file__).with_name("slicer.py")
+    for spoiled in ("sub-004", "sub-006", "sub-pictures"):  # so that any study that is chosen can be answered
+        client.ask("PUT", f"/datastore/label?image={spoiled}&tag=final", fields={"params": "{}"}, file=("label", scan))
+    done = subprocess.run(
+        [SERVER / "python", script, client.url, BRAIN, GLIOMA, scan, tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    seen = json.loads(done.stdout.splitlines()[-1])
+    assert BRAIN in seen["models"]
+    assert seen["mask"] == [".nii", ".gz"]
+    assert seen["saved"]
+    assert seen["session"] == ["FLAIR"]
+    assert seen["prediction"] == ["grade 2", "grade 3", "grade 4", "IDH wildtype", "IDH mutated"]
+    assert seen["studies"] >= 9
 
 
 def test_many_requests_four_at_once_leave_memory_level(client):
