@@ -87,6 +87,7 @@ def scores(out: Path, *columns: str) -> None:
         place.plot(list(named)[: len(dice)], dice, "-o", color=TRUTH, alpha=0.7, markersize=4, label=subject)
     means = np.mean([dice for dice in table.values() if len(dice) == len(named)], axis=0)
     place.plot(list(named), means, "_", color=PREDICTION, markersize=34, markeredgewidth=3)
+    place.margins(x=0.12)
     place.set_ylim(0, 1)
     place.set_ylabel("Dice, held out")
     place.spines[["top", "right"]].set_visible(False)

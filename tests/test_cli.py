@@ -87,3 +87,13 @@ def test_the_whole_way(tmp_path, monkeypatch, capsys):
     page = Path("out/report.html").read_text()
     assert "treated as not acquired: " in page
     assert "sub-005" in page
+
+
+def test_a_fusion_layer_is_named_by_one_option(capsys):
+    from polyscan.cli import _overrides, _parser
+
+    options = _parser().parse_args(["train", "b", "m.json", "-o", "o", "--fusion", "GatedSum", "--set", "max_epochs=5"])
+    layer = {"_target_": "polyscan.fusion.GatedSum", "_mode_": "callable"}
+    assert _overrides(options) == {"fusion": layer, "max_epochs": 5}
+    assert main(["infer", "b", "m.json", "-o", "o", "--fusion", "Gated"]) == 1
+    assert "There is no fusion layer 'Gated'; there are " in capsys.readouterr().err

@@ -65,6 +65,9 @@ def test_a_stage_is_the_first_whose_limits_hold(tmp_path):
     assert (answer["answer"], answer["truth"]) == ("II", "III")
     assert answer["measures"]["suv_max"] == 4
     assert staging.stage({"lesions": 0}) is None
+    by_uptake = Staging([{"stage": "cold", "suv_max": 3}, {"stage": "hot"}], smallest_ml=0.05)
+    assert by_uptake(study)["answers"]["stage"]["answer"] == "hot"
+    assert by_uptake.stage({"lesions": 1, "suv_max": None}) == "cold"
     study.extra["present"] = ["CT"]
     assert staging(study)["answers"]["stage"]["measures"]["suv_max"] is None
 

@@ -19,7 +19,8 @@ class Staging:
     """Measure the lesions that were segmented, and stage their extent and uptake.
 
     A stage is the first in the list none of whose limits is exceeded, so that a list reads from the mildest to the last
-    one, which has no limits. The rules are the user's: they are no TNM, which asks where lesions lie.
+    one, which has no limits. What cannot be measured, as uptake without PET, exceeds none. The rules are the user's:
+    they are no TNM, which asks where lesions lie.
 
     Args:
         stages: each ``{"stage": name}`` with upper limits on :data:`MEASURES`.
@@ -58,7 +59,7 @@ class Staging:
             return None
         for stage in self.stages:
             limits = {name: limit for name, limit in stage.items() if name != "stage"}
-            if all(measures[name] is not None and measures[name] <= limit for name, limit in limits.items()):
+            if all(measures[name] is None or measures[name] <= limit for name, limit in limits.items()):
                 return str(stage["stage"])
         return None
 

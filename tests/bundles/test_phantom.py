@@ -1,0 +1,59 @@
+"""Each bundle, from made scans to an answer, through MONAI's own command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from prepared import make, read_config
+
+from polyscan.io.manifest import Manifest, read_manifest
+from polyscan.io.scan import scan
+from polyscan.phantom import make_cohort, make_slices
+from polyscan.preprocess.prepare import prepare
+
+
+@pytest.fixture
+def cohort(bundle, tmp_path):
+    """Three subjects with what the bundle reads, as its metadata say they are prepared."""
+    metadata, config = read_config(bundle, "metadata"), read_config(bundle, "inference")
+    if "protocol" not in metadata:
+        make_slices(tmp_path / "c", subjects=6, seed=1)
+        return tmp_path / "c" / "manifest.json"
+    names = dict.fromkeys(name.partition("@")[0] for name in config["modalities"])
+    visits = config.get("times", 1)
+    make_cohort(tmp_path / "c", subjects=3, seed=4, modalities=tuple(names), missing=0.0, visits=visits)
+    found = scan(tmp_path / "c", labels=tmp_path / "c/derivatives/truth/labels.tsv", join=visits > 1)
+    prepare(found, tmp_path / "p", protocol=metadata["protocol"])
+    return tmp_path / "p" / "manifest.json"
+
+
+def run(bundle, *words: object) -> str:
+    command = [sys.executable, "-m", "monai.bundle", "run", *map(str, words)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=bundle, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return done.stdout + done.stderr
+
+
+def test_train_evaluate_infer(bundle, cohort, tmp_path):
+    paths = ("--manifest", cohort, "--output_dir", tmp_path / "run")
+    quick = ("--max_epochs", 2, "--val_interval", 2)
+    run(bundle, "--config_file", "configs/train.json", *paths, *quick)
+    weights = ("--weights", tmp_path / "run" / "model.pt")
+    both = "['configs/train.json','configs/evaluate.json']"
+    run(bundle, "--config_file", both, *paths, *weights)
+    metric = "val_auroc" if make.read(bundle.name)["kind"] == "classification" else "val_dice"
+    assert metric in (tmp_path / "run" / "metrics.csv").read_text()
+    out = ("--manifest", cohort, "--output_dir", tmp_path / "out", *weights)
+    run(bundle, "--config_file", "configs/inference.json", *out)
+    answered: Manifest = read_manifest(tmp_path / "out" / "manifest.json")
+    assert not answered.info["failed"]
+    for study in answered.studies:
+        assert sorted(study.extra["present"]) == sorted(read_config(bundle, "inference")["modalities"])
+        for task in read_config(bundle, "inference").get("tasks", {}):
+            assert json.loads(Path(study.extra["prediction"]).read_text())["answers"][task]["truth"]
