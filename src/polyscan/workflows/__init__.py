@@ -2,7 +2,6 @@
 
 from polyscan.workflows.classify import (
     DaysOfStudyd,
-    ExplainAnswerd,
     SaveAnswerd,
     TableFromClinicald,
     TargetsFromLabeld,
@@ -10,17 +9,15 @@ from polyscan.workflows.classify import (
     TaskProbabilitiesd,
 )
 from polyscan.workflows.data import (
-    LoadMaskd,
-    LoadPictured,
-    LoadScalesd,
-    LoadStudyd,
     ScaleModalitiesd,
     inference_items,
     testing_items,
     training_items,
     validation_items,
 )
+from polyscan.workflows.explain import ExplainAnswerd
 from polyscan.workflows.infer import SavePredictiond, infer_studies
+from polyscan.workflows.load import LoadMaskd, LoadPictured, LoadScalesd, LoadStudyd
 from polyscan.workflows.regions import RegionsFromLabeld
 from polyscan.workflows.staging import Staging
 

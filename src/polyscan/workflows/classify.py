@@ -9,12 +9,10 @@ from typing import Any
 import torch
 from monai.config import KeysCollection
 from monai.metrics import CumulativeIterationMetric, compute_roc_auc
-from monai.networks.utils import eval_mode
 from monai.transforms import MapTransform
 from torch import Tensor
 
 from polyscan.errors import PolyscanError
-from polyscan.inference import Once, monte_carlo, shapley_values
 from polyscan.io.files import write_json
 
 Tasks = Mapping[str, Sequence[str]]
@@ -170,86 +168,6 @@ class TaskAUROC(CumulativeIterationMetric):
         return float(sum(areas) / len(areas)) if areas else float("nan")
 
 
-class ExplainAnswerd(MapTransform):
-    """Say how sure an answer is and what drove it.
-
-    ``uncertainty``: entropy of the mean of dropout samples (Gal and Ghahramani, ICML 2016), 0 sure to 1 a guess.
-    ``spread``: standard deviation of the chosen class's probability over the samples.
-    ``contributions``: Shapley values of the modalities that are there, and of each further input as a whole, for the
-    probability of the chosen class; with 1 / classes, a guess, they sum to it.
-
-    Args:
-        keys: probabilities (classes of all tasks,).
-        network: that answered.
-        modalities: order of the image's channels, as many channels each.
-        tasks: see :data:`Tasks`.
-        inputs: entries that the network takes behind the image. One that is NaN throughout plays no part.
-        samples: of dropout.
-        allow_missing_keys: as in MONAI.
-
-    Adds ``explanation``: task to the three.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        network: torch.nn.Module,
-        modalities: Sequence[str],
-        tasks: Tasks,
-        inputs: Sequence[str] = (),
-        samples: int = 20,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.network = network
-        self.modalities = list(modalities)
-        self.tasks = tasks
-        self.inputs = list(inputs)
-        self.samples = samples
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return a copy with the explanation."""
-        out = dict(data)
-        for key in self.key_iterator(out):
-            device = next(self.network.parameters()).device
-            image = torch.as_tensor(out["image"]).to(device)[None]
-            others = [torch.as_tensor(out[name]).to(device)[None] for name in self.inputs]
-            with eval_mode(self.network):
-                samples = monte_carlo(self.network, image, self.samples, others=others)
-                values = self._contributions(image, others)
-            out["explanation"] = {
-                task: _explain(name, sample, {p: v[first : first + len(self.tasks[task])] for p, v in values.items()})
-                for (task, name, first), sample in zip(
-                    _chosen(out[key], self.tasks),
-                    _parts(probabilities(samples[:, 0], self.tasks), self.tasks),
-                    strict=True,
-                )
-            }
-        return out
-
-    def _contributions(self, image: Tensor, others: list[Tensor]) -> dict[str, Tensor]:
-        """Player to its Shapley value (classes of all tasks,)."""
-        with torch.inference_mode():
-            ask = Once(self.network, image, others, len(self.modalities))
-        there = [m for m in range(len(self.modalities)) if bool(ask.available[0, m])]
-        more = [k for k, other in enumerate(others) if bool(other.isfinite().any())]
-        guess = torch.cat([torch.full((len(c),), 1 / len(c)) for c in self.tasks.values()])
-
-        @torch.inference_mode()
-        def value(players: frozenset[int]) -> Tensor:
-            chosen = torch.zeros_like(ask.available)
-            chosen[0, [m for i, m in enumerate(there) if i in players]] = True
-            left = {k for i, k in enumerate(more, start=len(there)) if i not in players}
-            rest = [torch.full_like(other, torch.nan) if k in left else other for k, other in enumerate(others)]
-            if not players:
-                return guess
-            logits = ask(chosen, rest) if bool(chosen.any()) else self.network(torch.full_like(image, torch.nan), *rest)
-            return probabilities(logits[0], self.tasks).cpu()
-
-        names = [self.modalities[m] for m in there] + [self.inputs[k] for k in more]
-        return dict(zip(names, shapley_values(value, len(names)), strict=True))
-
-
 class SaveAnswerd(MapTransform):
     """Write an answer as JSON: the class of each task, the probabilities, and the explanation where there is one.
 
@@ -274,7 +192,7 @@ class SaveAnswerd(MapTransform):
         out = dict(data)
         for key in self.key_iterator(out):
             answers = {}
-            parts = _parts(torch.as_tensor(out[key]).cpu(), self.tasks)
+            parts = parts_of(torch.as_tensor(out[key]).cpu(), self.tasks)
             for column, ((task, classes), part) in enumerate(zip(self.tasks.items(), parts, strict=True)):
                 answer: dict[str, Any] = {
                     "answer": str(classes[int(part.argmax())]),
@@ -292,27 +210,9 @@ class SaveAnswerd(MapTransform):
 
 def probabilities(logits: Tensor, tasks: Tasks) -> Tensor:
     """Softmax over the classes of each task, on the last axis."""
-    return torch.cat([part.float().softmax(-1) for part in _parts(logits, tasks)], dim=-1)
+    return torch.cat([part.float().softmax(-1) for part in parts_of(logits, tasks)], dim=-1)
 
 
-def _parts(values: Tensor, tasks: Tasks) -> tuple[Tensor, ...]:
+def parts_of(values: Tensor, tasks: Tasks) -> tuple[Tensor, ...]:
+    """Each task's part of (..., classes of all tasks)."""
     return torch.split(values, [len(classes) for classes in tasks.values()], dim=-1)
-
-
-def _chosen(values: Tensor, tasks: Tasks) -> list[tuple[str, int, int]]:
-    """Each task with the index of its most probable class and where its classes begin."""
-    chosen, first = [], 0
-    for (task, classes), part in zip(tasks.items(), _parts(torch.as_tensor(values), tasks), strict=True):
-        chosen.append((task, int(part.argmax()), first))
-        first += len(classes)
-    return chosen
-
-
-def _explain(chosen: int, samples: Tensor, values: Mapping[str, Tensor]) -> dict[str, Any]:
-    mean = samples.mean(0)
-    entropy = -(mean * mean.clamp_min(1e-12).log()).sum() / torch.log(torch.tensor(float(len(mean))))
-    return {
-        "uncertainty": round(float(entropy), 4),
-        "spread": round(float(samples[:, chosen].std()), 4),
-        "contributions": {player: round(float(value[chosen]), 4) for player, value in values.items()},
-    }

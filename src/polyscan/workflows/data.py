@@ -1,4 +1,4 @@
-"""From a prepared manifest to what MONAI's data sets take, and from there to one tensor a study."""
+"""From a prepared manifest to what MONAI's data sets take."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from monai.config import KeysCollection
-from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from polyscan.errors import PolyscanError
-from polyscan.io.geometry import same_grid
 from polyscan.io.manifest import read_manifest
-from polyscan.io.nifti import read_nifti
 from polyscan.study import Study
 
 MASK = ("mask",)
@@ -88,186 +84,6 @@ def _item(study: Study, labels: Sequence[str], also: Sequence[str]) -> dict[str,
         item["label"] = dict(study.label)
     known = {"clinical": study.clinical, "days": study.extra.get("days", [])}
     return {**item, **{name: known[name] for name in also}}
-
-
-class LoadStudyd(MapTransform):
-    """Read the prepared scans of a study into one tensor (modality, x, y, z); a modality that is absent is NaN.
-
-    The tensor's ``filename_or_obj`` is the study's name, so that what is saved later is named after the study.
-
-    Args:
-        keys: entries that map modality to file.
-        modalities: order of the channels.
-        absent: modalities to treat as though they had not been acquired.
-        allow_missing_keys: as in MONAI.
-
-    Raises:
-        PolyscanError: a study has none of the modalities, or its files do not lie on one grid.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        modalities: Sequence[str],
-        *,
-        absent: Sequence[str] = (),
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        unknown = set(absent) - set(modalities)
-        if unknown:
-            raise PolyscanError(
-                f"Modality {', '.join(sorted(unknown))} cannot be left out: this bundle reads {', '.join(modalities)}."
-            )
-        self.modalities = list(modalities)
-        self.read = [m for m in modalities if m not in absent]
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return a copy with the images read."""
-        out = dict(data)
-        for key in self.key_iterator(out):
-            study = str(out["study"])
-            out[key] = self._stack(self._images(out[key], study), study)
-        return out
-
-    def _images(self, files: Mapping[str, str], study: str) -> dict[str, MetaTensor]:
-        images = {m: read_nifti(files[m]) for m in self.read if m in files}
-        if not images:
-            raise PolyscanError(
-                f"{study} has {', '.join(files) or 'no scan'}; expected at least one of {', '.join(self.read)}."
-            )
-        return images
-
-    def _stack(self, images: Mapping[str, MetaTensor], study: str) -> MetaTensor:
-        first = next(iter(images.values()))
-        for name, image in images.items():
-            _check_grid(image, first, study, name)
-        nothing = torch.full_like(first.as_tensor(), float("nan"))
-        stacked = torch.cat([images[m].as_tensor() if m in images else nothing for m in self.modalities])
-        return MetaTensor(stacked, affine=first.affine, meta={"filename_or_obj": study})
-
-
-class LoadScalesd(LoadStudyd):
-    """Read scans that keep their own grids: those that enter at level 0 into one tensor, the others beside it.
-
-    Where none of the finest is there, the grid is that of the next, and the tensor is empty (NaN).
-
-    Args:
-        keys, modalities, absent, allow_missing_keys: as for :class:`LoadStudyd`.
-        enters: modality to its level in :class:`polyscan.networks.MultiScaleNet`.
-
-    Adds ``<key>_coarse`` for :class:`polyscan.preprocess.PackScalesd`.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        modalities: Sequence[str],
-        enters: Mapping[str, int],
-        *,
-        absent: Sequence[str] = (),
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, modalities, absent=absent, allow_missing_keys=allow_missing_keys)
-        self.enters = dict(enters)
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return a copy with the images read."""
-        out = dict(data)
-        for key in self.key_iterator(out):
-            study = str(out["study"])
-            images = self._images(out[key], study)
-            fine = {name: image for name, image in images.items() if self.enters[name] == 0}
-            if not fine:
-                grid = images[min(images, key=lambda name: self.enters[name])]
-                nothing = torch.full_like(grid.as_tensor(), float("nan"))
-                fine = {self.modalities[0]: MetaTensor(nothing, affine=grid.affine)}
-            out[key] = self._stack(fine, study)
-            out[f"{key}_coarse"] = {name: image for name, image in images.items() if self.enters[name] > 0}
-        return out
-
-
-class LoadPictured(LoadStudyd):
-    """Read 2D pictures (PNG, JPEG and the like) of a study into one tensor (3 * modality, y, x).
-
-    Red, green and blue of each image type, from -1 to 1; one that is not there is NaN.
-
-    Args:
-        keys, modalities, absent, allow_missing_keys: as for :class:`LoadStudyd`.
-        size: rows and columns that each is brought to.
-
-    Raises:
-        PolyscanError: a file cannot be read as a picture.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        modalities: Sequence[str],
-        size: Sequence[int],
-        *,
-        absent: Sequence[str] = (),
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, modalities, absent=absent, allow_missing_keys=allow_missing_keys)
-        self.size = (int(size[1]), int(size[0]))
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return a copy with the pictures read."""
-        out = dict(data)
-        for key in self.key_iterator(out):
-            files, study = out[key], str(out["study"])
-            pictures = {m: self._picture(files[m], study) for m in self.read if m in files}
-            if not pictures:
-                raise PolyscanError(f"{study} has {', '.join(files)}; expected at least one of {', '.join(self.read)}.")
-            nothing = torch.full_like(next(iter(pictures.values())), float("nan"))
-            stacked = torch.cat([pictures.get(m, nothing) for m in self.modalities])
-            out[key] = MetaTensor(stacked, meta={"filename_or_obj": study})
-        return out
-
-    def _picture(self, file: str, study: str) -> torch.Tensor:
-        import numpy as np
-        from PIL import Image
-
-        try:
-            with Image.open(file) as picture:
-                small = picture.convert("RGB").resize(self.size, Image.Resampling.BILINEAR)
-        except OSError as error:
-            raise PolyscanError(f"{study}: {Path(file).name} cannot be read as a picture ({error}).") from error
-        return torch.from_numpy(np.array(small, dtype=np.float32) / 127.5 - 1).permute(2, 0, 1)
-
-
-class LoadMaskd(MapTransform):
-    """Read the mask of a study's label as (1, x, y, z).
-
-    Args:
-        keys: labels of a study.
-        image: entry whose grid the mask must have.
-        allow_missing_keys: as in MONAI.
-
-    Raises:
-        PolyscanError: the mask lies on another grid.
-    """
-
-    def __init__(self, keys: KeysCollection, image: str = "image", allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.image = image
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return a copy with the mask in place of the label."""
-        out = dict(data)
-        for key in self.key_iterator(out):
-            out[key] = read_nifti(out[key]["mask"])
-            _check_grid(out[key], out[self.image], str(out["study"]), "label")
-        return out
-
-
-def _check_grid(image: MetaTensor, grid: MetaTensor, study: str, name: str) -> None:
-    if not same_grid(image, grid):
-        raise PolyscanError(
-            f"{study}: {name} has another grid ({list(image.shape[1:])} voxels) than the other scans "
-            f"({list(grid.shape[1:])}); run polyscan prepare on this study again."
-        )
 
 
 class ScaleModalitiesd(MapTransform):
