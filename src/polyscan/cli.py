@@ -123,7 +123,7 @@ def _add_prepare(commands: Any) -> argparse.ArgumentParser:
     command.add_argument("manifest", type=Path, help="a manifest that polyscan scan wrote")
     command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
     command.add_argument(
-        "--protocol", default="default", help="a protocol's name (default, brain_mri) or the path of a YAML file"
+        "--protocol", default="default", help="a protocol's name, such as brain_mri, or the path of a YAML file"
     )
     command.add_argument(
         "--like",

@@ -40,3 +40,14 @@ def test_does_not_touch_its_input_and_repeats_by_seed():
 def test_probability_of_one_is_refused():
     with pytest.raises(ValueError, match="prob is 1"):
         RandModalityDropoutd("image", prob=1)
+
+
+def test_the_channels_of_a_modality_go_together():
+    drop = RandModalityDropoutd("image", prob=0.5, channels=3).set_random_state(0)
+    seen = set()
+    for _ in range(40):
+        there = torch.isfinite(drop({"image": torch.ones(6, 4, 4)})["image"]).flatten(1).all(1).tolist()
+        assert there[:3] in ([True] * 3, [False] * 3)
+        assert there[3:] in ([True] * 3, [False] * 3)
+        seen.add(tuple(there))
+    assert len(seen) == 3, "never both"

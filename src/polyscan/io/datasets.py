@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from polyscan.errors import PolyscanError
-from polyscan.io.files import read_json
+from polyscan.io.files import read_json, shipped
 from polyscan.io.manifest import SECTIONS, Manifest
 from polyscan.study import Study
 
@@ -46,7 +46,7 @@ def read_dataset(name: str | Path) -> dict[str, Any]:
 
 def known_datasets() -> list[str]:
     """Those that can be named."""
-    return sorted(p.stem for folder in _folders() for p in folder.glob("*.json") if "images" in read_json(p))
+    return sorted(p.stem for p in shipped("data_manifests").glob("*.json") if "images" in read_json(p))
 
 
 def find_studies(dataset: Mapping[str, Any], folder: str | Path) -> tuple[Manifest, list[str]]:
@@ -197,16 +197,10 @@ def summary(manifest: Manifest) -> str:
     return "\n".join(lines)
 
 
-def _folders() -> list[Path]:
-    package = Path(__file__).resolve().parents[1]
-    # In a wheel the folder lies in the package, in a checkout beside src/.
-    return [folder / "data_manifests" for folder in (package, package.parents[1])]
-
-
 def _find(name: str | Path) -> Path:
     if Path(name).is_file():
         return Path(name)
-    for folder in _folders():
-        if (folder / f"{name}.json").is_file():
-            return folder / f"{name}.json"
+    file = shipped("data_manifests") / f"{name}.json"
+    if file.is_file():
+        return file
     raise PolyscanError(f"Data set {name} is not known; use {', '.join(known_datasets())} or the path of a file.")

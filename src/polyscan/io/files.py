@@ -52,6 +52,12 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def shipped(name: str) -> Path:
+    """A folder that comes with polyscan: in a wheel it lies in the package, in a checkout beside ``src``."""
+    package = Path(__file__).resolve().parents[1]
+    return package / name if (package / name).is_dir() else package.parents[1] / name
+
+
 def write_json(path: str | Path, content: Any) -> None:
     """Write JSON that a person can read, whole or not at all."""
     with whole_file(path) as temporary:

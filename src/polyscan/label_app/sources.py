@@ -87,6 +87,7 @@ class WebStudies:
         self.work = self.folder / ".polyscan"
         self._client = DICOMwebClient(url)
         self._lock = threading.Lock()
+        self._fetched: dict[str, Study] = {}
         self.all()
 
     def all(self) -> dict[str, Study]:
@@ -96,16 +97,13 @@ class WebStudies:
 
     def get(self, key: str) -> Study | None:
         """A study, fetched if it has not been; None where the server has none of that UID."""
-        uid = self._study_of(key)
+        uid = key if key in self._fetched else self._study_of(key)
         if uid is None:
             return None
-        folder = self.folder / uid
         with self._lock:
-            if not folder.exists():
-                self._fetch(uid, folder)
-        study = scan(folder).studies[0]
-        study.subject, study.session = uid, None
-        return study
+            if uid not in self._fetched:
+                self._fetched[uid] = self._fetch(uid)
+        return self._fetched[uid]
 
     def _study_of(self, key: str) -> str | None:
         if not key.replace(".", "").isdigit():
@@ -115,13 +113,19 @@ class WebStudies:
         series = self._ask("search_for_series", search_filters={"SeriesInstanceUID": key})
         return _value(series[0], "0020000D") if series else None
 
-    def _fetch(self, uid: str, folder: Path) -> None:
-        instances = self._ask("retrieve_study", uid)
-        if not instances:
-            raise PolyscanError(f"{self.url} gives no images of study {uid}.")
-        with whole_folder(folder) as temporary:
-            for number, instance in enumerate(instances):
-                instance.save_as(temporary / f"{number:05d}.dcm", write_like_original=False)
+    def _fetch(self, uid: str) -> Study:
+        """Fetch a study, unless it lies here from an earlier time."""
+        folder = self.folder / uid
+        if not folder.exists():
+            instances = self._ask("retrieve_study", uid)
+            if not instances:
+                raise PolyscanError(f"{self.url} gives no images of study {uid}.")
+            with whole_folder(folder) as temporary:
+                for number, instance in enumerate(instances):
+                    instance.save_as(temporary / f"{number:05d}.dcm", write_like_original=False)
+        study = scan(folder).studies[0]
+        study.subject, study.session = uid, None
+        return study
 
     def _ask(self, what: str, *arguments: Any, **options: Any) -> Any:
         try:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from monai.config import KeysCollection
+from monai.data import MetaTensor
 from monai.transforms import MapTransform, RandomizableTransform
 
 
@@ -19,25 +20,31 @@ class RandModalityDropoutd(RandomizableTransform, MapTransform):
     Args:
         keys: images (modality, *spatial) whose absent channels are NaN.
         prob: probability that a modality is dropped.
+        channels: that each modality has, as three of a colour picture.
         allow_missing_keys: as in MONAI.
     """
 
-    def __init__(self, keys: KeysCollection, prob: float = 0.3, allow_missing_keys: bool = False) -> None:
+    def __init__(
+        self, keys: KeysCollection, prob: float = 0.3, *, channels: int = 1, allow_missing_keys: bool = False
+    ) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
         RandomizableTransform.__init__(self, prob=1.0)
         if not 0 <= prob < 1:
             raise ValueError(f"prob is {prob}; expected 0 <= prob < 1.")
         self.drop = prob
+        self.channels = channels
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return a copy in which dropped channels are NaN."""
         out = dict(data)
         for key in self.key_iterator(out):
             image = out[key].clone()
-            there = torch.nonzero(torch.isfinite(image).flatten(1).any(1)).flatten().tolist()
+            each = image.as_tensor() if isinstance(image, MetaTensor) else image
+            each = each.view(-1, self.channels, *image.shape[1:])
+            there = torch.nonzero(torch.isfinite(each).flatten(1).any(1)).flatten().tolist()
             dropped = [m for m in there if self.R.random() < self.drop]
             if dropped == there and there:
                 dropped.remove(there[self.R.randint(len(there))])
-            image[dropped] = float("nan")
+            each[dropped] = float("nan")
             out[key] = image
         return out

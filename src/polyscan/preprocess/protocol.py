@@ -11,6 +11,7 @@ from monai.bundle import ConfigParser
 from monai.transforms import Compose
 
 from polyscan.errors import PolyscanError, sentence
+from polyscan.io.files import shipped
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,8 @@ def load_protocol(name: str | Path) -> Protocol:
 def _find(name: str | Path) -> Path:
     if Path(name).is_file():
         return Path(name)
-    package = Path(__file__).resolve().parents[1]
-    # In a wheel the folder lies in the package, in a checkout beside src/.
-    for folder in (package / "configs", package.parents[1] / "configs"):
-        if (folder / "protocols" / f"{name}.yaml").is_file():
-            return folder / "protocols" / f"{name}.yaml"
-    raise PolyscanError(f"Protocol {name} is not known; use default, brain_mri or the path of a file.")
+    folder = shipped("configs") / "protocols"
+    if (folder / f"{name}.yaml").is_file():
+        return folder / f"{name}.yaml"
+    known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+    raise PolyscanError(f"Protocol {name} is not known; use {known} or the path of a file.")
