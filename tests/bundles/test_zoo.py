@@ -63,6 +63,7 @@ def test_the_page_says_what_reviewers_ask(bundle):
     assert re.search(r"!\[.+\]\(.+\.png\)", page), "a picture"
     for picture in re.findall(r"!\[.+?\]\((.+?\.png)\)", page):
         assert (bundle / "docs" / picture).is_file(), picture
+        assert "/" not in picture, "a bundle is whole by itself"
     metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
     assert "not for clinical use" in metadata["intended_use"]
     assert Path(bundle / "docs" / "data_license.txt").read_text().startswith("The weights in models/model.pt")

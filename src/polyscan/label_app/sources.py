@@ -53,11 +53,12 @@ class FolderStudies:
         places = [place for place in sorted(self.folder.iterdir()) if _is_study(place)]
         pictures = [study for place in places if (study := picture_study(place)) is not None]
         try:
-            single, joined = (scan(self.folder, join=join).studies for join in (False, True))
+            single = scan(self.folder).studies
         except PolyscanError:
             if not pictures:
                 raise
-            single, joined = [], []
+            single = []
+        joined = scan(self.folder, join=True).studies if len({s.subject for s in single}) < len(single) else []
         several = [study for study in joined if any("@2" in name for name in study.images)]
         return {study.key: study for study in (*pictures, *several, *single)}
 
