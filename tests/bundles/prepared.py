@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -83,3 +86,21 @@ def write(path, config, image, factor) -> str:
     x, y, z = (float(s) * factor for s in config["spacing"])
     write_nifti(path, MetaTensor(image, affine=torch.diag(torch.tensor([-x, -y, z, 1.0], dtype=torch.float64))))
     return str(path)
+
+
+def is_classification(bundle: Path) -> bool:
+    return make.read(bundle.name)["kind"] == "classification"
+
+
+def monai(*arguments: object, cwd: Path) -> str:
+    """Run MONAI's own command line inside a bundle."""
+    return run(sys.executable, "-m", "monai.bundle", *arguments, cwd=cwd)
+
+
+def run(*arguments: object, cwd: Path) -> str:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [str(a) for a in arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return done.stdout + done.stderr

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from prepared import make, read_config
+from prepared import is_classification, monai, read_config
 
 from polyscan.io.manifest import Manifest, read_manifest
 from polyscan.io.scan import scan
@@ -32,25 +29,17 @@ def cohort(bundle, tmp_path):
     return tmp_path / "p" / "manifest.json"
 
 
-def run(bundle, *words: object) -> str:
-    command = [sys.executable, "-m", "monai.bundle", "run", *map(str, words)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=bundle, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    return done.stdout + done.stderr
-
-
 def test_train_evaluate_infer(bundle, cohort, tmp_path):
     paths = ("--manifest", cohort, "--output_dir", tmp_path / "run")
     quick = ("--max_epochs", 2, "--val_interval", 2)
-    run(bundle, "--config_file", "configs/train.json", *paths, *quick)
+    monai("run", "--config_file", "configs/train.json", *paths, *quick, cwd=bundle)
     weights = ("--weights", tmp_path / "run" / "model.pt")
     both = "['configs/train.json','configs/evaluate.json']"
-    run(bundle, "--config_file", both, *paths, *weights)
-    metric = "val_auroc" if make.read(bundle.name)["kind"] == "classification" else "val_dice"
+    monai("run", "--config_file", both, *paths, *weights, cwd=bundle)
+    metric = "val_auroc" if is_classification(bundle) else "val_dice"
     assert metric in (tmp_path / "run" / "metrics.csv").read_text()
     out = ("--manifest", cohort, "--output_dir", tmp_path / "out", *weights)
-    run(bundle, "--config_file", "configs/inference.json", *out)
+    monai("run", "--config_file", "configs/inference.json", *out, cwd=bundle)
     answered: Manifest = read_manifest(tmp_path / "out" / "manifest.json")
     assert not answered.info["failed"]
     for study in answered.studies:

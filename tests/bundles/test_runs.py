@@ -1,0 +1,99 @@
+"""Each bundle trained, evaluated and asked, by MONAI's commands and by polyscan's."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from prepared import is_classification, monai, run
+
+from polyscan.errors import PolyscanError
+from polyscan.io.manifest import read_manifest
+from polyscan.workflows.bundle import infer, train
+
+QUICK = {"max_epochs": 1, "val_interval": 1}
+
+
+def test_the_whole_life_through_monai(bundle, manifest, tmp_path):
+    """Train, evaluate and infer as a MONAI user does; polyscan infer gives the same masks."""
+    paths = ("--manifest", manifest, "--output_dir", tmp_path / "run")
+    quick = [word for name, value in QUICK.items() for word in (f"--{name}", value)]
+    monai("run", "--config_file", "configs/train.json", *paths, *quick, cwd=bundle)
+    weights = tmp_path / "run" / "model.pt"
+    overlay = "['configs/train.json','configs/evaluate.json']"
+    said = monai("run", "--config_file", overlay, *paths, "--weights", weights, cwd=bundle)
+    assert ("val_auroc" if is_classification(bundle) else "val_dice") in said
+    assert (tmp_path / "run" / "metrics.csv").exists()
+    answer = ("--config_file", "configs/inference.json", "--weights", weights)
+    monai("run", *answer, "--manifest", manifest, "--output_dir", tmp_path / "out", cwd=bundle)
+    infer(bundle, manifest, tmp_path / "short", weights=weights)
+    long, short = (read_manifest(tmp_path / name / "manifest.json") for name in ("out", "short"))
+    assert [s.key for s in long.studies] == ["sub-5", "sub-6"]
+    for a, b in zip(long.studies, short.studies, strict=True):
+        (check_answers if is_classification(bundle) else check_masks)(a, b)
+
+
+def check_masks(a, b):
+    first, second = (nibabel.load(s.extra["prediction"]) for s in (a, b))
+    np.testing.assert_array_equal(first.get_fdata(), second.get_fdata())
+    scan = nibabel.load(next(iter(a.images.values())))
+    assert first.shape == scan.shape
+    np.testing.assert_allclose(first.affine, scan.affine)
+    assert all(score["true_ml"] > 0 for score in a.extra["scores"].values())
+    assert bool(a.extra["scores"]) == (a.key == "sub-6")
+
+
+def check_answers(a, b):
+    assert json.loads(Path(a.extra["prediction"]).read_text())["answers"] == a.extra["answers"]
+    for task, answer in a.extra["answers"].items():
+        assert answer["probabilities"] == pytest.approx(b.extra["answers"][task]["probabilities"], abs=1e-3)
+        assert answer["contributions"] == pytest.approx(b.extra["answers"][task]["contributions"], abs=1e-3)
+        assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-3)
+        assert 0 <= answer["uncertainty"] <= 1
+        assert set(answer["contributions"]) >= set(a.images)
+        assert ("truth" in answer) == (a.key == "sub-6")
+
+
+def test_two_processes_train_together(bundle, manifest, tmp_path):
+    configs = "['configs/train.json','configs/multi_gpu_train.json']"
+    run(
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "monai.bundle"),
+        *("run", "--config_file", configs, "--manifest", manifest, "--output_dir", tmp_path / "run"),
+        *("--max_epochs", 1, "--val_interval", 2),
+        cwd=bundle,
+    )
+    assert torch.load(tmp_path / "run" / "model.pt", weights_only=True)
+
+
+def test_any_subset_and_any_fusion(bundle, manifest, tmp_path):
+    """A fusion layer and a place are swapped by an option; a study that fails does not stop the other."""
+    mean = {"fusion": {"_target_": "polyscan.fusion.Mean", "_mode_": "callable"}}
+    weights = train(bundle, manifest, tmp_path / "run", overrides={**QUICK, **mean})
+    first = json.loads((bundle / "configs" / "inference.json").read_text())["modalities"]
+    result = infer(bundle, manifest, tmp_path / "out", weights=weights, absent=first[1:], overrides=mean)
+    assert [s.key for s in result.studies] == ["sub-5"]
+    assert result.studies[0].extra["present"] == first[:1]
+    assert result.info["failed"][0]["study"] == "sub-6"
+    assert f"expected at least one of {first[0]}" in result.info["failed"][0]["reason"]
+
+
+def test_what_cannot_be_used_is_said(bundle, manifest, tmp_path):
+    with pytest.raises(PolyscanError, match="no entry 'max_epoch'"):
+        train(bundle, manifest, tmp_path, overrides={"max_epoch": 3})
+    with pytest.raises(PolyscanError, match="is no bundle"):
+        train(tmp_path, manifest, tmp_path)
+    with pytest.raises(PolyscanError, match="do not exist"):
+        infer(bundle, manifest, tmp_path, weights=tmp_path / "none.pt")
+    with pytest.raises(PolyscanError, match="does not exist"):
+        infer(bundle, tmp_path / "none.json", tmp_path)
+    other = {"fusion": {"_target_": "polyscan.fusion.MaskedTransformer", "_mode_": "callable"}}
+    with pytest.raises(PolyscanError, match=r"entries differ; give the same --set options"):
+        infer(bundle, manifest, tmp_path, overrides=other)
+    (tmp_path / "bad.pt").write_bytes(b"nothing")
+    with pytest.raises(PolyscanError, match="cannot be read as weights"):
+        infer(bundle, manifest, tmp_path, weights=tmp_path / "bad.pt")
