@@ -1,6 +1,5 @@
 """What training needs beyond a supervised loss."""
 
-from polyscan.learning.absence import RandAbsentd
 from polyscan.learning.losses import (
     MulticlassLoss,
     MultitaskLoss,
@@ -19,7 +18,6 @@ from polyscan.learning.scanner_variation import RandScannerd
 __all__ = [
     "MulticlassLoss",
     "MultitaskLoss",
-    "RandAbsentd",
     "RandModalityDropoutd",
     "RandScannerd",
     "WithObjectives",
