@@ -10,7 +10,8 @@ import nibabel
 import numpy as np
 import pytest
 import torch
-from prepared import is_classification, monai, run
+from monai.bundle import ConfigParser
+from prepared import is_classification, monai, read_config, run
 
 from polyscan.errors import PolyscanError
 from polyscan.io.manifest import read_manifest
@@ -97,3 +98,19 @@ def test_what_cannot_be_used_is_said(bundle, manifest, tmp_path):
     (tmp_path / "bad.pt").write_bytes(b"nothing")
     with pytest.raises(PolyscanError, match="cannot be read as weights"):
         infer(bundle, manifest, tmp_path, weights=tmp_path / "bad.pt")
+
+
+def test_what_is_padded_is_absent_and_not_zero(bundle):
+    """MONAI ignores a list of constant_values, and zero would mean the average."""
+    config = read_config(bundle, "train")["train"]
+    transforms = [t for name in ("deterministic_transforms", "random_transforms") for t in config[name]]
+    pads = [t for t in transforms if isinstance(t, dict) and "Pad" in t["_target_"]]
+    for pad in pads:
+        made = ConfigParser({"roi_size": [8] * 3, "enters": {"CT": 0, "PET": 2}, "pad": pad}).get_parsed_content("pad")
+        small = {"image": torch.ones(2, 5, 5, 5), "label": torch.ones(1, 5, 5, 5)}
+        out = made(small)
+        if "image" in pad["keys"]:
+            assert out["image"].shape[1:] == (8, 8, 8)
+            assert out["image"].isnan().sum() == 2 * (8**3 - 5**3)
+        assert out["label"].isfinite().all()
+    assert bool(pads) == (bundle.name != "drifa_multitask_classification")
