@@ -99,8 +99,12 @@ def monai(*arguments: object, cwd: Path) -> str:
 
 def run(*arguments: object, cwd: Path) -> str:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [str(a) for a in arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
-    )
+    for _ in range(2):
+        done = subprocess.run(
+            [str(a) for a in arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+        )
+        # Seen once in some forty runs of two processes: gloo aborts one that has finished, while it is torn down.
+        if "terminate called without an active exception" not in done.stderr:
+            break
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return done.stdout + done.stderr

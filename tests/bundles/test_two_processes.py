@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
 import torch
-from prepared import BUNDLES, make_manifest, read_config
+from prepared import BUNDLES, make_manifest, read_config, run
 
 from polyscan.io.manifest import Manifest, read_manifest, write_manifest
 
@@ -46,16 +44,7 @@ def losses(manifest: Path, out: Path, processes: int) -> dict[int, float]:
     (out / "options.json").write_text(json.dumps(options))
     configs = ["configs/train.json", *["configs/multi_gpu_train.json"] * several, str(out / "options.json")]
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"] if several else []
-    done = subprocess.run(
-        [sys.executable, *launcher, "-m", "monai.bundle", "run", "--config_file", str(configs)],
-        cwd=BUNDLE,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    said = done.stdout + done.stderr
-    assert done.returncode == 0, said[-4000:]
+    said = run(sys.executable, *launcher, "-m", "monai.bundle", "run", "--config_file", configs, cwd=BUNDLE)
     found = defaultdict(list)
     for epoch, loss in re.findall(r"Epoch: (\d+)/\d+, Iter: \d+/\d+ -- train_loss: ([\d.]+)", said):
         found[int(epoch)].append(float(loss))
