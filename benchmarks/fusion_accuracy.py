@@ -25,7 +25,6 @@ from polyscan import fusion
 from polyscan.inference import every_subset
 from polyscan.io.nifti import read_nifti
 from polyscan.io.scan import scan
-from polyscan.learning import WithObjectives
 from polyscan.networks import FusionNet, SegmentationHead, UNetEncoder
 from polyscan.phantom import make_cohort
 from polyscan.preprocess.prepare import prepare
@@ -72,8 +71,6 @@ def train(net: FusionNet, scans: Tensor, masks: Tensor, epochs: int, seed: int) 
     """Train on random windows with modalities dropped."""
     rng = np.random.default_rng(seed)
     loss = DiceCELoss(sigmoid=True, batch=True, smooth_nr=1e-5, smooth_dr=1e-5)
-    if any(hasattr(layer, "objective") for layer in net.modules()):
-        loss = WithObjectives(loss, net, 0.1)
     steps = epochs * (len(scans) // 4)
     optimizer = torch.optim.AdamW(net.parameters(), lr=4e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)

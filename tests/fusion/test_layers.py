@@ -136,3 +136,41 @@ def test_order_of_modalities_matters_as_documented(layer):
     order = [2, 0, 3, 1]
     other = net(features[:, order], available[:, order])
     assert torch.allclose(other, net(features, available), atol=1e-5) == unchanged
+
+
+WITH_LOSS = [layer for layer in LAYERS if layer.AUXILIARY_WEIGHTS]
+each_with_loss = pytest.mark.parametrize("layer", WITH_LOSS, ids=lambda layer: layer.__name__)
+
+
+@each_with_loss
+@pytest.mark.parametrize("junk", [float("nan"), float("inf"), 1e30])
+def test_absent_modality_changes_no_auxiliary_loss(layer, junk):
+    torch.manual_seed(0)
+    net, available = awake(layer(3, 6, 2)).eval(), rows(6, 3, 0)
+    clean = torch.randn(6, 3, 6, 4, 4)
+    spoiled = torch.where(available[:, :, None, None, None], clean, torch.tensor(junk))
+    target, pyramid = torch.randint(2, (6, 2, 4, 4)).float(), [torch.randn(6, 3, 4, 8, 8)]
+    found = []
+    for features in (clean, spoiled):
+        torch.manual_seed(0)
+        features = features.clone().requires_grad_()
+        terms = net.auxiliary_loss(features, available, net(features, available), target, pyramid)
+        assert set(terms) == set(net.auxiliary_weights)
+        assert all(term.dim() == 0 and term.isfinite() for term in terms.values())
+        (gradient,) = torch.autograd.grad(sum(terms.values()), features)
+        found.append(({name: term.detach() for name, term in terms.items()}, gradient))
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
+    assert found[1][1].abs().sum() > 0, "a loss without a gradient trains nothing"
+
+
+@each
+def test_auxiliary_weights_are_the_papers_unless_given_and_only_of_terms_that_there_are(layer):
+    net = layer(3, 6, 2)
+    assert net.auxiliary_weights == layer.AUXILIARY_WEIGHTS
+    if not layer.AUXILIARY_WEIGHTS:
+        assert net.auxiliary_loss(torch.randn(2, 3, 6), torch.ones(2, 3, dtype=torch.bool), torch.randn(2, 6)) == {}
+        return
+    first = next(iter(layer.AUXILIARY_WEIGHTS))
+    assert layer(3, 6, 2, auxiliary_weights={first: 0.7}).auxiliary_weights == {**layer.AUXILIARY_WEIGHTS, first: 0.7}
+    with pytest.raises(ValueError, match=f"{layer.__name__} has no auxiliary loss nonsense; its terms are .*{first}"):
+        layer(3, 6, 2, auxiliary_weights={"nonsense": 1.0})

@@ -145,7 +145,7 @@ def test_contrast_of_gloria():
     def infonce(s):
         return -np.mean(np.diag(log_softmax(s, axis=1))) - np.mean(np.diag(log_softmax(s, axis=0)))
 
-    terms = []
+    far, near = [], []
     for a, b in ((0, 1), (1, 0)):
         whole_scores, local_scores = np.zeros((2, 2)), np.zeros((2, 2))
         for i in range(2):
@@ -154,10 +154,13 @@ def test_contrast_of_gloria():
                 likeness = softmax(words[a][i].T @ words[b][j], axis=1)
                 found = words[a][i] @ softmax(4 * likeness, axis=0)
                 local_scores[i, j] = 10 * np.log(np.exp(5 * cos(found, words[b][j])).sum())
-        terms += [infonce(whole_scores), infonce(local_scores)]
-    got = net.objective(features, available)
-    np.testing.assert_allclose(got.detach(), np.mean(terms), rtol=1e-9)
-    assert float(net.objective(features, torch.tensor([[True, False]] * 3))) == 0
+        far.append(infonce(whole_scores))
+        near.append(infonce(local_scores))
+    got = net.auxiliary_loss(features, available, net(features, available))
+    np.testing.assert_allclose(got["global"].detach(), np.mean(far), rtol=1e-9)
+    np.testing.assert_allclose(got["local"].detach(), np.mean(near), rtol=1e-9)
+    alone = torch.tensor([[True, False]] * 3)
+    assert [float(x) for x in net.auxiliary_loss(features, alone, net(features, alone)).values()] == [0, 0]
 
 
 def test_mutual_attention():
@@ -250,7 +253,8 @@ def test_product_of_experts_samples_in_training_only():
     expected = torch.distributions.kl_divergence(
         torch.distributions.Normal(mean, precision.rsqrt()), torch.distributions.Normal(0.0, 1.0)
     )
-    torch.testing.assert_close(net.objective(features, available), expected.mean())
+    got = net.auxiliary_loss(features, available, mean)
+    torch.testing.assert_close(got, {"divergence": expected.mean()})
 
 
 def test_region_aware():
@@ -295,7 +299,7 @@ def test_shared_specific():
     against(fusion.SharedSpecific(3, 4), shaspec)
 
 
-def test_objective_of_shaspec():
+def test_auxiliary_loss_of_shaspec():
     torch.manual_seed(0)
     net = fusion.SharedSpecific(3, 4).double()
     features, available = torch.randn(2, 3, 4, 5).double(), torch.tensor([[True, True, True], [False, True, False]])
@@ -307,5 +311,6 @@ def test_objective_of_shaspec():
     for row, m in ((0, 0), (0, 1), (0, 2), (1, 1)):
         own = w["specific.weight"][m] @ mean[row, m] + w["specific.bias"][m]
         told.append(-log_softmax(w["which.weight"] @ own + w["which.bias"])[m])
-    got = net.objective(features.masked_fill(~available[:, :, None, None], 0), available)
-    np.testing.assert_allclose(got.detach(), apart + np.mean(told), rtol=1e-9)
+    got = net.auxiliary_loss(features, available, net(features, available))
+    np.testing.assert_allclose(got["shared"].detach(), apart, rtol=1e-9)
+    np.testing.assert_allclose(got["domain"].detach(), np.mean(told), rtol=1e-9)

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from polyscan import learning, networks
-from polyscan.fusion import Concatenation, ProductOfExperts, SharedSpecific
-from polyscan.learning import MultitaskLoss, WithObjectives
+from polyscan.fusion import Concatenation
+from polyscan.learning import MultitaskLoss
 from polyscan.networks import FusionNet, MultitaskHead, OrdinalHead
 
 FEATURES = [torch.randn(5, 4, 8, 8), torch.randn(5, 6, 4, 4)]
@@ -119,27 +119,3 @@ def test_multilabel_and_classification():
     torch.testing.assert_close(learning.multilabel_loss(answer, labels), theirs)
     theirs = torch.nn.functional.cross_entropy(answer, torch.tensor([0, 2, 1, 1]))
     torch.testing.assert_close(learning.classification_loss(answer, torch.tensor([[0.0], [2], [1], [1]])), theirs)
-
-
-def test_objectives_of_layers_are_trained():
-    torch.manual_seed(0)
-    head = partial(networks.SegmentationHead, width=(4,))
-    encoder = partial(networks.UNetEncoder, channels=(4, 6))
-    net = FusionNet(["T1", "T2"], encoder, [0, 1], SharedSpecific, head, spatial_dims=2)
-    loss = WithObjectives(torch.nn.MSELoss(), net, weight=0.5)
-    image, target = torch.randn(2, 2, 8, 8), torch.zeros(2, 1, 8, 8)
-    image[0, 1] = torch.nan
-    prediction = net(image)
-    plain, whole = torch.nn.functional.mse_loss(prediction, target), loss(prediction, target)
-    features, available = net.encode(image)
-    terms = []
-    for layer, x in zip(net.body.fusions, features, strict=True):
-        terms.append(layer.objective(x.masked_fill(~available[:, :, None, None, None], 0), available))
-    torch.testing.assert_close(whole, plain + 0.5 * sum(terms))
-    whole.backward()
-    assert all(layer.which.weight.grad.abs().sum() > 0 for layer in net.body.fusions)
-    net.eval()
-    torch.testing.assert_close(loss(net(image), target), torch.nn.functional.mse_loss(net(image), target))
-    with pytest.raises(ValueError, match="use the loss alone"):
-        WithObjectives(torch.nn.MSELoss(), FusionNet(["T1"], encoder, [1], Concatenation, head, spatial_dims=2))
-    assert hasattr(ProductOfExperts, "objective")

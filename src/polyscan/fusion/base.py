@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -10,18 +13,42 @@ class FusionLayer(nn.Module):
     """Join the features of several modalities into one.
 
     A layer writes ``fuse``, which finds zeros wherever a modality is absent. Whatever stood there before, NaN and
-    infinity included, changes neither the output nor a gradient.
+    infinity included, changes neither the output nor a gradient. A layer whose paper trains it with a loss of its own
+    writes ``auxiliary_loss`` as well, and names the paper's weights in ``AUXILIARY_WEIGHTS``.
 
     Args:
         modalities: how many modalities there are, absent ones included; at least 1.
         channels: channels of each modality's features and of the output.
         spatial_dims: spatial axes of the features; layers without spatial kernels work at any rank.
+        auxiliary_weights: term of ``auxiliary_loss`` to its weight in training, in place of the paper's.
+
+    Attributes:
+        auxiliary_weights: the weight of every term; what is trained is the supervised loss plus the weighted sum.
+
+    Raises:
+        ValueError: a number is below 1, or a weight is named that is none of the layer's terms.
     """
 
-    def __init__(self, modalities: int, channels: int, spatial_dims: int = 3) -> None:
+    AUXILIARY_WEIGHTS: ClassVar[Mapping[str, float]] = {}
+
+    def __init__(
+        self,
+        modalities: int,
+        channels: int,
+        spatial_dims: int = 3,
+        *,
+        auxiliary_weights: Mapping[str, float] | None = None,
+    ) -> None:
         super().__init__()
         if modalities < 1 or channels < 1:
             raise ValueError(f"modalities and channels must be at least 1, found {modalities} and {channels}.")
+        given = dict(auxiliary_weights or {})
+        if unknown := sorted(set(given) - set(self.AUXILIARY_WEIGHTS)):
+            raise ValueError(
+                f"{type(self).__name__} has no auxiliary loss {', '.join(unknown)}; "
+                f"its terms are {', '.join(self.AUXILIARY_WEIGHTS) or 'none'}."
+            )
+        self.auxiliary_weights = {**self.AUXILIARY_WEIGHTS, **given}
         self.modalities = modalities
         self.channels = channels
         self.spatial_dims = spatial_dims
@@ -56,6 +83,32 @@ class FusionLayer(nn.Module):
         """Join modalities; ``features`` are zero where ``available`` is False."""
         raise NotImplementedError
 
+    def auxiliary_loss(
+        self,
+        features: Tensor,
+        available: Tensor,
+        fused: Tensor,
+        target: Tensor | None = None,
+        pyramid: Sequence[Tensor] = (),
+    ) -> dict[str, Tensor]:
+        """The terms that the layer's paper trains beside the supervised loss; none by default.
+
+        A function of its arguments and the weights alone: training calls it, and ``forward`` keeps nothing for it.
+
+        Args:
+            features: (batch, modality, channel, *spatial) at the level of this layer; what stands in absent modalities
+                changes no term.
+            available: (batch, modality) bool.
+            fused: what ``forward`` returned for them, (batch, channel, *spatial).
+            target: what is to be predicted, on the grid of this level: (batch, region, *spatial) of 0 or 1, or
+                (batch, class) one-hot; NaN where unknown, None where nothing of the kind is known.
+            pyramid: features of the other levels of the network, finest first.
+
+        Returns:
+            Name of the term to one number, before its weight; the names are those of ``AUXILIARY_WEIGHTS``.
+        """
+        return {}
+
 
 def expand(values: Tensor, features: Tensor) -> Tensor:
     """View values of the first axes of features, such as (batch, modality), so that they broadcast over all of them."""
@@ -67,8 +120,8 @@ def cleared(features: Tensor, available: Tensor) -> Tensor:
     return features.masked_fill(~expand(available, features), 0.0)
 
 
-def joined(features: Tensor, available: Tensor) -> Tensor:
-    """Lay the modalities and their availability behind each other.
+def concatenate(features: Tensor, available: Tensor) -> Tensor:
+    """Concatenate the modalities along channels, and their availability behind them.
 
     Args:
         features: (batch, modality, channel, *spatial), zero where absent.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -17,16 +20,27 @@ class CanonicalCorrelation(FusionLayer):
     covariance of all features together with D in the place of those (Hotelling 1936; Kettenring 1971, MAXVAR; Vinod
     1976 for r).
     Unfitted, P_i is the identity. P_i are parameters and go on learning where their network is trained: with
-    ``objective`` (minus the sum of canonical correlations, averaged over pairs; Andrew et al., ICML 2013, equation 10)
-    encoders and projections become deep CCA. Depends on the order of the modalities.
+    ``auxiliary_loss`` (``correlation``: minus the sum of canonical correlations, averaged over pairs; Andrew et al.,
+    ICML 2013, equation 10) encoders and projections become deep CCA. Depends on the order of the modalities.
 
     Args:
-        modalities, channels, spatial_dims: see :class:`FusionLayer`.
+        modalities, channels, spatial_dims, auxiliary_weights: see :class:`FusionLayer`. The paper trains on the
+            correlation alone, so that no weight beside a supervised loss is published.
         regularisation: r, from 0 up.
     """
 
-    def __init__(self, modalities: int, channels: int, spatial_dims: int = 3, *, regularisation: float = 0.01) -> None:
-        super().__init__(modalities, channels, spatial_dims)
+    AUXILIARY_WEIGHTS: ClassVar[Mapping[str, float]] = {"correlation": 0.1}
+
+    def __init__(
+        self,
+        modalities: int,
+        channels: int,
+        spatial_dims: int = 3,
+        *,
+        regularisation: float = 0.01,
+        auxiliary_weights: Mapping[str, float] | None = None,
+    ) -> None:
+        super().__init__(modalities, channels, spatial_dims, auxiliary_weights=auxiliary_weights)
         if regularisation < 0:
             raise ValueError(f"regularisation is {regularisation}; expected 0 or more.")
         self.regularisation = regularisation
@@ -74,24 +88,26 @@ class CanonicalCorrelation(FusionLayer):
         self.centre.copy_(centre)
         return ((values.flip(0)[: self.channels] - 1) / max(1, self.modalities - 1)).to(features.dtype)
 
-    def objective(self, features: Tensor, available: Tensor) -> Tensor:
-        """Minus the sum of canonical correlations of the variates of a batch, averaged over pairs of modalities.
+    def auxiliary_loss(
+        self,
+        features: Tensor,
+        available: Tensor,
+        fused: Tensor,
+        target: Tensor | None = None,
+        pyramid: Sequence[Tensor] = (),
+    ) -> dict[str, Tensor]:
+        """``correlation``: minus the sum of canonical correlations of a batch, from minus the channels to 0.
 
-        Args:
-            features: (batch, modality, channel, *spatial), zero where absent; averaged over space.
-            available: (batch, modality) bool; pairs that fewer than three rows have are left out.
-
-        Returns:
-            One number from minus the channels to 0.
+        Features are averaged over space; pairs of modalities that fewer than three rows have are left out.
         """
-        variates = pooled(self.project(features)).float()
+        variates = pooled(self.project(cleared(features, available))).float()
         terms = []
         for a in range(self.modalities):
             for b in range(a + 1, self.modalities):
                 rows = available[:, a] & available[:, b]
                 if int(rows.sum()) >= 3:
                     terms.append(-total_correlation(variates[rows, a], variates[rows, b]))
-        return torch.stack(terms).mean() if terms else features.new_zeros(())
+        return {"correlation": torch.stack(terms).mean() if terms else variates.sum() * 0}
 
     def _slices(self) -> list[slice]:
         return [slice(m * self.channels, (m + 1) * self.channels) for m in range(self.modalities)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from polyscan.fusion.base import FusionLayer, joined
+from polyscan.fusion.base import FusionLayer, concatenate
 from polyscan.fusion.blocks import Pointwise
 
 
@@ -22,4 +22,4 @@ class Concatenation(FusionLayer):
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
         """See :class:`FusionLayer`."""
-        return self.project(joined(features, available))
+        return self.project(concatenate(features, available))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from polyscan.fusion.base import FusionLayer, cleared, expand, joined
+from polyscan.fusion.base import FusionLayer, cleared, concatenate, expand
 from polyscan.fusion.blocks import PerModality, Pointwise, average, flat, positions
 
 
@@ -170,7 +170,7 @@ class DRIFA(FusionLayer):
         gated: list[Tensor] = []
         for m, within in enumerate(self.within):
             gated.append(within(features[:, m]))
-        return self.project(joined(self.between(torch.stack(gated, dim=1), available), available))
+        return self.project(concatenate(self.between(torch.stack(gated, dim=1), available), available))
 
 
 def mean(x: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from polyscan.fusion.base import FusionLayer, cleared, joined
+from polyscan.fusion.base import FusionLayer, cleared, concatenate
 from polyscan.fusion.blocks import PerModality, Pointwise
 
 
@@ -37,5 +37,5 @@ class GatedSum(FusionLayer):
         Returns:
             Of the shape of ``features``, from 0 to 1; 0 where absent.
         """
-        gates = torch.sigmoid(self.gate(joined(features, available))).reshape(features.shape)
+        gates = torch.sigmoid(self.gate(concatenate(features, available))).reshape(features.shape)
         return cleared(gates, available)

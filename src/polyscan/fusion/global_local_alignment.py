@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -18,17 +21,27 @@ class GlobalLocalAlignment(FusionLayer):
     over the other modalities a. Words and regions are positions of learned projections, averaged over blocks so that
     at most T remain; time n^2 T^2 C, and V n C for V voxels.
 
-    ``objective`` is the paper's: symmetric contrast, within a batch, of whole scans (10 cos) and of words with their
-    contexts (10 log sum_t exp(5 cos)). It is valid only where a row's scans are of one patient. Depends on the order
-    of the modalities.
+    ``auxiliary_loss`` is the paper's: symmetric contrast within a batch, ``global`` of whole scans (10 cos), ``local``
+    of words with their contexts (10 log sum_t exp(5 cos)). It is valid only where a row's scans are of one patient.
+    Depends on the order of the modalities.
 
     Args:
-        modalities, channels, spatial_dims: see :class:`FusionLayer`.
+        modalities, channels, spatial_dims, auxiliary_weights: see :class:`FusionLayer`.
         tokens: words of each modality at most (T).
     """
 
-    def __init__(self, modalities: int, channels: int, spatial_dims: int = 3, *, tokens: int = 64) -> None:
-        super().__init__(modalities, channels, spatial_dims)
+    AUXILIARY_WEIGHTS: ClassVar[Mapping[str, float]] = {"global": 1.0, "local": 1.0}
+
+    def __init__(
+        self,
+        modalities: int,
+        channels: int,
+        spatial_dims: int = 3,
+        *,
+        tokens: int = 64,
+        auxiliary_weights: Mapping[str, float] | None = None,
+    ) -> None:
+        super().__init__(modalities, channels, spatial_dims, auxiliary_weights=auxiliary_weights)
         self.tokens = tokens
         self.local = PerModality(modalities, channels, channels, bias=False)
         self.whole = PerModality(modalities, channels, channels)
@@ -53,27 +66,28 @@ class GlobalLocalAlignment(FusionLayer):
             fused.append(features[:, b] + spread(told, features[:, b]))
         return average(cleared(torch.stack(fused, dim=1), available), available)
 
-    def objective(self, features: Tensor, available: Tensor) -> Tensor:
-        """Global and local contrast, averaged over pairs of modalities that at least two rows have.
-
-        Args:
-            features: (batch, modality, channel, *spatial), zero where absent.
-            available: (batch, modality) bool.
-
-        Returns:
-            One number; zero where no pair can be compared.
-        """
+    def auxiliary_loss(
+        self,
+        features: Tensor,
+        available: Tensor,
+        fused: Tensor,
+        target: Tensor | None = None,
+        pyramid: Sequence[Tensor] = (),
+    ) -> dict[str, Tensor]:
+        """``global`` and ``local`` contrast, averaged over the pairs of modalities that at least two rows have."""
+        features = cleared(features, available)
         coarse = tokens_of(features.flatten(0, 1), self.tokens).unflatten(0, features.shape[:2])
         words, whole = self.local(flat(coarse)).transpose(2, 3), self.whole(pooled(features))
-        terms = []
+        near, far = [features.sum() * 0], [features.sum() * 0]
         for a in range(self.modalities):
             for b in range(self.modalities):
                 rows = available[:, a] & available[:, b]
                 if a == b or int(rows.sum()) < 2:
                     continue
-                terms.append(contrast(global_scores(whole[rows, a], whole[rows, b])))
-                terms.append(contrast(local_scores(words[rows, a], words[rows, b])))
-        return torch.stack(terms).mean() if terms else features.new_zeros(())
+                far.append(contrast(global_scores(whole[rows, a], whole[rows, b])))
+                near.append(contrast(local_scores(words[rows, a], words[rows, b])))
+        pairs = max(1, len(far) - 1)
+        return {"global": torch.stack(far).sum() / pairs, "local": torch.stack(near).sum() / pairs}
 
 
 def context(regions: Tensor, words: Tensor) -> Tensor:

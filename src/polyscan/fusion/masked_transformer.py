@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from polyscan.fusion.base import FusionLayer, cleared, joined
+from polyscan.fusion.base import FusionLayer, cleared, concatenate
 from polyscan.fusion.blocks import Named, Pointwise, TransformerBlock, flat, sine_cosine, spread, tokens_of
 
 
@@ -52,4 +52,4 @@ class MaskedTransformer(FusionLayer):
             tokens = block(tokens, there)
         read = tokens.unflatten(1, [self.modalities, count]).transpose(2, 3).reshape(coarse.shape)
         every = every + spread(read, every)
-        return self.project(joined(cleared(every.unflatten(0, features.shape[:2]), available), available))
+        return self.project(concatenate(cleared(every.unflatten(0, features.shape[:2]), available), available))

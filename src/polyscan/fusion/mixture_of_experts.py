@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from polyscan.fusion.base import FusionLayer, joined
+from polyscan.fusion.base import FusionLayer, concatenate
 from polyscan.fusion.blocks import pooled
 
 
@@ -34,7 +34,7 @@ class MixtureOfExperts(FusionLayer):
         gate = self.gate(features, available)
         weight = torch.einsum("be,ecx->bcx", gate, self.weight.to(gate.dtype))
         bias = (gate @ self.bias.to(gate.dtype)).unsqueeze(2)
-        x = joined(features, available).reshape(features.shape[0], self.weight.shape[2], -1)
+        x = concatenate(features, available).reshape(features.shape[0], self.weight.shape[2], -1)
         return (weight @ x + bias).reshape(features.shape[:1] + features.shape[2:])
 
     @torch.jit.export

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -14,12 +17,24 @@ class ProductOfExperts(FusionLayer):
 
     Hetero-modal variational encoder-decoder (Dorent et al., U-HVED, MICCAI 2019, section 2.2; the product after Wu and
     Goodman, NeurIPS 2018): mu_i and log T_i are linear maps of M_i at every position. In training F is a sample, in
-    evaluation the mean. ``objective`` is the Kullback-Leibler divergence of the product from N(0, 1). Depends on the
-    order of the modalities.
+    evaluation the mean. ``auxiliary_loss`` is ``divergence``, the Kullback-Leibler divergence of the product from
+    N(0, 1). Depends on the order of the modalities.
+
+    Args:
+        modalities, channels, spatial_dims, auxiliary_weights: see :class:`FusionLayer`.
     """
 
-    def __init__(self, modalities: int, channels: int, spatial_dims: int = 3) -> None:
-        super().__init__(modalities, channels, spatial_dims)
+    AUXILIARY_WEIGHTS: ClassVar[Mapping[str, float]] = {"divergence": 0.1}
+
+    def __init__(
+        self,
+        modalities: int,
+        channels: int,
+        spatial_dims: int = 3,
+        *,
+        auxiliary_weights: Mapping[str, float] | None = None,
+    ) -> None:
+        super().__init__(modalities, channels, spatial_dims, auxiliary_weights=auxiliary_weights)
         self.experts = PerModality(modalities, channels, 2 * channels)
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
@@ -45,7 +60,14 @@ class ProductOfExperts(FusionLayer):
         total = 1 + precision.sum(1)
         return (precision * mean).sum(1) / total, total
 
-    def objective(self, features: Tensor, available: Tensor) -> Tensor:
-        """KL(product || N(0, 1)), the mean over batch, channels and positions."""
-        mean, precision = self.posterior(features, available)
-        return 0.5 * (1 / precision + mean.square() - 1 + precision.log()).mean()
+    def auxiliary_loss(
+        self,
+        features: Tensor,
+        available: Tensor,
+        fused: Tensor,
+        target: Tensor | None = None,
+        pyramid: Sequence[Tensor] = (),
+    ) -> dict[str, Tensor]:
+        """``divergence``: KL(product || N(0, 1)), the mean over batch, channels and positions."""
+        mean, precision = self.posterior(cleared(features, available), available)
+        return {"divergence": 0.5 * (1 / precision + mean.square() - 1 + precision.log()).mean()}

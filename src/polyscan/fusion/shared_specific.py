@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -15,12 +18,25 @@ class SharedSpecific(FusionLayer):
 
     Shared-specific feature modelling (Wang et al., ShaSpec, CVPR 2023, section 3.2): s_i = S M_i with one map S for
     all modalities, r_i = R_i M_i with one for each. An absent modality is generated from what the others share.
-    ``objective`` is the paper's two auxiliary terms: shared features of two modalities lie close (L1 of their means),
-    and a classifier can tell from the specific ones which modality they are. Depends on the order of the modalities.
+    ``auxiliary_loss`` has the paper's two terms: ``shared``, shared features of two modalities lie close (L1 of their
+    means), and ``domain``, a classifier can tell from the specific ones which modality they are. Depends on the order
+    of the modalities.
+
+    Args:
+        modalities, channels, spatial_dims, auxiliary_weights: see :class:`FusionLayer`.
     """
 
-    def __init__(self, modalities: int, channels: int, spatial_dims: int = 3) -> None:
-        super().__init__(modalities, channels, spatial_dims)
+    AUXILIARY_WEIGHTS: ClassVar[Mapping[str, float]] = {"shared": 0.1, "domain": 0.02}
+
+    def __init__(
+        self,
+        modalities: int,
+        channels: int,
+        spatial_dims: int = 3,
+        *,
+        auxiliary_weights: Mapping[str, float] | None = None,
+    ) -> None:
+        super().__init__(modalities, channels, spatial_dims, auxiliary_weights=auxiliary_weights)
         self.shared = Pointwise(channels, channels)
         self.specific = PerModality(modalities, channels, channels)
         self.residual = Pointwise(2 * channels, channels)
@@ -36,19 +52,22 @@ class SharedSpecific(FusionLayer):
         generated = average(cleared(shared, available), available).unsqueeze(1)
         return self.project(torch.where(there, own, generated).flatten(1, 2))
 
-    def objective(self, features: Tensor, available: Tensor) -> Tensor:
-        """Distance of shared features plus cross-entropy of which modality specific ones are, averaged over the batch.
-
-        Args:
-            features: (batch, modality, channel, *spatial), zero where absent.
-            available: (batch, modality) bool.
-        """
+    def auxiliary_loss(
+        self,
+        features: Tensor,
+        available: Tensor,
+        fused: Tensor,
+        target: Tensor | None = None,
+        pyramid: Sequence[Tensor] = (),
+    ) -> dict[str, Tensor]:
+        """``shared``, distance of shared features; ``domain``, cross-entropy of which modality specific ones are."""
+        features = cleared(features, available)
         shared, own = pooled(self._shared(features)), pooled(self.specific(features))
         pairs = (available.unsqueeze(1) & available.unsqueeze(2)).triu(1)
         apart = (shared.unsqueeze(1) - shared.unsqueeze(2)).abs().mean(3)
         alignment = (apart * pairs).sum() / pairs.sum().clamp(min=1)
         rows, modality = torch.nonzero(available, as_tuple=True)
-        return alignment + functional.cross_entropy(self.which(own[rows, modality]), modality)
+        return {"shared": alignment, "domain": functional.cross_entropy(self.which(own[rows, modality]), modality)}
 
     def _shared(self, features: Tensor) -> Tensor:
         return self.shared(features.flatten(0, 1)).reshape(features.shape)

@@ -12,7 +12,6 @@ from polyscan.learning.losses import (
     survival_curve,
 )
 from polyscan.learning.modality_dropout import RandModalityDropoutd
-from polyscan.learning.objectives import WithObjectives
 from polyscan.learning.scanner_variation import RandScannerd
 
 __all__ = [
@@ -20,7 +19,6 @@ __all__ = [
     "MultitaskLoss",
     "RandModalityDropoutd",
     "RandScannerd",
-    "WithObjectives",
     "classification_loss",
     "cox_loss",
     "discrete_survival_loss",

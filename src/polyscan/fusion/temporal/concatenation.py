@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from polyscan.fusion.base import expand, joined
+from polyscan.fusion.base import concatenate, expand
 from polyscan.fusion.blocks import Pointwise
 from polyscan.fusion.temporal.base import TemporalFusion
 
@@ -25,4 +25,4 @@ class TemporalConcatenation(TemporalFusion):
         """See :class:`TemporalFusion`."""
         since = expand(torch.log1p(days).to(features.dtype), features).squeeze(2)
         since = since.expand([-1, -1] + list(features.shape[3:]))
-        return self.project(torch.cat([joined(features, available), since], dim=1))
+        return self.project(torch.cat([concatenate(features, available), since], dim=1))
