@@ -62,12 +62,12 @@ def pictures(study: Study) -> dict[str, np.ndarray]:
     paths = {name: str(path) for name, path in study.images.items()}
     if all(is_picture(path) for path in paths.values()):
         return {name: imread(path) for name, path in paths.items()}
+    scans = {name: read_nifti(path)[0].numpy() for name, path in paths.items()}
+    z = next(iter(scans.values())).shape[2] // 2
+    if "mask" in study.label:
+        z = round(float(np.argwhere(read_nifti(study.label["mask"])[0].numpy() > 0)[:, 2].mean()))
     shown = {}
-    for name, path in paths.items():
-        values = read_nifti(path)[0].numpy()
-        z = values.shape[2] // 2
-        if "mask" in study.label:
-            z = round(float(np.argwhere(read_nifti(study.label["mask"])[0].numpy() > 0)[:, 2].mean()))
+    for name, values in scans.items():
         low, high = window(name, values)
         shown[name] = np.clip((np.nan_to_num(values[:, :, z], nan=low).T - low) / (high - low), 0, 1)
     return shown

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,7 @@ from typing import Any
 from polyscan.errors import PolyscanError
 from polyscan.io.files import read_json, shipped
 from polyscan.io.manifest import SECTIONS, Manifest
+from polyscan.io.table import read_rows, recorded, value
 from polyscan.study import Study
 
 NEEDED = ("name", "citation", "licence", "access", "images")
@@ -110,20 +110,16 @@ def _read_table(dataset: Mapping[str, Any], folder: Path, studies: Any, groups: 
     files = [p for p in sorted(folder.rglob("*.csv")) if re.fullmatch(table["file"], p.name)]
     if not files:
         return [f"the table {table['file']} is not there: {', '.join([*table['clinical'], *table['labels']])} unknown"]
-    with files[0].open(newline="", encoding="utf-8-sig") as file:
-        rows = {_plain(row[table["subject"]]): row for row in csv.DictReader(file)}
+    rows = {_plain(row[table["subject"]]): row for row in read_rows(files[0])}
     missing = []
     for study in studies:
         row = rows.get(_plain(study.subject))
         if row is None:
             missing.append(f"{study.subject} is not in {files[0].name}")
             continue
-        for own, column in table["clinical"].items():
-            if row.get(column, "") not in ("", "NA", "nan", "unknown"):
-                study.clinical[own] = _number(row[column])
-        for task, column in table["labels"].items():
-            if row.get(column, "") not in ("", "NA", "nan", "unknown"):
-                study.label[task] = _class(dataset, task, row[column])
+        told = {column: known for column, known in recorded(row).items() if known != "unknown"}
+        study.clinical.update({own: told[c] for own, c in table["clinical"].items() if c in told})
+        study.label.update({task: _class(dataset, task, row[c]) for task, c in table["labels"].items() if c in told})
         if "group" in table:
             groups[study.key] = row[table["group"]]
     return missing
@@ -161,17 +157,9 @@ def _manifest(
     return manifest
 
 
-def _class(dataset: Mapping[str, Any], task: str, value: str) -> Any:
+def _class(dataset: Mapping[str, Any], task: str, text: str) -> Any:
     named = dataset.get("classes", {}).get(task, {})
-    return named.get(value, named.get("*", _number(value)))
-
-
-def _number(text: str) -> float | int | str:
-    try:
-        value = float(text)
-    except ValueError:
-        return text
-    return int(value) if value.is_integer() else value
+    return named.get(text, named.get("*", value(text)))
 
 
 def _plain(name: str) -> str:
@@ -189,8 +177,8 @@ def summary(manifest: Manifest) -> str:
             lines.append(f"{section}: {len(studies)} studies; " + ", ".join(f"{n} {c}" for n, c in scans.items()))
     labels: dict[str, Counter[str]] = defaultdict(Counter)
     for study in manifest.studies:
-        for task, value in study.label.items():
-            labels[task].update([str(value)] if task not in ("mask", "drawn_on") else [])
+        for task, known in study.label.items():
+            labels[task].update([str(known)] if task not in ("mask", "drawn_on") else [])
     lines += [
         f"{t}: " + ", ".join(f"{v} {c}" for v, c in sorted(found.items())) for t, found in labels.items() if found
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -20,6 +19,7 @@ from polyscan.io.read import is_nifti
 from polyscan.io.recognise import from_words
 from polyscan.io.series import Series, group, grouped
 from polyscan.io.sessions import join_sessions, read_dates
+from polyscan.io.table import read_rows, recorded
 from polyscan.study import Source, Study
 
 _MASK = re.compile(r"(^|[_\W])(dseg|seg|mask|label|labels|gtv|segmentation)([_\W]|$)", re.IGNORECASE)
@@ -108,7 +108,7 @@ def scan(
         else:
             manifest.info.setdefault("left_out", []).extend(study.extra["decisions"])
     for study in join_sessions(studies, dates) if join else studies:
-        study.label.update(_known(known.get(bare(study.subject), {})))
+        study.label.update(recorded(known.get(bare(study.subject), {})))
         _place(manifest, study, table.get(bare(study.subject), {}))
     return manifest
 
@@ -245,8 +245,7 @@ def _read_table(path: Path, *, needed: bool) -> dict[str, dict[str, str]]:
         if needed:
             raise PolyscanError(f"{path} does not exist; give a CSV or TSV table with one row a subject.")
         return {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ","))
+    rows = read_rows(path)
     column = next((name for name in _SUBJECT_COLUMNS if rows and name in rows[0]), None)
     if column is None:
         raise PolyscanError(f"{path} has no column {', '.join(_SUBJECT_COLUMNS)}; name the subjects in one of them.")
@@ -261,18 +260,5 @@ def _place(manifest: Manifest, study: Study, row: dict[str, str]) -> None:
         raise PolyscanError(f"{study.key} has split {section!r} in the table; expected {', '.join(SECTIONS)}.")
     fold = row.pop("fold", "")
     study.fold = int(fold) if fold.strip().isdigit() else None
-    study.clinical = _known(row)
+    study.clinical = recorded(row)
     getattr(manifest, section).append(study)
-
-
-def _known(row: dict[str, str]) -> dict[str, Any]:
-    return {name: _value(v) for name, v in row.items() if name and v not in (None, "", "n/a", "NA", "nan")}
-
-
-def _value(text: str) -> float | int | str:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text

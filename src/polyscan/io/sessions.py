@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import date
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from polyscan.errors import PolyscanError
 from polyscan.io.owners import bare
+from polyscan.io.table import read_rows
 from polyscan.study import Study
 
 Dates = Mapping[tuple[str, str | None], date]
@@ -37,15 +37,14 @@ def read_dates(folder: Path) -> dict[tuple[str, str | None], date]:
     dates: dict[tuple[str, str | None], date] = {}
     for path in sorted(folder.rglob("sub-*_sessions.tsv")):
         subject = bare(path.name.removesuffix("_sessions.tsv"))
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            for row in csv.DictReader(file, delimiter="\t"):
-                try:
-                    session = str(row["session_id"]).removeprefix("ses-")
-                    dates[subject, session] = date.fromisoformat(str(row["acq_time"])[:10])
-                except (KeyError, ValueError):
-                    raise PolyscanError(
-                        f"{path} has a row that tells no date; it needs session_id and acq_time such as 2026-03-01."
-                    ) from None
+        for row in read_rows(path):
+            try:
+                session = str(row["session_id"]).removeprefix("ses-")
+                dates[subject, session] = date.fromisoformat(str(row["acq_time"])[:10])
+            except (KeyError, ValueError):
+                raise PolyscanError(
+                    f"{path} has a row that tells no date; it needs session_id and acq_time such as 2026-03-01."
+                ) from None
     return dates
 
 

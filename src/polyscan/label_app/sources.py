@@ -93,18 +93,20 @@ class WebStudies:
 
     def all(self) -> dict[str, Study]:
         """Studies by their UID, as the server lists them; what their scans are is known once they are fetched."""
-        found = self._ask("search_for_studies", fields=["ModalitiesInStudy"])
+        found = self._ask("search_for_studies")
         return {uid: Study(uid) for entry in found if (uid := _value(entry, "0020000D"))}
 
     def get(self, key: str) -> Study | None:
         """A study, fetched if it has not been; None where the server has none of that UID."""
-        uid = key if key in self._fetched else self._study_of(key)
-        if uid is None:
-            return None
-        with self._lock:
-            if uid not in self._fetched:
-                self._fetched[uid] = self._fetch(uid)
-        return self._fetched[uid]
+        if key not in self._fetched:
+            uid = self._study_of(key)
+            if uid is None:
+                return None
+            with self._lock:
+                if uid not in self._fetched:
+                    self._fetched[uid] = self._fetch(uid)
+            self._fetched[key] = self._fetched[uid]
+        return self._fetched[key]
 
     def _study_of(self, key: str) -> str | None:
         if not key.replace(".", "").isdigit():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from polyscan.parallel import Progress, run_each
 from polyscan.phantom.subject import MAPS, MODALITIES, Subject, follow_up, make_subject
 from polyscan.phantom.write import write_dicom, write_nifti_scan, write_nifti_values, write_pose
 
+T = TypeVar("T")
 _ALL = (*MODALITIES, *MAPS)
 _DAY_0 = date(2020, 1, 1)
 _REFERENCE = ("T1c", "T1", "T2", "FLAIR")
@@ -61,7 +63,6 @@ def make_cohort(
     Raises:
         PolyscanError: an argument is out of range, or the folder is not empty.
     """
-    out = Path(out)
     if format not in ("nifti", "dicom") or size not in ("small", "full") or not 0 <= missing < 1:
         raise PolyscanError("format is nifti or dicom, size is small or full, and missing lies from 0 to below 1.")
     if not 1 <= subjects <= 999 or not set(modalities) <= set(_ALL) or visits not in (1, 2):
@@ -69,21 +70,39 @@ def make_cohort(
             f"{subjects} subjects of {list(modalities)}, {visits} visits; expected 1 to 999 of {', '.join(_ALL)}, "
             "1 or 2 visits."
         )
-    if out.exists() and any(out.iterdir()):
-        raise PolyscanError(f"{out} is not empty; name a new folder for the cohort.")
-    with whole_folder(out) as folder:
+    with new_folder(out) as folder:
         plan = _Plan(folder, subjects, seed, format, size, tuple(modalities), missing, visits)
-        rows = []
-        for done, (number, row) in enumerate(run_each(plan.make, range(1, subjects + 1), jobs), start=1):
-            if isinstance(row, PolyscanError):
-                raise row
-            rows.append(row)
-            if progress is not None:
-                progress(done, subjects, f"sub-{number:03d}")
-        known, truth = zip(*sorted(rows, key=lambda row: row[0]["participant_id"]), strict=True)
+        rows = make_each(plan.make, subjects, jobs, progress)
+        known, truth = zip(*rows, strict=True)
         _table(folder / "participants.tsv", known)
         _table(folder / "derivatives" / "truth" / "labels.tsv", truth)
         write_json(folder / "dataset_description.json", {"Name": "polyscan phantom", "BIDSVersion": "1.9.0"})
+
+
+@contextmanager
+def new_folder(out: str | Path) -> Iterator[Path]:
+    """A folder to write a cohort to, whole or not at all.
+
+    Raises:
+        PolyscanError: it holds something already.
+    """
+    out = Path(out)
+    if out.exists() and any(out.iterdir()):
+        raise PolyscanError(f"{out} is not empty; name a new folder for the cohort.")
+    with whole_folder(out) as folder:
+        yield folder
+
+
+def make_each(make: Callable[[int], T], subjects: int, jobs: int | None, progress: Progress | None) -> list[T]:
+    """What ``make`` gives for each subject, 1 to ``subjects``, in their order."""
+    made: dict[int, T] = {}
+    for done, (number, result) in enumerate(run_each(make, range(1, subjects + 1), jobs), start=1):
+        if isinstance(result, PolyscanError):
+            raise result
+        made[number] = result
+        if progress is not None:
+            progress(done, subjects, f"sub-{number:03d}")
+    return [made[number] for number in sorted(made)]
 
 
 @dataclass(frozen=True)
@@ -101,7 +120,7 @@ class _Plan:
 
     def make(self, number: int) -> tuple[dict[str, Any], dict[str, Any]]:
         """Make one subject and write it; returns its rows of participants.tsv and labels.tsv."""
-        subject, split = make_subject(number, self.seed), _split(number, self.subjects)
+        subject, split = make_subject(number, self.seed), split_of(number, self.subjects)
         there = _there(subject, self.modalities, 0.0 if split == "testing" else self.missing)
         name = {"participant_id": f"sub-{number:03d}"}
         known = {**name, "age": subject.age, "sex": subject.sex, "biomarker": subject.biomarker, "split": split}
@@ -118,7 +137,8 @@ class _Plan:
         return known, truth
 
 
-def _split(number: int, subjects: int) -> str:
+def split_of(number: int, subjects: int) -> str:
+    """Seven in ten are for training, one for validation, two for testing."""
     place = (number - 0.5) / subjects
     return "training" if place < 0.7 else "validation" if place < 0.8 else "testing"
 

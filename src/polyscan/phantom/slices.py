@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from polyscan.errors import PolyscanError
-from polyscan.io.files import whole_folder
 from polyscan.io.manifest import Manifest, write_manifest
-from polyscan.parallel import Progress, run_each
+from polyscan.parallel import Progress
 from polyscan.phantom.anatomy import Anatomy
+from polyscan.phantom.cohort import make_each, new_folder, split_of
 from polyscan.phantom.scanner import FOV, Grid, ct, mri
 from polyscan.phantom.subject import make_subject, stream
 from polyscan.study import Study
@@ -31,8 +30,7 @@ def make_slices(
     """Make an axial slice of each subject, by MRI (T1c, T2 and FLAIR as red, green and blue) and by CT.
 
     Two in five subjects are healthy. Labels: ``mri`` is none, low or high (the tumour's grade), ``ct`` none or mass;
-    each is known where its picture is there. Seven in ten are for training, one for validation, two for testing. The
-    same seed makes the same slices.
+    each is known where its picture is there. Sections as in a cohort. The same seed makes the same slices.
 
     Args:
         out: folder to write; ``manifest.json`` in it names the pictures. It must not hold anything yet.
@@ -45,22 +43,11 @@ def make_slices(
     Raises:
         PolyscanError: the folder is not empty.
     """
-    out = Path(out)
-    if out.exists() and any(out.iterdir()):
-        raise PolyscanError(f"{out} is not empty; name a new folder for the cohort.")
-    with whole_folder(out) as folder:
+    with new_folder(out) as folder:
         manifest = Manifest()
-        work = partial(_make, seed=seed, folder=folder)
-        made = []
-        for done, (_, study) in enumerate(run_each(work, range(1, subjects + 1), jobs), start=1):
-            if isinstance(study, PolyscanError):
-                raise study
-            made.append(study)
-            if progress is not None:
-                progress(done, subjects, study.subject)
-        for number, study in enumerate(sorted(made, key=lambda study: study.subject)):
-            place = (number + 0.5) / subjects
-            section = "training" if place < 0.7 else "validation" if place < 0.8 else "testing"
+        studies = make_each(partial(_make, seed=seed, folder=folder), subjects, jobs, progress)
+        for number, study in enumerate(studies, start=1):
+            section = split_of(number, subjects)
             getattr(manifest, section).append(study if section == "testing" else _without(study, seed, missing))
         write_manifest(folder / "manifest.json", manifest)
 

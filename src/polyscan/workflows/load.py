@@ -53,16 +53,20 @@ class LoadStudyd(MapTransform):
         out = dict(data)
         for key in self.key_iterator(out):
             study = str(out["study"])
-            out[key] = self._stack(self._images(out[key], study), study)
+            images = {m: self._read(out[key][m], study) for m in self.read if m in out[key]}
+            if not images:
+                raise PolyscanError(
+                    f"{study} has {', '.join(out[key]) or 'no scan'}; expected at least one of {', '.join(self.read)}."
+                )
+            out.update(self._entries(key, images, study))
         return out
 
-    def _images(self, files: Mapping[str, str], study: str) -> dict[str, MetaTensor]:
-        images = {m: read_nifti(files[m]) for m in self.read if m in files}
-        if not images:
-            raise PolyscanError(
-                f"{study} has {', '.join(files) or 'no scan'}; expected at least one of {', '.join(self.read)}."
-            )
-        return images
+    def _read(self, file: str, study: str) -> MetaTensor:
+        return read_nifti(file)
+
+    def _entries(self, key: Hashable, images: Mapping[str, MetaTensor], study: str) -> dict[Hashable, Any]:
+        """What the images that were read become in the dictionary."""
+        return {key: self._stack(images, study)}
 
     def _stack(self, images: Mapping[str, MetaTensor], study: str) -> MetaTensor:
         first = next(iter(images.values()))
@@ -97,20 +101,14 @@ class LoadScalesd(LoadStudyd):
         super().__init__(keys, modalities, absent=absent, allow_missing_keys=allow_missing_keys)
         self.enters = dict(enters)
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return a copy with the images read."""
-        out = dict(data)
-        for key in self.key_iterator(out):
-            study = str(out["study"])
-            images = self._images(out[key], study)
-            fine = {name: image for name, image in images.items() if self.enters[name] == 0}
-            if not fine:
-                grid = images[min(images, key=lambda name: self.enters[name])]
-                nothing = torch.full_like(grid.as_tensor(), float("nan"))
-                fine = {self.modalities[0]: MetaTensor(nothing, affine=grid.affine)}
-            out[key] = self._stack(fine, study)
-            out[f"{key}_coarse"] = {name: image for name, image in images.items() if self.enters[name] > 0}
-        return out
+    def _entries(self, key: Hashable, images: Mapping[str, MetaTensor], study: str) -> dict[Hashable, Any]:
+        fine = {name: image for name, image in images.items() if self.enters[name] == 0}
+        if not fine:
+            grid = images[min(images, key=lambda name: self.enters[name])]
+            nothing = torch.full_like(grid.as_tensor(), float("nan"))
+            fine = {self.modalities[0]: MetaTensor(nothing, affine=grid.affine)}
+        coarse = {name: image for name, image in images.items() if self.enters[name] > 0}
+        return {key: self._stack(fine, study), f"{key}_coarse": coarse}
 
 
 class LoadPictured(LoadStudyd):
@@ -138,20 +136,7 @@ class LoadPictured(LoadStudyd):
         super().__init__(keys, modalities, absent=absent, allow_missing_keys=allow_missing_keys)
         self.size = (int(size[1]), int(size[0]))
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return a copy with the pictures read."""
-        out = dict(data)
-        for key in self.key_iterator(out):
-            files, study = out[key], str(out["study"])
-            pictures = {m: self._picture(files[m], study) for m in self.read if m in files}
-            if not pictures:
-                raise PolyscanError(f"{study} has {', '.join(files)}; expected at least one of {', '.join(self.read)}.")
-            nothing = torch.full_like(next(iter(pictures.values())), float("nan"))
-            stacked = torch.cat([pictures.get(m, nothing) for m in self.modalities])
-            out[key] = MetaTensor(stacked, meta={"filename_or_obj": study})
-        return out
-
-    def _picture(self, file: str, study: str) -> torch.Tensor:
+    def _read(self, file: str, study: str) -> MetaTensor:
         import numpy as np
         from PIL import Image
 
@@ -160,7 +145,7 @@ class LoadPictured(LoadStudyd):
                 small = picture.convert("RGB").resize(self.size, Image.Resampling.BILINEAR)
         except OSError as error:
             raise PolyscanError(f"{study}: {Path(file).name} cannot be read as a picture ({error}).") from error
-        return torch.from_numpy(np.array(small, dtype=np.float32) / 127.5 - 1).permute(2, 0, 1)
+        return MetaTensor(torch.from_numpy(np.array(small, dtype=np.float32) / 127.5 - 1).permute(2, 0, 1))
 
 
 class LoadMaskd(MapTransform):
