@@ -25,6 +25,7 @@ from polyscan import fusion
 from polyscan.inference import every_subset
 from polyscan.io.nifti import read_nifti
 from polyscan.io.scan import scan
+from polyscan.learning import WithAuxiliaryLosses
 from polyscan.networks import FusionNet, SegmentationHead, UNetEncoder
 from polyscan.phantom import make_cohort
 from polyscan.preprocess.prepare import prepare
@@ -74,7 +75,7 @@ def train(net: FusionNet, scans: Tensor, masks: Tensor, epochs: int, seed: int) 
     steps = epochs * (len(scans) // 4)
     optimizer = torch.optim.AdamW(net.parameters(), lr=4e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
-    net.train()
+    training = WithAuxiliaryLosses(net).train()
     for _ in range(epochs):
         for rows in np.array_split(rng.permutation(len(scans)), len(scans) // 4):
             corner = rng.integers(0, SIDE - WINDOW + 1, size=(len(rows), 3))
@@ -85,7 +86,8 @@ def train(net: FusionNet, scans: Tensor, masks: Tensor, epochs: int, seed: int) 
             drop[drop.all(1), rng.integers(4)] = False
             image[torch.as_tensor(drop)] = torch.nan
             optimizer.zero_grad()
-            loss(net(image), truth).backward()
+            logits, auxiliary = training(image, truth)
+            (loss(logits, truth) + sum(auxiliary.values())).backward()
             optimizer.step()
             schedule.step()
 

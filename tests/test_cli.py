@@ -89,11 +89,42 @@ def test_the_whole_way(tmp_path, monkeypatch, capsys):
     assert "sub-005" in page
 
 
+@pytest.mark.parametrize(
+    ("given", "path", "options"),
+    [
+        ("DRIFA(faithful=true)", "polyscan.fusion.DRIFA", {"faithful": True}),
+        (
+            "polyscan.fusion.MaskedTransformer( depth=2, heads=null )",
+            "polyscan.fusion.MaskedTransformer",
+            {"depth": 2, "heads": None},
+        ),
+        (
+            "SharedSpecific(auxiliary_weights={'shared': 0.5})",
+            "polyscan.fusion.SharedSpecific",
+            {"auxiliary_weights": {"shared": 0.5}},
+        ),
+    ],
+)
+def test_a_fusion_layer_takes_options(given, path, options):
+    from polyscan.workflows.fusion_option import fusion_option
+
+    assert fusion_option(given) == {"_target_": path, "_mode_": "callable", **options}
+
+
 def test_a_fusion_layer_is_named_by_one_option(capsys):
     from polyscan.cli import _overrides, _parser
 
     options = _parser().parse_args(["train", "b", "m.json", "-o", "o", "--fusion", "GatedSum", "--set", "max_epochs=5"])
     layer = {"_target_": "polyscan.fusion.GatedSum", "_mode_": "callable"}
     assert _overrides(options) == {"fusion": layer, "max_epochs": 5}
-    assert main(["infer", "b", "m.json", "-o", "o", "--fusion", "Gated"]) == 1
-    assert "There is no fusion layer 'Gated'; there are " in capsys.readouterr().err
+    for given, said in {
+        "Gated": "There is no fusion layer 'Gated'; there are ",
+        "table.FiLM": "There is no fusion layer 'table.FiLM'; there are ",
+        "polyscan.fusion.table.FiLM": "polyscan.fusion.table.FiLM is no layer that joins modalities; there are ",
+        "DRIFA(faithfull=true)": "DRIFA has no option faithfull; it has faithful",
+        "DRIFA(true)": "the options cannot be read; write option=value",
+        "DRIFA(faithful=yes)": "the options cannot be read; write option=value",
+        "DRIFA(faithful=true": "--fusion DRIFA(faithful=true cannot be read",
+    }.items():
+        assert main(["infer", "b", "m.json", "-o", "o", "--fusion", given]) == 1
+        assert said in capsys.readouterr().err

@@ -47,8 +47,10 @@ In polyscan the first question, *where*, is `fuse_at` of `polyscan.networks.Fusi
 | output fusion | `"output"` | a whole network for each scan |
 
 Every layer has one signature, `layer(modalities, channels, spatial_dims)(features, available)`, and keeps one promise:
-what stands in an absent modality's place, NaN and infinity included, changes neither output nor gradient. So each can
-stand at each place; a dot says where it was meant to stand. `polyscan.fusion.layers()` lists the classes.
+what stands in an absent modality's place, NaN and infinity included, changes neither output nor gradient. A layer of
+features can stand at each place, a rule of outputs only behind the heads, a layer of time points only in `TemporalNet`;
+anything else is refused with a sentence. A dot says where a layer was meant to stand. `polyscan.fusion.layers()` lists
+the classes.
 
 **Which to take.** Begin with `Concatenation` (nothing is missing) or `AttentionWeighted` (something is), hierarchical
 for segmentation, at the deepest level for a class, with modality dropout in training

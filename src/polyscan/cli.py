@@ -290,14 +290,19 @@ def _add_bundle_arguments(command: argparse.ArgumentParser) -> None:
         "--set", metavar="NAME=VALUE", action="append", default=[], help="change an entry of the bundle's config"
     )
     command.add_argument(
-        "--fusion", metavar="LAYER", help="fuse by another layer of polyscan.fusion, such as GatedSum; see docs/fusion"
+        "--fusion",
+        metavar="LAYER",
+        help="fuse by another layer: a name of polyscan.fusion (see docs/fusion) or any dotted path, with options or "
+        "without: GatedSum, 'polyscan.fusion.DRIFA(faithful=true)'",
     )
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     if options.fusion is not None:
-        changes["fusion"] = _layer(options.fusion)
+        from polyscan.workflows.fusion_option import fusion_option
+
+        changes["fusion"] = fusion_option(options.fusion)
     for setting in options.set:
         name, equals, value = setting.partition("=")
         if not equals:
@@ -307,16 +312,6 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
         except json.JSONDecodeError:
             changes[name] = value
     return changes
-
-
-def _layer(name: str) -> dict[str, str]:
-    """A layer of polyscan.fusion as a config names it."""
-    from polyscan import fusion
-
-    known = [layer.__name__ for layer in fusion.layers()]
-    if name not in known:
-        raise PolyscanError(f"There is no fusion layer {name!r}; there are {', '.join(known)}.")
-    return {"_target_": f"polyscan.fusion.{name}", "_mode_": "callable"}
 
 
 def _tell_failed(manifest: Any) -> None:

@@ -13,7 +13,7 @@ import torch
 from monai.bundle import ConfigParser
 from prepared import is_classification, monai, read_config, run
 
-from polyscan.errors import PolyscanError
+from polyscan.errors import PolyscanError, sentence
 from polyscan.io.manifest import read_manifest
 from polyscan.workflows.bundle import infer, train
 
@@ -95,6 +95,23 @@ def test_what_cannot_be_used_is_said(bundle, manifest, tmp_path):
     other = {"fusion": {"_target_": "polyscan.fusion.MaskedTransformer", "_mode_": "callable"}}
     with pytest.raises(PolyscanError, match=r"entries differ; give the same --set options"):
         infer(bundle, manifest, tmp_path, overrides=other)
+    config = read_config(bundle, "inference")
+    told = "contrasts" if "contrasts" in config else "modalities"  # a network over time is told those of one time
+    swapped = {told: config[told][::-1]}
+    if "enters" in config:
+        swapped["enters"] = dict(reversed(config["enters"].items()))
+    said = f"weights were made for the modalities {', '.join(config['modalities'])}, in this order"
+    with pytest.raises(PolyscanError, match=said):
+        infer(bundle, manifest, tmp_path, overrides=swapped)
+    rule = {"fusion": {"_target_": "polyscan.fusion.MeanProbability", "_mode_": "callable"}}
+    with pytest.raises(Exception, match="Failed to instantiate") as refused:
+        infer(bundle, manifest, tmp_path, overrides=rule)
+    assert "MeanProbability joins logits; a layer that joins features is needed" in sentence(refused.value)
+    weights = torch.load(bundle / "models" / "model.pt", weights_only=True)
+    next(value for name, value in weights.items() if value.is_floating_point()).flatten()[0] = torch.nan
+    torch.save(weights, tmp_path / "nan.pt")
+    with pytest.raises(PolyscanError, match="not finite"):
+        infer(bundle, manifest, tmp_path, weights=tmp_path / "nan.pt")
     (tmp_path / "bad.pt").write_bytes(b"nothing")
     with pytest.raises(PolyscanError, match="cannot be read as weights"):
         infer(bundle, manifest, tmp_path, weights=tmp_path / "bad.pt")

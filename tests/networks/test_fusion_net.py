@@ -29,7 +29,8 @@ def make(fuse_at, fusion=AttentionWeighted, *, dims=3, encoder=UNetEncoder, clas
 
 
 EVERY_PLACE = [(AttentionWeighted, place, dims, classify) for place in PLACES for dims in (2, 3) for classify in (0, 1)]
-EVERY_LAYER = [(layer, place, 2, False) for layer in layers() for place in ([0, 1, 2], "output")]
+PLACED = {"features": ([0, 1, 2], "output"), "logits": ("output",), "time points": ()}
+EVERY_LAYER = [(layer, place, 2, False) for layer in layers() for place in PLACED[layer.joins]]
 
 
 @pytest.mark.parametrize(("fusion", "fuse_at", "dims", "classify"), EVERY_PLACE + EVERY_LAYER)

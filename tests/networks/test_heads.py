@@ -29,12 +29,14 @@ FEATURES = [torch.randn(5, 4, 8, 8), torch.randn(5, 6, 4, 4)]
 def test_pooled_heads(head, out):
     made = head([4, 6], 2)
     assert made(FEATURES).shape == (5, out) == (5, made.out_channels)
-    torch.testing.assert_close(made(FEATURES), made.last(FEATURES[-1].mean((2, 3))))
+    torch.testing.assert_close(made(FEATURES), made.last(made.hidden(FEATURES[-1].mean((2, 3)))))
+    linear = head([4, 6], 2, hidden=0)
+    torch.testing.assert_close(linear(FEATURES), linear.last(FEATURES[-1].mean((2, 3))))
     torch.testing.assert_close(torch.jit.script(made)(FEATURES), made(FEATURES))
 
 
 def test_probabilities_of_ordered_classes_fall():
-    made = OrdinalHead([6], 2, classes=5)
+    made = OrdinalHead([6], 2, classes=5, hidden=3)
     above = made(FEATURES[1:]).sigmoid()
     assert (above.diff(dim=1) < 0).all()
 

@@ -12,9 +12,11 @@ from torch import nn
 
 from polyscan.errors import PolyscanError
 from polyscan.inference import shapley_values
+from polyscan.networks import FusionModel
+from polyscan.networks.fusion_model import split_missing
 from polyscan.workflows import (
     DaysOfStudyd,
-    ExplainAnswerd,
+    ExplainPredictiond,
     SaveAnswerd,
     TableFromClinicald,
     TargetsFromLabeld,
@@ -77,18 +79,36 @@ def test_shapley_values_of_a_known_game():
     assert values.shape == (4, 2)
 
 
-class ByHand(nn.Module):
+class ByHand(FusionModel):
     """Logits of grade by the first modality and the table, of IDH by the second."""
 
     def __init__(self):
-        super().__init__()
+        super().__init__(["T1", "T2"], [], [3])
         self.dropout = nn.Dropout(0.5)
         self.weight = nn.Parameter(torch.ones(1))
 
     def forward(self, image, table):
-        a, b = torch.nan_to_num(image).flatten(2).mean(2).unbind(1)
-        first = self.dropout(torch.stack([a * 0, a, torch.nan_to_num(table)[:, 0]], dim=1))
+        features, available = self.encode(image)
+        return self.head(self.fuse(features, available, table), available, self.image_size(image))
+
+    def encode(self, image):
+        filled, available = split_missing(image)
+        return [filled.flatten(2).mean(2, keepdim=True)], available
+
+    def fuse(self, features, available, table):
+        a, b = (features[0][:, :, 0] * available).unbind(1)
+        return [torch.stack([a, b, torch.nan_to_num(table)[:, 0]], dim=1)]
+
+    def pre_logits(self, fused):
+        return fused[0]
+
+    def logits(self, pre_logits, available):
+        a, b, table = pre_logits.unbind(1)
+        first = self.dropout(torch.stack([a * 0, a, table], dim=1))
         return torch.cat([first, torch.stack([b * 0, b], dim=1)], dim=1) * self.weight
+
+    def dropout_layers(self):
+        return [self.dropout]
 
 
 def test_an_explanation_names_what_drove_the_answer(tmp_path):
@@ -96,7 +116,7 @@ def test_an_explanation_names_what_drove_the_answer(tmp_path):
     data = {"study": "sub-1", "image": image, "clinical": torch.tensor([1.0]), "label": torch.tensor([NAN, 1.0])}
     data["pred"] = net(image[None], data["clinical"][None])[0].detach()
     data = TaskProbabilitiesd("pred", TASKS)(data)
-    data = ExplainAnswerd("pred", net, ["T1", "T2"], TASKS, ["clinical"], samples=50)(data)
+    data = ExplainPredictiond("pred", net, TASKS, ["clinical"], samples=50)(data)
     grade, idh = (data["explanation"][task] for task in TASKS)
     assert list(grade["contributions"]) == ["T1", "T2", "clinical"]
     assert grade["contributions"]["T2"] == 0
@@ -114,5 +134,5 @@ def test_an_explanation_names_what_drove_the_answer(tmp_path):
     assert content["answers"]["IDH"]["truth"] == "mutated"
     data["image"] = data["image"].clone()
     data["image"][1] = NAN
-    data = ExplainAnswerd("pred", net, ["T1", "T2"], TASKS, ["clinical"])({**data, "clinical": torch.tensor([NAN])})
+    data = ExplainPredictiond("pred", net, TASKS, ["clinical"])({**data, "clinical": torch.tensor([NAN])})
     assert list(data["explanation"]["grade"]["contributions"]) == ["T1"]

@@ -30,6 +30,8 @@ class FusionLayer(nn.Module):
     """
 
     AUXILIARY_WEIGHTS: ClassVar[Mapping[str, float]] = {}
+    joins: ClassVar[str] = "features"
+    """What a layer of this kind joins, for a network that has only one kind of thing to join at a place."""
 
     def __init__(
         self,

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from polyscan.inference.once import Once
-from polyscan.networks.fusion_net import FusionNet
+from polyscan.inference.cached_features import CachedFeatures
+from polyscan.networks import FusionModel
 
 
 @torch.inference_mode()
-def every_subset(network: FusionNet, image: Tensor) -> dict[tuple[str, ...], Tensor]:
-    """Answer from every subset of the modalities that are there; what stands before the fusion runs once.
+def every_subset(network: FusionModel, image: Any, inputs: Sequence[Tensor] = ()) -> dict[tuple[str, ...], Tensor]:
+    """Logits from every subset of the modalities that are there; what stands before the fusion runs once.
 
     Args:
         network: in evaluation mode.
-        image: (1, modality, *spatial), one study; NaN where absent.
+        image: what the network takes first, such as (1, modality, *spatial): one study; NaN where absent.
+        inputs: what the network takes behind the image.
 
     Returns:
         Names to logits, as ``network`` gives them with the others absent: single modalities first, all that are there
@@ -26,14 +29,14 @@ def every_subset(network: FusionNet, image: Tensor) -> dict[tuple[str, ...], Ten
     Raises:
         ValueError: the image holds more than one study.
     """
-    if len(image) != 1:
-        raise ValueError(f"image holds {len(image)} studies; give one, since each has subsets of its own.")
-    ask = Once(network, image)
-    there = [m for m in range(len(network.modalities)) if ask.available[0, m]]
-    answers = {}
-    for size in range(1, len(there) + 1):
-        for subset in combinations(there, size):
-            chosen = torch.zeros_like(ask.available)
-            chosen[0, list(subset)] = True
-            answers[tuple(network.modalities[m] for m in subset)] = ask(chosen)
-    return answers
+    cached = CachedFeatures(network, image, inputs)
+    if len(cached.available) != 1:
+        raise ValueError(f"image holds {len(cached.available)} studies; give one, since each has subsets of its own.")
+    present = cached.available[0].nonzero().flatten().tolist()
+    found = {}
+    for size in range(1, len(present) + 1):
+        for subset in combinations(present, size):
+            available = torch.zeros_like(cached.available)
+            available[0, list(subset)] = True
+            found[tuple(network.modalities[m] for m in subset)] = cached(available)
+    return found

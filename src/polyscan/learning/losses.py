@@ -1,4 +1,4 @@
-"""Losses of the heads, all as ``loss(answer, target)`` on rows whose target is known."""
+"""Losses of the heads, all as ``loss(logits, target)`` on rows whose target is known."""
 
 from __future__ import annotations
 
@@ -12,43 +12,43 @@ from torch.nn import functional
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
-def classification_loss(answer: Tensor, target: Tensor) -> Tensor:
+def classification_loss(logits: Tensor, target: Tensor) -> Tensor:
     """Cross-entropy of logits (batch, class) and class indices (batch, 1)."""
-    return functional.cross_entropy(answer, target[:, 0].long())
+    return functional.cross_entropy(logits, target[:, 0].long())
 
 
-def multilabel_loss(answer: Tensor, target: Tensor) -> Tensor:
+def multilabel_loss(logits: Tensor, target: Tensor) -> Tensor:
     """Binary cross-entropy of logits (batch, label) and 0 or 1 (batch, label)."""
-    return functional.binary_cross_entropy_with_logits(answer, target)
+    return functional.binary_cross_entropy_with_logits(logits, target)
 
 
-def ordinal_loss(answer: Tensor, target: Tensor) -> Tensor:
+def ordinal_loss(logits: Tensor, target: Tensor) -> Tensor:
     """CORAL (Cao et al., Pattern Recognition Letters 140, 2020, equation 4) of ranks 0, 1, 2 ... (batch, 1).
 
     The mean over ``OrdinalHead``'s questions "above rank k" (batch, class - 1) of their binary cross-entropy.
     """
-    above = (target > torch.arange(answer.shape[1], device=answer.device)).to(answer.dtype)
-    return functional.binary_cross_entropy_with_logits(answer, above)
+    above = (target > torch.arange(logits.shape[1], device=logits.device)).to(logits.dtype)
+    return functional.binary_cross_entropy_with_logits(logits, above)
 
 
-def gaussian_loss(answer: Tensor, target: Tensor) -> Tensor:
+def gaussian_loss(logits: Tensor, target: Tensor) -> Tensor:
     """0.5 (log v + (y - mu)^2 / v), the negative log-likelihood of a Gaussian without its constant.
 
     Nix and Weigend, ICNN 1994, equation 3.
 
     Args:
-        answer: (batch, 2 * targets): means, then log variances, as ``RegressionHead`` gives them.
+        logits: (batch, 2 * targets): means, then log variances, as ``RegressionHead`` gives them.
         target: (batch, targets).
     """
-    mean, log_variance = answer.chunk(2, dim=1)
+    mean, log_variance = logits.chunk(2, dim=1)
     return 0.5 * (log_variance + (target - mean).square() * torch.exp(-log_variance)).mean()
 
 
-def cox_loss(answer: Tensor, target: Tensor) -> Tensor:
+def cox_loss(logits: Tensor, target: Tensor) -> Tensor:
     """Minus Cox's log partial likelihood with Breslow's ties, averaged over events (Cox, JRSS B 34, 1972).
 
     Args:
-        answer: (batch, 1) log risks. Patients are compared within the batch: take large ones.
+        logits: (batch, 1) log risks. Patients are compared within the batch: take large ones.
         target: (batch, 2): time, and 1 where the event was seen, 0 where censored.
 
     Returns:
@@ -56,30 +56,30 @@ def cox_loss(answer: Tensor, target: Tensor) -> Tensor:
     """
     time, event = target[:, 0], target[:, 1] > 0
     at_risk = time[None, :] >= time[:, None]
-    risk = answer[:, 0].float()
+    risk = logits[:, 0].float()
     log_total = torch.logsumexp(risk[None, :].masked_fill(~at_risk, float("-inf")), dim=1)
     terms = (log_total - risk)[event]
     return terms.mean() if len(terms) else risk.sum() * 0
 
 
-def discrete_survival_loss(answer: Tensor, target: Tensor) -> Tensor:
+def discrete_survival_loss(logits: Tensor, target: Tensor) -> Tensor:
     """Minus the log-likelihood of hazards in intervals (Gensheimer and Narasimhan, PeerJ 2019, equation 3), a patient.
 
     Args:
-        answer: (batch, interval) logits of the hazards.
+        logits: (batch, interval) logits of the hazards.
         target: (batch, 2): index of the interval of the event or of censoring, and 1 where the event was seen. Who is
             censored in an interval has survived those before it.
     """
     interval, event = target[:, :1], target[:, 1:] > 0
-    index = torch.arange(answer.shape[1], device=answer.device)
-    survived = functional.softplus(answer) * (index < interval)
-    died = functional.softplus(-answer) * ((index == interval) & event)
+    index = torch.arange(logits.shape[1], device=logits.device)
+    survived = functional.softplus(logits) * (index < interval)
+    died = functional.softplus(-logits) * ((index == interval) & event)
     return (survived + died).sum(1).mean()
 
 
-def survival_curve(answer: Tensor) -> Tensor:
+def survival_curve(logits: Tensor) -> Tensor:
     """The probability (batch, interval) to have survived each interval, from logits of the hazards."""
-    return torch.cumprod(torch.sigmoid(-answer), dim=1)
+    return torch.cumprod(torch.sigmoid(-logits), dim=1)
 
 
 class MultitaskLoss(nn.Module):
@@ -89,7 +89,7 @@ class MultitaskLoss(nn.Module):
     weigh less. Give the loss's parameters to the optimizer beside the network's.
 
     Args:
-        tasks: name to (channels of its answer, columns of its target, loss), in the order of ``MultitaskHead``.
+        tasks: name to (channels of its logits, columns of its target, loss), in the order of ``MultitaskHead``.
         learned: whether s_t are learned; all 0 otherwise.
 
     Example:
@@ -101,28 +101,28 @@ class MultitaskLoss(nn.Module):
     def __init__(self, tasks: Mapping[str, tuple[int, int, Loss]], *, learned: bool = True) -> None:
         super().__init__()
         self.losses = [loss for _, _, loss in tasks.values()]
-        self.answers, self.targets = (
+        self.slices, self.targets = (
             list(itertools.pairwise(itertools.accumulate((task[k] for task in tasks.values()), initial=0)))
             for k in (0, 1)
         )
         self.log_variance = nn.Parameter(torch.zeros(len(tasks)), requires_grad=learned)
 
-    def forward(self, answer: Tensor, target: Tensor) -> Tensor:
-        """One number from (batch, channels of all answers) and (batch, columns of all targets), NaN where unknown.
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """One number from (batch, channels of all logits) and (batch, columns of all targets), NaN where unknown.
 
         Raises:
             ValueError: the numbers of channels or columns are not those of the tasks.
         """
-        expected = (self.answers[-1][1], self.targets[-1][1])
-        if (answer.shape[1], target.shape[1]) != expected:
+        expected = (self.slices[-1][1], self.targets[-1][1])
+        if (logits.shape[1], target.shape[1]) != expected:
             raise ValueError(
-                f"answer and target have {answer.shape[1]} and {target.shape[1]} columns; expected {expected}."
+                f"logits and target have {logits.shape[1]} and {target.shape[1]} columns; expected {expected}."
             )
-        total = answer.sum() * 0
-        for loss, (a, b), (c, d), s in zip(self.losses, self.answers, self.targets, self.log_variance, strict=True):
+        total = logits.sum() * 0
+        for loss, (a, b), (c, d), s in zip(self.losses, self.slices, self.targets, self.log_variance, strict=True):
             known = torch.isfinite(target[:, c:d]).all(1)
             if bool(known.any()):
-                total = total + torch.exp(-s) * loss(answer[known, a:b], target[known, c:d]) + s / 2
+                total = total + torch.exp(-s) * loss(logits[known, a:b], target[known, c:d]) + s / 2
         return total
 
 
@@ -130,7 +130,7 @@ class MulticlassLoss(MultitaskLoss):
     """The sum over tasks of the cross-entropy of their classes, each on the rows whose class is known.
 
     Args:
-        tasks: name to its classes, in the order of the answers.
+        tasks: name to its classes, in the order of the logits.
 
     Example:
         >>> loss = MulticlassLoss({"grade": ["2", "3", "4"], "IDH": ["wildtype", "mutated"]})

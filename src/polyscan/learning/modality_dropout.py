@@ -41,10 +41,10 @@ class RandModalityDropoutd(RandomizableTransform, MapTransform):
             image = out[key].clone()
             each = image.as_tensor() if isinstance(image, MetaTensor) else image
             each = each.view(-1, self.channels, *image.shape[1:])
-            there = torch.nonzero(torch.isfinite(each).flatten(1).any(1)).flatten().tolist()
-            dropped = [m for m in there if self.R.random() < self.drop]
-            if dropped == there and there:
-                dropped.remove(there[self.R.randint(len(there))])
+            present = torch.nonzero(torch.isfinite(each).flatten(1).any(1)).flatten().tolist()
+            dropped = [m for m in present if self.R.random() < self.drop]
+            if dropped == present and present:
+                dropped.remove(present[self.R.randint(len(present))])
             each[dropped] = float("nan")
             out[key] = image
         return out

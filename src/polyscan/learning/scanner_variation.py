@@ -61,16 +61,16 @@ class RandScannerd(MapTransform, RandomizableTransform):
         for key in self.key_iterator(out):
             image = out[key]
             values = torch.as_tensor(np.asarray(image, dtype=np.float32)).clone()
-            there = torch.isfinite(values)
-            if there.any():
-                varied = self._vary(torch.where(there, values, values[there].min()), there.float(), key)
-                varied[~there] = float("nan")
+            known = torch.isfinite(values)
+            if known.any():
+                varied = self._vary(torch.where(known, values, values[known].min()), known.float(), key)
+                varied[~known] = float("nan")
                 changed = image.clone() if isinstance(image, torch.Tensor) else values
                 changed[...] = varied
                 out[key] = changed
         return out
 
-    def _vary(self, values: torch.Tensor, there: torch.Tensor, key: Hashable) -> torch.Tensor:
+    def _vary(self, values: torch.Tensor, known: torch.Tensor, key: Hashable) -> torch.Tensor:
         from scipy.ndimage import gaussian_filter
 
         chance = self.R.random_sample(5) < self.prob
@@ -78,9 +78,9 @@ class RandScannerd(MapTransform, RandomizableTransform):
             sigma = self.R.uniform(0, self.point_spread) * _TO_SIGMA
             total, weight = (
                 torch.stack([torch.from_numpy(gaussian_filter(channel, sigma)) for channel in each.numpy()])
-                for each in (values * there, there)
+                for each in (values * known, known)
             )
-            values = torch.where(there > 0, total / weight.clamp(min=1e-6), values)
+            values = torch.where(known > 0, total / weight.clamp(min=1e-6), values)
         if key not in self.calibrated:
             low, high = float(values.min()), float(values.max())
             if chance[1] and high > low:

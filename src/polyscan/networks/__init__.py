@@ -3,6 +3,7 @@
 from polyscan.networks.backbones import DenseNetEncoder, EfficientNetEncoder, ResNetEncoder, SwinEncoder, ViTEncoder
 from polyscan.networks.drifa_net import DRIFANet
 from polyscan.networks.encoders import Encoder, SegResEncoder, UNetEncoder
+from polyscan.networks.fusion_model import FusionModel
 from polyscan.networks.fusion_net import FusionNet
 from polyscan.networks.heads import (
     ClassificationHead,
@@ -27,6 +28,7 @@ __all__ = [
     "DiscreteSurvivalHead",
     "EfficientNetEncoder",
     "Encoder",
+    "FusionModel",
     "FusionNet",
     "Head",
     "MultiScaleNet",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from monai.networks.layers import Conv, Norm, Pool
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from polyscan.fusion.base import cleared
 from polyscan.fusion.drifa import (
@@ -16,7 +17,7 @@ from polyscan.fusion.drifa import (
     MultiBranchFusionAttention,
     MultimodalInformationFusionAttention,
 )
-from polyscan.networks.fusion_net import MakeFusion, measured
+from polyscan.networks.fusion_model import FusionModel, MakeFusion, make_layer, split_missing
 from polyscan.networks.heads import slices_of
 
 
@@ -56,7 +57,7 @@ class RobustResidualAttention(nn.Module):
         return torch.relu(self.residual(x) + self.shortcut(x))
 
 
-class DRIFANet(nn.Module):
+class DRIFANet(FusionModel):
     """Multimodal fusion learning with dual attention, several tasks at once.
 
     Dhar et al., WACV 2025 (arXiv 2412.01248), after the published code, since the paper's text was not to be had: one
@@ -69,7 +70,7 @@ class DRIFANet(nn.Module):
 
     Args:
         modalities: names, in the order of the image's channels.
-        tasks: name to its number of classes.
+        tasks: name to its classes, or to their number.
         in_channels: channels of each modality.
         spatial_dims: 2 or 3.
         widths: channels of the four pairs of blocks.
@@ -82,7 +83,7 @@ class DRIFANet(nn.Module):
     def __init__(
         self,
         modalities: Sequence[str],
-        tasks: Mapping[str, int],
+        tasks: Mapping[str, int | Sequence[str]],
         *,
         in_channels: int = 3,
         spatial_dims: int = 2,
@@ -91,12 +92,14 @@ class DRIFANet(nn.Module):
         faithful: bool = True,
         fusion: MakeFusion | None = None,
     ) -> None:
-        super().__init__()
-        self.modalities = list(modalities)
+        count = len(modalities)
+        if count == 0 or len(set(modalities)) != count or not tasks:
+            raise ValueError(f"expected different modalities and a task at least; found {modalities} and {tasks}.")
+        sizes = {name: classes if isinstance(classes, int) else len(classes) for name, classes in tasks.items()}
+        named = {name: range(classes) if isinstance(classes, int) else classes for name, classes in tasks.items()}
+        width = widths[-1] * (count if fusion is None else 1)
+        super().__init__(modalities, [f"{name}: {c}" for name, classes in named.items() for c in classes], [width])
         self.in_channels = in_channels
-        count = len(self.modalities)
-        if count == 0 or len(set(self.modalities)) != count or not tasks:
-            raise ValueError(f"expected different modalities and a task at least; found {self.modalities} and {tasks}.")
         blocks = [(a, b, 1 if k == 0 else 2) for k, (a, b) in enumerate(itertools.pairwise([widths[0], *widths]))]
         plan = [block for a, b, stride in blocks for block in ((a, b, stride), (b, b, 1))]
         self.stems = Branches(_stem(in_channels, widths[0], spatial_dims, faithful) for _ in self.modalities)
@@ -114,10 +117,9 @@ class DRIFANet(nn.Module):
             between(count, b) if faithful or k % 2 else Apart() for k, (_, b, _) in enumerate(plan)
         )
         self.dropout = nn.Dropout(dropout)
-        self.join = SideBySide() if fusion is None else fusion(count, widths[-1], spatial_dims)
-        width = widths[-1] * (count if fusion is None else 1)
-        self.heads = nn.ModuleDict({name: nn.Linear(width, classes) for name, classes in tasks.items()})
-        self.slices = slices_of(tasks)
+        self.join = SideBySide() if fusion is None else make_layer(fusion, 0, (count, widths[-1], spatial_dims))
+        self.heads = nn.ModuleDict({name: nn.Linear(width, classes) for name, classes in sizes.items()})
+        self.slices = slices_of(sizes)
 
     def forward(self, image: Tensor) -> Tensor:
         """Answer every task from the modalities that are there.
@@ -128,22 +130,51 @@ class DRIFANet(nn.Module):
         Returns:
             Logits (batch, sum of the classes), the tasks behind each other; ``split`` tells them apart.
         """
+        features, available = self.encode(image)
+        return self.head(self.fuse(features, available), available, list(image.shape[2:]))
+
+    @torch.jit.export
+    def encode(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
+        """See :class:`FusionModel`; what stands before the branches first meet."""
         if image.shape[1] != len(self.modalities) * self.in_channels:
             raise ValueError(
                 f"image has {image.shape[1]} channels; expected {self.in_channels} for each of "
                 f"{', '.join(self.modalities)}."
             )
-        each, available = measured(image.unflatten(1, (len(self.modalities), self.in_channels)))
-        x = self.stems(each)
+        each, available = split_missing(image.unflatten(1, (len(self.modalities), self.in_channels)))
+        return [self.stems(each)], available
+
+    @torch.jit.export
+    def fuse(self, features: list[Tensor], available: Tensor) -> list[Tensor]:  # type: ignore[override]
+        """See :class:`FusionModel`: the branches, which meet between their blocks, joined before the heads."""
+        x = features[0]
         for branches, between in zip(self.steps, self.between, strict=True):
             x = branches(x)
             x = between(cleared(x, available), available)
-        whole = self.join(self.dropout(x), available).flatten(2).mean(2)
-        return torch.cat([head(whole) for head in self.heads.values()], dim=1)
+        return [self.join(x, available)]
 
-    def split(self, answer: Tensor) -> dict[str, Tensor]:
-        """Name to each task's part of the answer."""
-        return {name: answer[:, start:end] for name, (start, end) in self.slices.items()}
+    def pre_logits(self, fused: list[Tensor]) -> Tensor:
+        """See :class:`FusionModel`."""
+        return fused[0]
+
+    def logits(self, pre_logits: Tensor, available: Tensor) -> Tensor:
+        """See :class:`FusionModel`."""
+        pooled = self.dropout(pre_logits).flatten(2).mean(2)
+        return torch.cat([head(pooled) for head in self.heads.values()], dim=1)
+
+    def dropout_layers(self) -> list[_DropoutNd]:
+        """See :class:`FusionModel`; there are some between the blocks as well."""
+        return [layer for layer in self.modules() if isinstance(layer, _DropoutNd) and layer.p > 0]
+
+    def sampler(
+        self, features: list[Tensor], available: Tensor, size: list[int], *inputs: Tensor
+    ) -> Callable[[], Tensor]:
+        """See :class:`FusionModel`."""
+        return lambda: self.head(self.fuse(features, available), available, size)
+
+    def split(self, logits: Tensor) -> dict[str, Tensor]:
+        """Name to each task's part of the logits."""
+        return {name: logits[:, start:end] for name, (start, end) in self.slices.items()}
 
 
 class Branches(nn.ModuleList):

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal, Optional
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from monai.networks.layers import Conv
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
 
-from polyscan.fusion import FusionLayer
-from polyscan.fusion.blocks import spread
 from polyscan.networks.encoders import Encoder, EncoderEach, EncoderShared
+from polyscan.networks.fusion_model import FusionModel, MakeFusion, NoFusion, check_levels, make_layer, split_missing
 from polyscan.networks.heads import Head
 
 FuseAt = Literal["input", "output"] | Sequence[int]
 MakeEncoder = Callable[[int, int], Encoder]
-MakeFusion = Callable[[int, int, int], FusionLayer]
 MakeHead = Callable[[Sequence[int], int], Head]
 
 
-class FusionNet(nn.Module):
+class FusionNet(FusionModel):
     """Read several modalities together, whichever of them are there.
 
     The parts are given as what makes them (a class, or ``functools.partial`` of one; ``"_mode_": "callable"`` in a
     bundle's config), since where fusion takes place decides how many of each are needed and with how many channels.
-
-    What it does comes in three steps, so that what was computed once can be used again: ``encode`` runs the encoders
-    on each modality, ``embed`` joins those that are said to be there, ``answer`` is the head's dropout and last map.
-    ``decide`` is the last two at once; the networks around this one have it too.
 
     Args:
         modalities: names in the order of the image's channels.
@@ -36,11 +31,18 @@ class FusionNet(nn.Module):
         fuse_at: ``"input"`` (before the encoder), levels such as ``[3]`` (single-level) or ``[0, 1, 2, 3]``
             (hierarchical), or ``"output"`` (after the heads). Levels deeper than the last of a list are encoded
             once, from what was fused; levels that are not fused give the head nothing.
-        fusion: ``fusion(modalities, channels, spatial_dims) -> FusionLayer``.
+        fusion: ``fusion(modalities, channels, spatial_dims) -> FusionLayer``; or one for each level of ``fuse_at``,
+            such as ``{0: Concatenation, 3: MaskedTransformer}`` (in JSON the levels are strings).
         head: ``head(channels, spatial_dims) -> Head``; it takes the features of all levels.
         spatial_dims: 2 or 3.
         shared: one encoder for all modalities instead of one each; they run as one batch.
         checkpoint: save memory in training: the encoders' stages are computed again going backward.
+        input_channels: with ``fuse_at="input"``, channels that each modality is projected to before it is fused; 16
+            where not given.
+
+    Raises:
+        PolyscanError: a fusion layer joins something else than what stands at its place, or layers are given for levels
+            that are not those of ``fuse_at``.
 
     Example:
         >>> net = FusionNet(["CT", "PET"], UNetEncoder, [0, 1, 2, 3], AttentionWeighted, SegmentationHead)
@@ -53,28 +55,31 @@ class FusionNet(nn.Module):
         modalities: Sequence[str],
         encoder: MakeEncoder,
         fuse_at: FuseAt,
-        fusion: MakeFusion,
+        fusion: MakeFusion | Mapping[Any, MakeFusion],
         head: MakeHead,
         *,
         spatial_dims: int = 3,
         shared: bool = False,
         checkpoint: bool = False,
+        input_channels: int | None = None,
     ) -> None:
-        super().__init__()
-        self.modalities = list(modalities)
-        self.spatial_dims = spatial_dims
-        count = len(self.modalities)
-        if count == 0 or len(set(self.modalities)) != count:
-            raise ValueError(f"modalities must be different names, at least one; found {self.modalities}.")
-        self.body: Body
+        count = len(modalities)
+        if count == 0:
+            raise ValueError("modalities must be different names, at least one; found none.")
+        if input_channels is not None and fuse_at != "input":
+            raise ValueError(f"input_channels is {input_channels}; only fusion at the input has some.")
+        body: Body
         if fuse_at == "input":
-            self.body = InputFusion(count, encoder, fusion, head, spatial_dims)
+            body = InputFusion(count, encoder, fusion, head, spatial_dims, input_channels or 16)
         elif fuse_at == "output":
-            self.body = OutputFusion(count, encoder, fusion, head, spatial_dims, shared)
+            body = OutputFusion(count, encoder, fusion, head, spatial_dims, shared)
         elif isinstance(fuse_at, str):
             raise ValueError(f"fuse_at is {fuse_at!r}; use 'input', 'output' or a list of levels.")
         else:
-            self.body = LevelFusion(count, encoder, list(fuse_at), fusion, head, spatial_dims, shared)
+            body = LevelFusion(count, encoder, list(fuse_at), fusion, head, spatial_dims, shared)
+        super().__init__(modalities, body.outputs, body.fused_channels)
+        self.spatial_dims = spatial_dims
+        self.body = body
         for module in self.modules():
             if isinstance(module, Encoder):
                 module.checkpoint = checkpoint
@@ -90,71 +95,66 @@ class FusionNet(nn.Module):
             Logits, as the head gives them; a map has the grid of the image.
         """
         features, available = self.encode(image)
-        return on_grid(self.decide(features, available), image)
+        return self.head(self.fuse(features, available), available, list(image.shape[2:]))
 
     @torch.jit.export
     def encode(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Run what stands before the fusion.
-
-        Returns:
-            Features (batch, modality, channel, ...) of each place of fusion, and (batch, modality) bool: what is there.
-        """
+        """See :class:`FusionModel`."""
         if image.shape[1] != len(self.modalities):
             raise ValueError(
                 f"image has {image.shape[1]} channels; expected one for each of {', '.join(self.modalities)}."
             )
-        filled, available = measured(image)
+        filled, available = split_missing(image)
         return self.body.encode(filled), available
 
     @torch.jit.export
-    def decide(self, features: list[Tensor], available: Tensor) -> Tensor:
-        """What follows ``encode``: ``embed``, then ``answer``."""
-        return self.answer(self.embed(features, available), available)
+    def fuse(self, features: list[Tensor], available: Tensor) -> list[Tensor]:  # type: ignore[override]
+        """See :class:`FusionModel`; with fusion at the output, where the head fuses, what each head is to read."""
+        return self.body.fuse(features, available)
 
-    @torch.jit.export
-    def embed(self, features: list[Tensor], available: Tensor) -> Tensor:
-        """Join the modalities that ``available`` (batch, modality) names, up to the dropout of the head."""
-        return self.body.embed(features, available)
+    def pre_logits(self, fused: list[Tensor]) -> Tensor:
+        """See :class:`FusionModel`."""
+        return self.body.pre_logits(fused)
 
-    @torch.jit.export
-    def answer(self, embedding: Tensor, available: Tensor) -> Tensor:
-        """Turn what ``embed`` gave into logits; with dropout where the heads' dropout layers are in training mode."""
-        return self.body.answer(embedding, available)
+    def logits(self, pre_logits: Tensor, available: Tensor) -> Tensor:
+        """See :class:`FusionModel`."""
+        return self.body.logits(pre_logits, available)
 
-
-def measured(image: Tensor) -> tuple[Tensor, Tensor]:
-    """Turn NaN, which says what is absent, into zeros and an availability.
-
-    Args:
-        image: (batch, modality, ...), not finite where nothing was measured.
-
-    Returns:
-        The image with zeros there, and (batch, modality) bool: which modalities have one finite value. A row without
-        any has all of them, so that zeros are read.
-    """
-    finite = torch.isfinite(image)
-    available = finite.flatten(2).any(2)
-    return image.masked_fill(~finite, 0.0), available | ~available.any(1, keepdim=True)
-
-
-def on_grid(answer: Tensor, image: Tensor) -> Tensor:
-    """Bring a map of logits onto the grid of the image; other answers stay as they are."""
-    return spread(answer, image) if answer.dim() == image.dim() else answer
+    def dropout_layers(self) -> list[_DropoutNd]:
+        """See :class:`FusionModel`."""
+        return self.body.dropout_layers()
 
 
 class Body(nn.Module):
-    """What stands at one place of fusion; see :class:`FusionNet` for its three steps."""
+    """What stands at one place of fusion; its methods are those of :class:`FusionModel`.
+
+    Args:
+        outputs, fused_channels: see :class:`FusionModel`.
+    """
+
+    def __init__(self, outputs: Sequence[str], fused_channels: Sequence[int]) -> None:
+        super().__init__()
+        self.outputs = list(outputs)
+        self.fused_channels = list(fused_channels)
 
     def encode(self, image: Tensor) -> list[Tensor]:
         """Turn (batch, modality, *spatial) into (batch, modality, channel, ...) of each place of fusion."""
         raise NotImplementedError
 
-    def embed(self, features: list[Tensor], available: Tensor) -> Tensor:
-        """Join the modalities that are there, up to the dropout of the head."""
+    def fuse(self, features: list[Tensor], available: Tensor) -> list[Tensor]:
+        """Fused features of every level, finest first."""
         raise NotImplementedError
 
-    def answer(self, embedding: Tensor, available: Tensor) -> Tensor:
-        """Logits."""
+    def pre_logits(self, fused: list[Tensor]) -> Tensor:
+        """Up to the dropout of the head."""
+        raise NotImplementedError
+
+    def logits(self, pre_logits: Tensor, available: Tensor) -> Tensor:
+        """From the dropout of the head on."""
+        raise NotImplementedError
+
+    def dropout_layers(self) -> list[_DropoutNd]:
+        """The dropout of the head."""
         raise NotImplementedError
 
 
@@ -167,41 +167,42 @@ class FeatureFusion(Body):
     """
 
     def __init__(self, head: Head, channels: Sequence[int]) -> None:
-        super().__init__()
+        super().__init__(head.outputs, channels)
         self.head = head
-        self.channels = list(channels)
 
-    def join(self, features: list[Tensor], available: Tensor) -> list[Tensor]:
-        """Fused features of every level, finest first."""
-        raise NotImplementedError
+    def pre_logits(self, fused: list[Tensor]) -> Tensor:
+        """See :class:`FusionModel`."""
+        return self.head.pre_logits(fused)
 
-    def embed(self, features: list[Tensor], available: Tensor) -> Tensor:
-        """See :class:`FusionNet`."""
-        return self.head.embed(self.join(features, available))
+    def logits(self, pre_logits: Tensor, available: Tensor) -> Tensor:
+        """See :class:`FusionModel`."""
+        return self.head.logits(pre_logits)
 
-    def answer(self, embedding: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionNet`."""
-        return self.head.answer(embedding)
+    def dropout_layers(self) -> list[_DropoutNd]:
+        """See :class:`FusionModel`."""
+        return self.head.dropout_layers()
 
 
 class InputFusion(FeatureFusion):
-    """Lift each modality to the encoder's first width at every voxel, fuse, then encode once."""
+    """Project each modality to some channels at every voxel, fuse, then encode once."""
 
-    def __init__(self, count: int, encoder: MakeEncoder, fusion: MakeFusion, head: MakeHead, spatial_dims: int) -> None:
-        width = encoder(1, spatial_dims).channels[0]
-        whole = encoder(width, spatial_dims)
-        super().__init__(head(whole.channels, spatial_dims), whole.channels)
-        self.lift = nn.ModuleList(Conv["conv", spatial_dims](1, width, kernel_size=1) for _ in range(count))
-        self.fusion = fusion(count, width, spatial_dims)
-        self.encoder = whole
+    def __init__(
+        self, count: int, encoder: MakeEncoder, fusion: Any, head: MakeHead, spatial_dims: int, channels: int
+    ) -> None:
+        joint = encoder(channels, spatial_dims)
+        super().__init__(head(joint.channels, spatial_dims), joint.channels)
+        check_levels(fusion, [0])
+        self.stems = nn.ModuleList(Conv["conv", spatial_dims](1, channels, kernel_size=1) for _ in range(count))
+        self.fusion = make_layer(fusion, 0, (count, channels, spatial_dims))
+        self.encoder = joint
 
     def encode(self, image: Tensor) -> list[Tensor]:
         """Turn (batch, modality, *spatial) into one (batch, modality, channel, *spatial)."""
-        lifted = [lift(image[:, m : m + 1]) for m, lift in enumerate(self.lift)]
-        return [torch.stack(lifted, dim=1)]
+        projected = [stem(image[:, m : m + 1]) for m, stem in enumerate(self.stems)]
+        return [torch.stack(projected, dim=1)]
 
-    def join(self, features: list[Tensor], available: Tensor) -> list[Tensor]:
-        """Fused features of every level, finest first."""
+    def fuse(self, features: list[Tensor], available: Tensor) -> list[Tensor]:
+        """See :class:`FusionModel`."""
         return self.encoder(self.fusion(features[0], available))
 
 
@@ -213,7 +214,7 @@ class LevelFusion(FeatureFusion):
         count: int,
         encoder: MakeEncoder,
         levels: list[int],
-        fusion: MakeFusion,
+        fusion: Any,
         head: MakeHead,
         spatial_dims: int,
         shared: bool,
@@ -222,30 +223,28 @@ class LevelFusion(FeatureFusion):
         channels = encoders[0].channels
         if not levels or sorted(set(levels)) != sorted(levels) or not set(levels) <= set(range(len(channels))):
             raise ValueError(f"fuse_at is {levels}; expected different levels from 0 to {len(channels) - 1}.")
+        check_levels(fusion, levels)
         depth = max(levels) + 1
-        given = [c if k in levels or k >= depth else 0 for k, c in enumerate(channels)]
-        super().__init__(head(given, spatial_dims), given)
-        self.trunk = encoders[0].stages[depth:]
+        fused = [c if k in levels or k >= depth else 0 for k, c in enumerate(channels)]
+        super().__init__(head(fused, spatial_dims), fused)
+        self.joint_stages = encoders[0].stages[depth:]
         upper = [Encoder(list(e.stages[:depth]), channels[:depth]) for e in encoders]
         self.encoders = EncoderShared(upper[0]) if shared else EncoderEach(upper)
         self.fusions = nn.ModuleList(
-            fusion(count, c, spatial_dims) if k in levels else Nothing() for k, c in enumerate(channels[:depth])
+            make_layer(fusion, k, (count, c, spatial_dims)) if k in levels else NoFusion()
+            for k, c in enumerate(channels[:depth])
         )
 
     def encode(self, image: Tensor) -> list[Tensor]:
         """Turn (batch, modality, *spatial) into (batch, modality, channel, *spatial) of each level."""
         return self.encoders(image)
 
-    def join(self, features: list[Tensor], available: Tensor) -> list[Tensor]:
-        """Fused features of every level, finest first."""
+    def fuse(self, features: list[Tensor], available: Tensor) -> list[Tensor]:
+        """See :class:`FusionModel`."""
         fused: list[Tensor] = []
         for k, fusion in enumerate(self.fusions):
             fused.append(fusion(features[k], available))
-        return self.deepen(fused)
-
-    def deepen(self, fused: list[Tensor]) -> list[Tensor]:
-        """Add the levels below the last one of fusion."""
-        for stage in self.trunk:
+        for stage in self.joint_stages:
             fused.append(stage(fused[-1]))
         return fused
 
@@ -254,38 +253,40 @@ class OutputFusion(Body):
     """A whole network for each modality; their logits are fused."""
 
     def __init__(
-        self, count: int, encoder: MakeEncoder, fusion: MakeFusion, head: MakeHead, spatial_dims: int, shared: bool
+        self, count: int, encoder: MakeEncoder, fusion: Any, head: MakeHead, spatial_dims: int, shared: bool
     ) -> None:
-        super().__init__()
         encoders = [encoder(1, spatial_dims) for _ in range(1 if shared else count)]
-        self.encoders = EncoderShared(encoders[0]) if shared else EncoderEach(encoders)
         heads = [head(encoders[0].channels, spatial_dims) for _ in range(count)]
+        super().__init__(heads[0].outputs, [])
+        check_levels(fusion, [0])
+        self.encoders = EncoderShared(encoders[0]) if shared else EncoderEach(encoders)
         self.heads = nn.ModuleList(heads)
-        self.fusion = fusion(count, heads[0].out_channels, spatial_dims)
+        sizes = (count, heads[0].out_channels, spatial_dims)
+        self.fusion = make_layer(fusion, 0, sizes, ("features", "logits"))
 
     def encode(self, image: Tensor) -> list[Tensor]:
-        """Turn (batch, modality, *spatial) into one (batch, modality, channel, ...): what each head embeds."""
+        """Turn (batch, modality, *spatial) into one (batch, modality, channel, ...): each head up to its dropout."""
         levels = self.encoders(image)
-        embedded: list[Tensor] = []
+        each: list[Tensor] = []
         for m, head in enumerate(self.heads):
-            embedded.append(head.embed([level[:, m] for level in levels]))  # type: ignore[operator]
-        return [torch.stack(embedded, dim=1)]
+            each.append(head.pre_logits([level[:, m] for level in levels]))  # type: ignore[operator]
+        return [torch.stack(each, dim=1)]
 
-    def embed(self, features: list[Tensor], available: Tensor) -> Tensor:
-        """What each head embedded, as it is."""
-        return features[0]
+    def fuse(self, features: list[Tensor], available: Tensor) -> list[Tensor]:
+        """What ``encode`` returned: the logits are fused."""
+        return features
 
-    def answer(self, embedding: Tensor, available: Tensor) -> Tensor:
-        """Fuse the heads' answers."""
-        answers: list[Tensor] = []
+    def pre_logits(self, fused: list[Tensor]) -> Tensor:
+        """(batch, modality, channel, ...) of each head."""
+        return fused[0]
+
+    def logits(self, pre_logits: Tensor, available: Tensor) -> Tensor:
+        """Fuse the heads' logits."""
+        each: list[Tensor] = []
         for m, head in enumerate(self.heads):
-            answers.append(head.answer(embedding[:, m]))  # type: ignore[operator]
-        return self.fusion(torch.stack(answers, dim=1), available)
+            each.append(head.logits(pre_logits[:, m]))  # type: ignore[operator]
+        return self.fusion(torch.stack(each, dim=1), available)
 
-
-class Nothing(nn.Module):
-    """What stands at a level that is not fused: a skip of no channels that still tells the level's grid."""
-
-    def forward(self, features: Tensor, available: Tensor, days: Optional[Tensor] = None) -> Tensor:  # noqa: UP045
-        """Turn (batch, modality, channel, *spatial) into (batch, 0, *spatial)."""
-        return features[:, 0, :0]
+    def dropout_layers(self) -> list[_DropoutNd]:
+        """See :class:`FusionModel`."""
+        return [layer for head in self.heads for layer in head.dropout_layers()]  # type: ignore[operator]

@@ -1,10 +1,11 @@
-"""Heads: from the fused features of every level to the answer."""
+"""Heads: from the fused features of every level to the logits."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from monai.networks.layers import Conv, Dropout
@@ -16,42 +17,51 @@ from polyscan.fusion.blocks import spread
 
 
 class Head(nn.Module):
-    """An embedding, dropout, and a last small map: so that many dropout samples cost one embedding.
+    """Everything up to the dropout (``pre_logits``), dropout, and a last small map: many samples cost one pass.
 
     Args:
-        out_channels: channels of the answer.
+        out_channels: channels of the logits.
         dropout: probability before the last map.
+        outputs: names of the channels of the logits; empty where they have none.
     """
 
-    def __init__(self, out_channels: int, dropout: float = 0.0) -> None:
+    def __init__(self, out_channels: int, dropout: float = 0.0, outputs: Sequence[str] = ()) -> None:
         super().__init__()
+        if outputs and len(outputs) != out_channels:
+            raise ValueError(f"{len(outputs)} outputs are named ({', '.join(outputs)}); there are {out_channels}.")
         self.out_channels = out_channels
+        self.outputs = list(outputs)
         self.dropout: _DropoutNd = nn.Dropout(dropout)
         self.last: nn.Module = nn.Identity()
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Turn features, finest level first, into logits."""
-        return self.answer(self.embed(features))
+        return self.logits(self.pre_logits(features))
 
-    def embed(self, features: list[Tensor]) -> Tensor:
+    def dropout_layers(self) -> list[_DropoutNd]:
+        """The dropout layers that can drop."""
+        return [layer for layer in self.modules() if isinstance(layer, _DropoutNd) and layer.p > 0]
+
+    def pre_logits(self, features: list[Tensor]) -> Tensor:
         """Everything up to the dropout."""
         raise NotImplementedError
 
-    def answer(self, embedding: Tensor) -> Tensor:
+    def logits(self, pre_logits: Tensor) -> Tensor:
         """Everything from the dropout on."""
-        return self.last(self.dropout(embedding))
+        return self.last(self.dropout(pre_logits))
 
 
 class SegmentationHead(Head):
     """A U-Net decoder (Ronneberger et al., MICCAI 2015) with skips from the levels that were fused.
 
     Going up is linear interpolation to the grid of the level above, so that any image size and any stride of the
-    encoder fits, then MONAI's pair of convolutions. The answer has the grid of the finest level.
+    encoder fits, then MONAI's pair of convolutions. The logits have the grid of the finest level.
 
     Args:
         channels: of each level, finest first; 0 for a level that gives no skip.
         spatial_dims: 2 or 3.
-        out_channels: channels of the answer (logits).
+        out_channels: channels of the logits.
+        regions: names of the channels, instead of their number.
         width: channels that the decoder has at each level, finest first; the deepest level is taken as it comes.
         act, norm: as in ``monai.networks.nets.BasicUNet``.
         dropout: probability of each channel before the last convolution.
@@ -63,12 +73,14 @@ class SegmentationHead(Head):
         spatial_dims: int = 3,
         *,
         out_channels: int = 1,
+        regions: Sequence[str] = (),
         width: Sequence[int] = (16, 32, 64),
         act: str | tuple = ("LeakyReLU", {"negative_slope": 0.1, "inplace": True}),
         norm: str | tuple = ("instance", {"affine": True}),
         dropout: float = 0.0,
     ) -> None:
-        super().__init__(out_channels, dropout)
+        out_channels = len(regions) or out_channels
+        super().__init__(out_channels, dropout, list(regions))
         if len(width) != len(channels) - 1:
             raise ValueError(
                 f"width names {len(width)} levels; {len(channels)} levels of features need {len(channels) - 1}."
@@ -81,7 +93,7 @@ class SegmentationHead(Head):
         self.dropout = Dropout["dropout", spatial_dims](dropout)
         self.last = Conv["conv", spatial_dims](width[0], out_channels, kernel_size=1)
 
-    def embed(self, features: list[Tensor]) -> Tensor:
+    def pre_logits(self, features: list[Tensor]) -> Tensor:
         """Decode features, finest level first, to (batch, width, *spatial)."""
         x = features[-1]
         for k, up in enumerate(self.up):
@@ -91,17 +103,21 @@ class SegmentationHead(Head):
 
 
 class PooledHead(Head):
-    """A head that reads the average, or the maximum, of the deepest level over space.
+    """A head that reads the average, or the maximum, of the deepest level over space, through a hidden layer.
 
     An average suits what a whole organ shows; what a small lesion shows is lost in it, and the maximum keeps it (Oquab
-    et al., CVPR 2015, section 3).
+    et al., CVPR 2015, section 3). Without the hidden layer the logits are linear in what was fused, and behind a fusion
+    at the deepest level that is linear too each modality adds a number of its own: that one modality changes what
+    another one means could not be learned.
 
     Args:
         channels: of each level, finest first; only the last is read.
         spatial_dims: 2 or 3; any works.
-        out_channels: numbers of the answer.
+        out_channels: channels of the logits.
         dropout: probability before the last map.
         pool: ``"average"`` or ``"maximum"``.
+        hidden: width of the hidden layer; that of the deepest level where not given, 0 for none.
+        outputs: see :class:`Head`.
     """
 
     def __init__(
@@ -112,14 +128,23 @@ class PooledHead(Head):
         out_channels: int = 2,
         dropout: float = 0.0,
         pool: str = "average",
+        hidden: int | None = None,
+        outputs: Sequence[str] = (),
     ) -> None:
-        super().__init__(out_channels, dropout)
+        super().__init__(out_channels, dropout, outputs)
         self.pool = Pooling(pool)
-        self.last = nn.Linear(channels[-1], out_channels)
+        width = channels[-1] if hidden is None else hidden
+        self.hidden = nn.Sequential(nn.Linear(channels[-1], width), nn.ReLU()) if width else nn.Identity()
+        self.width = width or channels[-1]
+        self.last = nn.Linear(self.width, out_channels)
 
-    def embed(self, features: list[Tensor]) -> Tensor:
+    def pre_logits(self, features: list[Tensor]) -> Tensor:
         """Pool the deepest level: (batch, channel)."""
         return self.pool(features[-1])
+
+    def logits(self, pre_logits: Tensor) -> Tensor:
+        """The hidden layer, dropout, and the last map."""
+        return self.last(self.dropout(self.hidden(pre_logits)))
 
 
 class Pooling(nn.Module):
@@ -147,14 +172,12 @@ class RegressionHead(PooledHead):
     Nix and Weigend, ICNN 1994. :class:`polyscan.fusion.PrecisionWeighted` fuses such answers.
 
     Args:
-        channels, spatial_dims, dropout: see :class:`PooledHead`.
+        channels, spatial_dims, options: see :class:`PooledHead`.
         targets: how many numbers are predicted.
     """
 
-    def __init__(
-        self, channels: Sequence[int], spatial_dims: int = 3, *, targets: int = 1, dropout: float = 0.0
-    ) -> None:
-        super().__init__(channels, spatial_dims, out_channels=2 * targets, dropout=dropout)
+    def __init__(self, channels: Sequence[int], spatial_dims: int = 3, *, targets: int = 1, **options: Any) -> None:
+        super().__init__(channels, spatial_dims, out_channels=2 * targets, **options)
 
 
 class OrdinalHead(PooledHead):
@@ -164,15 +187,13 @@ class OrdinalHead(PooledHead):
     ``polyscan.learning.ordinal_loss`` the probabilities fall from class to class.
 
     Args:
-        channels, spatial_dims, dropout: see :class:`PooledHead`.
+        channels, spatial_dims, options: see :class:`PooledHead`.
         classes: ordered classes, such as stages.
     """
 
-    def __init__(
-        self, channels: Sequence[int], spatial_dims: int = 3, *, classes: int = 3, dropout: float = 0.0
-    ) -> None:
-        super().__init__(channels, spatial_dims, out_channels=classes - 1, dropout=dropout)
-        self.last = Thresholds(channels[-1], classes - 1)
+    def __init__(self, channels: Sequence[int], spatial_dims: int = 3, *, classes: int = 3, **options: Any) -> None:
+        super().__init__(channels, spatial_dims, out_channels=classes - 1, **options)
+        self.last = Thresholds(self.width, classes - 1)
 
 
 class Thresholds(nn.Module):
@@ -189,10 +210,14 @@ class Thresholds(nn.Module):
 
 
 class CoxHead(PooledHead):
-    """The log risk (batch, 1) of Cox's proportional hazards, for ``polyscan.learning.cox_loss``."""
+    """The log risk (batch, 1) of Cox's proportional hazards, for ``polyscan.learning.cox_loss``.
 
-    def __init__(self, channels: Sequence[int], spatial_dims: int = 3, *, dropout: float = 0.0) -> None:
-        super().__init__(channels, spatial_dims, out_channels=1, dropout=dropout)
+    Args:
+        channels, spatial_dims, options: see :class:`PooledHead`.
+    """
+
+    def __init__(self, channels: Sequence[int], spatial_dims: int = 3, **options: Any) -> None:
+        super().__init__(channels, spatial_dims, out_channels=1, **options)
 
 
 class DiscreteSurvivalHead(PooledHead):
@@ -202,18 +227,16 @@ class DiscreteSurvivalHead(PooledHead):
     ``polyscan.learning.discrete_survival_loss``.
 
     Args:
-        channels, spatial_dims, dropout: see :class:`PooledHead`.
+        channels, spatial_dims, options: see :class:`PooledHead`.
         intervals: into how many the follow-up is cut.
     """
 
-    def __init__(
-        self, channels: Sequence[int], spatial_dims: int = 3, *, intervals: int = 10, dropout: float = 0.0
-    ) -> None:
-        super().__init__(channels, spatial_dims, out_channels=intervals, dropout=dropout)
+    def __init__(self, channels: Sequence[int], spatial_dims: int = 3, *, intervals: int = 10, **options: Any) -> None:
+        super().__init__(channels, spatial_dims, out_channels=intervals, **options)
 
 
 class MultitaskHead(Head):
-    """Several pooled heads on the same features; their answers stand behind each other.
+    """Several pooled heads on the same features; their logits stand behind each other.
 
     Args:
         channels, spatial_dims: as each head takes them.
@@ -233,32 +256,33 @@ class MultitaskHead(Head):
         pool: str = "average",
     ) -> None:
         heads = {name: make(channels, spatial_dims) for name, make in tasks.items()}
-        super().__init__(sum(head.out_channels for head in heads.values()))
+        outputs = [f"{name}: {output}" for name, head in heads.items() for output in head.outputs]
+        super().__init__(sum(head.out_channels for head in heads.values()), outputs=outputs)
         self.pool = Pooling(pool)
         self.heads = nn.ModuleDict(heads)
         self.slices = slices_of({name: head.out_channels for name, head in heads.items()})
 
-    def embed(self, features: list[Tensor]) -> Tensor:
+    def pre_logits(self, features: list[Tensor]) -> Tensor:
         """Pool the deepest level: (batch, channel)."""
         return self.pool(features[-1])
 
-    def answer(self, embedding: Tensor) -> Tensor:
-        """Every head's answer, in the order of the tasks: (batch, sum of their channels)."""
-        answers: list[Tensor] = []
+    def logits(self, pre_logits: Tensor) -> Tensor:
+        """Every head's logits, in the order of the tasks: (batch, sum of their channels)."""
+        each: list[Tensor] = []
         for head in self.heads.values():
-            answers.append(head.answer(embedding))  # type: ignore[operator]
-        return torch.cat(answers, dim=1)
+            each.append(head.logits(pre_logits))  # type: ignore[operator]
+        return torch.cat(each, dim=1)
 
-    def split(self, answer: Tensor) -> dict[str, Tensor]:
-        """Name to each task's part of the answer."""
-        return {name: answer[:, start:end] for name, (start, end) in self.slices.items()}
+    def split(self, logits: Tensor) -> dict[str, Tensor]:
+        """Name to each task's part of the logits."""
+        return {name: logits[:, start:end] for name, (start, end) in self.slices.items()}
 
 
 class MulticlassHead(MultitaskHead):
     """Several tasks, each a choice among classes: the logits of the first task's classes, then those of the next.
 
     Args:
-        channels, spatial_dims, dropout, pool: see :class:`PooledHead`.
+        channels, spatial_dims, pool, options: see :class:`PooledHead`.
         tasks: name to its classes.
     """
 
@@ -268,10 +292,13 @@ class MulticlassHead(MultitaskHead):
         spatial_dims: int = 3,
         *,
         tasks: Mapping[str, Sequence[str]],
-        dropout: float = 0.0,
         pool: str = "average",
+        **options: Any,
     ) -> None:
-        heads = {n: partial(ClassificationHead, out_channels=len(c), dropout=dropout) for n, c in tasks.items()}
+        heads = {
+            name: partial(ClassificationHead, out_channels=len(classes), outputs=[str(c) for c in classes], **options)
+            for name, classes in tasks.items()
+        }
         super().__init__(channels, spatial_dims, tasks=heads, pool=pool)
 
 

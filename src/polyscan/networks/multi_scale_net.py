@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from monai.networks.layers import Pool
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
 
-from polyscan.fusion.base import expand
+from polyscan.fusion.base import cleared, expand
 from polyscan.fusion.blocks import Pointwise, spread
 from polyscan.networks.encoders import Encoder
-from polyscan.networks.fusion_net import MakeEncoder, MakeFusion, MakeHead, on_grid
+from polyscan.networks.fusion_model import FusionModel, FusionWrapper, MakeFusion, check_levels, make_layer
+from polyscan.networks.fusion_net import MakeEncoder, MakeHead
 
 
-class MultiScaleNet(nn.Module):
+class MultiScaleNet(FusionModel):
     """Hierarchical fusion of scans that were never brought onto one grid.
 
     A modality that enters at level k has about the grid of the encoders' level k: with halving levels, a PET of 4 mm
@@ -36,25 +39,29 @@ class MultiScaleNet(nn.Module):
         self,
         modalities: Mapping[str, int],
         encoder: MakeEncoder,
-        fusion: MakeFusion,
+        fusion: MakeFusion | Mapping[Any, MakeFusion],
         head: MakeHead,
         *,
         spatial_dims: int = 3,
     ) -> None:
-        super().__init__()
-        self.modalities = list(modalities)
-        self.spatial_dims = spatial_dims
-        self.enters = list(modalities.values())
-        encoders = [encoder(1, spatial_dims) for _ in self.modalities]
+        enters = list(modalities.values())
+        encoders = [encoder(1, spatial_dims) for _ in enters]
         channels = encoders[0].channels if encoders else ()
-        if not encoders or min(self.enters) != 0 or max(self.enters) >= len(channels):
+        if not encoders or min(enters) != 0 or max(enters) >= len(channels):
             raise ValueError(
                 f"modalities enter at {dict(modalities)}; expected levels from 0 to {len(channels) - 1}, one of them 0."
             )
-        self.finest = self.enters.index(0)
-        self.branches = nn.ModuleList(Branch(e, channels, k) for e, k in zip(encoders, self.enters, strict=True))
-        self.fusions = nn.ModuleList(fusion(len(self.modalities), c, spatial_dims) for c in channels)
-        self.head = head(channels, spatial_dims)
+        made = head(channels, spatial_dims)
+        super().__init__(list(modalities), made.outputs, channels)
+        check_levels(fusion, range(len(channels)))
+        self.spatial_dims = spatial_dims
+        self.enters = enters
+        self.finest = enters.index(0)
+        self.branches = nn.ModuleList(Branch(e, channels, k) for e, k in zip(encoders, enters, strict=True))
+        self.fusions = nn.ModuleList(
+            make_layer(fusion, k, (len(enters), c, spatial_dims)) for k, c in enumerate(channels)
+        )
+        self.decoder = made
 
     def forward(self, images: list[Tensor]) -> Tensor:
         """Answer from the modalities that are there.
@@ -69,23 +76,53 @@ class MultiScaleNet(nn.Module):
         Raises:
             ValueError: the number of images is not that of the modalities.
         """
+        features, available = self.encode(images)
+        return self.head(self.fuse(features, available), available, list(images[self.finest].shape[2:]))
+
+    @torch.jit.export
+    def encode(self, images: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+        """See :class:`FusionModel`; a modality is zero above the level at which it enters."""
         if len(images) != len(self.modalities):
             raise ValueError(f"found {len(images)} images; expected one for each of {', '.join(self.modalities)}.")
-        there = torch.stack([torch.isfinite(image).flatten(1).any(1) for image in images], dim=1)
+        available = torch.stack([torch.isfinite(image).flatten(1).any(1) for image in images], dim=1)
         levels: list[list[Tensor]] = []
         for m, branch in enumerate(self.branches):
             levels.append(branch(images[m].masked_fill(~torch.isfinite(images[m]), 0.0)))
-        fused: list[Tensor] = []
-        for k, fusion in enumerate(self.fusions):
+        features: list[Tensor] = []
+        for k in range(len(self.fused_channels)):
             like = levels[self.finest][k]
             stacked: list[Tensor] = []
             for m, enters in enumerate(self.enters):
                 stacked.append(spread(levels[m][k - enters], like) if enters <= k else torch.zeros_like(like))
-            available = there & torch.tensor([enters <= k for enters in self.enters], device=there.device)
-            some = available.any(1)
-            joint = fusion(torch.stack(stacked, dim=1), available | ~some.unsqueeze(1))
+            features.append(torch.stack(stacked, dim=1))
+        return features, available
+
+    @torch.jit.export
+    def fuse(self, features: list[Tensor], available: Tensor) -> list[Tensor]:  # type: ignore[override]
+        """See :class:`FusionModel`."""
+        fused: list[Tensor] = []
+        for k, fusion in enumerate(self.fusions):
+            here = available & torch.tensor([enters <= k for enters in self.enters], device=available.device)
+            some = here.any(1)
+            joint = fusion(cleared(features[k], here), here | ~some.unsqueeze(1))
             fused.append(joint * expand(some, joint).to(joint.dtype))
-        return on_grid(self.head(fused), images[self.finest])
+        return fused
+
+    def pre_logits(self, fused: list[Tensor]) -> Tensor:
+        """See :class:`FusionModel`."""
+        return self.decoder.pre_logits(fused)
+
+    def logits(self, pre_logits: Tensor, available: Tensor) -> Tensor:
+        """See :class:`FusionModel`."""
+        return self.decoder.logits(pre_logits)
+
+    def image_size(self, images: list[Tensor]) -> list[int]:
+        """See :class:`FusionModel`."""
+        return list(images[self.finest].shape[2:])
+
+    def dropout_layers(self) -> list[_DropoutNd]:
+        """See :class:`FusionModel`."""
+        return self.decoder.dropout_layers()
 
 
 class Branch(nn.Module):
@@ -114,7 +151,7 @@ class Branch(nn.Module):
         return levels
 
 
-class PackedScales(nn.Module):
+class PackedScales(FusionWrapper):
     """A MultiScaleNet behind the one image tensor that sliding windows, loaders and exporters know.
 
     A coarse scan is packed into the finest grid by repeating its voxels, which loses nothing: here each block of 2^k
@@ -131,15 +168,25 @@ class PackedScales(nn.Module):
     """
 
     def __init__(self, network: MultiScaleNet) -> None:
-        super().__init__()
-        self.network = network
+        super().__init__(network)
         self.unpack = nn.ModuleList(
             Pool["avg", network.spatial_dims](2**k, ceil_mode=True) if k else nn.Identity() for k in network.enters
         )
 
     def forward(self, image: Tensor) -> Tensor:
         """Answer from (batch, modality, *spatial), NaN where absent; a map has the grid of the image."""
+        features, available = self.encode(image)
+        return self.head(self.fuse(features, available), available, list(image.shape[2:]))
+
+    @torch.jit.export
+    def encode(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
+        """See :class:`FusionModel`."""
         images: list[Tensor] = []
         for m, unpack in enumerate(self.unpack):
             images.append(unpack(image[:, m : m + 1]))
-        return self.network(images)
+        return self.network.encode(images)
+
+    @torch.jit.export
+    def fuse(self, features: list[Tensor], available: Tensor) -> list[Tensor]:  # type: ignore[override]
+        """See :class:`FusionModel`."""
+        return self.network.fuse(features, available)

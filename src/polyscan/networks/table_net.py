@@ -1,27 +1,29 @@
-"""TableNet: a FusionNet whose features a table of clinical variables acts on."""
+"""TableNet: a network of scans whose features a table of clinical variables acts on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Optional
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from polyscan.fusion.table import TableFusion, TableTokens, VectorToken
-from polyscan.networks.fusion_net import FeatureFusion, FusionNet, on_grid
+from polyscan.networks.fusion_model import FusionModel, FusionWrapper
 
 
-class TableNet(nn.Module):
+class TableNet(FusionWrapper):
     """Read scans and, beside them, clinical variables, genomics or text.
 
     The table acts on the deepest level of the fused features, before the head. Without any recorded variable the
     answer is the one of the scans alone.
 
     Args:
-        network: fuses at the input or at levels.
+        network: fuses features.
         tokens: what turns the table into tokens.
         fusion: ``fusion(channels, variables, width) -> TableFusion``.
+
+    Raises:
+        ValueError: the network fuses at the output: there are no features for the table to act on.
 
     Example:
         >>> net = FusionNet(["T1", "T2"], UNetEncoder, [3], AttentionWeighted, ClassificationHead)
@@ -32,24 +34,21 @@ class TableNet(nn.Module):
 
     def __init__(
         self,
-        network: FusionNet,
+        network: FusionModel,
         tokens: TableTokens | VectorToken,
         fusion: Callable[[int, int, int], TableFusion],
     ) -> None:
-        super().__init__()
-        body = network.body
-        if not isinstance(body, FeatureFusion):
+        super().__init__(network)
+        if not self.fused_channels:
             raise ValueError("the network fuses at the output; a table acts on features: use the input or levels.")
-        self.network = network
-        self.body = body
         self.tokens = tokens
-        self.fusion = fusion(body.channels[-1], tokens.variables, tokens.width)
+        self.fusion = fusion(self.fused_channels[-1], tokens.variables, tokens.width)
 
-    def forward(self, image: Tensor, table: Optional[Tensor] = None) -> Tensor:  # noqa: UP045 - TorchScript
+    def forward(self, image: Tensor, table: Tensor | None = None) -> Tensor:
         """Answer from the modalities and the variables that are there.
 
         Args:
-            image: as for :class:`FusionNet`.
+            image: as for the network.
             table: (batch, variable) or, for a :class:`VectorToken`, (batch, size); NaN is not recorded. Where not
                 given, nothing was recorded.
 
@@ -57,18 +56,15 @@ class TableNet(nn.Module):
             Logits, as the head gives them.
         """
         features, available = self.encode(image)
-        return on_grid(self.decide(features, available, table), image)
+        return self.head(self.fuse(features, available, table), available, list(image.shape[2:]))
 
     @torch.jit.export
-    def encode(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
-        """See :class:`FusionNet`."""
-        return self.network.encode(image)
-
-    @torch.jit.export
-    def decide(self, features: list[Tensor], available: Tensor, table: Optional[Tensor] = None) -> Tensor:  # noqa: UP045
-        """Answer from what ``encode`` gave, of the modalities that ``available`` (batch, modality) names."""
-        levels = self.body.join(features, available)
+    def fuse(  # type: ignore[override]
+        self, features: list[Tensor], available: Tensor, table: Tensor | None = None
+    ) -> list[Tensor]:
+        """See :class:`FusionModel`; ``table`` as for ``forward``."""
+        fused = self.network.fuse(features, available)
         if table is not None:
             tokens, recorded = self.tokens(table)
-            levels[-1] = self.fusion(levels[-1], tokens, recorded)
-        return self.body.head(levels)
+            fused[-1] = self.fusion(fused[-1], tokens, recorded)
+        return fused

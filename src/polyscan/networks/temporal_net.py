@@ -1,30 +1,34 @@
-"""TemporalNet: a FusionNet at every time point, then fusion over time that is told the days between."""
+"""TemporalNet: a network at every time point, then fusion over time that is told the days between."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Optional
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from polyscan.fusion.temporal import TemporalFusion
-from polyscan.networks.fusion_net import FeatureFusion, FusionNet, Nothing, measured, on_grid
+from polyscan.networks.fusion_model import FusionWrapper, NoFusion, check_levels, make_layer, split_missing
+from polyscan.networks.fusion_net import FusionNet
+
+MakeTemporal = Callable[[int, int, int], TemporalFusion]
 
 
-class TemporalNet(nn.Module):
+class TemporalNet(FusionWrapper):
     """Read one patient's scans of several times: any subset of the modalities at any subset of the times.
 
     The same network reads every time point, so that times are read alike; what it fused at each level is then joined
-    over time.
+    over time. Its modalities are those of the network at each time: ``T1c@1``, ``FLAIR@1``, ``T1c@2``, ``FLAIR@2``.
 
     Args:
         network: fuses modalities at the input or at levels.
-        fusion: ``fusion(times, channels, spatial_dims) -> TemporalFusion``.
+        fusion: ``fusion(times, channels, spatial_dims) -> TemporalFusion``, or one for each fused level.
         times: number of time points.
 
     Raises:
         ValueError: the network fuses at the output: there are no features to join over time.
+        PolyscanError: the layer does not join time points.
 
     Example:
         >>> net = FusionNet(["T1c", "FLAIR"], UNetEncoder, [3], AttentionWeighted, ClassificationHead)
@@ -33,20 +37,19 @@ class TemporalNet(nn.Module):
     """
 
     def __init__(
-        self, network: FusionNet, fusion: Callable[[int, int, int], TemporalFusion], *, times: int = 2
+        self, network: FusionNet, fusion: MakeTemporal | Mapping[Any, MakeTemporal], *, times: int = 2
     ) -> None:
-        super().__init__()
-        body = network.body
-        if not isinstance(body, FeatureFusion):
+        super().__init__(network, [f"{name}@{time}" for time in range(1, times + 1) for name in network.modalities])
+        if not self.fused_channels:
             raise ValueError("the network fuses at the output; times are joined by features: use the input or levels.")
-        self.network = network
-        self.body = body
+        check_levels(fusion, [k for k, channels in enumerate(self.fused_channels) if channels])
         self.times = times
         self.fusions = nn.ModuleList(
-            fusion(times, channels, network.spatial_dims) if channels else Nothing() for channels in body.channels
+            make_layer(fusion, k, (times, channels, network.spatial_dims), ("time points",)) if channels else NoFusion()
+            for k, channels in enumerate(self.fused_channels)
         )
 
-    def forward(self, image: Tensor, days: Optional[Tensor] = None) -> Tensor:  # noqa: UP045 - TorchScript
+    def forward(self, image: Tensor, days: Tensor | None = None) -> Tensor:
         """Answer from the scans that are there.
 
         Args:
@@ -61,33 +64,38 @@ class TemporalNet(nn.Module):
             ValueError: the image has another number of channels.
         """
         features, available = self.encode(image)
-        return on_grid(self.decide(features, available, days), image)
+        return self.head(self.fuse(features, available, days), available, list(image.shape[2:]))
 
     @torch.jit.export
     def encode(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
-        """See :class:`FusionNet`; what stands for modalities there are the modalities of every time here."""
-        count = len(self.network.modalities)
-        if image.shape[1] != self.times * count:
-            raise ValueError(f"image has {image.shape[1]} channels; expected {count} for each of {self.times} times.")
-        filled, available = measured(image)
-        levels, _ = self.network.encode(filled.unflatten(1, [self.times, count]).flatten(0, 1))
+        """See :class:`FusionModel`; the modalities are those of every time."""
+        if image.shape[1] != len(self.modalities):
+            raise ValueError(
+                f"image has {image.shape[1]} channels; expected {len(self.modalities) // self.times} for each of "
+                f"{self.times} times."
+            )
+        filled, available = split_missing(image)
+        each = [self.times, len(self.modalities) // self.times]
+        levels, _ = self.network.encode(filled.unflatten(1, each).flatten(0, 1))
         features: list[Tensor] = []
         for level in levels:
             features.append(level.unflatten(0, [image.shape[0], self.times]).flatten(1, 2))
         return features, available
 
     @torch.jit.export
-    def decide(self, features: list[Tensor], available: Tensor, days: Optional[Tensor] = None) -> Tensor:  # noqa: UP045
-        """Answer from what ``encode`` gave, of the scans that ``available`` (batch, times * modalities) names."""
-        batch, shape = available.shape[0], [self.times, len(self.network.modalities)]
-        each = available.unflatten(1, shape)
-        there = each.any(2)
-        rows = (each | ~there.unsqueeze(2)).flatten(0, 1)  # a time without a scan is left out further on
+    def fuse(  # type: ignore[override]
+        self, features: list[Tensor], available: Tensor, days: Tensor | None = None
+    ) -> list[Tensor]:
+        """See :class:`FusionModel`; ``days`` as for ``forward``."""
+        batch, each = available.shape[0], [self.times, len(self.modalities) // self.times]
+        by_time = available.unflatten(1, each)
+        time_available = by_time.any(2)
+        rows = (by_time | ~time_available.unsqueeze(2)).flatten(0, 1)  # a time without a scan is left out further on
         levels: list[Tensor] = []
         for level in features:
-            levels.append(level.unflatten(1, shape).flatten(0, 1))
+            levels.append(level.unflatten(1, each).flatten(0, 1))
+        of_each_time = self.network.fuse(levels, rows)
         fused: list[Tensor] = []
-        joined = self.body.join(levels, rows)
         for k, fusion in enumerate(self.fusions):
-            fused.append(fusion(joined[k].unflatten(0, [batch, self.times]), there, days))
-        return self.body.head(fused)
+            fused.append(fusion(of_each_time[k].unflatten(0, [batch, self.times]), time_available, days))
+        return fused

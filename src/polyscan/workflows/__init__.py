@@ -15,7 +15,7 @@ from polyscan.workflows.data import (
     training_items,
     validation_items,
 )
-from polyscan.workflows.explain import ExplainAnswerd
+from polyscan.workflows.explain import ExplainPredictiond
 from polyscan.workflows.infer import SavePredictiond, infer_studies
 from polyscan.workflows.load import LoadMaskd, LoadPictured, LoadScalesd, LoadStudyd
 from polyscan.workflows.regions import RegionsFromLabeld
@@ -23,7 +23,7 @@ from polyscan.workflows.staging import Staging
 
 __all__ = [
     "DaysOfStudyd",
-    "ExplainAnswerd",
+    "ExplainPredictiond",
     "LoadMaskd",
     "LoadPictured",
     "LoadScalesd",

@@ -18,6 +18,7 @@ from polyscan.errors import PolyscanError
 from polyscan.io.files import read_json
 from polyscan.io.manifest import Manifest, read_manifest
 from polyscan.io.profiles import save_profiles
+from polyscan.networks.fusion_model import check_weights
 from polyscan.parallel import Progress
 
 
@@ -55,8 +56,7 @@ def train(
 
             @trainer.on(Events.EPOCH_COMPLETED)
             def _(engine: Engine) -> None:
-                loss = float(engine.state.output[0]["loss"])  # type: ignore[index]
-                tell(engine.state.epoch, int(engine.state.max_epochs or 0), f"loss {loss:.3f}")
+                tell(engine.state.epoch, int(engine.state.max_epochs or 0), _losses(engine))
 
         workflow.run()
     save_profiles(studies, output_dir)
@@ -108,14 +108,21 @@ def infer(
     return result
 
 
+def _losses(engine: Engine) -> str:
+    """The mean of each loss over the epoch: the supervised one, and those of the fusion layers where they have some."""
+    losses = {name: value for name, value in engine.state.metrics.items() if name.startswith("loss/")}
+    return ", ".join(f"{name.removeprefix('loss/')} {value:.3f}" for name, value in losses.items())
+
+
 def _check_weights(path: Path, network: torch.nn.Module) -> None:
-    """Refuse weights of another network before any study is read."""
+    """Refuse weights of another network, other modalities or other outputs before any study is read."""
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
-        shapes = {name: value.shape for name, value in stored.items()}
+        shapes = {name: value.shape for name, value in stored.items() if not name.endswith("_extra_state")}
     except Exception as error:
         raise PolyscanError(f"{path} cannot be read as weights ({type(error).__name__}); train them again.") from error
-    own = {name: value.shape for name, value in network.state_dict().items()}
+    check_weights(network, stored, "")
+    own = {name: value.shape for name, value in network.state_dict().items() if not name.endswith("_extra_state")}
     wrong = [name for name in own.keys() | shapes.keys() if own.get(name) != shapes.get(name)]
     if wrong:
         raise PolyscanError(

@@ -11,22 +11,22 @@ from monai.networks.utils import eval_mode
 from monai.transforms import MapTransform
 from torch import Tensor
 
-from polyscan.inference import Once, monte_carlo, shapley_values
+from polyscan.inference import CachedFeatures, monte_carlo, shapley_values
+from polyscan.networks import FusionModel
 from polyscan.workflows.classify import Tasks, parts_of, probabilities
 
 
-class ExplainAnswerd(MapTransform):
-    """Say how sure an answer is and what drove it.
+class ExplainPredictiond(MapTransform):
+    """Say how sure a prediction is and what drove it.
 
     ``uncertainty``: entropy of the mean of dropout samples (Gal and Ghahramani, ICML 2016), 0 sure to 1 a guess.
-    ``spread``: standard deviation of the chosen class's probability over the samples.
+    ``spread``: standard deviation of the predicted class's probability over the samples.
     ``contributions``: Shapley values of the modalities that are there, and of each further input as a whole, for the
-    probability of the chosen class; with 1 / classes, a guess, they sum to it.
+    probability of the predicted class; with 1 / classes, a guess, they sum to it.
 
     Args:
         keys: probabilities (classes of all tasks,).
-        network: that answered.
-        modalities: order of the image's channels, as many channels each.
+        network: that predicted.
         tasks: see :data:`Tasks`.
         inputs: entries that the network takes behind the image. One that is NaN throughout plays no part.
         samples: of dropout.
@@ -38,8 +38,7 @@ class ExplainAnswerd(MapTransform):
     def __init__(
         self,
         keys: KeysCollection,
-        network: torch.nn.Module,
-        modalities: Sequence[str],
+        network: FusionModel,
         tasks: Tasks,
         inputs: Sequence[str] = (),
         samples: int = 20,
@@ -47,7 +46,6 @@ class ExplainAnswerd(MapTransform):
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.network = network
-        self.modalities = list(modalities)
         self.tasks = tasks
         self.inputs = list(inputs)
         self.samples = samples
@@ -58,46 +56,47 @@ class ExplainAnswerd(MapTransform):
         for key in self.key_iterator(out):
             device = next(self.network.parameters()).device
             image = torch.as_tensor(out["image"]).to(device)[None]
-            others = [torch.as_tensor(out[name]).to(device)[None] for name in self.inputs]
+            inputs = [torch.as_tensor(out[name]).to(device)[None] for name in self.inputs]
             with eval_mode(self.network):
-                samples = monte_carlo(self.network, image, self.samples, others=others)[:, 0]
-                players, values = self._contributions(image, others)
+                samples = monte_carlo(self.network, image, self.samples, inputs=inputs)[:, 0]
+                players, values = self._contributions(image, inputs)
             each = (parts_of(x, self.tasks) for x in (out[key], probabilities(samples, self.tasks), values))
             out["explanation"] = {
-                task: _explain(int(answer.argmax()), sampled, dict(zip(players, moved, strict=True)))
-                for task, answer, sampled, moved in zip(self.tasks, *each, strict=True)
+                task: _explain(int(predicted.argmax()), of_samples, dict(zip(players, of_players, strict=True)))
+                for task, predicted, of_samples, of_players in zip(self.tasks, *each, strict=True)
             }
         return out
 
-    def _contributions(self, image: Tensor, others: list[Tensor]) -> tuple[list[str], Tensor]:
+    @torch.inference_mode()
+    def _contributions(self, image: Tensor, inputs: list[Tensor]) -> tuple[list[str], Tensor]:
         """Names of the players, and their Shapley values (player, classes of all tasks)."""
-        with torch.inference_mode():
-            ask = Once(self.network, image, others, len(self.modalities))
-        there = [m for m in range(len(self.modalities)) if bool(ask.available[0, m])]
-        more = [k for k, other in enumerate(others) if bool(other.isfinite().any())]
+        cached = CachedFeatures(self.network, image, inputs)
+        # A network that is given no scan at all reads zeros, so that a table alone has a value too.
+        blank = CachedFeatures(self.network, torch.full_like(image, torch.nan), inputs) if inputs else None
+        present = cached.available[0].nonzero().flatten().tolist()
+        given = [k for k, value in enumerate(inputs) if bool(value.isfinite().any())]
         guess = torch.cat([torch.full((len(c),), 1 / len(c)) for c in self.tasks.values()])
 
-        @torch.inference_mode()
         def value(players: frozenset[int]) -> Tensor:
             if not players:
                 return guess
-            chosen = torch.zeros_like(ask.available)
-            chosen[0, [m for i, m in enumerate(there) if i in players]] = True
-            left = {k for i, k in enumerate(more, start=len(there)) if i not in players}
-            rest = [torch.full_like(other, torch.nan) if k in left else other for k, other in enumerate(others)]
-            logits = ask(chosen, rest) if bool(chosen.any()) else self.network(torch.full_like(image, torch.nan), *rest)
+            available = torch.zeros_like(cached.available)
+            available[0, [m for i, m in enumerate(present) if i in players]] = True
+            left_out = {k for i, k in enumerate(given, start=len(present)) if i not in players}
+            rest = [torch.full_like(x, torch.nan) if k in left_out else x for k, x in enumerate(inputs)]
+            logits = blank(inputs=rest) if blank and not bool(available.any()) else cached(available, rest)
             return probabilities(logits[0], self.tasks).cpu()
 
-        names = [self.modalities[m] for m in there] + [self.inputs[k] for k in more]
+        names = [self.network.modalities[m] for m in present] + [self.inputs[k] for k in given]
         return names, shapley_values(value, len(names))
 
 
-def _explain(chosen: int, samples: Tensor, values: Mapping[str, Tensor]) -> dict[str, Any]:
-    """What is said of one task's answer, from its samples (sample, class) and Shapley values (class,) of players."""
+def _explain(predicted: int, samples: Tensor, values: Mapping[str, Tensor]) -> dict[str, Any]:
+    """What is said of one task, from its samples (sample, class) and Shapley values (class,) of players."""
     mean = samples.mean(0)
     entropy = -(mean * mean.clamp_min(1e-12).log()).sum() / torch.log(torch.tensor(float(len(mean))))
     return {
         "uncertainty": round(float(entropy), 4),
-        "spread": round(float(samples[:, chosen].std()), 4),
-        "contributions": {player: round(float(value[chosen]), 4) for player, value in values.items()},
+        "spread": round(float(samples[:, predicted].std()), 4),
+        "contributions": {player: round(float(value[predicted]), 4) for player, value in values.items()},
     }

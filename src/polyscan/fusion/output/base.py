@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -21,6 +23,8 @@ class OutputRule(FusionLayer):
         spatial_dims: see :class:`FusionLayer`.
         sigmoid: whether channels are labels of their own (a sigmoid each), not classes that exclude each other.
     """
+
+    joins: ClassVar[str] = "logits"
 
     def __init__(self, modalities: int, channels: int, spatial_dims: int = 3, *, sigmoid: bool = False) -> None:
         super().__init__(modalities, channels, spatial_dims)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -51,6 +53,8 @@ class Evidential(FusionLayer):
     out is log(alpha) of the joint Dirichlet, so that softmax gives its mean, and ``opinion`` its beliefs and how much
     is not known. An absent member has no evidence. Unchanged by the order of the members.
     """
+
+    joins: ClassVar[str] = "logits"
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
         """See :class:`FusionLayer`."""

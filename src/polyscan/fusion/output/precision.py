@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -15,6 +17,8 @@ class PrecisionWeighted(FusionLayer):
     the second half logarithms of variances, coming in and going out, as a regression head with its own variance gives
     them. Unchanged by the order of the members.
     """
+
+    joins: ClassVar[str] = "logits"
 
     def __init__(self, modalities: int, channels: int, spatial_dims: int = 3) -> None:
         super().__init__(modalities, channels, spatial_dims)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -19,6 +21,8 @@ class TableFusion(nn.Module):
         variables: number of tokens of the table.
         width: numbers of a token.
     """
+
+    joins: ClassVar[str] = "a table and features"
 
     def __init__(self, channels: int, variables: int, width: int = 32) -> None:
         super().__init__()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -18,6 +20,8 @@ class TemporalFusion(FusionLayer):
         modalities: number of time points.
         channels, spatial_dims: see :class:`FusionLayer`.
     """
+
+    joins: ClassVar[str] = "time points"
 
     def forward(self, features: Tensor, available: Tensor, days: Tensor | None = None) -> Tensor:
         """Join time points.

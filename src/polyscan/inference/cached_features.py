@@ -1,0 +1,49 @@
+"""A study that is encoded once and asked many times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from polyscan.networks import FusionModel
+
+
+class CachedFeatures:
+    """The features of every modality, from which a network answers for any of them; its encoders run once.
+
+    Args:
+        network: in evaluation mode.
+        image: what the network takes first, NaN where absent.
+        inputs: what it takes behind the image, such as a table.
+
+    Attributes:
+        available: (batch, modality) bool: what is there.
+
+    Example:
+        >>> cached = CachedFeatures(network, image)
+        >>> everything = cached()
+        >>> without_first = cached(cached.available & torch.tensor([False, True]))
+    """
+
+    def __init__(self, network: FusionModel, image: Any, inputs: Sequence[Tensor] = ()) -> None:
+        self.network = network
+        self.inputs = list(inputs)
+        self.size = network.image_size(image)
+        self.features, self.available = network.encode(image)
+
+    def __call__(self, available: Tensor | None = None, inputs: Sequence[Tensor] | None = None) -> Tensor:
+        """Logits, as the network gives them.
+
+        Args:
+            available: (batch, modality) bool: what is read; everything that is there where not given.
+            inputs: in place of those given first.
+        """
+        chosen = self.available if available is None else available
+        rest = self.inputs if inputs is None else inputs
+        return self.network.head(self.network.fuse(self.features, chosen, *rest), chosen, self.size)
+
+    def sampler(self) -> Callable[[], Tensor]:
+        """A function that gives logits anew; only what holds the network's dropout runs again."""
+        return self.network.sampler(self.features, self.available, self.size, *self.inputs)
