@@ -26,7 +26,7 @@ def manifest(tmp_path) -> Path:
     return tmp_path / "four.json"
 
 
-def losses(manifest: Path, out: Path, processes: int) -> dict[int, float]:
+def losses(manifest: Path, out: Path, processes: int, layer: str) -> dict[int, float]:
     """Epoch to the mean loss over processes; nothing is drawn at random, and the loss is a mean over studies."""
     several = processes > 1
     options = {
@@ -37,8 +37,9 @@ def losses(manifest: Path, out: Path, processes: int) -> dict[int, float]:
         "batch_size": 4 // processes,
         "loss#batch": False,
         "train#random_transforms": read_config(BUNDLE, "train")["train"]["random_transforms"][:2],
-        "train#handlers#2#iteration_log": True,
-        "train#trainer#train_handlers": f"$@train#handlers[:{'4 - dist.get_rank()' if several else 4}]",
+        "fusion": {"_target_": f"polyscan.fusion.{layer}", "_mode_": "callable"},
+        "train#handlers#3#iteration_log": True,
+        "train#trainer#train_handlers": f"$@train#handlers[:{'5 - dist.get_rank()' if several else 5}]",
     }
     out.mkdir()
     (out / "options.json").write_text(json.dumps(options))
@@ -52,11 +53,14 @@ def losses(manifest: Path, out: Path, processes: int) -> dict[int, float]:
     return {epoch: sum(each) / processes for epoch, each in found.items()}
 
 
-def test_the_loss_curve_is_that_of_the_doubled_batch(manifest, tmp_path):
-    one, two = losses(manifest, tmp_path / "one", 1), losses(manifest, tmp_path / "two", 2)
+@pytest.mark.parametrize("layer", ["AttentionWeighted", "SharedSpecific"])  # without and with an auxiliary loss
+def test_the_loss_curve_is_that_of_the_doubled_batch(manifest, tmp_path, layer):
+    one, two = (losses(manifest, tmp_path / name, n, layer) for name, n in (("one", 1), ("two", 2)))
     assert list(one) == list(range(1, EPOCHS + 1))
     assert one == pytest.approx(two, abs=2e-4)
     assert one[EPOCHS] < one[1]
     first, second = (torch.load(tmp_path / name / "model.pt", weights_only=True) for name in ("one", "two"))
     for name, value in first.items():
-        torch.testing.assert_close(second[name], value, rtol=0, atol=2e-3)  # Adam divides small by small
+        torch.testing.assert_close(
+            second[name], value, rtol=0, atol=4e-3
+        )  # where a gradient is rounding, Adam steps either way

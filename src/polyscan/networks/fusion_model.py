@@ -163,8 +163,9 @@ def make_layer(
         layer = fusion(*sizes)
     found = getattr(layer, "joins", "something else")
     if found not in joins:
+        needed = " or ".join(joins)
         raise PolyscanError(
-            f"{type(layer).__name__} joins {found}; a layer that joins {' or '.join(joins)} is needed here."
+            f"{type(layer).__name__} joins {found}; a layer that joins {needed} is needed here, see docs/fusion."
         )
     return layer
 

@@ -109,9 +109,13 @@ def infer(
 
 
 def _losses(engine: Engine) -> str:
-    """The mean of each loss over the epoch: the supervised one, and those of the fusion layers where they have some."""
-    losses = {name: value for name, value in engine.state.metrics.items() if name.startswith("loss/")}
-    return ", ".join(f"{name.removeprefix('loss/')} {value:.3f}" for name, value in losses.items())
+    """The mean of each loss over the epoch: the supervised one, and each term of the fusion layers over all of them."""
+    losses: dict[str, float] = {}
+    for name, value in engine.state.metrics.items():
+        if name.startswith("loss/"):
+            term = name.removeprefix("loss/").rpartition(".")[2]
+            losses[term] = losses.get(term, 0.0) + float(value)
+    return ", ".join(f"{term} {value:.3f}" for term, value in losses.items())
 
 
 def _check_weights(path: Path, network: torch.nn.Module) -> None:
