@@ -174,3 +174,23 @@ def test_auxiliary_weights_are_the_papers_unless_given_and_only_of_terms_that_th
     assert layer(3, 6, 2, auxiliary_weights={first: 0.7}).auxiliary_weights == {**layer.AUXILIARY_WEIGHTS, first: 0.7}
     with pytest.raises(ValueError, match=f"{layer.__name__} has no auxiliary loss nonsense; its terms are .*{first}"):
         layer(3, 6, 2, auxiliary_weights={"nonsense": 1.0})
+
+
+@each
+def test_a_row_that_has_nothing_is_zero_and_disturbs_nothing(layer):
+    torch.manual_seed(0)
+    net, features = awake(layer(3, 6, 2)).eval(), torch.randn(3, 3, 6, 4, 4)
+    features[1] = torch.nan
+    features.requires_grad_()
+    available = torch.tensor([[True, False, True], [False] * 3, [True] * 3])
+    out = net(features, available)
+    assert (out[1] == 0).all()
+    torch.testing.assert_close(out[[0, 2]], net(features[[0, 2]], available[[0, 2]]))
+    inputs = [features, *(p for p in net.parameters() if p.requires_grad)]
+    if out.requires_grad:  # a vote has no gradient
+        gradients = torch.autograd.grad(out.square().sum(), inputs, allow_unused=True)
+        assert all(g is None or g.isfinite().all() for g in gradients)
+        assert (gradients[0][1] == 0).all()
+    if layer.AUXILIARY_WEIGHTS:
+        terms = net.auxiliary_loss(features, available, out, torch.ones(3, 2, 4, 4))
+        assert all(term.isfinite() for term in terms.values())

@@ -60,16 +60,19 @@ class FusionLayer(nn.Module):
 
         Args:
             features: (batch, modality, channel, *spatial); any rank of spatial, none included.
-            available: (batch, modality) bool; at least one True a row.
+            available: (batch, modality) bool.
 
         Returns:
-            (batch, channel, *spatial), unchanged by whatever stands in absent modalities.
+            (batch, channel, *spatial), unchanged by whatever stands in absent modalities; zero in a row that has none.
 
         Raises:
             ValueError: a shape is not the one that the layer was made for.
         """
         self.check(features, available)
-        return self.fuse(cleared(features, available), available)
+        some = available.any(1, keepdim=True)
+        # A row without any is fused as zeros, so that no average of nothing reaches a gradient.
+        fused = self.fuse(cleared(features, available), available | ~some)
+        return fused.masked_fill(~expand(some, fused), 0.0)
 
     def check(self, features: Tensor, available: Tensor) -> None:
         """Raise ValueError where a shape is not the one that the layer was made for."""
@@ -82,7 +85,7 @@ class FusionLayer(nn.Module):
             raise ValueError(f"available has shape {list(available.shape)}; expected {list(features.shape[:2])}.")
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        """Join modalities; ``features`` are zero where ``available`` is False."""
+        """Join modalities; ``features`` are zero where ``available`` is False, which it is not for all of a row."""
         raise NotImplementedError
 
     def auxiliary_loss(

@@ -10,7 +10,6 @@ from monai.networks.layers import Pool
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from polyscan.fusion.base import cleared, expand
 from polyscan.fusion.blocks import Pointwise, spread
 from polyscan.networks.encoders import Encoder
 from polyscan.networks.fusion_model import FusionModel, FusionWrapper, MakeFusion, check_levels, make_layer
@@ -103,9 +102,7 @@ class MultiScaleNet(FusionModel):
         fused: list[Tensor] = []
         for k, fusion in enumerate(self.fusions):
             here = available & torch.tensor([enters <= k for enters in self.enters], device=available.device)
-            some = here.any(1)
-            joint = fusion(cleared(features[k], here), here | ~some.unsqueeze(1))
-            fused.append(joint * expand(some, joint).to(joint.dtype))
+            fused.append(fusion(features[k], here))
         return fused
 
     def pre_logits(self, fused: list[Tensor]) -> Tensor:

@@ -89,13 +89,11 @@ class TemporalNet(FusionWrapper):
         """See :class:`FusionModel`; ``days`` as for ``forward``."""
         batch, each = available.shape[0], [self.times, len(self.modalities) // self.times]
         by_time = available.unflatten(1, each)
-        time_available = by_time.any(2)
-        rows = (by_time | ~time_available.unsqueeze(2)).flatten(0, 1)  # a time without a scan is left out further on
         levels: list[Tensor] = []
         for level in features:
             levels.append(level.unflatten(1, each).flatten(0, 1))
-        of_each_time = self.network.fuse(levels, rows)
+        of_each_time = self.network.fuse(levels, by_time.flatten(0, 1))
         fused: list[Tensor] = []
         for k, fusion in enumerate(self.fusions):
-            fused.append(fusion(of_each_time[k].unflatten(0, [batch, self.times]), time_available, days))
+            fused.append(fusion(of_each_time[k].unflatten(0, [batch, self.times]), by_time.any(2), days))
         return fused

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from polyscan.fusion.base import FusionLayer, cleared
+from polyscan.fusion.base import FusionLayer, cleared, expand
 
 
 class TemporalFusion(FusionLayer):
@@ -28,12 +28,12 @@ class TemporalFusion(FusionLayer):
 
         Args:
             features: (batch, time point, channel, *spatial).
-            available: (batch, time point) bool; at least one True a row.
+            available: (batch, time point) bool.
             days: (batch, time point) when each was, in days; what stands at absent time points is not read. Where
                 not given, or NaN at a time point of the row, 0, 1, 2 and so on.
 
         Returns:
-            (batch, channel, *spatial), unchanged by whatever stands in absent time points.
+            (batch, channel, *spatial), unchanged by whatever stands in absent time points; zero in a row that has none.
 
         Raises:
             ValueError: a shape is not the one that the layer was made for.
@@ -48,7 +48,9 @@ class TemporalFusion(FusionLayer):
             days = torch.where((torch.isfinite(days) | ~available).all(1, keepdim=True), days, counted.to(days.dtype))
         first = days.double().masked_fill(~available, float("inf")).amin(1, keepdim=True)
         since = (days.double() - first).masked_fill(~available, 0.0)
-        return self.fuse_days(cleared(features, available), available, since)
+        some = available.any(1, keepdim=True)
+        fused = self.fuse_days(cleared(features, available), available | ~some, since)
+        return fused.masked_fill(~expand(some, fused), 0.0)
 
     def fuse_days(self, features: Tensor, available: Tensor, days: Tensor) -> Tensor:
         """Join time points; ``features`` are zero where absent, ``days`` count from the earliest that is there."""
