@@ -31,9 +31,9 @@ from scipy.spatial.transform import Rotation
 
 from polyscan.io.geometry import to_sitk
 from polyscan.phantom.subject import make_subject
-from polyscan.preprocess.engines import to_itk
-from polyscan.preprocess.register import register_rigid
-from polyscan.preprocess.rigid import Rigid, placed
+from polyscan.registration import register_rigid
+from polyscan.registration.engines import to_itk
+from polyscan.registration.poses import Poses, placed
 
 PAIRS = [("T1", "T2"), ("T1", "FLAIR"), ("T1", "CT"), ("T1", "PET"), ("CT", "PET")]
 STARTS = ("usual", "hard", "turned", "cropped")
@@ -71,7 +71,7 @@ def made_cases(subjects: int, starts: list[str]) -> Iterator[Case]:
                     f"{fixed}-{moving}",
                     start,
                     to_image(scans[fixed].values, scans[fixed].grid.affine),
-                    placed(image, Rigid(away[:3, :3], away[:3, 3])),
+                    placed(image, Poses(away[None, :3, :3], away[None, :3, 3])),
                     lambda x, m=truth: x @ m[:3, :3].T + m[:3, 3],
                     points,
                 )
@@ -182,7 +182,8 @@ def by_ants(fixed: sitk.Image, moving: sitk.Image) -> sitk.Transform:
 
 
 METHODS: dict[str, Method] = {
-    "polyscan": by_polyscan("elastix"),
+    "polyscan": by_polyscan("torch"),
+    "polyscan, elastix engine": by_polyscan("elastix"),
     "polyscan, SimpleITK engine": by_polyscan("simpleitk"),
     "elastix default": by_elastix,
     "SimpleITK recipe": by_simpleitk,

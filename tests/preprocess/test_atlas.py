@@ -14,8 +14,8 @@ from polyscan.io.geometry import from_sitk, to_sitk
 from polyscan.io.nifti import read_nifti
 from polyscan.preprocess.atlas import _atlas, atlas_brain_mask
 from polyscan.preprocess.brain import brain_mask
-from polyscan.preprocess.register import register_rigid
 from polyscan.preprocess.resample import resample
+from polyscan.registration import register_rigid
 
 pytest.importorskip("nilearn", reason="nilearn is not installed")
 

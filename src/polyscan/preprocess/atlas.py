@@ -13,7 +13,7 @@ from monai.data import MetaTensor
 from polyscan.errors import PolyscanError
 from polyscan.io.geometry import to_sitk
 from polyscan.preprocess.mask import foreground
-from polyscan.preprocess.rigid import centre_of
+from polyscan.registration.poses import centre_of
 
 if TYPE_CHECKING:
     import SimpleITK as sitk

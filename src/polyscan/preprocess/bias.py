@@ -7,7 +7,7 @@ import torch
 from monai.data import MetaTensor
 
 from polyscan.io.geometry import to_sitk
-from polyscan.preprocess.similarity import shrink
+from polyscan.registration.shrink import shrink
 
 _SPACING = 4.0  # mm; the field varies over centimetres, but at 6 mm a laid-on field came back with correlation 0.6 only
 

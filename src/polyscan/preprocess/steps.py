@@ -18,8 +18,8 @@ from polyscan.errors import PolyscanError
 from polyscan.io.geometry import same_grid, to_sitk
 from polyscan.io.read import read_image, read_label
 from polyscan.preprocess.grids import coarser, common_grid, moved
-from polyscan.preprocess.register import register_rigid
 from polyscan.preprocess.resample import anti_alias, resample, widen_point_spread
+from polyscan.registration import register_study
 from polyscan.study import Study
 
 
@@ -138,18 +138,20 @@ class RegisterRigidd(Step):
 
     def apply(self, data: dict[str, Any], record: Record) -> None:
         """See :class:`Step`."""
-        aligned = record.study.aligned
-        fixed = to_sitk(data[record.reference])
-        for name in [name for name in present(data) if name != record.reference]:
-            if not self.within_frame and {name, record.reference} <= set(aligned):
+        aligned, reference = record.study.aligned, record.reference
+        free = []
+        for name in [name for name in present(data) if name != reference]:
+            if not self.within_frame and {name, reference} <= set(aligned):
                 self.tell(record, name, "polyscan", result="not registered: same frame of reference as the reference")
-                continue
-            found = register_rigid(fixed, to_sitk(data[name]), seed=self.seed)
+            else:
+                free.append(name)
+        every = register_study(to_sitk(data[reference]), [to_sitk(data[name]) for name in free], seed=self.seed)
+        for name, found in zip(free, every, strict=True):
             record.registrations[name] = {"trusted": found.trusted, "reason": found.reason}
             self.tell(
                 record,
                 name,
-                "itk-elastix",
+                "polyscan",
                 seed=self.seed,
                 trusted=found.trusted,
                 result=found.reason,

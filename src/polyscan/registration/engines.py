@@ -1,4 +1,4 @@
-"""What follows a pose to the images' own resolution: elastix or SimpleITK."""
+"""What else can follow a pose to the images' own resolution: elastix or SimpleITK."""
 
 from __future__ import annotations
 
@@ -7,16 +7,35 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from polyscan.preprocess.rigid import Rigid, centre_of, placed
+from polyscan.registration.poses import Poses, centre_of, placed
+from polyscan.registration.shrink import shrink
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
 _LEVELS = 4096
 _BLURRED = (4.0, 60.0)  # mm^3 of the larger voxel
+_COARSE = 4.0  # mm, where engines begin; elastix' own pyramid would displace a pose
 
 
-def elastix(fixed: sitk.Image, moving: sitk.Image, start: Rigid, seed: int) -> Rigid:
+def followed(
+    step: Callable[[sitk.Image, sitk.Image, Poses, int], Poses],
+) -> Callable[[sitk.Image, sitk.Image, Poses, int], Poses]:
+    """An engine that follows a pose through shrunk images first."""
+
+    def engine(fixed: sitk.Image, moving: sitk.Image, start: Poses, seed: int) -> Poses:
+        pose = start
+        try:
+            for pair in ((shrink(fixed, _COARSE), shrink(moving, _COARSE)), (fixed, moving)):
+                pose = step(*pair, pose, seed)
+        except RuntimeError:  # ITK stops so where the images do not overlap any more on its way
+            return start
+        return pose
+
+    return engine
+
+
+def elastix(fixed: sitk.Image, moving: sitk.Image, start: Poses, seed: int) -> Poses:
     """Adaptive stochastic gradient descent (Klein et al., IJCV 81, 2009) of elastix' Mattes mutual information."""
     import itk
     import SimpleITK as sitk
@@ -38,10 +57,10 @@ def elastix(fixed: sitk.Image, moving: sitk.Image, start: Rigid, seed: int) -> R
     result = method.GetTransformParameterObject().GetParameterMap(0)
     angles_and_shift = [float(value) for value in result["TransformParameters"]]
     centre = [float(value) for value in result["CenterOfRotationPoint"]]
-    return start.after(Rigid.of_itk(sitk.Euler3DTransform(centre, *angles_and_shift[:3], angles_and_shift[3:])))
+    return start.after(Poses.of_itk(sitk.Euler3DTransform(centre, *angles_and_shift[:3], angles_and_shift[3:])))
 
 
-def simpleitk(fixed: sitk.Image, moving: sitk.Image, start: Rigid, seed: int) -> Rigid:
+def simpleitk(fixed: sitk.Image, moving: sitk.Image, start: Poses, seed: int) -> Poses:
     """Gradient descent with line search of ITK's Mattes mutual information on randomly sampled points."""
     import SimpleITK as sitk
 
@@ -59,12 +78,12 @@ def simpleitk(fixed: sitk.Image, moving: sitk.Image, start: Rigid, seed: int) ->
     method.SetNumberOfThreads(1)
     method.SetInitialTransform(start.to_itk(centre_of(fixed)), inPlace=False)
     found = method.Execute(image, _levelled(moving)[0])
-    return Rigid.of_itk(sitk.Euler3DTransform(found.GetNthTransform(0)))
+    return Poses.of_itk(sitk.Euler3DTransform(found.GetNthTransform(0)))
 
 
-ENGINES: dict[str, Callable[[sitk.Image, sitk.Image, Rigid, int], Rigid]] = {
-    "elastix": elastix,
-    "simpleitk": simpleitk,
+ENGINES: dict[str, Callable[[sitk.Image, sitk.Image, Poses, int], Poses]] = {
+    "elastix": followed(elastix),
+    "simpleitk": followed(simpleitk),
 }
 
 

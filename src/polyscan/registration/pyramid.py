@@ -1,0 +1,62 @@
+"""One image at several resolutions, and points of it: made once, for every pair that the image is part of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from polyscan.registration.mutual_information import Samples, sampled
+from polyscan.registration.volume import Volume
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+_GRAYS = 64
+
+
+class Pyramid:
+    """An image and what is made of it on demand.
+
+    Args:
+        image: 3D, in millimetres; NaN is outside the field of view.
+        device: where its tensors are.
+    """
+
+    def __init__(self, image: sitk.Image, device: torch.device | str = "cpu") -> None:
+        self.volume = Volume.of_image(image, device)
+        self._averaged: dict[float, Volume] = {}
+        self._smoothed: dict[float, Volume] = {}
+        self._samples: dict[tuple[float, bool, int, int], Samples] = {}
+
+    def level(self, spacing: float, *, smooth: bool) -> Volume:
+        """The image averaged to about ``spacing`` mm, and smoothed by a binomial of three voxels where wanted."""
+        if spacing not in self._averaged:
+            finer = max((s for s in self._averaged if s <= spacing / 2), default=None)
+            source = self.volume if finer is None else self._averaged[finer]
+            self._averaged[spacing] = source.shrunk(spacing)
+        if not smooth:
+            return self._averaged[spacing]
+        if spacing not in self._smoothed:
+            self._smoothed[spacing] = self._averaged[spacing].smoothed()
+        return self._smoothed[spacing]
+
+    def samples(self, spacing: float, count: int, seed: int, *, smooth: bool) -> Samples:
+        """Points of the image at a level."""
+        key = (spacing, smooth, count, seed)
+        if key not in self._samples:
+            self._samples[key] = sampled(self.level(spacing, smooth=smooth), count, seed)
+        return self._samples[key]
+
+    def mass_centre(self, spacing: float) -> np.ndarray:
+        """(3,) centre of what is brighter than Otsu's threshold (IEEE SMC 9, 1979) at a level, in millimetres."""
+        volume = self.level(spacing, smooth=True)
+        grays = torch.where(torch.isfinite(volume.values), volume.gray(volume.values.nan_to_num(0.0))[0], -1.0)
+        counts = torch.histc(grays[grays >= 0], _GRAYS, 0, 1).double().cpu().numpy()
+        below, middle = counts.cumsum(), (np.arange(_GRAYS) + 0.5) / _GRAYS
+        above, total = below[-1] - below, (counts * middle).cumsum()
+        with np.errstate(invalid="ignore", divide="ignore"):
+            between = np.nan_to_num(below * above * (total / below - (total[-1] - total) / above) ** 2)
+        body = (grays > (between.argmax() + 1) / _GRAYS).nonzero().double().cpu().numpy()
+        return volume.to_point @ np.append(body.mean(0)[::-1], 1.0) if len(body) else volume.centre
