@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from monai.data import MetaTensor
 
@@ -15,7 +16,7 @@ from polyscan.errors import PolyscanError
 from polyscan.io.attributes import text
 from polyscan.io.pixels import THREADS, name_of, read_pixels
 from polyscan.io.series import Series, group
-from polyscan.io.suv import give, suv_factor_and_notes
+from polyscan.io.suv import give, suv_factors
 from polyscan.io.volume import straighten
 
 if TYPE_CHECKING:
@@ -96,8 +97,8 @@ def read_series(source: str | Path | Sequence[str | Path], given: Mapping[str, A
     if dicom == "PT":
         if given:
             give(series.headers, given)
-        factor, notes = suv_factor_and_notes(series.headers)
-        values *= factor
+        factors, notes = suv_factors(series.headers)
+        values *= factors.astype(np.float32)
     if problems:
         values, affine = straighten(values, series.where)
     else:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from polyscan.errors import PolyscanError
 from polyscan.io.attributes import items, number, text
+from polyscan.io.decay import elapsed, frame_average, scan_start
+from polyscan.io.nuclides import check_dose, check_half_life, half_life_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-_SUV_TYPES = {"BW": "bw", "LBM": "lbm", "LBMJANMA": "lbm_janma", "BSA": "bsa"}
-_DAY = 86_400.0
+_SUV_TYPES = {"BW": "bw", "LBM": "lbm", "LBMJAMES128": "lbm", "LBMJANMA": "lbm_janma", "BSA": "bsa"}
+_UCUM = {"bq/ml": "BQML", "g/ml": "GML", "g/ml{suvbw}": "GML", "{propcounts}": "CNTS"}
+_HEAVIEST, _TALLEST = 600.0, 2.6  # kg and m: above, it is another unit
 _BY_HAND = (
     "PatientWeight",
     "PatientSize",
@@ -21,6 +25,7 @@ _BY_HAND = (
     "RadionuclideTotalDose",
     "RadionuclideHalfLife",
     "RadiopharmaceuticalStartTime",
+    "RadiopharmaceuticalStartDateTime",
     "DecayCorrection",
 )
 
@@ -45,8 +50,20 @@ def suv_factor(headers: Sequence[Dataset], kind: str = "bw") -> float:
 
 def suv_factor_and_notes(headers: Sequence[Dataset], kind: str = "bw") -> tuple[float, list[str]]:
     """:func:`suv_factor`, and what in the headers had to be overruled to get it."""
+    factors, notes = suv_factors(headers, kind)
+    return float(factors.min()), notes
+
+
+def suv_factors(headers: Sequence[Dataset], kind: str = "bw") -> tuple[np.ndarray, list[str]]:
+    """:func:`suv_factor` of each slice, and what in the headers had to be overruled to get it.
+
+    Returns:
+        (slice,) factors, which differ where DecayCorrection is NONE and slices were acquired one after the other, and
+        the notes.
+    """
     notes: list[str] = []
-    return _factor(headers, kind, notes), notes
+    factors = np.broadcast_to(_factor(headers, kind, notes), len(headers))
+    return factors, list(dict.fromkeys(notes))
 
 
 def give(headers: Sequence[Dataset], given: Mapping[str, Any]) -> None:
@@ -71,13 +88,13 @@ def give(headers: Sequence[Dataset], given: Mapping[str, Any]) -> None:
             ) from None
 
 
-def _factor(headers: Sequence[Dataset], kind: str, notes: list[str]) -> float:
+def _factor(headers: Sequence[Dataset], kind: str, notes: list[str]) -> float | np.ndarray:
     first = headers[0]
-    units = text(first, "Units").upper()
-    if units == "GML":
-        stored = _SUV_TYPES.get(text(first, "SUVType").upper() or "BW")
+    units = text(first, "Units").upper() or _enhanced_units(first)
+    if units in ("GML", "CM2ML"):
+        stored = _SUV_TYPES.get(text(first, "SUVType").upper() or ("BW" if units == "GML" else "BSA"))
         if stored is None:
-            raise PolyscanError("SUVType (0054,1006) is not one of BW, LBM, LBMJANMA, BSA; correct the attribute.")
+            raise PolyscanError(f"SUVType (0054,1006) is not one of {', '.join(_SUV_TYPES)}; correct the attribute.")
         return 1.0 if stored == kind else _size(first, kind) / _size(first, stored)
     if units == "BQML":
         return _size(first, kind) / _dose(headers, notes)
@@ -88,7 +105,20 @@ def _factor(headers: Sequence[Dataset], kind: str, notes: list[str]) -> float:
     )
 
 
-def _philips(headers: Sequence[Dataset], kind: str, notes: list[str]) -> float:
+def _enhanced_units(header: Dataset) -> str:
+    """Units of an enhanced object, which names them beside a real world value mapping; empty where there is none."""
+    codes = [text(code, "CodeValue").lower() for code in items(header, "MeasurementUnitsCodeSequence")]
+    units = _UCUM.get(codes[0], codes[0].upper()) if codes else ""
+    slope, rescaled = number(header, "RealWorldValueSlope"), number(header, "RescaleSlope")
+    if units and slope is not None and not np.isclose(slope, rescaled or 1.0, rtol=1e-4):
+        raise PolyscanError(
+            f"RealWorldValueSlope (0040,9225) of this enhanced PET is {slope:g} and RescaleSlope (0028,1053) is "
+            f"{'missing' if rescaled is None else format(rescaled, 'g')}; export it as single slices."
+        )
+    return units
+
+
+def _philips(headers: Sequence[Dataset], kind: str, notes: list[str]) -> float | np.ndarray:
     to_suv, to_bqml = (number(headers[0], (0x7053, element)) for element in (0x1000, 0x1009))
     if to_suv:
         return to_suv if kind == "bw" else to_suv * _size(headers[0], kind) / _size(headers[0], "bw")
@@ -99,10 +129,10 @@ def _philips(headers: Sequence[Dataset], kind: str, notes: list[str]) -> float:
 
 def _size(header: Dataset, kind: str) -> float:
     """Grams of body or of lean body, or square centimetres of body surface."""
-    weight = _needed(header, "PatientWeight", "kg")
+    weight = _needed(header, "PatientWeight", "kg", _HEAVIEST)
     if kind == "bw":
         return weight * 1000
-    height = _needed(header, "PatientSize", "m") * 100
+    height = _needed(header, "PatientSize", "m", _TALLEST) * 100
     if kind == "bsa":
         return 0.007184 * weight**0.425 * height**0.725 * 10_000  # Du Bois, Arch Intern Med 17, 1916
     sex = text(header, "PatientSex").upper()
@@ -117,71 +147,54 @@ def _size(header: Dataset, kind: str) -> float:
     raise PolyscanError(f"SUV kind {kind!r} is not known; use bw, lbm, lbm_janma or bsa.")
 
 
-def _dose(headers: Sequence[Dataset], notes: list[str]) -> float:
-    """The injected dose in Bq, decayed to the time that the values are corrected to."""
-    first = headers[0]
-    sequence = items(first, "RadiopharmaceuticalInformationSequence")
+def _dose(headers: Sequence[Dataset], notes: list[str]) -> np.ndarray:
+    """The (slice,) injected dose in Bq, decayed to the time that the values of each slice are corrected to."""
+    first, tracer = headers[0], _tracer(headers[0])
+    dose = _needed(tracer, "RadionuclideTotalDose", "Bq")
+    check_dose(dose, "RadionuclideTotalDose (0018,1074)", f"{dose:g} Bq")
+    correction = text(first, "DecayCorrection").upper() or {"YES": "START", "NO": "NONE"}.get(
+        text(first, "DecayCorrected").upper(), ""
+    )
+    if correction == "ADMIN":
+        return np.full(len(headers), dose)
+    if correction not in ("START", "NONE"):
+        raise PolyscanError(f"DecayCorrection (0054,1102) is {correction or 'missing'}; expected START, ADMIN or NONE.")
+    nuclide = " ".join(text(code, "CodeMeaning") for code in items(tracer, "RadionuclideCodeSequence"))
+    known = half_life_of(nuclide)
+    if known is not None and not text(tracer, "RadionuclideHalfLife"):
+        notes.append(f"RadionuclideHalfLife is missing: {known:g} s of the nuclide that is named were used")
+        half_life = known
+    else:
+        half_life = _needed(tracer, "RadionuclideHalfLife", "s")
+        check_half_life(half_life, nuclide, "RadionuclideHalfLife (0018,1075)")
+    if correction == "START":
+        moments = [scan_start(headers, half_life, notes)]
+    else:
+        moments = [frame_average(header, half_life) for header in headers]
+    since = {moment: elapsed(tracer, headers, moment, half_life, notes) for moment in set(moments)}
+    decayed = np.array([dose * 0.5 ** (since[moment] / half_life) for moment in moments])
+    return np.broadcast_to(decayed, len(headers))
+
+
+def _tracer(header: Dataset) -> Dataset:
+    """The one injection that the series tells of."""
+    sequence = items(header, "RadiopharmaceuticalInformationSequence")
     if not sequence:
         raise PolyscanError(
             "RadiopharmaceuticalInformationSequence (0054,0016) is missing; add dose, half-life and start time to it."
         )
-    tracer = sequence[0]
-    dose, half_life = _needed(tracer, "RadionuclideTotalDose", "Bq"), _needed(tracer, "RadionuclideHalfLife", "s")
-    correction = text(first, "DecayCorrection").upper()
-    if correction == "ADMIN":
-        return dose
-    if correction not in ("START", "NONE"):
-        raise PolyscanError(f"DecayCorrection (0054,1102) is {correction or 'missing'}; expected START, ADMIN or NONE.")
-    acquired = [t for header in headers if (t := _moment(header, "Acquisition"))]
-    # START: the scan began at the earliest time that is told; a late frame carries its own acquisition time.
-    series = [t for header in headers if (t := _moment(header, "Series"))] if correction == "START" else []
-    if not (acquired or series):
-        raise PolyscanError("Neither SeriesTime (0008,0031) nor AcquisitionTime (0008,0032) is given; add one of them.")
-    return dose * 0.5 ** (_elapsed(tracer, min(acquired + series), half_life, notes) / half_life)
-
-
-def _elapsed(tracer: Dataset, reference: datetime, half_life: float, notes: list[str]) -> float:
-    """Seconds from injection to the reference; where dates disagree, as after de-identification, by time of day."""
-    stamp, time = (text(tracer, f"RadiopharmaceuticalStart{kind}") for kind in ("DateTime", "Time"))
-    if stamp:
-        injected = _parse(stamp[:8], stamp[8:].split("+")[0].split("-")[0])
-        elapsed = (reference - injected).total_seconds()
-        if 0 <= elapsed < max(_DAY, 10 * half_life):
-            return elapsed
-        notes.append("the dates of injection and scan disagree: the times of day were used")
-    elif time:
-        injected = _parse(f"{reference:%Y%m%d}", time)
-    else:
+    told = {tuple(text(item, name) for name in _BY_HAND if name.startswith("Radio")) for item in sequence}
+    if len(told) > 1:
         raise PolyscanError(
-            "RadiopharmaceuticalStartDateTime (0018,1078) and RadiopharmaceuticalStartTime (0018,1072) are missing; "
-            "add the injection time."
+            f"RadiopharmaceuticalInformationSequence (0054,0016) tells of {len(told)} different injections; leave the "
+            "one that the values are corrected for."
         )
-    seconds = (reference - injected).total_seconds() % _DAY
-    if seconds > _DAY / 2:
-        raise PolyscanError(
-            f"The scan lies {seconds / 3600:.1f} h after the injection by time of day; correct the start time."
-        )
-    return seconds
+    return sequence[0]
 
 
-def _moment(header: Dataset, name: str) -> datetime | None:
-    time = text(header, f"{name}Time")
-    date = text(header, f"{name}Date") or text(header, "SeriesDate") or "19000101"
-    return _parse(date, time) if time else None
-
-
-def _parse(date: str, time: str) -> datetime:
-    try:
-        whole, _, fraction = time.strip().replace(":", "").partition(".")
-        seconds = timedelta(seconds=float(f"0.{fraction or 0}"))
-        return datetime.strptime(date.replace(".", "") + whole.ljust(6, "0"), "%Y%m%d%H%M%S") + seconds
-    except ValueError:
-        raise PolyscanError("A date or time of the PET series is not written as DICOM asks; correct it.") from None
-
-
-def _needed(header: Dataset, keyword: str, unit: str) -> float:
+def _needed(header: Dataset, keyword: str, unit: str, most: float = np.inf) -> float:
     value = number(header, keyword)
-    if value is None or value <= 0:
+    if value is None or not 0 < value <= most:
         found = "missing" if value is None else f"{value:g}"
         raise PolyscanError(
             f"{keyword} is {found}; SUV needs it in {unit}: set it in the DICOM files, or by hand in the manifest, as "

@@ -1,0 +1,61 @@
+"""Half-lives of the nuclides that PET is made with, and what an injected dose can be."""
+
+from __future__ import annotations
+
+import re
+
+from polyscan.errors import PolyscanError
+
+# Seconds; Decay Data Evaluation Project (LNE-LNHB, Monographie BIPM-5).
+_HALF_LIVES = {
+    ("c", "carbon", 11): 1223.4,
+    ("n", "nitrogen", 13): 597.9,
+    ("o", "oxygen", 15): 122.24,
+    ("f", "fluorine", 18): 6586.2,
+    ("sc", "scandium", 44): 14_292.0,
+    ("cu", "copper", 62): 580.2,
+    ("cu", "copper", 64): 45_723.6,
+    ("ga", "gallium", 68): 4062.6,
+    ("br", "bromine", 76): 58_320.0,
+    ("rb", "rubidium", 82): 76.4,
+    ("y", "yttrium", 86): 53_064.0,
+    ("zr", "zirconium", 89): 282_240.0,
+    ("i", "iodine", 124): 360_800.0,
+}
+_LEAST, _MOST = 1e6, 1e10
+_AGREES = 0.02
+
+
+def half_life_of(name: str) -> float | None:
+    """Seconds, by a name such as ``F18``, ``18F``, ``[18F]``, ``Fluorine-18`` or ``^18^Fluorine``; None of others."""
+    parts = re.findall(r"[a-z]+|\d+", name.lower())
+    for (symbol, word, mass), seconds in _HALF_LIVES.items():
+        if str(mass) in parts and (symbol in parts or word in parts):
+            return seconds
+    return None
+
+
+def check_half_life(told: float, nuclide: str, attribute: str) -> None:
+    """Refuse a half-life in seconds that is another than that of the nuclide that is named beside it.
+
+    Raises:
+        PolyscanError: the two disagree by more than 2 %, as minutes written for seconds do.
+    """
+    known = half_life_of(nuclide)
+    if known is not None and abs(told / known - 1) > _AGREES:
+        raise PolyscanError(
+            f"{attribute} is {told:g} s, and the nuclide that the header names has {known:g} s; correct one of them."
+        )
+
+
+def check_dose(becquerel: float, attribute: str, found: str) -> None:
+    """Refuse an injected dose in Bq that nobody is given: less than 1 MBq or more than 10 GBq.
+
+    Raises:
+        PolyscanError: it lies outside, as a dose in MBq does that is read as Bq.
+    """
+    if not _LEAST <= becquerel <= _MOST:
+        raise PolyscanError(
+            f"{attribute} is {found}; expected 1 MBq to 10 GBq. Is it in another unit? Correct it, or write the dose "
+            'in Bq by hand into the manifest, as "given": {"RadionuclideTotalDose": ...} of the study.'
+        )
