@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from monai.bundle import ConfigParser
 from prepared import BUNDLES, make_manifest, read_config, run
 
 from polyscan.io.manifest import Manifest, read_manifest, write_manifest
@@ -59,8 +60,16 @@ def test_the_loss_curve_is_that_of_the_doubled_batch(manifest, tmp_path, layer):
     assert list(one) == list(range(1, EPOCHS + 1))
     assert one == pytest.approx(two, abs=2e-4)
     assert one[EPOCHS] < one[1]
-    first, second = (torch.load(tmp_path / name / "model.pt", weights_only=True) for name in ("one", "two"))
-    for name, value in first.items():
-        torch.testing.assert_close(
-            second[name], value, rtol=0, atol=4e-3
-        )  # where a gradient is rounding, Adam steps either way
+    first, second = (logits(tmp_path / name / "model.pt", layer) for name in ("one", "two"))
+    far = (first - second).abs().max() / first.std()
+    assert far < 0.02, "weights that no output depends on, as a bias before a norm, drift by rounding; outputs do not"
+
+
+def logits(weights: Path, layer: str) -> torch.Tensor:
+    """What a network with these weights makes of one image."""
+    parser = ConfigParser(read_config(BUNDLE, "inference"))
+    parser["fusion"] = {"_target_": f"polyscan.fusion.{layer}", "_mode_": "callable"}
+    network = parser.get_parsed_content("network_def").eval()
+    network.load_state_dict(torch.load(weights, weights_only=True))
+    with torch.no_grad():
+        return network(torch.randn(1, 4, 32, 32, 32, generator=torch.Generator().manual_seed(0)))

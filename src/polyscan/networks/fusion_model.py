@@ -1,9 +1,9 @@
 """FusionModel: the one contract of every network. Encode each modality, fuse the chosen ones, read the answer.
 
 What TorchScript forces on the code stands in this package and in ``polyscan.fusion``, because MONAI's ``ckpt_export``
-needs it, and is this: ``Optional`` in the place of ``| None``, lists that are filled by a loop, one signature a method
-(no ``*inputs``), ``list(...) + [...]`` for shapes, and ``torch.jit.export`` on what a scripted network is to answer
-beside ``forward``. The ways out of Python are ``torch.export`` and ONNX, which ask for none of it.
+needs it, and is this: lists that are filled by a loop, one signature a method (no ``*inputs``), ``list(...) + [...]``
+for shapes, and ``torch.jit.export`` on what a scripted network is to answer beside ``forward``. The ways out of Python
+are ``torch.export`` and ONNX, which ask for none of it.
 """
 
 from __future__ import annotations
