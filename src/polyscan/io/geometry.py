@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +28,7 @@ def to_sitk(image: MetaTensor) -> sitk.Image:
     lps = FLIP @ np.asarray(image.affine, dtype=float)
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
     direction = lps[:3, :3] / spacing
-    if not np.allclose(direction.T @ direction, np.eye(3), atol=1e-3):
+    if not is_rectangular(lps):
         raise ValueError("The image's axes are not perpendicular; resample it to a rectangular grid first.")
     out = sitk.GetImageFromArray(np.ascontiguousarray(image[0].cpu().numpy().transpose()))
     out.SetSpacing(spacing.tolist())
@@ -55,10 +57,53 @@ def same_grid(a: MetaTensor, b: MetaTensor, *, tolerance: float = 0.1) -> bool:
     """Whether two images have the same shape and no corner of their grids lies more than ``tolerance`` mm apart."""
     if a.shape[-3:] != b.shape[-3:]:
         return False
-    last = np.array(a.shape[-3:]) - 1.0
-    corners = np.array([[x, y, z, 1.0] for x in (0, last[0]) for y in (0, last[1]) for z in (0, last[2])])
-    apart = corners @ (np.asarray(a.affine, dtype=float) - np.asarray(b.affine, dtype=float)).T
-    return bool(np.linalg.norm(apart[:, :3], axis=1).max() <= tolerance)
+    apart = corners(np.asarray(a.affine, dtype=float), a.shape[-3:]) - corners(
+        np.asarray(b.affine, dtype=float), a.shape[-3:]
+    )
+    return bool(np.linalg.norm(apart, axis=1).max() <= tolerance)
+
+
+def is_rectangular(affine: np.ndarray) -> bool:
+    """Whether the axes of a (4, 4) affine are perpendicular, as ITK asks."""
+    direction = np.asarray(affine, dtype=float)[:3, :3] / spacing_of(affine)
+    return bool(np.allclose(direction.T @ direction, np.eye(3), atol=1e-3))
+
+
+def corners(affine: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """The (8, 3) points in space of the corner voxels of a grid of a (4, 4) affine."""
+    last = [(0.0, float(size - 1)) for size in list(shape)[:3]]
+    return np.array(list(product(*last))) @ affine[:3, :3].T + affine[:3, 3]
+
+
+def rectangular(values: np.ndarray, affine: np.ndarray, *, nearest: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Resample a sheared volume once onto the rectangular grid whose axes lie nearest to its own.
+
+    The directions are the orthogonal factor of the polar decomposition of the affine's (Higham, SIAM J. Sci. Stat.
+    Comput. 7, 1986), the spacings its own, the extent what holds all of it.
+
+    Args:
+        values: (x, y, z).
+        affine: (4, 4) to millimetres.
+        nearest: take the nearest voxel, and 0 outside, as for masks; interpolate linearly, and NaN outside, else.
+
+    Returns:
+        The volume (x, y, z) and its (4, 4) affine.
+    """
+    from scipy.linalg import polar
+    from scipy.ndimage import affine_transform
+
+    spacing = spacing_of(affine)
+    direction, _ = polar(affine[:3, :3] / spacing)
+    within = corners(affine, values.shape) @ direction / spacing  # in voxels along the new axes
+    low = np.floor(within.min(0) + 1e-6)
+    shape = tuple((np.ceil(within.max(0) - 1e-6) - low).astype(int) + 1)
+    grid = np.eye(4)
+    grid[:3, :3] = direction * spacing
+    grid[:3, 3] = grid[:3, :3] @ low
+    to_old = np.linalg.inv(affine) @ grid
+    order, outside = (0, 0.0) if nearest else (1, np.nan)
+    moved = affine_transform(values, to_old[:3, :3], to_old[:3, 3], shape, order=order, cval=outside, prefilter=False)
+    return moved, grid
 
 
 def spacing_of(affine: np.ndarray) -> np.ndarray:

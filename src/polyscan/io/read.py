@@ -40,7 +40,7 @@ def read_image(source: Source, name: str, given: dict[str, Any] | None = None) -
         PolyscanError: it cannot be read, or its unit is not the one of its modality.
     """
     if isinstance(source, str) and is_nifti(source):
-        return read_nifti(source, name)
+        return read_nifti(source, name, given)
     image = read_series(source, given)
     if image.meta["unit"] != modality(name).unit:
         raise PolyscanError(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _SUV_TYPES = {"BW": "bw", "LBM": "lbm", "LBMJAMES128": "lbm", "LBMJANMA": "lbm_janma", "BSA": "bsa"}
 _UCUM = {"bq/ml": "BQML", "g/ml": "GML", "g/ml{suvbw}": "GML", "{propcounts}": "CNTS"}
 _HEAVIEST, _TALLEST = 600.0, 2.6  # kg and m: above, it is another unit
-_BY_HAND = (
+BY_HAND = (
     "PatientWeight",
     "PatientSize",
     "PatientSex",
@@ -78,13 +78,13 @@ def give(headers: Sequence[Dataset], given: Mapping[str, Any]) -> None:
         tracer = items(header, "RadiopharmaceuticalInformationSequence") or [Item()]
         try:
             for keyword, value in given.items():
-                if keyword not in _BY_HAND:
+                if keyword not in BY_HAND:
                     raise ValueError
                 setattr(tracer[0] if keyword.startswith("Radio") else header, keyword, value)
             header.RadiopharmaceuticalInformationSequence = tracer
         except (ValueError, TypeError):
             raise PolyscanError(
-                f"'given' is {dict(given)}; it can hold numbers, or times as HHMMSS, for {', '.join(_BY_HAND)}."
+                f"'given' is {dict(given)}; it can hold numbers, or times as HHMMSS, for {', '.join(BY_HAND)}."
             ) from None
 
 
@@ -183,7 +183,7 @@ def _tracer(header: Dataset) -> Dataset:
         raise PolyscanError(
             "RadiopharmaceuticalInformationSequence (0054,0016) is missing; add dose, half-life and start time to it."
         )
-    told = {tuple(text(item, name) for name in _BY_HAND if name.startswith("Radio")) for item in sequence}
+    told = {tuple(text(item, name) for name in BY_HAND if name.startswith("Radio")) for item in sequence}
     if len(told) > 1:
         raise PolyscanError(
             f"RadiopharmaceuticalInformationSequence (0054,0016) tells of {len(told)} different injections; leave the "
