@@ -9,7 +9,8 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "polyscan"
 GROUND = {"errors", "modality", "study", "parallel", ""}
 FLOORS = {
     "io": GROUND,
-    "preprocess": GROUND | {"io"},
+    "registration": GROUND | {"io"},
+    "preprocess": GROUND | {"io", "registration"},
     "fusion": GROUND,
     "networks": GROUND | {"fusion"},
     "learning": GROUND | {"fusion"},
