@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 
 from polyscan.errors import PolyscanError
 from polyscan.io.dicom import find_series, read_series
+from polyscan.io.read import read_image
 
 PLAIN = np.diag([-2.0, -2.0, 3.0, 1.0])
 PLAIN[:3, 3] = [10, 20, 0]
@@ -150,3 +152,65 @@ def test_real_jpeg_2000(data):
     image = read_series(data / "dicom_cases" / "broken_series" / "generic" / "compressed_j2k" / "001")
     assert image.shape[-1] == 4
     assert float(image.max()) > 100
+
+
+@pytest.mark.parametrize(
+    ("representation", "padding", "stored"), [(1, 63536, -2000), (0, -2000, 63536), (1, -2000, -2000), (0, 7, 7)]
+)
+def test_padding_of_the_wrong_sign(make_series, representation, padding, stored):
+    def change(k, ds):
+        values = np.full((6, 7), 100, dtype="<i2" if representation else "<u2")
+        values[0] = stored
+        ds.PixelData, ds.PixelRepresentation = values.tobytes(), representation
+        ds.add_new("PixelPaddingValue", "SS" if padding < 0 else "US", padding)
+
+    values = read_series(make_series(change=change))[0].numpy()
+    assert np.isnan(values[:, 0]).all()
+    assert (values[:, 1:] == 100).all()
+
+
+def test_padding_range_of_the_wrong_sign(make_series):
+    def change(k, ds):
+        values = np.full((6, 7), 100, dtype="<i2")
+        values[0], values[1] = -2000, -1990
+        ds.PixelData, ds.PixelRepresentation = values.tobytes(), 1
+        ds.add_new("PixelPaddingValue", "US", 63536)
+        ds.add_new("PixelPaddingRangeLimit", "US", 63546)
+
+    values = read_series(make_series(change=change))[0].numpy()
+    assert np.isnan(values[:, :2]).all()
+    assert (values[:, 2:] == 100).all()
+
+
+def test_a_ct_in_another_unit_is_refused(make_series):
+    folder = make_series(RescaleType="MGML")
+    with pytest.raises(PolyscanError, match=r"series.*values in MGML; expected HU"):
+        read_image(str(folder), "CT")
+    assert read_image(str(make_series("b", RescaleType="HU")), "CT").meta["problems"] == []
+    unknown = make_series("c", change=lambda k, ds: delattr(ds, "RescaleIntercept"))
+    assert "taken as HU" in read_image(str(unknown), "CT").meta["problems"][0]
+
+
+def test_a_series_of_zeros_or_padding_is_refused(make_series):
+    def zeros(k, ds):
+        ds.PixelData = bytes(6 * 7 * 2)
+
+    with pytest.raises(PolyscanError, match=r"a: The series is empty"):
+        read_image(str(make_series("a", change=zeros)), "CT")
+    with pytest.raises(PolyscanError, match=r"b: The series holds no finite value"):
+        read_image(str(make_series("b", change=zeros, PixelPaddingValue=0)), "CT")
+
+
+def test_any_exception_of_a_reader_names_the_file(make_series, monkeypatch):
+    def fail(*_):
+        pydicom.Dataset().ContourSequence  # noqa: B018
+
+    monkeypatch.setattr("polyscan.io.read.read_series", fail)
+    with pytest.raises(PolyscanError, match=r"series cannot be read \(AttributeError at ContourSequence\)"):
+        read_image(str(make_series()), "CT")
+
+
+def test_padding_of_the_report(data):
+    values = read_series(data / "reported_cases/ct_padding_us_63536/in/CT").numpy()
+    assert np.isnan(values).sum() == 1440
+    assert (np.nanmin(values), np.nanmax(values)) == (-358, 281)

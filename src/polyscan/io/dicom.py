@@ -14,7 +14,7 @@ from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
 from polyscan.io.attributes import text
-from polyscan.io.pixels import THREADS, name_of, read_pixels
+from polyscan.io.pixels import THREADS, ct_unit, name_of, read_pixels
 from polyscan.io.series import Series, group
 from polyscan.io.suv import give, suv_factors
 from polyscan.io.volume import straighten
@@ -22,7 +22,7 @@ from polyscan.io.volume import straighten
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-_UNIT = {"CT": "HU", "PT": "SUVbw"}
+_UNIT = {"PT": "SUVbw"}
 _LEFT_ON_DISK = 4096  # bytes of an attribute
 _START = 32_768  # bytes of a file
 _VOLUME = re.compile(r"#(\d+)$")
@@ -93,7 +93,7 @@ def read_series(source: str | Path | Sequence[str | Path], given: Mapping[str, A
     values = read_pixels(series.slices)
     dicom = text(series.headers[0], "Modality")
     problems = series.where.problems()
-    notes: list[str] = []
+    unit, notes = ct_unit(series.slices) if dicom == "CT" else (_UNIT.get(dicom, "arbitrary"), [])
     if dicom == "PT":
         if given:
             give(series.headers, given)
@@ -104,7 +104,7 @@ def read_series(source: str | Path | Sequence[str | Path], given: Mapping[str, A
     else:
         affine = series.where.affine()
     meta = {
-        "unit": _UNIT.get(dicom, "arbitrary"),
+        "unit": unit,
         "frame_of_reference": series.frame_of_reference,
         "problems": problems + notes,
     }

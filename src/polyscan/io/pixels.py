@@ -6,13 +6,16 @@ from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from polyscan.errors import PolyscanError
 from polyscan.io.attributes import number, text
 from polyscan.io.slices import Slice
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 THREADS = 4
 _PIXEL_DATA = 0x7FE00010
@@ -52,12 +55,23 @@ def read_pixels(slices: Sequence[Slice]) -> np.ndarray:
     return volume.transpose(2, 1, 0)
 
 
+def ct_unit(slices: Sequence[Slice]) -> tuple[str, list[str]]:
+    """The unit of the values of a CT, and what had to be assumed: HU, or another RescaleType (PS3.3 C.11.1.1.2)."""
+    other = {text(each.header, "RescaleType").upper() for each in slices} - {"", "HU", "HU_MOD", "US"}
+    if other:
+        return ", ".join(sorted(other)), []
+    if all(number(each.header, "RescaleIntercept") is None for each in slices):
+        return "HU", ["RescaleIntercept is missing: the stored values were taken as HU"]
+    return "HU", []
+
+
 def _rescales(slices: Sequence[Slice]) -> list[tuple[float, float]]:
     """Slope and intercept of every slice, which all give or none."""
+    for name in ("RescaleSlope", "RescaleIntercept"):
+        missing = sum(number(each.header, name) is None for each in slices)
+        if missing not in (0, len(slices)):
+            raise PolyscanError(f"{name} is missing in {missing} of {len(slices)} slices; export it again.")
     found = [(number(s.header, "RescaleSlope"), number(s.header, "RescaleIntercept")) for s in slices]
-    told = sum(slope is not None for slope, _ in found)
-    if told not in (0, len(found)):
-        raise PolyscanError(f"RescaleSlope is missing in {len(found) - told} of {len(found)} slices; export it again.")
     if any(slope == 0 for slope, _ in found):
         raise PolyscanError("RescaleSlope is 0, which leaves no image; export the series again.")
     return [(slope or 1.0, intercept or 0.0) for slope, intercept in found]
@@ -69,11 +83,31 @@ def _rescale(stored: np.ndarray, each: Slice, rescale: tuple[float, float], out:
     out[...] = stored if slope == 1 else np.multiply(stored, slope, dtype=np.float64)
     if intercept:
         out += exact(intercept)
-    padding = number(each.header, "PixelPaddingValue")
-    if padding is not None and text(each.header, "Modality") == "CT":
-        limit = number(each.header, "PixelPaddingRangeLimit")
-        low, high = sorted((padding, padding if limit is None else limit))
-        out[(stored >= low) & (stored <= high)] = np.nan
+    if text(each.header, "Modality") == "CT":
+        padding = [
+            _as_stored(found, each.header)
+            for name in ("PixelPaddingValue", "PixelPaddingRangeLimit")
+            if (found := number(each.header, name)) is not None
+        ]
+        if padding and text(each.header, "PixelPaddingValue"):
+            out[(stored >= min(padding)) & (stored <= max(padding))] = np.nan
+
+
+def _as_stored(padding: float, header: Dataset) -> float:
+    """A padding value as the pixels have it, where it was written without their sign or with one that they lack.
+
+    Both are the same bits: 63536 of unsigned 16 bits is -2000 in two's complement.
+    """
+    bits = int(number(header, "BitsStored") or number(header, "BitsAllocated") or 16)
+    signed = bool(number(header, "PixelRepresentation"))
+    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+    if low <= padding <= high:
+        return padding
+    for width in (int(number(header, "BitsAllocated") or 16), bits):
+        turned = padding - 2**width if padding > high else padding + 2**width
+        if low <= turned <= high:
+            return turned
+    return padding
 
 
 def _stored(first: Slice) -> np.ndarray:

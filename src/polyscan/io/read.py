@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,9 @@ from polyscan.errors import PolyscanError
 from polyscan.io.attributes import text
 from polyscan.io.dicom import read_headers, read_series
 from polyscan.io.geometry import same_grid
+from polyscan.io.measured import check_not_empty, without_fill_values
 from polyscan.io.nifti import read_nifti
+from polyscan.io.pixels import name_of
 from polyscan.io.rtstruct import read_rtstruct
 from polyscan.io.segmentation import SOP_CLASSES, read_segmentation
 from polyscan.modality import modality
@@ -39,15 +44,19 @@ def read_image(source: Source, name: str, given: dict[str, Any] | None = None) -
     Raises:
         PolyscanError: it cannot be read, or its unit is not the one of its modality.
     """
-    if isinstance(source, str) and is_nifti(source):
-        return read_nifti(source, name, given)
-    image = read_series(source, given)
-    if image.meta["unit"] != modality(name).unit:
-        raise PolyscanError(
-            f"The series named as {name} has values in {image.meta['unit']}; expected {modality(name).unit}: "
-            "correct the modality in the manifest."
-        )
-    return image
+    unit = modality(name).unit
+    with _naming(source):
+        if isinstance(source, str) and is_nifti(source):
+            return read_nifti(source, name, given)
+        image = read_series(source, given)
+        if image.meta["unit"] != unit:
+            raise PolyscanError(
+                f"The series named as {name} has values in {image.meta['unit']}; expected {unit}: correct the modality "
+                "in the manifest."
+            )
+        image.meta["problems"] += without_fill_values(image.numpy(), "The series")
+        check_not_empty(image.numpy(), "The series")
+        return image
 
 
 def read_label(label: dict[str, Any], drawn_on: MetaTensor) -> MetaTensor:
@@ -63,10 +72,31 @@ def read_label(label: dict[str, Any], drawn_on: MetaTensor) -> MetaTensor:
     Raises:
         PolyscanError: it cannot be read, has another grid, or holds values that are no labels.
     """
-    path = label["mask"]
+    with _naming(label["mask"]):
+        return _label(label["mask"], drawn_on, label.get("roi"))
+
+
+@contextmanager
+def _naming(source: Source) -> Iterator[None]:
+    """Make any exception of a reader one sentence that names the file, and no value of it."""
+    path = Path(source if isinstance(source, str) else source[0])
+    try:
+        yield
+    except PolyscanError as error:
+        if re.search(rf"(?<!\w){re.escape(path.name.split('#')[0])}(?!\w)", str(error)):
+            raise
+        raise PolyscanError(f"{name_of(path)}: {error}") from error
+    except Exception as error:  # a spoiled file makes libraries fail in as many ways as there are libraries
+        attribute = f" at {error.name}" if isinstance(error, AttributeError) and error.name else ""
+        raise PolyscanError(
+            f"{name_of(path)} cannot be read ({type(error).__name__}{attribute}); export it again or leave it out."
+        ) from error
+
+
+def _label(path: str, drawn_on: MetaTensor, roi: str | None) -> MetaTensor:
     if not is_nifti(path):
         reader = read_segmentation if _sop_class(path) in SOP_CLASSES else read_rtstruct
-        return reader(path, drawn_on, label.get("roi"))
+        return reader(path, drawn_on, roi)
     mask = read_nifti(path)
     if not same_grid(mask, drawn_on):
         raise PolyscanError(

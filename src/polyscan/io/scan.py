@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from polyscan.errors import PolyscanError
-from polyscan.io.attributes import items, text
+from polyscan.io.attributes import text
 from polyscan.io.dicom import read_headers
+from polyscan.io.labels import drawn_on
 from polyscan.io.manifest import SECTIONS, Manifest
 from polyscan.io.owners import bare, name_patients, owner_key
 from polyscan.io.read import is_nifti
@@ -153,13 +154,10 @@ def _dicom(folder: Path, files: Iterable[Path]) -> list[Candidate]:
     for (subject, session), members in grouped(headers, lambda item: owners[owner_key(folder, *item)]).items():
         drawn = [(path, header) for path, header in members if _is_label(header)]
         images = group(item for item in members if not _is_label(item[1]))
-        by_uid = {text(s.headers[0], "SeriesInstanceUID"): s for s in images}
         found += [_image_candidate(folder, series, (subject, session), beside) for series in images]
         for path, header in drawn:
-            on = by_uid.get(_referenced_series(header))
-            kind, name = text(header, "Modality"), path.relative_to(folder).as_posix()
-            reason = f"{kind} drawn on {on.modality}" if on else f"{kind} of a series that is not here"
-            modality = on.modality if on else None
+            on, reason = drawn_on(header, images)
+            modality, name = on.modality if on else None, path.relative_to(folder).as_posix()
             found.append(Candidate(subject, session, modality, reason, str(path), name, label=True))
     return found
 
@@ -195,17 +193,6 @@ def _day(text: str) -> date | None:
         return datetime.strptime(text, "%Y%m%d").date()
     except ValueError:
         return None
-
-
-def _referenced_series(header: Any) -> str:
-    """The SeriesInstanceUID of the images that a label was drawn on."""
-    for frame in items(header, "ReferencedFrameOfReferenceSequence"):
-        for study in items(frame, "RTReferencedStudySequence"):
-            for series in items(study, "RTReferencedSeriesSequence"):
-                return text(series, "SeriesInstanceUID")
-    for series in items(header, "ReferencedSeriesSequence"):
-        return text(series, "SeriesInstanceUID")
-    return ""
 
 
 def _nifti(folder: Path, files: list[Path]) -> list[Candidate]:
