@@ -1,6 +1,7 @@
 """Which layer segments best, with every modality and with some missing, at the same network, data and training.
 
-    python benchmarks/fusion_accuracy.py [--subjects 48] [--epochs 16] [--seeds 2] [--layers Mean DRIFA] [--device cuda]
+    python benchmarks/fusion_accuracy.py [--subjects 48] [--epochs 16] [--seeds 2] [--layers Mean Sum]
+        [--device cuda]
 
 Made heads at 4 mm, T1, T1c, T2 and FLAIR, hierarchical fusion in a small U-Net, each modality dropped in training with
 a probability of 0.3. Dice of the whole tumour on held-out heads: with all four, the mean over all 15 subsets, and with
@@ -38,7 +39,7 @@ DEFAULT = [
     "Moments",
     "GatedSum",
     "AttentionWeighted",
-    "DRIFA",
+    "LeanDRIFA",
     "CoAttention",
     "MaskedTransformer",
     "ProductOfExperts",

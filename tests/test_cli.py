@@ -92,7 +92,7 @@ def test_the_whole_way(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("given", "path", "options"),
     [
-        ("DRIFA(faithful=true)", "polyscan.fusion.DRIFA", {"faithful": True}),
+        ("CrossAttention(query=0)", "polyscan.fusion.CrossAttention", {"query": 0}),
         (
             "polyscan.fusion.MaskedTransformer( depth=2, heads=null )",
             "polyscan.fusion.MaskedTransformer",
@@ -121,10 +121,10 @@ def test_a_fusion_layer_is_named_by_one_option(capsys):
         "Gated": "There is no fusion layer 'Gated'; there are ",
         "table.FiLM": "There is no fusion layer 'table.FiLM'; there are ",
         "polyscan.fusion.table.FiLM": "polyscan.fusion.table.FiLM is no layer that joins modalities; there are ",
-        "DRIFA(faithfull=true)": "DRIFA has no option faithfull; it has faithful",
+        "CrossAttention(querry=0)": "CrossAttention has no option querry; it has heads, query, tokens",
         "DRIFA(true)": "the options cannot be read; write option=value",
-        "DRIFA(faithful=yes)": "the options cannot be read; write option=value",
-        "DRIFA(faithful=true": "--fusion DRIFA(faithful=true cannot be read",
+        "CrossAttention(query=yes)": "the options cannot be read; write option=value",
+        "CrossAttention(query=0": "--fusion CrossAttention(query=0 cannot be read",
     }.items():
         assert main(["infer", "b", "m.json", "-o", "o", "--fusion", given]) == 1
         assert said in capsys.readouterr().err

@@ -32,6 +32,7 @@ FAMILIES = {
 }
 ATTENTION = {"attention", "DRIFA", "DRIFA's peers"}  # families, and further layers
 ATTENTION |= {"RegionAware", "MaskedTransformer", "TemporalAttention", "TableAttention"}
+KINDS = {"features": "features", "logits": "logits", "times": "time points"}
 PLACES = ("input", "single level", "hierarchical", "output")
 INDEX = """# Every way to fuse
 
@@ -49,8 +50,9 @@ In polyscan the first question, *where*, is `fuse_at` of `polyscan.networks.Fusi
 Every layer has one signature, `layer(modalities, channels, spatial_dims)(features, available)`, and keeps one promise:
 what stands in an absent modality's place, NaN and infinity included, changes neither output nor gradient. A layer of
 features can stand at each place, a rule of outputs only behind the heads, a layer of time points only in `TemporalNet`;
-anything else is refused with a sentence. A dot says where a layer was meant to stand. `polyscan.fusion.layers()` lists
-the classes.
+anything else is refused with a sentence. A dot says where a layer was meant to stand. There are {features} layers of
+features, {logits} rules of outputs, {times} layers over time and {tables} for tables: `layers("features")`, `"logits"`
+and `"time points"` of `polyscan.fusion` list their classes, `polyscan.fusion.table.layers()` those for tables.
 
 **Which to take.** Begin with `Concatenation` (nothing is missing) or `AttentionWeighted` (something is), hierarchical
 for segmentation, at the deepest level for a class, with modality dropout in training
@@ -94,7 +96,8 @@ def page(layer: type, entry: dict[str, str], cost: dict[str, str]) -> str:
 
 def index(entries: dict[str, dict[str, str]], layers: dict[str, type]) -> str:
     """The page that places all layers."""
-    lines = [INDEX]
+    counts = {word: len(fusion.layers(kind)) for word, kind in KINDS.items()}
+    lines = [INDEX.format(**counts, tables=len(table.layers()))]
     for family, title in FAMILIES.items():
         lines += [f"## {title}", "", f"| layer | | {' | '.join(PLACES)} | attention |", "|---|---|" + "---|" * 5]
         for name, entry in entries.items():

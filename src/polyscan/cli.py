@@ -293,7 +293,7 @@ def _add_bundle_arguments(command: argparse.ArgumentParser) -> None:
         "--fusion",
         metavar="LAYER",
         help="fuse by another layer: a name of polyscan.fusion (see docs/fusion) or any dotted path, with options or "
-        "without: GatedSum, 'polyscan.fusion.DRIFA(faithful=true)'",
+        "without: GatedSum, 'polyscan.fusion.CrossAttention(query=0)'",
     )
 
 

@@ -16,7 +16,7 @@ def test_self_attention():
         order = list(there)
         out = np.zeros_like(there[order[0]])
         for voxel in range(out.shape[1]):
-            tokens = np.stack([there[m][:, voxel] + w["named.names"][m] for m in order], axis=1)
+            tokens = np.stack([there[m][:, voxel] + w["embed.weight"][m] for m in order], axis=1)
             for depth in range(2):
                 tokens = block(w, f"blocks.{depth}", tokens, heads=2)
             out[:, voxel] = tokens.mean(1)
@@ -29,11 +29,11 @@ def test_self_attention():
 def test_cross_attention(query):
     def others(there, w):
         asking = list(there) if query is None else [query if query in there else min(there)]
-        named = {m: norm(w, "norm", x + w["named.names"][m][:, None]) for m, x in there.items()}
+        named = {m: norm(w, "norm", x + w["embed.weight"][m][:, None]) for m, x in there.items()}
         found = []
         for m in asking:
             rest = [named[n] for n in there if n != m]
-            q = norm(w, "norm", there[m] + w["named.names"][m][:, None])
+            q = norm(w, "norm", there[m] + w["embed.weight"][m][:, None])
             read = attention(w, "attention", q, np.concatenate(rest, axis=1), heads=4) if rest else 0
             found.append(there[m] + read)
         return np.mean(found, axis=0)

@@ -103,3 +103,44 @@ def test_deep_cca_finds_a_relation_that_is_not_linear():
 def test_total_correlation_needs_no_order():
     x = torch.randn(50, 3, dtype=torch.float64)
     assert float(total_correlation(x, x @ torch.randn(3, 3, dtype=torch.float64))) == pytest.approx(3, abs=0.1)
+
+
+@pytest.mark.parametrize(("rows", "spatial"), [(3, ()), (5, ()), (1, (5,))])
+def test_a_batch_too_small_to_say_anything_is_left_out(rows, spatial):
+    """With no more samples than channels any two views correlate perfectly, so that noise would look solved."""
+    torch.manual_seed(0)
+    net, features = CanonicalCorrelation(2, 6), torch.randn(rows, 2, 6, *spatial)
+    loss = net.auxiliary_loss(features, torch.ones(rows, 2, dtype=torch.bool), features[:, 0])["correlation"]
+    assert loss == 0
+    loss.backward()
+
+
+def test_positions_are_samples():
+    torch.manual_seed(0)
+    net, features = CanonicalCorrelation(2, 3, 2).double(), torch.randn(2, 2, 3, 8, 8, dtype=torch.float64)
+    features[:, 1] += features[:, 0]
+    views = features.permute(1, 0, 3, 4, 2).flatten(1, 3).numpy()
+    loss = net.auxiliary_loss(features, torch.ones(2, 2, dtype=torch.bool), features[:, 0])["correlation"]
+    assert float(loss.detach()) == pytest.approx(-correlations_by_hand(*views).sum(), abs=0.01)
+
+
+@pytest.mark.parametrize("size", [1e-4, 1.0, 1e4])
+def test_correlation_does_not_depend_on_the_size_of_features(size):
+    torch.manual_seed(0)
+    x, y = torch.randn(2, 200, 4, dtype=torch.float64)
+    y = y + x
+    expected = correlations_by_hand(x.numpy(), y.numpy()).sum()
+    assert float(total_correlation(size * x, y)) == pytest.approx(expected, rel=2e-3)
+
+
+def test_correlation_is_the_same_under_autocast():
+    torch.manual_seed(0)
+    net, shared = CanonicalCorrelation(2, 8), torch.randn(40, 1)
+    features = shared.unsqueeze(2) + 1e-3 * torch.randn(40, 2, 8)
+    there = torch.ones(40, 2, dtype=torch.bool)
+    whole = net.auxiliary_loss(features, there, features[:, 0])["correlation"]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = net.auxiliary_loss(features, there, features[:, 0])["correlation"]
+    assert half.isfinite()
+    assert half.dtype == torch.float32
+    assert whole.isfinite()

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -30,11 +36,42 @@ def awake(net):
     return net
 
 
-def test_all_layers_are_listed_and_each_says_where_it_is_from():
+def test_all_layers_are_found_and_each_says_where_it_is_from():
     names = [layer.__name__ for layer in LAYERS]
-    assert len(names) == len(set(names)) >= 36
-    assert all(name in fusion.__all__ for name in names)
+    assert names == sorted(set(names))
+    assert {"Concatenation", "DRIFA", "LeanDRIFA", "MeanProbability", "TemporalAttention"} <= set(names)
+    assert not {"FusionLayer", "OutputRule", "Pool", "TemporalFusion"} & set(names), "bases are no layers"
+    assert all(getattr(fusion, name) is layer for name, layer in zip(names, LAYERS, strict=True))
     assert all(layer.__doc__ and " = " in layer.__doc__ for layer in LAYERS), "a formula each"
+    with pytest.raises(AttributeError, match=r"has no layer Nonsense; it has AttentionWeighted"):
+        fusion.Nonsense  # noqa: B018 - reading it is what is tried
+
+
+def test_layers_are_told_apart_by_what_they_join():
+    kinds = {joins: fusion.layers(joins) for joins in ("features", "logits", "time points")}
+    assert sorted((x for kind in kinds.values() for x in kind), key=lambda layer: layer.__name__) == LAYERS
+    assert {layer.joins for layer in kinds["logits"]} == {"logits"}
+    assert fusion.MajorityVote in kinds["logits"]
+    assert fusion.TemporalDifference in kinds["time points"]
+
+
+def test_a_new_layer_is_one_new_file(tmp_path):
+    """A copy of the package with one more file lists one more layer."""
+    package = tmp_path / "polyscan"
+    shutil.copytree(Path(fusion.__file__).parents[1] / "fusion", package / "fusion")
+    for name in ("__init__.py", "errors.py"):
+        shutil.copy(Path(fusion.__file__).parents[1] / name, package / name)
+    (package / "fusion" / "halved_sum.py").write_text(
+        "from polyscan.fusion.base import FusionLayer\n\n\n"
+        "class HalvedSum(FusionLayer):\n"
+        "    def fuse(self, features, available):\n"
+        "        return features.sum(1) / 2\n"
+    )
+    code = "from polyscan import fusion; from polyscan.fusion import HalvedSum; print(len(fusion.layers()), HalvedSum)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True
+    )
+    assert done.stdout.split()[0] == str(len(LAYERS) + 1), done.stderr
 
 
 @each

@@ -74,3 +74,15 @@ def test_order_of_time_points_does_not_matter_where_days_tell_it(layer):
     net, features, available = layer(3, 4), torch.randn(2, 3, 4, 5), torch.ones(2, 3, dtype=torch.bool)
     days, order = torch.tensor([[0.0, 40.0, 7.0], [1.0, 2.0, 9.0]]), [2, 0, 1]
     torch.testing.assert_close(net(features[:, order], available, days[:, order]), net(features, available, days))
+
+
+@pytest.mark.parametrize("layer", [TemporalAttention, TemporalDifference])
+@pytest.mark.parametrize("tied", [[0.0, 40.0, 40.0], [0.0, 0.0, 9.0], [5.0, 5.0, 5.0]])
+def test_order_of_scans_of_one_day_does_not_matter(layer, tied):
+    torch.manual_seed(0)
+    net, features, available = layer(3, 4), torch.randn(2, 3, 4, 5), torch.tensor([[True] * 3, [True, True, False]])
+    days = torch.tensor([tied, tied])
+    expected = net(features, available, days)
+    for order in ([0, 2, 1], [1, 0, 2], [2, 1, 0]):
+        got = net(features[:, order], available[:, order], days[:, order])
+        torch.testing.assert_close(got, expected)

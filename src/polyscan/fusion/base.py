@@ -71,7 +71,7 @@ class FusionLayer(nn.Module):
         self.check(features, available)
         some = available.any(1, keepdim=True)
         # A row without any is fused as zeros, so that no average of nothing reaches a gradient.
-        fused = self.fuse(cleared(features, available), available | ~some)
+        fused = self.fuse(mask_absent(features, available), available | ~some)
         return fused.masked_fill(~expand(some, fused), 0.0)
 
     def check(self, features: Tensor, available: Tensor) -> None:
@@ -120,7 +120,7 @@ def expand(values: Tensor, features: Tensor) -> Tensor:
     return values.reshape(list(values.shape) + [1] * (features.dim() - values.dim()))
 
 
-def cleared(features: Tensor, available: Tensor) -> Tensor:
+def mask_absent(features: Tensor, available: Tensor) -> Tensor:
     """Features (batch, modality, ...) with zeros wherever ``available`` (batch, modality) is False."""
     return features.masked_fill(~expand(available, features), 0.0)
 

@@ -11,19 +11,14 @@ from torch.nn import functional
 from polyscan.fusion.base import expand
 
 
-def flat(features: Tensor) -> Tensor:
-    """View (batch, modality, channel, *spatial) as (batch, modality, channel, voxel); a vector has one voxel."""
-    return features.flatten(3) if features.dim() > 3 else features.unsqueeze(3)
-
-
-def positions(features: Tensor) -> Tensor:
-    """View (batch, channel, *spatial) as (batch, channel, voxel); a vector has one voxel."""
-    return features.flatten(2) if features.dim() > 2 else features.unsqueeze(2)
+def flatten_space(features: Tensor, start: int) -> Tensor:
+    """View the axes from ``start`` on as one, (..., *spatial) as (..., voxel); a vector has one voxel."""
+    return features.flatten(start) if features.dim() > start else features.unsqueeze(start)
 
 
 def pooled(features: Tensor) -> Tensor:
     """Average (batch, modality, channel, *spatial) over space to (batch, modality, channel)."""
-    return flat(features).mean(3)
+    return flatten_space(features, 3).mean(3)
 
 
 def average(features: Tensor, available: Tensor) -> Tensor:
@@ -42,7 +37,7 @@ class Pointwise(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """Map the channels."""
-        mapped = functional.conv1d(positions(input), self.weight.unsqueeze(2), self.bias)
+        mapped = functional.conv1d(flatten_space(input, 2), self.weight.unsqueeze(2), self.bias)
         return mapped.reshape([input.shape[0], self.out_features] + list(input.shape[2:]))
 
 
@@ -64,7 +59,7 @@ class PerModality(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Map (batch, modality, channel, *spatial) to (batch, modality, out, *spatial)."""
-        mapped = torch.einsum("moc,bmcv->bmov", self.weight, flat(features))
+        mapped = torch.einsum("moc,bmcv->bmov", self.weight, flatten_space(features, 3))
         bias = self.bias
         if bias is not None:
             mapped = mapped + bias.unsqueeze(2)
@@ -102,20 +97,20 @@ class Attention(nn.Module):
         self.value = nn.Linear(channels, channels)
         self.project = nn.Linear(channels, channels)
 
-    def forward(self, query: Tensor, context: Tensor, there: Tensor) -> Tensor:
+    def forward(self, query: Tensor, context: Tensor, valid: Tensor) -> Tensor:
         """Let each query token read the context.
 
         Args:
             query: (batch, token, channel).
             context: (batch, context token, channel), finite.
-            there: (batch, context token) bool.
+            valid: (batch, context token) bool.
 
         Returns:
             (batch, token, channel); zero in a row where nothing of the context is there.
         """
         q, k, v = self._split(self.query(query)), self._split(self.key(context)), self._split(self.value(context))
-        some = there.any(1)
-        mask = (there | ~some.unsqueeze(1)).unsqueeze(1).unsqueeze(1)
+        some = valid.any(1)
+        mask = (valid | ~some.unsqueeze(1)).unsqueeze(1).unsqueeze(1)
         read = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return self.project(read.transpose(1, 2).flatten(2)) * some.to(query.dtype).unsqueeze(1).unsqueeze(1)
 
@@ -151,10 +146,10 @@ class TransformerBlock(nn.Module):
         self.attention = Attention(channels, heads)
         self.mlp = FeedForward(channels, expansion)
 
-    def forward(self, tokens: Tensor, there: Tensor) -> Tensor:
-        """Turn tokens (batch, token, channel), ``there`` (batch, token) bool, into tokens of the same shape."""
+    def forward(self, tokens: Tensor, valid: Tensor) -> Tensor:
+        """Turn tokens (batch, token, channel), ``valid`` (batch, token) bool, into tokens of the same shape."""
         normal = self.norm(tokens)
-        tokens = tokens + self.attention(normal, normal, there)
+        tokens = tokens + self.attention(normal, normal, valid)
         return tokens + self.mlp(tokens)
 
 
@@ -182,7 +177,7 @@ def tokens_of(features: Tensor, limit: int) -> Tensor:
     return coarse.to(features.dtype)
 
 
-def spread(coarse: Tensor, like: Tensor) -> Tensor:
+def interpolate_to(coarse: Tensor, like: Tensor) -> Tensor:
     """Interpolate (batch, channel, *coarse) linearly onto the grid of ``like``, (batch, channel, *spatial)."""
     size = like.shape[2:]
     if coarse.shape[2:] == size:
@@ -202,7 +197,7 @@ def convolution(spatial_dims: int, channels: int, out: int, kernel: int) -> nn.M
     return kinds[spatial_dims](channels, out, kernel, padding=kernel // 2)
 
 
-class Named(nn.Module):
+class ModalityEmbedding(nn.Module):
     """Add to each modality's features a learned vector that says which modality it is.
 
     Args:
@@ -212,14 +207,14 @@ class Named(nn.Module):
 
     def __init__(self, modalities: int, channels: int) -> None:
         super().__init__()
-        self.names = nn.Parameter(0.02 * torch.randn(modalities, channels))
+        self.weight = nn.Parameter(0.02 * torch.randn(modalities, channels))
 
     def forward(self, features: Tensor) -> Tensor:
         """Keep the shape (batch, modality, channel, *spatial)."""
-        return features + expand(self.names.unsqueeze(0), features)
+        return features + expand(self.weight.unsqueeze(0), features)
 
 
-def sine_cosine(shape: list[int], channels: int, like: Tensor) -> Tensor:
+def positional_encoding(shape: list[int], channels: int, like: Tensor) -> Tensor:
     """Fixed positions of tokens: sines and cosines of each axis' coordinate (Vaswani et al., 2017, section 3.5).
 
     Args:
@@ -234,7 +229,7 @@ def sine_cosine(shape: list[int], channels: int, like: Tensor) -> Tensor:
         return torch.zeros(1, channels, dtype=like.dtype, device=like.device)
     along: list[Tensor] = []
     for axis in range(len(shape)):
-        wave = waves(torch.arange(shape[axis], device=like.device), channels // len(shape) + 1)
+        wave = sinusoids(torch.arange(shape[axis], device=like.device), channels // len(shape) + 1)
         size = [wave.shape[0]] + [1] * len(shape)
         size[axis + 1] = shape[axis]
         along.append(wave.reshape(size).expand([wave.shape[0]] + shape))
@@ -242,7 +237,7 @@ def sine_cosine(shape: list[int], channels: int, like: Tensor) -> Tensor:
     return turns.flatten(1).transpose(0, 1).to(like.dtype)
 
 
-def waves(position: Tensor, channels: int) -> Tensor:
+def sinusoids(position: Tensor, channels: int) -> Tensor:
     """Sines and cosines of a position in turn, wavelengths from 2 pi to 20000 pi: (channel, *position)."""
     found: list[Tensor] = []
     for c in range(channels):

@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from polyscan.fusion.base import FusionLayer, cleared
-from polyscan.fusion.blocks import average, flat, pooled
+from polyscan.fusion.base import FusionLayer, mask_absent
+from polyscan.fusion.blocks import average, flatten_space, pooled
 
 
 class CanonicalCorrelation(FusionLayer):
@@ -49,12 +49,12 @@ class CanonicalCorrelation(FusionLayer):
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
         """See :class:`FusionLayer`."""
-        return average(cleared(self.project(features), available), available)
+        return average(mask_absent(self.project(features), available), available)
 
     @torch.jit.export
     def project(self, features: Tensor) -> Tensor:
         """Canonical variates (batch, modality, channel, *spatial) of features of the same shape."""
-        centred = flat(features) - self.centre.unsqueeze(2)
+        centred = flatten_space(features, 3) - self.centre.unsqueeze(2)
         return torch.einsum("moc,bmcv->bmov", self.projection, centred).reshape(features.shape)
 
     @torch.no_grad()
@@ -83,8 +83,8 @@ class CanonicalCorrelation(FusionLayer):
         values, vectors = torch.linalg.eigh(whiten @ (covariance - apart + own) @ whiten.T)
         solution = (whiten.T @ vectors).flip(1)[:, : self.channels]
         projection = solution.T.unflatten(1, (self.modalities, self.channels)).transpose(0, 1)
-        spread = torch.einsum("moc,bmc->bmo", projection, views - centre).std(0).clamp(min=1e-12)
-        self.projection.copy_(projection / spread.unsqueeze(2))
+        deviation = torch.einsum("moc,bmc->bmo", projection, views - centre).std(0).clamp(min=1e-12)
+        self.projection.copy_(projection / deviation.unsqueeze(2))
         self.centre.copy_(centre)
         return ((values.flip(0)[: self.channels] - 1) / max(1, self.modalities - 1)).to(features.dtype)
 
@@ -98,15 +98,17 @@ class CanonicalCorrelation(FusionLayer):
     ) -> dict[str, Tensor]:
         """``correlation``: minus the sum of canonical correlations of a batch, from minus the channels to 0.
 
-        Features are averaged over space; pairs of modalities that fewer than three rows have are left out.
+        Every position of every row that has both modalities of a pair is a sample. A pair with no more samples than
+        channels is left out: any two views of so few correlate perfectly, whatever they show.
         """
-        variates = pooled(self.project(cleared(features, available))).float()
+        variates = flatten_space(self.project(mask_absent(features, available)), 3).transpose(2, 3)
         terms = []
         for a in range(self.modalities):
             for b in range(a + 1, self.modalities):
                 rows = available[:, a] & available[:, b]
-                if int(rows.sum()) >= 3:
-                    terms.append(-total_correlation(variates[rows, a], variates[rows, b]))
+                views = [variates[rows, m].flatten(0, 1) for m in (a, b)]
+                if len(views[0]) > self.channels + 1:
+                    terms.append(-total_correlation(views[0], views[1]))
         return {"correlation": torch.stack(terms).mean() if terms else variates.sum() * 0}
 
     def _slices(self) -> list[slice]:
@@ -114,10 +116,20 @@ class CanonicalCorrelation(FusionLayer):
 
 
 def total_correlation(a: Tensor, b: Tensor, regularisation: float = 1e-3) -> Tensor:
-    """Sum of the canonical correlations of two (row, channel) views: the nuclear norm of Saa^-1/2 Sab Sbb^-1/2."""
-    a, b = a - a.mean(0), b - b.mean(0)
-    eye = regularisation * torch.eye(a.shape[1], dtype=a.dtype, device=a.device)
-    root = [torch.linalg.cholesky(x.T @ x / (len(x) - 1) + eye) for x in (a, b)]
-    between = a.T @ b / (len(a) - 1)
-    half = torch.linalg.solve_triangular(root[0], between, upper=False)
-    return torch.linalg.matrix_norm(torch.linalg.solve_triangular(root[1], half.T, upper=False), "nuc")
+    """Sum of the canonical correlations of two (sample, channel) views: the nuclear norm of Saa^-1/2 Sab Sbb^-1/2.
+
+    Args:
+        a: one view; more samples than channels, or the answer says nothing.
+        b: the other.
+        regularisation: what is added to the diagonal of Saa and Sbb, in mean variances of the view.
+    """
+    with torch.autocast(a.device.type, enabled=False):  # a covariance in bfloat16 is not positive definite
+        a, b = (x.float() if x.element_size() < 4 else x for x in (a, b))
+        a, b = a - a.mean(0), b - b.mean(0)
+        roots = []
+        for x in (a, b):
+            covariance = x.T @ x / (len(x) - 1)
+            variance = (regularisation * covariance.diagonal().mean()).clamp(min=1e-12)
+            roots.append(torch.linalg.cholesky(covariance + variance * torch.eye(len(covariance)).to(covariance)))
+        half = torch.linalg.solve_triangular(roots[0], a.T @ b / (len(a) - 1), upper=False)
+        return torch.linalg.matrix_norm(torch.linalg.solve_triangular(roots[1], half.T, upper=False), "nuc")

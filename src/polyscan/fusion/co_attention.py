@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from polyscan.fusion.base import FusionLayer, expand
-from polyscan.fusion.blocks import ChannelMLP, Pointwise, average, convolution, flat, positions, softmax_over
+from polyscan.fusion.blocks import ChannelMLP, Pointwise, convolution, flatten_space, softmax_over
 
 
 class CoAttention(FusionLayer):
@@ -37,15 +37,15 @@ class CoAttention(FusionLayer):
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
         """See :class:`FusionLayer`."""
-        there = expand(available, features).to(features.dtype)
-        others = there.sum(1, keepdim=True) - there
+        valid = expand(available, features).to(features.dtype)
+        others = valid.sum(1, keepdim=True) - valid
         partner = (features.sum(1, keepdim=True) - features) / others.clamp(min=1)
-        voxels = flat(partner)
+        voxels = flatten_space(partner, 3)
         channel = torch.sigmoid(self.channel_gate(voxels.mean(3)) + self.channel_gate(voxels.amax(3)))
         view = torch.stack([partner.mean(2), partner.amax(2)], dim=2).flatten(0, 1)
         spatial = torch.sigmoid(self.spatial_gate(view)).unflatten(0, features.shape[:2])
         attended = features + features * expand(channel, features) * spatial * (others > 0).to(features.dtype)
-        both = average(attended, available)
+        both = attended.sum(1)
         near = self.near(both).reshape(features.shape)
-        whole = self.whole(positions(both).mean(2)).reshape(features.shape[:3])
+        whole = self.whole(flatten_space(both, 2).mean(2)).reshape(features.shape[:3])
         return (softmax_over(near + expand(whole, near), available) * attended).sum(1)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from polyscan.fusion.base import FusionLayer, cleared
-from polyscan.fusion.blocks import Attention, Named, average, flat, tokens_of
+from polyscan.fusion.base import FusionLayer, mask_absent
+from polyscan.fusion.blocks import Attention, ModalityEmbedding, average, flatten_space, tokens_of
 
 
 class CrossAttention(FusionLayer):
@@ -41,14 +41,14 @@ class CrossAttention(FusionLayer):
         self.query = query
         self.tokens = tokens
         self.norm = nn.LayerNorm(channels)
-        self.named = Named(modalities, channels)
+        self.embed = ModalityEmbedding(modalities, channels)
         self.attention = Attention(channels, heads)
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
         """See :class:`FusionLayer`."""
-        coarse = flat(tokens_of(features.flatten(0, 1), self.tokens).unflatten(0, features.shape[:2]))
-        context = self.norm(self.named(coarse).transpose(2, 3))
-        voxels, named = flat(features), flat(self.named(features))
+        coarse = flatten_space(tokens_of(features.flatten(0, 1), self.tokens).unflatten(0, features.shape[:2]), 3)
+        context = self.norm(self.embed(coarse).transpose(2, 3))
+        voxels, named = flatten_space(features, 3), flatten_space(self.embed(features), 3)
         query = self.query
         if query is not None:
             rank = available.to(torch.int64)
@@ -62,12 +62,12 @@ class CrossAttention(FusionLayer):
                 asks = torch.full_like(available[:, 0], m, dtype=torch.int64)
                 answers.append(self._ask(voxels[:, m : m + 1], named[:, m : m + 1], context, available, asks))
             answer = torch.cat(answers, dim=1)
-            fused = average(cleared(answer, available), available)
+            fused = average(mask_absent(answer, available), available)
         return fused.reshape(features.shape[:1] + features.shape[2:])
 
     def _ask(self, voxels: Tensor, named: Tensor, context: Tensor, available: Tensor, asks: Tensor) -> Tensor:
         """One modality (batch, 1, channel, voxel), number ``asks`` (batch) in each row, reads the others."""
         others = available & (torch.arange(self.modalities, device=asks.device) != asks.unsqueeze(1))
-        there = others.repeat_interleave(context.shape[2], dim=1)
-        read = self.attention(self.norm(named.squeeze(1).transpose(1, 2)), context.flatten(1, 2), there)
+        valid = others.repeat_interleave(context.shape[2], dim=1)
+        read = self.attention(self.norm(named.squeeze(1).transpose(1, 2)), context.flatten(1, 2), valid)
         return voxels + read.transpose(1, 2).unsqueeze(1)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from polyscan.fusion.base import FusionLayer, cleared, concatenate, expand
-from polyscan.fusion.blocks import PerModality, Pointwise, average, flat, positions
+from polyscan.fusion.base import FusionLayer, concatenate, expand, mask_absent
+from polyscan.fusion.blocks import PerModality, Pointwise, average, flatten_space
 
 
 class MultiBranchFusionAttention(nn.Module):
@@ -80,69 +80,8 @@ class MultimodalInformationFusionAttention(nn.Module):
         together = number * average(extremes(features), available)
         merged = torch.sigmoid(self.f(together)).sum(1)
         each = extremes(torch.sigmoid(self.v(features))).sum(2)
-        local = number * average(cleared(each, available), available)
+        local = number * average(mask_absent(each, available), available)
         gate = torch.sigmoid(self.g * merged + self.s * local).unsqueeze(1) * self.alpha
-        return features * expand(gate, features)
-
-
-class LeanMultiBranchAttention(nn.Module):
-    """MFA without what keeps it from working: y = x * 2 sigma(F [p1; p2; u]), F zero at the start.
-
-    The branches of :class:`MultiBranchFusionAttention` with ReLU for the inner sigmoids, which squeeze all samples'
-    gates into 0.81 +- 0.0025, and C / r channels within; the gate starts at one and can double or close a channel.
-    No alpha, which a normalisation behind it cancels.
-
-    Args:
-        channels: of the modality.
-        reduction: r.
-    """
-
-    def __init__(self, channels: int, reduction: int = 4) -> None:
-        super().__init__()
-        hidden = max(1, channels // reduction)
-        self.w1, self.w2 = Pointwise(channels, hidden), Pointwise(hidden, hidden)
-        self.w3, self.w4 = Pointwise(hidden, hidden), Pointwise(hidden, hidden)
-        self.v = Pointwise(channels, hidden)
-        self.f = zeroed(nn.Linear(3 * hidden, channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Gate (batch, channel, *spatial)."""
-        a1 = torch.relu(self.w1(x))
-        a2 = torch.relu(self.w2(a1))
-        a3 = torch.relu(self.w3(a1 + a2))
-        a4 = torch.relu(self.w4(a3))
-        branches = [mean(a1) + maximum(a2), mean(a3) + maximum(a4), mean(torch.relu(self.v(x)))]
-        gate = 2 * torch.sigmoid(self.f(torch.cat(branches, dim=1)))
-        return x * expand(gate, x)
-
-
-class LeanMultimodalAttention(nn.Module):
-    """MIFA whose gate does not saturate: means for sums, 2 sigma with its last map zero at the start, C / r within.
-
-    The sums of :class:`MultimodalInformationFusionAttention` drive its gate to 0.9999 for four modalities. Here each
-    modality has a gate of its own from what all hold together and what it holds itself.
-
-    Args:
-        modalities: how many.
-        channels: of each.
-        reduction: r.
-    """
-
-    def __init__(self, modalities: int, channels: int, reduction: int = 4) -> None:
-        super().__init__()
-        hidden = max(1, channels // reduction)
-        self.v = PerModality(modalities, channels, hidden)
-        self.f = nn.Linear(3 * channels, hidden)
-        self.gates = PerModality(modalities, 2 * hidden, channels)
-        nn.init.zeros_(self.gates.weight)
-        if self.gates.bias is not None:
-            nn.init.zeros_(self.gates.bias)
-
-    def forward(self, features: Tensor, available: Tensor) -> Tensor:
-        """Gate (batch, modality, channel, *spatial), zero where absent."""
-        together = torch.relu(self.f(average(extremes(features), available).flatten(1))).unsqueeze(1)
-        each = extremes(torch.relu(self.v(features))).mean(2)
-        gate = 2 * torch.sigmoid(self.gates(torch.cat([together.expand_as(each), each], dim=2)))
         return features * expand(gate, features)
 
 
@@ -150,19 +89,17 @@ class DRIFA(FusionLayer):
     """F = W [y_1; ...; y_n; available] + b with y = MIFA(MFA_1(M_1), ..., MFA_n(M_n)).
 
     Dual attention and concatenation as in DRIFA-Net (Dhar et al., WACV 2025, arXiv 2412.01248; the paper's text was
-    not to be had, so its published code is the reference). Depends on the order of the modalities.
+    not to be had, so its published code is the reference). :class:`LeanDRIFA` has the same parts with gates that do not
+    saturate. Depends on the order of the modalities.
 
     Args:
         modalities, channels, spatial_dims: see :class:`FusionLayer`.
-        faithful: gates as published; the lean ones otherwise, with an eighth of the parameters.
     """
 
-    def __init__(self, modalities: int, channels: int, spatial_dims: int = 3, *, faithful: bool = False) -> None:
+    def __init__(self, modalities: int, channels: int, spatial_dims: int = 3) -> None:
         super().__init__(modalities, channels, spatial_dims)
-        within = MultiBranchFusionAttention if faithful else LeanMultiBranchAttention
-        between = MultimodalInformationFusionAttention if faithful else LeanMultimodalAttention
-        self.within = nn.ModuleList(within(channels) for _ in range(modalities))
-        self.between = between(modalities, channels)
+        self.within = nn.ModuleList(MultiBranchFusionAttention(channels) for _ in range(modalities))
+        self.between = MultimodalInformationFusionAttention(modalities, channels)
         self.project = Pointwise(modalities * channels + modalities, channels)
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
@@ -175,22 +112,15 @@ class DRIFA(FusionLayer):
 
 def mean(x: Tensor) -> Tensor:
     """Mean over space, (batch, channel, *spatial) to (batch, channel)."""
-    return positions(x).mean(2)
+    return flatten_space(x, 2).mean(2)
 
 
 def maximum(x: Tensor) -> Tensor:
     """Maximum over space, (batch, channel, *spatial) to (batch, channel)."""
-    return positions(x).amax(2)
+    return flatten_space(x, 2).amax(2)
 
 
 def extremes(features: Tensor) -> Tensor:
     """Minimum, mean and maximum over space: (batch, modality, 3, channel)."""
-    voxels = flat(features)
+    voxels = flatten_space(features, 3)
     return torch.stack([voxels.amin(3), voxels.mean(3), voxels.amax(3)], dim=2)
-
-
-def zeroed(linear: nn.Linear) -> nn.Linear:
-    """Let a linear map give zeros until it has learned."""
-    nn.init.zeros_(linear.weight)
-    nn.init.zeros_(linear.bias)
-    return linear

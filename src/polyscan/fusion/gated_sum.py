@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from polyscan.fusion.base import FusionLayer, cleared, concatenate
+from polyscan.fusion.base import FusionLayer, concatenate, mask_absent
 from polyscan.fusion.blocks import PerModality, Pointwise
 
 
@@ -38,4 +38,4 @@ class GatedSum(FusionLayer):
             Of the shape of ``features``, from 0 to 1; 0 where absent.
         """
         gates = torch.sigmoid(self.gate(concatenate(features, available))).reshape(features.shape)
-        return cleared(gates, available)
+        return mask_absent(gates, available)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from polyscan.fusion.base import FusionLayer, cleared, expand
-from polyscan.fusion.blocks import PerModality, Pointwise, average, flat, pooled, spread, tokens_of
+from polyscan.fusion.base import FusionLayer, expand, mask_absent
+from polyscan.fusion.blocks import PerModality, Pointwise, average, flatten_space, interpolate_to, pooled, tokens_of
 
 
 class GlobalLocalAlignment(FusionLayer):
@@ -50,7 +50,7 @@ class GlobalLocalAlignment(FusionLayer):
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
         """See :class:`FusionLayer`."""
         coarse = tokens_of(features.flatten(0, 1), self.tokens)
-        words = self.local(flat(coarse.unflatten(0, features.shape[:2]))).transpose(2, 3)
+        words = self.local(flatten_space(coarse.unflatten(0, features.shape[:2]), 3)).transpose(2, 3)
         fused: list[Tensor] = []
         for b in range(self.modalities):
             found = torch.zeros_like(words[:, b])
@@ -63,8 +63,8 @@ class GlobalLocalAlignment(FusionLayer):
             mean = (found / partners.clamp(min=1)).transpose(1, 2)
             mean = mean.reshape([features.shape[0], self.channels] + list(coarse.shape[2:]))
             told = self.project(mean) * expand((partners > 0).flatten(), mean).to(mean.dtype)
-            fused.append(features[:, b] + spread(told, features[:, b]))
-        return average(cleared(torch.stack(fused, dim=1), available), available)
+            fused.append(features[:, b] + interpolate_to(told, features[:, b]))
+        return average(mask_absent(torch.stack(fused, dim=1), available), available)
 
     def auxiliary_loss(
         self,
@@ -75,9 +75,9 @@ class GlobalLocalAlignment(FusionLayer):
         pyramid: Sequence[Tensor] = (),
     ) -> dict[str, Tensor]:
         """``global`` and ``local`` contrast, averaged over the pairs of modalities that at least two rows have."""
-        features = cleared(features, available)
+        features = mask_absent(features, available)
         coarse = tokens_of(features.flatten(0, 1), self.tokens).unflatten(0, features.shape[:2])
-        words, whole = self.local(flat(coarse)).transpose(2, 3), self.whole(pooled(features))
+        words, whole = self.local(flatten_space(coarse, 3)).transpose(2, 3), self.whole(pooled(features))
         near, far = [features.sum() * 0], [features.sum() * 0]
         for a in range(self.modalities):
             for b in range(self.modalities):

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from polyscan.fusion.base import FusionLayer, cleared, concatenate
-from polyscan.fusion.blocks import Named, Pointwise, TransformerBlock, flat, sine_cosine, spread, tokens_of
+from polyscan.fusion.base import FusionLayer, concatenate, mask_absent
+from polyscan.fusion.blocks import (
+    ModalityEmbedding,
+    Pointwise,
+    TransformerBlock,
+    flatten_space,
+    interpolate_to,
+    positional_encoding,
+    tokens_of,
+)
 
 
 class MaskedTransformer(FusionLayer):
@@ -35,7 +43,7 @@ class MaskedTransformer(FusionLayer):
     ) -> None:
         super().__init__(modalities, channels, spatial_dims)
         self.tokens = tokens
-        self.named = Named(modalities, channels)
+        self.embed = ModalityEmbedding(modalities, channels)
         self.blocks = nn.ModuleList(TransformerBlock(channels, heads, expansion=4) for _ in range(depth))
         self.project = Pointwise(modalities * channels + modalities, channels)
 
@@ -43,13 +51,13 @@ class MaskedTransformer(FusionLayer):
         """See :class:`FusionLayer`."""
         every = features.flatten(0, 1)
         coarse = tokens_of(every, self.tokens)
-        start = flat(self.named(coarse.unflatten(0, features.shape[:2]))).transpose(2, 3)
-        start = start + sine_cosine(list(coarse.shape[2:]), self.channels, start)
+        start = flatten_space(self.embed(coarse.unflatten(0, features.shape[:2])), 3).transpose(2, 3)
+        start = start + positional_encoding(list(coarse.shape[2:]), self.channels, start)
         count = start.shape[2]
         tokens = start.flatten(1, 2)
-        there = available.repeat_interleave(count, dim=1)
+        valid = available.repeat_interleave(count, dim=1)
         for block in self.blocks:
-            tokens = block(tokens, there)
+            tokens = block(tokens, valid)
         read = tokens.unflatten(1, [self.modalities, count]).transpose(2, 3).reshape(coarse.shape)
-        every = every + spread(read, every)
-        return self.project(concatenate(cleared(every.unflatten(0, features.shape[:2]), available), available))
+        every = every + interpolate_to(read, every)
+        return self.project(concatenate(mask_absent(every.unflatten(0, features.shape[:2]), available), available))

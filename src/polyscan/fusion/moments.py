@@ -23,7 +23,7 @@ class Moments(FusionLayer):
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
         """See :class:`FusionLayer`."""
         mean = average(features, available)
-        there = expand(available, features).to(features.dtype)
-        squares = ((features - mean.unsqueeze(1)) * there).square().sum(1)
-        variance = squares / (there.sum(1) - 1).clamp(min=1)
+        valid = expand(available, features).to(features.dtype)
+        squares = ((features - mean.unsqueeze(1)) * valid).square().sum(1)
+        variance = squares / (valid.sum(1) - 1).clamp(min=1)
         return self.project(torch.cat([mean, variance], dim=1))

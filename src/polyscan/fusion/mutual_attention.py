@@ -5,8 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from polyscan.fusion.base import FusionLayer, cleared
-from polyscan.fusion.blocks import Attention, FeedForward, Named, average, flat, spread, tokens_of
+from polyscan.fusion.base import FusionLayer, mask_absent
+from polyscan.fusion.blocks import (
+    Attention,
+    FeedForward,
+    ModalityEmbedding,
+    average,
+    flatten_space,
+    interpolate_to,
+    tokens_of,
+)
 
 
 class MutualAttention(FusionLayer):
@@ -28,7 +36,7 @@ class MutualAttention(FusionLayer):
     ) -> None:
         super().__init__(modalities, channels, spatial_dims)
         self.tokens = tokens
-        self.named = Named(modalities, channels)
+        self.embed = ModalityEmbedding(modalities, channels)
         self.norm = nn.LayerNorm(channels)
         self.attention = Attention(channels, heads)
         self.mlp = FeedForward(channels, 4)
@@ -36,9 +44,9 @@ class MutualAttention(FusionLayer):
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
         """See :class:`FusionLayer`."""
         coarse = tokens_of(features.flatten(0, 1), self.tokens)
-        tokens = flat(self.named(coarse.unflatten(0, features.shape[:2]))).transpose(2, 3)
+        tokens = flatten_space(self.embed(coarse.unflatten(0, features.shape[:2])), 3).transpose(2, 3)
         normal = self.norm(tokens)
-        there = torch.ones(normal.shape[0], normal.shape[2], dtype=torch.bool, device=normal.device)
+        valid = torch.ones(normal.shape[0], normal.shape[2], dtype=torch.bool, device=normal.device)
         fused: list[Tensor] = []
         for m in range(self.modalities):
             answer = torch.zeros_like(tokens[:, m])
@@ -46,10 +54,10 @@ class MutualAttention(FusionLayer):
             for n in range(self.modalities):
                 if n != m:
                     asked = available[:, n].to(tokens.dtype).reshape(-1, 1, 1)
-                    answer = answer + asked * self.attention(normal[:, n], normal[:, m], there)
+                    answer = answer + asked * self.attention(normal[:, n], normal[:, m], valid)
                     partners = partners + asked
             read = tokens[:, m] + answer / partners.clamp(min=1)
             read = (read + self.mlp(read)).transpose(1, 2)
             read = read.reshape([features.shape[0], self.channels] + list(coarse.shape[2:]))
-            fused.append(features[:, m] + spread(read, features[:, m]))
-        return average(cleared(torch.stack(fused, dim=1), available), available)
+            fused.append(features[:, m] + interpolate_to(read, features[:, m]))
+        return average(mask_absent(torch.stack(fused, dim=1), available), available)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from polyscan.fusion.base import FusionLayer, cleared
+from polyscan.fusion.base import FusionLayer, mask_absent
 from polyscan.fusion.blocks import PerModality
 
 
@@ -56,7 +56,7 @@ class ProductOfExperts(FusionLayer):
             Two of (batch, channel, *spatial).
         """
         mean, log_precision = self.experts(features).chunk(2, dim=2)
-        precision = cleared(log_precision.clamp(-10, 10).exp(), available)
+        precision = mask_absent(log_precision.clamp(-10, 10).exp(), available)
         total = 1 + precision.sum(1)
         return (precision * mean).sum(1) / total, total
 
@@ -69,5 +69,5 @@ class ProductOfExperts(FusionLayer):
         pyramid: Sequence[Tensor] = (),
     ) -> dict[str, Tensor]:
         """``divergence``: KL(product || N(0, 1)), the mean over batch, channels and positions."""
-        mean, precision = self.posterior(cleared(features, available), available)
+        mean, precision = self.posterior(mask_absent(features, available), available)
         return {"divergence": 0.5 * (1 / precision + mean.square() - 1 + precision.log()).mean()}

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from polyscan.fusion.base import FusionLayer
-from polyscan.fusion.blocks import Pointwise, average, flat, positions
+from polyscan.fusion.blocks import Pointwise, average, flatten_space
 
 
 class RegionAware(FusionLayer):
@@ -31,10 +31,12 @@ class RegionAware(FusionLayer):
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
         """See :class:`FusionLayer`."""
-        maps = torch.softmax(self.region_maps(features, available), dim=1)
-        voxels = flat(features)
-        share = positions(maps)
-        contents = torch.einsum("bkv,bmcv->bkmc", share / share.sum(2, keepdim=True), voxels).flatten(2)
+        log_share = flatten_space(torch.log_softmax(self.region_maps(features, available), dim=1), 2)
+        voxels = flatten_space(features, 3)
+        share = log_share.exp()
+        # p / sum p over space as a softmax of log p: no 0 / 0 where a region is nowhere.
+        within = torch.softmax(log_share, dim=2).to(voxels.dtype)
+        contents = torch.einsum("bkv,bmcv->bkmc", within, voxels).flatten(2)
         flags = available.to(features.dtype).unsqueeze(1).expand(-1, share.shape[1], -1)
         scores = self.weigh(torch.cat([contents, flags], dim=2))
         weights = torch.softmax(scores.masked_fill(~available.unsqueeze(1), float("-inf")), dim=2)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from polyscan.fusion.base import FusionLayer, cleared
-from polyscan.fusion.blocks import Named, TransformerBlock, average, flat
+from polyscan.fusion.base import FusionLayer, mask_absent
+from polyscan.fusion.blocks import ModalityEmbedding, TransformerBlock, average, flatten_space
 
 
 class SelfAttention(FusionLayer):
@@ -25,16 +25,16 @@ class SelfAttention(FusionLayer):
         self, modalities: int, channels: int, spatial_dims: int = 3, *, heads: int | None = None, depth: int = 1
     ) -> None:
         super().__init__(modalities, channels, spatial_dims)
-        self.named = Named(modalities, channels)
+        self.embed = ModalityEmbedding(modalities, channels)
         self.blocks = nn.ModuleList(TransformerBlock(channels, heads) for _ in range(depth))
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
         """See :class:`FusionLayer`."""
-        positions = flat(self.named(features)).permute(0, 3, 1, 2)
-        there = available.unsqueeze(1).expand(-1, positions.shape[1], -1).flatten(0, 1)
+        positions = flatten_space(self.embed(features), 3).permute(0, 3, 1, 2)
+        valid = available.unsqueeze(1).expand(-1, positions.shape[1], -1).flatten(0, 1)
         tokens = positions.flatten(0, 1)
         for block in self.blocks:
-            tokens = block(tokens, there)
-        fused = average(cleared(tokens, there), there)
+            tokens = block(tokens, valid)
+        fused = average(mask_absent(tokens, valid), valid)
         fused = fused.unflatten(0, [features.shape[0], positions.shape[1]]).transpose(1, 2)
         return fused.reshape(features.shape[:1] + features.shape[2:])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polyscan.fusion.base import FusionLayer, cleared, expand
+from polyscan.fusion.base import FusionLayer, expand, mask_absent
 from polyscan.fusion.blocks import PerModality, Pointwise, average, pooled
 
 
@@ -48,9 +48,9 @@ class SharedSpecific(FusionLayer):
         shared = self._shared(features)
         both = torch.cat([shared, self.specific(features)], dim=2)
         own = self.residual(both.flatten(0, 1)).reshape(shared.shape) + shared
-        there = expand(available, shared)
-        generated = average(cleared(shared, available), available).unsqueeze(1)
-        return self.project(torch.where(there, own, generated).flatten(1, 2))
+        valid = expand(available, shared)
+        generated = average(mask_absent(shared, available), available).unsqueeze(1)
+        return self.project(torch.where(valid, own, generated).flatten(1, 2))
 
     def auxiliary_loss(
         self,
@@ -61,7 +61,7 @@ class SharedSpecific(FusionLayer):
         pyramid: Sequence[Tensor] = (),
     ) -> dict[str, Tensor]:
         """``shared``, distance of shared features; ``domain``, cross-entropy of which modality specific ones are."""
-        features = cleared(features, available)
+        features = mask_absent(features, available)
         shared, own = pooled(self._shared(features)), pooled(self.specific(features))
         pairs = (available.unsqueeze(1) & available.unsqueeze(2)).triu(1)
         apart = (shared.unsqueeze(1) - shared.unsqueeze(2)).abs().mean(3)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from polyscan.fusion.base import FusionLayer, cleared, expand
-from polyscan.fusion.blocks import ChannelMLP, average, convolution, flat
+from polyscan.fusion.base import FusionLayer, expand, mask_absent
+from polyscan.fusion.blocks import ChannelMLP, average, convolution, flatten_space
 
 
 class SpatialAttention(FusionLayer):
@@ -38,10 +38,10 @@ class SpatialAttention(FusionLayer):
     def maps(self, features: Tensor, available: Tensor) -> Tensor:
         """Where each modality counts, (batch, modality, *spatial) from 0 to 1; ``features`` are zero where absent."""
         maps = self._maps(self._channels(features))
-        return cleared(maps, available)
+        return mask_absent(maps, available)
 
     def _channels(self, features: Tensor) -> Tensor:
-        voxels = flat(features)
+        voxels = flatten_space(features, 3)
         gates = torch.sigmoid(self.mlp(voxels.mean(3)) + self.mlp(voxels.amax(3)))
         return expand(gates, features) * features
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from polyscan.fusion.base import FusionLayer
-from polyscan.fusion.blocks import TransformerBlock, positions, sine_cosine, spread, tokens_of
+from polyscan.fusion.blocks import TransformerBlock, flatten_space, interpolate_to, positional_encoding, tokens_of
 from polyscan.fusion.concatenation import Concatenation
 
 
@@ -44,10 +44,10 @@ class TransformerBottleneck(FusionLayer):
         """See :class:`FusionLayer`."""
         joint = self.concatenation.fuse(features, available)
         coarse = tokens_of(joint, self.tokens)
-        start = positions(coarse).transpose(1, 2)
-        start = start + sine_cosine(list(coarse.shape[2:]), self.channels, start)
+        start = flatten_space(coarse, 2).transpose(1, 2)
+        start = start + positional_encoding(list(coarse.shape[2:]), self.channels, start)
         tokens = start
-        there = torch.ones(tokens.shape[0], tokens.shape[1], dtype=torch.bool, device=tokens.device)
+        valid = torch.ones(tokens.shape[0], tokens.shape[1], dtype=torch.bool, device=tokens.device)
         for block in self.blocks:
-            tokens = block(tokens, there)
-        return joint + spread((tokens - start).transpose(1, 2).reshape(coarse.shape), joint)
+            tokens = block(tokens, valid)
+        return joint + interpolate_to((tokens - start).transpose(1, 2).reshape(coarse.shape), joint)

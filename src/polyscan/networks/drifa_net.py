@@ -10,13 +10,9 @@ from monai.networks.layers import Conv, Norm, Pool
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from polyscan.fusion.base import cleared
-from polyscan.fusion.drifa import (
-    LeanMultiBranchAttention,
-    LeanMultimodalAttention,
-    MultiBranchFusionAttention,
-    MultimodalInformationFusionAttention,
-)
+from polyscan.fusion.base import mask_absent
+from polyscan.fusion.drifa import MultiBranchFusionAttention, MultimodalInformationFusionAttention
+from polyscan.fusion.lean_drifa import LeanMultiBranchAttention, LeanMultimodalAttention
 from polyscan.networks.fusion_model import FusionModel, MakeFusion, make_layer, split_missing
 from polyscan.networks.heads import slices_of
 
@@ -65,7 +61,7 @@ class DRIFANet(FusionModel):
     block, then every task's linear head on all branches together. With two modalities of three channels and tasks of
     4 and 7 classes it has the published 53,883,843 numbers, those of its batch norms included.
 
-    With ``faithful=False`` the gates are lean (:mod:`polyscan.fusion.drifa`), one in a block, and MIFA acts where
+    With ``faithful=False`` the gates are lean (:mod:`polyscan.fusion.lean_drifa`), one in a block, and MIFA acts where
     the grid changes; an absent modality then and in the faithful mode takes no part.
 
     Args:
@@ -150,7 +146,7 @@ class DRIFANet(FusionModel):
         x = features[0]
         for branches, between in zip(self.steps, self.between, strict=True):
             x = branches(x)
-            x = between(cleared(x, available), available)
+            x = between(mask_absent(x, available), available)
         return [self.join(x, available)]
 
     def pre_logits(self, fused: list[Tensor]) -> Tensor:

@@ -13,7 +13,7 @@ from monai.networks.nets.basic_unet import TwoConv
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from polyscan.fusion.blocks import spread
+from polyscan.fusion.blocks import interpolate_to
 
 
 class Head(nn.Module):
@@ -98,7 +98,7 @@ class SegmentationHead(Head):
         x = features[-1]
         for k, up in enumerate(self.up):
             skip = features[len(features) - 2 - k]
-            x = up(torch.cat([skip, spread(x, skip)], dim=1))
+            x = up(torch.cat([skip, interpolate_to(x, skip)], dim=1))
         return x
 
 

@@ -10,7 +10,7 @@ from monai.networks.layers import Pool
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from polyscan.fusion.blocks import Pointwise, spread
+from polyscan.fusion.blocks import Pointwise, interpolate_to
 from polyscan.networks.encoders import Encoder
 from polyscan.networks.fusion_model import FusionModel, FusionWrapper, MakeFusion, check_levels, make_layer
 from polyscan.networks.fusion_net import MakeEncoder, MakeHead
@@ -92,7 +92,7 @@ class MultiScaleNet(FusionModel):
             like = levels[self.finest][k]
             stacked: list[Tensor] = []
             for m, enters in enumerate(self.enters):
-                stacked.append(spread(levels[m][k - enters], like) if enters <= k else torch.zeros_like(like))
+                stacked.append(interpolate_to(levels[m][k - enters], like) if enters <= k else torch.zeros_like(like))
             features.append(torch.stack(stacked, dim=1))
         return features, available
 

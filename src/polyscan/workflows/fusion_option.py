@@ -18,7 +18,7 @@ def fusion_option(text: str) -> dict[str, Any]:
     """Read ``NAME``, a layer of polyscan.fusion, or ``DOTTED.PATH``, each with options in brackets or without.
 
     Args:
-        text: such as ``GatedSum`` or ``polyscan.fusion.DRIFA(faithful=true)``; a value is written as in JSON or Python.
+        text: such as ``GatedSum`` or ``polyscan.fusion.CrossAttention(query=0)``; values are as in JSON or Python.
 
     Returns:
         ``{"_target_": DOTTED.PATH, "_mode_": "callable", **options}``.
@@ -27,8 +27,8 @@ def fusion_option(text: str) -> dict[str, Any]:
         PolyscanError: it is written in another way, names no fusion layer, or an option that the layer does not have.
 
     Example:
-        >>> fusion_option("DRIFA(faithful=true)")
-        {'_target_': 'polyscan.fusion.DRIFA', '_mode_': 'callable', 'faithful': True}
+        >>> fusion_option("CrossAttention(query=0)")
+        {'_target_': 'polyscan.fusion.CrossAttention', '_mode_': 'callable', 'query': 0}
     """
     match = re.fullmatch(r"\s*([\w.]+)\s*(?:\((.*)\))?\s*", text, re.DOTALL)
     if match is None:

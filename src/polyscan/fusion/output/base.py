@@ -49,3 +49,37 @@ class OutputRule(FusionLayer):
             (batch, class, ...) log-probabilities up to a constant of each position.
         """
         raise NotImplementedError
+
+
+class Pool(OutputRule):
+    """A rule with a weight of each member; those of the members that are there are scaled to sum to one.
+
+    Args:
+        modalities, channels, spatial_dims, sigmoid: see :class:`OutputRule`.
+        weights: of each member, positive, learned on where the network is trained; equal where not given.
+    """
+
+    def __init__(
+        self,
+        modalities: int,
+        channels: int,
+        spatial_dims: int = 3,
+        *,
+        sigmoid: bool = False,
+        weights: list[float] | None = None,
+    ) -> None:
+        super().__init__(modalities, channels, spatial_dims, sigmoid=sigmoid)
+        self.log_weights = torch.nn.Parameter(log_of(weights, modalities))
+
+    def log_shares(self, available: Tensor) -> Tensor:
+        """Logarithms of the weights (batch, member) that sum to one over the members that are there."""
+        return torch.log_softmax(self.log_weights.masked_fill(~available, float("-inf")), dim=1)
+
+
+def log_of(weights: list[float] | None, members: int) -> Tensor:
+    """Logarithms of the weights of all members; zeros where none are given."""
+    if weights is None:
+        return torch.zeros(members)
+    if len(weights) != members or min(weights) <= 0:
+        raise ValueError(f"weights are {weights}; expected {members} positive numbers.")
+    return torch.tensor(weights).log()

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from polyscan.fusion.base import expand
-from polyscan.fusion.output.base import OutputRule
-from polyscan.fusion.output.pools import log_of
+from polyscan.fusion.output.base import OutputRule, log_of
 
 
 class BayesianProduct(OutputRule):
@@ -44,8 +43,8 @@ class BayesianProduct(OutputRule):
 
     def combine(self, log_probability: Tensor, available: Tensor) -> Tensor:
         """See :class:`OutputRule`."""
-        there = expand(available, log_probability).to(log_probability.dtype)
+        valid = expand(available, log_probability).to(log_probability.dtype)
         prior = self.log_prior.reshape(
             list(self.log_prior.shape) + [1] * (log_probability.dim() - 2 - self.log_prior.dim())
         )
-        return (log_probability * there).sum(1) - (there.sum(1) - 1) * prior
+        return (log_probability * valid).sum(1) - (valid.sum(1) - 1) * prior

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from polyscan.fusion.base import FusionLayer, cleared, expand
+from polyscan.fusion.base import FusionLayer, expand, mask_absent
 from polyscan.fusion.output.base import OutputRule
 
 
@@ -72,7 +72,7 @@ class Evidential(FusionLayer):
         Returns:
             Beliefs (batch, class, *spatial) and the mass of not knowing (batch, 1, *spatial); together they sum to one.
         """
-        evidence = cleared(functional.softplus(features), available)
+        evidence = mask_absent(functional.softplus(features), available)
         strength = evidence.sum(2, keepdim=True) + self.channels
         return dempster(evidence / strength, self.channels / strength)
 

@@ -5,33 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from polyscan.fusion.base import cleared, expand
-from polyscan.fusion.output.base import OutputRule
-
-
-class Pool(OutputRule):
-    """A rule with a weight of each member; those of the members that are there are scaled to sum to one.
-
-    Args:
-        modalities, channels, spatial_dims, sigmoid: see :class:`OutputRule`.
-        weights: of each member, positive, learned on where the network is trained; equal where not given.
-    """
-
-    def __init__(
-        self,
-        modalities: int,
-        channels: int,
-        spatial_dims: int = 3,
-        *,
-        sigmoid: bool = False,
-        weights: list[float] | None = None,
-    ) -> None:
-        super().__init__(modalities, channels, spatial_dims, sigmoid=sigmoid)
-        self.log_weights = torch.nn.Parameter(log_of(weights, modalities))
-
-    def log_shares(self, available: Tensor) -> Tensor:
-        """Logarithms of the weights (batch, member) that sum to one over the members that are there."""
-        return torch.log_softmax(self.log_weights.masked_fill(~available, float("-inf")), dim=1)
+from polyscan.fusion.base import expand, mask_absent
+from polyscan.fusion.output.base import OutputRule, Pool
 
 
 class MeanProbability(Pool):
@@ -69,7 +44,7 @@ class MajorityVote(OutputRule):
         """See :class:`OutputRule`."""
         classes = log_probability.shape[2]
         vote = torch.zeros_like(log_probability).scatter(2, log_probability.argmax(2, keepdim=True), 1.0)
-        votes = cleared(vote, available).sum(1)
+        votes = mask_absent(vote, available).sum(1)
         return torch.log(votes + 1 / classes)
 
 
@@ -84,12 +59,3 @@ class MaximumConfidence(OutputRule):
         sure = log_probability.amax(2, keepdim=True).masked_fill(~expand(available, log_probability), float("-inf"))
         best = sure.argmax(1, keepdim=True).expand_as(log_probability[:, :1])
         return log_probability.gather(1, best).squeeze(1)
-
-
-def log_of(weights: list[float] | None, members: int) -> Tensor:
-    """Logarithms of the weights of all members; zeros where none are given."""
-    if weights is None:
-        return torch.zeros(members)
-    if len(weights) != members or min(weights) <= 0:
-        raise ValueError(f"weights are {weights}; expected {members} positive numbers.")
-    return torch.tensor(weights).log()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from polyscan.fusion.blocks import Attention, positions
+from polyscan.fusion.blocks import Attention, flatten_space
 from polyscan.fusion.table.base import TableFusion
 
 
@@ -28,6 +28,6 @@ class TableAttention(TableFusion):
 
     def fuse(self, features: Tensor, tokens: Tensor, recorded: Tensor) -> Tensor:
         """See :class:`TableFusion`."""
-        asking = positions(features).transpose(1, 2)
+        asking = flatten_space(features, 2).transpose(1, 2)
         read = self.attention(self.norm(asking), self.lift(tokens), recorded)
         return features + read.transpose(1, 2).reshape(features.shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from polyscan.fusion.blocks import positions
+from polyscan.fusion.blocks import flatten_space
 from polyscan.fusion.table.base import TableFusion, affine, row
 
 
@@ -30,6 +30,6 @@ class DAFT(TableFusion):
 
     def fuse(self, features: Tensor, tokens: Tensor, recorded: Tensor) -> Tensor:
         """See :class:`TableFusion`."""
-        mean = positions(features).mean(2)
+        mean = flatten_space(features, 2).mean(2)
         scale, shift = self.bottleneck(torch.cat([mean, row(tokens, recorded)], dim=1)).chunk(2, dim=1)
         return affine(features, 1 + scale, shift)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from polyscan.fusion.blocks import ChannelMLP, positions
+from polyscan.fusion.blocks import ChannelMLP, flatten_space
 from polyscan.fusion.table.base import TableFusion, row
 
 
@@ -36,5 +36,5 @@ class HyperFusion(TableFusion):
         table = row(tokens, recorded)
         inward = self.inward(table).unflatten(1, [self.rank, self.channels + 1])
         outward = self.outward(table).unflatten(1, [self.channels, self.rank])
-        hidden = torch.relu(inward[:, :, :-1] @ positions(features) + inward[:, :, -1:])
+        hidden = torch.relu(inward[:, :, :-1] @ flatten_space(features, 2) + inward[:, :, -1:])
         return features + (outward @ hidden).reshape(features.shape)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from polyscan.fusion.blocks import Attention, flat, waves
-from polyscan.fusion.temporal.base import TemporalFusion, at, latest
+from polyscan.fusion.blocks import Attention, flatten_space, sinusoids
+from polyscan.fusion.temporal.base import TemporalFusion, latest, mean_of
 
 
 class TemporalAttention(TemporalFusion):
@@ -27,13 +27,13 @@ class TemporalAttention(TemporalFusion):
 
     def fuse_days(self, features: Tensor, available: Tensor, days: Tensor) -> Tensor:
         """See :class:`TemporalFusion`."""
-        index = latest(days, available)
+        newest = latest(days, available)
         ago = days.amax(1, keepdim=True) - days
-        when = waves(ago, self.channels).permute(1, 2, 0).to(features.dtype).unsqueeze(1)
-        tokens = self.norm(flat(features).permute(0, 3, 1, 2)) + when
-        asking = at(tokens.transpose(1, 2), index).unsqueeze(2)
-        there = available.unsqueeze(1).expand(-1, tokens.shape[1], -1).flatten(0, 1)
-        read = self.attention(asking.flatten(0, 1), tokens.flatten(0, 1), there)
+        when = sinusoids(ago, self.channels).permute(1, 2, 0).to(features.dtype).unsqueeze(1)
+        tokens = self.norm(flatten_space(features, 3).permute(0, 3, 1, 2)) + when
+        asking = mean_of(tokens.transpose(1, 2), newest).unsqueeze(2)
+        valid = available.unsqueeze(1).expand(-1, tokens.shape[1], -1).flatten(0, 1)
+        read = self.attention(asking.flatten(0, 1), tokens.flatten(0, 1), valid)
         read = read.unflatten(0, [tokens.shape[0], tokens.shape[1]]).squeeze(2).transpose(1, 2)
-        last = at(features, index)
+        last = mean_of(features, newest)
         return last + read.reshape(last.shape)

@@ -7,14 +7,16 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from polyscan.fusion.base import FusionLayer, cleared, expand
+from polyscan.fusion.base import FusionLayer, expand, mask_absent
+from polyscan.fusion.blocks import average
 
 
 class TemporalFusion(FusionLayer):
     """Join the features of one patient at several times.
 
     A layer writes ``fuse_days``. Only differences between days count, so that any day may be called zero; the
-    order in which the time points are given does not matter except where a layer says so.
+    order in which the time points are given does not matter except where a layer says so; time points of one day then
+    count as their mean.
 
     Args:
         modalities: number of time points.
@@ -47,9 +49,9 @@ class TemporalFusion(FusionLayer):
         else:
             days = torch.where((torch.isfinite(days) | ~available).all(1, keepdim=True), days, counted.to(days.dtype))
         first = days.double().masked_fill(~available, float("inf")).amin(1, keepdim=True)
-        since = (days.double() - first).masked_fill(~available, 0.0)
+        since = torch.where(available, days.double() - first, 0.0)
         some = available.any(1, keepdim=True)
-        fused = self.fuse_days(cleared(features, available), available | ~some, since)
+        fused = self.fuse_days(mask_absent(features, available), available | ~some, since)
         return fused.masked_fill(~expand(some, fused), 0.0)
 
     def fuse_days(self, features: Tensor, available: Tensor, days: Tensor) -> Tensor:
@@ -57,17 +59,18 @@ class TemporalFusion(FusionLayer):
         raise NotImplementedError
 
 
-def at(features: Tensor, index: Tensor) -> Tensor:
-    """Take time point ``index`` (batch) of features (batch, time point, channel, *spatial)."""
-    where = index.reshape([-1] + [1] * (features.dim() - 1)).expand([-1, 1] + list(features.shape[2:]))
-    return features.gather(1, where).squeeze(1)
-
-
 def earliest(days: Tensor, available: Tensor) -> Tensor:
-    """Index (batch) of the earliest time point that is there."""
-    return days.masked_fill(~available, float("inf")).argmin(1)
+    """Which time points (batch, time point) are the earliest that is there: several where days are tied."""
+    days = days.masked_fill(~available, float("inf"))
+    return available & (days == days.amin(1, keepdim=True))
 
 
 def latest(days: Tensor, available: Tensor) -> Tensor:
-    """Index (batch) of the latest time point that is there."""
-    return days.masked_fill(~available, -1.0).argmax(1)
+    """Which time points (batch, time point) are the latest that is there: several where days are tied."""
+    days = days.masked_fill(~available, float("-inf"))
+    return available & (days == days.amax(1, keepdim=True))
+
+
+def mean_of(features: Tensor, chosen: Tensor) -> Tensor:
+    """Average (batch, time point, ...) over the chosen ones (batch, time point)."""
+    return average(mask_absent(features, chosen), chosen)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from polyscan.fusion.base import expand
 from polyscan.fusion.blocks import Pointwise
-from polyscan.fusion.temporal.base import TemporalFusion, at, earliest, latest
+from polyscan.fusion.temporal.base import TemporalFusion, earliest, latest, mean_of
 
 
 class TemporalDifference(TemporalFusion):
@@ -23,7 +23,7 @@ class TemporalDifference(TemporalFusion):
 
     def fuse_days(self, features: Tensor, available: Tensor, days: Tensor) -> Tensor:
         """See :class:`TemporalFusion`."""
-        last = at(features, latest(days, available))
-        change = last - at(features, earliest(days, available))
+        last = mean_of(features, latest(days, available))
+        change = last - mean_of(features, earliest(days, available))
         between = expand(torch.log1p(days.amax(1)).to(features.dtype), last)
         return self.project(torch.cat([last, change, between.expand_as(last[:, :1])], dim=1))
