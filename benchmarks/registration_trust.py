@@ -1,6 +1,7 @@
 """Known when wrong: how often a trusted registration is wrong and a right one refused, over pairs with known truth.
 
-    python benchmarks/registration_trust.py --data FOLDER [--out pairs.jsonl] [--picture trust.png]
+    python benchmarks/registration_trust.py --data FOLDER --out pairs.jsonl [--seed 0] [--part 0 --parts 1]
+    python benchmarks/registration_trust.py --pairs pairs.jsonl ... [--picture trust.png]
 
 Every pair is moved by a known pose. Patients are halved: thresholds may be looked for on the first half (``fit``), and
 the figures that count are those of the second (``held out``). A trusted pair of scans of two patients counts as wrong.
@@ -18,7 +19,11 @@ the figures that count are those of the second (``held out``). A trusted pair of
 
 from __future__ import annotations
 
+import argparse
+import itertools
+import json
 import zlib
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,11 +75,11 @@ def moved(pair: Pair, rng: np.random.Generator, degrees: float = 20.0, shift: fl
     return Pair(pair.kind, pair.patient, name, pair.fixed, placed(image, pose), truth)
 
 
-def made_heads(count: int) -> Iterator[Pair]:
+def made_heads(count: int, seed: int) -> Iterator[Pair]:
     """Phantom heads of 3 mm, and heads of two subjects."""
     before: dict[str, sitk.Image] = {}
     for number in range(1, count + 1):
-        subject, rng = make_subject(number, 5), np.random.default_rng(number)
+        subject, rng = make_subject(number, 5 + seed), np.random.default_rng([seed, number])
         scans = {}
         for name in ("T1", "T2", "FLAIR", "CT", "PET"):
             scan = subject.scan(name, "small")
@@ -128,14 +133,14 @@ def altered(image: sitk.Image, rng: np.random.Generator) -> tuple[sitk.Image, Po
     return out, pose
 
 
-def sarcoma(data: Path) -> Iterator[Pair]:
+def sarcoma(data: Path, seed: int) -> Iterator[Pair]:
     """Altered copies, other modalities of a patient, and other patients."""
     patches = np.load(data / "sarcoma_ct_mr_pet" / "patches_48mm.npz")["images"].astype(np.float32)
     spacing = (3.27, 3.27, 3.27)
     names = ("CT", "T1", "PET")
     scans = [[image_of(channel.transpose(), spacing) for channel in patient] for patient in patches]
     for number, images in enumerate(scans):
-        rng = np.random.default_rng([7, number])
+        rng = np.random.default_rng([seed, 7, number])
         patient = f"sarcoma{number}"
         for k in (0, 0, 1, 1, 2):
             image, pose = altered(images[k], rng)
@@ -150,7 +155,7 @@ def sarcoma(data: Path) -> Iterator[Pair]:
             yield moved(Pair("unrelated", patient, f"limb {names[a]}-{names[b]}", images[a], other[b], None), rng)
 
 
-def real_heads(data: Path, repeats: int) -> Iterator[Pair]:
+def real_heads(data: Path, repeats: int, seed: int) -> Iterator[Pair]:
     """Scans as acquired with published or consistent references."""
     glioma, positions, ms = (
         data / "glioma_mri_native",
@@ -195,7 +200,7 @@ def real_heads(data: Path, repeats: int) -> Iterator[Pair]:
         )
     images = {path: sitk.ReadImage(str(path), sitk.sitkFloat32) for _, *paths, _ in listed for path in paths}
     for number, (patient, fixed, moving, truth) in enumerate(listed):
-        rng = np.random.default_rng([11, number])
+        rng = np.random.default_rng([seed, 11, number])
         pair = Pair(
             "real heads", patient, f"{fixed.stem[:12]}-{moving.stem[:12]}", images[fixed], images[moving], truth
         )
@@ -210,7 +215,7 @@ def real_heads(data: Path, repeats: int) -> Iterator[Pair]:
             yield moved(pair, rng)
 
 
-def aligned_heads(data: Path) -> Iterator[Pair]:
+def aligned_heads(data: Path, seed: int) -> Iterator[Pair]:
     """Contrasts that were brought into one space by others, and other patients' heads."""
     cross = np.load(data / "ms_longitudinal" / "crosssectional_mni2mm_3pts.npz")["images"].astype(np.float32)
     lgg = np.load(data / "lgg_mri" / "partA.npz")
@@ -219,7 +224,7 @@ def aligned_heads(data: Path) -> Iterator[Pair]:
     sets.append(("lgg", [[image_of(c.astype(np.float32), (2.1, 2.1, 8.0)) for c in p] for p in kept], 1))
     for name, patients, repeats in sets:
         for number, images in enumerate(patients):
-            rng = np.random.default_rng([13, number])
+            rng = np.random.default_rng([seed, 13, number])
             for k in range(1, len(images)):
                 for _ in range(repeats):
                     pair = Pair(
@@ -251,3 +256,96 @@ def measured(pair: Pair) -> dict:
         "kind": pair.kind, "patient": pair.patient, "half": half, "name": pair.name, "error": error,
         "trusted": found.trusted, "reason": found.reason, "measures": found.measures,
     }  # fmt: skip
+
+
+def every_pair(data: Path, seed: int) -> Iterator[Pair]:
+    """Pairs of each kind in turn, so that a run that is stopped has some of all."""
+    kinds = [sarcoma(data, seed), made_heads(60, seed), real_heads(data, 3, seed), aligned_heads(data, seed)]
+    for several in itertools.zip_longest(*kinds):
+        yield from (pair for pair in several if pair is not None)
+
+
+def summary(pairs: list[dict]) -> None:
+    """Print, by half and kind, how many were trusted and wrong, and how many were right and refused."""
+    print("| half | kind | pairs | right | trusted | trusted and wrong | right and refused |")
+    print("|---" * 7 + "|")
+    table: dict[tuple[str, str], list[dict]] = defaultdict(list)
+    for pair in pairs:
+        table[pair["half"], pair["kind"]].append(pair)
+        if pair["kind"] != "sarcoma":
+            table[pair["half"], "all but sarcoma by header"].append(pair)
+    for (half, kind), some in sorted(table.items()):
+        right = [pair for pair in some if is_right(pair)]
+        trusted = [pair for pair in some if pair["trusted"]]
+        wrong, refused = sum(not is_right(p) for p in trusted), sum(not p["trusted"] for p in right)
+        print(
+            f"| {half} | {kind} | {len(some)} | {len(right)} | {len(trusted)} "
+            f"| {wrong} ({wrong / max(len(trusted), 1):.1%}) | {refused} ({refused / max(len(right), 1):.1%}) |"
+        )
+    for pair in pairs:
+        if pair["trusted"] and not is_right(pair) and pair["kind"] != "sarcoma":
+            error = "two patients" if pair["error"] is None else f"{pair['error']:.1f} mm"
+            print(f"trusted and wrong: {pair['half']}, {pair['kind']}, {pair['name']}: {error}, {pair['reason']}")
+
+
+def is_right(pair: dict) -> bool:
+    """Whether a pair is of one patient and its error at most WRONG."""
+    return pair["error"] is not None and pair["error"] <= WRONG
+
+
+def picture(pairs: list[dict], path: Path) -> None:
+    """Distinctiveness against error, and the two kinds of failure against its threshold."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    pairs = [pair for pair in pairs if pair["measures"] and pair["kind"] != "sarcoma"]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2))
+    for kind in sorted({pair["kind"] for pair in pairs}):
+        some = [pair for pair in pairs if pair["kind"] == kind]
+        errors = [100.0 if pair["error"] is None else max(pair["error"], 0.05) for pair in some]
+        left.scatter(errors, [max(pair["measures"]["distinctiveness"], 1e-3) for pair in some], s=8, label=kind)
+    left.axhline(0.021, color="black", lw=0.8)
+    left.axvline(WRONG, color="black", lw=0.8, ls=":")
+    left.set(xscale="log", yscale="log", xlabel="error in mm (two patients: 100)", ylabel="distinctiveness at 2 mm")
+    left.legend(fontsize=7)
+    good = np.array([pair["measures"]["distinctiveness"] for pair in pairs if is_right(pair)])
+    bad = np.array([pair["measures"]["distinctiveness"] for pair in pairs if not is_right(pair)])
+    at = np.linspace(0, 0.05, 101)
+    right.plot(at, [(good < t).mean() for t in at], label="right ones refused")
+    right.plot(
+        at, [(bad >= t).sum() / max((bad >= t).sum() + (good >= t).sum(), 1) for t in at], label="wrong of trusted"
+    )
+    right.axvline(0.021, color="black", lw=0.8)
+    right.set(xlabel="least distinctiveness, alone", ylabel="share", ylim=(0, 0.1))
+    right.legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    """Register every pair and write what came of it, or print the table of what was written."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("pairs.jsonl"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--part", type=int, default=0, help="which share of the pairs, for several processes")
+    parser.add_argument("--parts", type=int, default=1)
+    parser.add_argument("--pairs", type=Path, nargs="*", help="written by --out")
+    parser.add_argument("--picture", type=Path)
+    options = parser.parse_args()
+    if options.data is not None:
+        with options.out.open("w") as file:
+            for number, pair in enumerate(every_pair(options.data, options.seed)):
+                if number % options.parts == options.part:
+                    file.write(json.dumps(measured(pair)) + "\n")
+                    file.flush()
+    pairs = [json.loads(line) for path in options.pairs or [options.out] for line in path.read_text().splitlines()]
+    summary(pairs)
+    if options.picture is not None:
+        picture(pairs, options.picture)
+
+
+if __name__ == "__main__":
+    main()

@@ -20,8 +20,8 @@ _RIVAL = 20.0  # mm; a pose further away than this is another answer
 # the other.
 _LEAST_OVERLAP = 0.3
 _LEAST_DISTINCTIVENESS = 0.021
-_LEAST_LEAD = 0.03
-_LARGEST_INCONSISTENCY = 6.0  # mm
+_LEAST_LEAD = 0.05
+_LARGEST_INCONSISTENCY = 5.0  # mm
 _LARGEST_SPREAD = 4.0  # mm
 
 
