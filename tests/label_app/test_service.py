@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import nibabel
+import numpy as np
 import pytest
 
 from polyscan.errors import PolyscanError
@@ -15,12 +17,47 @@ from polyscan.phantom import make_cohort
 BRAIN = Path(__file__).resolve().parents[2] / "bundles" / "brain_mri_tumour_segmentation"
 
 
-def test_finding_a_study_by_its_scan_converts_no_other(tmp_path):
+def test_a_scan_is_converted_until_it_changes(tmp_path):
     make_cohort(tmp_path / "heads", subjects=3, modalities=("FLAIR",), missing=0.0, format="dicom")
     service = StudyService(FolderStudies(tmp_path / "heads"), [BRAIN])
     path = service.shown(service.study("sub-003"))
-    assert service.find(str(path)).key == "sub-003"
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert service.shown(service.study("sub-003")) == path
+    assert list((service.work / "shown").rglob("*.nii.gz")) == [path], "no other study is converted"
+    before = nibabel.load(path).get_fdata()
+    shutil.rmtree(tmp_path / "heads" / "sub-003")
+    shutil.copytree(tmp_path / "heads" / "sub-001", tmp_path / "heads" / "sub-003")
+    after = nibabel.load(service.shown(service.study("sub-003"))).get_fdata()
+    assert not np.array_equal(before, after), "another patient's scan came to lie there"
+
+
+def test_a_series_that_comes_later_is_seen_at_any_depth(tmp_path):
+    make_cohort(tmp_path / "heads", subjects=1, modalities=("T1c", "FLAIR"), missing=0.0)
+    late = next((tmp_path / "heads" / "sub-001").rglob("*FLAIR.nii.gz"))
+    late.rename(tmp_path / "late.nii.gz")
+    studies = FolderStudies(tmp_path / "heads")
+    assert list(studies.all()["sub-001"].images) == ["T1c"]
+    (tmp_path / "late.nii.gz").rename(late)
+    assert list(studies.all()["sub-001"].images) == ["FLAIR", "T1c"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("STS_001/FLAIR.nii.gz", "STS001/T1c.nii.gz"),  # one name in files
+        ("here/sub-01_FLAIR.nii.gz", "there/sub-01_FLAIR.nii.gz"),  # two sites that count alike
+        ("STS_001/FLAIR.nii.gz", "STS001/MRI.png"),
+    ],
+)
+def test_a_name_that_means_two_patients_is_refused(tmp_path, first, second):
+    make_cohort(tmp_path / "made", subjects=1, modalities=("FLAIR",), missing=0.0)
+    scan = next((tmp_path / "made" / "sub-001").rglob("*FLAIR.nii.gz"))
+    for name in (first, second, "other/FLAIR.nii.gz"):
+        (tmp_path / "studies" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(scan, tmp_path / "studies" / name)
+    studies = FolderStudies(tmp_path / "studies")
+    assert set(studies.all()) == {"sub-other"}
+    with pytest.raises(PolyscanError, match="rename"):
+        studies.get("sub-01" if "sub-01" in first else "sub-STS001")
 
 
 def test_sessions_of_one_subject_are_kept_apart(tmp_path):

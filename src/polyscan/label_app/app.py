@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,14 @@ from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
 from monailabel.tasks.activelearning.random import Random
 
-from polyscan.errors import PolyscanError
+from polyscan.errors import PolyscanError, sentence
 from polyscan.label_app.datastore import StudyDatastore
+from polyscan.label_app.routes import serve_routes
 from polyscan.label_app.service import StudyService
 from polyscan.label_app.sources import FolderStudies, WebStudies
 from polyscan.label_app.tasks import StudyBatchInfer, StudyInfer, StudyTrain, Uncertainty
+
+logger = logging.getLogger(__name__)
 
 BUNDLES = Path(__file__).resolve().parents[3] / "bundles"
 
@@ -52,20 +57,55 @@ class PolyscanApp(MONAILabelApp):
             version="0.1.0",
         )
 
-    def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
-        """Answer a request.
+    def on_init_complete(self) -> None:
+        """Called once the server is up."""
+        from monailabel.app import app as server
+
+        super().on_init_complete()
+        serve_routes(server, self)
+
+    def answer(self, model: str, request: dict[str, Any], out: Path) -> tuple[Path, dict[str, Any]]:
+        """Answer for one study.
+
+        Args:
+            model: name of a bundle.
+            request: ``image``, the name of a study, or ``upload``, where an upload lies, and the model's parameters.
+            out: folder for the answer.
 
         Raises:
-            HTTPException: 404 for a model that is not served, or what the model raises.
+            HTTPException: 404 for a model or a study that is not there, 422 with the sentence that says why the study
+                cannot be answered, 500 where a library fails.
         """
-        if request.get("model") not in self._infers:
+        if model not in self._infers:
             known = ", ".join(self._infers)
-            raise HTTPException(
-                status_code=404, detail=f"There is no model {request.get('model')!r}; there are {known}."
-            )
-        # MONAI Label puts a path in place of the study's name, and several studies may share a scan.
-        answer: dict[str, Any] = super().infer({**request, "study": request.get("image")}, datastore)
-        return answer
+            raise HTTPException(status_code=404, detail=f"There is no model {model!r}; there are {known}.")
+        try:
+            if "upload" not in request and not self.service.knows(request["image"]):
+                raise HTTPException(status_code=404, detail=f"There is no study {request['image']!r}.")
+            result, facts = self._infers[model]({**request, "out": str(out)})
+        except HTTPException:
+            raise
+        except PolyscanError as error:
+            raise HTTPException(status_code=422, detail=str(error)) from error
+        except Exception as error:
+            logger.exception("a study could not be answered")
+            raise HTTPException(status_code=500, detail=sentence(error)) from error
+        return Path(result), facts
+
+    def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
+        """Answer for one of the server's studies, as batches ask; the answer is kept as a label where it is asked for.
+
+        Raises:
+            HTTPException: see :meth:`answer`.
+        """
+        image, tag = str(request.get("image")), str(request.get("label_tag", "original"))
+        with tempfile.TemporaryDirectory(prefix="polyscan-") as folder:
+            named = {name: value for name, value in request.items() if name != "upload"}
+            result, facts = self.answer(str(request.get("model")), {**named, "image": image}, Path(folder))
+            store = datastore or self.datastore()
+            info = {"model": request.get("model"), "params": facts}
+            label = store.save_label(image, str(result), tag, info) if request.get("save_label") else ""
+        return {"label": label, "tag": tag, "params": facts}
 
     def init_datastore(self) -> Datastore:
         """Studies as images."""

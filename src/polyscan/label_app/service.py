@@ -19,16 +19,13 @@ from polyscan.errors import PolyscanError, sentence
 from polyscan.io.files import read_json, whole_file
 from polyscan.io.manifest import Manifest, read_manifest, write_manifest
 from polyscan.io.nifti import read_nifti, write_nifti
-from polyscan.io.pictures import is_picture, picture_study
+from polyscan.io.pictures import is_picture
 from polyscan.io.read import is_nifti, read_image
-from polyscan.io.scan import scan
 from polyscan.label_app.sources import FolderStudies, WebStudies
+from polyscan.label_app.uploads import SHOWN
 from polyscan.preprocess.prepare import prepare_study
-from polyscan.study import Study
+from polyscan.study import Source, Study
 from polyscan.workflows import bundle as runs
-
-SHOWN = ("T1c", "CT", "T1", "T2", "FLAIR", "PET")
-"""Which scan of a study stands for it in a viewer, the first there is; of several times the first."""
 
 
 class StudyService:
@@ -50,10 +47,15 @@ class StudyService:
         self.work = source.work
         self.bundles = {Path(bundle).name: Bundle(Path(bundle)) for bundle in bundles}
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._answering = threading.Lock()
 
     def studies(self) -> dict[str, Study]:
         """Studies by their name."""
         return self.source.all()
+
+    def knows(self, key: str) -> bool:
+        """Whether there is a study of that name."""
+        return self.source.get(key) is not None
 
     def study(self, key: str) -> Study:
         """One study.
@@ -67,39 +69,31 @@ class StudyService:
             raise PolyscanError(f"There is no study {key!r}; {known} are known: see /datastore/?output=all.")
         return study
 
-    def find(self, image: str) -> Study:
-        """The study that a name, the scan that stands for it, or any folder or file of scans means.
-
-        Raises:
-            PolyscanError: it means none, or more than one.
-        """
-        path = Path(image)
-        if not path.exists():
-            return self.study(image)
-        for study in self.studies().values():
-            if study.images and path == self._standing(study):
-                return study
-        place = path if path.is_dir() else path.parent
-        pictures = picture_study(place)
-        found = [pictures] if pictures else scan(place).studies
-        if len(found) != 1:
-            raise PolyscanError(f"{path.name} holds {len(found)} studies; expected the scans of one.")
-        return found[0]
-
     def shown(self, study: Study) -> Path:
-        """A NIfTI of the scan that stands for a study in a viewer; a DICOM series is converted once."""
-        path = self._standing(study)
-        with self._locks[str(path)]:
-            if path.parent == self.work / "shown" and not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                name = _stands(study)
-                write_nifti(path, read_image(study.images[name], name))
+        """A NIfTI of the scan that stands for a study in a viewer; a DICOM series is converted until it changes."""
+        name = _stands(study)
+        source = study.images[name]
+        if isinstance(source, str) and (is_nifti(source) or is_picture(source)):
+            return Path(source)
+        every = self.work / "shown" / study.key
+        path = every / _fingerprint(source) / f"{study.key}_{name}.nii.gz"
+        with self._locks[str(every)]:
+            if not path.exists():
+                shutil.rmtree(every, ignore_errors=True)
+                write_nifti(path, read_image(source, name))
         return path
 
     def answer(
-        self, bundle: str, study: Study, out: Path, *, absent: Sequence[str] = (), explain: bool = False
+        self,
+        bundle: str,
+        study: Study,
+        out: Path,
+        *,
+        absent: Sequence[str] = (),
+        explain: bool = False,
+        prepared: Path | None = None,
     ) -> tuple[Path, dict[str, Any]]:
-        """Segment or classify a study with a bundle.
+        """Segment or classify a study with a bundle; one request after the other, since each uses every core.
 
         Args:
             bundle: name of a bundle.
@@ -108,6 +102,8 @@ class StudyService:
             absent: modalities to treat as though they had not been acquired.
             explain: of a segmentation, also answer without each modality in turn: how much the mask changes says what
                 drove it, and the mean of that how little sure the answer is. A classification says so by itself.
+            prepared: folder for the prepared study: an upload's own; where those of the server's studies are kept if
+                None.
 
         Returns:
             The mask, in the space of the reference scan, or the answer as JSON; and what is to be said of it.
@@ -115,14 +111,20 @@ class StudyService:
         Raises:
             PolyscanError: the study cannot be answered.
         """
-        start = time.perf_counter()
         model = self.model(bundle)
-        prepared = self._prepared(model, study)
+        with self._answering:
+            return self._answer(model, study, out, absent, explain, prepared or self.work / "prepared")
+
+    def _answer(
+        self, model: Bundle, study: Study, out: Path, absent: Sequence[str], explain: bool, place: Path
+    ) -> tuple[Path, dict[str, Any]]:
+        start = time.perf_counter()
+        prepared = self._prepared(model, study, place)
         there = [m for m in model.modalities if m in prepared.images and m not in absent]
         if not there:
             raise PolyscanError(
-                f"{study.key} has none of the modalities that {bundle} reads ({', '.join(model.modalities)}); "
-                f"it has {', '.join(prepared.images) or 'none'}."
+                f"{study.key} has none of the modalities that {model.folder.name} reads "
+                f"({', '.join(model.modalities)}); it has {', '.join(prepared.images) or 'none'}."
             )
         ready = time.perf_counter()
         answered = self._infer(model, prepared, out, absent)
@@ -175,7 +177,7 @@ class StudyService:
         studies = []
         for key, path in sorted(masks.items()):
             label = dict(read_json(path)) if model.classifies else {"mask": str(path)}
-            studies.append(replace(self._prepared(model, self.study(key)), label=label))
+            studies.append(replace(self._prepared(model, self.study(key), self.work / "prepared"), label=label))
         run = self.work / "training" / bundle
         shutil.rmtree(run, ignore_errors=True)
         run.mkdir(parents=True)
@@ -198,20 +200,12 @@ class StudyService:
             raise PolyscanError(f"There is no bundle {bundle!r}; there are {', '.join(self.bundles)}.")
         return self.bundles[bundle]
 
-    def _standing(self, study: Study) -> Path:
-        """Where :meth:`shown` keeps or finds its NIfTI."""
-        name = _stands(study)
-        source = study.images[name]
-        if isinstance(source, str) and (is_nifti(source) or is_picture(source)):
-            return Path(source)
-        return self.work / "shown" / f"{study.key}_{name}.nii.gz"
-
-    def _prepared(self, model: Bundle, study: Study) -> Study:
+    def _prepared(self, model: Bundle, study: Study, place: Path) -> Study:
         """A study as the bundle's protocol prepares it, kept until its scans change; pictures need no preparation."""
         if model.protocol is None or not set(study.images) & set(model.modalities):
             return study
-        every = self.work / "prepared" / model.protocol / study.key
-        folder = every / _fingerprint(study)[:16]
+        every = place / model.protocol / study.key
+        folder = every / _fingerprint(*study.images.values())
         with self._locks[str(every)]:
             if not (folder / "manifest.json").exists():
                 shutil.rmtree(every, ignore_errors=True)
@@ -279,17 +273,16 @@ def _stands(study: Study) -> str:
     return name
 
 
-def _fingerprint(study: Study) -> str:
-    """Changes where a file of the study does."""
+def _fingerprint(*sources: Source) -> str:
+    """Changes where a file of the scans does; a file that took another's place has another time of change."""
     digest = hashlib.sha256()
-    sources = chain.from_iterable([s] if isinstance(s, str) else s for s in study.images.values())
-    for source in sorted(sources):
+    for source in sorted(chain.from_iterable([s] if isinstance(s, str) else s for s in sources)):
         path = Path(source.partition("#")[0])
         files = sorted(path.iterdir()) if path.is_dir() else [path]
         for file in files:
             stat = file.stat()
-            digest.update(f"{file} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
+            digest.update(f"{file} {stat.st_ino} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}\n".encode())
+    return digest.hexdigest()[:16]
 
 
 def _classified(answers: Mapping[str, Any]) -> dict[str, Any]:

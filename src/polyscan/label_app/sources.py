@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
+import re
 import threading
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from polyscan.errors import PolyscanError
-from polyscan.io.files import whole_folder
+from polyscan.io.files import read_json, whole_folder
 from polyscan.io.pictures import picture_study
 from polyscan.io.scan import scan
 from polyscan.study import Study
+
+BESIDE = ("labels", "derivatives")
+"""Folders beside the studies' that hold none."""
 
 
 class FolderStudies:
@@ -32,24 +39,33 @@ class FolderStudies:
         self.folder = Path(folder).resolve()
         self.work = self.folder / ".polyscan"
         self._lock = threading.Lock()
-        self._listed: tuple[str, ...] = ()
+        self._seen: dict[str, int] = {}
         self._studies: dict[str, Study] = {}
+        self._doubtful: dict[str, str] = {}
         self.all()
 
     def all(self) -> dict[str, Study]:
         """Studies by their key."""
-        listed = tuple(sorted(f"{p.name} {p.stat().st_mtime_ns}" for p in self.folder.iterdir() if _is_study(p)))
         with self._lock:
-            if listed != self._listed:
-                self._studies = self._scan()
-                self._listed = listed
-        return self._studies
+            if not self._seen or any(_changed(folder) != when for folder, when in self._seen.items()):
+                seen = {folder: _changed(folder) for folder in _folders(self.folder)}
+                self._studies, self._doubtful = self._scan()
+                self._seen = seen
+            return self._studies
 
     def get(self, key: str) -> Study | None:
-        """One study; None where there is none of that name."""
-        return self.all().get(key)
+        """One study; None where there is none of that name.
 
-    def _scan(self) -> dict[str, Study]:
+        Raises:
+            PolyscanError: the name means the scans of two.
+        """
+        study = self.all().get(key)
+        if study is None and key in self._doubtful:
+            raise PolyscanError(self._doubtful[key])
+        return study
+
+    def _scan(self) -> tuple[dict[str, Study], dict[str, str]]:
+        """Studies, and why a name is none of them."""
         places = [place for place in sorted(self.folder.iterdir()) if _is_study(place)]
         pictures = [study for place in places if (study := picture_study(place)) is not None]
         try:
@@ -60,7 +76,31 @@ class FolderStudies:
             single = []
         joined = scan(self.folder, join=True).studies if len({s.subject for s in single}) < len(single) else []
         several = [study for study in joined if any("@2" in name for name in study.images)]
-        return {study.key: study for study in (*pictures, *several, *single)}
+        doubtful = {study.key: reason for study in single if (reason := _two_patients(study))}
+        owners: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+        for kind, group in (("pictures", pictures), ("scans", single), ("scans", several)):
+            for study in group:
+                owners[study.key].add((kind, study.subject))
+        for key, names in owners.items():
+            if len(names) > 1:
+                folders = " and ".join(sorted(subject for _, subject in names))
+                doubtful[key] = f"{key} means {len(names)} studies, {folders}; rename the folder of one."
+        subjects = {study.subject for study in single if study.key in doubtful}
+        studies = {study.key: study for study in (*pictures, *several, *single) if study.subject not in subjects}
+        return {key: study for key, study in studies.items() if key not in doubtful}, doubtful
+
+
+def _two_patients(study: Study) -> str:
+    """Why a study cannot be told from another: scans of one modality, of one name, lie in two folders."""
+    tops: defaultdict[str, set[str]] = defaultdict(set)
+    for decision in study.extra.get("decisions", []):
+        folder, inside, _ = decision["series"].partition("/")
+        if decision["modality"] and inside and folder not in BESIDE:
+            tops[decision["modality"]].add(folder)
+    found = next((sorted(folders) for folders in tops.values() if len(folders) > 1), None)
+    if found is None:
+        return ""
+    return f"{study.key} means scans in {' and '.join(found)}, which may be two patients'; rename those of one."
 
 
 class WebStudies:
@@ -88,7 +128,7 @@ class WebStudies:
         self.work = self.folder / ".polyscan"
         self._client = DICOMwebClient(url)
         self._lock = threading.Lock()
-        self._fetched: dict[str, Study] = {}
+        self._fetched: dict[str, tuple[dict[str, int], Study]] = {}
         self.all()
 
     def all(self) -> dict[str, Study]:
@@ -97,38 +137,56 @@ class WebStudies:
         return {uid: Study(uid) for entry in found if (uid := _value(entry, "0020000D"))}
 
     def get(self, key: str) -> Study | None:
-        """A study, fetched if it has not been; None where the server has none of that UID."""
-        if key not in self._fetched:
-            uid = self._study_of(key)
-            if uid is None:
-                return None
-            with self._lock:
-                if uid not in self._fetched:
-                    self._fetched[uid] = self._fetch(uid)
-            self._fetched[key] = self._fetched[uid]
-        return self._fetched[key]
+        """A study, fetched if it has not been or has other series now; None where the server has none of that UID.
+
+        Raises:
+            PolyscanError: the server gives something else than it was asked for.
+        """
+        uid = self._study_of(key)
+        if uid is None:
+            return None
+        with self._lock:
+            series = self._series(uid)
+            if uid not in self._fetched or self._fetched[uid][0] != series:
+                self._fetched[uid] = (series, self._fetch(uid, series))
+            return self._fetched[uid][1]
 
     def _study_of(self, key: str) -> str | None:
-        if not key.replace(".", "").isdigit():
+        """The StudyInstanceUID that a UID means: not every server heeds every filter, so what it finds is compared."""
+        if not re.fullmatch(r"[0-9.]{1,64}", key):
             return None
-        if self._ask("search_for_studies", search_filters={"StudyInstanceUID": key}):
+        studies = self._ask("search_for_studies", search_filters={"StudyInstanceUID": key})
+        if any(_value(entry, "0020000D") == key for entry in studies):
             return key
         series = self._ask("search_for_series", search_filters={"SeriesInstanceUID": key})
-        return _value(series[0], "0020000D") if series else None
+        found = {_value(entry, "0020000D") for entry in series if _value(entry, "0020000E") == key}
+        if len(found) > 1:
+            raise PolyscanError(f"{key} means series of {len(found)} studies; ask by StudyInstanceUID.")
+        return next(iter(found), None)
 
-    def _fetch(self, uid: str) -> Study:
+    def _series(self, uid: str) -> dict[str, int]:
+        """The series of a study and how many instances each has."""
+        found = self._ask("search_for_series", study_instance_uid=uid, fields=["00201209"])
+        return {str(_value(entry, "0020000E")): int(_value(entry, "00201209") or 0) for entry in found}
+
+    def _fetch(self, uid: str, series: dict[str, int]) -> Study:
         """Fetch a study, unless it lies here from an earlier time."""
         folder = self.folder / uid
-        if not folder.exists():
+        known = folder / "series.json"
+        if not known.exists() or read_json(known) != series:
             instances = self._ask("retrieve_study", uid)
-            if not instances:
-                raise PolyscanError(f"{self.url} gives no images of study {uid}.")
+            if not instances or any(instance.StudyInstanceUID != uid for instance in instances):
+                raise PolyscanError(f"{self.url} gives no images of study {uid}, or those of another.")
             with whole_folder(folder) as temporary:
                 for number, instance in enumerate(instances):
                     instance.save_as(temporary / f"{number:05d}.dcm", write_like_original=False)
-        study = scan(folder).studies[0]
-        study.subject, study.session = uid, None
-        return study
+                (temporary / "series.json").write_text(json.dumps(series))
+        studies = scan(folder).studies
+        if len(studies) != 1:
+            raise PolyscanError(f"Study {uid} holds the scans of {len(studies)} patients; expected one.")
+        # Letters and digits only, as a study's name is, and no two UIDs alike: without its points 1.23 would be 12.3.
+        studies[0].subject, studies[0].session = uid.replace(".", "x"), None
+        return studies[0]
 
     def _ask(self, what: str, *arguments: Any, **options: Any) -> Any:
         try:
@@ -138,7 +196,24 @@ class WebStudies:
 
 
 def _is_study(path: Path) -> bool:
-    return path.is_dir() and not path.name.startswith(".") and path.name not in ("labels", "derivatives")
+    return path.is_dir() and not path.name.startswith(".") and path.name not in BESIDE
+
+
+def _folders(folder: Path) -> list[str]:
+    """A folder and all under it that are not hidden."""
+    found = []
+    for place, names, _ in os.walk(folder):
+        names[:] = [name for name in names if not name.startswith(".")]
+        found.append(place)
+    return found
+
+
+def _changed(folder: str) -> int:
+    """When something was added to or taken from a folder, in ns; 0 where it is gone."""
+    try:
+        return Path(folder).stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _value(entry: dict[str, Any], tag: str) -> str | None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +18,7 @@ from monailabel.interfaces.tasks.train import TrainTask
 
 from polyscan.errors import PolyscanError, sentence
 from polyscan.label_app.service import StudyService
+from polyscan.label_app.uploads import uploaded_study
 
 logger = logging.getLogger(__name__)
 
@@ -27,8 +26,8 @@ logger = logging.getLogger(__name__)
 class StudyInfer(InferTask):
     """Segment or classify a study with a bundle, whichever of its modalities are there.
 
-    Parameters of a request: ``absent``, modalities to leave out, and ``explain``, to be told how sure the answer is
-    and which modality drove it.
+    Parameters of a request: ``absent``, modalities to leave out; ``explain``, to be told how sure the answer is and
+    which modality drove it; ``modality``, what an uploaded scan is whose name does not tell.
 
     Args:
         service: answers.
@@ -43,7 +42,7 @@ class StudyInfer(InferTask):
             self.bundle.labels,
             3,
             self.bundle.description,
-            {"explain": False, "absent": []},
+            {"explain": False, "absent": [], "modality": ["", *self.bundle.modalities]},
         )
 
     def info(self) -> dict[str, Any]:
@@ -55,30 +54,49 @@ class StudyInfer(InferTask):
         return (self.bundle.folder / "models" / "model.pt").is_file()
 
     def __call__(self, request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        """Answer for ``request["image"]``, a study's name or where its scans lie.
+        """Answer for ``request["image"]``, a study's name, or for ``request["upload"]``, what was uploaded.
+
+        The answer is written to the folder ``request["out"]``.
 
         Raises:
-            HTTPException: 422 with the sentence that says why the study cannot be answered.
+            PolyscanError: the study cannot be answered, or a parameter has a value that means nothing.
         """
-        with tempfile.TemporaryDirectory(prefix="polyscan-") as folder:
-            try:
-                result, facts = self.service.answer(
-                    self.bundle.folder.name,
-                    self.service.find(str(request.get("study") or request["image"])),
-                    Path(folder),
-                    absent=request.get("absent") or [],
-                    explain=bool(request.get("explain", False)),
-                )
-            except PolyscanError as error:
-                raise HTTPException(status_code=422, detail=str(error)) from error
-            except Exception as error:
-                logger.exception("a study could not be answered")
-                raise HTTPException(status_code=500, detail=sentence(error)) from error
-            ending = ".json" if self.bundle.classifies else ".nii.gz"
-            handle, kept = tempfile.mkstemp(suffix=ending)  # the server removes it when it has been sent
-            os.close(handle)
-            shutil.copyfile(result, kept)
-        return kept, {"label_names": self.bundle.labels, **facts}
+        out, upload = Path(request["out"]), request.get("upload")
+        study, assumed = (
+            uploaded_study(upload, self.bundle.modalities, _text(request, "modality"))
+            if upload is not None
+            else (self.service.study(request["image"]), "")
+        )
+        result, facts = self.service.answer(
+            self.bundle.folder.name,
+            study,
+            out / "answer",
+            absent=self._absent(request),
+            explain=_flag(request, "explain"),
+            prepared=out / "prepared" if upload is not None else None,
+        )
+        return str(result), {"label_names": self.bundle.labels, "assumed": assumed, **facts}
+
+    def _absent(self, request: dict[str, Any]) -> list[str]:
+        absent = request.get("absent") or []  # a list without entries is sent as empty text by Slicer
+        names = [absent] if isinstance(absent, str) else absent
+        if not isinstance(names, list) or not all(name in self.bundle.modalities for name in names):
+            raise PolyscanError(f"absent is {absent!r}; expected a list of {', '.join(self.bundle.modalities)}.")
+        return list(names)
+
+
+def _flag(request: dict[str, Any], name: str) -> bool:
+    value = request.get(name, False)
+    if not isinstance(value, bool):
+        raise PolyscanError(f"{name} is {value!r}; expected true or false.")
+    return value
+
+
+def _text(request: dict[str, Any], name: str) -> str:
+    value = request.get(name) or ""
+    if not isinstance(value, str):
+        raise PolyscanError(f"{name} is {value!r}; expected a name.")
+    return value
 
 
 class StudyBatchInfer(BatchInferTask):

@@ -1,0 +1,71 @@
+"""What a client uploads: the scans of one study, looked at alone, wherever they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from polyscan.errors import PolyscanError
+from polyscan.io.pictures import picture_study
+from polyscan.io.read import is_nifti
+from polyscan.io.recognise import from_words
+from polyscan.io.scan import scan
+from polyscan.study import Study
+
+SHOWN = ("T1c", "CT", "T1", "T2", "FLAIR", "PET")
+"""Which scan of a study stands for it in a viewer, the first there is."""
+
+
+def uploaded_study(place: Path, modalities: Sequence[str], modality: str = "") -> tuple[Study, str]:
+    """The study that an upload holds.
+
+    A NIfTI file's name tells its modality. One that tells none, such as Slicer's ``tmp1a2b.nii.gz``, is the modality
+    that the client says, else the first of :data:`SHOWN` that the model reads.
+
+    Args:
+        place: the file that was uploaded, or a folder that holds the files of this upload and nothing else.
+        modalities: what the model reads.
+        modality: what the client says that the one scan without a telling name is.
+
+    Returns:
+        The study, named ``upload``, and what was assumed of it: a sentence, or nothing.
+
+    Raises:
+        PolyscanError: it holds no scan, scans of more than one study, or two scans of one modality.
+    """
+    if modality and modality not in modalities:
+        raise PolyscanError(f"modality is {modality!r}; expected one that the model reads: {', '.join(modalities)}.")
+    files = sorted(f for f in place.rglob("*") if f.is_file()) if place.is_dir() else [place]
+    volumes = [file for file in files if is_nifti(file)]
+    if volumes:
+        return _of_volumes(volumes, modalities, modality)
+    folder = place if place.is_dir() else place.parent
+    pictures = picture_study(folder)
+    found = [pictures] if pictures else scan(folder).studies
+    if len(found) != 1:
+        raise PolyscanError(f"The upload holds the scans of {len(found)} studies; send those of one.")
+    return Study("upload", images=found[0].images, aligned=found[0].aligned), ""
+
+
+def _of_volumes(files: Sequence[Path], modalities: Sequence[str], modality: str) -> tuple[Study, str]:
+    named = {file: from_words(file.name.removesuffix(".gz").removesuffix(".nii")) for file in files}
+    assumed = ""
+    unnamed = [file for file, name in named.items() if name is None]
+    if len(unnamed) > 1:
+        raise PolyscanError(
+            f"{len(unnamed)} of {len(files)} scans have names that tell no modality; name them such as "
+            f"{modalities[0]}.nii.gz."
+        )
+    for file in unnamed:
+        default = next((name for name in SHOWN if name in modalities), modalities[0])
+        named[file] = modality or default
+        if not modality:
+            assumed = f"The scan's name tells no modality; it was read as {default}: send modality to say another."
+    if modality and not unnamed and len(files) == 1:
+        named[files[0]] = modality
+    images: dict[str, str] = {}
+    for file, name in named.items():
+        if name in images:
+            raise PolyscanError(f"Two of the scans are {name}; send one of a modality, or name the other.")
+        images[str(name)] = str(file)
+    return Study("upload", images=dict(images)), assumed
