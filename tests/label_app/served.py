@@ -23,6 +23,7 @@ class Client:
 
     def __init__(self, port: int, process: subprocess.Popen, log: Path) -> None:
         self.url, self.process, self.log = f"http://127.0.0.1:{port}", process, log
+        self.temporary = log.parent / "temporary"
 
     def ask(self, method: str, path: str, *, fields=None, file=None, body=None) -> tuple[int, bytes]:
         """Status and answer."""
@@ -80,7 +81,9 @@ def free_port() -> int:
 def serve(studies: str, folder: Path) -> Iterator[Client]:
     """A server of a folder of studies or of a DICOMweb address, up."""
     port, log = free_port(), folder / "log.txt"
+    (folder / "temporary").mkdir()
     environment = {**os.environ, "PATH": f"{SERVER}:{os.environ['PATH']}", "HOME": str(folder)}
+    environment["TMPDIR"] = str(folder / "temporary")
     command = [str(SERVER / "monailabel"), "start_server", "--app", str(ROOT / "src" / "polyscan" / "label_app")]
     command += ["--studies", studies, "--host", "127.0.0.1", "--port", str(port)]
     with log.open("w") as out:

@@ -13,9 +13,12 @@ url, model, classifier, scan, folder = sys.argv[1:]
 client = MONAILabelClient(url, tmpdir=folder, client_id="viewer")
 seen = {"models": sorted(client.info()["models"])}
 sample = client.next_sample("random", {})
+while sample["id"] in ("sub-004", "sub-006", "sub-pictures"):  # which this model cannot answer for
+    sample = client.next_sample("random", {})
 mask, params = client.infer(model, sample["id"], {})
 seen["mask"], seen["modalities"] = Path(mask).suffixes, params["modalities"]
-seen["saved"] = client.save_label(sample["id"], mask, "final", {})["label"] == sample["id"]
+labels = [{"name": name, "idx": value} for name, value in client.info()["models"][model]["labels"].items()]
+seen["saved"] = client.save_label(sample["id"], mask, "final", {"label_info": labels})["label"] == sample["id"]
 Path(client.download_label(sample["id"], "final")).stat()
 session = client.create_session(scan)["session_id"]
 client.get_session(session)

@@ -11,6 +11,7 @@ import urllib.request
 from pathlib import Path
 
 import nibabel
+import numpy as np
 import pydicom
 import pytest
 from served import SERVER, free_port, serve
@@ -87,6 +88,48 @@ def test_studies_are_listed_by_their_uid_and_fetched_once_asked_for(client, orth
     (tmp_path / "mask.nii.gz").write_bytes(mask)
     slices = len(list((orthanc[1] / "sub-002" / "T1c").iterdir()))
     assert slices in nibabel.load(tmp_path / "mask.nii.gz").shape
+
+
+def test_series_are_answered_on_their_own_grid_and_labels_stored_back(client, orthanc, tmp_path):
+    """OHIF's calls: a mask on each series of one study, then a corrected label, kept here and stored there as SEG."""
+    asked = {"result_extension": ".nrrd", "result_dtype": "uint8", "result_compress": False}
+    for name in ("T1c", "FLAIR"):
+        files = sorted((orthanc[1] / "sub-001" / name).iterdir())
+        header = pydicom.dcmread(files[0], stop_before_pixels=True)
+        where = f"/infer/{BRAIN}?image={header.SeriesInstanceUID}"
+        status, answer = client.ask("POST", f"{where}&output=image", fields={"params": json.dumps(asked)})
+        assert status == 200, answer
+        voxels = answer.split(b"\n\n", 1)[1]
+        assert len(voxels) == header.Columns * header.Rows * len(files)
+    assert set(voxels) <= {0, 1, 2, 4}
+    status, answer = client.ask("POST", f"{where}&output=dicom_seg", fields={"params": "{}"})
+    assert status == 200, answer
+    (tmp_path / "seg.dcm").write_bytes(answer)
+    segmentation = pydicom.dcmread(tmp_path / "seg.dcm")
+    assert segmentation.StudyInstanceUID == header.StudyInstanceUID
+    assert segmentation.ReferencedSeriesSequence[0].SeriesInstanceUID == header.SeriesInstanceUID
+    (tmp_path / "label.bin").write_bytes(voxels)
+    names = [{"name": n, "idx": i} for n, i in (("necrotic core", 1), ("oedema", 2), ("enhancing tumour", 4))]
+    saved = client.json(
+        "PUT",
+        f"/datastore/label?image={header.SeriesInstanceUID}",
+        fields={"params": json.dumps({"label_info": names})},
+        file=("label", tmp_path / "label.bin"),
+    )
+    assert saved["label"] == header.StudyInstanceUID
+    stored = urllib.request.urlopen(f"{orthanc[0]}/studies/{header.StudyInstanceUID}/series?Modality=SEG")
+    assert len(json.loads(stored.read())) == 1
+    for uid in (header.SeriesInstanceUID, header.StudyInstanceUID):
+        status, mask = client.ask("GET", f"/datastore/label?label={uid}&tag=final")
+        assert status == 200, mask
+    (tmp_path / "mask.nii.gz").write_bytes(mask)
+    kept = np.asarray(nibabel.load(tmp_path / "mask.nii.gz").dataobj)
+    np.testing.assert_array_equal(kept.ravel(order="F"), np.frombuffer(voxels, np.uint8))
+    sample = client.json("POST", "/activelearning/random", body={})
+    assert sample["StudyInstanceUID"] == sample["id"]
+    assert sample["Modality"] == "MR"
+    assert sample["SeriesInstanceUID"]
+    assert "PatientID" in sample
 
 
 def test_a_study_that_the_server_does_not_have_gets_a_sentence(client):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.skipif(not (SERVER / "monailabel").exists(), reason="no
 
 @pytest.fixture(scope="module")
 def studies(tmp_path_factory) -> Path:
-    """Five heads: one as DICOM, one without T1c, one whose every scan is spoiled, one of two visits; and pictures."""
+    """Heads: one as DICOM, one without T1c, one spoiled, one of two visits, two with FLAIR alone; and pictures."""
     folder = tmp_path_factory.mktemp("label")
     contrasts = ("T1", "T1c", "T2", "FLAIR")
     make_cohort(folder / "nifti", subjects=4, seed=5, modalities=contrasts, missing=0.0)
@@ -39,6 +40,11 @@ def studies(tmp_path_factory) -> Path:
         file.rename(file.with_name(file.name.replace("sub-001", "sub-006")))
     make_slices(folder / "slices", subjects=4, seed=5)
     shutil.move(folder / "slices" / "sub-0004", folder / "nifti" / "sub-pictures")
+    make_cohort(folder / "alone", subjects=2, seed=8, modalities=("FLAIR",), missing=0.0)
+    for place, name in (("sub-001", "sub-007"), ("sub-002", "sub-008")):
+        scan = next((folder / "alone" / place).rglob("*FLAIR.nii.gz"))
+        (folder / "nifti" / name).mkdir()
+        scan.rename(folder / "nifti" / name / "FLAIR.nii.gz")
     for scan in (folder / "nifti" / "sub-004").rglob("*.nii.gz"):
         scan.write_bytes(scan.read_bytes()[:3000])
     return folder / "nifti"
@@ -67,7 +73,17 @@ def test_every_bundle_is_served(client):
 def test_a_study_is_one_image(client):
     objects = client.json("GET", "/datastore/?output=all")["objects"]
     sessions = {"sub-006", "sub-006_ses-1", "sub-006_ses-2"}
-    assert set(objects) == {"sub-001", "sub-002", "sub-003", "sub-004", "sub-005", "sub-pictures", *sessions}
+    assert set(objects) == {
+        "sub-001",
+        "sub-002",
+        "sub-003",
+        "sub-004",
+        "sub-005",
+        "sub-007",
+        "sub-008",
+        "sub-pictures",
+        *sessions,
+    }
     assert objects["sub-006"]["image"]["info"]["modalities"] == ["FLAIR@1", "T1c@1", "FLAIR@2", "T1c@2"]
     assert objects["sub-001"]["image"]["info"]["modalities"] == ["FLAIR", "T1", "T1c", "T2"]
 
@@ -177,10 +193,10 @@ def test_corrections_are_kept_trained_on_and_the_next_study_chosen(client, studi
         saved = client.json("PUT", f"/datastore/label?image={study}&tag=final", fields={"params": "{}"}, file=label)
         assert saved["image"] == study
     _, back = client.ask("GET", "/datastore/label?label=sub-002&tag=final")
-    assert back == mask
+    np.testing.assert_array_equal(image_of(back, tmp_path).dataobj, image_of(mask, tmp_path).dataobj)
     assert client.json("GET", "/datastore/")["completed"] == 2
     chosen = client.json("POST", "/activelearning/uncertainty", body={"model": BRAIN})
-    assert chosen["id"] in ("sub-003", "sub-005", "sub-006_ses-1", "sub-006_ses-2")
+    assert chosen["id"] in ("sub-003", "sub-005", "sub-006_ses-1", "sub-006_ses-2", "sub-007", "sub-008")
     assert chosen["weight"] == max(chosen["uncertainty"].values())
     before = client.json("POST", f"/infer/{BRAIN}?image=sub-005&output=json", fields={"params": "{}"})
     client.json("POST", f"/train/{BRAIN}?run_sync=true", body={"max_epochs": 4})
@@ -202,13 +218,155 @@ def test_classes_are_corrected_and_trained_on(client, studies, tmp_path):
     assert chosen["id"] not in ("sub-001", "sub-005")
 
 
-def test_an_upload_is_a_study_of_its_own(client, studies):
-    scan = next((studies / "sub-002").rglob("*FLAIR.nii.gz"))
-    session = client.json("PUT", "/session/", fields={}, file=("files", scan))
-    facts = client.json(
-        "POST", f"/infer/{BRAIN}?session_id={session['session_id']}&output=json", fields={"params": "{}"}
+def parts_of(answer: bytes) -> tuple[dict, bytes]:
+    """Parameters and mask of an answer that is a form."""
+    mark = answer.split(b"\r\n", 1)[0]
+    params, image = (part.split(b"\r\n\r\n", 1)[1].removesuffix(b"\r\n") for part in answer.split(mark)[1:3])
+    return json.loads(params), image
+
+
+def test_fifty_uploads_of_two_patients_four_at_once_are_none_confused(client, studies, tmp_path):
+    """Each is answered as the same scan is when it is asked for by its study's name, which no upload touches."""
+    patients, own = ("sub-007", "sub-008"), {}
+    for patient in patients:
+        status, answer = client.ask("POST", f"/infer/{BRAIN}?image={patient}", fields={"params": "{}"})
+        assert status == 200, answer
+        facts, mask = parts_of(answer)
+        own[patient] = facts["millilitres"], np.asarray(image_of(mask, tmp_path).dataobj)
+        assert own[patient][0]["oedema"] > 1
+    assert own["sub-007"][0] != own["sub-008"][0]
+    scans = {patient: studies / patient / "FLAIR.nii.gz" for patient in patients}
+    for other in ("CT.nii.gz", "sub-009_FLAIR.nii.gz"):  # what lay beside an upload was answered with
+        shutil.copyfile(scans["sub-008"], client.temporary / other)
+    before = set(client.temporary.iterdir())
+
+    def one(number: int) -> tuple[str, dict, np.ndarray]:
+        patient = patients[number % 2]
+        if number % 4 < 2:
+            status, answer = client.ask(
+                "POST",
+                f"/infer/{BRAIN}?image=",
+                fields={"params": json.dumps({"modality": "FLAIR", "image": "sub-003"})},
+                file=("file", scans[patient]),
+            )
+        else:
+            session = client.json("PUT", "/session/", fields={}, file=("files", scans[patient]))["session_id"]
+            status, answer = client.ask("POST", f"/infer/{BRAIN}?image=&session_id={session}", fields={"params": "{}"})
+            client.json("DELETE", f"/session/{session}")
+        assert status == 200, answer
+        facts, mask = parts_of(answer)
+        return patient, facts, np.asarray(image_of(mask, tmp_path).dataobj)
+
+    with ThreadPoolExecutor(4) as four:
+        answers = list(four.map(one, range(50)))
+    assert len(answers) == 50
+    for patient, facts, mask in answers:
+        assert facts["modalities"] == ["FLAIR"]
+        assert facts["millilitres"] == own[patient][0]
+        np.testing.assert_array_equal(mask, own[patient][1])
+    for _ in range(50):  # an upload is removed once its answer has been sent
+        left = set(client.temporary.iterdir()) - before
+        if not left:
+            break
+        time.sleep(0.1)
+    assert not left, "an upload must be removed"
+
+
+def test_only_what_was_named_or_uploaded_is_looked_at(client, studies, tmp_path):
+    path = studies / "sub-007" / "FLAIR.nii.gz"
+    for image in (path, path.parent, studies.parent, "."):
+        status, answer = client.ask("POST", f"/infer/{BRAIN}?image={image}&output=json", fields={"params": "{}"})
+        assert status == 404, (image, answer)
+    status, answer = client.ask("POST", f"/infer/{BRAIN}?session_id=none&output=json", fields={"params": "{}"})
+    assert status == 404
+    assert "There is no session 'none'" in json.loads(answer)["detail"]
+    (tmp_path / "junk.nii.gz").write_bytes(b"junk")
+    status, answer = client.ask(
+        "POST", f"/infer/{BRAIN}?output=json", fields={"params": "{}"}, file=("file", tmp_path / "junk.nii.gz")
     )
-    assert facts["modalities"] == ["FLAIR"]
+    assert status == 422, answer
+    for params in ("{", "[]", '{"explain": "maybe"}', '{"absent": ["CT"]}', '{"modality": "CT"}', '{"absent": 3}'):
+        status, answer = client.ask("POST", f"/infer/{BRAIN}", fields={"params": params}, file=("file", path))
+        assert status == 422, (params, answer)
+
+
+def test_the_model_in_use_is_the_one_that_is_meant_where_none_is_named(client):
+    client.json("POST", f"/infer/{GLIOMA}?image=sub-007&output=json", fields={"params": "{}"})
+    info = client.json("GET", "/info/")
+    assert BRAIN in info["strategies"]["uncertainty"]["config"]["model"]
+    for body in ({"model": "none"}, {"limit": "many"}, {"limit": 0}):
+        assert client.ask("POST", "/activelearning/uncertainty", body=body)[0] == 422, body
+    status, answer = client.ask("POST", "/train/?run_sync=true", body={})
+    assert GLIOMA in answer.decode() or "have a final label" in answer.decode(), (status, answer)
+    assert BRAIN not in answer.decode()
+
+
+@pytest.mark.parametrize("extension", [".nrrd", ".nii.gz", ".seg.nrrd"])
+def test_an_answer_has_the_format_that_was_asked_for(client, studies, tmp_path, extension):
+    asked = {"result_extension": extension, "result_dtype": "uint8", "result_compress": False}
+    where = f"/infer/{BRAIN}?image=sub-007"
+    status, answer = client.ask("POST", f"{where}&output=image", fields={"params": json.dumps(asked)})
+    assert status == 200, answer
+    scan = nibabel.load(studies / "sub-007" / "FLAIR.nii.gz")
+    if extension == ".nii.gz":
+        assert image_of(answer, tmp_path).shape == scan.shape
+    else:  # what OHIF reads: NRRD whose bytes are the voxels
+        assert answer.startswith(b"NRRD")
+        header, voxels = answer.split(b"\n\n", 1)
+        assert b"encoding: raw" in header
+        assert len(voxels) == np.prod(scan.shape)
+        assert (b"Segment0_Name:=necrotic core" in header) == (extension == ".seg.nrrd")
+
+
+@pytest.mark.parametrize(
+    ("params", "named"),
+    [
+        ({"result_extension": ".png"}, "result_extension is '.png'"),
+        ({"result_dtype": "bool"}, "result_dtype is 'bool'"),
+        ({"result_compress": "yes"}, "result_compress is 'yes'"),
+    ],
+)
+def test_an_unknown_value_is_refused_by_name(client, params, named):
+    where = f"/infer/{BRAIN}?image=sub-007"
+    status, answer = client.ask("POST", f"{where}&output=image", fields={"params": json.dumps(params)})
+    assert status == 422
+    assert named in json.loads(answer)["detail"]
+    assert client.ask("POST", f"{where}&output=video", fields={"params": "{}"})[0] == 422
+
+
+def test_labels_mean_what_their_names_say_and_bad_ones_leave_the_good_one(client, studies, tmp_path):
+    scan = nibabel.load(studies / "sub-007" / "FLAIR.nii.gz")
+    drawn = np.zeros(scan.shape, np.uint8)
+    for value in (1, 2, 3):  # as Slicer numbers three segments
+        drawn[10 * value] = value
+    nibabel.save(nibabel.Nifti1Image(drawn, scan.affine), tmp_path / "label.nii.gz")
+    names = [{"name": n, "idx": i} for i, n in ((1, "enhancing tumour"), (2, "oedema"), (3, "necrotic core"))]
+    where = "/datastore/label?image=sub-007&tag=checked"
+
+    def put(file: Path, params: dict) -> tuple[int, bytes]:
+        return client.ask("PUT", where, fields={"params": json.dumps(params)}, file=("label", file))
+
+    status, answer = put(tmp_path / "label.nii.gz", {"label_info": names})
+    assert status == 200, answer
+    status, kept = client.ask("GET", "/datastore/label?label=sub-007&tag=checked")
+    values = np.asarray(image_of(kept, tmp_path).dataobj)
+    for drawn_value, value in ((1, 4), (2, 2), (3, 1)):
+        np.testing.assert_array_equal(values == value, drawn == drawn_value)
+    (tmp_path / "junk.nii.gz").write_bytes(b"junk")
+    (tmp_path / "nrrd.nii.gz").write_bytes(b"NRRD0004\ntype: uchar\n\n\x00")
+    nibabel.save(nibabel.Nifti1Image(drawn[1:], scan.affine), tmp_path / "shape.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(drawn, scan.affine + np.eye(4)), tmp_path / "place.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(drawn + np.float32(0.5), scan.affine), tmp_path / "values.nii.gz")
+    for bad in ("junk", "nrrd", "shape", "place", "values"):
+        assert put(tmp_path / f"{bad}.nii.gz", {"label_info": names})[0] == 422, bad
+    for params in ({}, {"label_info": names[:2]}, {"label_info": [{"name": "liver", "idx": 1}]}, {"label_info": 3}):
+        status, answer = put(tmp_path / "label.nii.gz", params)
+        assert status == 422, params
+    assert "liver" in answer.decode() or "label_info" in answer.decode()
+    assert client.ask("GET", "/datastore/label?label=sub-007&tag=checked") == (200, kept)
+    (tmp_path / "label.bin").write_bytes(drawn.tobytes(order="F"))  # what OHIF sends
+    assert put(tmp_path / "label.bin", {"label_info": names})[0] == 200
+    assert client.ask("GET", "/datastore/label?label=sub-007&tag=checked") == (200, kept)
 
 
 def test_scans_can_be_added_and_names_are_no_paths(client, studies, tmp_path):
@@ -231,8 +389,6 @@ def test_slicers_own_client_is_answered(client, studies, tmp_path):
     """MONAI Label's client class, which 3D Slicer's plug-in is built on, goes through a session at the viewer."""
     scan = next((studies / "sub-002").rglob("*FLAIR.nii.gz"))
     script = Path(__file__).with_name("slicer.py")
-    for spoiled in ("sub-004", "sub-006", "sub-pictures"):  # so that any study that is chosen can be answered
-        client.ask("PUT", f"/datastore/label?image={spoiled}&tag=final", fields={"params": "{}"}, file=("label", scan))
     done = subprocess.run(
         [SERVER / "python", script, client.url, BRAIN, GLIOMA, scan, tmp_path],
         capture_output=True,

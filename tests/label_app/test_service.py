@@ -7,10 +7,11 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 
 from polyscan.errors import PolyscanError
-from polyscan.label_app.service import Bundle, StudyService
+from polyscan.label_app.service import Bundle, StudyService, UnknownStudyError
 from polyscan.label_app.sources import FolderStudies
 from polyscan.phantom import make_cohort
 
@@ -20,13 +21,13 @@ BRAIN = Path(__file__).resolve().parents[2] / "bundles" / "brain_mri_tumour_segm
 def test_a_scan_is_converted_until_it_changes(tmp_path):
     make_cohort(tmp_path / "heads", subjects=3, modalities=("FLAIR",), missing=0.0, format="dicom")
     service = StudyService(FolderStudies(tmp_path / "heads"), [BRAIN])
-    path = service.shown(service.study("sub-003"))
-    assert service.shown(service.study("sub-003")) == path
+    path = service.shown(service.find("sub-003"))
+    assert service.shown(service.find("sub-003")) == path
     assert list((service.work / "shown").rglob("*.nii.gz")) == [path], "no other study is converted"
     before = nibabel.load(path).get_fdata()
     shutil.rmtree(tmp_path / "heads" / "sub-003")
     shutil.copytree(tmp_path / "heads" / "sub-001", tmp_path / "heads" / "sub-003")
-    after = nibabel.load(service.shown(service.study("sub-003"))).get_fdata()
+    after = nibabel.load(service.shown(service.find("sub-003"))).get_fdata()
     assert not np.array_equal(before, after), "another patient's scan came to lie there"
 
 
@@ -57,7 +58,7 @@ def test_a_name_that_means_two_patients_is_refused(tmp_path, first, second):
     studies = FolderStudies(tmp_path / "studies")
     assert set(studies.all()) == {"sub-other"}
     with pytest.raises(PolyscanError, match="rename"):
-        studies.get("sub-01" if "sub-01" in first else "sub-STS001")
+        studies.find("sub-01" if "sub-01" in first else "sub-STS001")
 
 
 def test_sessions_of_one_subject_are_kept_apart(tmp_path):
@@ -69,7 +70,7 @@ def test_sessions_of_one_subject_are_kept_apart(tmp_path):
     service = StudyService(FolderStudies(tmp_path / "heads"), [BRAIN])
     assert set(service.studies()) == {"sub-001", "sub-001_ses-2"}
     for key in ("sub-001_ses-2", "sub-001"):
-        service.answer(BRAIN.name, service.study(key), tmp_path / key)
+        service.answer(BRAIN.name, service.find(key), tmp_path / key)
     prepared = service.work / "prepared" / "brain_mri"
     assert sorted(file.parent.parent.name for file in prepared.glob("*/*/manifest.json")) == [
         "sub-001",
@@ -83,3 +84,30 @@ def test_a_bundle_that_lacks_what_the_server_needs_is_refused(tmp_path):
     file.write_text(file.read_text().replace('"label_classes"', '"classes"'))
     with pytest.raises(PolyscanError, match="lacks 'label_classes'"):
         Bundle(tmp_path / "bundle")
+
+
+def test_the_mask_lies_on_the_series_that_is_named(tmp_path):
+    make_cohort(tmp_path / "heads", subjects=2, seed=5, modalities=("T1c", "FLAIR"), missing=0.0, format="dicom")
+    service = StudyService(FolderStudies(tmp_path / "heads"), [BRAIN])
+    series = {}
+    for name in ("T1c", "FLAIR"):
+        header = pydicom.dcmread(next((tmp_path / "heads" / "sub-002" / name).iterdir()), stop_before_pixels=True)
+        series[name] = header.SeriesInstanceUID
+    assert service.find(header.StudyInstanceUID).key == service.find("sub-002").key == "sub-002"
+    with pytest.raises(UnknownStudyError):
+        service.find(f"{header.StudyInstanceUID}.1")
+    masses = {}
+    for name, uid in series.items():
+        found = service.find(uid)
+        assert (found.key, found.shown.name) == ("sub-002", name)
+        path, facts = service.answer(BRAIN.name, found, tmp_path / name)
+        assert (facts["series"], facts["assumed"]) == (name, "")
+        shown, mask = nibabel.load(service.shown(found)), nibabel.load(path)
+        assert shown.shape == mask.shape
+        np.testing.assert_allclose(shown.affine, mask.affine, atol=1e-4)
+        values = np.asarray(mask.dataobj)
+        masses[name] = (values > 0).sum() * abs(np.linalg.det(mask.affine[:3, :3]))
+        inside = shown.get_fdata()[values > 0]
+        assert np.median(inside) > 0.2 * np.percentile(shown.get_fdata(), 99), "it must lie in the head"
+    assert nibabel.load(service.shown(service.find(series["T1c"]))).shape != shown.shape, "two grids are needed here"
+    assert masses["FLAIR"] == pytest.approx(masses["T1c"], rel=0.1)

@@ -14,14 +14,13 @@ from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.infer_v2 import InferTask
 from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
-from monailabel.tasks.activelearning.random import Random
 
 from polyscan.errors import PolyscanError, sentence
 from polyscan.label_app.datastore import StudyDatastore
 from polyscan.label_app.routes import serve_routes
-from polyscan.label_app.service import StudyService
+from polyscan.label_app.service import StudyService, UnknownStudyError
 from polyscan.label_app.sources import FolderStudies, WebStudies
-from polyscan.label_app.tasks import StudyBatchInfer, StudyInfer, StudyTrain, Uncertainty
+from polyscan.label_app.tasks import AnyStudy, StudyBatchInfer, StudyInfer, StudyTrain, Uncertainty
 
 logger = logging.getLogger(__name__)
 
@@ -80,11 +79,9 @@ class PolyscanApp(MONAILabelApp):
             known = ", ".join(self._infers)
             raise HTTPException(status_code=404, detail=f"There is no model {model!r}; there are {known}.")
         try:
-            if "upload" not in request and not self.service.knows(request["image"]):
-                raise HTTPException(status_code=404, detail=f"There is no study {request['image']!r}.")
             result, facts = self._infers[model]({**request, "out": str(out)})
-        except HTTPException:
-            raise
+        except UnknownStudyError as error:
+            raise HTTPException(status_code=404, detail=str(error)) from error
         except PolyscanError as error:
             raise HTTPException(status_code=422, detail=str(error)) from error
         except Exception as error:
@@ -121,7 +118,7 @@ class PolyscanApp(MONAILabelApp):
 
     def init_strategies(self) -> dict[str, Strategy]:
         """Which study to label next."""
-        return {"random": Random(), "uncertainty": Uncertainty(self.service)}
+        return {"random": AnyStudy(), "uncertainty": Uncertainty(self.service)}
 
     def init_batch_infer(self) -> Callable[..., Any]:
         """All studies, of which one that cannot be answered stops no other."""

@@ -10,12 +10,20 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from fastapi import HTTPException
+from monai.data import MetaTensor
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 
 from polyscan.errors import PolyscanError
 from polyscan.io.files import read_json, whole_file, write_json
-from polyscan.label_app.service import StudyService
+from polyscan.io.nifti import write_nifti
+from polyscan.io.write_segmentation import write_segmentation
+from polyscan.label_app.corrections import check_classes, read_correction, renumbered
+from polyscan.label_app.found import Found, attributes_of
+from polyscan.label_app.masks import grid_of
+from polyscan.label_app.service import StudyService, UnknownStudyError
+from polyscan.label_app.sources import WebStudies, is_uid
 
 
 class StudyDatastore(Datastore):
@@ -77,19 +85,19 @@ class StudyDatastore(Datastore):
             HTTPException: 404 where there is no such study, or it has no scan that can be read.
         """
         try:
-            return str(self.service.shown(self.service.study(image_id)))
+            return str(self.service.shown(self.service.find(image_id)))
         except PolyscanError as error:
             raise HTTPException(status_code=404, detail=str(error)) from error
 
     def get_image_info(self, image_id: str) -> dict[str, Any]:
-        """The study's modalities and what was noted of it."""
-        study = self.service.studies().get(image_id)
-        if study is None:
-            raise HTTPException(status_code=404, detail=f"There is no study {image_id!r}.")
-        return {"modalities": list(study.images), **self._images.get(image_id, {})}
+        """The study's modalities, what OHIF opens it by where it is DICOM, and what was noted of it."""
+        found = self._found(image_id)
+        attributes = attributes_of(found.scan.source) if found.scan else {}
+        return {"modalities": list(found.study.images), **attributes, **self._images.get(found.key, {})}
 
     def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
         """Note something of a study."""
+        image_id = self._key(image_id)
         with self._lock:
             self._images.setdefault(image_id, {}).update(info)
             self._save()
@@ -129,11 +137,13 @@ class StudyDatastore(Datastore):
 
     def get_labels_by_image_id(self, image_id: str) -> dict[str, str]:
         """Tag to label of a study."""
-        return dict.fromkeys(self._labels.get(image_id, {}), image_id)
+        key = self._key(image_id)
+        return dict.fromkeys(self._labels.get(key, {}), key)
 
     def get_label_by_image_id(self, image_id: str, tag: str) -> str:
         """The label of a study, which has its name; empty where there is none."""
-        return image_id if tag in self._labels.get(image_id, {}) else ""
+        key = self._key(image_id)
+        return key if tag in self._labels.get(key, {}) else ""
 
     def get_label(self, label_id: str, label_tag: str, params: Any = None) -> Any:
         """The bytes of a label."""
@@ -145,6 +155,7 @@ class StudyDatastore(Datastore):
         Raises:
             HTTPException: 404 where there is none.
         """
+        label_id = self._key(label_id)
         path = self._label_file(label_id, label_tag)
         if label_tag not in self._labels.get(label_id, {}) or not path.exists():
             raise HTTPException(status_code=404, detail=f"{label_id} has no label {label_tag!r}.")
@@ -152,28 +163,84 @@ class StudyDatastore(Datastore):
 
     def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
         """What was noted of a label."""
+        label_id = self._key(label_id)
         info: dict[str, Any] = self._labels.get(label_id, {}).get(label_tag, {})
         return info
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
-        """Keep a label, whole or not at all.
+        """Keep a label, whole or not at all: of what cannot be kept the label that is there stays.
+
+        Args:
+            image_id: a study's name, or a StudyInstanceUID or SeriesInstanceUID, which says what it was drawn on.
+            label_filename: mask or, as JSON, classes.
+            label_tag: under which to keep it.
+            label_info: ``label_info`` names the numbers of a mask; ``model`` whose names they are.
 
         Raises:
-            HTTPException: 404 where there is no such study.
+            HTTPException: 404 where there is no such study, 422 where it is no label of that scan.
         """
-        tag = str(getattr(label_tag, "value", label_tag))
-        if image_id not in self.service.studies():
-            raise HTTPException(status_code=404, detail=f"There is no study {image_id!r}.")
-        with self._lock:
-            self._label_file(image_id, tag).unlink(missing_ok=True)
-            with whole_file(self._label_file(image_id, tag, label_filename.endswith(".json"))) as temporary:
-                shutil.copyfile(label_filename, temporary)
-            self._labels.setdefault(image_id, {})[tag] = {"ts": int(time.time()), **(label_info or {})}
-            self._save()
-        return image_id
+        tag, path, info = str(getattr(label_tag, "value", label_tag)), Path(label_filename), dict(label_info or {})
+        found, classes = self._found(image_id), label_filename.endswith(".json")
+        destination = self._label_file(found.key, tag, classes)
+        try:
+            with self._lock:
+                if classes:
+                    self._keep_classes(path, destination, tag)
+                else:
+                    info |= self._keep_mask(path, destination, found, tag, info)
+                self._label_file(found.key, tag, not classes).unlink(missing_ok=True)
+                self._labels.setdefault(found.key, {})[tag] = {"ts": int(time.time()), **info}
+                self._save()
+        except PolyscanError as error:
+            raise HTTPException(status_code=422, detail=str(error)) from error
+        return found.key
+
+    def _keep_classes(self, path: Path, destination: Path, tag: str) -> None:
+        if tag == DefaultLabelTag.FINAL.value:  # others hold answers with their probabilities
+            known = [name for bundle in self.service.bundles.values() if bundle.classifies for name in bundle.labels]
+            check_classes(read_json(path), known)
+        with whole_file(destination) as temporary:
+            shutil.copyfile(path, temporary)
+
+    def _keep_mask(self, path: Path, destination: Path, found: Found, tag: str, info: dict[str, Any]) -> dict[str, Any]:
+        """Write a mask in a model's own numbers; returns what they mean and what it was drawn on.
+
+        A final mask of a study of a DICOMweb server is stored there too, as DICOM SEG.
+        """
+        models = {name: bundle.labels for name, bundle in self.service.bundles.items() if not bundle.classifies}
+        if info.get("model") in models:
+            models = {info["model"]: models[info["model"]]}
+        mask = read_correction(path, grid_of(found.shown.source))
+        mask, labels = renumbered(mask, info.get("label_info"), models)
+        mask = MetaTensor(mask.as_tensor().to(torch.uint8), affine=mask.affine)
+        if isinstance(self.service.source, WebStudies) and tag == DefaultLabelTag.FINAL.value:
+            with tempfile.TemporaryDirectory(prefix="polyscan-") as folder:
+                file = Path(folder) / "label.dcm"
+                write_segmentation(file, mask, found.shown.source, labels, description=f"{tag} label", manual=True)
+                self.service.source.store(file)
+        write_nifti(destination, mask)
+        return {"labels": labels, "drawn_on": found.shown.name}
+
+    def _found(self, image_id: str) -> Found:
+        """What a name means.
+
+        Raises:
+            HTTPException: 404 where there is no such study, 422 where it means two.
+        """
+        try:
+            return self.service.find(image_id)
+        except UnknownStudyError as error:
+            raise HTTPException(status_code=404, detail=str(error)) from error
+        except PolyscanError as error:
+            raise HTTPException(status_code=422, detail=str(error)) from error
+
+    def _key(self, image_id: str) -> str:
+        """A study's own name, where it is asked for by a UID."""
+        return self._found(image_id).key if is_uid(image_id) else image_id
 
     def remove_label(self, label_id: str, label_tag: str) -> None:
         """Remove a label."""
+        label_id = self._key(label_id)
         with self._lock:
             self._label_file(label_id, label_tag).unlink(missing_ok=True)
             self._labels.get(label_id, {}).pop(label_tag, None)
@@ -181,6 +248,7 @@ class StudyDatastore(Datastore):
 
     def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
         """Note something of a label."""
+        label_id = self._key(label_id)
         with self._lock:
             self._labels.setdefault(label_id, {}).setdefault(label_tag, {}).update(info)
             self._save()
@@ -225,13 +293,16 @@ class StudyDatastore(Datastore):
         }
 
     def json(self) -> dict[str, Any]:
-        """Every study with its modalities and labels."""
+        """Every study with its modalities, as far as they are known, and labels."""
         return {
             "name": self._name,
             "description": self._description,
             "objects": {
-                key: {"image": {"info": self.get_image_info(key)}, "labels": self._labels.get(key, {})}
-                for key in self.list_images()
+                key: {
+                    "image": {"info": {"modalities": list(study.images), **self._images.get(key, {})}},
+                    "labels": self._labels.get(key, {}),
+                }
+                for key, study in self.service.studies().items()
             },
         }
 

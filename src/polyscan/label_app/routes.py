@@ -19,6 +19,7 @@ from fastapi import APIRouter, Depends, FastAPI, File, Form, HTTPException, Uplo
 from fastapi.background import BackgroundTasks
 from fastapi.responses import FileResponse, Response
 from monailabel.config import settings
+from monailabel.endpoints.train import run_model
 from monailabel.endpoints.user.auth import RBAC
 from requests_toolbelt import MultipartEncoder
 
@@ -34,6 +35,7 @@ class Output(str, Enum):
     all = "all"
     image = "image"
     json = "json"
+    dicom_seg = "dicom_seg"
 
 
 def serve_routes(server: FastAPI, app: PolyscanApp) -> None:
@@ -43,7 +45,22 @@ def serve_routes(server: FastAPI, app: PolyscanApp) -> None:
     router.add_api_route(
         f"{settings.MONAI_LABEL_API_STR}/infer/{{model}}", _infer_route(app), methods=["POST"], dependencies=[user]
     )
+    router.add_api_route(
+        f"{settings.MONAI_LABEL_API_STR}/train/",
+        _train_route(app),
+        methods=["POST"],
+        dependencies=[Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ADMIN))],
+    )
     server.router.routes[:0] = router.routes
+
+
+def _train_route(app: PolyscanApp) -> Callable[..., Any]:
+    def train(params: dict[str, Any] | None = None, run_sync: bool = False) -> Any:
+        """OHIF's *Update Model*, which names no model: the one in use is meant, not each in turn."""
+        model = app.service.in_use
+        return {model: {"result": run_model(model, (params or {}).get(model, params), run_sync), "detail": ""}}
+
+    return train
 
 
 def _infer_route(app: PolyscanApp) -> Callable[..., Any]:
@@ -56,7 +73,7 @@ def _infer_route(app: PolyscanApp) -> Callable[..., Any]:
         file: Annotated[UploadFile | None, File()] = None,
         output: Output = Output.all,
     ) -> Any:
-        request = read_params(params)
+        request = {**read_params(params), "output": output.value}
         folder = Path(tempfile.mkdtemp(prefix="polyscan-"))
         background.add_task(shutil.rmtree, folder, ignore_errors=True)  # once the answer has been sent
         try:
@@ -118,8 +135,8 @@ def session_image(app: PolyscanApp, session_id: str) -> Path:
 def _response(result: Path, facts: dict[str, Any], output: Output) -> Any:
     if output is Output.json:
         return facts
-    kind = "application/json" if result.suffix == ".json" else "application/octet-stream"
-    if output is Output.image:
+    kind = {".json": "application/json", ".dcm": "application/dicom"}.get(result.suffix, "application/octet-stream")
+    if output in (Output.image, Output.dicom_seg):
         return FileResponse(result, media_type=kind, filename=result.name)
     form = MultipartEncoder(
         fields={

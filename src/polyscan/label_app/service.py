@@ -19,13 +19,17 @@ from polyscan.errors import PolyscanError, sentence
 from polyscan.io.files import read_json, whole_file
 from polyscan.io.manifest import Manifest, read_manifest, write_manifest
 from polyscan.io.nifti import read_nifti, write_nifti
-from polyscan.io.pictures import is_picture
-from polyscan.io.read import is_nifti, read_image
+from polyscan.label_app.corrections import Correction
+from polyscan.label_app.found import Found, is_dicom
+from polyscan.label_app.masks import brought_back, grid_of, laid_on
 from polyscan.label_app.sources import FolderStudies, WebStudies
-from polyscan.label_app.uploads import SHOWN
 from polyscan.preprocess.prepare import prepare_study
 from polyscan.study import Source, Study
 from polyscan.workflows import bundle as runs
+
+
+class UnknownStudyError(PolyscanError):
+    """A name means no study."""
 
 
 class StudyService:
@@ -38,6 +42,9 @@ class StudyService:
         source: of the studies.
         bundles: folders of bundles.
 
+    Attributes:
+        in_use: the bundle that answered last; the first before that.
+
     Raises:
         PolyscanError: a bundle lacks what is needed.
     """
@@ -48,45 +55,42 @@ class StudyService:
         self.bundles = {Path(bundle).name: Bundle(Path(bundle)) for bundle in bundles}
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._answering = threading.Lock()
+        self.in_use = next(iter(self.bundles))
 
     def studies(self) -> dict[str, Study]:
         """Studies by their name."""
         return self.source.all()
 
-    def knows(self, key: str) -> bool:
-        """Whether there is a study of that name."""
-        return self.source.get(key) is not None
-
-    def study(self, key: str) -> Study:
-        """One study.
+    def find(self, name: str) -> Found:
+        """What a name, a StudyInstanceUID or a SeriesInstanceUID means.
 
         Raises:
-            PolyscanError: there is no such study.
+            UnknownStudyError: there is no such study.
+            PolyscanError: it means two, or what it means cannot be had.
         """
-        study = self.source.get(key)
-        if study is None:
+        found = self.source.find(name)
+        if found is None:
             known = len(self.studies())
-            raise PolyscanError(f"There is no study {key!r}; {known} are known: see /datastore/?output=all.")
-        return study
+            raise UnknownStudyError(f"There is no study {name!r}; {known} are known: see /datastore/?output=all.")
+        return found
 
-    def shown(self, study: Study) -> Path:
-        """A NIfTI of the scan that stands for a study in a viewer; a DICOM series is converted until it changes."""
-        name = _stands(study)
-        source = study.images[name]
-        if isinstance(source, str) and (is_nifti(source) or is_picture(source)):
-            return Path(source)
-        every = self.work / "shown" / study.key
-        path = every / _fingerprint(source) / f"{study.key}_{name}.nii.gz"
+    def shown(self, found: Found) -> Path:
+        """A NIfTI of the scan that a viewer shows; a DICOM series is converted until it changes."""
+        scan = found.shown
+        if isinstance(scan.source, str) and not is_dicom(scan.source):
+            return Path(scan.source)
+        every = self.work / "shown" / found.study.key / scan.name
+        path = every / _fingerprint(scan.source) / f"{found.study.key}_{scan.name}.nii.gz"
         with self._locks[str(every)]:
             if not path.exists():
                 shutil.rmtree(every, ignore_errors=True)
-                write_nifti(path, read_image(source, name))
+                write_nifti(path, grid_of(scan.source))
         return path
 
     def answer(
         self,
         bundle: str,
-        study: Study,
+        study: Found,
         out: Path,
         *,
         absent: Sequence[str] = (),
@@ -97,7 +101,7 @@ class StudyService:
 
         Args:
             bundle: name of a bundle.
-            study: its scans.
+            study: its scans, and the one on whose grid the mask is wanted.
             out: folder for the mask or the answer.
             absent: modalities to treat as though they had not been acquired.
             explain: of a segmentation, also answer without each modality in turn: how much the mask changes says what
@@ -106,31 +110,32 @@ class StudyService:
                 None.
 
         Returns:
-            The mask, in the space of the reference scan, or the answer as JSON; and what is to be said of it.
+            The mask, on that grid, or the answer as JSON; and what is to be said of it.
 
         Raises:
             PolyscanError: the study cannot be answered.
         """
         model = self.model(bundle)
         with self._answering:
+            self.in_use = bundle
             return self._answer(model, study, out, absent, explain, prepared or self.work / "prepared")
 
     def _answer(
-        self, model: Bundle, study: Study, out: Path, absent: Sequence[str], explain: bool, place: Path
+        self, model: Bundle, found: Found, out: Path, absent: Sequence[str], explain: bool, place: Path
     ) -> tuple[Path, dict[str, Any]]:
-        start = time.perf_counter()
+        start, study = time.perf_counter(), found.study
         prepared = self._prepared(model, study, place)
         there = [m for m in model.modalities if m in prepared.images and m not in absent]
         if not there:
             raise PolyscanError(
-                f"{study.key} has none of the modalities that {model.folder.name} reads "
+                f"{found.key} has none of the modalities that {model.folder.name} reads "
                 f"({', '.join(model.modalities)}); it has {', '.join(prepared.images) or 'none'}."
             )
         ready = time.perf_counter()
         answered = self._infer(model, prepared, out, absent)
         result = Path(answered.extra["prediction"])
         facts: dict[str, Any] = {
-            "study": study.key,
+            "study": found.key,
             "reference": prepared.extra.get("reference"),
             "modalities": there,
             "absent": [m for m in model.modalities if m not in there],
@@ -144,6 +149,9 @@ class StudyService:
             facts["millilitres"] = _volumes(result, model.labels)
             if explain and len(there) > 1:
                 facts.update(self._contributions(model, prepared, out, result, there, absent))
+            mask, facts["assumed"] = laid_on(read_nifti(result), prepared, found.shown.name, found.shown.source)
+            write_nifti(result, mask)
+            facts["series"] = found.shown.name
         done = time.perf_counter()
         facts["latencies"] = {"prepare": round(ready - start, 2), "infer": round(done - ready, 2)}
         return result, facts
@@ -158,29 +166,39 @@ class StudyService:
             changes[name] = round(1 - _dice(mask, Path(other.extra["prediction"])), 4)
         return {"contributions": changes, "uncertainty": round(float(np.mean(list(changes.values()))), 4)}
 
-    def train(self, bundle: str, labels: Mapping[str, Path], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    def train(self, bundle: str, labels: Mapping[str, Correction], overrides: Mapping[str, Any]) -> dict[str, Any]:
         """Go on training a bundle on corrected labels; its answers come from the new weights afterwards.
 
         Args:
             bundle: name of a bundle.
-            labels: study to its mask, in the space of the scan that was segmented, or to JSON that gives the class of
-                each task, such as ``{"grade": "4"}``. Those of the other kind are left alone.
+            labels: study to its label. Those of the other kind, and masks of what the bundle does not know, are left
+                alone.
             overrides: entries of the bundle's train config, such as ``{"max_epochs": 10}``.
 
         Raises:
             PolyscanError: fewer than two studies have a label, or training cannot run.
         """
         model = self.model(bundle)
-        masks = {key: path for key, path in labels.items() if (path.suffix == ".json") == model.classifies}
-        if len(masks) < 2:
-            raise PolyscanError(f"{len(masks)} studies have a final label; training needs two at least.")
-        studies = []
-        for key, path in sorted(masks.items()):
-            label = dict(read_json(path)) if model.classifies else {"mask": str(path)}
-            studies.append(replace(self._prepared(model, self.study(key), self.work / "prepared"), label=label))
+        fitting = {
+            key: label
+            for key, label in labels.items()
+            if label.is_mask != model.classifies and label.labels.keys() <= model.labels.keys()
+        }
+        if len(fitting) < 2:
+            raise PolyscanError(f"{len(fitting)} studies have a final label; training needs two at least.")
         run = self.work / "training" / bundle
         shutil.rmtree(run, ignore_errors=True)
         run.mkdir(parents=True)
+        studies = []
+        for key, label in sorted(fitting.items()):
+            prepared = self._prepared(model, self.find(key).study, self.work / "prepared")
+            if model.classifies:
+                truth = dict(read_json(label.path))
+            else:
+                mask = run / f"{prepared.key}_label.nii.gz"
+                write_nifti(mask, brought_back(label.numbered(model.labels), prepared, label.drawn_on))
+                truth = {"mask": str(mask)}
+            studies.append(replace(prepared, label=truth))
         write_manifest(run / "manifest.json", Manifest(training=studies))
         weights = runs.train(
             model.folder, run / "manifest.json", run, overrides={"pretrained": str(self._weights(model)), **overrides}
@@ -188,7 +206,7 @@ class StudyService:
         kept = self._trained(model)
         with whole_file(kept) as temporary:
             shutil.move(weights, temporary)
-        return {"studies": sorted(masks), "weights": str(kept)}
+        return {"studies": sorted(fitting), "weights": str(kept)}
 
     def model(self, bundle: str) -> Bundle:
         """A bundle by its name.
@@ -262,15 +280,6 @@ class Bundle:
                 f"{folder} cannot be served: its configs/metadata.json lacks {error}; it needs description, the format "
                 "of pred and, of a segmentation, label_classes such as '1 core, 2 oedema'."
             ) from error
-
-
-def _stands(study: Study) -> str:
-    """The modality whose scan stands for a study."""
-    shown = [name for m in SHOWN for name in (m, f"{m}@1")]
-    name = next((m for m in (*shown, *study.images) if m in study.images), None)
-    if name is None:
-        raise PolyscanError(f"{study.key} has no scan to show.")
-    return name
 
 
 def _fingerprint(*sources: Source) -> str:

@@ -16,6 +16,7 @@ from polyscan.errors import PolyscanError
 from polyscan.io.files import read_json, whole_folder
 from polyscan.io.pictures import picture_study
 from polyscan.io.scan import scan
+from polyscan.label_app.found import Found, Scan, attributes_of, series_in, standing
 from polyscan.study import Study
 
 BESIDE = ("labels", "derivatives")
@@ -53,16 +54,26 @@ class FolderStudies:
                 self._seen = seen
             return self._studies
 
-    def get(self, key: str) -> Study | None:
-        """One study; None where there is none of that name.
+    def find(self, name: str) -> Found | None:
+        """What a name, a StudyInstanceUID or a SeriesInstanceUID means; None where there is nothing of that name.
 
         Raises:
-            PolyscanError: the name means the scans of two.
+            PolyscanError: it means the scans of two.
         """
-        study = self.all().get(key)
-        if study is None and key in self._doubtful:
-            raise PolyscanError(self._doubtful[key])
-        return study
+        studies = self.all()
+        if name in studies:
+            return Found(name, studies[name], standing(studies[name]))
+        if name in self._doubtful:
+            raise PolyscanError(self._doubtful[name])
+        if not is_uid(name):
+            return None
+        found = [one for key, study in studies.items() if (one := _by_uid(key, study, name)) is not None]
+        # A study of several sessions holds the scans of each: the session alone is meant.
+        alone = [one for one in found if not any("@" in m for m in one.study.images)] or found
+        if len(alone) > 1:
+            keys = " and ".join(one.key for one in alone)
+            raise PolyscanError(f"{name} means {len(alone)} studies, {keys}; ask by one of these names.")
+        return alone[0] if alone else None
 
     def _scan(self) -> tuple[dict[str, Study], dict[str, str]]:
         """Studies, and why a name is none of them."""
@@ -103,6 +114,16 @@ def _two_patients(study: Study) -> str:
     return f"{study.key} means scans in {' and '.join(found)}, which may be two patients'; rename those of one."
 
 
+def _by_uid(key: str, study: Study, uid: str) -> Found | None:
+    for name, source in study.images.items():
+        attributes = attributes_of(source)
+        if uid == attributes.get("SeriesInstanceUID"):
+            return Found(key, study, Scan(name, source))
+        if uid == attributes.get("StudyInstanceUID"):
+            return Found(key, study, standing(study))
+    return None
+
+
 class WebStudies:
     """The studies of a DICOMweb server (PS3.18): found by QIDO-RS, fetched by WADO-RS once they are asked for.
 
@@ -136,24 +157,33 @@ class WebStudies:
         found = self._ask("search_for_studies")
         return {uid: Study(uid) for entry in found if (uid := _value(entry, "0020000D"))}
 
-    def get(self, key: str) -> Study | None:
-        """A study, fetched if it has not been or has other series now; None where the server has none of that UID.
+    def find(self, name: str) -> Found | None:
+        """What a UID means; the study is fetched if it has not been or has other series now.
 
         Raises:
-            PolyscanError: the server gives something else than it was asked for.
+            PolyscanError: the server gives something else than it was asked for, or the series is no image.
         """
-        uid = self._study_of(key)
+        uid = self._study_of(name)
         if uid is None:
             return None
         with self._lock:
             series = self._series(uid)
             if uid not in self._fetched or self._fetched[uid][0] != series:
                 self._fetched[uid] = (series, self._fetch(uid, series))
-            return self._fetched[uid][1]
+            study = self._fetched[uid][1]
+        if name == uid:
+            return Found(uid, study, standing(study))
+        found = _by_uid(uid, study, name)
+        if found is not None:
+            return found
+        source = series_in(self.folder / uid, name)
+        if source is None:
+            raise PolyscanError(f"{self.url} gives no images of series {name}.")
+        return Found(uid, study, Scan(name, source))
 
     def _study_of(self, key: str) -> str | None:
         """The StudyInstanceUID that a UID means: not every server heeds every filter, so what it finds is compared."""
-        if not re.fullmatch(r"[0-9.]{1,64}", key):
+        if not is_uid(key):
             return None
         studies = self._ask("search_for_studies", search_filters={"StudyInstanceUID": key})
         if any(_value(entry, "0020000D") == key for entry in studies):
@@ -167,7 +197,18 @@ class WebStudies:
     def _series(self, uid: str) -> dict[str, int]:
         """The series of a study and how many instances each has."""
         found = self._ask("search_for_series", study_instance_uid=uid, fields=["00201209"])
-        return {str(_value(entry, "0020000E")): int(_value(entry, "00201209") or 0) for entry in found}
+        images = [entry for entry in found if _value(entry, "00080060") != "SEG"]  # which come of labels that are saved
+        return {str(_value(entry, "0020000E")): int(_value(entry, "00201209") or 0) for entry in images}
+
+    def store(self, file: Path) -> None:
+        """Store an object on the server (STOW-RS).
+
+        Raises:
+            PolyscanError: the server refuses.
+        """
+        import pydicom
+
+        self._ask("store_instances", [pydicom.dcmread(file)])
 
     def _fetch(self, uid: str, series: dict[str, int]) -> Study:
         """Fetch a study, unless it lies here from an earlier time."""
@@ -193,6 +234,11 @@ class WebStudies:
             return getattr(self._client, what)(*arguments, **options)
         except Exception as error:  # whatever the client makes of a server that is not there or refuses
             raise PolyscanError(f"{self.url} does not answer as a DICOMweb server ({type(error).__name__}).") from error
+
+
+def is_uid(name: str) -> bool:
+    """Whether a name can be a DICOM UID."""
+    return re.fullmatch(r"[0-9]+(\.[0-9]+)+", name) is not None and len(name) <= 64
 
 
 def _is_study(path: Path) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import random
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,11 @@ from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
 
 from polyscan.errors import PolyscanError, sentence
+from polyscan.io.nifti import read_nifti
+from polyscan.io.write_segmentation import write_segmentation
+from polyscan.label_app.corrections import Correction
+from polyscan.label_app.found import Found, is_dicom, standing
+from polyscan.label_app.masks import MaskFormat
 from polyscan.label_app.service import StudyService
 from polyscan.label_app.uploads import uploaded_study
 
@@ -27,7 +34,8 @@ class StudyInfer(InferTask):
     """Segment or classify a study with a bundle, whichever of its modalities are there.
 
     Parameters of a request: ``absent``, modalities to leave out; ``explain``, to be told how sure the answer is and
-    which modality drove it; ``modality``, what an uploaded scan is whose name does not tell.
+    which modality drove it; ``modality``, what an uploaded scan is whose name does not tell; and those of
+    :class:`MaskFormat`.
 
     Args:
         service: answers.
@@ -62,20 +70,34 @@ class StudyInfer(InferTask):
             PolyscanError: the study cannot be answered, or a parameter has a value that means nothing.
         """
         out, upload = Path(request["out"]), request.get("upload")
-        study, assumed = (
-            uploaded_study(upload, self.bundle.modalities, _text(request, "modality"))
-            if upload is not None
-            else (self.service.study(request["image"]), "")
-        )
+        form, assumed = MaskFormat.asked(request), ""
+        if upload is None:
+            found = self.service.find(request["image"])
+        else:
+            study, assumed = uploaded_study(upload, self.bundle.modalities, _text(request, "modality"))
+            found = Found("upload", study, standing(study))
         result, facts = self.service.answer(
             self.bundle.folder.name,
-            study,
+            found,
             out / "answer",
             absent=self._absent(request),
             explain=_flag(request, "explain"),
             prepared=out / "prepared" if upload is not None else None,
         )
-        return str(result), {"label_names": self.bundle.labels, "assumed": assumed, **facts}
+        if request.get("output") == "dicom_seg":
+            result = self._segmentation(result, found, out)
+        elif not self.bundle.classifies:
+            result = form.write(read_nifti(result), out / found.study.key, self.bundle.labels)
+        facts["assumed"] = " ".join(filter(None, [assumed, facts.get("assumed")]))
+        return str(result), {"label_names": self.bundle.labels, **facts}
+
+    def _segmentation(self, result: Path, found: Found, out: Path) -> Path:
+        """An answer as DICOM SEG of the series that it lies on."""
+        if self.bundle.classifies or not is_dicom(found.shown.source):
+            raise PolyscanError("Only masks on a DICOM series can be had as DICOM SEG; ask for output=image.")
+        path, name = out / f"{found.study.key}.dcm", self.bundle.folder.name
+        write_segmentation(path, read_nifti(result), found.shown.source, self.bundle.labels, description=name)
+        return path
 
     def _absent(self, request: dict[str, Any]) -> list[str]:
         absent = request.get("absent") or []  # a list without entries is sent as empty text by Slicer
@@ -146,7 +168,10 @@ class StudyTrain(TrainTask):
         Raises:
             HTTPException: 422 with the sentence that says why it cannot be trained.
         """
-        labels = {item["image_id"]: Path(item["label"]) for item in datastore.datalist()}
+        labels = {}
+        for item in datastore.datalist():
+            info = datastore.get_label_info(item["image_id"], "final")
+            labels[item["image_id"]] = Correction(Path(item["label"]), info.get("drawn_on", ""), info.get("labels", {}))
         try:
             self._stats = self.service.train(
                 self.bundle, labels, {"max_epochs": int(request.get("max_epochs", self.config()["max_epochs"]))}
@@ -169,14 +194,28 @@ class Uncertainty(Strategy):
         super().__init__("The study that the model is least sure of")
         self.service = service
 
+    def info(self) -> dict[str, Any]:
+        """What a client is told, and may say: ``model`` names the bundle, ``limit`` how many studies are tried."""
+        return {**super().info(), "config": {"model": list(self.service.bundles), "limit": 10}}
+
     def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any] | None:
-        """Choose among the unlabelled studies; ``model`` names the bundle, ``limit`` how many are tried (10)."""
-        model = request.get("model") or next(iter(self.service.bundles))
+        """Choose among the unlabelled studies, by the model in use where none is named.
+
+        Raises:
+            HTTPException: 422 for a model or a limit that there is not.
+        """
+        model, limit = request.get("model") or self.service.in_use, request.get("limit", 10)
+        if model not in self.service.bundles or not isinstance(limit, int) or limit < 1:
+            known = ", ".join(self.service.bundles)
+            raise HTTPException(
+                status_code=422,
+                detail=f"model is {model!r} and limit {limit!r}; expected one of {known} and a number from 1.",
+            )
         scores = {}
-        for key in sorted(datastore.get_unlabeled_images())[: int(request.get("limit", 10))]:
+        for key in sorted(datastore.get_unlabeled_images())[:limit]:
             with tempfile.TemporaryDirectory(prefix="polyscan-") as folder:
                 try:
-                    _, facts = self.service.answer(model, self.service.study(key), Path(folder), explain=True)
+                    _, facts = self.service.answer(model, self.service.find(key), Path(folder), explain=True)
                 except PolyscanError as error:
                     logger.warning("%s", error)
                     continue
@@ -185,3 +224,22 @@ class Uncertainty(Strategy):
             return None
         best = max(scores, key=lambda key: scores[key])
         return {"id": best, "weight": scores[best], "uncertainty": scores}
+
+
+class AnyStudy(Strategy):
+    """Any unlabelled study, the likelier the longer ago it was chosen; none is fetched for that."""
+
+    def __init__(self) -> None:
+        super().__init__("Any study that has no label")
+
+    def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any] | None:
+        """Choose among the studies without a final label, or without one of ``label_tag``."""
+        objects, now = datastore.json()["objects"], int(time.time())
+        weights = {}
+        for key in datastore.get_unlabeled_images(request.get("label_tag")):
+            chosen = objects[key]["image"]["info"].get("strategy", {}).get(request.get("strategy"), {})
+            weights[key] = max(now - int(chosen.get("ts", 0)), 1)
+        if not weights:
+            return None
+        key = random.choices(list(weights), weights=list(weights.values()))[0]
+        return {"id": key, "weight": weights[key]}

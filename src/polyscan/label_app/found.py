@@ -1,0 +1,90 @@
+"""What a name that a client gives means: a study, and the scan of it that is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from polyscan.errors import PolyscanError
+from polyscan.io.attributes import text
+from polyscan.io.dicom import read_headers
+from polyscan.io.pictures import is_picture
+from polyscan.io.read import is_nifti
+from polyscan.label_app.uploads import SHOWN
+from polyscan.study import Source, Study
+
+NAMED = ("StudyInstanceUID", "SeriesInstanceUID", "PatientID", "Modality")
+"""What OHIF opens a study by."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A scan of a study.
+
+    Attributes:
+        name: its modality, or its SeriesInstanceUID where it is none of those that the study was made of.
+        source: where it lies.
+    """
+
+    name: str
+    source: Source
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a name means.
+
+    Attributes:
+        key: the study's own name on this server.
+        study: its scans.
+        scan: the one that the name means, or that stands for the study in a viewer; None where it has none.
+    """
+
+    key: str
+    study: Study
+    scan: Scan | None
+
+    @property
+    def shown(self) -> Scan:
+        """The scan.
+
+        Raises:
+            PolyscanError: the study has none.
+        """
+        if self.scan is None:
+            raise PolyscanError(f"{self.key} has no scan to show.")
+        return self.scan
+
+
+def standing(study: Study) -> Scan | None:
+    """The scan that stands for a study in a viewer; of several times the first."""
+    names = [name for m in SHOWN for name in (m, f"{m}@1")]
+    name = next((m for m in (*names, *study.images) if m in study.images), None)
+    return None if name is None else Scan(name, study.images[name])
+
+
+def is_dicom(source: Source) -> bool:
+    """Whether a scan is a DICOM series."""
+    return not isinstance(source, str) or not (is_nifti(source) or is_picture(source))
+
+
+def attributes_of(source: Source) -> Mapping[str, str]:
+    """Of a DICOM series, the attributes :data:`NAMED`; nothing of other files."""
+    if not is_dicom(source):
+        return {}
+    first = Path((source if isinstance(source, str) else min(source)).partition("#")[0])
+    file = first if first.is_file() else min((f for f in first.iterdir() if f.is_file()), default=first)
+    return _attributes(str(file), file.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _attributes(file: str, _changed: int) -> Mapping[str, str]:
+    return next(({name: text(header, name) for name in NAMED} for _, header in read_headers([Path(file)])), {})
+
+
+def series_in(folder: Path, uid: str) -> Source | None:
+    """The files of a series under a folder."""
+    headers = read_headers(path for path in sorted(folder.rglob("*")) if path.is_file())
+    return [str(path) for path, header in headers if text(header, "SeriesInstanceUID") == uid] or None
