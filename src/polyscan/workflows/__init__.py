@@ -17,7 +17,7 @@ from polyscan.workflows.data import (
 )
 from polyscan.workflows.explain import ExplainPredictiond
 from polyscan.workflows.infer import SavePredictiond, infer_studies
-from polyscan.workflows.load import LoadMaskd, LoadPictured, LoadScalesd, LoadStudyd
+from polyscan.workflows.load import LoadMaskd, LoadPictured, LoadScalesd, LoadStudyd, block_overlap
 from polyscan.workflows.regions import RegionsFromLabeld
 from polyscan.workflows.staging import Staging
 
@@ -37,6 +37,7 @@ __all__ = [
     "TargetsFromLabeld",
     "TaskAUROC",
     "TaskProbabilitiesd",
+    "block_overlap",
     "infer_studies",
     "inference_items",
     "testing_items",

@@ -111,6 +111,33 @@ class LoadScalesd(LoadStudyd):
         return {key: self._stack(fine, study), f"{key}_coarse": coarse}
 
 
+def block_overlap(roi_size: Sequence[int], overlap: float, enters: Mapping[str, int]) -> list[float]:
+    """The overlap of sliding windows that all begin where a voxel of the coarsest packed scan begins.
+
+    A window that began within a block of :class:`polyscan.preprocess.PackScalesd` would have the network average
+    voxels of two neighbours. The image must begin and end with whole blocks.
+
+    Args:
+        roi_size: of a window, in voxels.
+        overlap: the part of a window that is wanted to overlap with the next; steps are rounded down to whole blocks.
+        enters: modality to its level in :class:`polyscan.networks.MultiScaleNet`.
+
+    Returns:
+        For each axis the overlap to give to MONAI's ``SlidingWindowInferer``.
+
+    Raises:
+        PolyscanError: a window is no whole number of blocks.
+    """
+    block = 2 ** max(enters.values())
+    if any(size % block for size in roi_size):
+        raise PolyscanError(
+            f"roi_size is {list(roi_size)}; expected multiples of {block}, a voxel of the coarsest scan."
+        )
+    steps = [max(int(size * (1 - overlap)) // block, 1) * block for size in roi_size]
+    # MONAI cuts size * (1 - overlap) down to a whole number: half a voxel more keeps rounding away.
+    return [max(1 - (step + 0.5) / size, 0.0) for step, size in zip(steps, roi_size, strict=True)]
+
+
 class LoadPictured(LoadStudyd):
     """Read 2D pictures (PNG, JPEG and the like) of a study into one tensor (3 * modality, y, x).
 
