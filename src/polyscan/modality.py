@@ -32,9 +32,13 @@ MODALITIES = {
         Modality("T2", "MR", "arbitrary", "T2w"),
         Modality("FLAIR", "MR", "arbitrary", "FLAIR"),
         Modality("PD", "MR", "arbitrary", "PDw"),
+        Modality("STIR", "MR", "arbitrary", "STIR"),
+        Modality("T2star", "MR", "arbitrary", "T2starw"),
+        Modality("SWI", "MR", "arbitrary", "swi"),
         Modality("DWI", "MR", "arbitrary", "dwi"),
         Modality("ADC", "MR", "arbitrary", "ADC"),
         Modality("CBF", "MR", "arbitrary", "cbf"),
+        Modality("CBV", "MR", "arbitrary", "cbv"),
         Modality("CT", "CT", "HU", "ct"),
         Modality("PET", "PT", "SUVbw", "pet"),
     )

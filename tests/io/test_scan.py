@@ -9,7 +9,6 @@ from monai.data import MetaTensor
 from polyscan.errors import PolyscanError
 from polyscan.io.manifest import read_manifest, write_manifest
 from polyscan.io.nifti import write_nifti
-from polyscan.io.recognise import from_words
 from polyscan.io.scan import scan
 
 
@@ -72,7 +71,7 @@ def test_finest_series_is_taken_and_the_other_named(make_series, tmp_path):
     assert study.images["CT"].endswith("thin")
     assert decisions["anna/thin"]["taken"]
     assert not decisions["anna/thick"]["taken"]
-    assert "anna/thin is finer" in decisions["anna/thick"]["reason"]
+    assert "anna/thin has finer voxels (12 and 20 mm3)" in decisions["anna/thick"]["reason"]
 
 
 def test_two_series_in_one_folder_are_told_apart(make_series, tmp_path):
@@ -141,24 +140,6 @@ def test_table_without_subjects(tmp_path):
     (tmp_path / "t.csv").write_text("name,age\nx,1\n")
     with pytest.raises(PolyscanError, match="participant_id"):
         scan(tmp_path / "r", clinical=tmp_path / "t.csv")
-
-
-@pytest.mark.parametrize(
-    ("text", "modality"),
-    [
-        ("CT_image", "CT"),
-        ("MR_T1_image", "T1"),
-        ("sub-1_ce-gd_T1w", "T1c"),
-        ("case7-t1ce", "T1c"),
-        ("t2_tirm_flair", "FLAIR"),
-        ("AX T2", "T2"),
-        ("PET_image", "PET"),
-        ("ep2d_diff ADC", "ADC"),
-        ("octopus", None),
-    ],
-)
-def test_words(text, modality):
-    assert from_words(text) == modality
 
 
 def test_manifest_round_trip_keeps_everything(tmp_path):

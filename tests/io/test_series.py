@@ -131,6 +131,7 @@ def test_scan_names_the_volume_of_a_file_that_holds_two(data, tmp_path):
     second = len(enhanced.PerFrameFunctionalGroupsSequence) // 2
     enhanced.SharedFunctionalGroupsSequence[0].MRTimingAndRelatedParametersSequence[0].RepetitionTime = 500
     enhanced.EchoPlanarPulseSequence = "NO"
+    enhanced.SeriesDescription = "T1"
     for k, group in enumerate(enhanced.PerFrameFunctionalGroupsSequence):
         group.FrameContentSequence[0].StackID = str(1 + k // second)
         group.MREchoSequence = pydicom.Sequence([pydicom.Dataset()])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,6 +53,32 @@ def numbers(header: Dataset, name: Name, count: int) -> np.ndarray | None:
     except ValueError:
         return None
     return found if found.shape == (count,) and np.isfinite(found).all() else None
+
+
+def private(header: Dataset, group: int, creator: str, element: int) -> list[float]:
+    """The numbers of a private attribute, found by the creator of its block; empty where there are none.
+
+    Where de-identification took the creators away, the block is the one that every vendor uses first, 0x10.
+    """
+    blocks = [tag.element for tag in header.keys() if tag.group == group and 0x10 <= tag.element <= 0xFF]  # noqa: SIM118
+    named = [block for block in blocks if text(header, (group, block)).startswith(creator)]
+    if blocks and not named:
+        return []
+    return _plain_numbers(value(header, (group, (named[0] if named else 0x10) << 8 | element)))
+
+
+def _plain_numbers(found: Any) -> list[float]:
+    """Numbers of a value; of bytes, whose type an implicit file does not tell, what their length says they are."""
+    try:
+        if isinstance(found, bytes):
+            if re.fullmatch(rb"[\s\d.eE+\-\\]+\x00?", found):
+                found = found.decode("ascii").strip("\x00 ").split("\\")
+            else:
+                found = np.frombuffer(found, {4: "<f4", 8: "<f8"}[len(found)])
+        several = [found] if isinstance(found, str) or not hasattr(found, "__iter__") else found
+        return [float(item) for item in several]
+    except (KeyError, TypeError, ValueError):
+        return []
 
 
 def items(header: Dataset, name: Name) -> list[Dataset]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,22 +13,22 @@ from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
 from polyscan.io.attributes import text
-from polyscan.io.pixels import THREADS, ct_unit, name_of, read_pixels
+from polyscan.io.headers import read_files
+from polyscan.io.pixels import ct_unit, name_of, read_pixels
 from polyscan.io.series import Series, group
 from polyscan.io.suv import give, suv_factors
 from polyscan.io.volume import straighten
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
+from polyscan.io.walk import walk
 
 _UNIT = {"PT": "SUVbw"}
-_LEFT_ON_DISK = 4096  # bytes of an attribute
-_START = 32_768  # bytes of a file
 _VOLUME = re.compile(r"#(\d+)$")
 
 
 def find_series(folder: str | Path) -> list[Series]:
-    """Every DICOM image series under a folder, each with what it is or why it is left out. Pixels are not read.
+    """Every DICOM image series under a folder, each with what it is or why it is left out.
+
+    Pixels are read only where a header leaves open what it is: of slices that may be copies, and of one slice of an MR
+    series that may hold negative values.
 
     Raises:
         PolyscanError: the folder does not exist.
@@ -37,37 +36,9 @@ def find_series(folder: str | Path) -> list[Series]:
     folder = Path(folder)
     if not folder.is_dir():
         raise PolyscanError(f"{folder} is no folder; give a folder of DICOM files.")
-    return group(read_headers(path for path in sorted(folder.rglob("*")) if path.is_file()))
-
-
-def read_headers(files: Iterable[Path]) -> list[tuple[Path, Dataset]]:
-    """The headers of those files that are DICOM, their pixels left on disk."""
-    files = list(files)
-    # Threads wait for the disk; they would only hinder each other at the parsing, which holds the interpreter.
-    with ThreadPoolExecutor(THREADS) as pool:
-        return [found for found in map(_header, files, pool.map(_start, files)) if found is not None]
-
-
-def _start(path: Path) -> bytes:
-    """The beginning of a file, long enough that most headers are then in the system's cache."""
-    try:
-        with path.open("rb") as file:
-            return file.read(_START)[:132]
-    except OSError:
-        return b""
-
-
-def _header(path: Path, start: bytes) -> tuple[Path, Dataset] | None:
-    import pydicom
-
-    marked = start[128:] == b"DICM"
-    if not marked and start[:4] not in (b"\x08\x00\x05\x00", b"\x08\x00\x08\x00", b"\x02\x00\x00\x00"):
-        return None
-    try:
-        header = pydicom.dcmread(path, defer_size=_LEFT_ON_DISK, force=not marked)
-        return (path, header) if text(header, "SOPClassUID") else None
-    except Exception:  # a file that is no DICOM fails in many ways, and none of them matters here
-        return None
+    files, left = walk(folder)
+    headers, others = read_files(files)
+    return group(headers, {**left, **others})
 
 
 def read_series(source: str | Path | Sequence[str | Path], given: Mapping[str, Any] | None = None) -> MetaTensor:
@@ -106,7 +77,7 @@ def read_series(source: str | Path | Sequence[str | Path], given: Mapping[str, A
     meta = {
         "unit": unit,
         "frame_of_reference": series.frame_of_reference,
-        "problems": problems + notes,
+        "problems": [*problems, *series.notes, *notes],
     }
     return MetaTensor(torch.from_numpy(values[None]), affine=torch.from_numpy(affine), meta=meta)
 
@@ -133,10 +104,13 @@ def _named(source: str | Path) -> tuple[Path, int | None]:
 
 
 def _read_all(files: Sequence[Path]) -> list[Series]:
-    headers = read_headers(files)
-    if len(headers) < len(files):
-        bad = set(files) - {path for path, _ in headers}
-        raise PolyscanError(f"{name_of(min(bad))} cannot be read as DICOM; copy it again or leave the series out.")
+    headers, bad = read_files(files)
+    if bad:
+        first = min(bad)
+        raise PolyscanError(
+            f"{name_of(first)} cannot be read as DICOM{': it ' + bad[first] if bad[first] else ''}; "
+            "copy it again or leave the series out."
+        )
     return group(headers)
 
 

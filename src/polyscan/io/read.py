@@ -14,8 +14,9 @@ from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
 from polyscan.io.attributes import text
-from polyscan.io.dicom import read_headers, read_series
+from polyscan.io.dicom import read_series
 from polyscan.io.geometry import same_grid
+from polyscan.io.headers import read_headers
 from polyscan.io.measured import check_not_empty, without_fill_values
 from polyscan.io.nifti import read_nifti
 from polyscan.io.pixels import name_of

@@ -12,20 +12,27 @@ from typing import Any
 
 from polyscan.errors import PolyscanError
 from polyscan.io.attributes import text
-from polyscan.io.dicom import read_headers
+from polyscan.io.bids import named
+from polyscan.io.diffusion import b_value
+from polyscan.io.headers import read_headers
 from polyscan.io.labels import drawn_on
 from polyscan.io.manifest import SECTIONS, Manifest
 from polyscan.io.owners import bare, name_patients, owner_key
 from polyscan.io.read import is_nifti
-from polyscan.io.recognise import from_words
 from polyscan.io.series import Series, group, grouped
 from polyscan.io.sessions import join_sessions, read_dates
 from polyscan.io.table import read_rows, recorded
 from polyscan.study import Source, Study
 
-_MASK = re.compile(r"(^|[_\W])(dseg|seg|mask|label|labels|gtv|segmentation)([_\W]|$)", re.IGNORECASE)
-_NOT_TRUTH = re.compile(r"brain|foreground|body|head|preproc", re.IGNORECASE)
 _DRAWN_ON = ("CT", "T1c", "T1", "T2", "FLAIR", "PET")
+# What the parts of a rank say, where they differ, of the scan that is taken.
+_RANKS = (
+    "is nearer to an original scan or to the usual b-value",
+    "has finer voxels ({mine:g} and {others:g} mm3)",
+    "has more slices",
+    "is later, or comes first by its name",
+)
+_USUAL_B = 1000.0  # s/mm2
 _SUBJECT_COLUMNS = ("participant_id", "subject", "id")
 
 
@@ -121,10 +128,10 @@ def _hidden(path: Path) -> bool:
 def _study(subject: str, session: str | None, candidates: list[Candidate]) -> Study:
     study, decisions = Study(subject, session), []
     taken: dict[str, Candidate] = {}
-    for c in sorted((c for c in candidates if c.modality and not c.label), key=lambda c: c.rank):
+    for c in sorted((c for c in candidates if c.modality and not c.label), key=_order):
         assert c.modality is not None
         first = taken.setdefault(c.modality, c)
-        reason = c.reason if first is c else f"{c.reason}; {first.name} is finer, longer or later"
+        reason = c.reason if first is c else f"{c.reason}; {first.name} {_better(first.rank, c.rank)}"
         decisions.append({"series": c.name, "modality": c.modality, "taken": first is c, "reason": reason})
     study.images = {name: taken[name].source for name in sorted(taken)}
     labels = [c for c in candidates if c.label and c.modality in taken]
@@ -142,6 +149,19 @@ def _study(subject: str, session: str | None, candidates: list[Candidate]) -> St
     study.aligned = [name for name in study.images if taken[name].frame == common] if shared > 1 else []
     study.extra["decisions"] = decisions
     return study
+
+
+def _order(candidate: Candidate) -> tuple:
+    """What sorts scans of one modality; DICOM and NIfTI, whose last parts are of other kinds, too."""
+    return (*candidate.rank[:-1], str(candidate.rank[-1:]))
+
+
+def _better(taken: tuple, other: tuple) -> str:
+    """Why one scan was taken before another of its modality: the first thing in which they differ."""
+    for name, mine, others in zip(_RANKS, taken, other, strict=False):
+        if mine != others:
+            return name.format(mine=mine, others=others)
+    return "comes first by its name"
 
 
 def _dicom(folder: Path, files: Iterable[Path]) -> list[Candidate]:
@@ -181,11 +201,17 @@ def _image_candidate(folder: Path, series: Series, owner: tuple[str, str | None]
         name = f"{name}/{Path(source[0]).name}{more}"
     moment = text(header, "SeriesDate") + text(header, "SeriesTime")
     slices = len(series.slices)
-    rank = (round(series.voxel, 3), -slices, tuple(-ord(letter) for letter in moment))
+    rank = (_far_from_usual(series), round(series.voxel, 3), -slices, tuple(255 - ord(letter) for letter in moment))
     reason = f"{series.reason}, {slices} slices" if series.modality else series.reason
     subject, session = owner
     day = _day(text(header, "StudyDate") or text(header, "SeriesDate"))
     return Candidate(subject, session, series.modality, reason, source, name, rank, series.frame_of_reference, day=day)
+
+
+def _far_from_usual(series: Series) -> float:
+    """Of diffusion-weighted volumes how far the b-value is from the usual one: b = 1000 is taken before b = 50."""
+    found = b_value(series.headers[0]) if series.modality == "DWI" else None
+    return 0.0 if found is None else abs(found - _USUAL_B)
 
 
 def _day(text: str) -> date | None:
@@ -199,19 +225,12 @@ def _nifti(folder: Path, files: list[Path]) -> list[Candidate]:
     found = []
     for path in files:
         relative = path.relative_to(folder)
-        entities = dict(re.findall(r"(sub|ses|space)-([A-Za-z0-9]+)", path.name))
+        entities = dict(re.findall(r"(sub|ses)-([A-Za-z0-9]+)", path.name))
         subject = entities.get("sub") or bare(relative.parts[0] if len(relative.parts) > 1 else folder.name)
         session, name = entities.get("ses"), relative.as_posix()
-        stem = re.sub(r"(sub|ses)-[A-Za-z0-9]+_?", "", path.name.removesuffix(".gz").removesuffix(".nii"))
-        modality = from_words(entities.get("space", stem))
-        if not _MASK.search(stem):
-            reason = "its name says so" if modality else "its name tells no modality"
-            found.append(Candidate(subject, session, modality, reason, str(path), name, _nifti_rank(path)))
-        elif _NOT_TRUTH.search(stem):
-            found.append(Candidate(subject, session, None, "a mask of the body, no label", str(path), name, label=True))
-        else:
-            reason = "its name says so" if modality else "its name does not tell which scan it was drawn on"
-            found.append(Candidate(subject, session, modality, reason, str(path), name, label=True))
+        told = named(path.name)
+        rank = () if told.label else (told.derived, *_nifti_rank(path))
+        found.append(Candidate(subject, session, told.modality, told.reason, str(path), name, rank, label=told.label))
     return found
 
 

@@ -3,41 +3,26 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from polyscan.errors import PolyscanError
-from polyscan.io.attributes import number, numbers, text
-from polyscan.io.recognise import from_header
+from polyscan.io.apart import Part, apart, directions, grouped, without_copies
+from polyscan.io.attributes import number, numbers, text, words
+from polyscan.io.pixels import read_pixels
+from polyscan.io.recognise import after_contrast, from_header
 from polyscan.io.slices import Slice, slices_of
-from polyscan.io.volume import SAME_PLACE, Stack, stack
+from polyscan.io.volume import Stack, grid_of, stack
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-Item = TypeVar("Item")
-Key = TypeVar("Key", bound=Hashable)
-
-_SAME_DIRECTION = 0.01
-# What tells volumes of one series apart, the first that does: kind of image, echo, diffusion, time.
-_TELLS = (
-    "ImageType",
-    "ComplexImageComponent",
-    "EchoTime",
-    "DiffusionBValue",
-    "DiffusionGradientOrientation",
-    "TemporalPositionIdentifier",
-    "FrameReferenceTime",
-    "TriggerTime",
-    "AcquisitionNumber",
-    "AcquisitionDateTime",
-    "AcquisitionTime",
-)
+_NOT_NEGATIVE = {"T1", "T1c", "T2", "FLAIR", "PD", "STIR", "T2star", "SWI", "DWI"}
+_RINGING = 0.05  # of the voxels: so many may be below zero in a magnitude that was filtered or interpolated
 
 
 @dataclass(frozen=True)
@@ -50,6 +35,7 @@ class Series:
         reason: why it has this modality, or why it is left out.
         where: the geometry, None where it has none.
         volume: its number, from 1, among the volumes of its files; 0 where it is the only one.
+        notes: what was decided about its slices, or is wrong with files beside them.
     """
 
     slices: list[Slice]
@@ -57,6 +43,7 @@ class Series:
     reason: str
     where: Stack | None
     volume: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def headers(self) -> list[Dataset]:
@@ -69,6 +56,19 @@ class Series:
         return list(dict.fromkeys(each.path for each in self.slices))
 
     @property
+    def shape(self) -> tuple[int, int, int] | None:
+        """(x, y, z) of the image that :func:`polyscan.io.dicom.read_series` makes; None where there is no geometry."""
+        return None if self.where is None else self._grid(self.where)[0]
+
+    @property
+    def affine(self) -> np.ndarray | None:
+        """The (4, 4) affine of that image to RAS+ millimetres; None where there is no geometry."""
+        return None if self.where is None else self._grid(self.where)[1]
+
+    def _grid(self, where: Stack) -> tuple[tuple[int, int, int], np.ndarray]:
+        return grid_of(where, int(self.headers[0].Columns), int(self.headers[0].Rows))
+
+    @property
     def voxel(self) -> float:
         """The volume of a voxel in cubic millimetres; infinite where there is no geometry."""
         return self.where.spacing[0] * self.where.spacing[1] * self.where.step if self.where else float("inf")
@@ -79,110 +79,112 @@ class Series:
         return text(self.headers[0], "FrameOfReferenceUID") or None
 
 
-def group(found: Iterable[tuple[Path, Dataset]]) -> list[Series]:
-    """Sort files into volumes: one series, one size, one direction, one stack each, and one slice at each position."""
+def group(found: Iterable[tuple[Path, Dataset]], unread: Mapping[Path, str] | None = None) -> list[Series]:
+    """Sort files into volumes: one series, one size, one direction, one stack each, and one slice at each position.
+
+    Args:
+        found: files and their headers.
+        unread: files that cannot be read, with the reason: a problem of the series that lie beside them.
+    """
     together: dict[Hashable, list[Slice]] = defaultdict(list)
+    of_series: dict[str, list[Dataset]] = defaultdict(list)
     without: dict[Hashable, Series] = {}
     for path, header in found:
+        uid = text(header, "SeriesInstanceUID")
         try:
             for each in slices_of(path, header):
                 together[_belongs(each)].append(each)
+                of_series[uid].append(each.header)
         except PolyscanError as error:
-            uid = text(header, "SeriesInstanceUID")
             without.setdefault((uid, str(error)), Series([Slice(header, path, header)], None, str(error), None))
     volumes = [
-        _series(part, told)
+        _series(part, of_series[text(part.slices[0].header, "SeriesInstanceUID")])
         for slices in together.values()
-        for direction in _directions(slices)
-        for part, told in _apart(_without_copies(direction))
+        for direction in directions(slices)
+        for part in apart(without_copies(direction))
     ]
-    return [*_numbered(volumes), *without.values()]
+    volumes = _without_frames(_contrast_in_time(volumes))
+    return [_beside(series, unread or {}) for series in (*_numbered(volumes), *without.values())]
 
 
 def _belongs(each: Slice) -> tuple[str, ...]:
     return tuple(text(each.header, name) for name in ("SeriesInstanceUID", "Rows", "Columns", "StackID"))
 
 
-def _directions(slices: list[Slice]) -> list[list[Slice]]:
-    """Slices of one direction each."""
-    known: list[tuple[np.ndarray, list[Slice]]] = []
-    for each in slices:
-        direction = numbers(each.header, "ImageOrientationPatient", 6)
-        direction = np.zeros(6) if direction is None else direction
-        for other, members in known:
-            if np.abs(direction - other).max() < _SAME_DIRECTION:
-                members.append(each)
-                break
-        else:
-            known.append((direction, [each]))
-    return [members for _, members in known]
-
-
-def _without_copies(slices: list[Slice]) -> list[Slice]:
-    """Each object once, where a file was copied into the folder twice."""
-    once = {(text(s.file, "SOPInstanceUID") or str(s.path), s.frame, s.tile): s for s in reversed(slices)}
-    return list(reversed(once.values()))
-
-
-def _apart(slices: list[Slice], told: str = "") -> list[tuple[list[Slice], str]]:
-    """Slices that lie at one position told apart by the first attribute that does it, or by their order."""
-    places = _places(slices)
-    if places is None or max(map(len, places)) == 1:
-        return [(slices, told)]
-    for name in _TELLS:
-        parts = list(grouped(slices, partial(_told, name)).items())
-        if len(parts) > 1 and all(_fuller(part, places) for _, part in parts):
-            return [each for found, part in parts for each in _apart(part, f"{told}; {name} {found}")]
-    files = list(grouped(slices, lambda each: each.path).values())
-    if len(files) > 1 and all(len(file) > 1 and _fuller(file, places) for file in files):
-        return [(file, f"{told}; volume {k + 1} of {len(files)}") for k, file in enumerate(files)]
-    if len({len(place) for place in places}) == 1 and len(places) > 1:
-        ordered = [sorted(place, key=lambda each: number(each.header, "InstanceNumber") or 0) for place in places]
-        return [([place[k] for place in ordered], f"{told}; pass {k + 1}") for k in range(len(places[0]))]
-    return [(slices, told)]
-
-
-def _told(name: str, each: Slice) -> str:
-    return text(each.header, name)
-
-
-def _fuller(part: list[Slice], places: list[list[Slice]]) -> bool:
-    """Whether a part has fewer slices at one position than the whole, and still half of the positions."""
-    own = _places(part)
-    assert own is not None  # the whole has places, and so has each part of it
-    return max(map(len, own)) < max(map(len, places)) and len(own) * 2 >= len(places)
-
-
-def _places(slices: list[Slice]) -> list[list[Slice]] | None:
-    """Slices by their position along the normal; None where one has none."""
-    direction = numbers(slices[0].header, "ImageOrientationPatient", 6)
-    origins = [numbers(each.header, "ImagePositionPatient", 3) for each in slices]
-    if direction is None or any(origin is None for origin in origins):
-        return None
-    depths = np.array(origins) @ np.cross(direction[:3], direction[3:])
-    order = np.argsort(depths, kind="stable")
-    new = np.concatenate([[0], np.cumsum(np.diff(depths[order]) >= SAME_PLACE)])
-    return [[slices[i] for i in order[new == place]] for place in range(int(new[-1]) + 1)]
-
-
-def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
-    """Items by what a function tells of each, in the order in which they come."""
-    groups: dict[Key, list[Item]] = defaultdict(list)
-    for item in items:
-        groups[key(item)].append(item)
-    return groups
-
-
-def _series(slices: list[Slice], told: str) -> Series:
-    modality, reason = from_header(slices[0].header)
-    reason += told
+def _series(part: Part, beside: list[Dataset]) -> Series:
+    slices = part.slices
+    modality, reason = from_header(slices[0].header, beside)
+    reason = "; ".join((reason, *part.told, *part.notes))
     try:
+        if part.refused:
+            raise PolyscanError(part.refused)
         where = _geometry([each.header for each in slices])
     except PolyscanError as error:
         return Series(slices, None, f"{reason}; {error}", None)
+    slices = [slices[i] for i in where.order]
     if modality is not None and len(slices) < 2:
         modality, reason = None, f"{reason}; one slice is no volume"
-    return Series([slices[i] for i in where.order], modality, reason, where)
+    if modality in _NOT_NEGATIVE and _is_negative(slices[len(slices) // 2]):
+        modality, reason = None, f"negative values, as of a phase image or a field map, not the magnitude; {reason}"
+    return Series(slices, modality, reason, where, notes=part.notes)
+
+
+def _is_negative(each: Slice) -> bool:
+    """Whether many values of a slice are below zero, one value that stands for padding left aside."""
+    if not number(each.header, "PixelRepresentation") and not (number(each.header, "RescaleIntercept") or 0) < 0:
+        return False
+    try:
+        values = read_pixels([each])
+    except PolyscanError:
+        return False  # said when it is read
+    below = values[values < 0]
+    return len(below) > _RINGING * values.size and len(np.unique(below)) > 2
+
+
+def _contrast_in_time(volumes: list[Series]) -> list[Series]:
+    """T1 that was acquired after a contrast agent was given, in the same study, is T1c."""
+    changed = list(volumes)
+    for members in grouped(range(len(volumes)), lambda i: text(volumes[i].headers[0], "StudyInstanceUID")).values():
+        told = after_contrast([(volumes[i].headers, volumes[i].modality, volumes[i].reason) for i in members])
+        for i, reason in zip(members, told, strict=True):
+            if reason:
+                changed[i] = replace(volumes[i], modality="T1c", reason=f"{volumes[i].reason}; {reason}")
+    return changed
+
+
+def _without_frames(volumes: list[Series]) -> list[Series]:
+    """No frame of a dynamic or gated PET is the static image; the user may name the one that is meant."""
+    changed = list(volumes)
+    pets = [i for i, series in enumerate(volumes) if series.modality == "PET"]
+    for members in grouped(pets, lambda i: _examination(volumes[i])).values():
+        for k, i in enumerate(members):
+            if len(members) > 1:
+                reason = (
+                    f"frame {k + 1} of {len(members)} of a dynamic or gated PET, which is no static image; "
+                    f"to use it name it in the manifest; {volumes[i].reason}"
+                )
+                changed[i] = replace(volumes[i], modality=None, reason=reason)
+    return changed
+
+
+def _examination(series: Series) -> tuple[str, ...]:
+    """What the frames of one acquisition in time have in common; each may be a series of its own."""
+    header = series.headers[0]
+    kind = {word.upper() for word in words(header, "SeriesType")}
+    name = "StudyInstanceUID" if kind & {"DYNAMIC", "GATED"} else "SeriesInstanceUID"
+    return name, text(header, name), text(header, "FrameOfReferenceUID"), str(bool(kind & {"DYNAMIC", "GATED"}))
+
+
+def _beside(series: Series, unread: Mapping[Path, str]) -> Series:
+    """A series with those files among its own that cannot be read."""
+    folders = {path.parent for path in series.files}
+    bad = {path: reason for path, reason in unread.items() if path.parent in folders and reason and reason != "hidden"}
+    if not bad or not series.slices:
+        return series
+    first = min(bad)
+    count = f"{len(bad)} of the files beside its slices cannot be read"
+    note = f"{count}, so that slices may be missing ({first.name}: {bad[first]})"
+    return replace(series, notes=(*series.notes, note), reason=f"{series.reason}; {note}")
 
 
 def _numbered(volumes: list[Series]) -> list[Series]:

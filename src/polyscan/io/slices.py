@@ -29,6 +29,13 @@ _ENHANCED = {
     "AcquisitionNumber": "FrameAcquisitionNumber",
     "AcquisitionDateTime": "FrameAcquisitionDateTime",
 }
+# Which attribute and values of an enhanced object make which ScanningSequence of a classic one.
+_SEQUENCES = {
+    ("EchoPulseSequence", "SPIN", "BOTH"): "SE",
+    ("EchoPulseSequence", "GRADIENT"): "GR",
+    ("InversionRecovery", "YES"): "IR",
+    ("EchoPlanarPulseSequence", "YES"): "EP",
+}
 _GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 
 
@@ -134,15 +141,16 @@ def _frames(path: Path, header: Dataset) -> Iterator[Slice]:
             found = value(flat, enhanced)
             if found is not None:
                 _set(flat, classic, found)
-        if value(flat, "EchoPlanarPulseSequence") == "YES":
-            _set(flat, "ScanningSequence", "EP")
+        sequence = [classic for name, classic in _SEQUENCES.items() if value(flat, name[0]) in name[1:]]
+        if sequence and not value(flat, "ScanningSequence"):
+            _set(flat, "ScanningSequence", sequence)
         yield Slice(flat, path, header, k)
 
 
 def _raise(flat: Dataset, group: Dataset) -> None:
-    """Lift the attributes of a functional group to the top."""
+    """Lift the attributes of a functional group to the top; a vendor's private copy of a header is none of them."""
     for macro in group:
-        for item in macro.value if macro.VR == "SQ" else ():
+        for item in macro.value if macro.VR == "SQ" and not macro.tag.is_private else ():
             flat.update({element.tag: element for element in item})
             for direction in items(item, "DiffusionGradientDirectionSequence"):
                 flat.update({element.tag: element for element in direction})

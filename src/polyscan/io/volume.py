@@ -131,18 +131,15 @@ def straighten(slices: np.ndarray, where: Stack) -> tuple[np.ndarray, np.ndarray
     from scipy.ndimage import map_coordinates
 
     shifts, depths = where.shifts / np.array(where.spacing), where.depths
-    low, high = np.floor(shifts.min(0)).astype(int), np.ceil(shifts.max(0)).astype(int)
-    # The smallest step, within reason, so that no slice is skipped.
-    step = max(float(np.diff(depths).min()), where.step / 4)
-    count = int(np.floor((depths[-1] - depths[0]) / step + 1e-6)) + 1
-    x, y = (np.arange(a, size + b, dtype=float) for a, b, size in zip(low, high, slices.shape[:2], strict=True))
-    volume = np.full((len(x), len(y), count), np.nan, dtype=np.float32)
+    low, shape, step, affine = _straight(where, slices.shape[0], slices.shape[1])
+    x, y = (np.arange(a, a + size, dtype=float) for a, size in zip(low, shape, strict=False))
+    volume = np.full(shape, np.nan, dtype=np.float32)
 
     def at(k: int) -> np.ndarray:
         grid = np.meshgrid(x - shifts[k, 0], y - shifts[k, 1], indexing="ij")
         return map_coordinates(slices[:, :, k], grid, order=1, cval=np.nan)
 
-    for z in range(count):
+    for z in range(shape[2]):
         depth = depths[0] + z * step
         k = int(np.clip(np.searchsorted(depths, depth, side="right") - 1, 0, len(depths) - 2))
         gap = depths[k + 1] - depths[k]
@@ -151,8 +148,26 @@ def straighten(slices: np.ndarray, where: Stack) -> tuple[np.ndarray, np.ndarray
             volume[:, :, z] = at(k + round(weight))
         elif gap <= where.bridged:
             volume[:, :, z] = (1 - weight) * at(k) + weight * at(k + 1)
+    return volume, affine
+
+
+def grid_of(where: Stack, columns: int, rows: int) -> tuple[tuple[int, int, int], np.ndarray]:
+    """Shape (x, y, z) and (4, 4) affine to RAS+ millimetres that a stack is read onto."""
+    if not where.problems():
+        return (columns, rows, len(where.order)), where.affine()
+    _, shape, _, affine = _straight(where, columns, rows)
+    return shape, affine
+
+
+def _straight(where: Stack, columns: int, rows: int) -> tuple[np.ndarray, tuple[int, int, int], float, np.ndarray]:
+    """The rectangular grid of a sheared or unevenly spaced stack: first index of x and y, shape, step and affine."""
+    shifts, depths = where.shifts / np.array(where.spacing), where.depths
+    low, high = np.floor(shifts.min(0)).astype(int), np.ceil(shifts.max(0)).astype(int)
+    # The smallest step, within reason, so that no slice is skipped.
+    step = max(float(np.diff(depths).min()), where.step / 4)
+    count = int(np.floor((depths[-1] - depths[0]) / step + 1e-6)) + 1
     lps = np.eye(4)
     lps[:3, 0], lps[:3, 1] = where.row * where.spacing[0], where.column * where.spacing[1]
     lps[:3, 2] = where.normal * step
     lps[:3, 3] = where.origins[0] + lps[:3, 0] * low[0] + lps[:3, 1] * low[1]
-    return volume, FLIP @ lps
+    return low, (int(columns + high[0] - low[0]), int(rows + high[1] - low[1]), count), step, FLIP @ lps

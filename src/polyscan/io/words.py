@@ -1,0 +1,379 @@
+"""What a description, a protocol or a file name says of a scan: words of several languages and vendors' habits."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Told:
+    """What words tell.
+
+    Attributes:
+        modality: the one that they name; None where they name none, or something that is none.
+        other: what they name that is no modality, as a noun with its article.
+        contrast: whether they say that a contrast agent was given; None where they do not say.
+    """
+
+    modality: str | None = None
+    other: str | None = None
+    contrast: bool | None = None
+
+    def __bool__(self) -> bool:
+        return self.modality is not None or self.other is not None
+
+
+def _words(*patterns: str) -> re.Pattern[str]:
+    """Any of these between characters that are no letters and no digits."""
+    return re.compile(rf"(?<![a-z0-9])(?:{'|'.join(patterns)})(?![a-z0-9])")
+
+
+_BEFORE = r"(?:[23]d|ax|axi|axial|tra|trans|cor|coro|sag|obl|fs|fatsat|se|tse|fse|gre|ir|iso|hr|wip|opt|e|w|s|p|sense)?"
+_T1 = re.compile(rf"(?<![a-z]){_BEFORE}t1(?!\d|rho| rho|[ -]*[tl]\d)")
+_T2 = re.compile(rf"(?<![a-z]){_BEFORE}t2(?!\d|[ -]*[tl]\d)")
+_T2_STAR = re.compile(
+    rf"(?<![a-z]){_BEFORE}t2 ?(?:\*|star|s(?![a-z]))|(?<![a-z])(?:hemo|haemo|hemoflash)(?![a-z])|heme (?:gre|sens)"
+)
+# Words of a place or an operation that look like words of a contrast agent.
+_NO_AGENT = re.compile(
+    r"post(?:erior)?[^a-z]*(?:fossa|op|surg|treat|rt|mort|proc|radi|therap|chem)\w*|pre[^a-z]*(?:op|surg|treat|rt|sat|scan|proc|"
+    r"therap|chem)\w*|c[^a-z]*(?:spine|sp|wirbel|t)(?![a-z])"
+)
+# On which scan's grid something lies says nothing of what it is.
+_ELSEWHERE = re.compile(r"(?:space|reg|registered|coreg|aligned|resampled)?[ -]*(?:to|onto|on|in|space)[ -]+t[12]\w*")
+
+# What is no contrast of its own, whatever else is said.
+_NEVER = {
+    "a localizer": _words(
+        "locali[sz]er[s0-9]*",
+        "loc",
+        "scout",
+        "topogram",
+        "scanogram",
+        "survey",
+        "surview",
+        "3 ?-?plane(?: loc)?",
+        "planning",
+        "aa ?h(?:ead)? ?scout",
+        "smart ?brain",
+        "lokali[sz]er",
+        "lokalisator",
+        "localisateur",
+        "reperage",
+        "localizador",
+        "haste loc",
+        "plan scan",
+        "tri ?-?pilot",
+        "3 ?-?pl\\w*",
+        "定位",
+    ),
+    "a projection, not a volume": _words(
+        "m ?ips?", "min ?ip", "mn ?ip", "mini ?p", "vrt", "volume render\\w*", "projections?"
+    ),
+    "a subtraction of two scans": _words("sub", "subs", "subtr\\w*", "subtrakt\\w*", "soustraction", "sustraccion"),
+    "a reformatted series": _words("mpr", "mprs", "reformat\\w*", "mpr range", "cpr", "curved"),
+    "a phase image": re.compile(
+        r"(?<![a-z])(?:pha|ph)(?![a-z])(?! enc)|(?<![a-z])phase ?(?:map|image|diff)|phasediff|unwrap|"
+        r"(?:swi|swan|filt\w*|corr\w*|raw) ?phase|^phase\d?$|part-phase"
+    ),
+    "a spectroscopy": _words(
+        "csi", "svs", "mrs", "mrsi", "spectro\\w*", "spektro\\w*", "press", "steam", "semi ?laser", "epsi"
+    ),
+    "a screen capture or report": _words(
+        "screen ?saves?", "screen ?shots?", "screen ?capture", "dose report", "exam summary"
+    ),
+    "a mask": _words("\\w*mask", "defacemask", "brain ?mask"),
+}
+_MAPS = {
+    "ADC": _words("[cd]? ?adc ?(?:map|s)?", "apparent diffusion coeff\\w*", "average dc", "avg dc"),
+    "CBF": _words("r(?:el)? ?cbf", "cbf", "cerebral blood flow"),
+    "CBV": _words("r(?:el)? ?cbv", "c?cbv ?(?:corr\\w*|lc)?", "cerebral blood volume"),
+}
+_EXPONENTIAL = _words("e ?adc", "exp(?:onential)? ?(?:adc|apparent.*)", "exponential.*")
+_OTHERS = {
+    "a B0 field map": _words(
+        "field ?map\\w*",
+        "fmap",
+        "gre field mapping",
+        "b0 ?-?maps?",
+        "db0",
+        "delta ?b0",
+        "b0 shim\\w*",
+        "shim\\w*",
+        "b0rf",
+        "freq\\w* map",
+        "off ?resonance",
+    ),
+    "a B1 map": _words(
+        "[rt]?b1 ?\\+?-? ?maps?",
+        "[rt]b1\\w*",
+        "b1",
+        "tfl b1map",
+        "flip angle map",
+        "afi",
+        "bloch ?-?siegert",
+    ),
+    "a calibration scan": _words(
+        "calib\\w*", "asset ?cal\\w*", "asset", "sense ?ref\\w*", "ref ?scan", "coil ?(?:survey|sens\\w*)", "prescan"
+    ),
+    "a quantitative map": _words(
+        "r?t[12] ?(?:star|\\*)? ?maps?",
+        "t[12] images",
+        "r[12] ?(?:star|\\*|maps?)",
+        "t[12] ?-?mapping",
+        "t1rho",
+        "qsm",
+        "chi ?map",
+        "mtr",
+        "mtsat",
+        "pd ?map",
+        "molli",
+        "shmolli",
+        "mwf",
+        "qmap",
+        "relax\\w*",
+    ),
+    "an image computed from a quantitative scan": _words(
+        "magic\\w*", "symri", "synthetic", "synth?\\w*", "syt[12]\\w*"
+    ),
+    "a diffusion tensor map": _words(
+        "(?:col)?fa",
+        "col ?fa",
+        "tensor ?(?:b0)?(?= *$| map)",
+        "fract\\w* ?aniso\\w*",
+        "fractional",
+        "mean diff\\w*",
+        "rgb",
+        "ivim",
+        "kurtosis map",
+        "[mr]d map",
+    ),
+    "an arterial spin labelling series": _words(
+        "p?c?p? ?casl\\w*", "pasl", "asl\\w*", "3d ?p?c?asl", "\\w*pcasl", "spin label\\w*", "m0scan"
+    ),
+    "an angiography": _words(
+        "tof\\w*",
+        "\\d*d? ?tof\\w*",
+        "mra",
+        "ce ?-?mra",
+        "mrv",
+        "angio\\w*",
+        "venogra\\w*",
+        "arteriogra\\w*",
+        "pca",
+        "pc ?-?mr[av]?",
+        "[23]d ?-?pc",
+        "inhance",
+        "trance",
+        "tricks",
+        "twist",
+        "time of flight",
+        "fl3d ?tof",
+        "phase contrast",
+        "qflow",
+        "q ?-?flow",
+        "4d ?-?flow",
+        "flow(?! ?comp)",
+        "vénc\\w*",
+        "venc\\w*",
+    ),
+    "a perfusion series or map": _words(
+        "perf\\w*",
+        "pwi",
+        "dsc\\w*",
+        "dce\\w*",
+        "mtt",
+        "ttp",
+        "t ?max",
+        "tmip",
+        "pbp",
+        "gbp",
+        "ktrans",
+        "k ?trans",
+        "kep",
+        "iauc\\w*",
+        "v[ep]",
+        "wash ?(?:in|out)",
+        "neg(?:ative)? enhance\\w*",
+        "tt0",
+    ),
+    "a functional series": _words(
+        "(?<!ven )bold", "f ?mri", "resting ?state", "rest", "rs ?fmri", "task", "sbref", "moco ?series"
+    ),
+    "an elastography": _words("mre", "elasto\\w*", "stiffness\\w*"),
+    "an image of fat and water apart": _words(
+        "m? ?dixon\\w*",
+        "ideal\\w*",
+        "water(?! ?(?:exc|sat|sup|sel))",
+        "wasser",
+        "eau",
+        "agua",
+        "acqua",
+        "fat(?!\\W*(?:sat|sup|nav|free))",
+        "fett(?!\\W*(?:sat|unt|sup))",
+        "in ?-?phase",
+        "out ?-?(?:of ?-?)?phase",
+        "opp(?:osed)? ?-?phase",
+        "opp",
+        "inphase",
+        "outphase",
+        "lava ?flex",
+        "fat ?frac\\w*",
+    ),
+    "an inversion image of MP2RAGE": re.compile(r"(?<![a-z])inv ?-?[12](?!\d)"),
+    "a balanced steady-state series": _words(
+        "fiesta\\w*", "ciss", "tru ?fi\\w*", "true ?fisp", "b ?-?ffe", "b?ssfp", "balanced"
+    ),
+    "a magnetisation transfer or CEST series": _words("cest", "apt\\w*", "mtc", "magneti[sz]ation transfer"),
+    "the unweighted (b = 0) image of a diffusion series": re.compile(
+        r"(?<![a-z0-9])b ?[=-]? ?0+(?![0-9a-z])|low ?b(?![a-z])"
+    ),
+}
+_DWI = _words(
+    "dwi\\w*",
+    "dti\\w*",
+    "diff\\w*",
+    "trace\\w*",
+    "trace ?w",
+    "difu\\w*",
+    "dw",
+    "resolve",
+    "b ?=? ?[1-9]\\d{2,3}",
+    "ep b[1-9]\\d+t?",
+)
+_SWI = _words("swi\\w*", "swan\\w*", "swip", "suscept\\w*", "ven ?bold", "sus ?w\\w*")
+_STIR = _words("(?:[23]d|ax|cor|sag)? ?stir\\w*", "t2 ?stir", "short tau")
+_FLAIR = _words(
+    f"{_BEFORE} ?(?:t2)?w? ?flair\\w*", "fla", "dark ?-?fluid", "\\w*flair", "t2f", "fluid ?-?atten\\w*", "spcir\\w*"
+)
+_T1_FLAIR = re.compile(r"t1\w*[^a-z0-9]+(?:\w+[^a-z0-9]+)?flair|flair[^a-z0-9]+t1")
+_T1_NAMES = _words(
+    "mp ?-?rage\\w*",
+    "mp2rage\\w*",
+    "me ?-?mprage",
+    "bravo",
+    "i?r? ?-?f?spgr\\w*",
+    "vibe\\w*",
+    "lava\\w*",
+    "e? ?-?thrive",
+    "tfl3d\\w*",
+    "ir ?-?f?spgr",
+    "mdeft",
+    "mpr ?age",
+    "uni ?(?:den)?",
+)
+_T2_NAMES = _words("haste\\w*", "ssfse\\w*", "ss ?-?tse")
+_PD = _words("pdw?i?\\w{0,3}", "pd ?w?", "proton ?(?:dens\\w*)?", "dp", "densit\\w* (?:de )?proton\\w*", "rho")
+_PET, _CT = _words("pet", "pt", "suv\\w*"), _words("ct")
+
+_AGENT = "|".join(
+    (
+        r"gd|gad|gado\w*|gad\w+|gdp?tpa|ce|km|kontrast\w*|contrast\w*|mdc|civ|iv ?c|inj|injecte\w*|injection",
+        r"dotarem|magnevist|prohance|multihance|omniscan|clariscan|vueway|elucirem|primovist|eovist|ablavar",
+        r"контраст\w*|kontrastli|kontrastem",
+    )
+)
+_GIVEN = re.compile(
+    "|".join(
+        (
+            rf"(?<![a-z0-9])(?:{_AGENT})(?![a-z0-9])",
+            r"(?<![a-z0-9])(?:post|cont|enh|enhanced|enhancement|nach|apres|after|dopo|despues|po(?= k))(?![a-z0-9])",
+            r"(?<![a-z0-9])post(?:con\w*|gad\w*|gd|km|k)(?![a-z0-9])|(?<![a-z0-9])pos(?= ?$|[^a-z]*[cg])",
+            r"(?<![a-z])t1 ?-?(?:k|con)(?![a-z0-9])",
+            r"(?<![a-z])t1w?i? ?-?(?:c|ce|gd|gad|km|post)(?:gd|gad\w*|con\w*)?(?![a-z0-9])",
+            r"c ?\+|\+ ?(?:c|gd|gad\w*|km|k|contrast|ce|inj\w*)(?![a-z])|(?<![a-z])t1\w{0,2} ?\+|\( ?\+ ?\)",
+            r"(?<![a-z0-9])c$|\( ?c ?\)|增强|造影|강조|조영",
+        )
+    )
+)
+_WITHOUT = r"non?|without|w ?/ ?o|wo|ohne|sans|sin|sem|senza|zonder|bez|без|vor|avant|antes|before|uten|utan"
+_NOT_GIVEN = re.compile(
+    "|".join(
+        (
+            r"(?<![a-z0-9])(?:pre(?:con\w*|gad\w*|gd|km)?|unenhanced|nativ\w*|plain|non ?-?con\w*)(?![a-z0-9])",
+            rf"(?<![a-z0-9])(?:{_WITHOUT})[^a-z0-9]*(?:{_AGENT})(?![a-z0-9])",
+            r"(?<![a-z0-9])(?:ohne|sans|senza|zonder|without|w ?/ ?o|wo|uten|utan)(?![a-z0-9])",
+            r"(?<![a-z0-9])(?:s ?/|c ?-(?= |$))|\( ?- ?\)|平扫|[无非](?:增强|造影)|単純",
+        )
+    )
+)
+_BOTH = re.compile(
+    "|".join(
+        (
+            r"with ?(?:and|&|/|\+) ?w|w ?/? ?(?:and|&|/|\+) ?w ?/? ?o|pre[^a-z]+(?:and|&|\+|/)?[^a-z]*post",
+            r"mit[^a-z]+und ohne|avec et sans|con y sin",
+        )
+    )
+)
+
+
+def told(text: str) -> Told:
+    """What a text says, as ``"ep2d_diff_3scan_trace_ADC"`` says ADC and ``"t1_mprage_tra_p2_iso_KM"`` T1c."""
+    plain = _plain(text)
+    never = _first(_NEVER, plain)
+    if never:
+        return Told(other=never)
+    if _EXPONENTIAL.search(plain):
+        return Told(other="an exponential ADC map")
+    measured = _first(_MAPS, plain)
+    if measured:
+        return Told(measured)
+    other = _first(_OTHERS, plain)
+    if other:
+        return Told(other=other)
+    name = _contrast_of(plain)
+    if name != "T1":
+        return Told(name, contrast=_given(plain))
+    given = _given(plain)
+    return Told("T1c" if given else "T1", contrast=given)
+
+
+def _first(known: dict[str, re.Pattern[str]], plain: str) -> str | None:
+    """The first name whose pattern is found."""
+    return next((name for name, pattern in known.items() if pattern.search(plain)), None)
+
+
+def _contrast_of(plain: str) -> str | None:
+    if _T1_FLAIR.search(plain) and not _T2.search(plain):
+        return "T1"
+    if _T1.search(plain) and _T2.search(plain) and not (_FLAIR.search(plain) or _STIR.search(plain)):
+        return None
+    for name, patterns in (
+        ("SWI", (_SWI,)),
+        ("DWI", (_DWI,)),
+        ("STIR", (_STIR,)),
+        ("FLAIR", (_FLAIR,)),
+        ("T2star", (_T2_STAR,)),
+        ("T1", (_T1,)),
+        ("T2", (_T2,)),
+        ("T1", (_T1_NAMES,)),
+        ("T2", (_T2_NAMES,)),
+        ("PD", (_PD,)),
+        ("PET", (_PET,)),
+        ("CT", (_CT,)),
+    ):
+        if any(pattern.search(plain) for pattern in patterns):
+            return name
+    return None
+
+
+def _given(plain: str) -> bool | None:
+    """Whether a contrast agent is said to have been given."""
+    plain = _NO_AGENT.sub(" ", plain)
+    if _BOTH.search(plain):
+        return None
+    if _NOT_GIVEN.search(plain):
+        return False
+    return True if _GIVEN.search(plain) else None
+
+
+def _plain(text: str) -> str:
+    """Lower case, without accents, words parted: ``"AxT1_Post"`` is ``"ax t1 post"``."""
+    parted = re.sub(r"(?<=[a-zà-ÿ])(?=[A-Z])", " ", unicodedata.normalize("NFC", text))
+    decomposed = unicodedata.normalize("NFKD", parted)
+    bare = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+    # Characters of other alphabets that were taken apart come together again.
+    spaced = re.sub(r"[_.,;:\s\\^]+", " ", unicodedata.normalize("NFC", bare).lower()).strip()
+    return _ELSEWHERE.sub(" ", spaced)
