@@ -9,7 +9,7 @@ from pathlib import Path
 
 from polyscan.errors import PolyscanError
 from polyscan.io.attributes import text
-from polyscan.io.dicom import read_headers
+from polyscan.io.headers import read_headers
 from polyscan.io.pictures import is_picture
 from polyscan.io.read import is_nifti
 from polyscan.label_app.uploads import SHOWN

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from polyscan.errors import PolyscanError
+from polyscan.io.bids import named as told_by_name
 from polyscan.io.pictures import picture_study
 from polyscan.io.read import is_nifti
-from polyscan.io.recognise import from_words
 from polyscan.io.scan import scan
 from polyscan.study import Study
 
@@ -48,7 +48,7 @@ def uploaded_study(place: Path, modalities: Sequence[str], modality: str = "") -
 
 
 def _of_volumes(files: Sequence[Path], modalities: Sequence[str], modality: str) -> tuple[Study, str]:
-    named = {file: from_words(file.name.removesuffix(".gz").removesuffix(".nii")) for file in files}
+    named = {file: told_by_name(file.name).modality for file in files}
     assumed = ""
     unnamed = [file for file, name in named.items() if name is None]
     if len(unnamed) > 1:
