@@ -45,7 +45,7 @@ def run(prepared: Path, out: Path, modalities: list[str], fold: int) -> None:
     write_manifest(folder / "train.json", Manifest([s for s in studies if s.fold != fold], test[:1]))
     write_manifest(folder / "test.json", Manifest(testing=test))
     network = {"modalities": modalities}
-    weights = train(BUNDLE, folder / "train.json", folder, overrides=network)
+    weights = train(BUNDLE, folder / "train.json", folder / "run", overrides=network)
     scores = {}
     for given in [modalities] if len(modalities) == 1 else [ALL, *INPUTS[:3]]:
         absent = [m for m in modalities if m not in given]

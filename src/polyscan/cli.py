@@ -64,8 +64,10 @@ def _add_scan(commands: Any) -> argparse.ArgumentParser:
 
 def _scan(options: argparse.Namespace) -> None:
     from polyscan.io.manifest import write_manifest
+    from polyscan.io.outputs import check_writable_file
     from polyscan.io.scan import scan
 
+    check_writable_file(options.output)
     with _progress("scanning"):
         manifest = scan(options.folder, clinical=options.clinical, labels=options.labels, join=options.join_sessions)
     write_manifest(options.output, manifest)
@@ -97,7 +99,10 @@ def _add_dataset(commands: Any) -> argparse.ArgumentParser:
 def _dataset(options: argparse.Namespace) -> None:
     from polyscan.io.datasets import find_studies, read_dataset, summary
     from polyscan.io.manifest import write_manifest
+    from polyscan.io.outputs import check_writable_file
 
+    if options.output is not None:
+        check_writable_file(options.output)
     dataset = read_dataset(options.name)
     manifest, missing = find_studies(dataset, options.folder)
     print(f"{dataset['name']} ({dataset['licence']})\nPlease cite: {dataset['citation']}\n\n{summary(manifest)}")
@@ -229,9 +234,11 @@ def _add_report(commands: Any) -> argparse.ArgumentParser:
 
 
 def _report(options: argparse.Namespace) -> None:
+    from polyscan.io.outputs import check_writable_file
     from polyscan.report import write_report
 
     output = options.output or options.folder / "report.html"
+    check_writable_file(output)
     with _progress("drawing") as progress:
         write_report(options.folder, output, progress=progress)
     print(output)

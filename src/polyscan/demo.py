@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 from statistics import mean
 
 from polyscan.cli import main as polyscan
 from polyscan.io.manifest import Manifest, read_manifest
+from polyscan.io.outputs import OutputFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLE = ROOT / "bundles" / "brain_mri_tumour_segmentation"
@@ -18,7 +18,10 @@ REGION = "whole tumour"
 
 def main(out: Path) -> None:
     """Run every command as a user would, then print what each absent contrast costs."""
-    shutil.rmtree(out, ignore_errors=True)
+    owned = OutputFolder.claim(out, "demo")
+    owned.remove_others([])
+    without = {contrast: out / f"without_{contrast}" for contrast in CONTRASTS}
+    owned.will_hold(["cohort", "manifest.json", "prepared", "run", "predictions", *(f.name for f in without.values())])
     cohort, manifest, prepared, run = out / "cohort", out / "manifest.json", out / "prepared", out / "run"
     step("phantom", cohort, "--subjects", 40, "--seed", 2026)
     step("scan", cohort, "-o", manifest)
@@ -26,8 +29,7 @@ def main(out: Path) -> None:
     step("train", BUNDLE, prepared / "manifest.json", "-o", run)
     step("infer", BUNDLE, prepared / "manifest.json", "-o", out / "predictions", "--weights", run / "model.pt")
     table = {"all four": dice(read_manifest(out / "predictions" / "manifest.json"))}
-    for contrast in CONTRASTS:
-        folder = out / f"without_{contrast}"
+    for contrast, folder in without.items():
         step(
             *("infer", BUNDLE, prepared / "manifest.json", "-o", folder),
             *("--weights", run / "model.pt", "--without", contrast),

@@ -15,4 +15,4 @@ def bundle(request) -> Path:
 
 @pytest.fixture
 def manifest(bundle, tmp_path) -> Path:
-    return make_manifest(bundle, tmp_path)
+    return make_manifest(bundle, tmp_path / "cohort")

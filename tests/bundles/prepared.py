@@ -26,6 +26,7 @@ NAMES = make.names()
 
 def make_manifest(bundle: Path, folder: Path) -> Path:
     """Seven studies of noise with a bright block; one lacks a modality, one has no label."""
+    folder.mkdir()
     config = read_config(bundle, "inference")
     generator = torch.Generator().manual_seed(0)
     studies = []

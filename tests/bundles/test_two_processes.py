@@ -22,7 +22,7 @@ EPOCHS = 4
 @pytest.fixture
 def manifest(tmp_path) -> Path:
     """Four studies to train on, so that each step sees all of them in either way."""
-    studies = [study for study in read_manifest(make_manifest(BUNDLE, tmp_path)).studies if study.label][:6]
+    studies = [study for study in read_manifest(make_manifest(BUNDLE, tmp_path / "cohort")).studies if study.label][:6]
     write_manifest(tmp_path / "four.json", Manifest(training=studies[:4], validation=studies[4:]))
     return tmp_path / "four.json"
 

@@ -67,9 +67,10 @@ def test_sidecar_tells_every_step_in_order(prepared):
 
 def test_one_bad_study_stops_no_other(cohort, tmp_path):
     good, other = cohort.studies
-    corrupt = tmp_path / "bad_T1w.nii.gz"
+    (tmp_path / "raw").mkdir()
+    corrupt = tmp_path / "raw" / "bad_T1w.nii.gz"
     corrupt.write_bytes(b"not an image")
-    wrong = tmp_path / "wrong_dseg.nii.gz"
+    wrong = tmp_path / "raw" / "wrong_dseg.nii.gz"
     nibabel.save(nibabel.Nifti1Image(np.zeros((5, 5, 5), np.uint8), np.eye(4)), wrong)
     studies = [
         good,

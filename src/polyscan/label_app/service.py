@@ -201,7 +201,10 @@ class StudyService:
             studies.append(replace(prepared, label=truth))
         write_manifest(run / "manifest.json", Manifest(training=studies))
         weights = runs.train(
-            model.folder, run / "manifest.json", run, overrides={"pretrained": str(self._weights(model)), **overrides}
+            model.folder,
+            run / "manifest.json",
+            run / "run",
+            overrides={"pretrained": str(self._weights(model)), **overrides},
         )
         kept = self._trained(model)
         with whole_file(kept) as temporary:
@@ -238,7 +241,7 @@ class StudyService:
         out.mkdir(parents=True, exist_ok=True)
         manifest = out / "manifest_in.json"
         write_manifest(manifest, Manifest(testing=[replace(prepared, label={})]))
-        answered = runs.infer(model.folder, manifest, out, weights=self._weights(model), absent=list(absent))
+        answered = runs.infer(model.folder, manifest, out / "answer", weights=self._weights(model), absent=list(absent))
         if not answered.studies:
             raise PolyscanError(str(answered.info.get("failed", [{}])[0].get("reason", "the study was not answered")))
         return answered.studies[0]

@@ -13,6 +13,7 @@ from polyscan.errors import PolyscanError
 from polyscan.io.files import whole_folder, write_json
 from polyscan.io.manifest import Manifest, write_manifest
 from polyscan.io.nifti import write_nifti
+from polyscan.io.outputs import OutputFolder, sources_of
 from polyscan.io.profiles import load_profiles, profile, unlike
 from polyscan.modality import modality
 from polyscan.parallel import Progress, run_each
@@ -35,7 +36,8 @@ def prepare(
 
     Args:
         manifest: what to prepare.
-        out: folder; each study becomes a folder in it, laid out as BIDS derivatives are.
+        out: folder that is new, empty, or was made by ``prepare``; each study becomes a folder in it, laid out as
+            BIDS derivatives are. What it holds of an earlier run and not of this one is removed.
         protocol: see :func:`polyscan.preprocess.protocol.load_protocol`.
         like: bundle, or folder of weights, whose training scans the studies are compared with: a scan whose
             intensities lie far from theirs is kept, and named in the study's ``problems``.
@@ -46,15 +48,17 @@ def prepare(
         The prepared studies; those that failed are named in ``info["failed"]`` with the reason.
 
     Raises:
-        PolyscanError: the protocol cannot be used, or no study could be prepared.
+        PolyscanError: the protocol cannot be used, no study could be prepared, or ``out`` is, holds or lies in a folder
+            of the scans, or holds what ``prepare`` did not write.
     """
-    out = Path(out).resolve()
     name = load_protocol(protocol).name
     learnt = load_profiles(like) if like is not None else {}
     studies = manifest.studies
+    owned = OutputFolder.claim(out, "prepare", sources_of(studies))
+    owned.will_hold(["manifest.json", *(study.key for study in studies)])
     done: dict[str, Study] = {}
     failed = list(manifest.info.get("failed", []))
-    work = partial(prepare_study, out=out, protocol=protocol)
+    work = partial(prepare_study, out=owned.path, protocol=protocol)
     for count, (study, result) in enumerate(run_each(work, studies, jobs), start=1):
         if isinstance(result, PolyscanError):
             failed.append({"study": study.key, "reason": str(result)})
@@ -65,12 +69,13 @@ def prepare(
             done[study.key] = result
         if progress is not None:
             progress(count, len(studies), study.key)
+    owned.remove_others(["manifest.json", *done] if done else [])
     if not done:
         raise PolyscanError(
             f"None of {len(studies)} studies could be prepared: {failed[0]['reason'] if failed else ''}"
         )
     prepared = manifest.map(lambda study: done.get(study.key), protocol=name, failed=failed)
-    write_manifest(out / "manifest.json", prepared)
+    write_manifest(owned.path / "manifest.json", prepared)
     return prepared
 
 

@@ -17,9 +17,13 @@ from monai.bundle import ConfigWorkflow
 from polyscan.errors import PolyscanError
 from polyscan.io.files import read_json
 from polyscan.io.manifest import Manifest, read_manifest
+from polyscan.io.outputs import OutputFolder, sources_of
+from polyscan.io.profiles import NAME as PROFILES
 from polyscan.io.profiles import save_profiles
 from polyscan.networks.fusion_model import check_weights
 from polyscan.parallel import Progress
+
+WEIGHTS = "model.pt"
 
 
 def train(
@@ -37,7 +41,7 @@ def train(
     Args:
         bundle: the bundle's folder.
         manifest: the prepared manifest.
-        output_dir: where ``model.pt`` is written.
+        output_dir: where ``model.pt`` is written: a folder that is new, empty, or was made by training.
         overrides: config entries to change, such as ``{"max_epochs": 5}``.
         progress: told after every epoch.
 
@@ -47,9 +51,11 @@ def train(
     Raises:
         PolyscanError: the bundle, the manifest or an override cannot be used.
     """
-    studies = read_manifest(manifest).training
+    found = read_manifest(manifest)
     with _quiet():
         workflow = _load(bundle, "train", manifest, output_dir, overrides or {})
+        owned = OutputFolder.claim(output_dir, "train", sources_of(found.studies))
+        owned.will_hold([WEIGHTS, PROFILES])
         trainer: Any = workflow.parser.get_parsed_content("train#trainer")
         if progress is not None:
             tell = progress
@@ -59,8 +65,8 @@ def train(
                 tell(engine.state.epoch, int(engine.state.max_epochs or 0), _losses(engine))
 
         workflow.run()
-    save_profiles(studies, output_dir)
-    return Path(output_dir) / "model.pt"
+    save_profiles(found.training, output_dir)
+    return Path(output_dir) / WEIGHTS
 
 
 def infer(

@@ -17,8 +17,12 @@ from monai.transforms import MapTransform
 from polyscan.errors import PolyscanError, sentence
 from polyscan.io.manifest import Manifest, read_manifest, write_manifest
 from polyscan.io.nifti import write_nifti
+from polyscan.io.outputs import OutputFolder, sources_of
 from polyscan.study import Study
 from polyscan.workflows.regions import Regions, label_map
+
+ENDINGS = ("_pred.nii.gz", "_answer.json")
+"""What the name of a study's prediction ends with: a mask's, a classification's."""
 
 
 class SavePredictiond(MapTransform):
@@ -97,7 +101,8 @@ def infer_studies(
             :class:`SavePredictiond` does.
         dataset: its data set, made from :func:`polyscan.workflows.data.inference_items`.
         manifest: the prepared manifest that the data set was made from.
-        output_dir: where the predictions are written.
+        output_dir: where the predictions are written: a folder that is new, empty, or was made so. What it holds of an
+            earlier run and not of this one is removed, a report of it too.
         absent: modalities that the data set leaves out, to be said in the result.
         then: told each study once it has its answer; what it returns is kept beside.
 
@@ -106,10 +111,13 @@ def infer_studies(
         ``info["failed"]`` with the reason.
 
     Raises:
-        PolyscanError: no study could be answered for.
+        PolyscanError: no study could be answered for, or ``output_dir`` is, holds or lies in a folder of the scans, or
+            holds what was not made so.
     """
     prepared = read_manifest(manifest)
+    owned = OutputFolder.claim(output_dir, "infer", sources_of(prepared.studies))
     names = [item["study"] for item in dataset.data]  # type: ignore[attr-defined]
+    owned.will_hold(["manifest.json", "report.html", *(f"{name}{ending}" for name in names for ending in ENDINGS)])
     answers: dict[str, dict[str, Any]] = {}
     # An engine that raised cannot be run again; one that was told what to do with the exception can.
     raised: list[Exception] = []
@@ -120,6 +128,8 @@ def infer_studies(
             answers[names[index]] = _answer(evaluator, dataset[index], raised)  # type: ignore[index]
         except Exception as error:
             failed.append({"study": names[index], "reason": sentence(error)})
+    written = [Path(answer["prediction"]).name for answer in answers.values()]
+    owned.remove_others(["manifest.json", *written] if written else [])
     if not answers:
         reasons = "; ".join(f["reason"] for f in failed[:3])
         raise PolyscanError(f"None of the {len(names)} studies in {manifest} could be answered for: {reasons}")
