@@ -76,6 +76,8 @@ def _scan(options: argparse.Namespace) -> None:
         for decision in study.extra.get("decisions", []):
             word = f"took as {decision['modality']}" if decision["taken"] else "left out"
             print(f"  {decision['series']}: {word}: {decision['reason']}")
+    for old, new in manifest.info.get("renamed", {}).items():
+        print(f"{old} is called {new}: a key needs letters and digits of its own")
     for decision in manifest.info.get("left_out", []):
         print(f"{decision['series']}: left out: {decision['reason']}")
     print(f"{len(manifest.studies)} studies in {options.output}")

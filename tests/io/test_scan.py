@@ -172,3 +172,71 @@ def test_rank_prefers_more_slices_of_equal_voxels(make_series, tmp_path):
     (study,) = scan(tmp_path / "ward").studies
     assert study.images["CT"].endswith("long")
     assert all(d["reason"] for d in study.extra["decisions"])
+
+
+@pytest.mark.parametrize(
+    "names", [("Müller", "Möller"), ("P-12", "P-1_2"), ("A-1", "A1"), ("王伟", "李娜"), ("a1", "A1")], ids="-".join
+)
+def test_every_subject_gets_a_key_of_its_own(tmp_path, names):
+    for name in names:
+        nifti(tmp_path / "r" / name / "T1.nii.gz")
+    (tmp_path / "r" / "participants.tsv").write_text(
+        "participant_id\tage\n" + "".join(f"{name}\t{k}\n" for k, name in enumerate(names, start=1)), encoding="utf-8"
+    )
+    manifest = scan(tmp_path / "r")
+    write_manifest(tmp_path / "m.json", manifest)
+    studies = read_manifest(tmp_path / "m.json").studies
+    assert len({study.key.casefold() for study in studies}) == 2
+    assert {study.clinical["age"] for study in studies} == {1, 2}
+    assert all(name in manifest.info["renamed"] or name in [s.subject for s in studies] for name in names)
+
+
+def test_links_are_followed_once_and_keep_their_names(tmp_path):
+    nifti(tmp_path / "annex" / "x.nii.gz")
+    nifti(tmp_path / "elsewhere" / "T2.nii.gz")
+    (tmp_path / "r" / "anna").mkdir(parents=True)
+    (tmp_path / "r" / "anna" / "T1.nii.gz").symlink_to(tmp_path / "annex" / "x.nii.gz")
+    (tmp_path / "r" / "anna" / "FLAIR.nii.gz").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "r" / "anna" / "loop").symlink_to(tmp_path / "r")
+    (tmp_path / "r" / "bert").symlink_to(tmp_path / "elsewhere")
+    manifest = scan(tmp_path / "r")
+    write_manifest(tmp_path / "m.json", manifest)
+    anna, bert = read_manifest(tmp_path / "m.json").studies
+    assert anna.images == {"T1": str(tmp_path / "r" / "anna" / "T1.nii.gz")}
+    assert bert.images == {"T2": str(tmp_path / "r" / "bert" / "T2.nii.gz")}
+    reasons = {entry["series"]: entry["reason"] for entry in manifest.info["left_out"]}
+    assert "link to nothing" in reasons["anna/FLAIR.nii.gz"]
+    assert "met already" in reasons["anna/loop"]
+
+
+def test_every_other_file_is_left_out_with_what_it_is(make_series, tmp_path):
+    folder = make_series("r/anna")
+    for name in ("a.nrrd", "b.zip", "c.dcm.gz", "d.xyz", "e.json", "f.json", ".hidden"):
+        (folder / name).write_text("x")
+    (folder / "last.dcm").write_bytes(b"")
+    manifest = scan(tmp_path / "r")
+    reasons = {entry["series"]: entry["reason"] for entry in manifest.info["left_out"]}
+    assert "convert it" in reasons["anna/a.nrrd"]
+    assert "unpack" in reasons["anna/b.zip"]
+    assert "unpack" in reasons["anna/c.dcm.gz"]
+    assert ".xyz" in reasons["anna/d.xyz"]
+    assert "table" in reasons["*.json (2)"]
+    assert reasons["anna/.hidden"] == "hidden"
+    assert reasons["anna/last.dcm"] == "is empty"
+    (study,) = manifest.studies
+    assert "slices may be missing (last.dcm: is empty)" in study.extra["decisions"][0]["reason"]
+
+
+def test_bids_suffix_is_the_contrast(data):
+    manifest = scan(data / "reported_cases" / "bids_names" / "in")
+    found = {
+        study.subject: {name: str(path).rsplit("/", 1)[1] for name, path in study.images.items()}
+        for study in manifest.studies
+    }
+    assert found == {
+        "01": {"T1": "sub-01_run-1_T1w.nii.gz"},
+        "02": {"T1": "sub-02_space-MNI152NLin2009cAsym_desc-preproc_T1w.nii.gz"},
+        "06": {"T1c": "sub-06_ce-gadolinium_T1w.nii.gz"},
+        "07": {"T2": "sub-07_inplaneT2.nii.gz"},
+        "08": {"T2": "sub-08_space-T1w_T2w.nii.gz"},
+    }

@@ -70,7 +70,7 @@ def named(name: str) -> Named:
         return Named(None, f"a phase, real or imaginary image: part-{entities['part']}", False, entities)
     if "inv" in entities and suffix not in ("UNIT1",):
         return Named(None, f"one inversion of several: inv-{entities['inv']}", False, entities)
-    modality = _SUFFIXES.get(suffix)
+    modality = _SUFFIXES.get(suffix) or told(suffix).modality  # many write T2 or t1ce where BIDS has T2w
     if modality is None:
         return Named(None, f"its BIDS suffix is {suffix}, which is no modality that is used", False, entities)
     reason = f"its BIDS suffix is {suffix}"

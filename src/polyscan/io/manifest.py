@@ -78,7 +78,7 @@ def write_manifest(path: str | Path, manifest: Manifest) -> None:
 def _study(entry: Any, folder: Path, path: Path) -> Study:
     if not isinstance(entry, dict) or "subject" not in entry or not isinstance(entry.get("images"), dict):
         raise PolyscanError(f"{path} holds an entry without 'subject' or 'images'; each study needs both.")
-    entry = _with_paths(entry, lambda p: str((folder / p).resolve()))
+    entry = _with_paths(entry, lambda p: os.path.normpath(folder / p))
     own = {name: value for name, value in entry.items() if name in _OWN}
     return Study(**own, extra={name: value for name, value in entry.items() if name not in _OWN})
 

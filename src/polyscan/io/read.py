@@ -28,7 +28,7 @@ from polyscan.study import Source
 
 def is_nifti(path: str | Path) -> bool:
     """Whether a file's name ends as NIfTI's do."""
-    return str(path).endswith((".nii", ".nii.gz"))
+    return str(path).lower().endswith((".nii", ".nii.gz"))
 
 
 def read_image(source: Source, name: str, given: dict[str, Any] | None = None) -> MetaTensor:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -14,14 +15,16 @@ from polyscan.errors import PolyscanError
 from polyscan.io.attributes import text
 from polyscan.io.bids import named
 from polyscan.io.diffusion import b_value
-from polyscan.io.headers import read_headers
+from polyscan.io.headers import read_files
 from polyscan.io.labels import drawn_on
 from polyscan.io.manifest import SECTIONS, Manifest
+from polyscan.io.names import distinct
 from polyscan.io.owners import bare, name_patients, owner_key
 from polyscan.io.read import is_nifti
 from polyscan.io.series import Series, group, grouped
 from polyscan.io.sessions import join_sessions, read_dates
 from polyscan.io.table import read_rows, recorded
+from polyscan.io.walk import account, walk
 from polyscan.study import Source, Study
 
 _DRAWN_ON = ("CT", "T1c", "T1", "T2", "FLAIR", "PET")
@@ -75,8 +78,9 @@ def scan(
 
     Where a modality has several series, the one with the finest voxels is taken, of equals that with the most slices,
     then the latest. Every decision stands in the study's ``decisions``, or in ``info["left_out"]`` where no study came
-    of it. Studies with a label come under
-    ``training``, others under ``testing``, unless the table of clinical variables has a column ``split``.
+    of it, with all other files and folders that were left out. ``info["renamed"]`` says which subjects had to be
+    renamed so that no two have one key. Studies with a label come under ``training``, others under ``testing``, unless
+    the table of clinical variables has a column ``split``.
 
     Args:
         folder: where to look.
@@ -91,11 +95,13 @@ def scan(
     folder = Path(folder)
     if not folder.is_dir():
         raise PolyscanError(f"{folder} is no folder; give the folder that holds the scans.")
-    folder = folder.resolve()
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not _hidden(path.relative_to(folder))]
-    found = [*_dicom(folder, files), *_nifti(folder, [path for path in files if is_nifti(path)])]
+    folder = Path(os.path.normpath(folder.absolute()))  # not resolved: sidecars lie beside a link, not its target
+    files, left_out = walk(folder)
+    series, others = _dicom(folder, files, left_out)
+    found = [*series, *_nifti(folder, [path for path in files if is_nifti(path)])]
+    entries = account(folder, {**left_out, **others})
     if not any(c.modality and not c.label for c in found):
-        left = "; ".join(sorted({c.reason for c in found})[:3])
+        left = "; ".join(sorted({c.reason for c in found} | {f"{e['series']}: {e['reason']}" for e in entries})[:3])
         raise PolyscanError(
             f"No images found in {folder}: {len(files)} files, none of them a DICOM or NIfTI scan that can be used"
             + (f" ({left})." if left else "; give the folder that holds the scans.")
@@ -105,9 +111,11 @@ def scan(
     by_study: dict[tuple[str, str], list[Candidate]] = defaultdict(list)
     for candidate in found:
         by_study[(candidate.subject, candidate.session or "")].append(candidate)
+    names = distinct(subject for subject, _ in by_study)
     manifest, studies, dates = Manifest(), [], read_dates(folder) if join else {}
+    manifest.info["renamed"] = {old: new for old, new in names.items() if old != new}
     for (subject, session), candidates in sorted(by_study.items()):
-        study = _study(subject, session or None, candidates)
+        study = _study(names[subject], session or None, candidates)
         if study.images:
             studies.append(study)
             days = [c.day for c in candidates if c.day is not None]
@@ -115,14 +123,14 @@ def scan(
                 dates.setdefault((study.subject, study.session), min(days))
         else:
             manifest.info.setdefault("left_out", []).extend(study.extra["decisions"])
+    manifest.info.setdefault("left_out", []).extend(entries)
+    manifest.info = {name: content for name, content in manifest.info.items() if content}
+    called = {new: bare(old) for old, new in names.items()}
     for study in join_sessions(studies, dates) if join else studies:
-        study.label.update(recorded(known.get(bare(study.subject), {})))
-        _place(manifest, study, table.get(bare(study.subject), {}))
+        given = called[study.subject]
+        study.label.update(recorded(known.get(given, {})))
+        _place(manifest, study, table.get(given, {}))
     return manifest
-
-
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
 
 
 def _study(subject: str, session: str | None, candidates: list[Candidate]) -> Study:
@@ -164,22 +172,21 @@ def _better(taken: tuple, other: tuple) -> str:
     return "comes first by its name"
 
 
-def _dicom(folder: Path, files: Iterable[Path]) -> list[Candidate]:
-    headers = read_headers(
-        path for path in files if not is_nifti(path) and path.suffix not in (".json", ".tsv", ".csv")
-    )
+def _dicom(folder: Path, files: Iterable[Path], left: Mapping[Path, str]) -> tuple[list[Candidate], dict[Path, str]]:
+    """Candidates of the DICOM files, and of the files that are neither DICOM nor NIfTI what they are instead."""
+    headers, others = read_files(path for path in files if not is_nifti(path))
     owners = name_patients(folder, headers)
     beside = Counter(path.parent for path, _ in headers)
     found = []
     for (subject, session), members in grouped(headers, lambda item: owners[owner_key(folder, *item)]).items():
         drawn = [(path, header) for path, header in members if _is_label(header)]
-        images = group(item for item in members if not _is_label(item[1]))
+        images = group((item for item in members if not _is_label(item[1])), {**left, **others})
         found += [_image_candidate(folder, series, (subject, session), beside) for series in images]
         for path, header in drawn:
             on, reason = drawn_on(header, images)
             modality, name = on.modality if on else None, path.relative_to(folder).as_posix()
             found.append(Candidate(subject, session, modality, reason, str(path), name, label=True))
-    return found
+    return found, others
 
 
 def _is_label(header: Any) -> bool:

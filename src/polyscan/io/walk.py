@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+_ARCHIVES = {".gz", ".zip", ".tar", ".tgz", ".bz2", ".xz", ".7z", ".rar"}
+_BESIDE = {".json", ".tsv", ".csv", ".txt", ".md", ".bval", ".bvec", ".xml", ".pdf"}
+_OTHER_IMAGES = {".img", ".hdr", ".mgz", ".mgh", ".nrrd", ".nhdr", ".mha", ".mhd"}
 
 
 def walk(folder: Path) -> tuple[list[Path], dict[Path, str]]:
@@ -50,3 +57,43 @@ def _enter(folder: Path, met: set[tuple[int, int]], files: list[Path], left: dic
         except OSError as error:
             may_not = isinstance(error, PermissionError)
             left[path] = "may not be read: no permission" if may_not else f"cannot be read: {error.strerror}"
+
+
+def account(folder: Path, left: Mapping[Path, str]) -> list[dict[str, Any]]:
+    """What was left out, as decisions: one for each reason and ending in a folder, with the number of entries.
+
+    Args:
+        folder: the one that was walked.
+        left: files and folders with the reason, empty for files that are no scan.
+    """
+    alike: dict[tuple[str, str], list[Path]] = defaultdict(list)
+    for path, reason in left.items():
+        ending = path.suffix.lower()
+        where = path.parent.relative_to(folder).as_posix() if path != folder else "."
+        told = reason or _what_it_is(path)
+        # Tables and texts are many and lie everywhere: they are counted for the whole folder.
+        alike["" if not reason and ending in _BESIDE else where, f"{ending}\0{told}"].append(path)
+    return [
+        {"series": _name(folder, where, paths), "modality": None, "taken": False, "reason": key.split("\0")[1]}
+        for (where, key), paths in sorted(alike.items())
+    ]
+
+
+def _name(folder: Path, where: str, paths: list[Path]) -> str:
+    first = min(paths)
+    if len(paths) == 1:
+        return first.relative_to(folder).as_posix() if first != folder else "."
+    pattern = f"*{first.suffix.lower()}" if first.suffix else "files without an ending"
+    return f"{where + '/' if where not in ('', '.') else ''}{pattern} ({len(paths)})"
+
+
+def _what_it_is(path: Path) -> str:
+    """What a file is that is neither DICOM nor NIfTI, by its ending."""
+    ending = path.suffix.lower()
+    if ending in _ARCHIVES:
+        return f"a {ending} archive or compressed file, which is not read: unpack it first"
+    if ending in _OTHER_IMAGES:
+        return f"an image in a format that is not read ({ending}): convert it to NIfTI"
+    if ending in _BESIDE:
+        return "no image: a table, a text or what belongs to an image"
+    return f"no image that is known: its ending is {ending}" if ending else "no image that is known"
