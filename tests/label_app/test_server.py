@@ -378,6 +378,14 @@ def test_scans_can_be_added_and_names_are_no_paths(client, studies, tmp_path):
     for image, status in (("sub-010_FLAIR", 409), ("sub-010", 422), ("sub-010_unknown", 422), ("..%2Fout_FLAIR", 422)):
         found, _ = client.ask("PUT", f"/datastore/image?image={image}", fields={"params": "{}"}, file=("file", scan))
         assert found == status, image
+    for image, params in (("MRBrainTumor1", {"modality": "FLAIR"}), ("MRBrainTumor2", {})):  # Slicer's open volume
+        found = client.json(
+            "PUT", f"/datastore?image={image}", fields={"params": json.dumps(params)}, file=("file", scan)
+        )
+        assert found == {"image": f"sub-{image}"}
+        info = client.json("GET", f"/datastore/image/info?image=sub-{image}")
+        assert info["modalities"] == [params.get("modality", "T1c")]
+        assert ("the scan was taken for T1c" in info.get("assumed", "")) == (not params)
     label = ("label", scan)
     bad = client.ask("PUT", "/datastore/label?image=sub-010&tag=..%2F..%2Fout", fields={"params": "{}"}, file=label)
     assert bad[0] == 422

@@ -18,12 +18,14 @@ from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 from polyscan.errors import PolyscanError
 from polyscan.io.files import read_json, whole_file, write_json
 from polyscan.io.nifti import write_nifti
+from polyscan.io.recognise import from_words
 from polyscan.io.write_segmentation import write_segmentation
 from polyscan.label_app.corrections import check_classes, read_correction, renumbered
 from polyscan.label_app.found import Found, attributes_of
 from polyscan.label_app.masks import grid_of
 from polyscan.label_app.service import StudyService, UnknownStudyError
 from polyscan.label_app.sources import WebStudies, is_uid
+from polyscan.label_app.uploads import expected_modality
 
 
 class StudyDatastore(Datastore):
@@ -106,9 +108,11 @@ class StudyDatastore(Datastore):
         """Add a scan to a study, new or not.
 
         Args:
-            image_id: study and modality as BIDS names them, such as ``sub-010_FLAIR``.
+            image_id: study and modality as BIDS names them, such as ``sub-010_FLAIR``; or any other name, such as
+                Slicer's ``MRBrainTumor1``, of a new study.
             image_filename: its NIfTI.
-            image_info: what to note of the study.
+            image_info: what to note of the study; ``modality`` says what a scan is whose name does not tell, else it is
+                taken for what stands for studies of the model in use, and ``assumed`` is noted.
 
         Returns:
             The study's name.
@@ -117,6 +121,15 @@ class StudyDatastore(Datastore):
             HTTPException: 409 where it is there already, 422 where the name says no study and modality.
         """
         study, _, _ = _plain(image_id).rpartition("_")
+        if from_words(image_id) is None and not image_id.startswith("sub-"):
+            reads = self.service.bundles[self.service.in_use].modalities
+            modality, image_info = image_info.get("modality"), dict(image_info)
+            if modality is None:
+                modality = expected_modality(reads)
+                image_info["assumed"] = f"The name tells no modality; the scan was taken for {modality}."
+            study, image_id = image_id, _plain(f"{image_id}_{modality}")
+            if (self.service.source.folder / study).exists():
+                raise HTTPException(status_code=409, detail=f"{study} is there already; give it another name.")
         path = self.service.source.folder / study / f"{image_id}.nii.gz"
         if path.exists():
             raise HTTPException(status_code=409, detail=f"{image_id} is there already; give it another name.")

@@ -47,6 +47,11 @@ def uploaded_study(place: Path, modalities: Sequence[str], modality: str = "") -
     return Study("upload", images=found[0].images, aligned=found[0].aligned), ""
 
 
+def expected_modality(modalities: Sequence[str]) -> str:
+    """What a scan is taken for that nothing is known of: the first of :data:`SHOWN` that a model reads."""
+    return next((name for name in SHOWN if name in modalities), modalities[0])
+
+
 def _of_volumes(files: Sequence[Path], modalities: Sequence[str], modality: str) -> tuple[Study, str]:
     named = {file: told_by_name(file.name).modality for file in files}
     assumed = ""
@@ -57,7 +62,7 @@ def _of_volumes(files: Sequence[Path], modalities: Sequence[str], modality: str)
             f"{modalities[0]}.nii.gz."
         )
     for file in unnamed:
-        default = next((name for name in SHOWN if name in modalities), modalities[0])
+        default = expected_modality(modalities)
         named[file] = modality or default
         if not modality:
             assumed = f"The scan's name tells no modality; it was read as {default}: send modality to say another."
