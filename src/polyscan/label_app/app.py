@@ -95,7 +95,8 @@ class PolyscanApp(MONAILabelApp):
         Raises:
             HTTPException: see :meth:`answer`.
         """
-        image, tag = str(request.get("image")), str(request.get("label_tag", "original"))
+        image, tag = str(request.get("image")), request.get("label_tag", "original")
+        tag = str(getattr(tag, "value", tag))  # batches name it by an enumeration
         with tempfile.TemporaryDirectory(prefix="polyscan-") as folder:
             named = {name: value for name, value in request.items() if name != "upload"}
             result, facts = self.answer(str(request.get("model")), {**named, "image": image}, Path(folder))
