@@ -14,13 +14,13 @@ HEAD = ["T1", "T1c", "T2", "FLAIR"]
 
 
 def test_only_the_file_itself_is_looked_at(tmp_path):
-    for name in ("tmp1a2b.nii.gz", "FLAIR.nii.gz", "sub-002_T2.nii.gz"):
+    for name in ("tmp1a2b.nii.gz", "FLAIR.nii.gz", "sub-002_T2w.nii.gz"):
         (tmp_path / name).touch()
     study, assumed = uploaded_study(tmp_path / "tmp1a2b.nii.gz", HEAD)
     assert study.images == {"T1c": str(tmp_path / "tmp1a2b.nii.gz")}
     assert "it was read as T1c" in assumed
-    study, assumed = uploaded_study(tmp_path / "sub-002_T2.nii.gz", HEAD)
-    assert (study.images, assumed) == ({"T2": str(tmp_path / "sub-002_T2.nii.gz")}, "")
+    study, assumed = uploaded_study(tmp_path / "sub-002_T2w.nii.gz", HEAD)
+    assert (study.images, assumed) == ({"T2": str(tmp_path / "sub-002_T2w.nii.gz")}, "")
     for name in ("tmp1a2b.nii.gz", "FLAIR.nii.gz"):  # what the client says counts more than a name
         study, assumed = uploaded_study(tmp_path / name, HEAD, "T2")
         assert (study.images, assumed) == ({"T2": str(tmp_path / name)}, "")

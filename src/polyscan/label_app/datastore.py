@@ -16,9 +16,9 @@ from monai.data import MetaTensor
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 
 from polyscan.errors import PolyscanError
+from polyscan.io.bids import named
 from polyscan.io.files import read_json, whole_file, write_json
 from polyscan.io.nifti import write_nifti
-from polyscan.io.recognise import from_words
 from polyscan.io.write_segmentation import write_segmentation
 from polyscan.label_app.corrections import check_classes, read_correction, renumbered
 from polyscan.label_app.found import Found, attributes_of
@@ -121,7 +121,7 @@ class StudyDatastore(Datastore):
             HTTPException: 409 where it is there already, 422 where the name says no study and modality.
         """
         study, _, _ = _plain(image_id).rpartition("_")
-        if from_words(image_id) is None and not image_id.startswith("sub-"):
+        if named(image_id).modality is None and not image_id.startswith("sub-"):
             reads = self.service.bundles[self.service.in_use].modalities
             modality, image_info = image_info.get("modality"), dict(image_info)
             if modality is None:
