@@ -115,6 +115,31 @@ def test_evidential_by_hand():
     assert alone > unknown, "fewer members know less"
 
 
+def test_evidential_is_trained_as_published():
+    """Against torch's Dirichlet: of the joint opinion and each member that is there; unknown classes do not count."""
+    torch.manual_seed(0)
+    rule, features = Evidential(3, 4), torch.randn(3, 3, 4, dtype=torch.float64)
+    available = torch.tensor([[True, True, True], [True, False, True], [True, True, True]])
+    target = torch.eye(4, dtype=torch.float64)[[2, 0, 1]]
+    target[2] = torch.nan
+    fused = rule(features, available)
+    evidence, divergence = 0, 0
+    for row in range(2):
+        alphas = [fused[row].exp(), *(torch.nn.functional.softplus(x) + 1 for x in features[row, available[row]])]
+        for alpha in alphas:
+            label = target[row]
+            evidence = evidence + torch.digamma(alpha.sum()) - torch.digamma(alpha[label == 1].squeeze())
+            wrong = torch.distributions.Dirichlet((alpha - 1) * (1 - label) + 1)
+            even = torch.distributions.Dirichlet(torch.ones(4, dtype=torch.float64))
+            divergence = divergence + torch.distributions.kl_divergence(wrong, even)
+    got = rule.auxiliary_loss(features, available, fused, target)
+    torch.testing.assert_close(got["evidence"].double(), evidence / 2, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(got["divergence"].double(), divergence / 2, atol=1e-5, rtol=1e-5)
+    assert all(term == 0 for term in rule.auxiliary_loss(features, available, fused).values())
+    with pytest.raises(ValueError, match="those of the logits"):
+        rule.auxiliary_loss(features, available, fused, target[:, :2])
+
+
 def test_precision_weighted_is_the_posterior_of_gaussians():
     mean, variance = np.array([1.0, 4.0]), np.array([1.0, 0.25])
     features = torch.tensor(np.stack([mean, np.log(variance)], axis=1))[None]

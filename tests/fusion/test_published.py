@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from by_hand import against, all_of, attention, block, erf, expit, flags, linear, log_softmax, norm, softmax, two
+from by_hand import against, all_of, attention, block, erf, expit, linear, log_softmax, norm, softmax, two
 from scipy.ndimage import correlate
 
 from polyscan import fusion
@@ -261,17 +261,57 @@ def test_product_of_experts_samples_in_training_only():
 
 def test_region_aware():
     def rfnet(there, w):
-        p = softmax(linear(w, "guess", np.mean(list(there.values()), axis=0)), axis=0)
-        out = 0
-        for region in p:
-            g = [(region * there[m]).sum(1) / region.sum() if m in there else np.zeros(4) for m in range(3)]
-            hidden = linear(w, "weigh.0", np.concatenate([*g, flags(there, 3, 1)[:, 0]])[:, None])
-            scores = linear(w, "weigh.2", np.where(hidden > 0, hidden, 0.2 * hidden))[:, 0]
-            weights = softmax(scores[list(there)])
-            out = out + sum(a * region * x for a, x in zip(weights, there.values(), strict=True))
-        return out
+        every = all_of(there, 3, 4)
+        hidden = linear(w, "guess.0", every)
+        p = softmax(linear(w, "guess.2", np.where(hidden > 0, hidden, 0.2 * hidden)), axis=0)
+        merged = []
+        for k, region in enumerate(p):
+            size = region.mean() + 1e-7
+            g = [(region * there[m]).mean(1) / size if m in there else np.zeros(4) for m in range(3)]
+            hidden = linear(w, f"weighers.{k}.0", np.concatenate([*g, [size]])[:, None])
+            weights = expit(linear(w, f"weighers.{k}.2", np.where(hidden > 0, hidden, 0.2 * hidden)))[:, 0]
+            merged.append(sum(weights[m] * region * x for m, x in there.items()))
+        return linear(w, "merge", np.concatenate(merged)) + linear(w, "shortcut", every)
 
     against(fusion.RegionAware(3, 4, regions=5), rfnet)
+
+
+@pytest.mark.parametrize("layer", [fusion.RegionAware])
+def test_regions_are_taught_by_labels(layer):
+    """Both terms by hand, for nested regions: their last one counts, unknown voxels do not, absent rows do not."""
+    torch.manual_seed(0)
+    net = layer(2, 4, 2, regions=3).double()
+    features, available = torch.randn(2, 2, 4, 3, 3).double(), torch.tensor([[True, True], [False, True]])
+    outer, inner = torch.rand(2, 3, 3) < 0.7, torch.rand(2, 3, 3) < 0.4
+    target = torch.stack([outer | inner, inner], dim=1).double()
+    target[0, :, 0, 0] = torch.nan
+    classes = (outer | inner).long() + inner
+
+    def by_hand(logits, classes, known):
+        p = softmax(logits.detach().numpy(), axis=1)
+        t = np.eye(3)[classes.numpy()].transpose(0, 3, 1, 2)
+        p, t = (x.transpose(1, 0, 2, 3)[:, known.numpy()] for x in (p, t))
+        weight = 1 - t.mean(1, keepdims=True)
+        entropy = -(weight * t * np.log(np.clip(p, 0.005, 1))).sum(0).mean()
+        return entropy + 1 - np.mean(2 * (p * t).sum(1) / (p.sum(1) + t.sum(1) + 1e-7))
+
+    known = torch.isfinite(target).all(1)
+    clean = features.masked_fill(~available[:, :, None, None, None], 0)
+    fused = net(features, available)
+    logits = net.region_maps(clean, available) if layer is fusion.RegionAware else net.deep(fused)
+    each = sum(by_hand(net.decode(clean[rows, m]), classes[rows], known[rows]) for m, rows in enumerate(([0], [0, 1])))
+    got = net.auxiliary_loss(features, available, fused, target)
+    np.testing.assert_allclose(got["regions"].detach(), by_hand(logits, classes, known), rtol=1e-5)
+    np.testing.assert_allclose(got["modalities"].detach(), each, rtol=1e-5)
+    assert all(term == 0 for term in net.auxiliary_loss(features, available, fused, torch.ones(2, 3)).values())
+    with pytest.raises(ValueError, match="make it with regions=4 or more"):
+        net.auxiliary_loss(features, available, fused, torch.ones(2, 3, 3, 3))
+
+
+def test_region_maps_learn_from_labels_alone():
+    net = fusion.RegionAware(2, 4)
+    net(torch.randn(2, 2, 4, 5), torch.ones(2, 2, dtype=torch.bool)).sum().backward()
+    assert all(p.grad is None for p in net.guess.parameters())
 
 
 @pytest.mark.parametrize("size", [1.0, 300.0, 1e6])
@@ -305,13 +345,18 @@ def test_masked_transformer():
     against(fusion.MaskedTransformer(3, 4, depth=2), mmformer)
 
 
+def leaky(x):
+    return np.where(x > 0, x, 0.01 * x)
+
+
 def test_shared_specific():
     def shaspec(there, w):
-        shared = {m: linear(w, "shared", x) for m, x in there.items()}
+        shared = {m: linear(w, "shared.2", leaky(linear(w, "shared.0", x))) for m, x in there.items()}
         f = []
         for m in range(3):
             if m in there:
-                own = w["specific.weight"][m] @ there[m] + w["specific.bias"][m][:, None]
+                hidden = leaky(w["specific.0.weight"][m] @ there[m] + w["specific.0.bias"][m][:, None])
+                own = w["specific.2.weight"][m] @ hidden + w["specific.2.bias"][m][:, None]
                 f.append(linear(w, "residual", np.concatenate([shared[m], own])) + shared[m])
             else:
                 f.append(np.mean(list(shared.values()), axis=0))
@@ -321,17 +366,29 @@ def test_shared_specific():
 
 
 def test_auxiliary_loss_of_shaspec():
+    """The ring 0-1-2-0 of the row that has all, 1-2-1 of the row without the first, none of the row that has one."""
     torch.manual_seed(0)
     net = fusion.SharedSpecific(3, 4).double()
-    features, available = torch.randn(2, 3, 4, 5).double(), torch.tensor([[True, True, True], [False, True, False]])
+    features = torch.randn(3, 3, 4, 5).double()
+    available = torch.tensor([[True, True, True], [False, True, True], [False, True, False]])
     w = {k: v.detach().numpy() for k, v in net.state_dict().items()}
-    mean = features.numpy().mean(3)
-    shared = mean @ w["shared.weight"].T + w["shared.bias"]
-    apart = np.mean([np.abs(shared[0, a] - shared[0, b]).mean() for a, b in ((0, 1), (0, 2), (1, 2))])
+    x = features.numpy()
+    shared = [[linear(w, "shared.2", leaky(linear(w, "shared.0", x[row, m]))) for m in range(3)] for row in range(3)]
+    rings = [[(0, 1), (1, 2), (2, 0)], [(1, 2), (2, 1)], []]
+    apart = [sum(np.abs(shared[row][a] - shared[row][b]).mean() for a, b in ring) for row, ring in enumerate(rings)]
     told = []
-    for row, m in ((0, 0), (0, 1), (0, 2), (1, 1)):
-        own = w["specific.weight"][m] @ mean[row, m] + w["specific.bias"][m]
+    for row, m in available.nonzero().tolist():
+        hidden = leaky(w["specific.0.weight"][m] @ x[row, m] + w["specific.0.bias"][m][:, None])
+        own = (w["specific.2.weight"][m] @ hidden + w["specific.2.bias"][m][:, None]).mean(1)
         told.append(-log_softmax(w["which.weight"] @ own + w["which.bias"])[m])
     got = net.auxiliary_loss(features, available, net(features, available))
-    np.testing.assert_allclose(got["shared"].detach(), apart, rtol=1e-9)
+    np.testing.assert_allclose(got["shared"].detach(), np.mean(apart), rtol=1e-9)
     np.testing.assert_allclose(got["domain"].detach(), np.mean(told), rtol=1e-9)
+
+
+def test_shared_specific_is_no_concatenation():
+    """It was affine in each modality, so that a linear map of them side by side could do all that it did."""
+    torch.manual_seed(0)
+    net, there = fusion.SharedSpecific(2, 4).double(), torch.ones(1, 2, dtype=torch.bool)
+    x, y = torch.randn(2, 1, 2, 4, dtype=torch.float64)
+    assert not torch.allclose(net(x + y, there) + net(torch.zeros_like(x), there), net(x, there) + net(y, there))

@@ -16,11 +16,12 @@ from polyscan.fusion.blocks import PerModality, Pointwise, average, pooled
 class SharedSpecific(FusionLayer):
     """F = W [f_1; ...; f_n] + b, f_i = P [s_i; r_i] + s_i where modality i is there, else the mean of the s_j there.
 
-    Shared-specific feature modelling (Wang et al., ShaSpec, CVPR 2023, section 3.2): s_i = S M_i with one map S for
-    all modalities, r_i = R_i M_i with one for each. An absent modality is generated from what the others share.
-    ``auxiliary_loss`` has the paper's two terms: ``shared``, shared features of two modalities lie close (L1 of their
-    means), and ``domain``, a classifier can tell from the specific ones which modality they are. Depends on the order
-    of the modalities.
+    Shared-specific feature modelling (Wang et al., ShaSpec, CVPR 2023, section 3.2): s_i = S(M_i) with one encoder S
+    for all modalities, r_i = R_i(M_i) with one for each; here both have two linear maps with a leaky ReLU between,
+    behind the encoders of the network (ours). An absent modality is generated from what the others share.
+    ``auxiliary_loss`` has the paper's two terms: ``shared``, shared features of two modalities are alike (L1 of whole
+    maps, summed over the ring of pairs that the published code takes), and ``domain``, a classifier tells from the
+    specific ones, averaged over space, which modality they are. Depends on the order of the modalities.
 
     Args:
         modalities, channels, spatial_dims, auxiliary_weights: see :class:`FusionLayer`.
@@ -37,8 +38,10 @@ class SharedSpecific(FusionLayer):
         auxiliary_weights: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__(modalities, channels, spatial_dims, auxiliary_weights=auxiliary_weights)
-        self.shared = Pointwise(channels, channels)
-        self.specific = PerModality(modalities, channels, channels)
+        self.shared = nn.Sequential(Pointwise(channels, channels), nn.LeakyReLU(0.01), Pointwise(channels, channels))
+        self.specific = nn.Sequential(
+            PerModality(modalities, channels, channels), nn.LeakyReLU(0.01), PerModality(modalities, channels, channels)
+        )
         self.residual = Pointwise(2 * channels, channels)
         self.project = Pointwise(modalities * channels, channels)
         self.which = nn.Linear(channels, modalities)
@@ -60,14 +63,29 @@ class SharedSpecific(FusionLayer):
         target: Tensor | None = None,
         pyramid: Sequence[Tensor] = (),
     ) -> dict[str, Tensor]:
-        """``shared``, distance of shared features; ``domain``, cross-entropy of which modality specific ones are."""
+        """``shared``, distance of shared features; ``domain``, cross-entropy of which modality specific ones are.
+
+        The ring of a row goes through the modalities that it has, so that one alone has distance 0.
+        """
         features = mask_absent(features, available)
-        shared, own = pooled(self._shared(features)), pooled(self.specific(features))
-        pairs = (available.unsqueeze(1) & available.unsqueeze(2)).triu(1)
-        apart = (shared.unsqueeze(1) - shared.unsqueeze(2)).abs().mean(3)
-        alignment = (apart * pairs).sum() / pairs.sum().clamp(min=1)
+        shared, own = self._shared(features), pooled(self.specific(features))
         rows, modality = torch.nonzero(available, as_tuple=True)
-        return {"shared": alignment, "domain": functional.cross_entropy(self.which(own[rows, modality]), modality)}
+        if len(rows) == 0:
+            return {"shared": shared.sum() * 0, "domain": own.sum() * 0}
+        after = following(available)[rows, modality]
+        distance = (shared[rows, modality] - shared[rows, after]).abs().flatten(1).mean(1).sum() / len(features)
+        return {"shared": distance, "domain": functional.cross_entropy(self.which(own[rows, modality]), modality)}
 
     def _shared(self, features: Tensor) -> Tensor:
         return self.shared(features.flatten(0, 1)).reshape(features.shape)
+
+
+def following(available: Tensor) -> Tensor:
+    """Index (batch, modality) of the next modality that is there, behind the last the first; itself where alone."""
+    count = available.shape[1]
+    index = torch.arange(count, device=available.device).expand(available.shape)
+    found = index
+    for step in range(count - 1, 0, -1):
+        candidate = (index + step) % count
+        found = torch.where(available.gather(1, candidate), candidate, found)
+    return found

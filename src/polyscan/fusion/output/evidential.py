@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -51,10 +53,17 @@ class Evidential(FusionLayer):
 
     Han et al., Trusted Multi-View Classification, ICLR 2021, equations 2 and 5 (reduced Dempster's rule). What comes
     out is log(alpha) of the joint Dirichlet, so that softmax gives its mean, and ``opinion`` its beliefs and how much
-    is not known. An absent member has no evidence. Unchanged by the order of the members.
+    is not known. An absent member has no evidence. ``auxiliary_loss`` is the paper's (equations 8 to 11), each for the
+    joint Dirichlet and for every member: ``evidence``, the expected cross-entropy, and ``divergence``, of the evidence
+    for wrong classes from none. The paper lets the weight of the second grow from 0 to 1 over its first epochs; here it
+    is the last. Unchanged by the order of the members.
+
+    Args:
+        modalities, channels, spatial_dims, auxiliary_weights: see :class:`FusionLayer`.
     """
 
     joins: ClassVar[str] = "logits"
+    AUXILIARY_WEIGHTS: ClassVar[Mapping[str, float]] = {"evidence": 1.0, "divergence": 1.0}
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
         """See :class:`FusionLayer`."""
@@ -75,6 +84,53 @@ class Evidential(FusionLayer):
         evidence = mask_absent(functional.softplus(features), available)
         strength = evidence.sum(2, keepdim=True) + self.channels
         return dempster(evidence / strength, self.channels / strength)
+
+    def auxiliary_loss(
+        self,
+        features: Tensor,
+        available: Tensor,
+        fused: Tensor,
+        target: Tensor | None = None,
+        pyramid: Sequence[Tensor] = (),
+    ) -> dict[str, Tensor]:
+        """``evidence`` and ``divergence``, where the target is one class; labels beside each other are left out.
+
+        Raises:
+            ValueError: the target has other classes than the members.
+        """
+        features = mask_absent(features, available).float()
+        none = features.sum() * 0
+        if target is None or target.dim() != fused.dim():
+            return {"evidence": none, "divergence": none}
+        if target.shape != fused.shape:
+            raise ValueError(
+                f"target has shape {list(target.shape)}; expected {list(fused.shape)}, those of the logits."
+            )
+        belief, unknown = self.opinion(features, available)
+        evidence = torch.cat([functional.softplus(features), (belief * self.channels / unknown).unsqueeze(1)], dim=1)
+        counted = torch.cat([available, available.any(1, keepdim=True)], dim=1)
+        one_class = ((target == 1).sum(1) == 1) & ((target == 0).sum(1) == self.channels - 1)
+        where = expand(counted, evidence[:, :, 0]) & one_class.unsqueeze(1)
+        alpha = evidence.movedim(2, -1)[where] + 1
+        label = target.unsqueeze(1).expand_as(evidence).movedim(2, -1)[where].to(alpha.dtype)
+        count = one_class.sum().clamp(min=1)
+        wrong = (alpha - 1) * (1 - label) + 1
+        return {
+            "evidence": expected_cross_entropy(alpha, label).sum() / count + none,
+            "divergence": divergence_from_uniform(wrong).sum() / count + none,
+        }
+
+
+def expected_cross_entropy(alpha: Tensor, label: Tensor) -> Tensor:
+    """Cross-entropy expected under Dirichlet(alpha), psi(S) - psi(alpha_label): (..., class) to (...)."""
+    return (label * (torch.digamma(alpha.sum(-1, keepdim=True)) - torch.digamma(alpha))).sum(-1)
+
+
+def divergence_from_uniform(alpha: Tensor) -> Tensor:
+    """KL(Dirichlet(alpha) || Dirichlet(1, ..., 1)): (..., class) to (...)."""
+    strength = alpha.sum(-1, keepdim=True)
+    normal = torch.lgamma(strength.squeeze(-1)) - torch.lgamma(alpha).sum(-1) - math.lgamma(alpha.shape[-1])
+    return normal + ((alpha - 1) * (torch.digamma(alpha) - torch.digamma(strength))).sum(-1)
 
 
 def dempster(belief: Tensor, unknown: Tensor) -> tuple[Tensor, Tensor]:
