@@ -13,6 +13,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from polyscan.fusion.base import mask_absent
 from polyscan.fusion.drifa import MultiBranchFusionAttention, MultimodalInformationFusionAttention
 from polyscan.fusion.lean_drifa import LeanMultiBranchAttention, LeanMultimodalAttention
+from polyscan.networks.encoders import encode_measured
 from polyscan.networks.fusion_model import FusionModel, MakeFusion, make_layer, split_missing
 from polyscan.networks.heads import slices_of
 
@@ -138,14 +139,14 @@ class DRIFANet(FusionModel):
                 f"{', '.join(self.modalities)}."
             )
         each, available = split_missing(image.unflatten(1, (len(self.modalities), self.in_channels)))
-        return [self.stems(each)], available
+        return [self.stems(each, available)], available
 
     @torch.jit.export
     def fuse(self, features: list[Tensor], available: Tensor) -> list[Tensor]:  # type: ignore[override]
         """See :class:`FusionModel`: the branches, which meet between their blocks, joined before the heads."""
         x = features[0]
         for branches, between in zip(self.steps, self.between, strict=True):
-            x = branches(x)
+            x = branches(x, available)
             x = between(mask_absent(x, available), available)
         return [self.join(x, available)]
 
@@ -176,9 +177,30 @@ class DRIFANet(FusionModel):
 class Branches(nn.ModuleList):
     """A module of its own for each modality."""
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Turn (batch, modality, channel, *spatial) into what each modality's module makes of it, stacked alike."""
-        return torch.stack([branch(features[:, m]) for m, branch in enumerate(self)], dim=1)
+    def forward(self, features: Tensor, available: Tensor) -> Tensor:
+        """Turn (batch, modality, channel, *spatial) into what each modality's module makes of it, stacked alike.
+
+        In training absent modalities are not read, see :func:`polyscan.networks.encoders.encode_measured`.
+        """
+        made: list[Tensor] = []
+        for m, branch in enumerate(self):
+            if self.training and not torch.jit.is_scripting():
+                made += encode_measured(OneLevel(branch), features[:, m], available[:, m])
+            else:
+                made.append(branch(features[:, m]))
+        return torch.stack(made, dim=1)
+
+
+class OneLevel(nn.Module):
+    """A module as an encoder of one level."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """What the module makes of it, in a list."""
+        return [self.module(x)]
 
 
 class Apart(nn.Module):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from monai.networks.nets.basic_unet import Down, TwoConv
 from monai.networks.nets.segresnet_ds import SegResEncoder as MonaiSegResEncoder
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 
@@ -50,14 +52,57 @@ class EncoderEach(nn.ModuleList):
     slow convolution. See ``benchmarks/reuse.py``; larger batches, volumes and training run one after the other.
     """
 
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """Turn (batch, modality, *spatial) into (batch, modality, channel, *spatial) of every level."""
+    def forward(self, image: Tensor, measured: Tensor) -> list[Tensor]:
+        """Turn (batch, modality, *spatial) into (batch, modality, channel, *spatial) of every level.
+
+        What is not ``measured``, (batch, modality) bool, is not read in training, see :func:`encode_measured`.
+        """
         if not torch.jit.is_scripting() and pays_together(image) and not self.training:
             return together(list(self), image)
         levels: list[list[Tensor]] = []
         for m, encoder in enumerate(self):
-            levels.append(encoder(image[:, m : m + 1]))
+            if self.training and not torch.jit.is_scripting():
+                levels.append(encode_measured(encoder, image[:, m : m + 1], measured[:, m]))
+            else:
+                levels.append(encoder(image[:, m : m + 1]))
         return [torch.stack([of_one[k] for of_one in levels], dim=1) for k in range(len(levels[0]))]
+
+
+def encode_measured(encoder: nn.Module, image: Tensor, measured: Tensor) -> list[Tensor]:
+    """Encode the rows that were measured, so that batch norm learns nothing from what stands in absent ones.
+
+    Args:
+        encoder: (batch, channel, *spatial) to levels.
+        image: (batch, channel, *spatial).
+        measured: (batch) bool.
+
+    Returns:
+        Levels of all rows, zero in absent ones. Where all are absent the encoder runs with its statistics as they are,
+        so that its weights take part in every step, as several processes that learn together need.
+    """
+    if bool(measured.all()):
+        found: list[Tensor] = encoder(image)
+        return found
+    if not bool(measured.any()):
+        with frozen_statistics(encoder):
+            return [level * 0 for level in encoder(image)]
+    rows = measured.nonzero().squeeze(1)
+    # A lone row twice: at one voxel it would have no variance to normalise by, and the statistics are the same.
+    levels = encoder(image[rows if len(rows) > 1 else rows.repeat(2)])
+    return [level.new_zeros(len(image), *level.shape[1:]).index_copy(0, rows, level[: len(rows)]) for level in levels]
+
+
+@contextmanager
+def frozen_statistics(module: nn.Module) -> Iterator[None]:
+    """Let batch norms use their running statistics, and learn none, inside the block."""
+    norms = [norm for norm in module.modules() if isinstance(norm, _BatchNorm) and norm.training]
+    for norm in norms:
+        norm.eval()
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.train()
 
 
 def pays_together(image: Tensor) -> bool:
@@ -86,9 +131,16 @@ class EncoderShared(nn.Module):
         super().__init__()
         self.encoder = encoder
 
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """Turn (batch, modality, *spatial) into (batch, modality, channel, *spatial) of every level."""
-        levels = self.encoder(image.flatten(0, 1).unsqueeze(1))
+    def forward(self, image: Tensor, measured: Tensor) -> list[Tensor]:
+        """Turn (batch, modality, *spatial) into (batch, modality, channel, *spatial) of every level.
+
+        What is not ``measured``, (batch, modality) bool, is not read in training, see :func:`encode_measured`.
+        """
+        rows = image.flatten(0, 1).unsqueeze(1)
+        if self.training and not torch.jit.is_scripting():
+            levels = encode_measured(self.encoder, rows, measured.flatten())
+        else:
+            levels = self.encoder(rows)
         return [level.unflatten(0, image.shape[:2]) for level in levels]
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from polyscan.fusion.blocks import Pointwise, interpolate_to
-from polyscan.networks.encoders import Encoder
+from polyscan.networks.encoders import Encoder, encode_measured
 from polyscan.networks.fusion_model import FusionModel, FusionWrapper, MakeFusion, check_levels, make_layer
 from polyscan.networks.fusion_net import MakeEncoder, MakeHead
 
@@ -86,7 +86,11 @@ class MultiScaleNet(FusionModel):
         available = torch.stack([torch.isfinite(image).flatten(1).any(1) for image in images], dim=1)
         levels: list[list[Tensor]] = []
         for m, branch in enumerate(self.branches):
-            levels.append(branch(images[m].masked_fill(~torch.isfinite(images[m]), 0.0)))
+            filled = images[m].masked_fill(~torch.isfinite(images[m]), 0.0)
+            if self.training and not torch.jit.is_scripting():
+                levels.append(encode_measured(branch, filled, available[:, m]))
+            else:
+                levels.append(branch(filled))
         features: list[Tensor] = []
         for k in range(len(self.fused_channels)):
             like = levels[self.finest][k]

@@ -74,9 +74,9 @@ class TemporalNet(FusionWrapper):
                 f"image has {image.shape[1]} channels; expected {len(self.modalities) // self.times} for each of "
                 f"{self.times} times."
             )
-        filled, available = split_missing(image)
+        _, available = split_missing(image)
         each = [self.times, len(self.modalities) // self.times]
-        levels, _ = self.network.encode(filled.unflatten(1, each).flatten(0, 1))
+        levels, _ = self.network.encode(image.unflatten(1, each).flatten(0, 1))
         features: list[Tensor] = []
         for level in levels:
             features.append(level.unflatten(0, [image.shape[0], self.times]).flatten(1, 2))
