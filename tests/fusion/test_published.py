@@ -252,11 +252,44 @@ def test_product_of_experts_samples_in_training_only():
     torch.testing.assert_close(samples.mean(0), mean, atol=0.06, rtol=0)
     torch.testing.assert_close(samples.var(0), 1 / precision, atol=0.06, rtol=0)
     torch.testing.assert_close(net.eval()(features, available), mean)
-    expected = torch.distributions.kl_divergence(
-        torch.distributions.Normal(mean, precision.rsqrt()), torch.distributions.Normal(0.0, 1.0)
-    )
-    got = net.auxiliary_loss(features, available, mean)
-    torch.testing.assert_close(got, {"divergence": expected.mean()})
+
+
+def test_auxiliary_loss_of_uhved():
+    """Over the subsets {0}, {1} and {0, 1} of the first row; of the second, which has one modality, that one twice."""
+    torch.manual_seed(0)
+    net = fusion.ProductOfExperts(2, 3).double().eval()
+    features, available = torch.randn(2, 2, 3, 4).double(), torch.tensor([[True, True], [False, True]])
+    clean = features.masked_fill(~available[:, :, None, None], 0)
+
+    def normal(row, subset):
+        mean, precision = net.posterior(clean[row : row + 1], torch.tensor([[m in subset for m in range(2)]]))
+        return torch.distributions.Normal(mean, precision.rsqrt())
+
+    def kl(a, b):
+        return torch.distributions.kl_divergence(a, b).mean()
+
+    seen = [(0, {0}), (0, {1}), (0, {0, 1}), (1, {1}), (1, {1})]
+    standard = torch.distributions.Normal(torch.tensor(0.0).double(), torch.tensor(1.0).double())
+    fused = net(features, available)
+    got = net.auxiliary_loss(features, available, fused)
+    torch.testing.assert_close(got["prior"], torch.stack([kl(normal(*s), standard) for s in seen]).mean())
+    both = normal(0, {0, 1})
+    torch.testing.assert_close(got["subsets"], (kl(both, normal(0, {0})) + kl(both, normal(0, {1}))) / 2)
+    error = (net.decode(fused).unflatten(1, (2, 3)) - clean).square()
+    torch.testing.assert_close(got["reconstruction"], error[available].mean())
+    many = torch.ones(2, 6, dtype=torch.bool)
+    assert set(fusion.ProductOfExperts(6, 3).auxiliary_loss(torch.randn(2, 6, 3), many, torch.randn(2, 3))) == set(got)
+
+
+@pytest.mark.parametrize("log_precision", [-1e4, 1e4])
+def test_an_expert_is_never_surer_or_less_sure_than_its_bounds(log_precision):
+    net = fusion.ProductOfExperts(1, 1)
+    torch.nn.init.zeros_(net.experts.weight)
+    net.experts.bias.data = torch.tensor([[2.0, log_precision]])
+    mean, precision = net.posterior(torch.zeros(1, 1, 1), torch.ones(1, 1, dtype=torch.bool))
+    bound = np.exp(np.clip(log_precision, -10, 10))
+    assert float(precision.detach()) == pytest.approx(1 + bound)
+    assert float(mean.detach()) == pytest.approx(2 * bound / (1 + bound))
 
 
 def test_region_aware():

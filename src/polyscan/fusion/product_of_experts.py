@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from polyscan.fusion.base import FusionLayer, mask_absent
-from polyscan.fusion.blocks import PerModality
+from polyscan.fusion.blocks import PerModality, Pointwise
 
 
 class ProductOfExperts(FusionLayer):
@@ -17,14 +17,17 @@ class ProductOfExperts(FusionLayer):
 
     Hetero-modal variational encoder-decoder (Dorent et al., U-HVED, MICCAI 2019, section 2.2; the product after Wu and
     Goodman, NeurIPS 2018): mu_i and log T_i are linear maps of M_i at every position. In training F is a sample, in
-    evaluation the mean. ``auxiliary_loss`` is ``divergence``, the Kullback-Leibler divergence of the product from
-    N(0, 1). Depends on the order of the modalities.
+    evaluation the mean. ``auxiliary_loss`` has the paper's terms: ``prior``, the divergence of the product over each
+    subset of the modalities there from N(0, 1); ``subsets``, that of the product over all from the product over each
+    other subset; and ``reconstruction``, the squared error of each modality that is read from F by a linear map (the
+    paper decodes the scans themselves; here their features, which learn nothing from it). Depends on the order of the
+    modalities.
 
     Args:
         modalities, channels, spatial_dims, auxiliary_weights: see :class:`FusionLayer`.
     """
 
-    AUXILIARY_WEIGHTS: ClassVar[Mapping[str, float]] = {"divergence": 0.1}
+    AUXILIARY_WEIGHTS: ClassVar[Mapping[str, float]] = {"prior": 0.1, "subsets": 0.1, "reconstruction": 0.1}
 
     def __init__(
         self,
@@ -36,6 +39,7 @@ class ProductOfExperts(FusionLayer):
     ) -> None:
         super().__init__(modalities, channels, spatial_dims, auxiliary_weights=auxiliary_weights)
         self.experts = PerModality(modalities, channels, 2 * channels)
+        self.decode = Pointwise(channels, modalities * channels)
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
         """See :class:`FusionLayer`."""
@@ -68,6 +72,45 @@ class ProductOfExperts(FusionLayer):
         target: Tensor | None = None,
         pyramid: Sequence[Tensor] = (),
     ) -> dict[str, Tensor]:
-        """``divergence``: KL(product || N(0, 1)), the mean over batch, channels and positions."""
-        mean, precision = self.posterior(mask_absent(features, available), available)
-        return {"divergence": 0.5 * (1 / precision + mean.square() - 1 + precision.log()).mean()}
+        """``prior``, ``subsets`` and ``reconstruction``; means over rows and subsets, channels and positions.
+
+        Of more than four modalities 15 subsets are drawn anew each time, as many as there are of four.
+        """
+        features = mask_absent(features, available)
+        mean, precision = self.posterior(features, available)
+        prior, inter = [mean[:0].flatten(1).sum(1)], [mean[:0].flatten(1).sum(1)]
+        for subset in subsets(self.modalities):
+            chosen = available & torch.tensor(subset, device=available.device)
+            some = chosen.any(1)
+            fewer = some & (chosen != available).any(1)
+            sub_mean, sub_precision = self.posterior(features, chosen)
+            standard = torch.zeros_like(mean[some]), torch.ones_like(mean[some])
+            prior.append(divergence(sub_mean[some], sub_precision[some], *standard))
+            inter.append(divergence(mean[fewer], precision[fewer], sub_mean[fewer], sub_precision[fewer]))
+        error = (self.decode(fused).reshape(features.shape) - features.detach()).square()
+        return {
+            "prior": mean_or_zero(torch.cat(prior)),
+            "subsets": mean_or_zero(torch.cat(inter)),
+            "reconstruction": mean_or_zero(error[available]),
+        }
+
+
+def subsets(modalities: int) -> list[list[bool]]:
+    """Every subset of up to four modalities that has one at least; 15 random ones of more."""
+    if modalities <= 4:
+        return [[bool(code >> m & 1) for m in range(modalities)] for code in range(1, 2**modalities)]
+    drawn = torch.rand(15, modalities) < 0.5
+    drawn[torch.arange(15), torch.randint(modalities, (15,))] = True
+    return [[bool(there) for there in row] for row in drawn]
+
+
+def divergence(mean: Tensor, precision: Tensor, of_mean: Tensor, of_precision: Tensor) -> Tensor:
+    """KL(N(mean, 1 / precision) || N(of_mean, 1 / of_precision)) of each row, averaged over all other axes: (row)."""
+    ratio = of_precision / precision
+    found = 0.5 * (ratio - 1 - ratio.log() + of_precision * (mean - of_mean).square())
+    return found.flatten(1).mean(1)
+
+
+def mean_or_zero(values: Tensor) -> Tensor:
+    """The mean; 0 of nothing."""
+    return values.mean() if len(values) else values.sum()
