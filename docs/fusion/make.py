@@ -88,6 +88,7 @@ def page(layer: type, entry: dict[str, str], cost: dict[str, str]) -> str:
     ):
         lines += ["Options:", "", *(f"- `{name}`: {' '.join(said.split())}" for name, said in options), ""]
     lines += [textwrap.fill("**When.** " + entry["when"].strip(), 120), ""]
+    lines += [textwrap.fill("**How near its source.** " + entry["near"].strip(), 120), ""]
     if name in cost:
         lines += ["**Cost**, concatenation being 1 ([all](cost.md)):", "", cost["layer"], cost["---"], cost[name], ""]
     lines += [f"`{layer.__module__}.{name}` · [all layers](README.md)", ""]
