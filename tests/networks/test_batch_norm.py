@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 import torch
+from monai.data import MetaTensor, list_data_collate
 
 from polyscan.fusion import Mean
 from polyscan.fusion.temporal import TemporalDifference
@@ -84,6 +85,16 @@ def test_rows_are_encoded_where_they_stand():
     for level, expected in zip(encode_measured(encoder, image, measured), encoder(image[measured]), strict=True):
         torch.testing.assert_close(level[measured], expected)
         assert (level[~measured] == 0).all()
+
+
+def test_a_batch_of_monais_loader_can_be_trained_with_rows_missing():
+    """Its images are MetaTensors, with a list of as many transforms as there are rows."""
+    data = [{"image": MetaTensor(torch.randn(2, 16, 16), affine=torch.eye(4))} for _ in range(3)]
+    data[1]["image"][1] = torch.nan
+    image = list_data_collate(data)["image"]
+    net = fusion_net().train()
+    net(image).sum().backward()
+    assert all(p.grad is not None for p in net.body.encoders.parameters())
 
 
 def test_a_lone_row_of_one_voxel_can_be_normalised():

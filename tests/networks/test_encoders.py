@@ -75,11 +75,12 @@ def test_encoders_of_one_study_run_as_one_call_that_answers_the_same(name):
     torch.manual_seed(0)
     encoders = EncoderEach([make(name, 3)(1, 3) for _ in range(3)]).eval()
     image = MetaTensor(torch.randn(1, 3, *SIZE))
-    one_by_one = encoders(image)  # where gradients are kept
+    measured = torch.ones(1, 3, dtype=torch.bool)
+    one_by_one = encoders(image, measured)  # where gradients are kept
     calls = []
     encoders[1].register_forward_hook(lambda *_: calls.append(1))
     with torch.no_grad():
-        at_once = encoders(image)
+        at_once = encoders(image, measured)
     assert not calls
     for a, b in zip(one_by_one, at_once, strict=True):
         torch.testing.assert_close(torch.Tensor(a), b, rtol=1e-3, atol=1e-4)
