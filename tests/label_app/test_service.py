@@ -131,6 +131,8 @@ def test_training_reads_labels_by_their_names_on_the_scan_they_were_drawn_on(tmp
 
     def train(bundle, manifest, run, *, overrides):
         seen.extend(read_manifest(manifest).training)
+        assert not any(Path(study.label["mask"]).parent in run.parents for study in seen), "outputs lie apart"
+        run.mkdir(parents=True, exist_ok=True)
         (run / "model.pt").touch()
         return run / "model.pt"
 

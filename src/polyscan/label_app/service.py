@@ -195,7 +195,7 @@ class StudyService:
             if model.classifies:
                 truth = dict(read_json(label.path))
             else:
-                mask = run / f"{prepared.key}_label.nii.gz"
+                mask = run / "labels" / f"{prepared.key}_label.nii.gz"  # apart from what training writes
                 write_nifti(mask, brought_back(label.numbered(model.labels), prepared, label.drawn_on))
                 truth = {"mask": str(mask)}
             studies.append(replace(prepared, label=truth))
