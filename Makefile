@@ -8,7 +8,7 @@ LABEL := .venv-label/bin
 .PHONY: demo test env check label-env label-serve clean
 
 demo: env
-	$(BIN)/python -m polyscan.demo demo
+	$(BIN)/polyscan demo demo
 
 # A file's tests run one after the other: those of the label server ask one server.
 test: env check label-env

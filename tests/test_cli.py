@@ -14,7 +14,7 @@ from polyscan.cli import main
 from polyscan.io.manifest import read_manifest
 
 BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "brain_mri_tumour_segmentation"
-COMMANDS = ("scan", "prepare", "train", "infer", "report", "phantom")
+COMMANDS = ("demo", "scan", "prepare", "train", "infer", "report", "phantom", "label-app")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

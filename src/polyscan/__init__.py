@@ -1,3 +1,80 @@
-"""polyscan reads the scans of one patient together: MRI, CT and PET, whichever of them are there."""
+"""polyscan reads the scans of one patient together: MRI, CT and PET, whichever of them are there.
 
-__version__ = "0.1.0"
+The names below are the stable interface. Each is imported when it is first used, so that ``import polyscan`` is quick.
+
+Example:
+    >>> import polyscan
+    >>> studies = polyscan.find_studies("ward/")                                     # doctest: +SKIP
+    >>> bundle = polyscan.load_bundle("sarcoma_ct_mr_pet_segmentation")              # doctest: +SKIP
+    >>> bundle.predict(studies[0]).mask.shape                                        # doctest: +SKIP
+    torch.Size([1, 200, 200, 91])
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from polyscan.errors import PolyscanError
+    from polyscan.io.dicom import find_series, read_series
+    from polyscan.io.manifest import Manifest, read_manifest, write_manifest
+    from polyscan.io.read_study import StudyImages, find_studies, read_study
+    from polyscan.io.suv import suv_factor
+    from polyscan.predict import LoadedBundle, Prediction, load_bundle
+    from polyscan.preprocess.prepare import prepare
+    from polyscan.registration.register import Registration, register_rigid
+    from polyscan.study import Study
+
+__version__ = "0.2.0"
+
+_HOMES = {
+    "LoadedBundle": "polyscan.predict",
+    "Manifest": "polyscan.io.manifest",
+    "PolyscanError": "polyscan.errors",
+    "Prediction": "polyscan.predict",
+    "Registration": "polyscan.registration.register",
+    "Study": "polyscan.study",
+    "StudyImages": "polyscan.io.read_study",
+    "find_series": "polyscan.io.dicom",
+    "find_studies": "polyscan.io.read_study",
+    "load_bundle": "polyscan.predict",
+    "prepare": "polyscan.preprocess.prepare",
+    "read_manifest": "polyscan.io.manifest",
+    "read_series": "polyscan.io.dicom",
+    "read_study": "polyscan.io.read_study",
+    "register_rigid": "polyscan.registration.register",
+    "suv_factor": "polyscan.io.suv",
+    "write_manifest": "polyscan.io.manifest",
+}
+
+__all__ = [
+    "LoadedBundle",
+    "Manifest",
+    "PolyscanError",
+    "Prediction",
+    "Registration",
+    "Study",
+    "StudyImages",
+    "__version__",
+    "find_series",
+    "find_studies",
+    "load_bundle",
+    "prepare",
+    "read_manifest",
+    "read_series",
+    "read_study",
+    "register_rigid",
+    "suv_factor",
+    "write_manifest",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'polyscan' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,4 +1,4 @@
-"""The command line: scan, dataset, prepare, train, infer, report, phantom."""
+"""The command line: demo, scan, dataset, prepare, train, infer, report, phantom, label-app."""
 
 from __future__ import annotations
 
@@ -15,10 +15,15 @@ from polyscan.errors import PolyscanError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, 1 where the input cannot be used, 130 where interrupted."""
+    """Run one command.
+
+    Returns:
+        The exit status: 0; 3 where some studies failed; 1 where none could be used, or the input cannot be; 2 where the
+        command line is wrong; 130 where interrupted.
+    """
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
+        return int(options.run(options) or 0)
     except KeyboardInterrupt:
         return 130
     except Exception as error:
@@ -28,18 +33,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"polyscan {options.command}: {sentence(error)}", file=sys.stderr)
         return 1
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="polyscan", description="Read the scans of one patient together.")
     parser.add_argument("--version", action="version", version=f"polyscan {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_scan, _add_dataset, _add_prepare, _add_train, _add_infer, _add_report, _add_phantom):
+    adders = (_add_demo, _add_scan, _add_dataset, _add_prepare, _add_train, _add_infer, _add_report, _add_phantom)
+    for add in (*adders, _add_label_app):
         command = add(commands)
         command.formatter_class = argparse.RawDescriptionHelpFormatter
         command.add_argument("--debug", action="store_true", help="show the whole error, for a bug report")
     return parser
+
+
+def _add_demo(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "demo",
+        help="go the whole way on a made cohort",
+        description="Make a cohort, prepare it, train, predict with and without each contrast, and write a page.",
+        epilog="example:\n  polyscan demo demo/",
+    )
+    command.add_argument("output", type=Path, nargs="?", default=Path("demo"), help="the folder to write (demo)")
+    command.set_defaults(run=_demo)
+    return command
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from polyscan.demo import main
+
+    main(options.output)
 
 
 def _add_scan(commands: Any) -> argparse.ArgumentParser:
@@ -99,14 +122,14 @@ def _add_dataset(commands: Any) -> argparse.ArgumentParser:
 
 
 def _dataset(options: argparse.Namespace) -> None:
-    from polyscan.io.datasets import find_studies, read_dataset, summary
+    from polyscan.io.datasets import match_download, read_dataset, summary
     from polyscan.io.manifest import write_manifest
     from polyscan.io.outputs import check_writable_file
 
     if options.output is not None:
         check_writable_file(options.output)
     dataset = read_dataset(options.name)
-    manifest, missing = find_studies(dataset, options.folder)
+    manifest, missing = match_download(dataset, options.folder)
     print(f"{dataset['name']} ({dataset['licence']})\nPlease cite: {dataset['citation']}\n\n{summary(manifest)}")
     for sentence in missing[:20]:
         print(f"missing: {sentence}", file=sys.stderr)
@@ -142,7 +165,7 @@ def _add_prepare(commands: Any) -> argparse.ArgumentParser:
     return command
 
 
-def _prepare(options: argparse.Namespace) -> None:
+def _prepare(options: argparse.Namespace) -> int:
     from polyscan.io.manifest import read_manifest
     from polyscan.preprocess.prepare import prepare
 
@@ -159,8 +182,8 @@ def _prepare(options: argparse.Namespace) -> None:
     for study in result.studies:
         for name, problem in study.extra.get("problems", {}).items():
             print(f"{study.key}: {name}: {problem}", file=sys.stderr)
-    _tell_failed(result)
     print(f"{len(result.studies)} studies prepared in {options.output / 'manifest.json'}")
+    return _tell_failed(result)
 
 
 def _add_train(commands: Any) -> argparse.ArgumentParser:
@@ -168,8 +191,8 @@ def _add_train(commands: Any) -> argparse.ArgumentParser:
         "train",
         help="train a bundle",
         description="Train a bundle on prepared studies; short for python -m monai.bundle run inside it.",
-        epilog="example:\n  polyscan train bundles/brain_mri_tumour_segmentation prepared/manifest.json -o run/\n"
-        "  polyscan train bundles/brain_mri_tumour_segmentation prepared/manifest.json -o run/ \\\n"
+        epilog="example:\n  polyscan train brain_mri_tumour_segmentation prepared/manifest.json -o run/\n"
+        "  polyscan train brain_mri_tumour_segmentation prepared/manifest.json -o run/ \\\n"
         "      --set max_epochs=5 --fusion GatedSum",
     )
     _add_bundle_arguments(command)
@@ -193,7 +216,7 @@ def _add_infer(commands: Any) -> argparse.ArgumentParser:
         help="predict with a bundle",
         description="Predict for prepared studies, whichever modalities each has; short for python -m monai.bundle "
         "run inside the bundle. Masks lie in the reference scan's own space.",
-        epilog="example:\n  polyscan infer bundles/sarcoma_ct_mr_pet_segmentation prepared/manifest.json -o out/ \\\n"
+        epilog="example:\n  polyscan infer sarcoma_ct_mr_pet_segmentation prepared/manifest.json -o out/ \\\n"
         "      --weights run/model.pt --without T1",
     )
     _add_bundle_arguments(command)
@@ -205,7 +228,7 @@ def _add_infer(commands: Any) -> argparse.ArgumentParser:
     return command
 
 
-def _infer(options: argparse.Namespace) -> None:
+def _infer(options: argparse.Namespace) -> int:
     from polyscan.workflows.bundle import infer
 
     with _progress("predicting") as progress:
@@ -218,8 +241,8 @@ def _infer(options: argparse.Namespace) -> None:
             overrides=_overrides(options),
             progress=progress,
         )
-    _tell_failed(result)
     print(f"{len(result.studies)} predictions in {options.output / 'manifest.json'}")
+    return _tell_failed(result)
 
 
 def _add_report(commands: Any) -> argparse.ArgumentParser:
@@ -291,8 +314,30 @@ def _phantom(options: argparse.Namespace) -> None:
     print(f"{options.subjects} subjects in {options.output}")
 
 
+def _add_label_app(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "label-app",
+        help="write the folder that MONAI Label serves",
+        description="Write an app folder for monailabel start_server; polyscan must be installed beside MONAI Label.",
+        epilog="example:\n  polyscan label-app app/\n  monailabel start_server --app app/ --studies ward/",
+    )
+    command.add_argument("output", type=Path, help="the folder to write")
+    command.set_defaults(run=_label_app)
+    return command
+
+
+def _label_app(options: argparse.Namespace) -> None:
+    from polyscan.io.files import shipped, whole_file
+    from polyscan.io.outputs import OutputFolder
+
+    OutputFolder.claim(options.output, "label-app").will_hold(["main.py"])
+    with whole_file(options.output / "main.py") as file:
+        file.write_bytes((shipped("label_app") / "main.py").read_bytes())
+    print(f"{options.output}: monailabel start_server --app {options.output} --studies FOLDER")
+
+
 def _add_bundle_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("bundle", type=Path, help="the bundle's folder")
+    command.add_argument("bundle", help="a bundle's name, such as petct_staging, or its folder")
     command.add_argument("manifest", type=Path, help="a manifest that polyscan prepare wrote")
     command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
     command.add_argument(
@@ -323,9 +368,12 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
     return changes
 
 
-def _tell_failed(manifest: Any) -> None:
-    for failure in manifest.info.get("failed", []):
+def _tell_failed(manifest: Any) -> int:
+    """Name what failed; returns the exit status."""
+    failed = manifest.info.get("failed", [])
+    for failure in failed:
         print(f"{failure['study']} failed: {failure['reason']}", file=sys.stderr)
+    return 3 if failed else 0
 
 
 @contextmanager

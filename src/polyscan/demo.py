@@ -1,4 +1,4 @@
-"""``make demo``: the whole way on a made cohort, from a folder of scans to fused predictions and a page to look at."""
+"""``polyscan demo``: the whole way on a made cohort, from scans to fused predictions and a page to look at."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from polyscan.cli import main as polyscan
 from polyscan.io.manifest import Manifest, read_manifest
 from polyscan.io.outputs import OutputFolder
 
-ROOT = Path(__file__).resolve().parents[2]
-BUNDLE = ROOT / "bundles" / "brain_mri_tumour_segmentation"
+BUNDLE = "brain_mri_tumour_segmentation"
 CONTRASTS = ("T1", "T1c", "T2", "FLAIR")
 REGION = "whole tumour"
 
@@ -54,7 +53,3 @@ def dice(predictions: Manifest) -> list[float]:
     """The scores of the region in every study that has it."""
     scores = [study.extra["scores"][REGION]["dice"] for study in predictions.studies]
     return [score for score in scores if score is not None]
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "demo"))

@@ -49,7 +49,7 @@ def known_datasets() -> list[str]:
     return sorted(p.stem for p in shipped("data_manifests").glob("*.json") if "images" in read_json(p))
 
 
-def find_studies(dataset: Mapping[str, Any], folder: str | Path) -> tuple[Manifest, list[str]]:
+def match_download(dataset: Mapping[str, Any], folder: str | Path) -> tuple[Manifest, list[str]]:
     """Find the studies of a downloaded data set.
 
     Returns:

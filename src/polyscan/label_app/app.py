@@ -15,7 +15,9 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask
 from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
 
+from polyscan import __version__
 from polyscan.errors import PolyscanError, sentence
+from polyscan.io.files import shipped
 from polyscan.label_app.datastore import StudyDatastore
 from polyscan.label_app.routes import serve_routes
 from polyscan.label_app.service import StudyService, UnknownStudyError
@@ -23,8 +25,6 @@ from polyscan.label_app.sources import FolderStudies, WebStudies
 from polyscan.label_app.tasks import AnyStudy, StudyBatchInfer, StudyInfer, StudyTrain, Uncertainty
 
 logger = logging.getLogger(__name__)
-
-BUNDLES = Path(__file__).resolve().parents[3] / "bundles"
 
 
 class PolyscanApp(MONAILabelApp):
@@ -39,7 +39,7 @@ class PolyscanApp(MONAILabelApp):
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
-        folder = Path(conf.get("bundles", BUNDLES))
+        folder = Path(conf.get("bundles", shipped("bundles")))
         names = [n for n in conf.get("models", "").split(",") if n and n != "all"]
         names = names or sorted(p.parent.parent.name for p in folder.glob("*/configs/metadata.json"))
         if not names:
@@ -53,7 +53,7 @@ class PolyscanApp(MONAILabelApp):
             conf=conf,
             name="polyscan",
             description="Multimodal fusion: a study of several series is one image.",
-            version="0.1.0",
+            version=__version__,
         )
 
     def on_init_complete(self) -> None:

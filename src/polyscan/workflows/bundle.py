@@ -15,7 +15,7 @@ from ignite.engine import Engine, Events
 from monai.bundle import ConfigWorkflow
 
 from polyscan.errors import PolyscanError
-from polyscan.io.files import read_json
+from polyscan.io.files import read_json, shipped
 from polyscan.io.manifest import Manifest, read_manifest
 from polyscan.io.outputs import OutputFolder, sources_of
 from polyscan.io.profiles import NAME as PROFILES
@@ -39,7 +39,7 @@ def train(
     The same as ``python -m monai.bundle run --config_file configs/train.json --manifest M --output_dir O`` inside it.
 
     Args:
-        bundle: the bundle's folder.
+        bundle: the bundle's folder, or the name of one that comes with polyscan.
         manifest: the prepared manifest.
         output_dir: where ``model.pt`` is written: a folder that is new, empty, or was made by training.
         overrides: config entries to change, such as ``{"max_epochs": 5}``.
@@ -51,7 +51,7 @@ def train(
     Raises:
         PolyscanError: the bundle, the manifest or an override cannot be used.
     """
-    found = read_manifest(manifest)
+    found, bundle = read_manifest(manifest), bundle_folder(bundle)
     with _quiet():
         workflow = _load(bundle, "train", manifest, output_dir, overrides or {})
         owned = OutputFolder.claim(output_dir, "train", sources_of(found.studies))
@@ -84,7 +84,7 @@ def infer(
     The same as ``python -m monai.bundle run --config_file configs/inference.json --manifest M --output_dir O``.
 
     Args:
-        bundle: the bundle's folder.
+        bundle: the bundle's folder, or the name of one that comes with polyscan.
         manifest: the prepared manifest.
         output_dir: where predictions and ``manifest.json`` are written.
         weights: a file of weights; the bundle's own where not given.
@@ -99,7 +99,8 @@ def infer(
         PolyscanError: the bundle, the manifest, the weights or an override cannot be used, or no study was answered.
     """
     read_manifest(manifest)
-    weights = Path(weights) if weights is not None else Path(bundle) / "models" / "model.pt"
+    bundle = bundle_folder(bundle)
+    weights = Path(weights) if weights is not None else bundle / "models" / "model.pt"
     if not weights.is_file():
         raise PolyscanError(f"Weights {weights} do not exist; train the bundle first or name the file with --weights.")
     changes = {"weights": str(weights.resolve()), "absent": absent or [], **(overrides or {})}
@@ -154,6 +155,32 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
+def bundle_folder(name_or_folder: str | Path) -> Path:
+    """The folder of a bundle: a folder as it is, else the bundle of that name that comes with polyscan.
+
+    Raises:
+        PolyscanError: there is neither.
+    """
+    for folder in (Path(name_or_folder), shipped("bundles") / name_or_folder):
+        if (folder / "configs" / "metadata.json").is_file():
+            return folder
+    known = sorted(path.parents[1].name for path in shipped("bundles").glob("*/configs/metadata.json"))
+    raise PolyscanError(
+        f"{name_or_folder} is no bundle: it has no configs/metadata.json; give a bundle's folder, or the name of one "
+        f"that comes with polyscan: {', '.join(known)}."
+    )
+
+
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """A bundle's ``metadata.json``.
+
+    Raises:
+        PolyscanError: it is not there or is no JSON.
+    """
+    content: dict[str, Any] = read_json(folder / "configs" / "metadata.json")
+    return content
+
+
 def _load(
     bundle: str | Path, config: str, manifest: str | Path, output_dir: str | Path, overrides: Mapping[str, Any]
 ) -> ConfigWorkflow:
@@ -180,7 +207,7 @@ def channels_of(bundle: str | Path) -> list[str]:
         PolyscanError: the metadata do not say.
     """
     try:
-        content = read_json(Path(bundle) / "configs" / "metadata.json")
+        content = read_metadata(Path(bundle))
         channels = content["network_data_format"]["inputs"]["image"]["channel_def"]
         return list(dict.fromkeys(channels[str(k)] for k in range(len(channels))))
     except (PolyscanError, KeyError, TypeError) as error:

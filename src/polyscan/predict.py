@@ -1,0 +1,98 @@
+"""A bundle that answers for one study at a time, from scans as they come to a fused prediction."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from monai.data import MetaTensor
+
+from polyscan.errors import PolyscanError
+from polyscan.io.manifest import Manifest, write_manifest
+from polyscan.io.nifti import read_nifti
+from polyscan.io.read_study import find_studies
+from polyscan.preprocess.prepare import prepare_study
+from polyscan.study import Study
+from polyscan.workflows import bundle as runs
+
+
+@dataclass
+class Prediction:
+    """What a bundle says of a study.
+
+    Attributes:
+        present: the modalities that it read.
+        mask: of a segmentation, (1, x, y, z) label map in the space of the reference scan; None else.
+        answers: of a classification, task to class, probabilities, uncertainty and contributions.
+        reference: the modality in whose space the mask lies.
+        problems: modality to what was wrong with it.
+    """
+
+    present: list[str]
+    mask: MetaTensor | None = None
+    answers: dict[str, Any] = field(default_factory=dict)
+    reference: str | None = None
+    problems: dict[str, str] = field(default_factory=dict)
+
+
+class LoadedBundle:
+    """A bundle with its weights.
+
+    Args:
+        name_or_folder: the name of a bundle that comes with polyscan, or a bundle's folder.
+        weights: a file of weights; the bundle's own where not given.
+
+    Attributes:
+        folder: of the bundle.
+        modalities: what it reads, in the order of its channels.
+        protocol: how scans are prepared for it; None where it reads pictures as they are.
+
+    Raises:
+        PolyscanError: there is no such bundle.
+    """
+
+    def __init__(self, name_or_folder: str | Path, weights: str | Path | None = None) -> None:
+        self.folder = runs.bundle_folder(name_or_folder)
+        self.weights = weights
+        self.modalities = runs.channels_of(self.folder)
+        self.protocol = runs.read_metadata(self.folder).get("protocol")
+
+    def predict(self, study: Study | str | Path, *, absent: Sequence[str] = ()) -> Prediction:
+        """Prepare a study as the bundle needs it, and answer from whichever of its modalities are there.
+
+        Args:
+            study: one of :func:`polyscan.find_studies`, or the folder of one patient.
+            absent: modalities to treat as though they had not been acquired.
+
+        Raises:
+            PolyscanError: the folder does not hold one study, none of its scans can be used, or ``absent`` names
+                a modality that the bundle does not read.
+        """
+        if not isinstance(study, Study):
+            found = find_studies(study)
+            if len(found) != 1:
+                raise PolyscanError(f"{study} holds {len(found)} studies; name the folder of one.")
+            (study,) = found
+        with tempfile.TemporaryDirectory(prefix="polyscan-") as folder:
+            work = Path(folder)
+            prepared = prepare_study(study, work / "prepared", self.protocol) if self.protocol else study
+            write_manifest(work / "manifest.json", Manifest(testing=[prepared]))
+            result = runs.infer(
+                self.folder, work / "manifest.json", work / "answer", weights=self.weights, absent=list(absent)
+            )
+            said = result.studies[0].extra
+            return Prediction(
+                present=said["present"],
+                mask=None if "answers" in said else read_nifti(said["prediction"]),
+                answers=said.get("answers", {}),
+                reference=said.get("reference"),
+                problems={name: problem for name, problem in said.get("problems", {}).items() if problem},
+            )
+
+
+def load_bundle(name_or_folder: str | Path, weights: str | Path | None = None) -> LoadedBundle:
+    """A bundle by its name or folder; see :class:`LoadedBundle`."""
+    return LoadedBundle(name_or_folder, weights)

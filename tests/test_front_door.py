@@ -1,0 +1,78 @@
+"""The names of ``polyscan`` itself: what a script or a notebook begins with."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import polyscan
+from polyscan.phantom import make_cohort
+
+
+@pytest.fixture(scope="module")
+def ward(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("front") / "ward"
+    make_cohort(folder, subjects=2, seed=7, missing=0, modalities=("T1", "T1c", "FLAIR"), jobs=1)
+    return folder
+
+
+def test_importing_it_imports_nothing_heavy():
+    code = (
+        "import sys, polyscan\n"
+        "heavy = {'torch', 'monai', 'numpy', 'itk', 'SimpleITK', 'pydicom', 'nibabel'} & set(sys.modules)\n"
+        "sys.exit(', '.join(heavy) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_name_is_there():
+    for name in polyscan.__all__:
+        assert getattr(polyscan, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'read_everything'"):
+        _ = polyscan.read_everything  # type: ignore[attr-defined]
+
+
+def test_a_study_is_read_as_it_lies_in_its_files(ward):
+    assert [study.key for study in polyscan.find_studies(ward)] == ["sub-001", "sub-002"]
+    scans = polyscan.read_study(ward / "sub-001")
+    assert set(scans) == {"T1", "T1c", "FLAIR"}
+    for image in scans.values():
+        assert image.shape[0] == 1
+        assert image.dtype == torch.float32
+        assert image.affine.shape == (4, 4)
+    with pytest.raises(polyscan.PolyscanError, match="holds 2 studies"):
+        polyscan.read_study(ward)
+
+
+def test_a_scan_that_cannot_be_read_stops_no_other(ward, tmp_path):
+    folder = tmp_path / "sub-9" / "anat"
+    folder.mkdir(parents=True)
+    (folder / "sub-9_T1w.nii.gz").write_bytes(b"no image")
+    (folder / "sub-9_FLAIR.nii.gz").write_bytes(next((ward / "sub-001" / "anat").glob("*FLAIR.nii.gz")).read_bytes())
+    scans = polyscan.read_study(tmp_path / "sub-9")
+    assert set(scans) == {"FLAIR"}
+    assert any(sentence.startswith("T1: ") for sentence in scans.left_out)
+
+
+def test_a_bundle_by_its_name_predicts_a_study(ward):
+    bundle = polyscan.load_bundle("brain_mri_tumour_segmentation")
+    assert bundle.modalities == ["T1", "T1c", "T2", "FLAIR"]
+    found = bundle.predict(polyscan.find_studies(ward)[0], absent=["T1"])
+    assert set(found.present) == {"T1c", "FLAIR"}
+    assert found.mask is not None
+    native = polyscan.read_study(ward / "sub-001")[found.reference]
+    assert found.mask.shape == native.shape
+    np.testing.assert_allclose(found.mask.affine, native.affine, atol=1e-4)
+    assert set(np.unique(found.mask)) <= {0, 1, 2, 4}
+
+
+def test_a_bundle_that_is_not_there_is_refused_by_name(tmp_path):
+    with pytest.raises(polyscan.PolyscanError, match=r"kidney is no bundle: .* petct_staging"):
+        polyscan.load_bundle("kidney")
+    with pytest.raises(polyscan.PolyscanError, match="is no bundle"):
+        polyscan.load_bundle(tmp_path)
