@@ -62,19 +62,19 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(arguments, words, tmp_path
 def test_the_whole_way(tmp_path, monkeypatch, capsys):
     """Phantom, scan, prepare, train, infer, report; then a study with one contrast, and one that is spoiled."""
     monkeypatch.chdir(tmp_path)
-    bundle = str(BUNDLE)
+    bundle = "brain_mri_tumour_segmentation"
     assert main(["phantom", "cohort", "--subjects", "4", "--seed", "9"]) == 0
     for scan in Path("cohort/sub-004/anat").glob("*[1R].nii.gz"):
         scan.unlink()
     (extra := Path("cohort/sub-005/anat")).mkdir(parents=True)
     (extra / "sub-005_T1w.nii.gz").write_bytes(b"spoiled")
     assert main(["scan", "cohort", "-o", "m.json"]) == 0
-    assert main(["prepare", "m.json", "-o", "prepared", "--protocol", "brain_mri"]) == 0
+    assert main(["prepare", "m.json", "-o", "prepared", "--protocol", "brain_mri"]) == 3
     assert "sub-005 failed: none of T1" in capsys.readouterr().err
     few = ["--set", "max_epochs=1", "--set", "val_interval=1"]
     assert main(["train", bundle, "prepared/manifest.json", "-o", "run", *few]) == 0
     weights = ["--weights", "run/model.pt"]
-    assert main(["infer", bundle, "prepared/manifest.json", "-o", "out", *weights, "--without", "T2", "T1"]) == 0
+    assert main(["infer", bundle, "prepared/manifest.json", "-o", "out", *weights, "--without", "T2", "T1"]) == 3
     (study,) = read_manifest("out/manifest.json").testing
     mask, reference = (
         nibabel.load(study.extra["prediction"]),
