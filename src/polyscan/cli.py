@@ -160,6 +160,9 @@ def _add_prepare(commands: Any) -> argparse.ArgumentParser:
         type=Path,
         help="a bundle, or a folder that polyscan train wrote: say which scans differ from those it was trained on",
     )
+    command.add_argument(
+        "--registered", action="store_true", help="the scans of each study are registered to each other already"
+    )
     command.add_argument("--jobs", type=int, help="studies at a time; as many as there are cores where not given")
     command.set_defaults(run=_prepare)
     return command
@@ -176,6 +179,7 @@ def _prepare(options: argparse.Namespace) -> int:
             options.output,
             protocol=options.protocol,
             like=options.like,
+            registered=options.registered,
             jobs=options.jobs,
             progress=progress,
         )

@@ -53,3 +53,28 @@ def test_no_probability_no_change():
     image = head()
     out = RandScannerd(["T1"], prob=0.0)({"T1": image})["T1"]
     assert torch.equal(torch.nan_to_num(out), torch.nan_to_num(image))
+
+
+def noise_of(image, seed=3, calibrated=()):
+    vary = RandScannerd(["x"], calibrated, prob=1.0, point_spread=0, gain=0, contrast=0, bias=0, noise=0.07)
+    out = vary.set_random_state(seed)({"x": image})["x"]
+    return (out - image)[torch.isfinite(image)].std()
+
+
+def test_noise_does_not_depend_on_what_was_not_measured_nor_on_other_channels():
+    image = torch.from_numpy(np.random.default_rng(0).normal(100, 1, (1, 24, 24, 24)).astype(np.float32))
+    image[0, 0, 0, 0] = 90
+    part = image.clone()
+    part[:, 12:] = float("nan")
+    assert float(noise_of(part, calibrated=["x"])) == pytest.approx(float(noise_of(image, calibrated=["x"])), rel=0.1)
+    stack = torch.cat([image, 1e4 * image])
+    out = RandScannerd(["x"], ["x"], prob=1.0, point_spread=0).set_random_state(3)({"x": stack})["x"]
+    assert float((out[0] - image[0]).std()) == pytest.approx(float(noise_of(image, calibrated=["x"])), rel=0.1)
+
+
+def test_suv_does_not_turn_negative_and_hu_may():
+    suv = torch.from_numpy(np.random.default_rng(0).exponential(1, (1, 16, 16, 16)).astype(np.float32))
+    vary = RandScannerd(["PET", "CT"], ["PET", "CT"], prob=1.0, noise=0.5).set_random_state(0)
+    out = vary({"PET": suv, "CT": suv * 100 - 1000})
+    assert float(out["PET"].min()) >= 0
+    assert float(out["CT"].min()) < -1000

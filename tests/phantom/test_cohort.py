@@ -79,7 +79,7 @@ def test_ct_and_pet_are_in_their_units(nifti):
 def test_truth_transform_joins_the_same_point_of_the_head(nifti):
     subject = make_subject(1, 5)
     for moving in MODALITIES[2:]:
-        file = nifti / f"derivatives/truth/sub-001/sub-001_from-T1c_to-{moving}_mode-image_xfm.tfm"
+        file = nifti / f"derivatives/truth/sub-001/sub-001_from-{moving}_to-T1c_mode-image_xfm.tfm"
         transform, flip = sitk.ReadTransform(str(file)), np.diag([-1, -1, 1, 1])
         point = np.array([21.0, -33.0, 14.0])
         moved = transform.TransformPoint(point.tolist())
@@ -92,7 +92,7 @@ def test_label_lies_where_flair_is_bright(nifti):
     truth = nifti / "derivatives/truth/sub-001"
     label = sitk.ReadImage(str(truth / "sub-001_space-T1c_dseg.nii.gz"))
     flair = sitk.ReadImage(str(nifti / "sub-001/anat/sub-001_FLAIR.nii.gz"), sitk.sitkFloat32)
-    moved = sitk.Resample(flair, label, sitk.ReadTransform(str(truth / "sub-001_from-T1c_to-FLAIR_mode-image_xfm.tfm")))
+    moved = sitk.Resample(flair, label, sitk.ReadTransform(str(truth / "sub-001_from-FLAIR_to-T1c_mode-image_xfm.tfm")))
     brain = sitk.GetArrayFromImage(sitk.ReadImage(str(truth / "sub-001_space-T1c_desc-brain_mask.nii.gz"))) > 0
     inside, values = sitk.GetArrayFromImage(label) == 2, sitk.GetArrayFromImage(moved)
     assert values[inside].mean() > 1.2 * values[brain & ~(sitk.GetArrayFromImage(label) > 0)].mean()

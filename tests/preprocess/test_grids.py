@@ -14,7 +14,7 @@ from monai.data import MetaTensor
 from polyscan.errors import PolyscanError
 from polyscan.io.geometry import from_sitk, to_sitk
 from polyscan.preprocess.grids import common_grid, moved
-from polyscan.preprocess.resample import resample, widen_point_spread
+from polyscan.preprocess.resample import anti_alias, resample, widen_point_spread
 
 
 def image(shape=(10, 12, 8), spacing=(2.0, 2, 3), origin=(-10.0, 5, 7), values=None) -> MetaTensor:
@@ -50,7 +50,7 @@ def test_resolution(resolution, spacing):
     grid = common_grid(images, "T1", {}, resolution=resolution)
     np.testing.assert_allclose(np.linalg.norm(np.asarray(grid.affine)[:3, :3], axis=0), spacing)
     low, high = extent(grid)
-    np.testing.assert_allclose(low, extent(images["T1"])[0])
+    np.testing.assert_allclose(low, extent(images["T1"])[0], atol=max(spacing) / 2)
     np.testing.assert_allclose(high, extent(images["T1"])[1], atol=max(spacing) / 2)
 
 
@@ -149,3 +149,38 @@ def test_point_spread_is_widened_to_what_is_asked():
     above = np.flatnonzero(line >= line.max() / 2)
     assert above[-1] - above[0] + 1 == pytest.approx(6, abs=1.01)
     assert wide.sum() == pytest.approx(1, rel=1e-3)
+
+
+@pytest.mark.parametrize("choice", ["reference", "union"])
+@pytest.mark.parametrize("spacing", [1.0, 1.7, (0.9, 2.5, 4.0)])
+def test_a_grid_of_millimetres_lies_the_same_for_a_flipped_reference(choice, spacing):
+    scan, other = image((11, 12, 9), (2, 2, 3.1)), image((9, 9, 9), (2.3, 2, 2), (-8.0, 6, 8))
+    flipped = np.asarray(scan.affine).copy()
+    flipped[:3, :3] *= -1
+    flipped[:3, 3] += np.asarray(scan.affine)[:3, :3] @ (np.array(scan.shape[1:]) - 1)
+    turned = MetaTensor(torch.zeros(scan.shape), affine=torch.from_numpy(flipped))
+    one, two = (
+        np.sort(extent(common_grid({"T1": a, "T2": other}, "T1", {}, resolution=spacing, field_of_view=choice)), 0)
+        for a in (scan, turned)
+    )
+    np.testing.assert_allclose(one, two, atol=1e-9)
+    if choice == "union":  # nothing of any scan is lost
+        for each in (scan, other):
+            assert (one[0] <= extent(each)[0] + 1e-9).all()
+            assert (one[1] >= extent(each)[1] - 1e-9).all()
+
+
+def test_the_references_own_voxels_are_kept_in_a_union():
+    scan, other = image(values=np.random.default_rng(0).normal(size=(10, 12, 8))), image(origin=(-14.7, 6.1, 3.3))
+    grid = common_grid({"T1": scan, "T2": other}, "T1", {}, field_of_view="union")
+    shift = np.linalg.inv(np.asarray(grid.affine)) @ np.asarray(scan.affine)
+    np.testing.assert_allclose(shift[:3, 3], np.rint(shift[:3, 3]), atol=1e-6)
+    assert np.isfinite(resample(scan, grid)).sum() == scan.numel()
+
+
+def test_integers_are_smoothed_as_numbers():
+    values = np.random.default_rng(0).integers(0, 4, (16, 16, 16)).astype(np.int16)
+    stored = MetaTensor(torch.from_numpy(values[None]), affine=torch.eye(4, dtype=torch.float64))
+    smooth, expected = (anti_alias(each, [3, 3, 3]) for each in (stored, stored.float()))
+    torch.testing.assert_close(smooth.as_tensor(), expected.as_tensor())
+    assert float(smooth.mean()) == pytest.approx(values.mean(), abs=0.05)

@@ -61,7 +61,7 @@ def test_sidecar_tells_every_step_in_order(prepared):
     assert all("package" in step for step in sidecar["Steps"])
     assert sidecar["Units"] == "z-score"
     assert sidecar["Sources"][0].endswith("T1w.nii.gz")
-    assert study.extra["transforms"]["T1"].endswith("_from-T1c_to-T1_mode-image_xfm.tfm")
+    assert study.extra["transforms"]["T1"].endswith("_from-T1_to-T1c_mode-image_xfm.tfm")
     assert study.extra["registrations"]["T1"]["trusted"]
 
 

@@ -69,7 +69,7 @@ def test_sections(tmp_path):
     assert len(data.inference_items(tmp_path / "a.json")) == 20
     assert len(data.testing_items(tmp_path / "a.json")) == 10
     write_manifest(tmp_path / "b.json", Manifest(training=studies[:3], testing=studies[3:]))
-    with pytest.raises(PolyscanError, match="1 studies with a label \\(mask\\)"):
+    with pytest.raises(PolyscanError, match="1 subjects with a label \\(mask\\)"):
         data.training_items(tmp_path / "b.json")
     assert len(data.inference_items(tmp_path / "b.json")) == 17
 
@@ -112,3 +112,30 @@ def test_scores():
     assert scores["whole tumour"] == {"dice": 0.5, "predicted_ml": 3.2, "true_ml": 3.2}
     assert scores["tumour core"]["dice"] is None
     assert scores["enhancing tumour"] == {"dice": None, "predicted_ml": pytest.approx(1.6), "true_ml": 0}
+
+
+def sessions(subject, count):
+    return [Study(f"{subject:02d}", str(s), {"T1": "x"}, label={"mask": "y"}) for s in range(count)]
+
+
+def test_validation_is_of_other_subjects(tmp_path):
+    manifest = tmp_path / "m.json"
+    write_manifest(manifest, Manifest(training=[s for n in range(25) for s in sessions(n, 1 + n % 3)]))
+    training, validation = data.training_items(manifest), data.validation_items(manifest)
+    first, second = ({item["study"].split("_")[0] for item in items} for items in (training, validation))
+    assert not first & second
+    assert (len(first), len(second)) == (22, 3)
+    assert len(training) + len(validation) == sum(1 + n % 3 for n in range(25))
+    write_manifest(manifest, Manifest(training=sessions(1, 5)))
+    with pytest.raises(PolyscanError, match="has 1 subjects with a label"):
+        data.training_items(manifest)
+
+
+@pytest.mark.parametrize("ask", [data.training_items, data.validation_items, data.testing_items])
+def test_a_subject_in_two_sections_is_refused(tmp_path, ask):
+    manifest = tmp_path / "m.json"
+    one, two = sessions(1, 2)
+    write_manifest(manifest, Manifest(training=[one, *sessions(2, 1)], testing=[two]))
+    with pytest.raises(PolyscanError, match="has sub-01 in the sections 'training' and 'testing'"):
+        ask(manifest)
+    assert [item["study"] for item in data.inference_items(manifest)] == [two.key]

@@ -22,14 +22,15 @@ class RandScannerd(MapTransform, RandomizableTransform):
     SUV are calibrated; name CT and PET in ``calibrated``.
 
     Args:
-        keys: images (1 or more channels, spatial...); NaN stays NaN.
+        keys: images (1 or more channels, spatial...), each channel varied by itself; NaN stays NaN and counts for
+            nothing.
         calibrated: keys whose gain, contrast and bias are left alone.
         prob: of each variation, of each image.
         point_spread: greatest further full width at half maximum, in voxels.
         gain: greatest relative change of scale.
         contrast: greatest change of the exponent of a power law over the image's range.
         bias: greatest coefficient of the cubic bias field.
-        noise: greatest standard deviation, as a part of the image's own.
+        noise: greatest standard deviation, as a part of the channel's own.
     """
 
     def __init__(
@@ -61,44 +62,47 @@ class RandScannerd(MapTransform, RandomizableTransform):
         for key in self.key_iterator(out):
             image = out[key]
             values = torch.as_tensor(np.asarray(image, dtype=np.float32)).clone()
-            known = torch.isfinite(values)
-            if known.any():
-                varied = self._vary(torch.where(known, values, values[known].min()), known.float(), key)
-                varied[~known] = float("nan")
-                changed = image.clone() if isinstance(image, torch.Tensor) else values
-                changed[...] = varied
-                out[key] = changed
+            for channel in values:
+                known = torch.isfinite(channel)
+                if known.any():
+                    varied = self._vary(torch.where(known, channel, channel[known].min()), known, key)
+                    channel[known] = varied[known]
+            changed = image.clone() if isinstance(image, torch.Tensor) else values
+            changed[...] = values
+            out[key] = changed
         return out
 
     def _vary(self, values: torch.Tensor, known: torch.Tensor, key: Hashable) -> torch.Tensor:
+        """One channel (*spatial), whose unknown voxels are filled and count for nothing."""
         from scipy.ndimage import gaussian_filter
 
+        positive = bool(values.min() >= 0)
         chance = self.R.random_sample(5) < self.prob
         if chance[0]:
             sigma = self.R.uniform(0, self.point_spread) * _TO_SIGMA
             total, weight = (
-                torch.stack([torch.from_numpy(gaussian_filter(channel, sigma)) for channel in each.numpy()])
-                for each in (values * known, known)
+                torch.from_numpy(gaussian_filter(each.numpy(), sigma)) for each in (values * known, known.float())
             )
-            values = torch.where(known > 0, total / weight.clamp(min=1e-6), values)
+            values = torch.where(known, total / weight.clamp(min=1e-6), values)
+        low, high = float(values[known].min()), float(values[known].max())
         if key not in self.calibrated:
-            low, high = float(values.min()), float(values.max())
             if chance[1] and high > low:
                 exponent = float(np.exp(self.R.uniform(-self.contrast, self.contrast)))
-                values = ((values - low) / (high - low)) ** exponent * (high - low) + low
+                values = ((values - low) / (high - low)).clamp(min=0) ** exponent * (high - low) + low
             if chance[2]:
                 # About the darkest value, which is air: a z-score has no zero of its own.
                 values = low + (values - low) * float(np.exp(self.R.uniform(-self.gain, self.gain)))
             if chance[3]:
-                values = low + torch.as_tensor(np.asarray(self._bias(values - low)))
+                values = low + torch.as_tensor(np.asarray(self._bias((values - low)[None])))[0]
         if chance[4]:
-            deviation = float(values.std()) * self.R.uniform(0, self.noise)
+            deviation = float(values[known].std(correction=0)) * self.R.uniform(0, self.noise)
             first, second = (
                 torch.as_tensor(self.R.normal(0, deviation, values.shape).astype(np.float32)) for _ in "ab"
             )
             if key in self.calibrated:
                 values = values + first
+                # SUV is an activity; HU, which lie below 0, are left as they come.
+                values = values.clamp(min=0) if positive else values
             else:
-                low = float(values.min())
                 values = ((values - low + first) ** 2 + second**2).sqrt() + low
         return values

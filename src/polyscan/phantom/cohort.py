@@ -181,9 +181,9 @@ def _write(subject: Subject, there: list[str], folder: Path, format: str, size: 
     write_nifti_values(truth / f"{name}_space-{reference}_desc-brain_mask.nii.gz", brain, grid.affine)
     for modality in there:
         if modality != reference:
-            # From a point of the reference to the head, and from the head to the other scan.
+            # It resamples the scan onto the reference: from a point there to the head, and from the head to the scan.
             pose = np.linalg.inv(subject.lying[modality]) @ subject.lying[reference]
-            write_pose(truth / f"{name}_from-{reference}_to-{modality}_mode-image_xfm.tfm", pose)
+            write_pose(truth / f"{name}_from-{modality}_to-{reference}_mode-image_xfm.tfm", pose)
     tumour = subject.tumour
     known = {"grade": subject.grade, "enhances": tumour.enhances, "oedema_radius_mm": round(float(tumour.oedema), 2)}
     write_json(truth / f"{name}_truth.json", known)

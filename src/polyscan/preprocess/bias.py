@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from monai.data import MetaTensor
 
-from polyscan.io.geometry import to_sitk
+from polyscan.errors import PolyscanError
+from polyscan.io.geometry import spacing_of, to_sitk
 from polyscan.registration.shrink import shrink
 
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
 _SPACING = 4.0  # mm; the field varies over centimetres, but at 6 mm a laid-on field came back with correlation 0.6 only
+_FEWEST = 2  # slices; the spacing of the splines of one would be 0
 
 
 def bias_field(image: MetaTensor, mask: np.ndarray) -> np.ndarray:
@@ -19,24 +26,50 @@ def bias_field(image: MetaTensor, mask: np.ndarray) -> np.ndarray:
         image: (1, x, y, z); NaN is outside the field of view.
         mask: (x, y, z) bool, where to fit it.
 
+    N4 takes logarithms: it is fitted to what is positive in the mask, so that no single voxel that a spline or an
+    inversion made negative moves the whole scale.
+
     Returns:
-        (x, y, z) float32, 1 in the mean over the mask: divide by it to correct the image, multiply to undo that.
+        (x, y, z) float32, 1 in the mean over the mask: divide by it to correct the image, multiply to undo that. 1
+        everywhere where the image is constant.
+
+    Raises:
+        PolyscanError: the mask is empty, half of it is not positive, or the image is too thin for a field.
     """
     import SimpleITK as sitk
 
-    values = image[0].cpu().numpy()
+    values = image[0].cpu().numpy().astype(np.float32)
     inside = mask & np.isfinite(values)
     if not inside.any():
+        raise PolyscanError("The scan has no voxel inside the body: no bias field can be estimated.")
+    if np.ptp(values[inside]) == 0:
         return np.ones_like(values)
-    low = min(float(values[inside].min()), 0.0)
-    # N4 takes logarithms: what is fitted is positive, whatever was resampled or normalised before.
-    positive = np.where(inside, values - low + 1e-3 * np.ptp(values[inside]), 0)
-    full = to_sitk(MetaTensor(torch.from_numpy(positive[None].astype(np.float32)), affine=image.affine))
-    where = to_sitk(MetaTensor(torch.from_numpy(inside[None].astype(np.float32)), affine=image.affine))
+    # Values next to 0 are as far off in logarithms as those below it: 1 % of the median is no tissue.
+    positive = inside & (values > 0.01 * max(float(np.median(values[inside])), 0.0))
+    if positive.sum() < inside.sum() / 2:
+        raise PolyscanError(
+            "Half of the scan inside the body is not positive: no bias field can be estimated; "
+            "put BiasFieldd before what normalises."
+        )
+    extent = np.array(values.shape) * spacing_of(np.asarray(image.affine))
+    spacing = min(_SPACING, float(extent.min()) / _FEWEST)  # what is thin is not averaged to less than it can do with
+    if min(values.shape) < _FEWEST:
+        raise PolyscanError(
+            f"The scan has {min(values.shape)} slices and a bias field needs {_FEWEST}; take it out of BiasFieldd."
+        )
+    # Blocks at the rim of the mask are averaged over what lies inside it.
+    full = shrink(_sitk(np.where(positive, values, np.nan), image), spacing)
+    where = shrink(_sitk(positive, image), spacing) > 0.5
     method = sitk.N4BiasFieldCorrectionImageFilter()
     method.SetMaximumNumberOfIterations([30, 20, 10])
     method.SetConvergenceThreshold(1e-3)
     method.SetNumberOfThreads(1)
-    method.Execute(shrink(full, _SPACING), shrink(where, _SPACING) > 0.5)
-    field = sitk.GetArrayFromImage(sitk.Exp(method.GetLogBiasFieldAsImage(full))).transpose()
+    full = sitk.Mask(full, where, outsideValue=1.0)
+    method.Execute(full, where)
+    field = sitk.GetArrayFromImage(sitk.Exp(method.GetLogBiasFieldAsImage(_sitk(values, image)))).transpose()
     return (field / field[inside].mean()).astype(np.float32)
+
+
+def _sitk(values: np.ndarray, image: MetaTensor) -> sitk.Image:
+    """(x, y, z) values on an image's grid."""
+    return to_sitk(MetaTensor(torch.from_numpy(values[None].astype(np.float32)), affine=image.affine))

@@ -58,13 +58,42 @@ def common_grid(
         low, high = np.min([b[0] for b in boxes.values()], 0), np.max([b[1] for b in boxes.values()], 0)
     else:
         low, high = np.max([b[0] for b in boxes.values()], 0), np.min([b[1] for b in boxes.values()], 0)
-    if (high - low < spacing).any():
+    kept = np.isclose(spacing, spacing_of(own))
+    low, shape = _voxels(low, high, spacing, lattice=boxes[reference][0], kept=kept, choice=field_of_view)
+    if (shape < 1).any():
         raise PolyscanError(f"{', '.join(images)} have no field of view in common; use the reference's or the union.")
-    shape = np.maximum(np.rint((high - low) / spacing).astype(int), 1)
     affine = np.eye(4)
     affine[:3, :3] = axes * spacing
     affine[:3, 3] = axes @ (low + spacing / 2)
     return MetaTensor(torch.zeros(1, *shape.tolist()), affine=torch.from_numpy(affine))
+
+
+def _voxels(
+    low: np.ndarray, high: np.ndarray, spacing: np.ndarray, *, lattice: np.ndarray, kept: np.ndarray, choice: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lower edge and number of the voxels that fill a box: all of a union, and nothing outside an intersection.
+
+    Where the reference keeps its spacing they are its own voxels, which so need no interpolation. Else they lie about
+    the middle of the box, so that it does not matter at which end the reference begins.
+
+    Args:
+        low: (3,) lower edges of the box.
+        high: (3,) upper edges.
+        spacing: (3,) of the grid.
+        lattice: (3,) an edge of the reference's voxels.
+        kept: (3,) bool, where the spacing is the reference's.
+        choice: field of view.
+    """
+    down, up = {
+        "union": (np.floor, np.ceil),
+        "intersection": (np.ceil, np.floor),
+        "reference": (np.rint, np.rint),
+    }[choice]
+    near = 1e-4 if choice == "union" else -1e-4  # of a voxel: rounding errors of headers
+    first, last = down((low - lattice) / spacing + near), up((high - lattice) / spacing - near)
+    count = np.where(kept, last - first, up((high - low) / spacing - near))
+    middle = (low + high) / 2 - count * spacing / 2
+    return np.where(kept, lattice + first * spacing, middle), count.astype(int)
 
 
 def coarser(image: MetaTensor, factor: int) -> MetaTensor:

@@ -28,7 +28,11 @@ class ForegroundMaskd(Step):
     def apply(self, data: dict[str, Any], record: Record) -> None:
         """See :class:`Step`."""
         image = data[record.reference]
-        data["foreground"] = _as_image(foreground(image[0].cpu().numpy(), unit=image.meta["unit"]), image)
+        values = image[0].cpu().numpy()
+        body = foreground(values, unit=image.meta["unit"])
+        if np.array_equal(body, np.isfinite(values)):
+            record.problems["foreground"] = f"no body was found in {record.reference}: all that was measured is taken"
+        data["foreground"] = _as_image(body, image)
 
 
 class BrainMaskd(Step):
@@ -57,6 +61,8 @@ class BrainMaskd(Step):
             mask = resample(read_nifti(path), image, label=True)[0].numpy() > 0.5
         else:
             mask = brain_mask(image, self.method)
+        if not mask.any():
+            record.problems["foreground"] = f"the mask is empty on {record.reference}: nothing can be normalised in it"
         data["foreground"] = _as_image(mask, image)
 
 
@@ -76,11 +82,11 @@ class _Normalize(Step):
         """See :class:`Step`."""
         for name in [name for name in self.keys if name in present(data)]:
             image = data[name]
+            mask = mask_on(data, image)
             try:
-                values, what = self.scaled(image, mask_on(data, image), name)
+                values, what = self.scaled(image, mask, name)
             except PolyscanError as error:
-                del data[name]
-                record.problems[name] = f"left out: {error}"
+                self.leave_out(data, record, name, str(error))
                 continue
             data[name] = MetaTensor(torch.from_numpy(values[None]), affine=image.affine, meta={"unit": self.unit})
             self.tell(record, name, "polyscan", **what)
@@ -162,10 +168,16 @@ class MatchScaled(_Normalize):
 
     def apply(self, data: dict[str, Any], record: Record) -> None:
         """See :class:`Step`."""
-        if self.to in present(data):
-            image = data[self.to]
-            self.unit, self._target = image.meta["unit"], z_score(image[0].numpy(), mask_on(data, image))
-            super().apply(data, record)
+        if self.to not in present(data):
+            return
+        image = data[self.to]
+        mask = mask_on(data, image)
+        try:
+            self.unit, self._target = image.meta["unit"], z_score(image[0].numpy(), mask)
+        except PolyscanError as error:
+            self.leave_out(data, record, self.to, str(error))
+            return
+        super().apply(data, record)
 
     def scaled(self, image: MetaTensor, mask: np.ndarray, name: str) -> tuple[np.ndarray, dict[str, Any]]:
         """See :class:`_Normalize`."""
@@ -177,7 +189,8 @@ class MatchScaled(_Normalize):
 class Whitend(Step):
     """Normalise modalities together: mean 0 and the identity as covariance over the body.
 
-    Only where all of them are there; a study that lacks one keeps what it has, and that is said.
+    Only where all of them are there and none is a copy of others; else they stay as they are, and that is said. One
+    without contrast is left out.
 
     Args:
         keys: modalities, on one grid.
@@ -190,6 +203,12 @@ class Whitend(Step):
 
     def apply(self, data: dict[str, Any], record: Record) -> None:
         """See :class:`Step`."""
+        for name in [name for name in self.keys if name in present(data)]:
+            mask = mask_on(data, data[name])
+            try:
+                z_score(data[name][0].numpy(), mask)
+            except PolyscanError as error:
+                self.leave_out(data, record, name, str(error))
         missing = [name for name in self.keys if name not in present(data)]
         if missing:
             for name in (name for name in self.keys if name in present(data)):
@@ -197,7 +216,12 @@ class Whitend(Step):
             return
         images = [data[name] for name in self.keys]
         values = np.stack([image[0].numpy() for image in images])
-        whitening = Whitening.fit(values, mask_on(data, images[0]))
+        mask = mask_on(data, images[0])
+        try:
+            whitening = Whitening.fit(values, mask)
+        except PolyscanError as error:
+            record.problems.update(dict.fromkeys(self.keys, f"not whitened: {error}"))
+            return
         for name, image, white in zip(self.keys, images, whitening(values), strict=True):
             data[name] = MetaTensor(torch.from_numpy(white[None]), affine=image.affine, meta={"unit": "whitened"})
             what = {"modalities": self.keys, "mean": whitening.mean.tolist(), "matrix": whitening.whiten.tolist()}

@@ -28,7 +28,8 @@ def foreground(values: np.ndarray, *, unit: str = "arbitrary") -> np.ndarray:
         return finite
     threshold = _AIR if unit == "HU" else _otsu(np.minimum(measured, np.percentile(measured, 99)))
     bright = finite & (np.nan_to_num(values, nan=-np.inf) > threshold)
-    bright = ndimage.binary_opening(bright)
+    # The body goes on beyond the picture: opening must not eat it from there, least of all where there is one slice.
+    bright = ndimage.binary_dilation(ndimage.binary_erosion(bright, border_value=1)) & finite
     parts, count = ndimage.label(bright)
     if count == 0:
         return finite

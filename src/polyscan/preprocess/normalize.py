@@ -170,9 +170,9 @@ def windows(values: np.ndarray, limits: Sequence[tuple[float, float]]) -> np.nda
 class Whitening:
     """A joint normalisation of several modalities that can be undone: mean 0, and the identity as covariance.
 
-    ZCA whitening, (x - mean) covariance^(-1/2) (Kessy et al., The American Statistician 72, 2018, section 3), which
-    stays nearest to the modalities themselves. Where two say the same, what they have in common is kept once, which
-    normalising each alone cannot do.
+    ZCA-cor whitening, correlation^(-1/2) deviation^(-1) (x - mean) (Kessy et al., The American Statistician 72, 2018,
+    Table 1), which stays nearest to the modalities themselves, whatever units they have. Where two say the same, what
+    they have in common is kept once, which normalising each alone cannot do.
 
     Attributes:
         mean: (modality,).
@@ -193,13 +193,17 @@ class Whitening:
         inside = values[:, mask & np.isfinite(values).all(0)].astype(np.float64)
         if inside.shape[1] <= len(inside):
             raise PolyscanError("Too few voxels are measured in all modalities to normalise them together.")
-        sizes, directions = np.linalg.eigh(np.atleast_2d(np.cov(inside)))
+        mean, deviation = inside.mean(1), inside.std(1, ddof=1)
+        if deviation.min() == 0:
+            raise PolyscanError("One modality has no contrast inside the body: they cannot be whitened together.")
+        scaled = (inside - mean[:, None]) / deviation[:, None]
+        sizes, directions = np.linalg.eigh(np.atleast_2d(np.cov(scaled)))
         if sizes.min() <= 1e-9 * sizes.max():
             raise PolyscanError("One modality is a copy of others inside the body: they cannot be whitened together.")
         return cls(
-            inside.mean(1),
-            directions @ np.diag(sizes**-0.5) @ directions.T,
-            directions @ np.diag(sizes**0.5) @ directions.T,
+            mean,
+            directions @ np.diag(sizes**-0.5) @ directions.T / deviation,
+            deviation[:, None] * (directions @ np.diag(sizes**0.5) @ directions.T),
         )
 
     def __call__(self, values: np.ndarray) -> np.ndarray:

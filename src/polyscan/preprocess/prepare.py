@@ -29,6 +29,7 @@ def prepare(
     *,
     protocol: str | Path = "default",
     like: str | Path | None = None,
+    registered: bool = False,
     jobs: int | None = None,
     progress: Progress | None = None,
 ) -> Manifest:
@@ -41,6 +42,7 @@ def prepare(
         protocol: see :func:`polyscan.preprocess.protocol.load_protocol`.
         like: bundle, or folder of weights, whose training scans the studies are compared with: a scan whose
             intensities lie far from theirs is kept, and named in the study's ``problems``.
+        registered: whether the scans of each study are registered to each other already, so that none is again.
         jobs: studies at a time, each in a process and one thread of its own; as many as there are cores if None.
         progress: told (done, total, study) after each.
 
@@ -58,7 +60,7 @@ def prepare(
     owned.will_hold(["manifest.json", *(study.key for study in studies)])
     done: dict[str, Study] = {}
     failed = list(manifest.info.get("failed", []))
-    work = partial(prepare_study, out=owned.path, protocol=protocol)
+    work = partial(prepare_study, out=owned.path, protocol=protocol, registered=registered)
     for count, (study, result) in enumerate(run_each(work, studies, jobs), start=1):
         if isinstance(result, PolyscanError):
             failed.append({"study": study.key, "reason": str(result)})
@@ -79,15 +81,17 @@ def prepare(
     return prepared
 
 
-def prepare_study(study: Study, out: Path, protocol: str | Path) -> Study:
+def prepare_study(study: Study, out: Path, protocol: str | Path, registered: bool = False) -> Study:
     """Prepare one study and write its folder under ``out``.
 
     Raises:
         PolyscanError: no scan of it can be used.
     """
     start = time.perf_counter()
-    record = Record(study)
+    record = Record(study, registered=registered)
     data = load_protocol(protocol)({"record": record})
+    if not present(data):
+        raise PolyscanError("no scan is left: " + "; ".join(f"{name}: {why}" for name, why in record.problems.items()))
     record.seconds["total"] = round(time.perf_counter() - start, 3)
     final = out / study.key
     with whole_folder(final) as folder:
@@ -132,9 +136,9 @@ def _write(data: dict[str, Any], record: Record, folder: Path, final: Path) -> d
         if name in data:
             names[name] = f"{stem}_{suffix}.nii.gz"
             write_nifti(folder / names[name], data[name])
-    for name, transform in record.transforms.items():
+    for name, transform in record.transforms.items():  # named as fMRIPrep's: from the image to where it is brought
         names[f"{name} transform"] = (
-            f"{record.study.key}_from-{_plain(record.reference)}_to-{_plain(name)}_mode-image_xfm.tfm"
+            f"{record.study.key}_from-{_plain(name)}_to-{_plain(record.reference)}_mode-image_xfm.tfm"
         )
         _write_transform(folder / names[f"{name} transform"], transform)
     return names

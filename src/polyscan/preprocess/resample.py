@@ -94,8 +94,9 @@ def _smooth(image: MetaTensor, sigma: np.ndarray) -> MetaTensor:
         weight = gaussian_filter(there.astype(np.float32), sigma)
         total = gaussian_filter(np.where(there, values, 0).astype(np.float32), sigma)
         smooth[channel] = np.where(there, total / np.maximum(weight, 1e-6), np.nan)
-    out = image.clone()
+    out = image.clone() if image.is_floating_point() else image.to(torch.float32)
     out[:] = torch.from_numpy(smooth)
+    assert isinstance(out, MetaTensor)
     return out
 
 

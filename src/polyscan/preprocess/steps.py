@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
+import torch
+from monai.data import MetaTensor
 from monai.transforms import Transform
 
 from polyscan.errors import PolyscanError
 from polyscan.io.geometry import same_grid, to_sitk
-from polyscan.io.read import read_image, read_label
+from polyscan.io.read import is_nifti, read_image, read_label
 from polyscan.preprocess.grids import coarser, common_grid, moved
 from polyscan.preprocess.resample import anti_alias, resample, widen_point_spread
 from polyscan.registration import register_study
@@ -29,6 +31,7 @@ class Record:
 
     Attributes:
         study: as it stood in the manifest.
+        registered: whether the study's scans are said to be registered to each other already.
         reference: the modality whose grid the others are brought to.
         steps: modality to what was done to it, in order.
         transforms: modality to its SimpleITK transform, from points of the reference to its own points.
@@ -38,6 +41,7 @@ class Record:
     """
 
     study: Study
+    registered: bool = False
     reference: str = ""
     steps: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     transforms: dict[str, Any] = field(default_factory=dict)
@@ -61,6 +65,13 @@ class Step(Transform):
     def apply(self, data: dict[str, Any], record: Record) -> None:
         """Change the dictionary."""
         raise NotImplementedError
+
+    def leave_out(self, data: dict[str, Any], record: Record, modality: str, reason: str) -> None:
+        """Go on without a modality, and say why."""
+        del data[modality]
+        record.transforms.pop(modality, None)
+        before = record.problems.get(modality)
+        record.problems[modality] = "; ".join(filter(None, [before, f"left out: {reason}"]))
 
     def tell(self, record: Record, modality: str, package: str, **what: Any) -> None:
         """Add to what was done to a modality."""
@@ -92,10 +103,14 @@ class ReadStudyd(Step):
         wanted = {name: source for name, source in record.study.images.items() if name in self.modalities}
         for name, source in wanted.items():
             try:
-                data[name] = read_image(source, name, record.study.extra.get("given"))
+                image = read_image(source, name, record.study.extra.get("given"))
             except PolyscanError as error:
                 record.problems[name] = f"left out: {error}"
                 continue
+            if not torch.isfinite(image).any():
+                record.problems[name] = "left out: it holds no finite value"
+                continue
+            data[name] = image
             self.tell(record, name, "polyscan", unit=data[name].meta["unit"], repaired=data[name].meta["problems"])
         there = present(data)
         if not there:
@@ -121,6 +136,10 @@ class ReadStudyd(Step):
 class RegisterRigidd(Step):
     """Register each scan to the reference by mutual information.
 
+    What is registered already stays: every scan of a :class:`Record` that says so, and NIfTI that the manifest names as
+    ``aligned``. NIfTI has no frame of reference from which :func:`polyscan.io.scan.scan` could have concluded it, so
+    that somebody has said it.
+
     Args:
         within_frame: whether scans that share the reference's DICOM frame of reference are registered too. A PET/CT
             needs no registration; in a long MRI session the patient may have moved.
@@ -141,7 +160,10 @@ class RegisterRigidd(Step):
         aligned, reference = record.study.aligned, record.reference
         free = []
         for name in [name for name in present(data) if name != reference]:
-            if not self.within_frame and {name, reference} <= set(aligned):
+            together = {name, reference} <= set(aligned)
+            if record.registered or (together and _told(record.study, name) and _told(record.study, reference)):
+                self.tell(record, name, "polyscan", result="not registered: said to be so already")
+            elif together and not self.within_frame:
                 self.tell(record, name, "polyscan", result="not registered: same frame of reference as the reference")
             else:
                 free.append(name)
@@ -162,12 +184,13 @@ class RegisterRigidd(Step):
             elif self.keep_untrusted:
                 record.problems[name] = f"kept where its header puts it, unregistered: {found.reason}"
             else:
-                del data[name]
-                record.problems[name] = f"left out: its registration cannot be trusted: {found.reason}"
+                self.leave_out(data, record, name, f"its registration cannot be trusted: {found.reason}")
 
 
 class Resampled(Step):
     """Bring each scan and the label onto one grid, with one interpolation of each.
+
+    A scan of which nothing lies on the grid, or on the reference's where all keep their own, is left out.
 
     Args:
         resolution: ``"reference"``, ``"finest"``, ``"coarsest"``, or millimetres; see
@@ -204,13 +227,6 @@ class Resampled(Step):
                 resolution=self.resolution,
                 field_of_view=self.field_of_view,
             )
-        if "label" in data:
-            drawn_on = record.study.label.get("drawn_on", record.reference)
-            if drawn_on in data:
-                data["label"] = resample(data["label"], grid, record.transforms.get(drawn_on), label=True)
-            else:
-                del data["label"]
-                record.problems["label"] = f"left out: it was drawn on {drawn_on}, which was left out"
         widest = max((self.point_spread[name] for name in names if name in self.point_spread), default=0.0)
         for name in names:
             transform, what = record.transforms.get(name), {}
@@ -219,12 +235,25 @@ class Resampled(Step):
                 what["point_spread"] = f"smoothed from {self.point_spread[name]:g} to {widest:g} mm"
             if native:
                 data[name] = moved(data[name], transform)
+                if not _overlap(data[name], grid):
+                    self.leave_out(data, record, name, f"nothing of it lies in the field of view of {record.reference}")
+                    continue
                 self.tell(record, name, "polyscan", interpolation="none: moved by its affine", **what)
                 continue
             untouched = transform is None and same_grid(data[name], grid, tolerance=1e-3)
             data[name] = resample(data[name], grid, transform)
+            if not torch.isfinite(data[name]).any():
+                self.leave_out(data, record, name, f"nothing of it lies in the field of view of {record.reference}")
+                continue
             how = "untouched" if untouched else "cubic B-spline within the scan's own range"
             self.tell(record, name, "SimpleITK", interpolation=how, outside="NaN", **what)
+        if "label" in data:
+            drawn_on = record.study.label.get("drawn_on", record.reference)
+            if drawn_on in data:
+                data["label"] = resample(data["label"], grid, record.transforms.get(drawn_on), label=True)
+            else:
+                del data["label"]
+                record.problems["label"] = f"left out: it was drawn on {drawn_on}, which was left out"
 
 
 class AntiAliasd(Transform):
@@ -277,6 +306,18 @@ class PackScalesd(Transform):
                 image[self.modalities.index(name)] = values[0, : image.shape[1], : image.shape[2], : image.shape[3]]
             out[key] = image
         return out
+
+
+def _told(study: Study, name: str) -> bool:
+    """Whether it can only be from a person that a scan is known to be aligned."""
+    source = study.images[name]
+    return isinstance(source, str) and is_nifti(source)
+
+
+def _overlap(image: MetaTensor, grid: MetaTensor) -> bool:
+    """Whether any voxel of a grid lies where an image was measured."""
+    there = MetaTensor(torch.isfinite(image.as_tensor()).to(torch.uint8), affine=image.affine)
+    return bool(resample(there, grid, label=True).any())
 
 
 def present(data: Mapping[str, Any]) -> list[str]:

@@ -10,7 +10,7 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
 from polyscan.errors import PolyscanError
-from polyscan.io.manifest import read_manifest
+from polyscan.io.manifest import Manifest, read_manifest
 from polyscan.study import Study
 
 MASK = ("mask",)
@@ -28,7 +28,7 @@ def training_items(
         also: what an item carries beside ``study``, ``image`` and ``label``: ``"clinical"``, ``"days"``.
 
     Raises:
-        PolyscanError: fewer than two studies have a label.
+        PolyscanError: fewer than two subjects have a label, or one is in two sections.
     """
     return _split(manifest, labels, also)[0]
 
@@ -36,7 +36,7 @@ def training_items(
 def validation_items(
     manifest: str | Path, labels: Sequence[str] = MASK, also: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
-    """The labelled studies to watch training with: the section ``validation``, or each tenth of ``training``."""
+    """The labelled studies to watch training with: section ``validation``, or each tenth subject of ``training``."""
     return _split(manifest, labels, also)[1]
 
 
@@ -52,8 +52,9 @@ def testing_items(manifest: str | Path, labels: Sequence[str] = MASK, also: Sequ
     """The labelled studies to evaluate on: those of :func:`inference_items` that have a label.
 
     Raises:
-        PolyscanError: none has.
+        PolyscanError: none has, or a subject is in two sections.
     """
+    _apart(manifest)
     items = [item for item in inference_items(manifest, labels, also) if "label" in item]
     if not items:
         raise PolyscanError(f"{manifest} has no study with a label ({', '.join(labels)}) to evaluate on; give it some.")
@@ -63,19 +64,39 @@ def testing_items(manifest: str | Path, labels: Sequence[str] = MASK, also: Sequ
 def _split(
     manifest: str | Path, labels: Sequence[str], also: Sequence[str]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    found = read_manifest(manifest)
-    training, validation = (
-        [item for study in studies if "label" in (item := _item(study, labels, also))]
+    """What is trained on and what is watched; no subject, of however many sessions, is in both."""
+    found = _apart(manifest)
+    labelled = [
+        [study for study in studies if any(name in study.label for name in labels)]
         for studies in (sorted(found.training, key=lambda s: s.key), found.validation)
-    )
+    ]
+    training, validation = labelled
     if not validation:
-        training, validation = [t for i, t in enumerate(training) if i % 10], training[::10]
+        watched = sorted({study.subject for study in training})[::10]
+        validation = [study for study in training if study.subject in watched]
+        training = [study for study in training if study.subject not in watched]
     if not training or not validation:
         raise PolyscanError(
-            f"{manifest} has {len(training) + len(validation)} studies with a label ({', '.join(labels)}) to train on; "
-            "give at least two in the section 'training'."
+            f"{manifest} has {len({s.subject for s in [*training, *validation]})} subjects with a label "
+            f"({', '.join(labels)}) to train on; give at least two in the section 'training'."
         )
-    return training, validation
+    first, second = ([_item(study, labels, also) for study in studies] for studies in (training, validation))
+    return first, second
+
+
+def _apart(manifest: str | Path) -> Manifest:
+    """Read a manifest of which no subject is in two sections."""
+    found = read_manifest(manifest)
+    sections = {"training": found.training, "validation": found.validation, "testing": found.testing}
+    first: dict[str, str] = {}
+    for section, studies in sections.items():
+        for study in studies:
+            if first.setdefault(study.subject, section) != section:
+                raise PolyscanError(
+                    f"{manifest} has sub-{study.subject} in the sections {first[study.subject]!r} and {section!r}; "
+                    "a subject belongs to one, since the network would be judged on whom it was trained on."
+                )
+    return found
 
 
 def _item(study: Study, labels: Sequence[str], also: Sequence[str]) -> dict[str, Any]:
