@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import torch
 from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
-from polyscan.io.manifest import Manifest, write_manifest
+from polyscan.io.manifest import Manifest, read_manifest, write_manifest
 from polyscan.io.nifti import write_nifti
 from polyscan.report import write_report
 from polyscan.report.planes import planes
@@ -84,6 +86,30 @@ def test_source_that_is_gone_is_said(out, tmp_path):
     text = write_report(out, out / "r.html").read_text()
     assert "Not shown: " in text
     assert text.count("data:image/png;base64,") == 3
+
+
+def test_a_weight_given_by_hand_serves_the_page_too(out, tmp_path):
+    """PET whose sidecar lacks the weight is read for the page as it was read when it was prepared."""
+    sidecar = {
+        "Units": "Bq/mL",
+        "InjectedRadioactivity": 370,
+        "InjectedRadioactivityUnits": "MBq",
+        "TracerRadionuclide": "F18",
+        "InjectionStart": -3600,
+        "ScanStart": 0,
+        "ImageDecayCorrected": True,
+        "ImageDecayCorrectionTime": 0,
+    }
+    shutil.copyfile(tmp_path / "source.nii.gz", tmp_path / "pet.nii.gz")
+    (tmp_path / "pet.json").write_text(json.dumps(sidecar))
+    manifest = read_manifest(out / "manifest.json")
+    extra = manifest.testing[0].extra
+    for kind, value in (("sources", tmp_path / "pet.nii.gz"), ("transforms", tmp_path / "t.tfm")):
+        extra[kind] = {"PET": str(value)}
+    for given, said in ({}, True), ({"PatientWeight": 70}, False):
+        extra["given"] = given
+        write_manifest(out / "manifest.json", manifest)
+        assert ("Not shown: " in write_report(out, out / "r.html").read_text()) == said
 
 
 def test_folder_without_predictions(tmp_path):

@@ -114,7 +114,7 @@ def _registrations(study: Study, fixed: MetaTensor, cuts: list[Plane]) -> dict[s
     for name, path in study.extra.get("transforms", {}).items():
         entry = {"reason": study.extra.get("registrations", {}).get(name, {}).get("reason", "")}
         try:
-            moving = to_sitk(read_image(study.extra["sources"][name], name))
+            moving = to_sitk(read_image(study.extra["sources"][name], name, study.extra.get("given")))
             after = sitk.ReadTransform(path)
             values = fixed[0].numpy()
             entry["before"] = registration_picture(values, moving, None, name, cuts)
