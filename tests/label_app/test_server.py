@@ -380,7 +380,7 @@ def test_scans_can_be_added_and_names_are_no_paths(client, studies, tmp_path):
         assert found == status, image
     for image, params in (("MRBrainTumor1", {"modality": "FLAIR"}), ("MRBrainTumor2", {})):  # Slicer's open volume
         found = client.json(
-            "PUT", f"/datastore?image={image}", fields={"params": json.dumps(params)}, file=("file", scan)
+            "PUT", f"/datastore/?image={image}", fields={"params": json.dumps(params)}, file=("file", scan)
         )
         assert found == {"image": f"sub-{image}"}
         info = client.json("GET", f"/datastore/image/info?image=sub-{image}")

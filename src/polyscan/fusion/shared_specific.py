@@ -74,7 +74,10 @@ class SharedSpecific(FusionLayer):
             return {"shared": shared.sum() * 0, "domain": own.sum() * 0}
         after = following(available)[rows, modality]
         distance = (shared[rows, modality] - shared[rows, after]).abs().flatten(1).mean(1).sum() / len(features)
-        return {"shared": distance, "domain": functional.cross_entropy(self.which(own[rows, modality]), modality)}
+        domain = functional.cross_entropy(self.which(own[rows, modality]), modality, reduction="none")
+        # A mean over studies, so that several processes learn as one does.
+        domain = (domain / available.sum(1)[rows]).sum() / len(features)
+        return {"shared": distance, "domain": domain}
 
     def _shared(self, features: Tensor) -> Tensor:
         return self.shared(features.flatten(0, 1)).reshape(features.shape)

@@ -19,19 +19,19 @@ def distinct(names: Iterable[str]) -> dict[str, str]:
     taken: set[str] = set()
     names = sorted(set(names))
     # Those that need no change first, so that a change never takes a name from one that had it.
-    for name in sorted(names, key=lambda each: (_key(each) != each, not each.isascii(), each)):
-        key = _key(name)
+    for name in sorted(names, key=lambda each: (letters_of(each) != each, not each.isascii(), each)):
+        key = letters_of(name)
         new = name if key and name.isascii() else key or "subject"
         number = 1
-        while _key(new).casefold() in taken:
+        while letters_of(new).casefold() in taken:
             number += 1
             new = f"{key or 'subject'}n{number}"
-        taken.add(_key(new).casefold())
+        taken.add(letters_of(new).casefold())
         found[name] = new
     return found
 
 
-def _key(name: str) -> str:
+def letters_of(name: str) -> str:
     """The letters and digits of a name without accents."""
     decomposed = unicodedata.normalize("NFKD", name.translate(_SPELT))
     return re.sub(r"[^A-Za-z0-9]", "", decomposed)

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 from polyscan.errors import PolyscanError
 from polyscan.io.files import read_json, whole_folder
+from polyscan.io.manifest import Manifest
+from polyscan.io.names import letters_of
 from polyscan.io.pictures import picture_study
 from polyscan.io.scan import scan
 from polyscan.label_app.found import Found, Scan, attributes_of, series_in, standing
@@ -80,23 +82,31 @@ class FolderStudies:
         places = [place for place in sorted(self.folder.iterdir()) if _is_study(place)]
         pictures = [study for place in places if (study := picture_study(place)) is not None]
         try:
-            single = scan(self.folder).studies
+            found = scan(self.folder)
         except PolyscanError:
             if not pictures:
                 raise
-            single = []
+            found = Manifest()
+        single = found.studies
         joined = scan(self.folder, join=True).studies if len({s.subject for s in single}) < len(single) else []
         several = [study for study in joined if any("@2" in name for name in study.images)]
         doubtful = {study.key: reason for study in single if (reason := _two_patients(study))}
+        # A number that tells two names apart would be another's once a folder is added, and labels are kept by name.
+        plain = {letters_of(new): letters_of(old) for old, new in found.info.get("renamed", {}).items()}
+
+        def unnumbered(study: Study) -> str:
+            own = letters_of(study.subject)
+            return study.key.replace(own, plain.get(own, own), 1)
+
         owners: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
         for kind, group in (("pictures", pictures), ("scans", single), ("scans", several)):
             for study in group:
-                owners[study.key].add((kind, study.subject))
+                owners[unnumbered(study)].add((kind, study.subject))
         for key, names in owners.items():
             if len(names) > 1:
                 folders = " and ".join(sorted(subject for _, subject in names))
                 doubtful[key] = f"{key} means {len(names)} studies, {folders}; rename the folder of one."
-        subjects = {study.subject for study in single if study.key in doubtful}
+        subjects = {study.subject for study in single if unnumbered(study) in doubtful}
         studies = {study.key: study for study in (*pictures, *several, *single) if study.subject not in subjects}
         return {key: study for key, study in studies.items() if key not in doubtful}, doubtful
 

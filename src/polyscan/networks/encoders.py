@@ -52,7 +52,7 @@ class EncoderEach(nn.ModuleList):
     slow convolution. See ``benchmarks/reuse.py``; larger batches, volumes and training run one after the other.
     """
 
-    def forward(self, image: Tensor, measured: Tensor) -> list[Tensor]:
+    def forward(self, image: Tensor, available: Tensor) -> list[Tensor]:
         """Turn (batch, modality, *spatial) into (batch, modality, channel, *spatial) of every level.
 
         What is not ``measured``, (batch, modality) bool, is not read in training, see :func:`encode_measured`.
@@ -62,31 +62,32 @@ class EncoderEach(nn.ModuleList):
         levels: list[list[Tensor]] = []
         for m, encoder in enumerate(self):
             if self.training and not torch.jit.is_scripting():
-                levels.append(encode_measured(encoder, image[:, m : m + 1], measured[:, m]))
+                levels.append(encode_measured(encoder, image[:, m : m + 1], available[:, m]))
             else:
                 levels.append(encoder(image[:, m : m + 1]))
         return [torch.stack([of_one[k] for of_one in levels], dim=1) for k in range(len(levels[0]))]
 
 
-def encode_measured(encoder: nn.Module, image: Tensor, measured: Tensor) -> list[Tensor]:
+def encode_measured(encoder: nn.Module, image: Tensor, available: Tensor) -> list[Tensor]:
     """Encode the rows that were measured, so that batch norm learns nothing from what stands in absent ones.
 
     Args:
         encoder: (batch, channel, *spatial) to levels.
         image: (batch, channel, *spatial).
-        measured: (batch) bool.
+        available: (batch) bool: which rows were measured.
 
     Returns:
         Levels of all rows, zero in absent ones. Where all are absent the encoder runs with its statistics as they are,
         so that its weights take part in every step, as several processes that learn together need.
     """
-    if bool(measured.all()):
+    image = image.as_subclass(torch.Tensor)  # rows of a MetaTensor cannot be sliced where their metadata differ
+    if bool(available.all()):
         found: list[Tensor] = encoder(image)
         return found
-    if not bool(measured.any()):
+    if not bool(available.any()):
         with frozen_statistics(encoder):
             return [level * 0 for level in encoder(image)]
-    rows = measured.nonzero().squeeze(1)
+    rows = available.nonzero().squeeze(1)
     # A lone row twice: at one voxel it would have no variance to normalise by, and the statistics are the same.
     levels = encoder(image[rows if len(rows) > 1 else rows.repeat(2)])
     return [level.new_zeros(len(image), *level.shape[1:]).index_copy(0, rows, level[: len(rows)]) for level in levels]
@@ -131,14 +132,14 @@ class EncoderShared(nn.Module):
         super().__init__()
         self.encoder = encoder
 
-    def forward(self, image: Tensor, measured: Tensor) -> list[Tensor]:
+    def forward(self, image: Tensor, available: Tensor) -> list[Tensor]:
         """Turn (batch, modality, *spatial) into (batch, modality, channel, *spatial) of every level.
 
         What is not ``measured``, (batch, modality) bool, is not read in training, see :func:`encode_measured`.
         """
         rows = image.flatten(0, 1).unsqueeze(1)
         if self.training and not torch.jit.is_scripting():
-            levels = encode_measured(self.encoder, rows, measured.flatten())
+            levels = encode_measured(self.encoder, rows, available.flatten())
         else:
             levels = self.encoder(rows)
         return [level.unflatten(0, image.shape[:2]) for level in levels]

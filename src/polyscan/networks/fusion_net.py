@@ -137,7 +137,7 @@ class Body(nn.Module):
         self.outputs = list(outputs)
         self.fused_channels = list(fused_channels)
 
-    def encode(self, image: Tensor, measured: Tensor) -> list[Tensor]:
+    def encode(self, image: Tensor, available: Tensor) -> list[Tensor]:
         """Turn (batch, modality, *spatial) into (batch, modality, channel, ...) of each place of fusion."""
         raise NotImplementedError
 
@@ -196,7 +196,7 @@ class InputFusion(FeatureFusion):
         self.fusion = make_layer(fusion, 0, (count, channels, spatial_dims))
         self.encoder = joint
 
-    def encode(self, image: Tensor, measured: Tensor) -> list[Tensor]:
+    def encode(self, image: Tensor, available: Tensor) -> list[Tensor]:
         """Turn (batch, modality, *spatial) into one (batch, modality, channel, *spatial)."""
         projected = [stem(image[:, m : m + 1]) for m, stem in enumerate(self.stems)]
         return [torch.stack(projected, dim=1)]
@@ -235,9 +235,9 @@ class LevelFusion(FeatureFusion):
             for k, c in enumerate(channels[:depth])
         )
 
-    def encode(self, image: Tensor, measured: Tensor) -> list[Tensor]:
+    def encode(self, image: Tensor, available: Tensor) -> list[Tensor]:
         """Turn (batch, modality, *spatial) into (batch, modality, channel, *spatial) of each level."""
-        return self.encoders(image, measured)
+        return self.encoders(image, available)
 
     def fuse(self, features: list[Tensor], available: Tensor) -> list[Tensor]:
         """See :class:`FusionModel`."""
@@ -264,9 +264,9 @@ class OutputFusion(Body):
         sizes = (count, heads[0].out_channels, spatial_dims)
         self.fusion = make_layer(fusion, 0, sizes, ("features", "logits"))
 
-    def encode(self, image: Tensor, measured: Tensor) -> list[Tensor]:
+    def encode(self, image: Tensor, available: Tensor) -> list[Tensor]:
         """Turn (batch, modality, *spatial) into one (batch, modality, channel, ...): each head up to its dropout."""
-        levels = self.encoders(image, measured)
+        levels = self.encoders(image, available)
         each: list[Tensor] = []
         for m, head in enumerate(self.heads):
             each.append(head.pre_logits([level[:, m] for level in levels]))  # type: ignore[operator]

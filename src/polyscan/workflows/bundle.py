@@ -162,11 +162,11 @@ def bundle_folder(name_or_folder: str | Path) -> Path:
         PolyscanError: there is neither.
     """
     for folder in (Path(name_or_folder), shipped("bundles") / name_or_folder):
-        if (folder / "configs" / "metadata.json").is_file():
+        if (folder / "configs").is_dir():
             return folder
     known = sorted(path.parents[1].name for path in shipped("bundles").glob("*/configs/metadata.json"))
     raise PolyscanError(
-        f"{name_or_folder} is no bundle: it has no configs/metadata.json; give a bundle's folder, or the name of one "
+        f"{name_or_folder} is no bundle: it has no folder configs; give a bundle's folder, or the name of one "
         f"that comes with polyscan: {', '.join(known)}."
     )
 
