@@ -80,7 +80,8 @@ def encode_measured(encoder: nn.Module, image: Tensor, available: Tensor) -> lis
         Levels of all rows, zero in absent ones. Where all are absent the encoder runs with its statistics as they are,
         so that its weights take part in every step, as several processes that learn together need.
     """
-    image = image.as_subclass(torch.Tensor)  # rows of a MetaTensor cannot be sliced where their metadata differ
+    # Rows of a MetaTensor cannot be sliced where their metadata differ.
+    image, available = image.as_subclass(Tensor), available.as_subclass(Tensor)
     if bool(available.all()):
         found: list[Tensor] = encoder(image)
         return found
