@@ -72,6 +72,19 @@ def test_shipped_weights(bundle):
     parser.get_parsed_content("network_def").load_state_dict(weights)
 
 
+def test_training_of_any_length_has_a_learning_rate(bundle):
+    """A warm-up of one step alone is a division by zero in OneCycleLR."""
+    schedule = read_config(bundle, "train")["lr_scheduler"]
+    for steps in range(1, 31):
+        parser = ConfigParser({"max_epochs": steps, "train": {"dataloader": [0]}, "learning_rate": 1e-3})
+        parser["optimizer"] = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
+        parser["lr_scheduler"] = schedule
+        scheduler = parser.get_parsed_content("lr_scheduler")
+        for _ in range(steps - 1):
+            scheduler.step()
+        assert 0 < scheduler.get_last_lr()[0] <= 1e-3 + 1e-9
+
+
 def test_channels_that_the_metadata_name_otherwise_are_refused(bundle, manifest, tmp_path):
     copy = tmp_path / bundle.name
     shutil.copytree(bundle, copy)
