@@ -1,5 +1,12 @@
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 
 from polyscan.parallel import run_each
@@ -18,3 +25,62 @@ def test_one_that_fails_stops_no_other(jobs):
 
 def test_nothing_to_do():
     assert list(run_each(inverse, [])) == []
+
+
+def killed_at(number: int) -> int:
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def test_a_process_that_is_killed_costs_its_item_only():
+    results = dict(run_each(killed_at, list(range(6)), 2))
+    assert "killed twice" in str(results.pop(3))
+    assert results == {number: number for number in (0, 1, 2, 4, 5)}
+
+
+def killed_once(mark: str) -> str:
+    if mark.endswith("2") and not Path(mark).exists():
+        Path(mark).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return mark
+
+
+def test_what_was_under_way_is_tried_once_more(tmp_path):
+    marks = [str(tmp_path / str(number)) for number in range(4)]
+    assert dict(run_each(killed_once, marks, 2)) == {mark: mark for mark in marks}
+
+
+def sleeps(mark: str) -> None:
+    Path(mark).write_text(str(os.getpid()))
+    time.sleep(60)
+
+
+def test_processes_end_with_their_parent(tmp_path):
+    marks = [str(tmp_path / name) for name in "ab"]
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "from polyscan.parallel import run_each\nfrom test_parallel import sleeps\n"
+        f"if __name__ == '__main__':\n    list(run_each(sleeps, {marks}, 2))\n"
+    )
+    here = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
+    with subprocess.Popen([sys.executable, script], env={**os.environ, "PYTHONPATH": here}) as parent:
+        until(lambda: all(Path(mark).exists() and Path(mark).read_text() for mark in marks))
+        parent.kill()
+    processes = [int(Path(mark).read_text()) for mark in marks]
+    until(lambda: not any(runs(process) for process in processes))
+
+
+def runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return "Z (zombie)" not in Path(f"/proc/{process}/status").read_text()
+
+
+def until(condition, seconds: float = 40) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.2)

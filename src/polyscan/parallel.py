@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
@@ -24,7 +28,9 @@ def run_each(
     """Call a function on each item, as results come: the item and what it gave, or why it gave nothing.
 
     What a function raises becomes a :class:`PolyscanError` where it happens, since the causes of an exception, and with
-    them the sentence for the user, do not cross from one process to another.
+    them the sentence for the user, do not cross from one process to another. Where a process is killed, as for its
+    memory, each item that was under way is tried once more, alone; one whose process is killed again gives that reason.
+    Processes end when their parent does.
 
     Args:
         function: can be pickled, as a module's function or a partial of one can.
@@ -37,10 +43,35 @@ def run_each(
     if jobs <= 1:
         yield from zip(items, map(work, items), strict=True)
         return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-        waiting = {pool.submit(work, item): item for item in items}
-        for future in as_completed(waiting):
-            yield waiting[future], future.result()
+    waiting, interrupted = deque(items), list[Item]()
+    while waiting:
+        yield from _in_pool(work, waiting, jobs, interrupted)
+    for item in interrupted:
+        alone, again = deque([item]), list[Item]()
+        yield from _in_pool(work, alone, 1, again)
+        if again:
+            yield item, PolyscanError("the process that worked on it was killed twice, most likely for want of memory.")
+
+
+def _in_pool(
+    work: Callable[[Item], Result | PolyscanError], waiting: deque[Item], jobs: int, interrupted: list[Item]
+) -> Iterator[tuple[Item, Result | PolyscanError]]:
+    """Take items from ``waiting`` until a process is killed; what was under way then is added to ``interrupted``."""
+    with ProcessPoolExecutor(
+        jobs, mp_context=get_context("spawn"), initializer=_begin, initargs=(os.getpid(),)
+    ) as pool:
+        running: dict[Future[Result | PolyscanError], Item] = {}
+        while waiting or running:
+            try:
+                while waiting and len(running) < jobs:
+                    running[pool.submit(work, waiting[0])] = waiting[0]
+                    waiting.popleft()
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    result = future.result()
+                    yield running.pop(future), result
+            except BrokenProcessPool:
+                interrupted += running.values()
+                return
 
 
 def _attempt(function: Callable[[Item], Result], item: Item) -> Result | PolyscanError:
@@ -50,11 +81,18 @@ def _attempt(function: Callable[[Item], Result], item: Item) -> Result | Polysca
         return PolyscanError(sentence(error))
 
 
-def _one_thread() -> None:
-    """Let processes share the cores instead of fighting for them; before the libraries are imported."""
+def _begin(parent: int) -> None:
+    """Share the cores instead of fighting for them, before the libraries are imported; end with the parent."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
     os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

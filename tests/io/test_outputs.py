@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -107,3 +108,52 @@ def test_a_manifest_never_replaces_a_scan_or_its_sidecar(ward, capsys):
         assert target.read_bytes() == kept
     with pytest.raises(PolyscanError, match="is a folder"):
         check_writable_file(ward)
+
+
+def made(out: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in out.rglob("*.nii.gz")}
+
+
+def test_a_run_that_was_cut_short_goes_on(ward, tmp_path):
+    manifest, out = tmp_path / "manifest.json", tmp_path / "prepared"
+    main(["scan", str(ward), "-o", str(manifest)])
+    prepare = ["prepare", str(manifest), "-o", str(out), "--jobs", "1"]
+    assert main(prepare) == 0
+    whole, first = (out / "manifest.json").read_text(), made(out)
+    (out / "manifest.json").unlink()  # as a run leaves it that was killed in its second study
+    shutil.rmtree(out / "sub-002")
+    (out / ".part-sub-002-abc").mkdir()
+    assert main(prepare) == 0
+    again = made(out)
+    assert {n: t for n, t in again.items() if "sub-001" in n} == {n: t for n, t in first.items() if "sub-001" in n}
+    assert again.keys() == first.keys()
+    assert not list(out.glob(".part-*"))
+    ignored = re.compile(r'"(seconds|read|register|resample|foreground|total|z-score|mask)": .*')
+    assert ignored.sub("", (out / "manifest.json").read_text()) == ignored.sub("", whole)
+
+
+def test_what_changed_is_made_anew_and_nothing_else(ward, tmp_path):
+    manifest, out = tmp_path / "manifest.json", tmp_path / "prepared"
+    main(["scan", str(ward), "-o", str(manifest)])
+    prepare = ["prepare", str(manifest), "-o", str(out), "--jobs", "1"]
+    main(prepare)
+    first = made(out)
+    scan = next((ward / "sub-002").rglob("*ce-gd_T1w.nii.gz"))
+    shutil.copyfile(next((ward / "sub-001").rglob("*ce-gd_T1w.nii.gz")), scan)
+    assert main(prepare) == 0
+    second = made(out)
+    assert {name.partition("_")[0] for name, when in second.items() if first.get(name) != when} == {"sub-002"}
+    assert main([*prepare, "--registered"]) == 0
+    assert all(second.get(name) != when for name, when in made(out).items())
+
+
+def test_two_runs_do_not_write_one_folder(tmp_path):
+    folder = OutputFolder.claim(tmp_path / "out", "prepare")
+    folder.will_hold(["manifest.json"])
+    other = OutputFolder.claim(tmp_path / "out", "prepare")
+    with (
+        folder.alone(),
+        pytest.raises(PolyscanError, match="is being written by another polyscan prepare"),
+        other.alone(),
+    ):
+        pass

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 from polyscan import __version__
 from polyscan.errors import PolyscanError
 from polyscan.io.files import read_json, write_json
-from polyscan.study import Study
+from polyscan.study import Source, Study
 
 MARKER = ".polyscan.json"
+LOCK = ".polyscan.lock"
 
 
 class OutputFolder:
@@ -81,6 +86,26 @@ class OutputFolder:
         self._holds |= names
         self._write()
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep another run out of the folder inside the block, and clear away what one that was cut short began.
+
+        Raises:
+            PolyscanError: another run is writing it.
+        """
+        from filelock import FileLock, Timeout
+
+        try:
+            with FileLock(self.path / LOCK, timeout=0):
+                for name in self._holds:
+                    for part in self.path.glob(f".part-{glob.escape(name)}-*"):
+                        shutil.rmtree(part)
+                yield
+        except Timeout:
+            raise PolyscanError(
+                f"{self.path} is being written by another polyscan {self.command}; wait for it or name another folder."
+            ) from None
+
     def remove_others(self, names: Iterable[str]) -> None:
         """Remove what is listed but has none of these names; where nothing is left, the folder itself."""
         for name in sorted(self._holds - set(names)):
@@ -91,7 +116,7 @@ class OutputFolder:
                 entry.unlink(missing_ok=True)
             self._holds.discard(name)
         self._write()
-        if not self._holds and [entry.name for entry in self.path.iterdir()] == [MARKER]:
+        if not self._holds and {entry.name for entry in self.path.iterdir()} <= {MARKER, LOCK}:
             shutil.rmtree(self.path)
 
     def _write(self) -> None:
@@ -108,6 +133,25 @@ def sources_of(studies: Iterable[Study]) -> list[Path]:
         if "mask" in study.label:
             found.append(study.label["mask"])
     return [Path(source.partition("#")[0]) for source in found]
+
+
+def fingerprint(sources: Iterable[Source]) -> str:
+    """Changes where a file of the sources does, or another takes its place.
+
+    Args:
+        sources: of scans; ``#2`` behind a name, which tells a volume of a file, is part of what is told apart.
+
+    Raises:
+        OSError: one is not there.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(chain.from_iterable([source] if isinstance(source, str) else source for source in sources)):
+        path = Path(name.partition("#")[0])
+        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+            stat = file.stat()  # a file that took another's place has another time of change
+            each = f"{name} {file} {stat.st_ino} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}\n"
+            digest.update(each.encode())
+    return digest.hexdigest()[:16]
 
 
 def check_writable_file(path: str | Path) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +17,13 @@ from polyscan.errors import PolyscanError, sentence
 from polyscan.io.files import read_json, whole_file
 from polyscan.io.manifest import Manifest, read_manifest, write_manifest
 from polyscan.io.nifti import read_nifti, write_nifti
+from polyscan.io.outputs import fingerprint
 from polyscan.label_app.corrections import Correction
 from polyscan.label_app.found import Found, is_dicom
 from polyscan.label_app.masks import brought_back, grid_of, laid_on
 from polyscan.label_app.sources import FolderStudies, WebStudies
 from polyscan.preprocess.prepare import prepare_study
-from polyscan.study import Source, Study
+from polyscan.study import Study
 from polyscan.workflows import bundle as runs
 
 
@@ -80,7 +79,7 @@ class StudyService:
         if isinstance(scan.source, str) and not is_dicom(scan.source):
             return Path(scan.source)
         every = self.work / "shown" / found.study.key / scan.name
-        path = every / _fingerprint(scan.source) / f"{found.study.key}_{scan.name}.nii.gz"
+        path = every / fingerprint([scan.source]) / f"{found.study.key}_{scan.name}.nii.gz"
         with self._locks[str(every)]:
             if not path.exists():
                 shutil.rmtree(every, ignore_errors=True)
@@ -226,7 +225,7 @@ class StudyService:
         if model.protocol is None or not set(study.images) & set(model.modalities):
             return study
         every = place / model.protocol / study.key
-        folder = every / _fingerprint(*study.images.values())
+        folder = every / fingerprint(study.images.values())
         with self._locks[str(every)]:
             if not (folder / "manifest.json").exists():
                 shutil.rmtree(every, ignore_errors=True)
@@ -283,18 +282,6 @@ class Bundle:
                 f"{folder} cannot be served: its configs/metadata.json lacks {error}; it needs description, the format "
                 "of pred and, of a segmentation, label_classes such as '1 core, 2 oedema'."
             ) from error
-
-
-def _fingerprint(*sources: Source) -> str:
-    """Changes where a file of the scans does; a file that took another's place has another time of change."""
-    digest = hashlib.sha256()
-    for source in sorted(chain.from_iterable([s] if isinstance(s, str) else s for s in sources)):
-        path = Path(source.partition("#")[0])
-        files = sorted(path.iterdir()) if path.is_dir() else [path]
-        for file in files:
-            stat = file.stat()
-            digest.update(f"{file} {stat.st_ino} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}\n".encode())
-    return digest.hexdigest()[:16]
 
 
 def _classified(answers: Mapping[str, Any]) -> dict[str, Any]:

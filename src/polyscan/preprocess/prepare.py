@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import re
 import time
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from polyscan import __version__
 from polyscan.errors import PolyscanError
 from polyscan.io.files import whole_folder, write_json
-from polyscan.io.manifest import Manifest, write_manifest
+from polyscan.io.manifest import Manifest, read_manifest, write_manifest
 from polyscan.io.nifti import write_nifti
-from polyscan.io.outputs import OutputFolder, sources_of
+from polyscan.io.outputs import OutputFolder, fingerprint, sources_of
 from polyscan.io.profiles import load_profiles, profile, unlike
+from polyscan.io.read import is_nifti
 from polyscan.modality import modality
 from polyscan.parallel import Progress, run_each
 from polyscan.preprocess.intensity_steps import mask_on
-from polyscan.preprocess.protocol import load_protocol
+from polyscan.preprocess.protocol import Protocol, load_protocol
 from polyscan.preprocess.steps import Record, present
-from polyscan.study import Study
+from polyscan.study import Source, Study
+
+MANIFEST, RECORD = "manifest.json", "study.json"
+
+_TELLING = ("*pet.json", "*_sessions.tsv", "participants.tsv", "participants.json")
 
 
 def prepare(
@@ -34,6 +44,9 @@ def prepare(
     progress: Progress | None = None,
 ) -> Manifest:
     """Load, register, normalise and resample every study, and write ``out/manifest.json``.
+
+    A study that ``out`` holds already is taken as it is where its files, its entry in the manifest, the protocol and
+    polyscan are those that it was made from; so a run that was cut short goes on where it ended.
 
     Args:
         manifest: what to prepare.
@@ -57,63 +70,98 @@ def prepare(
     learnt = load_profiles(like) if like is not None else {}
     studies = manifest.studies
     owned = OutputFolder.claim(out, "prepare", sources_of(studies))
-    owned.will_hold(["manifest.json", *(study.key for study in studies)])
+    owned.will_hold([MANIFEST, *(study.key for study in studies)])
     done: dict[str, Study] = {}
     failed = list(manifest.info.get("failed", []))
     work = partial(prepare_study, out=owned.path, protocol=protocol, registered=registered)
-    for count, (study, result) in enumerate(run_each(work, studies, jobs), start=1):
-        if isinstance(result, PolyscanError):
-            failed.append({"study": study.key, "reason": str(result)})
-        else:
-            for modality_name, problem in unlike(result.extra["profiles"], learnt).items():
-                problems = result.extra["problems"]
-                problems[modality_name] = "; ".join(filter(None, [problems.get(modality_name), problem]))
-            done[study.key] = result
-        if progress is not None:
-            progress(count, len(studies), study.key)
-    owned.remove_others(["manifest.json", *done] if done else [])
+    with owned.alone():
+        (owned.path / MANIFEST).unlink(missing_ok=True)  # never one that names results of two protocols
+        for count, (study, result) in enumerate(run_each(work, studies, jobs), start=1):
+            if isinstance(result, PolyscanError):
+                failed.append({"study": study.key, "reason": str(result)})
+            else:
+                for modality_name, problem in unlike(result.extra["profiles"], learnt).items():
+                    problems = result.extra["problems"]
+                    problems[modality_name] = "; ".join(filter(None, [problems.get(modality_name), problem]))
+                done[study.key] = result
+            if progress is not None:
+                progress(count, len(studies), study.key)
+        prepared = manifest.map(lambda study: done.get(study.key), protocol=name, failed=failed)
+        if done:
+            write_manifest(owned.path / MANIFEST, prepared)
+        owned.remove_others([MANIFEST, *done] if done else [])
     if not done:
         raise PolyscanError(
             f"None of {len(studies)} studies could be prepared: {failed[0]['reason'] if failed else ''}"
         )
-    prepared = manifest.map(lambda study: done.get(study.key), protocol=name, failed=failed)
-    write_manifest(owned.path / "manifest.json", prepared)
     return prepared
 
 
 def prepare_study(study: Study, out: Path, protocol: str | Path, registered: bool = False) -> Study:
-    """Prepare one study and write its folder under ``out``.
+    """Prepare one study and write its folder under ``out``, ``study.json`` in it; or read that where nothing changed.
 
     Raises:
         PolyscanError: no scan of it can be used.
     """
+    final = out / study.key
+    steps = load_protocol(protocol)
+    made_from = _made_from(study, steps, registered)
+    if (final / RECORD).is_file():
+        kept = read_manifest(final / RECORD)
+        if made_from and kept.info.get("made_from") == made_from:
+            return kept.testing[0]
     start = time.perf_counter()
     record = Record(study, registered=registered)
-    data = load_protocol(protocol)({"record": record})
+    data = steps({"record": record})
     if not present(data):
         raise PolyscanError("no scan is left: " + "; ".join(f"{name}: {why}" for name, why in record.problems.items()))
     record.seconds["total"] = round(time.perf_counter() - start, 3)
-    final = out / study.key
     with whole_folder(final) as folder:
-        names = _write(data, record, folder, final)
-    path = {name: str(final / file) for name, file in names.items()}
-    extra = {
-        **study.extra,
-        "reference": record.reference,
-        "masks": {"foreground": path["foreground"]} if "foreground" in path else {},
-        "transforms": {name: path[f"{name} transform"] for name in record.transforms},
-        "registrations": record.registrations,
-        "sources": {name: study.images[name] for name in present(data)},
-        "problems": record.problems,
-        "profiles": {name: profile(data[name][0].numpy(), mask_on(data, data[name])) for name in present(data)}
-        if "foreground" in data
-        else {},
-        "seconds": record.seconds,
-    }
-    label = {k: v for k, v in study.label.items() if k not in ("mask", "drawn_on", "roi")}
-    if "label" in path:
-        label["mask"] = path["label"]
-    return replace(study, images={name: path[name] for name in present(data)}, label=label, extra=extra)
+        path = {name: str(folder / file) for name, file in _write(data, record, folder, final).items()}
+        extra = {
+            **study.extra,
+            "reference": record.reference,
+            "masks": {"foreground": path["foreground"]} if "foreground" in path else {},
+            "transforms": {name: path[f"{name} transform"] for name in record.transforms},
+            "registrations": record.registrations,
+            "sources": {name: study.images[name] for name in present(data)},
+            "problems": record.problems,
+            "profiles": {name: profile(data[name][0].numpy(), mask_on(data, data[name])) for name in present(data)}
+            if "foreground" in data
+            else {},
+            "seconds": record.seconds,
+        }
+        label = {k: v for k, v in study.label.items() if k not in ("mask", "drawn_on", "roi")}
+        if "label" in path:
+            label["mask"] = path["label"]
+        images: dict[str, Source] = {name: path[name] for name in present(data)}
+        prepared = replace(study, images=images, label=label, extra=extra)
+        write_manifest(folder / RECORD, Manifest(testing=[prepared], info={"made_from": made_from}))
+    return read_manifest(final / RECORD).testing[0]
+
+
+def _made_from(study: Study, protocol: Protocol, registered: bool) -> str:
+    """Changes where anything does that a prepared study is made from; empty where that cannot be told."""
+    sources = [*study.images.values(), *([study.label["mask"]] if "mask" in study.label else [])]
+    named = [word for word in re.split(r"[\s'\"]+", protocol.text) if word and Path(word).is_file()]
+    try:
+        files = fingerprint([*sources, *named, *_beside(sources)])
+    except OSError:
+        return ""
+    what = [__version__, protocol.text, registered, files, asdict(study)]
+    return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _beside(sources: Iterable[Source]) -> list[str]:
+    """Sidecars and tables of BIDS that tell what a NIfTI's values mean, in its folder and those above it."""
+    found: set[Path] = set()
+    for source in sources:
+        if isinstance(source, str) and is_nifti(source):
+            for folder in list(Path(source).absolute().parents)[:4]:
+                found |= {
+                    path for name in ("*pet.json", "*sessions.tsv", "participants.*") for path in folder.glob(name)
+                }
+    return sorted(map(str, found))
 
 
 def _write(data: dict[str, Any], record: Record, folder: Path, final: Path) -> dict[str, str]:

@@ -16,10 +16,17 @@ from polyscan.io.files import shipped
 
 @dataclass(frozen=True)
 class Protocol:
-    """The steps of a protocol, ready to be called with ``{"record": Record(study)}``."""
+    """The steps of a protocol, ready to be called with ``{"record": Record(study)}``.
+
+    Attributes:
+        name: of its file.
+        steps: one after the other.
+        text: of its file.
+    """
 
     name: str
     steps: Compose
+    text: str
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Prepare one study."""
@@ -51,7 +58,7 @@ def load_protocol(name: str | Path) -> Protocol:
         except Exception as error:
             target = step.get("_target_", step) if isinstance(step, dict) else step
             raise PolyscanError(f"Step {target} of {path} cannot be made: {sentence(error)}") from error
-    return Protocol(path.stem, Compose(made, map_items=False))
+    return Protocol(path.stem, Compose(made, map_items=False), path.read_text(encoding="utf-8"))
 
 
 def _find(name: str | Path) -> Path:
