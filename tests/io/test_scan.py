@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import shutil
 
+import nibabel
+import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
@@ -240,3 +242,32 @@ def test_bids_suffix_is_the_contrast(data):
         "07": {"T2": "sub-07_inplaneT2.nii.gz"},
         "08": {"T2": "sub-08_space-T1w_T2w.nii.gz"},
     }
+
+
+@pytest.mark.parametrize(
+    ("names", "sessions"),
+    [
+        (("study1_FLAIR", "study1_T1W", "study2_FLAIR", "study2_T1W"), {"1": 2, "2": 2}),
+        (("visit01/FLAIR", "visit02/FLAIR", "visit02/T1"), {"1": 1, "2": 2}),
+        (("baseline_T1", "follow-up_T1"), {"baseline": 1, "followup": 1}),
+        (("tp1/T1", "tp2/T1", "tp3/FLAIR"), {"1": 1, "2": 1, "3": 1}),
+        (("study1_FLAIR", "study1_T1W"), {None: 2}),  # one visit alone is no session
+        (("FLAIR_time_of_day", "T1_3_study"), {None: 2}),
+    ],
+)
+def test_visits_of_one_patient_are_never_one_study(tmp_path, names, sessions):
+    """Two visits' scans lie in one folder: each visit is a study, and no study mixes them."""
+    for name in names:
+        path = tmp_path / "patient01" / f"{name}.nii.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nibabel.save(nibabel.Nifti1Image(np.ones((4, 5, 6), np.float32), np.eye(4)), path)
+    found = scan(tmp_path).studies
+    assert {study.session: len(study.images) for study in found} == sessions
+    assert {study.subject for study in found} == {"patient01"}
+
+
+def test_real_visits_are_told_apart(data):
+    studies = [s for s in scan(data / "ms_longitudinal").studies if s.subject == "patient01"]
+    for study in studies:
+        assert all(f"study{study.session}_" in str(source) for source in study.images.values())
+    assert [study.session for study in studies] == ["1", "2"]

@@ -6,14 +6,14 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from polyscan.errors import PolyscanError
 from polyscan.io.attributes import text
-from polyscan.io.bids import named
+from polyscan.io.bids import named, visit_of
 from polyscan.io.diffusion import b_value
 from polyscan.io.headers import read_files
 from polyscan.io.labels import drawn_on
@@ -230,15 +230,20 @@ def _day(text: str) -> date | None:
 
 def _nifti(folder: Path, files: list[Path]) -> list[Candidate]:
     found = []
+    visits: dict[str, set[str]] = defaultdict(set)
     for path in files:
         relative = path.relative_to(folder)
         entities = dict(re.findall(r"(sub|ses)-([A-Za-z0-9]+)", path.name))
         subject = entities.get("sub") or bare(relative.parts[0] if len(relative.parts) > 1 else folder.name)
-        session, name = entities.get("ses"), relative.as_posix()
+        visit = "" if "ses" in entities else visit_of(relative.as_posix().removeprefix(f"{relative.parts[0]}/"))
+        visits[subject] |= {visit} - {""}
         told = named(path.name)
         rank = () if told.label else (told.derived, *_nifti_rank(path))
-        found.append(Candidate(subject, session, told.modality, told.reason, str(path), name, rank, label=told.label))
-    return found
+        session, name = entities.get("ses") or visit or None, relative.as_posix()
+        one = Candidate(subject, session, told.modality, told.reason, str(path), name, rank, label=told.label)
+        found.append((one, bool(visit)))
+    # A word such as study1 tells visits apart only where there are several: one alone is no session.
+    return [replace(c, session=None) if by_word and len(visits[c.subject]) == 1 else c for c, by_word in found]
 
 
 def _nifti_rank(path: Path) -> tuple:
