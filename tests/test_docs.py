@@ -6,6 +6,8 @@ import re
 import runpy
 from pathlib import Path
 
+import pytest
+
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
@@ -17,9 +19,11 @@ def test_pages_of_layers_are_up_to_date():
     assert not left, "pages of layers that are no more"
 
 
-def test_code_in_the_networks_page_runs():
+@pytest.mark.parametrize(("page", "least", "needs"), [("networks.md", 6, "torch"), ("ensemble.md", 3, "cca_zoo")])
+def test_code_in_a_page_runs(page, least, needs):
+    pytest.importorskip(needs)
     names: dict[str, object] = {}
-    blocks = re.findall(r"```python\n(.*?)```", (DOCS / "networks.md").read_text(), re.DOTALL)
-    assert len(blocks) >= 7
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+    assert len(blocks) >= least
     for block in blocks:
-        exec(compile(block, "docs/networks.md", "exec"), names)
+        exec(compile(block, f"docs/{page}", "exec"), names)

@@ -12,6 +12,7 @@ FLOORS = {
     "registration": GROUND | {"io"},
     "preprocess": GROUND | {"io", "registration"},
     "fusion": GROUND,
+    "ensemble": GROUND | {"fusion"},
     "networks": GROUND | {"fusion"},
     "learning": GROUND | {"fusion"},
     "inference": GROUND | {"fusion", "networks"},

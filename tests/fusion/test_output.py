@@ -1,26 +1,20 @@
-"""Output fusion: rules against their formulas, and answers that come late."""
+"""Output fusion: rules against their formulas."""
 
 from __future__ import annotations
-
-from datetime import datetime
 
 import numpy as np
 import pytest
 import torch
-from by_hand import expit
 
-from polyscan.errors import PolyscanError
 from polyscan.fusion.output import (
     BayesianProduct,
     DempsterShafer,
     Evidential,
-    LateFusion,
     LogarithmicPool,
     MajorityVote,
     MaximumConfidence,
     MeanProbability,
     PrecisionWeighted,
-    Stacking,
 )
 
 BOTH = torch.tensor([[True, True]])
@@ -170,64 +164,3 @@ def test_weights_and_reliability_that_are_none_are_refused():
         DempsterShafer(2, 2, reliability=1)
     with pytest.raises(ValueError, match="below 1"):
         BayesianProduct(2, 1, prior=[1.0])
-
-
-def test_stacking_learns_whom_to_trust():
-    rng = np.random.default_rng(0)
-    truth = rng.integers(2, size=400)
-    good, noise = expit(3 * (2 * truth - 1) + rng.normal(size=400)), expit(rng.normal(size=400) * 3)
-    p = np.stack([np.stack([1 - q, q], axis=1) for q in (good, noise)], axis=1)
-    p[300:350, 0] = np.nan
-    stacking = Stacking().fit(p[:200], truth[:200])
-    found = stacking.predict_proba(p[200:])
-    there = np.r_[0:100, 150:200]
-    assert (
-        (found.argmax(1) == truth[200:])[there].mean() > 0.95 > (p.mean(1).argmax(1)[200:] == truth[200:])[there].mean()
-    )
-    assert np.abs(found[100:150, 1] - 0.5).max() < 0.3, "with the good member absent little is known"
-    with pytest.raises(PolyscanError, match="1 of 400 studies have no member's answer"):
-        Stacking().fit(np.where(np.arange(400)[:, None, None] == 7, np.nan, p), truth)
-    with pytest.raises(PolyscanError, match="two classes at least"):
-        Stacking().fit(p, np.zeros(400))
-    with pytest.raises(PolyscanError, match="call fit"):
-        Stacking().predict_proba(p)
-
-
-def day(number):
-    return datetime(2026, 3, number)
-
-
-def test_late_answers_update_the_decision():
-    rule = BayesianProduct(3, 2)
-    fusion = LateFusion(["CT", "MR", "PET"], rule)
-    ct, mr, pet = torch.tensor([[0.7, 0.0], [0.2, 0.1], [1.6, 0.0]])
-    first = fusion.update(None, "CT", ct, day(1))
-    torch.testing.assert_close(first.logits.softmax(0), ct.softmax(0))
-    second = fusion.update(first, "PET", pet, day(3))
-    third = fusion.update(second, "MR", mr, day(2))
-    assert list(third.based_on) == ["CT", "MR", "PET"]
-    assert third.at == day(3)
-    assert third.replaced is second
-    assert list(first.based_on) == ["CT"], "the earlier decision stays as it was"
-    at_once = rule(torch.stack([ct, mr, pet])[None], torch.ones(1, 3, dtype=torch.bool))[0]
-    torch.testing.assert_close(third.logits, at_once)
-    assert third.to_json()["based_on"]["PET"] == "2026-03-03T00:00:00"
-    again = fusion.update(third, "CT", -ct, day(5))
-    assert list(again.based_on) == ["MR", "PET", "CT"]
-    assert not torch.allclose(again.logits, third.logits)
-
-
-def test_answers_that_cannot_be_taken_in_are_refused():
-    fusion = LateFusion(["CT", "PET"], MeanProbability(2, 2))
-    first = fusion.update(None, "CT", torch.zeros(2, 4), day(2))
-    for member, logits, when, sentence in [
-        ("MR", torch.zeros(2, 4), day(2), "not among the members: CT, PET"),
-        ("PET", torch.zeros(2, 5), day(2), "as in"),
-        ("PET", torch.zeros(3, 4), day(2), "expected 2 channels"),
-        ("PET", torch.full((2, 4), torch.nan), day(2), "not finite"),
-        ("CT", torch.zeros(2, 4), day(1), "is older"),
-    ]:
-        with pytest.raises(PolyscanError, match=sentence):
-            fusion.update(first, member, logits, when)
-    with pytest.raises(PolyscanError, match="joins 2 different ones"):
-        LateFusion(["CT"], MeanProbability(2, 2))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from polyscan.ensemble import CanonicalProjection
 from polyscan.errors import PolyscanError
-from polyscan.fusion.canonical_projection import CanonicalProjection
 
 linear = pytest.importorskip("cca_zoo.linear", reason="cca-zoo is not installed")
 nonparametric = pytest.importorskip("cca_zoo.nonparametric")
