@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
-from polyscan.io.files import read_json
-from polyscan.io.manifest import Manifest, write_manifest
-from polyscan.io.nifti import write_nifti
+from polyscan.files.atomic import read_json
+from polyscan.formats.nifti import write_nifti
 from polyscan.study import Study
+from polyscan.study.manifest import Manifest, write_manifest
 
 DATA = read_json(Path(__file__).resolve().parents[1] / "data_manifests" / "soft_tissue_sarcoma.json")
 
