@@ -1,7 +1,6 @@
 """Five-fold cross-validated Dice of the sarcoma bundle: each modality alone, and all three fused.
 
-    python benchmarks/sarcoma_cohort.py ../shared/data/sarcoma_ct_mr_pet cohort/
-    polyscan prepare cohort/manifest.json -o prepared/
+    python benchmarks/cohorts.py sarcoma_ct_mr_pet DATA/patches_48mm.npz DATA/clinical.csv prepared/
     python benchmarks/sarcoma_cross_validation.py prepared/manifest.json cv/
 
 Twenty trainings with the settings of ``configs/train.json``; the weights are those after the last epoch, so that no
