@@ -309,7 +309,7 @@ def test_region_aware():
     against(fusion.RegionAware(3, 4, regions=5), rfnet)
 
 
-@pytest.mark.parametrize("layer", [fusion.RegionAware])
+@pytest.mark.parametrize("layer", [fusion.RegionAware, fusion.MaskedTransformer])
 def test_regions_are_taught_by_labels(layer):
     """Both terms by hand, for nested regions: their last one counts, unknown voxels do not, absent rows do not."""
     torch.manual_seed(0)
@@ -331,7 +331,7 @@ def test_regions_are_taught_by_labels(layer):
     known = torch.isfinite(target).all(1)
     clean = features.masked_fill(~available[:, :, None, None, None], 0)
     fused = net(features, available)
-    logits = net.region_maps(clean, available) if layer is fusion.RegionAware else net.deep(fused)
+    logits = net.region_maps(clean, available) if layer is fusion.RegionAware else net.segment(fused)
     each = sum(by_hand(net.decode(clean[rows, m]), classes[rows], known[rows]) for m, rows in enumerate(([0], [0, 1])))
     got = net.auxiliary_loss(features, available, fused, target)
     np.testing.assert_allclose(got["regions"].detach(), by_hand(logits, classes, known), rtol=1e-5)
@@ -366,16 +366,61 @@ def test_low_rank_bilinear_keeps_the_size_of_what_enters(modalities):
     assert 0.5 < out.std() < 2
 
 
-def test_masked_transformer():
-    def mmformer(there, w):
-        where = positional_encoding([3, 2], 4, torch.zeros(1, dtype=torch.float64)).numpy().T
-        tokens = np.concatenate([x + w["embed.weight"][m][:, None] + where for m, x in there.items()], axis=1)
-        for depth in range(2):
-            tokens = block(w, f"blocks.{depth}", tokens, heads=4)
-        read = dict(zip(there, np.split(tokens, len(there), axis=1), strict=True))
-        return linear(w, "project", all_of({m: x + read[m] for m, x in there.items()}, 3, 4))
+def mmformer(there, w, coarse, upsample):
+    """With 2 x 2 positions: ``coarse`` and ``upsample`` say what becomes of (channel, voxel) there and back."""
 
-    against(fusion.MaskedTransformer(3, 4, depth=2), mmformer)
+    def transformer(name, tokens, positions):
+        for depth in range(2):
+            tokens = block(w, f"{name}.blocks.{depth}", tokens + positions, heads=2)
+        return tokens
+
+    positions = [w["positions"][m].reshape(6, 4) for m in range(3)]
+    own = np.zeros((3, 6, 4))
+    for m, x in there.items():
+        start = w["encode.weight"][m] @ coarse(x) + w["encode.bias"][m][:, None]
+        own[m] = transformer(f"intra.{m}", start, positions[m])
+    joint = transformer("inter", np.concatenate(own, axis=1), np.concatenate(positions, axis=1))
+    read = linear(w, "merge", np.concatenate(np.split(joint, 3, axis=1)))
+    return upsample(read) + linear(w, "shortcut", all_of(there, 3, 4))
+
+
+def test_masked_transformer():
+    def as_it_is(x):
+        return x
+
+    net = fusion.MaskedTransformer(3, 4, 2, depth=2, tokens=4, width=6, heads=2, expansion=3)
+    against(net, lambda there, w: mmformer(there, w, as_it_is, as_it_is), spatial=(2, 2))
+
+
+def test_masked_transformer_reads_averages_over_blocks_and_interpolates():
+    """4 x 4 voxels, 2 x 2 positions; along an axis linearly between the centres of two blocks, constant outside."""
+    between = np.array([[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]])
+
+    def coarse(x):
+        return x.reshape(-1, 2, 2, 2, 2).mean((2, 4)).reshape(-1, 4)
+
+    def upsample(x):
+        return np.einsum("xi,yj,cij->cxy", between, between, x.reshape(-1, 2, 2)).reshape(-1, 16)
+
+    net = fusion.MaskedTransformer(3, 4, 2, depth=2, tokens=5, width=6, heads=2, expansion=3)
+    against(net, lambda there, w: mmformer(there, w, coarse, upsample), spatial=(4, 4))
+
+
+def test_masked_transformer_interpolates_its_positions_to_the_grid_and_gives_a_vector_their_mean():
+    net = fusion.MaskedTransformer(1, 2, 1, tokens=4)
+    net.positions.data = torch.tensor([[[0.0, 1.0, 2.0, 3.0], [4.0, 0.0, 0.0, 0.0]]])
+    torch.testing.assert_close(net._positions(torch.zeros(1, 2, 2)), torch.tensor([[[0.5, 2.0], [2.5, 0.0]]]))
+    torch.testing.assert_close(net._positions(torch.zeros(1, 2)), torch.tensor([[[1.5, 1.0]]]))
+    assert net(torch.randn(1, 1, 2), torch.ones(1, 1, dtype=torch.bool)).shape == (1, 2)
+
+
+def test_masked_transformer_drops_in_training_what_its_blocks_add():
+    torch.manual_seed(0)
+    net, features, there = fusion.MaskedTransformer(2, 4, 1), torch.randn(2, 2, 4, 5), torch.ones(2, 2) > 0
+    assert not torch.equal(net(features, there), net(features, there))
+    assert {module.p for module in net.modules() if isinstance(module, torch.nn.Dropout)} == {0.1}
+    sure = fusion.MaskedTransformer(2, 4, 1, dropout=0.0)
+    assert torch.equal(sure(features, there), sure(features, there))
 
 
 def leaky(x):

@@ -138,19 +138,21 @@ class TransformerBlock(nn.Module):
         channels: numbers of a token.
         heads: as in :class:`Attention`.
         expansion: as in :class:`FeedForward`.
+        dropout: in training, of what attention and MLP add (Vaswani et al., 2017, section 5.4).
     """
 
-    def __init__(self, channels: int, heads: int | None = None, *, expansion: int = 2) -> None:
+    def __init__(self, channels: int, heads: int | None = None, *, expansion: int = 2, dropout: float = 0.0) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(channels)
         self.attention = Attention(channels, heads)
         self.mlp = FeedForward(channels, expansion)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, tokens: Tensor, valid: Tensor) -> Tensor:
         """Turn tokens (batch, token, channel), ``valid`` (batch, token) bool, into tokens of the same shape."""
         normal = self.norm(tokens)
-        tokens = tokens + self.attention(normal, normal, valid)
-        return tokens + self.mlp(tokens)
+        tokens = tokens + self.dropout(self.attention(normal, normal, valid))
+        return tokens + self.dropout(self.mlp(tokens))
 
 
 def tokens_of(features: Tensor, limit: int) -> Tensor:

@@ -1,1 +1,0 @@
-"""Parts of public cohorts, a module a cohort, as ``benchmarks/cohorts.py`` reads them."""

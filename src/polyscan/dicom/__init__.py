@@ -1,1 +1,0 @@
-"""DICOM files to images and back: headers, geometry, values, masks."""

@@ -1,1 +1,0 @@
-"""Which files are which scan of which study, and why."""

@@ -1,1 +1,0 @@
-"""Walk folders; write files whole or not at all."""

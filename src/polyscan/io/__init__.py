@@ -1,0 +1,1 @@
+"""From files to images and back: DICOM, NIfTI, manifests."""
