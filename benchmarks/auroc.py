@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from polyscan.io.manifest import read_manifest
+from polyscan.study.manifest import read_manifest
 
 
 def main(folders: list[str]) -> None:

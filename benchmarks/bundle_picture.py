@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from polyscan.io.manifest import read_manifest
-from polyscan.io.nifti import read_nifti
-from polyscan.io.pictures import is_picture
+from polyscan.formats.nifti import read_nifti
+from polyscan.formats.pictures import is_picture
 from polyscan.report.pictures import PREDICTION, TRUTH, window
 from polyscan.study import Study
+from polyscan.study.manifest import read_manifest
 
 FOR, AGAINST = "#0b5cad", "#c4690b"
 

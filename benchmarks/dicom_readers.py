@@ -175,7 +175,7 @@ Images = list[tuple[np.ndarray, np.ndarray]]
 
 def by_polyscan(folder: Path) -> Images:
     """read_series, the first of those that can be used where there are several."""
-    from polyscan.io.dicom import find_series, read_series
+    from polyscan.dicom.read import find_series, read_series
 
     found = find_series(folder)
     first = next((k for k, series in enumerate(found) if series.modality), None)

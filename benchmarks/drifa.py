@@ -21,9 +21,9 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
+from polyscan.discovery.scan import scan
+from polyscan.formats.nifti import read_nifti
 from polyscan.fusion import Concatenation
-from polyscan.io.nifti import read_nifti
-from polyscan.io.scan import scan
 from polyscan.learning import MultitaskLoss, classification_loss
 from polyscan.networks import ClassificationHead, DRIFANet, FusionNet, MultitaskHead, ResNetEncoder
 from polyscan.phantom import make_cohort

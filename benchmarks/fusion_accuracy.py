@@ -23,9 +23,9 @@ from monai.transforms import Compose, ResizeWithPadOrCrop, Spacing
 from torch import Tensor
 
 from polyscan import fusion
+from polyscan.discovery.scan import scan
+from polyscan.formats.nifti import read_nifti
 from polyscan.inference import every_subset
-from polyscan.io.nifti import read_nifti
-from polyscan.io.scan import scan
 from polyscan.learning import WithAuxiliaryLosses
 from polyscan.networks import FusionNet, SegmentationHead, UNetEncoder
 from polyscan.phantom import make_cohort

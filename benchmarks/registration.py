@@ -28,7 +28,7 @@ import torch
 from monai.data import MetaTensor
 from scipy.spatial.transform import Rotation
 
-from polyscan.io.geometry import to_sitk
+from polyscan.geometry import to_sitk
 from polyscan.phantom.subject import make_subject
 from polyscan.registration import register_rigid
 from polyscan.registration.engines import to_itk

@@ -1,7 +1,6 @@
 """Five-fold cross-validated Dice of the sarcoma bundle: each modality alone, and all three fused.
 
-    python benchmarks/sarcoma_cohort.py ../shared/data/sarcoma_ct_mr_pet cohort/
-    polyscan prepare cohort/manifest.json -o prepared/
+    python benchmarks/cohorts.py sarcoma_ct_mr_pet DATA/patches_48mm.npz DATA/clinical.csv prepared/
     python benchmarks/sarcoma_cross_validation.py prepared/manifest.json cv/
 
 Twenty trainings with the settings of ``configs/train.json``; the weights are those after the last epoch, so that no
@@ -20,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from polyscan.io.files import read_json, write_json
-from polyscan.io.manifest import Manifest, read_manifest, write_manifest
+from polyscan.files.atomic import read_json, write_json
+from polyscan.study.manifest import Manifest, read_manifest, write_manifest
 
 BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "sarcoma_ct_mr_pet_segmentation"
 ALL = ["CT", "T1", "PET"]
@@ -33,7 +32,7 @@ def run(prepared: Path, out: Path, modalities: list[str], fold: int) -> None:
     """Train without one fold and score on it: with all that was trained on and, where fused, with each alone."""
     import torch
 
-    from polyscan.workflows.bundle import infer, train
+    from polyscan.bundle.run import infer, train
 
     torch.set_num_threads(1)
     folder = out / "-".join(modalities) / f"fold{fold}"

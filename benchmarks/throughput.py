@@ -16,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from polyscan.io.scan import scan
+from polyscan.discovery.scan import scan
 from polyscan.phantom.cohort import make_cohort
 from polyscan.preprocess.prepare import prepare
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side; torch's threads would wait for each other
 
@@ -19,3 +23,43 @@ def data() -> Path:
     if not (folder / "sarcoma_ct_mr_pet").is_dir():
         pytest.skip(f"real sample data not found at {folder}; set POLYSCAN_DATA to try this")
     return folder
+
+
+SOP = {"CT": "1.2.840.10008.5.1.4.1.1.2", "MR": "1.2.840.10008.5.1.4.1.1.4", "PT": "1.2.840.10008.5.1.4.1.1.128"}
+
+
+@pytest.fixture
+def make_series(tmp_path: Path) -> Callable[..., Path]:
+    """Write a series of 2 x 2 mm pixels; slice k is filled with 10 k + its pixel's column."""
+
+    from polyscan.phantom.write import save_dicom
+
+    def make(
+        name: str = "series", *, slices: int = 5, modality: str = "CT", change=lambda k, ds: None, **common
+    ) -> Path:
+        folder = tmp_path / name
+        folder.mkdir(parents=True, exist_ok=True)
+        series, study, frame = generate_uid(), "1.2.3.4", generate_uid()
+        for k in range(slices):
+            ds = Dataset()
+            ds.file_meta = FileMetaDataset()
+            ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+            ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = SOP[modality]
+            ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+            ds.SeriesInstanceUID, ds.StudyInstanceUID, ds.FrameOfReferenceUID = series, study, frame
+            ds.PatientID, ds.PatientName, ds.Modality = "SECRET-ID", "Secret^Name", modality
+            ds.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+            ds.ImageOrientationPatient, ds.PixelSpacing = [1, 0, 0, 0, 1, 0], [2, 2]
+            ds.ImagePositionPatient, ds.SliceThickness, ds.InstanceNumber = [-10, -20, 3 * k], 3, k + 1
+            ds.Rows, ds.Columns, ds.SamplesPerPixel = 6, 7, 1
+            ds.PhotometricInterpretation, ds.PixelRepresentation = "MONOCHROME2", 0
+            ds.BitsAllocated, ds.BitsStored, ds.HighBit = 16, 16, 15
+            ds.RescaleSlope, ds.RescaleIntercept = 1, 0
+            ds.PixelData = (np.tile(np.arange(7), (6, 1)) + 10 * k).astype("<u2").tobytes()
+            for attribute, value in common.items():
+                setattr(ds, attribute, value)
+            change(k, ds)
+            save_dicom(ds, folder / f"{k:03d}.dcm")
+        return folder
+
+    return make

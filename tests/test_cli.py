@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from polyscan.cli import main
-from polyscan.io.manifest import read_manifest
+from polyscan.study.manifest import read_manifest
 
 BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "brain_mri_tumour_segmentation"
 COMMANDS = ("demo", "scan", "prepare", "train", "infer", "report", "phantom", "label-app")
@@ -106,7 +106,7 @@ def test_the_whole_way(tmp_path, monkeypatch, capsys):
     ],
 )
 def test_a_fusion_layer_takes_options(given, path, options):
-    from polyscan.workflows.fusion_option import fusion_option
+    from polyscan.bundle.fusion_option import fusion_option
 
     assert fusion_option(given) == {"_target_": path, "_mode_": "callable", **options}
 

@@ -6,20 +6,26 @@ import ast
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "polyscan"
-GROUND = {"errors", "modality", "study", "parallel", ""}
+GROUND = {"errors", "modality", "parallel", "geometry", "files", ""}
 FLOORS = {
-    "io": GROUND,
-    "registration": GROUND | {"io"},
-    "preprocess": GROUND | {"io", "registration"},
+    "files": {"errors", ""},
+    "study": GROUND,
+    "dicom": GROUND | {"study"},
+    "formats": GROUND | {"study", "dicom"},
+    "discovery": GROUND | {"study", "dicom", "formats"},
+    "registration": GROUND | {"study", "formats"},
+    "preprocess": GROUND | {"study", "dicom", "formats", "registration"},
     "fusion": GROUND,
     "ensemble": GROUND | {"fusion"},
     "networks": GROUND | {"fusion"},
     "learning": GROUND | {"fusion"},
     "inference": GROUND | {"fusion", "networks"},
-    "phantom": GROUND | {"io"},
-    "workflows": GROUND | {"io", "fusion", "networks", "inference"},
-    "report": GROUND | {"io"},
-    "label_app": GROUND | {"io", "preprocess", "workflows"},
+    "evaluation": GROUND,
+    "transforms": GROUND | {"study", "formats", "evaluation", "networks", "inference"},
+    "bundle": GROUND | {"study", "formats", "preprocess", "fusion", "networks", "transforms"},
+    "phantom": GROUND | {"study", "formats"},
+    "report": GROUND | {"study", "dicom", "formats"},
+    "label_app": GROUND | {"study", "dicom", "formats", "discovery", "preprocess", "transforms", "bundle"},
 }
 
 

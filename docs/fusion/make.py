@@ -56,8 +56,8 @@ and `"time points"` of `polyscan.fusion` list their classes, `polyscan.fusion.ta
 
 **Which to take.** Begin with `Concatenation` (nothing is missing) or `AttentionWeighted` (something is), hierarchical
 for segmentation, at the deepest level for a class, with modality dropout in training
-(`polyscan.learning.RandModalityDropoutd`). Change one thing at a time, and believe a difference only over several seeds
-and folds.
+(`polyscan.transforms.RandModalityDropoutd`). Change one thing at a time, and believe a difference only over several
+seeds and folds.
 
 What each costs: [cost.md](cost.md). Eight of them on one task: [accuracy.md](accuracy.md).
 """

@@ -16,36 +16,36 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from polyscan.dicom.read import find_series, read_series
+    from polyscan.dicom.suv import suv_factor
+    from polyscan.discovery.read_study import StudyImages, find_studies, read_study
     from polyscan.errors import PolyscanError
-    from polyscan.io.dicom import find_series, read_series
-    from polyscan.io.manifest import Manifest, read_manifest, write_manifest
-    from polyscan.io.read_study import StudyImages, find_studies, read_study
-    from polyscan.io.suv import suv_factor
     from polyscan.predict import LoadedBundle, Prediction, load_bundle
     from polyscan.preprocess.prepare import prepare
     from polyscan.registration.register import Registration, register_rigid
     from polyscan.study import Study
+    from polyscan.study.manifest import Manifest, read_manifest, write_manifest
 
 __version__ = "0.2.0"
 
 _HOMES = {
     "LoadedBundle": "polyscan.predict",
-    "Manifest": "polyscan.io.manifest",
+    "Manifest": "polyscan.study.manifest",
     "PolyscanError": "polyscan.errors",
     "Prediction": "polyscan.predict",
     "Registration": "polyscan.registration.register",
     "Study": "polyscan.study",
-    "StudyImages": "polyscan.io.read_study",
-    "find_series": "polyscan.io.dicom",
-    "find_studies": "polyscan.io.read_study",
+    "StudyImages": "polyscan.discovery.read_study",
+    "find_series": "polyscan.dicom.read",
+    "find_studies": "polyscan.discovery.read_study",
     "load_bundle": "polyscan.predict",
     "prepare": "polyscan.preprocess.prepare",
-    "read_manifest": "polyscan.io.manifest",
-    "read_series": "polyscan.io.dicom",
-    "read_study": "polyscan.io.read_study",
+    "read_manifest": "polyscan.study.manifest",
+    "read_series": "polyscan.dicom.read",
+    "read_study": "polyscan.discovery.read_study",
     "register_rigid": "polyscan.registration.register",
-    "suv_factor": "polyscan.io.suv",
-    "write_manifest": "polyscan.io.manifest",
+    "suv_factor": "polyscan.dicom.suv",
+    "write_manifest": "polyscan.study.manifest",
 }
 
 __all__ = [

@@ -86,9 +86,9 @@ def _add_scan(commands: Any) -> argparse.ArgumentParser:
 
 
 def _scan(options: argparse.Namespace) -> None:
-    from polyscan.io.manifest import write_manifest
-    from polyscan.io.outputs import check_writable_file
-    from polyscan.io.scan import scan
+    from polyscan.discovery.scan import scan
+    from polyscan.study.manifest import write_manifest
+    from polyscan.study.outputs import check_writable_file
 
     check_writable_file(options.output)
     with _progress("scanning"):
@@ -122,9 +122,9 @@ def _add_dataset(commands: Any) -> argparse.ArgumentParser:
 
 
 def _dataset(options: argparse.Namespace) -> None:
-    from polyscan.io.datasets import match_download, read_dataset, summary
-    from polyscan.io.manifest import write_manifest
-    from polyscan.io.outputs import check_writable_file
+    from polyscan.discovery.datasets import match_download, read_dataset, summary
+    from polyscan.study.manifest import write_manifest
+    from polyscan.study.outputs import check_writable_file
 
     if options.output is not None:
         check_writable_file(options.output)
@@ -169,8 +169,8 @@ def _add_prepare(commands: Any) -> argparse.ArgumentParser:
 
 
 def _prepare(options: argparse.Namespace) -> int:
-    from polyscan.io.manifest import read_manifest
     from polyscan.preprocess.prepare import prepare
+    from polyscan.study.manifest import read_manifest
 
     manifest = read_manifest(options.manifest)
     with _progress("preparing") as progress:
@@ -205,7 +205,7 @@ def _add_train(commands: Any) -> argparse.ArgumentParser:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from polyscan.workflows.bundle import train
+    from polyscan.bundle.run import train
 
     with _progress("training") as progress:
         weights = train(
@@ -233,7 +233,7 @@ def _add_infer(commands: Any) -> argparse.ArgumentParser:
 
 
 def _infer(options: argparse.Namespace) -> int:
-    from polyscan.workflows.bundle import infer
+    from polyscan.bundle.run import infer
 
     with _progress("predicting") as progress:
         result = infer(
@@ -263,8 +263,8 @@ def _add_report(commands: Any) -> argparse.ArgumentParser:
 
 
 def _report(options: argparse.Namespace) -> None:
-    from polyscan.io.outputs import check_writable_file
     from polyscan.report import write_report
+    from polyscan.study.outputs import check_writable_file
 
     output = options.output or options.folder / "report.html"
     check_writable_file(output)
@@ -331,8 +331,8 @@ def _add_label_app(commands: Any) -> argparse.ArgumentParser:
 
 
 def _label_app(options: argparse.Namespace) -> None:
-    from polyscan.io.files import shipped, whole_file
-    from polyscan.io.outputs import OutputFolder
+    from polyscan.files.atomic import shipped, whole_file
+    from polyscan.study.outputs import OutputFolder
 
     OutputFolder.claim(options.output, "label-app").will_hold(["main.py"])
     with whole_file(options.output / "main.py") as file:
@@ -358,7 +358,7 @@ def _add_bundle_arguments(command: argparse.ArgumentParser) -> None:
 def _overrides(options: argparse.Namespace) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     if options.fusion is not None:
-        from polyscan.workflows.fusion_option import fusion_option
+        from polyscan.bundle.fusion_option import fusion_option
 
         changes["fusion"] = fusion_option(options.fusion)
     for setting in options.set:

@@ -7,8 +7,8 @@ from pathlib import Path
 from statistics import mean
 
 from polyscan.cli import main as polyscan
-from polyscan.io.manifest import Manifest, read_manifest
-from polyscan.io.outputs import OutputFolder
+from polyscan.study.manifest import Manifest, read_manifest
+from polyscan.study.outputs import OutputFolder
 
 BUNDLE = "brain_mri_tumour_segmentation"
 CONTRASTS = ("T1", "T1c", "T2", "FLAIR")

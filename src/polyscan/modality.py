@@ -39,6 +39,7 @@ MODALITIES = {
         Modality("ADC", "MR", "arbitrary", "ADC"),
         Modality("CBF", "MR", "arbitrary", "cbf"),
         Modality("CBV", "MR", "arbitrary", "cbv"),
+        Modality("CINE", "MR", "arbitrary", "cine"),
         Modality("CT", "CT", "HU", "ct"),
         Modality("PET", "PT", "SUVbw", "pet"),
     )

@@ -10,13 +10,13 @@ from typing import Any
 
 from monai.data import MetaTensor
 
+from polyscan.bundle import run as runs
+from polyscan.discovery.read_study import find_studies
 from polyscan.errors import PolyscanError
-from polyscan.io.manifest import Manifest, write_manifest
-from polyscan.io.nifti import read_nifti
-from polyscan.io.read_study import find_studies
+from polyscan.formats.nifti import read_nifti
 from polyscan.preprocess.prepare import prepare_study
 from polyscan.study import Study
-from polyscan.workflows import bundle as runs
+from polyscan.study.manifest import Manifest, write_manifest
 
 
 @dataclass

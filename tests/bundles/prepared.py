@@ -15,9 +15,9 @@ import torch
 from monai.data import MetaTensor
 from PIL import Image
 
-from polyscan.io.manifest import Manifest, write_manifest
-from polyscan.io.nifti import write_nifti
+from polyscan.formats.nifti import write_nifti
 from polyscan.study import Study
+from polyscan.study.manifest import Manifest, write_manifest
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 make = SimpleNamespace(**runpy.run_path(str(BUNDLES / "make.py")))

@@ -15,7 +15,7 @@ from monai.utils import set_determinism
 from prepared import is_classification, read_config, save_picture, write
 
 from polyscan.errors import PolyscanError
-from polyscan.workflows import block_overlap
+from polyscan.transforms import block_overlap
 
 SIZES = [(-5, 0, 0), (-7, -11, -3), (7, -3, 0), (-26, -26, -26)]
 

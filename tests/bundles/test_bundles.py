@@ -11,8 +11,8 @@ import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 from prepared import make, monai, read_config
 
+from polyscan.bundle.run import infer
 from polyscan.errors import PolyscanError
-from polyscan.workflows.bundle import infer
 
 SCHEMA = Path(__file__).with_name("metadata_schema.json")
 

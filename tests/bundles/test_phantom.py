@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from prepared import is_classification, monai, read_config
 
-from polyscan.io.manifest import Manifest, read_manifest
-from polyscan.io.scan import scan
+from polyscan.discovery.scan import scan
 from polyscan.phantom import make_cohort, make_slices
 from polyscan.preprocess.prepare import prepare
+from polyscan.study.manifest import Manifest, read_manifest
 
 
 @pytest.fixture

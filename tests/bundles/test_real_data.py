@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from prepared import BUNDLES
 
-from polyscan.io.manifest import write_manifest
-from polyscan.io.scan import scan
+from polyscan.bundle.run import infer
+from polyscan.discovery.scan import scan
 from polyscan.preprocess.prepare import prepare
-from polyscan.workflows.bundle import infer
+from polyscan.study.manifest import write_manifest
 
 
 @pytest.mark.parametrize("name", ["sarcoma_ct_mr_pet_segmentation", "petct_staging"])

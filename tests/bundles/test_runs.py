@@ -13,9 +13,9 @@ import torch
 from monai.bundle import ConfigParser
 from prepared import is_classification, monai, read_config, run
 
+from polyscan.bundle.run import infer, train
 from polyscan.errors import PolyscanError, sentence
-from polyscan.io.manifest import read_manifest
-from polyscan.workflows.bundle import infer, train
+from polyscan.study.manifest import read_manifest
 
 QUICK = {"max_epochs": 1, "val_interval": 1}
 

@@ -13,7 +13,7 @@ import torch
 from monai.bundle import ConfigParser
 from prepared import BUNDLES, make_manifest, read_config, run
 
-from polyscan.io.manifest import Manifest, read_manifest, write_manifest
+from polyscan.study.manifest import Manifest, read_manifest, write_manifest
 
 BUNDLE = BUNDLES / "brain_mri_tumour_segmentation"
 EPOCHS = 4

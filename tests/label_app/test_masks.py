@@ -10,7 +10,7 @@ import torch
 from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
-from polyscan.io.nifti import write_nifti
+from polyscan.formats.nifti import write_nifti
 from polyscan.label_app.masks import MaskFormat, laid_on
 from polyscan.study import Study
 

@@ -11,11 +11,11 @@ import pydicom
 import pytest
 
 from polyscan.errors import PolyscanError
-from polyscan.io.manifest import read_manifest
 from polyscan.label_app.corrections import Correction
 from polyscan.label_app.service import Bundle, StudyService, UnknownStudyError
 from polyscan.label_app.sources import FolderStudies
 from polyscan.phantom import make_cohort
+from polyscan.study.manifest import read_manifest
 
 BRAIN = Path(__file__).resolve().parents[2] / "bundles" / "brain_mri_tumour_segmentation"
 

@@ -11,13 +11,7 @@ from monai.engines import PrepareBatchExtraInput, SupervisedTrainer
 
 from polyscan.fusion import Concatenation, FusionLayer, ProductOfExperts, SharedSpecific
 from polyscan.fusion.temporal import TemporalDifference
-from polyscan.learning import (
-    AuxiliaryLossHandler,
-    OneHotTasks,
-    WithAuxiliaryLosses,
-    auxiliary_losses,
-    fusion_calls,
-)
+from polyscan.learning import AuxiliaryLossHandler, OneHotTasks, WithAuxiliaryLosses, auxiliary_losses, fusion_calls
 from polyscan.networks import ClassificationHead, FusionNet, SegmentationHead, TemporalNet, UNetEncoder
 
 encoder = partial(UNetEncoder, channels=(4, 6))

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
-from polyscan.io.manifest import read_manifest
-from polyscan.io.scan import scan
 from polyscan.phantom import make_cohort, make_slices
 from polyscan.phantom.subject import follow_up, make_subject
+from polyscan.study.manifest import read_manifest
 
 
 def inside(subject, modality):

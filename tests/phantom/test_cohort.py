@@ -13,9 +13,9 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
+from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
-from polyscan.io.read import read_image
-from polyscan.io.scan import scan
+from polyscan.formats.read import read_image
 from polyscan.phantom import make_cohort
 from polyscan.phantom.subject import MODALITIES, make_subject
 

@@ -10,8 +10,8 @@ from monai.data import MetaTensor
 from scipy import ndimage
 
 from polyscan.errors import PolyscanError
-from polyscan.io.geometry import from_sitk, to_sitk
-from polyscan.io.nifti import read_nifti
+from polyscan.formats.nifti import read_nifti
+from polyscan.geometry import from_sitk, to_sitk
 from polyscan.preprocess.atlas import _atlas, atlas_brain_mask
 from polyscan.preprocess.brain import brain_mask
 from polyscan.preprocess.resample import resample

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
-from polyscan.io.geometry import from_sitk, to_sitk
+from polyscan.geometry import from_sitk, to_sitk
 from polyscan.preprocess.grids import common_grid, moved
 from polyscan.preprocess.resample import anti_alias, resample, widen_point_spread
 

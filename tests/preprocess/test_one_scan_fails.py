@@ -9,13 +9,13 @@ import yaml
 from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
-from polyscan.io.manifest import Manifest
-from polyscan.io.nifti import read_nifti, write_nifti
+from polyscan.formats.nifti import read_nifti, write_nifti
 from polyscan.preprocess.bias import bias_field
 from polyscan.preprocess.mask import foreground
 from polyscan.preprocess.normalize import Whitening, z_score
 from polyscan.preprocess.prepare import prepare
 from polyscan.study import Study
+from polyscan.study.manifest import Manifest
 
 SHAPE = (24, 26, 12)
 

@@ -10,13 +10,13 @@ import nibabel
 import numpy as np
 import pytest
 
+from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
-from polyscan.io.manifest import Manifest, read_manifest
-from polyscan.io.scan import scan
 from polyscan.phantom import make_cohort
 from polyscan.preprocess.prepare import prepare
 from polyscan.preprocess.protocol import load_protocol
 from polyscan.study import Study
+from polyscan.study.manifest import Manifest, read_manifest
 
 
 @pytest.fixture(scope="module")

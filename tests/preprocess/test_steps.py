@@ -11,16 +11,16 @@ import torch
 import yaml
 from monai.data import MetaTensor
 
+from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
-from polyscan.io.manifest import read_manifest, write_manifest
-from polyscan.io.nifti import read_nifti, write_nifti
-from polyscan.io.profiles import learn_profiles, load_profiles, unlike
-from polyscan.io.scan import scan
+from polyscan.formats.nifti import read_nifti, write_nifti
 from polyscan.phantom.cohort import make_cohort
 from polyscan.preprocess.bias import bias_field
 from polyscan.preprocess.brain import brain_mask
 from polyscan.preprocess.normalize import HistogramStandard
 from polyscan.preprocess.prepare import prepare
+from polyscan.preprocess.profiles import learn_profiles, load_profiles, unlike
+from polyscan.study.manifest import read_manifest, write_manifest
 
 READ = {"_target_": "polyscan.preprocess.ReadStudyd", "modalities": ["T1c", "T2", "PET"], "reference": ["T1c"]}
 REGISTER = {"_target_": "polyscan.preprocess.RegisterRigidd", "keep_untrusted": True}

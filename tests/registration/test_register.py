@@ -12,7 +12,7 @@ import torch
 from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
-from polyscan.io.geometry import to_sitk
+from polyscan.geometry import to_sitk
 from polyscan.phantom.subject import make_subject
 from polyscan.phantom.write import write_pose
 from polyscan.registration import register_rigid, register_study

@@ -11,12 +11,12 @@ import torch
 from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
-from polyscan.io.manifest import Manifest, read_manifest, write_manifest
-from polyscan.io.nifti import write_nifti
+from polyscan.formats.nifti import write_nifti
 from polyscan.report import write_report
 from polyscan.report.planes import planes
 from polyscan.report.summary import summarise
 from polyscan.study import Study
+from polyscan.study.manifest import Manifest, read_manifest, write_manifest
 
 
 def scores(dice, predicted=1.0):

@@ -12,9 +12,9 @@ import torch
 from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
-from polyscan.io.geometry import from_sitk, same_grid
-from polyscan.io.nifti import read_nifti
-from polyscan.io.read import is_nifti
+from polyscan.formats.nifti import read_nifti
+from polyscan.formats.read import is_nifti
+from polyscan.geometry import from_sitk, same_grid
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from fastapi import HTTPException
 from monai.data import MetaTensor
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 
+from polyscan.dicom.write_segmentation import write_segmentation
+from polyscan.discovery.bids import named
 from polyscan.errors import PolyscanError
-from polyscan.io.bids import named
-from polyscan.io.files import read_json, whole_file, write_json
-from polyscan.io.nifti import write_nifti
-from polyscan.io.write_segmentation import write_segmentation
+from polyscan.files.atomic import read_json, whole_file, write_json
+from polyscan.formats.nifti import write_nifti
 from polyscan.label_app.corrections import check_classes, read_correction, renumbered
 from polyscan.label_app.found import Found, attributes_of
 from polyscan.label_app.masks import grid_of

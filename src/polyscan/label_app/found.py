@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from polyscan.dicom.attributes import text
+from polyscan.dicom.headers import read_headers
 from polyscan.errors import PolyscanError
-from polyscan.io.attributes import text
-from polyscan.io.headers import read_headers
-from polyscan.io.pictures import is_picture
-from polyscan.io.read import is_nifti
+from polyscan.formats.pictures import is_picture
+from polyscan.formats.read import is_nifti
 from polyscan.label_app.uploads import SHOWN
 from polyscan.study import Source, Study
 

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
+from polyscan.dicom.read import read_series
 from polyscan.errors import PolyscanError
-from polyscan.io.dicom import read_series
-from polyscan.io.geometry import same_grid, to_sitk
-from polyscan.io.nifti import read_nifti
-from polyscan.io.read import is_nifti
+from polyscan.formats.nifti import read_nifti
+from polyscan.formats.read import is_nifti
+from polyscan.geometry import same_grid, to_sitk
 from polyscan.preprocess.resample import resample
 from polyscan.study import Source, Study
 

@@ -13,18 +13,18 @@ from typing import Any
 
 import numpy as np
 
+from polyscan.bundle import run as runs
 from polyscan.errors import PolyscanError, sentence
-from polyscan.io.files import read_json, whole_file
-from polyscan.io.manifest import Manifest, read_manifest, write_manifest
-from polyscan.io.nifti import read_nifti, write_nifti
-from polyscan.io.outputs import fingerprint
+from polyscan.files.atomic import read_json, whole_file
+from polyscan.formats.nifti import read_nifti, write_nifti
 from polyscan.label_app.corrections import Correction
 from polyscan.label_app.found import Found, is_dicom
 from polyscan.label_app.masks import brought_back, grid_of, laid_on
 from polyscan.label_app.sources import FolderStudies, WebStudies
 from polyscan.preprocess.prepare import prepare_study
 from polyscan.study import Study
-from polyscan.workflows import bundle as runs
+from polyscan.study.manifest import Manifest, read_manifest, write_manifest
+from polyscan.study.outputs import fingerprint
 
 
 class UnknownStudyError(PolyscanError):

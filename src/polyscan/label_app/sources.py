@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from polyscan.discovery.names import letters_of
+from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
-from polyscan.io.files import read_json, whole_folder
-from polyscan.io.manifest import Manifest
-from polyscan.io.names import letters_of
-from polyscan.io.pictures import picture_study
-from polyscan.io.scan import scan
+from polyscan.files.atomic import read_json, whole_folder
+from polyscan.formats.pictures import picture_study
 from polyscan.label_app.found import Found, Scan, attributes_of, series_in, standing
 from polyscan.study import Study
+from polyscan.study.manifest import Manifest
 
 BESIDE = ("labels", "derivatives")
 """Folders beside the studies' that hold none."""

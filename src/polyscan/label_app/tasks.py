@@ -18,9 +18,9 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
 
+from polyscan.dicom.write_segmentation import write_segmentation
 from polyscan.errors import PolyscanError, sentence
-from polyscan.io.nifti import read_nifti
-from polyscan.io.write_segmentation import write_segmentation
+from polyscan.formats.nifti import read_nifti
 from polyscan.label_app.corrections import Correction
 from polyscan.label_app.found import Found, is_dicom, standing
 from polyscan.label_app.masks import MaskFormat

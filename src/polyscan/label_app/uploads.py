@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from polyscan.discovery.bids import named as told_by_name
+from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
-from polyscan.io.bids import named as told_by_name
-from polyscan.io.pictures import picture_study
-from polyscan.io.read import is_nifti
-from polyscan.io.scan import scan
+from polyscan.formats.pictures import picture_study
+from polyscan.formats.read import is_nifti
 from polyscan.study import Study
 
 SHOWN = ("T1c", "CT", "T1", "T2", "FLAIR", "PET")

@@ -1,4 +1,4 @@
-"""What training needs beyond a supervised loss."""
+"""Losses: of the heads, and those that the papers of fusion layers train with."""
 
 from polyscan.learning.auxiliary_loss import (
     AuxiliaryLossHandler,
@@ -18,16 +18,12 @@ from polyscan.learning.losses import (
     ordinal_loss,
     survival_curve,
 )
-from polyscan.learning.modality_dropout import RandModalityDropoutd
-from polyscan.learning.scanner_variation import RandScannerd
 
 __all__ = [
     "AuxiliaryLossHandler",
     "MulticlassLoss",
     "MultitaskLoss",
     "OneHotTasks",
-    "RandModalityDropoutd",
-    "RandScannerd",
     "WithAuxiliaryLosses",
     "auxiliary_losses",
     "classification_loss",

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from polyscan.errors import PolyscanError
-from polyscan.io.files import whole_folder, write_json
+from polyscan.files.atomic import whole_folder, write_json
 from polyscan.parallel import Progress, run_each
 from polyscan.phantom.subject import MAPS, MODALITIES, Subject, follow_up, make_subject
 from polyscan.phantom.write import write_dicom, write_nifti_scan, write_nifti_values, write_pose

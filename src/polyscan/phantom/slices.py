@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from polyscan.io.manifest import Manifest, write_manifest
 from polyscan.parallel import Progress
 from polyscan.phantom.anatomy import Anatomy
 from polyscan.phantom.cohort import make_each, new_folder, split_of
 from polyscan.phantom.scanner import FOV, Grid, ct, mri
 from polyscan.phantom.subject import make_subject, stream
 from polyscan.study import Study
+from polyscan.study.manifest import Manifest, write_manifest
 
 _SPACING = 2.0  # mm
 

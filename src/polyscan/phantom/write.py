@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from polyscan.io.files import write_json
+from polyscan.files.atomic import write_json
 from polyscan.modality import modality
 from polyscan.phantom.scanner import PARAMETRIC, Scan
 

@@ -11,7 +11,7 @@ import torch
 from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
-from polyscan.io.geometry import to_sitk
+from polyscan.geometry import to_sitk
 from polyscan.preprocess.mask import foreground
 from polyscan.registration.poses import centre_of
 

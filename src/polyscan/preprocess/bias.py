@@ -9,7 +9,7 @@ import torch
 from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
-from polyscan.io.geometry import spacing_of, to_sitk
+from polyscan.geometry import spacing_of, to_sitk
 from polyscan.registration.shrink import shrink
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy as np
 from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
-from polyscan.io.nifti import read_nifti, write_nifti
+from polyscan.formats.nifti import read_nifti, write_nifti
 from polyscan.preprocess.atlas import atlas_brain_mask, without_gaps
 
 _TOOLS = {  # with what stands before the scan's name, before the mask's, and after both

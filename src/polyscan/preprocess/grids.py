@@ -10,7 +10,7 @@ import torch
 from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
-from polyscan.io.geometry import FLIP, spacing_along, spacing_of
+from polyscan.geometry import FLIP, spacing_along, spacing_of
 
 if TYPE_CHECKING:
     import SimpleITK as sitk

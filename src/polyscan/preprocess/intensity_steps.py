@@ -10,8 +10,8 @@ import torch
 from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
-from polyscan.io.geometry import same_grid
-from polyscan.io.nifti import read_nifti
+from polyscan.formats.nifti import read_nifti
+from polyscan.geometry import same_grid
 from polyscan.preprocess.bias import bias_field
 from polyscan.preprocess.brain import brain_mask
 from polyscan.preprocess.mask import foreground

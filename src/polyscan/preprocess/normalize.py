@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from polyscan.errors import PolyscanError
-from polyscan.io.files import read_json, write_json
+from polyscan.files.atomic import read_json, write_json
 
 _NYUL = (1, 10, 20, 30, 40, 50, 60, 70, 80, 90, 99)
 _QUANTILES = tuple(np.linspace(0.5, 99.5, 100).tolist())

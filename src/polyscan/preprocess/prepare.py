@@ -15,18 +15,18 @@ from typing import Any
 
 from polyscan import __version__
 from polyscan.errors import PolyscanError
-from polyscan.io.files import whole_folder, write_json
-from polyscan.io.manifest import Manifest, read_manifest, write_manifest
-from polyscan.io.nifti import write_nifti
-from polyscan.io.outputs import OutputFolder, fingerprint, sources_of
-from polyscan.io.profiles import load_profiles, profile, unlike
-from polyscan.io.read import is_nifti
+from polyscan.files.atomic import whole_folder, write_json
+from polyscan.formats.nifti import write_nifti
+from polyscan.formats.read import is_nifti
 from polyscan.modality import modality
 from polyscan.parallel import Progress, run_each
 from polyscan.preprocess.intensity_steps import mask_on
+from polyscan.preprocess.profiles import load_profiles, profile, unlike
 from polyscan.preprocess.protocol import Protocol, load_protocol
 from polyscan.preprocess.steps import Record, present
 from polyscan.study import Source, Study
+from polyscan.study.manifest import Manifest, read_manifest, write_manifest
+from polyscan.study.outputs import OutputFolder, fingerprint, sources_of
 
 MANIFEST, RECORD = "manifest.json", "study.json"
 

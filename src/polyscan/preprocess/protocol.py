@@ -11,7 +11,7 @@ from monai.bundle import ConfigParser
 from monai.transforms import Compose
 
 from polyscan.errors import PolyscanError, sentence
-from polyscan.io.files import shipped
+from polyscan.files.atomic import shipped
 
 
 @dataclass(frozen=True)

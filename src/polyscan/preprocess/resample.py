@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
-from polyscan.io.geometry import from_sitk, same_grid, spacing_along, spacing_of, to_sitk
+from polyscan.geometry import from_sitk, same_grid, spacing_along, spacing_of, to_sitk
 
 if TYPE_CHECKING:
     import SimpleITK as sitk

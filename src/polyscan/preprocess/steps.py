@@ -17,8 +17,8 @@ from monai.data import MetaTensor
 from monai.transforms import Transform
 
 from polyscan.errors import PolyscanError
-from polyscan.io.geometry import same_grid, to_sitk
-from polyscan.io.read import is_nifti, read_image, read_label
+from polyscan.formats.read import is_nifti, read_image, read_label
+from polyscan.geometry import same_grid, to_sitk
 from polyscan.preprocess.grids import coarser, common_grid, moved
 from polyscan.preprocess.resample import anti_alias, resample, widen_point_spread
 from polyscan.registration import register_study
@@ -137,8 +137,8 @@ class RegisterRigidd(Step):
     """Register each scan to the reference by mutual information.
 
     What is registered already stays: every scan of a :class:`Record` that says so, and NIfTI that the manifest names as
-    ``aligned``. NIfTI has no frame of reference from which :func:`polyscan.io.scan.scan` could have concluded it, so
-    that somebody has said it.
+    ``aligned``. NIfTI has no frame of reference from which :func:`polyscan.discovery.scan.scan` could have concluded
+    it, so that somebody has said it.
 
     Args:
         within_frame: whether scans that share the reference's DICOM frame of reference are registered too. A PET/CT

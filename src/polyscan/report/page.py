@@ -12,17 +12,17 @@ from monai.data import MetaTensor
 
 from polyscan import __version__
 from polyscan.errors import PolyscanError, sentence
-from polyscan.io.files import whole_file
-from polyscan.io.geometry import from_sitk, same_grid, to_sitk
-from polyscan.io.manifest import read_manifest
-from polyscan.io.nifti import read_nifti
-from polyscan.io.pictures import is_picture
-from polyscan.io.read import read_image
+from polyscan.files.atomic import whole_file
+from polyscan.formats.nifti import read_nifti
+from polyscan.formats.pictures import is_picture
+from polyscan.formats.read import read_image
+from polyscan.geometry import from_sitk, same_grid, to_sitk
 from polyscan.parallel import Progress
 from polyscan.report.pictures import PREDICTION, TRUTH, flat_picture, modality_picture, registration_picture
 from polyscan.report.planes import Plane, planes
 from polyscan.report.summary import modalities, summarise, summarise_answers
 from polyscan.study import Study
+from polyscan.study.manifest import read_manifest
 
 
 def write_report(folder: str | Path, output: str | Path, *, progress: Progress | None = None) -> Path:

@@ -1,0 +1,163 @@
+"""Turn a part of a public cohort into a prepared manifest, which ``polyscan train`` and ``polyscan infer`` take.
+
+    python benchmarks/cohorts.py lgg_mri partA.npz clinical_A.csv genes_A.csv cohorts/lgg_A
+    polyscan train BUNDLE cohorts/lgg_A/manifest.json -o run/
+    python benchmarks/cohorts.py lgg_mri partB.npz cohorts/lgg_B
+    polyscan infer BUNDLE cohorts/lgg_B/manifest.json -o out/ --weights run/model.pt
+
+Files may come in any order; what is in none of them is absent. Studies stand in the section ``training``, each with a
+fold: a patient, or another group that must not be divided, is in one fold, and folds are alike in what is to be learnt.
+
+``--task`` says what is to be learnt: columns that are its outcome, or tell it, are no inputs, and are refused where
+``--inputs`` names them; only labels of these tasks are written. Inputs that are somebody's judgement, such as the score
+of a reader, are taken only where ``--inputs`` names them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+from parts.part import Cohort, Part, Patient, write_picture, write_table, write_volume
+
+from polyscan.errors import PolyscanError
+from polyscan.preprocess.prepare import prepare
+from polyscan.study import Source, Study
+from polyscan.study.manifest import Manifest, write_manifest
+from polyscan.study.outputs import OutputFolder
+
+NAMES = sorted(
+    path.stem for path in (Path(__file__).parent / "parts").glob("*.py") if path.stem not in ("part", "__init__")
+)
+
+
+def make(
+    name: str,
+    files: Sequence[Path],
+    out: Path,
+    tasks: Sequence[str] = (),
+    inputs: Sequence[str] = (),
+    protocol: str | None = None,
+    folds: int = 5,
+    jobs: int | None = None,
+) -> Manifest:
+    """Read a part and write ``out/manifest.json``.
+
+    Args:
+        name: of the cohort, see ``NAMES``.
+        files: of the part.
+        out: a folder that is new, empty or was made so.
+        tasks: what is to be learnt; what the cohort is made for where empty.
+        inputs: columns that are inputs only where they are named.
+        protocol: by which volumes are prepared; the cohort's own where not given.
+        folds: how many.
+        jobs: studies that are prepared at a time.
+
+    Raises:
+        PolyscanError: the cohort, a file, a task or an input cannot be used.
+    """
+    cohort = find(name)
+    tasks = tasks or cohort.tasks
+    cohort.check(tasks, inputs)
+    part = Part(files)
+    owned = OutputFolder.claim(out, f"cohort {name}")
+    owned.remove_others(["prepared"])
+    owned.will_hold(["manifest.json", "scans", "prepared"])
+    patients = [cohort.keep(patient, tasks, inputs) for patient in cohort.patients(part)]
+    if not patients:
+        raise PolyscanError(f"{', '.join(path.name for path in files)} hold no study.")
+    numbers = assign_folds([p.group or p.study.subject for p in patients], [p.stratum for p in patients], folds)
+    scans, others = Manifest(), {}
+    for patient, fold in zip(patients, numbers, strict=True):
+        study = replace(patient.study, fold=fold if patient.study.fold is None else patient.study.fold)
+        others[study.key] = write(patient, study, cohort, owned.path / "scans")
+        getattr(scans, patient.section).append(study)
+    if cohort.protocol is not None:
+        protocol = protocol or cohort.protocol
+        scans = prepare(scans, owned.path / "prepared", protocol=protocol, registered=True, jobs=jobs)
+    info = {"cohort": name, "tasks": list(tasks), "inputs": list(inputs), "spacing_is_nominal": cohort.nominal}
+    manifest = scans.map(lambda s: replace(s, images={**s.images, **others[s.key]}), **scans.info, **info)
+    write_manifest(owned.path / "manifest.json", manifest)
+    return manifest
+
+
+def find(name: str) -> Cohort:
+    """A cohort by its name.
+
+    Raises:
+        PolyscanError: there is none of this name.
+    """
+    if name not in NAMES:
+        raise PolyscanError(f"{name!r} is no cohort that is known; use one of {', '.join(NAMES)}.")
+    cohort: Cohort = import_module(f"parts.{name}").COHORT
+    return cohort
+
+
+def assign_folds(groups: Sequence[str], strata: Sequence[str], folds: int) -> list[int]:
+    """A fold for each study: those of a group share one, and folds have about as many studies of each stratum."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    folds = min(folds, len(set(groups)))
+    assigned = np.zeros(len(groups), dtype=int)
+    if folds < 2:
+        return [0] * len(groups)
+    if max(Counter(strata).values()) < folds:
+        strata = [""] * len(groups)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of strata with fewer studies than folds
+        split = StratifiedGroupKFold(folds, shuffle=True, random_state=0).split(np.zeros(len(groups)), strata, groups)
+        for fold, (_, held_out) in enumerate(split):
+            assigned[held_out] = fold
+    return [int(fold) for fold in assigned]
+
+
+def write(patient: Patient, study: Study, cohort: Cohort, folder: Path) -> dict[str, Source]:
+    """Write what there is of a patient, and name volumes and mask in the study; returns what needs no preparing."""
+    path = str(folder / study.key / study.key)
+    for name, values in patient.volumes.items():
+        study.images[name] = write_volume(f"{path}_{name}.nii.gz", values, cohort.spacing)
+    if patient.mask is not None:
+        mask = write_volume(f"{path}_dseg.nii.gz", patient.mask.astype(np.uint8), cohort.spacing)
+        study.label.update(mask=mask, drawn_on=next(iter(patient.volumes)))
+    others: dict[str, Source] = {m: write_picture(f"{path}_{m}.png", values) for m, values in patient.pictures.items()}
+    return {**others, **{t: write_table(f"{path}_{t}.json", columns) for t, columns in patient.tables.items()}}
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", help=f"the cohort: {', '.join(NAMES)}")
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="the files of the part")
+    parser.add_argument("out", type=Path, help="the folder to write to")
+    parser.add_argument("--task", nargs="+", default=[], help="what is to be learnt")
+    parser.add_argument("--inputs", nargs="+", default=[], metavar="COLUMN", help="columns that must be named")
+    parser.add_argument("--protocol", help="by which volumes are prepared; the cohort's own where not given")
+    parser.add_argument("--folds", type=int, default=5, help="of cross-validation (5)")
+    parser.add_argument("--jobs", type=int, help="studies that are prepared at a time; as many as there are cores")
+    options = parser.parse_args()
+    try:
+        manifest = make(
+            options.name,
+            options.files,
+            options.out,
+            tasks=options.task,
+            inputs=options.inputs,
+            protocol=options.protocol,
+            folds=options.folds,
+            jobs=options.jobs,
+        )
+    except PolyscanError as error:
+        sys.exit(str(error))
+    labels = sorted({name for study in manifest.studies for name in study.label})
+    print(f"{len(manifest.studies)} studies in {options.out / 'manifest.json'}, labelled with {', '.join(labels)}")
+
+
+if __name__ == "__main__":
+    main()

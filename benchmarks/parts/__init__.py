@@ -1,0 +1,1 @@
+"""Parts of public cohorts, a module a cohort, as ``benchmarks/cohorts.py`` reads them."""

@@ -1,0 +1,185 @@
+"""What every cohort's part is: arrays, tables, and columns that are outcomes and no inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+
+from polyscan.errors import PolyscanError
+from polyscan.files.atomic import write_json
+from polyscan.formats.nifti import write_nifti
+from polyscan.study import Study
+from polyscan.study.table import read_rows, recorded
+
+MASK_TASKS = {"lesion", "heart", "tumour"}
+"""Tasks that are learnt from a mask."""
+
+
+class Part:
+    """The files of a part, in any order: each is known by its arrays or its columns.
+
+    Args:
+        files: ``.npz`` archives and CSV or TSV tables.
+
+    Raises:
+        PolyscanError: a file cannot be read as either.
+    """
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self.files = list(files)
+        self._arrays: dict[str, np.ndarray] = {}
+        self._tables: list[list[dict[str, Any]]] = []
+        for path in files:
+            try:
+                if path.suffix == ".npz":
+                    with np.load(path, allow_pickle=False) as archive:
+                        self._arrays.update(archive)
+                else:
+                    self._tables.append([recorded(row) for row in read_rows(path)])
+            except (OSError, ValueError) as error:
+                raise PolyscanError(f"{path} cannot be read ({error}); give .npz archives and CSV tables.") from error
+
+    def array(self, name: str) -> np.ndarray:
+        """An array of one of the archives.
+
+        Raises:
+            PolyscanError: no archive has it.
+        """
+        if name not in self._arrays:
+            given = ", ".join(path.name for path in self.files)
+            raise PolyscanError(f"None of {given} has an array {name!r}; give the part's archive that has it.")
+        return self._arrays[name]
+
+    def has(self, name: str) -> bool:
+        """Whether one of the archives has this array."""
+        return name in self._arrays
+
+    def table(self, key: str, column: str) -> dict[str, dict[str, Any]] | None:
+        """The table that has a column, by the text of its column ``key``; None where no table has it."""
+        for rows in self._tables:
+            if any(column in row for row in rows):
+                return {str(row[key]): row for row in rows if key in row}
+        return None
+
+
+@dataclass
+class Patient:
+    """One study of a part, before it is written.
+
+    Attributes:
+        study: the subject, labels and clinical variables, and a fold where it is fixed; images are added when written.
+        volumes: modality to its (z, y, x) values in LPS+.
+        mask: (z, y, x) labels on the grid of the volumes.
+        pictures: image type to its (y, x) grey values.
+        tables: name of a table to its columns; NaN and absent columns are not recorded.
+        group: whatever must not be in two folds; the subject where None.
+        stratum: folds have about as many studies of each.
+        section: of the manifest.
+    """
+
+    study: Study
+    volumes: dict[str, np.ndarray] = field(default_factory=dict)
+    mask: np.ndarray | None = None
+    pictures: dict[str, np.ndarray] = field(default_factory=dict)
+    tables: dict[str, dict[str, float]] = field(default_factory=dict)
+    group: str | None = None
+    stratum: str = ""
+    section: str = "training"
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """How parts of one public cohort are read.
+
+    Attributes:
+        outcomes: task to the columns that are its outcome, or tell it, and are refused as inputs of it.
+        patients: reads a part with every column that any task may have as an input.
+        tasks: what is to be learnt where nothing else is said.
+        named: columns that are inputs only where they are named; a reader's score is one.
+        protocol: by which volumes are prepared; None where there are none.
+        spacing: millimetres (x, y, z) of the volumes.
+        nominal: whether the spacing was dropped upstream, so that nothing in millimetres means anything.
+    """
+
+    outcomes: Mapping[str, Sequence[str]]
+    patients: Callable[[Part], Iterator[Patient]]
+    tasks: Sequence[str]
+    named: Sequence[str] = ()
+    protocol: str | None = None
+    spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    nominal: bool = False
+
+    def check(self, tasks: Sequence[str], named: Sequence[str]) -> None:
+        """Refuse what cannot be learnt, and inputs that tell it.
+
+        Raises:
+            PolyscanError: a task is none of the cohort's, or a named column is an outcome or needs no naming.
+        """
+        for task in tasks:
+            if task not in self.outcomes:
+                raise PolyscanError(f"{task!r} is no task of this cohort; its tasks are {', '.join(self.outcomes)}.")
+        for column in named:
+            told = [task for task in tasks if column in self.outcomes[task]]
+            if told:
+                raise PolyscanError(f"{column!r} is the outcome of {told[0]}, or tells it: it is refused as an input.")
+            if column not in self.named:
+                raise PolyscanError(
+                    f"{column!r} is no column that needs naming; those of this cohort are {', '.join(self.named)}."
+                )
+
+    def keep(self, patient: Patient, tasks: Sequence[str], named: Sequence[str]) -> Patient:
+        """What is to be learnt of a patient and from what: no outcome of these tasks is left among the inputs."""
+        refused = {column for task in tasks for column in self.outcomes[task]} | (set(self.named) - set(named))
+        study = patient.study
+        kept = {name: {c: v for c, v in table.items() if c not in refused} for name, table in patient.tables.items()}
+        return replace(
+            patient,
+            study=replace(
+                study,
+                clinical={c: v for c, v in study.clinical.items() if c not in refused},
+                label={task: value for task, value in study.label.items() if task in tasks},
+            ),
+            tables={name: table for name, table in kept.items() if table},
+            mask=patient.mask if MASK_TASKS & set(tasks) else None,
+        )
+
+
+def classes(row: Mapping[str, Any], column: str, names: Mapping[Any, str]) -> str | None:
+    """The name of a class by the value in a column; None where it is not recorded."""
+    return names.get(row[column]) if column in row else None
+
+
+def known(label: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a label is known."""
+    return {name: value for name, value in label.items() if value is not None}
+
+
+def write_volume(path: str, values: np.ndarray, spacing: Sequence[float]) -> str:
+    """Write one (z, y, x) array in LPS+ as NIfTI about the origin, and return its path."""
+    affine = np.diag([-spacing[0], -spacing[1], spacing[2], 1.0])
+    affine[:3, 3] = -affine[:3, :3] @ ((np.array(values.shape[::-1]) - 1) / 2)
+    kept = values if values.dtype == np.uint8 else values.astype(np.float32)
+    image = torch.from_numpy(np.ascontiguousarray(kept.transpose())[None])
+    write_nifti(path, MetaTensor(image, affine=torch.from_numpy(affine)))
+    return path
+
+
+def write_table(path: str, columns: Mapping[str, float]) -> str:
+    """Write what was recorded of a table's columns as JSON, and return its path."""
+    write_json(path, {name: float(value) for name, value in columns.items() if np.isfinite(value)})
+    return path
+
+
+def write_picture(path: str, values: np.ndarray) -> str:
+    """Write grey values 0 to 255 as PNG, and return its path."""
+    from PIL import Image
+
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(values.astype(np.uint8)).save(path)
+    return path

@@ -1,0 +1,54 @@
+"""PI-CAI: PSA, its density, volumes and age of men with prostate MRI at three centres."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from parts.part import Cohort, Part, Patient, classes, known
+from polyscan.errors import PolyscanError
+from polyscan.study import Study
+
+OUTCOMES = (
+    "case_csPCa",
+    "csPCa_lesion_ml",
+    "csPCa_lesion_n",
+    "lesion_GS",
+    "lesion_ISUP",
+    "case_ISUP",
+    "histopath_type",
+)
+LOGARITHMS = ("psa", "psad", "prostate_volume", "gland_ml_ai", "psad_computed_ai")
+
+
+def patients(part: Part) -> Iterator[Patient]:
+    """What is a concentration or a volume enters as its logarithm too; a man's studies stay in one fold."""
+    rows = part.table("study_id", "psa")
+    if rows is None:
+        raise PolyscanError("No table has the columns study_id and psa; give the part's marksheet.")
+    for name, told in rows.items():
+        study = Study(str(told["patient_id"]), session=name)
+        study.clinical = known({"age": told.get("patient_age"), **{c: told.get(c) for c in LOGARITHMS}})
+        study.clinical |= {f"log_{c}": round(math.log(told[c]), 4) for c in LOGARITHMS if told.get(c, 0) > 0}
+        study.clinical |= pirads(told)
+        study.label = known({"csPCa": classes(told, "case_csPCa", {"NO": "no", "YES": "yes"})})
+        study.extra = {"centre": told.get("center")}
+        stratum = f"{told.get('center')} {told.get('case_csPCa')}"
+        yield Patient(study, group=str(told["patient_id"]), stratum=stratum)
+
+
+def pirads(told: dict[str, Any]) -> dict[str, float]:
+    """The reader's score of the lesions: the highest, the second, and how many have one; 0 where there is none."""
+    text = str(told.get("lesion_PIRADS", ""))
+    scores = sorted((int(score) for score in text.split(",") if score.strip().isdigit()), reverse=True)
+    highest, second = [*scores, 0, 0][:2]
+    return {"lesion_PIRADS": highest, "lesion_PIRADS_second": second, "lesion_PIRADS_count": len(scores)}
+
+
+COHORT = Cohort(
+    outcomes={"csPCa": OUTCOMES},
+    patients=patients,
+    tasks=("csPCa",),
+    named=("lesion_PIRADS", "lesion_PIRADS_second", "lesion_PIRADS_count"),
+)

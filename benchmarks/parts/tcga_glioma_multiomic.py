@@ -1,0 +1,52 @@
+"""TCGA glioma: age, sex, histology, mutations, copy numbers and expression, with survival."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from parts.part import Cohort, Part, Patient, known
+from polyscan.study import Study
+
+TABLES = {"mut": "mutations", "cnv": "copy_number", "rna": "expression"}
+
+
+def patients(part: Part) -> Iterator[Patient]:
+    """Columns of genes are named as in ``lgg_mri``: the gene and what was measured of it."""
+    clinical = part.table("case_id", "age") or {}
+    for row, name in enumerate(part.array("patient").tolist()):
+        told = clinical.get(name, {})
+        study = Study(name)
+        study.clinical = known(
+            {
+                "age": told.get("age"),
+                "sex": {1: "F", 0: "M"}.get(told.get("is_female")),
+                "histology": told.get("oncotree_code"),
+            }
+        )
+        genes = {
+            table: {
+                f"{gene}_{short}": round(float(value), 4)
+                for gene, value in zip(part.array(f"{short}_genes"), part.array(short)[row], strict=True)
+            }
+            for short, table in TABLES.items()
+            if part.has(short)
+        }
+        idh = genes.get("mutations", {}).get("IDH1_mut")
+        survival = {"time": told.get("survival_months"), "event": told.get("event")}
+        study.label = known(
+            {
+                "survival": None if None in survival.values() else survival,
+                "IDH": None if idh is None else ("wildtype", "mutated")[int(idh)],
+            }
+        )
+        yield Patient(study, tables=genes, stratum=f"{told.get('oncotree_code')} {told.get('event')}")
+
+
+COHORT = Cohort(
+    outcomes={
+        "survival": ("survival_months", "censorship", "event"),
+        "IDH": ("IDH1_mut", "histology", "oncotree_code"),
+    },
+    patients=patients,
+    tasks=("survival",),
+)

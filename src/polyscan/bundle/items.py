@@ -1,0 +1,104 @@
+"""From a prepared manifest to what MONAI's data sets take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from polyscan.errors import PolyscanError
+from polyscan.study import Study
+from polyscan.study.manifest import Manifest, read_manifest
+
+MASK = ("mask",)
+"""What segmentation learns from."""
+
+
+def training_items(
+    manifest: str | Path, labels: Sequence[str] = MASK, also: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """The labelled studies to train on: the section ``training``, less what :func:`validation_items` takes of it.
+
+    Args:
+        manifest: a prepared manifest.
+        labels: a study counts as labelled that has one of these.
+        also: what an item carries beside ``study``, ``image`` and ``label``: ``"clinical"``, ``"days"``.
+
+    Raises:
+        PolyscanError: fewer than two subjects have a label, or one is in two sections.
+    """
+    return _split(manifest, labels, also)[0]
+
+
+def validation_items(
+    manifest: str | Path, labels: Sequence[str] = MASK, also: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """The labelled studies to watch training with: section ``validation``, or each tenth subject of ``training``."""
+    return _split(manifest, labels, also)[1]
+
+
+def inference_items(
+    manifest: str | Path, labels: Sequence[str] = MASK, also: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """The studies to answer for: the section ``testing``; all studies where that section is empty."""
+    found = read_manifest(manifest)
+    return [_item(study, labels, also) for study in found.testing or found.studies]
+
+
+def testing_items(manifest: str | Path, labels: Sequence[str] = MASK, also: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """The labelled studies to evaluate on: those of :func:`inference_items` that have a label.
+
+    Raises:
+        PolyscanError: none has, or a subject is in two sections.
+    """
+    _apart(manifest)
+    items = [item for item in inference_items(manifest, labels, also) if "label" in item]
+    if not items:
+        raise PolyscanError(f"{manifest} has no study with a label ({', '.join(labels)}) to evaluate on; give it some.")
+    return items
+
+
+def _split(
+    manifest: str | Path, labels: Sequence[str], also: Sequence[str]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What is trained on and what is watched; no subject, of however many sessions, is in both."""
+    found = _apart(manifest)
+    labelled = [
+        [study for study in studies if any(name in study.label for name in labels)]
+        for studies in (sorted(found.training, key=lambda s: s.key), found.validation)
+    ]
+    training, validation = labelled
+    if not validation:
+        watched = sorted({study.subject for study in training})[::10]
+        validation = [study for study in training if study.subject in watched]
+        training = [study for study in training if study.subject not in watched]
+    if not training or not validation:
+        raise PolyscanError(
+            f"{manifest} has {len({s.subject for s in [*training, *validation]})} subjects with a label "
+            f"({', '.join(labels)}) to train on; give at least two in the section 'training'."
+        )
+    first, second = ([_item(study, labels, also) for study in studies] for studies in (training, validation))
+    return first, second
+
+
+def _apart(manifest: str | Path) -> Manifest:
+    """Read a manifest of which no subject is in two sections."""
+    found = read_manifest(manifest)
+    sections = {"training": found.training, "validation": found.validation, "testing": found.testing}
+    first: dict[str, str] = {}
+    for section, studies in sections.items():
+        for study in studies:
+            if first.setdefault(study.subject, section) != section:
+                raise PolyscanError(
+                    f"{manifest} has sub-{study.subject} in the sections {first[study.subject]!r} and {section!r}; "
+                    "a subject belongs to one, since the network would be judged on whom it was trained on."
+                )
+    return found
+
+
+def _item(study: Study, labels: Sequence[str], also: Sequence[str]) -> dict[str, Any]:
+    item: dict[str, Any] = {"study": study.key, "image": dict(study.images)}
+    if any(name in study.label for name in labels):
+        item["label"] = dict(study.label)
+    known = {"clinical": study.clinical, "days": study.extra.get("days", [])}
+    return {**item, **{name: known[name] for name in also}}

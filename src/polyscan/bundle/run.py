@@ -1,0 +1,227 @@
+"""Run a bundle as ``python -m monai.bundle run`` does, with progress and one clear sentence when something is wrong."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from monai.bundle import ConfigWorkflow
+
+from polyscan.errors import PolyscanError
+from polyscan.files.atomic import read_json, shipped
+from polyscan.networks.fusion_model import check_weights
+from polyscan.parallel import Progress
+from polyscan.preprocess.profiles import NAME as PROFILES
+from polyscan.preprocess.profiles import save_profiles
+from polyscan.study.manifest import Manifest, read_manifest
+from polyscan.study.outputs import OutputFolder, sources_of
+
+WEIGHTS = "model.pt"
+
+
+def train(
+    bundle: str | Path,
+    manifest: str | Path,
+    output_dir: str | Path,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Train a bundle on a prepared manifest.
+
+    The same as ``python -m monai.bundle run --config_file configs/train.json --manifest M --output_dir O`` inside it.
+
+    Args:
+        bundle: the bundle's folder, or the name of one that comes with polyscan.
+        manifest: the prepared manifest.
+        output_dir: where ``model.pt`` is written: a folder that is new, empty, or was made by training.
+        overrides: config entries to change, such as ``{"max_epochs": 5}``.
+        progress: told after every epoch.
+
+    Returns:
+        The path of the weights. Beside them stands ``profiles.json``: how the training scans' intensities are spread.
+
+    Raises:
+        PolyscanError: the bundle, the manifest or an override cannot be used.
+    """
+    found, bundle = read_manifest(manifest), bundle_folder(bundle)
+    with _quiet():
+        workflow = _load(bundle, "train", manifest, output_dir, overrides or {})
+        owned = OutputFolder.claim(output_dir, "train", sources_of(found.studies))
+        owned.will_hold([WEIGHTS, PROFILES])
+        trainer: Any = workflow.parser.get_parsed_content("train#trainer")
+        if progress is not None:
+            tell = progress
+
+            @trainer.on(Events.EPOCH_COMPLETED)
+            def _(engine: Engine) -> None:
+                tell(engine.state.epoch, int(engine.state.max_epochs or 0), _losses(engine))
+
+        workflow.run()
+    save_profiles(found.training, output_dir)
+    return Path(output_dir) / WEIGHTS
+
+
+def infer(
+    bundle: str | Path,
+    manifest: str | Path,
+    output_dir: str | Path,
+    *,
+    weights: str | Path | None = None,
+    absent: list[str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Manifest:
+    """Answer for every study of a prepared manifest with a bundle.
+
+    The same as ``python -m monai.bundle run --config_file configs/inference.json --manifest M --output_dir O``.
+
+    Args:
+        bundle: the bundle's folder, or the name of one that comes with polyscan.
+        manifest: the prepared manifest.
+        output_dir: where predictions and ``manifest.json`` are written.
+        weights: a file of weights; the bundle's own where not given.
+        absent: modalities to treat as though they had not been acquired.
+        overrides: config entries to change.
+        progress: told after every study.
+
+    Returns:
+        What was written to ``output_dir/manifest.json``.
+
+    Raises:
+        PolyscanError: the bundle, the manifest, the weights or an override cannot be used, or no study was answered.
+    """
+    read_manifest(manifest)
+    bundle = bundle_folder(bundle)
+    weights = Path(weights) if weights is not None else bundle / "models" / "model.pt"
+    if not weights.is_file():
+        raise PolyscanError(f"Weights {weights} do not exist; train the bundle first or name the file with --weights.")
+    changes = {"weights": str(weights.resolve()), "absent": absent or [], **(overrides or {})}
+    with _quiet():
+        workflow = _load(bundle, "inference", manifest, output_dir, changes)
+        _check_weights(weights, workflow.parser.get_parsed_content("network_def"))
+        evaluator: Any = workflow.parser.get_parsed_content("evaluator")
+        if progress is not None:
+            tell, total, done = progress, len(workflow.parser.get_parsed_content("dataset")), count(1)
+            evaluator.add_event_handler(Events.COMPLETED, lambda _: tell(next(done), total, ""))
+        (result,) = workflow.run()
+    return result
+
+
+def _losses(engine: Engine) -> str:
+    """The mean of each loss over the epoch: the supervised one, and each term of the fusion layers over all of them."""
+    losses: dict[str, float] = {}
+    for name, value in engine.state.metrics.items():
+        if name.startswith("loss/"):
+            term = name.removeprefix("loss/").rpartition(".")[2]
+            losses[term] = losses.get(term, 0.0) + float(value)
+    return ", ".join(f"{term} {value:.3f}" for term, value in losses.items())
+
+
+def _check_weights(path: Path, network: torch.nn.Module) -> None:
+    """Refuse weights of another network, other modalities or other outputs before any study is read."""
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+        shapes = {name: value.shape for name, value in stored.items() if not name.endswith("_extra_state")}
+    except Exception as error:
+        raise PolyscanError(f"{path} cannot be read as weights ({type(error).__name__}); train them again.") from error
+    check_weights(network, stored, "")
+    own = {name: value.shape for name, value in network.state_dict().items() if not name.endswith("_extra_state")}
+    wrong = [name for name in own.keys() | shapes.keys() if own.get(name) != shapes.get(name)]
+    if wrong:
+        raise PolyscanError(
+            f"{path} does not fit the bundle's network: {len(wrong)} of {len(own)} entries differ; "
+            "give the same --set options as in training."
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back what MONAI and ignite log on their way: the user sees progress and results."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def bundle_folder(name_or_folder: str | Path) -> Path:
+    """The folder of a bundle: a folder as it is, else the bundle of that name that comes with polyscan.
+
+    Raises:
+        PolyscanError: there is neither.
+    """
+    for folder in (Path(name_or_folder), shipped("bundles") / name_or_folder):
+        if (folder / "configs").is_dir():
+            return folder
+    known = sorted(path.parents[1].name for path in shipped("bundles").glob("*/configs/metadata.json"))
+    raise PolyscanError(
+        f"{name_or_folder} is no bundle: it has no folder configs; give a bundle's folder, or the name of one "
+        f"that comes with polyscan: {', '.join(known)}."
+    )
+
+
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """A bundle's ``metadata.json``.
+
+    Raises:
+        PolyscanError: it is not there or is no JSON.
+    """
+    content: dict[str, Any] = read_json(folder / "configs" / "metadata.json")
+    return content
+
+
+def _load(
+    bundle: str | Path, config: str, manifest: str | Path, output_dir: str | Path, overrides: Mapping[str, Any]
+) -> ConfigWorkflow:
+    file = Path(bundle) / "configs" / f"{config}.json"
+    if not file.is_file():
+        raise PolyscanError(f"{bundle} is no bundle with a config {config}.json; give a folder such as bundles/NAME.")
+    workflow = ConfigWorkflow(str(file), workflow_type=config, logging_file=False)
+    for key in overrides:
+        if key not in workflow.parser:
+            raise PolyscanError(f"{file} has no entry {key!r} to change; its entries are named in the file.")
+    paths = {"bundle_root": bundle, "manifest": manifest, "output_dir": output_dir}
+    workflow.parser.update({name: str(Path(path).resolve()) for name, path in paths.items()})
+    workflow.parser.update(dict(overrides))
+    if "modalities" not in overrides:
+        _check_channels(bundle, workflow.parser["modalities"])
+    workflow.initialize()
+    return workflow
+
+
+def channels_of(bundle: str | Path) -> list[str]:
+    """The modalities in the order of the channels that a bundle reads, by its metadata; colours are of one modality.
+
+    Raises:
+        PolyscanError: the metadata do not say.
+    """
+    try:
+        content = read_metadata(Path(bundle))
+        channels = content["network_data_format"]["inputs"]["image"]["channel_def"]
+        return list(dict.fromkeys(channels[str(k)] for k in range(len(channels))))
+    except (PolyscanError, KeyError, TypeError) as error:
+        raise PolyscanError(
+            f"{bundle} does not say which modality each channel is ({error}); its configs/metadata.json needs "
+            "network_data_format with inputs, image and channel_def."
+        ) from error
+
+
+def _check_channels(bundle: str | Path, modalities: list[str]) -> None:
+    """Refuse a bundle whose config reads its channels in another order than its metadata say."""
+    said = channels_of(bundle)
+    if said != list(modalities):
+        raise PolyscanError(
+            f"{bundle} reads {', '.join(modalities)}, but its metadata name the channels {', '.join(said)}; weights "
+            "are made for one order only: set both alike."
+        )

@@ -1,0 +1,122 @@
+"""Lesions of a PET: how large, how avid, how far apart; and a stage by rules on that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from polyscan.errors import PolyscanError
+from polyscan.formats.nifti import read_nifti
+from polyscan.geometry import to_sitk
+from polyscan.study import Study
+
+MEASURES = ("lesions", "metabolic_tumour_volume_ml", "total_lesion_glycolysis", "spread_mm", "suv_max")
+
+
+class Staging:
+    """Measure the lesions that were segmented, and stage their extent and uptake.
+
+    A stage is the first in the list none of whose limits is exceeded, so that a list reads from the mildest to the last
+    one, which has no limits. What cannot be measured, as uptake without PET, exceeds none. The rules are the user's:
+    they are no TNM, which asks where lesions lie.
+
+    Args:
+        stages: each ``{"stage": name}`` with upper limits on :data:`MEASURES`.
+        uptake: modality whose values are SUV.
+        smallest_ml: components below this volume are no lesions.
+
+    Raises:
+        PolyscanError: a limit is on something that is not measured, or the last stage has limits.
+    """
+
+    def __init__(self, stages: Sequence[Mapping[str, Any]], uptake: str = "PET", smallest_ml: float = 0.5) -> None:
+        for stage in stages:
+            unknown = set(stage) - {"stage", *MEASURES}
+            if unknown or "stage" not in stage:
+                raise PolyscanError(
+                    f"Stage {dict(stage)} cannot be used; give 'stage' and upper limits on {', '.join(MEASURES)}."
+                )
+        if not stages or len(stages[-1]) > 1:
+            raise PolyscanError("The last stage has limits, so that some extents would have none; leave them away.")
+        self.stages = [dict(stage) for stage in stages]
+        self.uptake = uptake
+        self.smallest_ml = smallest_ml
+
+    def __call__(self, study: Study) -> dict[str, Any]:
+        """Measure and stage the prediction of a study, and its true mask where there is one."""
+        found = self._measure(study, study.extra["prediction"])
+        answer: dict[str, Any] = {"answer": self.stage(found), "measures": found}
+        if "mask" in study.label:
+            true = self._measure(study, study.label["mask"])
+            answer.update(truth=self.stage(true), true_measures=true)
+        return {"answers": {"stage": answer}}
+
+    def stage(self, measures: Mapping[str, Any]) -> str | None:
+        """The stage of measures; None without a lesion."""
+        if measures["lesions"] == 0:
+            return None
+        for stage in self.stages:
+            limits = {name: limit for name, limit in stage.items() if name != "stage"}
+            if all(measures[name] is None or measures[name] <= limit for name, limit in limits.items()):
+                return str(stage["stage"])
+        return None
+
+    def _measure(self, study: Study, mask: str) -> dict[str, Any]:
+        image = read_nifti(mask)
+        uptake = study.images.get(self.uptake) if self.uptake in study.extra.get("present", study.images) else None
+        suv = None
+        if isinstance(uptake, str):
+            import SimpleITK as sitk
+
+            grid = to_sitk(image)
+            moved = sitk.Resample(to_sitk(read_nifti(uptake)), grid, sitk.Transform(), sitk.sitkLinear, float("nan"))
+            suv = sitk.GetArrayFromImage(moved).transpose()
+        return measure_lesions(image[0].numpy() > 0.5, np.asarray(image.affine), suv, self.smallest_ml)
+
+
+def measure_lesions(
+    mask: np.ndarray, affine: np.ndarray, suv: np.ndarray | None = None, smallest_ml: float = 0.0
+) -> dict[str, Any]:
+    """Measure the connected components (26 neighbours) of a mask.
+
+    Args:
+        mask: (x, y, z) bool.
+        affine: (4, 4) to millimetres.
+        suv: (x, y, z) uptake on the same grid; NaN outside its field of view.
+        smallest_ml: components below this volume are left out.
+
+    Returns:
+        ``lesions``, their number; ``metabolic_tumour_volume_ml``, the volume of all; ``spread_mm``, the largest
+        distance between the centres of two (Cottereau et al., J Nucl Med 61, 2020: Dmax), 0 of one; ``suv_max`` and
+        ``total_lesion_glycolysis``, the sum over lesions of volume in mL times mean SUV (Larson et al., Clin Positron
+        Imaging 2, 1999), None without uptake; and ``each``, largest first: ``volume_ml``, ``suv_max``, ``suv_mean``.
+    """
+    from scipy.ndimage import generate_binary_structure, label
+
+    voxel = abs(float(np.linalg.det(affine[:3, :3]))) / 1000
+    components, count = label(mask, generate_binary_structure(3, 3))
+    each, centres = [], []
+    for number in range(1, count + 1):
+        voxels = np.argwhere(components == number)
+        volume = len(voxels) * voxel
+        if volume < smallest_ml:
+            continue
+        lesion: dict[str, Any] = {"volume_ml": round(volume, 2)}
+        values = suv[tuple(voxels.T)] if suv is not None else np.empty(0)
+        values = values[np.isfinite(values)]
+        if len(values):
+            lesion.update(suv_max=round(float(values.max()), 2), suv_mean=round(float(values.mean()), 2))
+        each.append(lesion)
+        centres.append(affine[:3, :3] @ voxels.mean(0) + affine[:3, 3])
+    apart = [float(np.linalg.norm(a - b)) for a in centres for b in centres]
+    avid = [lesion for lesion in each if "suv_max" in lesion]
+    return {
+        "lesions": len(each),
+        "metabolic_tumour_volume_ml": round(sum(lesion["volume_ml"] for lesion in each), 2),
+        "spread_mm": round(max(apart, default=0.0), 1),
+        "suv_max": max(lesion["suv_max"] for lesion in avid) if avid else None,
+        "total_lesion_glycolysis": round(sum(x["volume_ml"] * x["suv_mean"] for x in avid), 1) if avid else None,
+        "each": sorted(each, key=lambda lesion: -lesion["volume_ml"]),
+    }

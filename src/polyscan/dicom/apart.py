@@ -1,0 +1,242 @@
+"""Tell the volumes of one series apart: echoes, b-values, frames, passes, copies and slices that were made twice."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from polyscan.dicom.attributes import number, numbers, private, text
+from polyscan.dicom.diffusion import b_value
+from polyscan.dicom.slices import Slice
+
+Item = TypeVar("Item")
+Key = TypeVar("Key", bound=Hashable)
+_Tell = Callable[[Slice], str]
+
+_SAME_DIRECTION = 0.01
+_NEAR = 0.1  # of the thickness of a slice: nearer ones are at one position
+_FEW = 10  # one position of so many may have been made twice
+
+
+@dataclass(frozen=True)
+class Part:
+    """Slices that belong together.
+
+    Attributes:
+        slices: in no order.
+        told: what told them from others of their series, an attribute with its value each.
+        notes: what was decided about them that a user should know.
+        refused: why they are no volume; None where they may be one.
+    """
+
+    slices: list[Slice]
+    told: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    refused: str | None = None
+
+
+def _attribute(name: str) -> _Tell:
+    return lambda each: text(each.header, name)
+
+
+def _private(group: int, creator: str, element: int) -> _Tell:
+    return lambda each: "\\".join(f"{x:g}" for x in private(each.header, group, creator, element))
+
+
+def _b(each: Slice) -> str:
+    found = b_value(each.header)
+    return "" if found is None else f"{found:g}"
+
+
+# What tells volumes of one series apart, the first that does: kind of image, echo, diffusion, time.
+_TELLS: dict[str, _Tell] = {
+    "ImageType": _attribute("ImageType"),
+    "ComplexImageComponent": _attribute("ComplexImageComponent"),
+    "GE image type (0043,102F)": _private(0x0043, "GEMS_PARM_01", 0x2F),
+    "EchoTime": _attribute("EchoTime"),
+    "EchoNumbers": _attribute("EchoNumbers"),
+    "InversionTime": _attribute("InversionTime"),
+    "FlipAngle": _attribute("FlipAngle"),
+    "DiffusionBValue": _b,
+    "DiffusionGradientOrientation": _attribute("DiffusionGradientOrientation"),
+    "SequenceName": _attribute("SequenceName"),
+    "GE raw data run number (0019,10A2)": _private(0x0019, "GEMS_ACQU_01", 0xA2),
+    "GE diffusion direction (0019,10BB)": _private(0x0019, "GEMS_ACQU_01", 0xBB),
+    "GE diffusion direction (0019,10BC)": _private(0x0019, "GEMS_ACQU_01", 0xBC),
+    "GE diffusion direction (0019,10BD)": _private(0x0019, "GEMS_ACQU_01", 0xBD),
+    "Siemens diffusion direction (0019,100E)": _private(0x0019, "SIEMENS MR HEADER", 0x0E),
+    "Philips gradient number (2005,1413)": _private(0x2005, "Philips MR Imaging DD 005", 0x13),
+    "TemporalPositionIdentifier": _attribute("TemporalPositionIdentifier"),
+    "FrameReferenceTime": _attribute("FrameReferenceTime"),
+    "TriggerTime": _attribute("TriggerTime"),
+    "NominalPercentageOfCardiacPhase": _attribute("NominalPercentageOfCardiacPhase"),
+    "AcquisitionNumber": _attribute("AcquisitionNumber"),
+    "AcquisitionDateTime": _attribute("AcquisitionDateTime"),
+    "AcquisitionTime": _attribute("AcquisitionTime"),
+}
+_LATER = (
+    "AcquisitionNumber",
+    "AcquisitionDateTime",
+    "AcquisitionDate",
+    "AcquisitionTime",
+    "ContentDate",
+    "ContentTime",
+)
+
+
+def directions(slices: list[Slice]) -> list[list[Slice]]:
+    """Slices of one direction each."""
+    known: list[tuple[np.ndarray, list[Slice]]] = []
+    for each in slices:
+        direction = numbers(each.header, "ImageOrientationPatient", 6)
+        direction = np.zeros(6) if direction is None else direction
+        for other, members in known:
+            if np.abs(direction - other).max() < _SAME_DIRECTION:
+                members.append(each)
+                break
+        else:
+            known.append((direction, [each]))
+    return [members for _, members in known]
+
+
+def without_copies(slices: list[Slice]) -> list[Slice]:
+    """Each image once, where a file was copied into the folder twice.
+
+    Copies have the same place, settings and pixels. A UID proves nothing: careless de-identification gives one to all
+    slices, and exporting again gives a copy its own.
+    """
+    alike = grouped(slices, _settings)
+    kept: list[Slice] = []
+    for members in alike.values():
+        kept += members if len(members) == 1 else list({_pixels(each): each for each in reversed(members)}.values())
+    order = {id(each): k for k, each in enumerate(slices)}
+    return sorted(kept, key=lambda each: order[id(each)])
+
+
+def _settings(each: Slice) -> tuple[str, ...]:
+    names = ("ImagePositionPatient", "ImageOrientationPatient", "InstanceNumber")
+    place = tuple(text(each.header, name) for name in names)
+    return (*place, *(tell(each) for tell in _TELLS.values()), str(each.tile))
+
+
+def _pixels(each: Slice) -> tuple[bytes, int, tuple[int, int]]:
+    import pydicom
+
+    try:
+        content = pydicom.dcmread(each.path, force=True).get("PixelData") or b""
+    except Exception:  # what cannot be read is no copy of anything, and is found out when it is read
+        content = str(each.path).encode()
+    return hashlib.sha256(content).digest(), each.frame, each.tile
+
+
+def apart(slices: list[Slice], told: tuple[str, ...] = ()) -> list[Part]:
+    """Slices that lie at one position told apart by the first attribute that does it, or by their order.
+
+    One slice of many that was made twice is no second volume: the later acquisition is kept. What nothing tells apart
+    is refused: volumes are never mixed.
+    """
+    places = _places(slices)
+    if places is None or max(map(len, places)) == 1:
+        return [Part(slices, told)]
+    for name, tell in _TELLS.items():
+        parts = list(grouped(slices, tell).items())
+        if len(parts) > 1 and all(_fuller(part, places) for _, part in parts):
+            return [each for found, part in parts for each in apart(part, (*told, f"{name} {found or 'missing'}"))]
+    files = list(grouped(slices, lambda each: each.path).values())
+    if len(files) > 1 and all(len(file) > 1 and _fuller(file, places) for file in files):
+        return [Part(file, (*told, f"volume {k + 1} of {len(files)}")) for k, file in enumerate(files)]
+    passes = _passes(slices, places)
+    if passes:
+        return [Part(each, (*told, f"pass {k + 1} by InstanceNumber")) for k, each in enumerate(passes)]
+    return [_later(slices, places, told)]
+
+
+def _fuller(part: list[Slice], places: list[list[Slice]]) -> bool:
+    """Whether a part has fewer slices at one position than the whole, and still half of the positions."""
+    own = _places(part)
+    assert own is not None  # the whole has places, and so has each part of it
+    return max(map(len, own)) < max(map(len, places)) and len(own) * 2 >= len(places)
+
+
+def _places(slices: list[Slice]) -> list[list[Slice]] | None:
+    """Slices by their position along the normal; None where one has none."""
+    header = slices[0].header
+    direction = numbers(header, "ImageOrientationPatient", 6)
+    origins = [numbers(each.header, "ImagePositionPatient", 3) for each in slices]
+    if direction is None or any(origin is None for origin in origins):
+        return None
+    depths = np.array(origins) @ np.cross(direction[:3], direction[3:])
+    order = np.argsort(depths, kind="stable")
+    new = np.concatenate([[0], np.cumsum(np.diff(depths[order]) >= _near(slices[0]))])
+    return [[slices[i] for i in order[new == place]] for place in range(int(new[-1]) + 1)]
+
+
+def _near(each: Slice) -> float:
+    """Millimetres within which slices lie at one position: rounding and motion correction move them by so little."""
+    thickness = number(each.header, "SliceThickness") or number(each.header, "SpacingBetweenSlices") or 1.0
+    spacing = numbers(each.header, "PixelSpacing", 2)
+    pixel = 1.0 if spacing is None else float(spacing.max())
+    return float(np.clip(_NEAR * min(abs(thickness), 3 * pixel), 0.001, 0.25))
+
+
+def _passes(slices: list[Slice], places: list[list[Slice]]) -> list[list[Slice]]:
+    """Volumes that InstanceNumber counts one after the other, or position by position; empty where it does neither."""
+    count, times = len(places), len(places[0])
+    found = [number(each.header, "InstanceNumber") for each in slices]
+    if count < 2 or any(len(place) != times for place in places) or None in found or len(set(found)) < len(found):
+        return []
+    place_of = {id(each): k for k, place in enumerate(places) for each in place}
+    ordered = [slices[i] for i in np.argsort(np.array(found, dtype=float))]
+    one_after_other = [ordered[k * count : (k + 1) * count] for k in range(times)]
+    if all(len({place_of[id(each)] for each in volume}) == count for volume in one_after_other):
+        return one_after_other
+    by_position = [ordered[k * times : (k + 1) * times] for k in range(count)]
+    if all(len({place_of[id(each)] for each in position}) == 1 for position in by_position):
+        return [[position[k] for position in by_position] for k in range(times)]
+    return []
+
+
+def _later(slices: list[Slice], places: list[list[Slice]], told: tuple[str, ...]) -> Part:
+    """Of a few positions that were made twice the later acquisition; a refusal of anything else."""
+    doubled = [place for place in places if len(place) > 1]
+    same = sum(map(len, doubled))
+    if len(doubled) <= max(len(places) // _FEW, 1) and len(places) > 2 and same < len(slices):
+        kept, by = [], set()
+        for place in places:
+            latest, name = _latest(place)
+            if latest is None:
+                break
+            kept.append(latest)
+            by |= {name} - {""}
+        else:
+            note = f"{len(doubled)} of {len(places)} positions made twice: the later by {', '.join(sorted(by))} is kept"
+            return Part(kept, told, (note,))
+    reason = (
+        f"{same} of {len(slices)} slices lie at one position, which is no volume, and no attribute tells "
+        "which belong together; split the series"
+    )
+    return Part(slices, told, (), reason)
+
+
+def _latest(place: list[Slice]) -> tuple[Slice | None, str]:
+    """The slice of a position that was acquired last, and by which attribute; None where none tells."""
+    if len(place) == 1:
+        return place[0], ""
+    for name in _LATER:
+        found = [number(each.header, name) for each in place]
+        if None not in found and len(set(found)) == len(found):
+            return place[int(np.argmax(np.array(found, dtype=float)))], name
+    return None, ""
+
+
+def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """Items by what a function tells of each, in the order in which they come."""
+    groups: dict[Key, list[Item]] = defaultdict(list)
+    for item in items:
+        groups[key(item)].append(item)
+    return groups

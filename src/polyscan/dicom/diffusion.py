@@ -1,0 +1,42 @@
+"""The b-value of a diffusion-weighted slice, wherever its vendor writes it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from polyscan.dicom.attributes import number, private, text
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+# Group, creator of the block and element: as the vendors' DICOM conformance statements give them.
+_VENDORS = (
+    (0x0019, "SIEMENS MR HEADER", 0x0C),
+    (0x2001, "Philips Imaging DD 001", 0x03),
+    (0x0065, "Image Private Header", 0x09),
+    (0x0043, "GEMS_PARM_01", 0x39),
+)
+_SEQUENCE_NAME = re.compile(r"ep_b(\d+)")  # Siemens, as in *ep_b1000t
+_HIGHEST = 50_000.0  # s/mm2; what GE adds to a value to say how it was made is far above
+
+
+def b_value(header: Dataset) -> float | None:
+    """The b-value in s/mm2 of a slice, None where nothing tells it.
+
+    DiffusionBValue, or what Siemens, Philips, United Imaging and GE write in private attributes. GE adds 1e9, and other
+    multiples of 100,000, to tell how a value was computed; they are taken off.
+    """
+    found = number(header, "DiffusionBValue")
+    for group, creator, element in _VENDORS:
+        if found is None:
+            values = private(header, group, creator, element)
+            found = values[0] if values else None
+    if found is None:
+        named = _SEQUENCE_NAME.search(text(header, "SequenceName"))
+        found = float(named[1]) if named else None
+    if found is None or not np.isfinite(found) or found < 0:
+        return None
+    return found if found <= _HIGHEST else found % 100_000

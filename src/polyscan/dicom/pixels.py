@@ -1,0 +1,155 @@
+"""Read the pixels of slices: each file once, straight from its place on disk where they are stored plainly."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from polyscan.dicom.attributes import number, text
+from polyscan.dicom.slices import Slice
+from polyscan.errors import PolyscanError
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+THREADS = 4
+_PIXEL_DATA = 0x7FE00010
+_PLAIN = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")  # little endian, implicit and explicit
+
+
+def read_pixels(slices: Sequence[Slice]) -> np.ndarray:
+    """The values of slices as (x, y, slice) float32, each rescaled by its own slope and intercept.
+
+    NaN where CT padding says that nothing was measured.
+
+    Raises:
+        PolyscanError: a file is corrupt, or its pixels are not what its header says.
+    """
+    rows, columns = int(slices[0].header.Rows), int(slices[0].header.Columns)
+    volume = np.empty((len(slices), rows, columns), dtype=np.float32)
+    of_file: dict[Path, list[int]] = defaultdict(list)
+    for index, each in enumerate(slices):
+        of_file[each.path].append(index)
+    rescales = _rescales(slices)
+
+    def read(members: list[int]) -> None:
+        frames = _stored(slices[members[0]])
+        for index in members:
+            each = slices[index]
+            try:
+                stored = frames[each.frame, each.tile[0] :, each.tile[1] :][:rows, :columns]
+                _rescale(stored, each, rescales[index], volume[index])
+            except (IndexError, ValueError):
+                raise PolyscanError(
+                    f"{name_of(each.path)} has pixels of shape {frames.shape}; expected grey slices of "
+                    f"{rows} x {columns}."
+                ) from None
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(read, of_file.values()))
+    return volume.transpose(2, 1, 0)
+
+
+def ct_unit(slices: Sequence[Slice]) -> tuple[str, list[str]]:
+    """The unit of the values of a CT, and what had to be assumed: HU, or another RescaleType (PS3.3 C.11.1.1.2)."""
+    other = {text(each.header, "RescaleType").upper() for each in slices} - {"", "HU", "HU_MOD", "US"}
+    if other:
+        return ", ".join(sorted(other)), []
+    if all(number(each.header, "RescaleIntercept") is None for each in slices):
+        return "HU", ["RescaleIntercept is missing: the stored values were taken as HU"]
+    return "HU", []
+
+
+def _rescales(slices: Sequence[Slice]) -> list[tuple[float, float]]:
+    """Slope and intercept of every slice, which all give or none."""
+    for name in ("RescaleSlope", "RescaleIntercept"):
+        missing = sum(number(each.header, name) is None for each in slices)
+        if missing not in (0, len(slices)):
+            raise PolyscanError(f"{name} is missing in {missing} of {len(slices)} slices; export it again.")
+    found = [(number(s.header, "RescaleSlope"), number(s.header, "RescaleIntercept")) for s in slices]
+    if any(slope == 0 for slope, _ in found):
+        raise PolyscanError("RescaleSlope is 0, which leaves no image; export the series again.")
+    return [(slope or 1.0, intercept or 0.0) for slope, intercept in found]
+
+
+def _rescale(stored: np.ndarray, each: Slice, rescale: tuple[float, float], out: np.ndarray) -> None:
+    exact = np.float32 if stored.dtype.itemsize <= 2 else np.float64
+    slope, intercept = rescale
+    out[...] = stored if slope == 1 else np.multiply(stored, slope, dtype=np.float64)
+    if intercept:
+        out += exact(intercept)
+    if text(each.header, "Modality") == "CT":
+        padding = [
+            _as_stored(found, each.header)
+            for name in ("PixelPaddingValue", "PixelPaddingRangeLimit")
+            if (found := number(each.header, name)) is not None
+        ]
+        if padding and text(each.header, "PixelPaddingValue"):
+            out[(stored >= min(padding)) & (stored <= max(padding))] = np.nan
+
+
+def _as_stored(padding: float, header: Dataset) -> float:
+    """A padding value as the pixels have it, where it was written without their sign or with one that they lack.
+
+    Both are the same bits: 63536 of unsigned 16 bits is -2000 in two's complement.
+    """
+    bits = int(number(header, "BitsStored") or number(header, "BitsAllocated") or 16)
+    signed = bool(number(header, "PixelRepresentation"))
+    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+    if low <= padding <= high:
+        return padding
+    for width in (int(number(header, "BitsAllocated") or 16), bits):
+        turned = padding - 2**width if padding > high else padding + 2**width
+        if low <= turned <= high:
+            return turned
+    return padding
+
+
+def _stored(first: Slice) -> np.ndarray:
+    """The (frame, row, column) pixels of a file as they are stored."""
+    allocated, bits, high = (number(first.file, name) for name in ("BitsAllocated", "BitsStored", "HighBit"))
+    if allocated not in (8, 16, 32) or (bits or allocated) > allocated or high not in (None, (bits or allocated) - 1):
+        raise PolyscanError(
+            f"{name_of(first.path)} has BitsAllocated {allocated}, BitsStored {bits}, HighBit {high}, which do not go "
+            "together; export it again."
+        )
+    try:
+        plain = _plain(first)
+        pixels = first.file.pixel_array if plain is None else plain
+    except Exception as error:
+        raise PolyscanError(
+            f"{name_of(first.path)} is corrupt: its pixels cannot be decoded ({type(error).__name__}); "
+            "copy the file again."
+        ) from error
+    return pixels[None] if pixels.ndim == 2 else pixels
+
+
+def _plain(first: Slice) -> np.ndarray | None:
+    """The pixels of a file that stores whole bytes without compression; None for all others."""
+    file = first.file
+    raw: Any = {int(tag): element for tag, element in file.items()}.get(
+        _PIXEL_DATA
+    )  # as it stands in the file, not fetched from the disk
+    syntax = str(getattr(file.file_meta, "TransferSyntaxUID", ""))
+    bits, stored = number(file, "BitsAllocated"), number(file, "BitsStored")
+    grey = (number(file, "SamplesPerPixel") or 1) == 1
+    if getattr(raw, "value_tell", None) is None or raw.value is not None:
+        return None
+    if syntax not in _PLAIN or bits not in (8, 16) or stored != bits or not grey:
+        return None
+    shape = (int(number(file, "NumberOfFrames") or 1), int(file.Rows), int(file.Columns))
+    kind = f"<{'i' if number(file, 'PixelRepresentation') else 'u'}{int(bits) // 8}"
+    pixels = np.fromfile(first.path, dtype=kind, count=int(np.prod(shape)), offset=raw.value_tell)
+    if raw.length < pixels.itemsize * int(np.prod(shape)):
+        raise ValueError("fewer pixels than the header says")
+    return pixels.reshape(shape)
+
+
+def name_of(path: Path) -> str:
+    """The last parts of a path: enough to find the file."""
+    return "/".join(path.parts[-3:])

@@ -1,0 +1,127 @@
+"""DICOM series to images: true geometry, per-slice rescale, HU and SUV."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+
+from polyscan.dicom.attributes import text
+from polyscan.dicom.headers import read_files
+from polyscan.dicom.pixels import ct_unit, name_of, read_pixels
+from polyscan.dicom.series import Series, group
+from polyscan.dicom.suv import give, suv_factors
+from polyscan.dicom.volume import straighten
+from polyscan.errors import PolyscanError
+from polyscan.files.walk import walk
+
+_UNIT = {"PT": "SUVbw"}
+_VOLUME = re.compile(r"#(\d+)$")
+
+
+def find_series(folder: str | Path) -> list[Series]:
+    """Every DICOM image series under a folder, each with what it is or why it is left out.
+
+    Pixels are read only where a header leaves open what it is: of slices that may be copies, and of one slice of an MR
+    series that may hold negative values.
+
+    Raises:
+        PolyscanError: the folder does not exist.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise PolyscanError(f"{folder} is no folder; give a folder of DICOM files.")
+    files, left = walk(folder)
+    headers, others = read_files(files)
+    return group(headers, {**left, **others})
+
+
+def read_series(source: str | Path | Sequence[str | Path], given: Mapping[str, Any] | None = None) -> MetaTensor:
+    """Read one DICOM series.
+
+    Args:
+        source: a folder that holds one series that can be used, one file, or the files of a series. Where a folder or
+            a file holds several volumes, ``#2`` after its name takes the second of those that
+            :func:`find_series` lists.
+        given: attributes that PET headers lack, by keyword, as ``{"PatientWeight": 70}``.
+
+    Returns:
+        (1, x, y, z) float32 with a RAS+ affine in millimetres: HU for CT, SUV by body weight for PET, what the scanner
+        stored, rescaled, else. NaN where CT padding says that nothing was measured. ``meta`` holds ``unit``,
+        ``frame_of_reference`` and ``problems``, which tells what was repaired or overruled.
+
+    Raises:
+        PolyscanError: no series, several, or one that cannot be read; the text says which.
+    """
+    series = _one_series(source)
+    if series.where is None:
+        raise PolyscanError(f"{name_of(series.files[0])}: {series.reason}")
+    values = read_pixels(series.slices)
+    dicom = text(series.headers[0], "Modality")
+    problems = series.where.problems()
+    unit, notes = ct_unit(series.slices) if dicom == "CT" else (_UNIT.get(dicom, "arbitrary"), [])
+    if dicom == "PT":
+        if given:
+            give(series.headers, given)
+        factors, notes = suv_factors(series.headers)
+        values *= factors.astype(np.float32)
+    if problems:
+        values, affine = straighten(values, series.where)
+    else:
+        affine = series.where.affine()
+    meta = {
+        "unit": unit,
+        "frame_of_reference": series.frame_of_reference,
+        "problems": [*problems, *series.notes, *notes],
+    }
+    return MetaTensor(torch.from_numpy(values[None]), affine=torch.from_numpy(affine), meta=meta)
+
+
+def _one_series(source: str | Path | Sequence[str | Path]) -> Series:
+    sources = [source] if isinstance(source, (str, Path)) else source
+    named = [_named(each) for each in sources]
+    paths, number = [path for path, _ in named], named[0][1]
+    found = find_series(paths[0]) if paths[0].is_dir() else _read_all(paths)
+    name = str(paths[0]) if paths[0].is_dir() else name_of(paths[0])
+    if len(paths) > 1:
+        name += " and the files beside it"
+    if number is None:
+        return _only(found, name)
+    if not 1 <= number <= len(found):
+        raise PolyscanError(f"{name}: holds {len(found)} volumes, and number {number} is none of them.")
+    return found[number - 1]
+
+
+def _named(source: str | Path) -> tuple[Path, int | None]:
+    """A path, and the number of the volume where ``#`` and a number follow it."""
+    number = None if Path(source).exists() else _VOLUME.search(str(source))
+    return (Path(str(source)[: number.start()]), int(number[1])) if number else (Path(source), None)
+
+
+def _read_all(files: Sequence[Path]) -> list[Series]:
+    headers, bad = read_files(files)
+    if bad:
+        first = min(bad)
+        raise PolyscanError(
+            f"{name_of(first)} cannot be read as DICOM{': it ' + bad[first] if bad[first] else ''}; "
+            "copy it again or leave the series out."
+        )
+    return group(headers)
+
+
+def _only(found: list[Series], name: str) -> Series:
+    """The one series that can be used; of none, the one that at least has a geometry, or the only one."""
+    usable = [series for series in found if series.modality is not None]
+    placed = [series for series in found if series.where is not None]
+    best = usable or placed or found
+    if len(best) != 1:
+        number = f"{len(best)} volumes" if best else "no DICOM series"
+        raise PolyscanError(
+            f"{name} holds {number}; expected one: see them with polyscan scan, then name one as NAME#1."
+        )
+    return best[0]

@@ -1,0 +1,329 @@
+"""Which modality a series is: by what the machine was set to and says of the image, then by what somebody wrote.
+
+What is none is left out under its own name; what nothing tells is left out as not known. Short or long repetition and
+echo times alone are never a contrast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from polyscan.dicom.attributes import number, private, text, words
+from polyscan.dicom.diffusion import b_value
+from polyscan.dicom.words import Told, told
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+# What ImageType (0008,0008) or FrameType says an image is, of any machine and then of MR, by its value.
+_NO_VOLUME = {
+    "a localizer": {"LOCALIZER", "SCOUT", "SURVEY", "REF_SURVIEW"},
+    "a projection or a capture, not a volume": {
+        "MIP", "MAX_IP", "MIN_IP", "MINIP", "MNIP", "PROJECTION IMAGE", "VOLREN", "VRT",
+        "SECONDARY CAPTURE", "SCREEN SAVE",
+    },
+    "a subtraction of two scans": {"SUBTRACTION", "SUB", "SUBTRACT"},
+    "a reformatted series": {"REFORMATTED", "MPR", "CPR", "CSA MPR", "CURVED", "MPR_CURVED"},
+}  # fmt: skip
+_MR_OTHER = {
+    "an exponential ADC map": {"EADC", "EXP", "EXPONENTIAL"},
+    "a B0 field map": {"B0", "B0 MAP", "B0_MAP", "FIELD_MAP", "FIELD MAP"},
+    "a B1 map": {"B1", "B1 MAP", "B1_MAP", "FLIP ANGLE MAP"},
+    "a quantitative map": {
+        "T1 MAP", "T1_MAP", "T2 MAP", "T2_MAP", "T2* MAP", "T2_STAR MAP", "T2_STAR_MAP", "T2STAR MAP", "R1 MAP",
+        "R2 MAP", "R2* MAP", "R2_STAR MAP", "R2_STAR_MAP", "QSM", "RHO",
+    },
+    "a diffusion tensor map": {"FA", "FRACT", "TENSOR", "TENSOR_B0", "COLFA", "FA_MAP"},
+    "a perfusion series or map": {
+        "MTT", "TTP", "TTP_MAP", "TMAX", "PBP", "GBP", "KTRANS", "KEP", "VE", "VP", "IAUC", "PERFUSION",
+    },
+    "an arterial spin labelling series": {"ASL"},
+    "an angiography": {
+        "TOF", "ANGIO", "ANGIO_TIME", "PCA", "PC", "FLOW_ENCODED", "TIME_OF_FLIGHT", "VELOCITY", "VELOCITY MAP",
+    },
+    "an image of fat and water apart": {
+        "W", "WATER", "F", "FAT", "IP", "OP", "IN_PHASE", "OPP_PHASE", "OUT_PHASE", "OUT OF PHASE", "IN PHASE",
+        "FAT_FRACTION", "FF",
+    },
+    "a spectroscopy": {"SPECTROSCOPY", "METABOLITE_MAP", "CSI"},
+    "a functional series": {"FMRI", "BOLD"},
+    "a phase, real or imaginary image": {
+        "P", "PHASE", "PHASE MAP", "PHASE_MAP", "R", "REAL", "I", "IMAGINARY", "PHASE_SUBTRACTED",
+    },
+}  # fmt: skip
+_MR_KINDS = {"ADC": {"ADC", "ADC_MAP"}, "CBF": {"CBF", "RCBF", "RELCBF"}, "CBV": {"CBV", "RCBV", "RELCBV"}}
+# AcquisitionContrast (0008,9209), which enhanced objects have.
+_ACQUIRED = {
+    "T1": "T1", "T2": "T2", "T2_STAR": "T2star", "PROTON_DENSITY": "PD", "FLUID_ATTENUATED": "FLAIR", "STIR": "STIR",
+    "DIFFUSION": "DWI", "PERFUSION": "a perfusion series or map", "TIME_OF_FLIGHT": "an angiography",
+    "FLOW_ENCODED": "an angiography", "TAGGING": "a tagged series",
+    "MAGNETIZATION_TRANSFER": "a magnetisation transfer or CEST series",
+}  # fmt: skip
+_DUAL_ENERGY = {
+    "IODINE", "VNC", "VIRTUAL_NON_CONTRAST", "VNI", "Z_EFF", "ZEFF", "EFFECTIVE_Z", "RHO_Z", "RHO", "ELECTRON_DENSITY",
+    "MATERIAL_DENSITY", "MD", "MONOENERGETIC", "MONO", "MONO+", "MONO_ENERGETIC", "VIRTUAL_MONOENERGETIC", "DE_MAP",
+    "MATERIAL_FRACTION", "MATERIAL_REMOVED", "CALCIUM", "URIC_ACID", "WATER",
+}  # fmt: skip
+_DUAL_ENERGY_WORDS = (
+    "iodine", "iodin", "jod", "vnc", "virtual non", "z eff", "zeff", "effective z", "electron density", "monoe",
+    "mono e", "mono+", "kev", "material density", "gsi", "spectral", "uric", "calcium suppr",
+)  # fmt: skip
+_CT_MAPS = {"CBF", "CBV", "MTT", "TTP", "TMAX", "PERFUSION", "PERF", "TDR", "PMB"}
+_HOUNSFIELD = {"", "HU", "US"}
+_SPECTROSCOPY = "1.2.840.10008.5.1.4.1.1.4.2"
+_NO_AGENT = {
+    "", "no", "none", "n", "0", "-", "n/a", "na", "no contrast", "without", "without contrast", "ohne", "keine", "kein",
+    "non", "not applicable", "off", "native", "nativ", "unknown", "sans", "sin", "false",
+}  # fmt: skip
+_TURBO_EPI = 7  # Philips' EPI factor: 1 where there is none, small in gradient and spin echo (GRASE)
+NOT_KNOWN = "not known: neither the sequence nor a description tells the contrast"
+
+
+def from_header(header: Dataset, beside: Sequence[Dataset] = ()) -> tuple[str | None, str]:
+    """The modality of a DICOM volume and the reason.
+
+    Args:
+        header: of one of its slices.
+        beside: the headers of all slices of its series, of other volumes too: b = 0 is told by b > 0 beside it.
+
+    Returns:
+        The modality, or None where it is left out; the reason in one phrase.
+    """
+    kind = {word.upper() for word in words(header, "ImageType")}
+    said = _said(header)
+    for reason, values in _NO_VOLUME.items():
+        if kind & values and not (reason == "a reformatted series" and "ORIGINAL" in kind):
+            return None, reason
+    if (number(header, "SamplesPerPixel") or 1) != 1 or text(header, "PhotometricInterpretation") == "PALETTE COLOR":
+        return None, "a colour image"
+    sop = text(header, "SOPClassUID")
+    if sop.startswith("1.2.840.10008.5.1.4.1.1.7"):
+        return None, "a secondary capture, not a volume"
+    dicom = text(header, "Modality")
+    if said.other in (
+        "a localizer",
+        "a projection, not a volume",
+        "a subtraction of two scans",
+        "a reformatted series",
+    ):
+        return None, said.other
+    if dicom == "CT":
+        return _tomography(header, kind)
+    if dicom == "PT":
+        corrected = {word.upper() for word in words(header, "CorrectedImage")}
+        attenuation = "ATTN" in corrected or text(header, "AttenuationCorrected") == "YES"
+        return ("PET", "Modality is PT") if attenuation else (None, "PET without attenuation correction")
+    if dicom == "MR":
+        return (None, "a spectroscopy") if sop == _SPECTROSCOPY else _magnetic(header, kind, said, beside)
+    return None, f"Modality is {dicom or 'missing'}, not MR, CT or PT"
+
+
+def _said(header: Dataset) -> Told:
+    """What was written of the series; where that says nothing of the protocol, often named after the examination."""
+    for name in ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName"):
+        found = told(text(header, name))
+        if found:
+            return found
+    return Told()
+
+
+def _tomography(header: Dataset, kind: set[str]) -> tuple[str | None, str]:
+    unit = text(header, "RescaleType").upper()
+    if unit not in _HOUNSFIELD:
+        return None, f"not in Hounsfield units: RescaleType is {unit}, as of a dual-energy map"
+    found = kind & _DUAL_ENERGY or {
+        word for word in kind if "IODINE" in word or "MONOENERG" in word or word.startswith("VNC")
+    }
+    if found:
+        return None, f"a dual-energy map: ImageType says {min(found)}"
+    plain = text(header, "SeriesDescription").lower().replace("_", " ").replace("-", " ")
+    written = next((word for word in _DUAL_ENERGY_WORDS if word in plain), None)
+    if written:
+        return None, f"a dual-energy map: the series description says {written}"
+    if kind & _CT_MAPS or told(plain).modality in ("CBF", "CBV") or (told(plain).other or "").startswith("a perfusion"):
+        return None, "a perfusion series or map, not in Hounsfield units"
+    return "CT", "Modality is CT"
+
+
+def _magnetic(header: Dataset, kind: set[str], said: Told, beside: Sequence[Dataset]) -> tuple[str | None, str]:
+    for name, values in _MR_KINDS.items():
+        if kind & values:
+            return name, f"ImageType says {min(kind & values)}"
+    for reason, values in _MR_OTHER.items():
+        if kind & values:
+            return None, f"{reason}: ImageType says {min(kind & values)}"
+    component = text(header, "ComplexImageComponent").upper()
+    # Of GE: 0 magnitude, 1 phase, 2 real, 3 imaginary.
+    part = private(header, 0x0043, "GEMS_PARM_01", 0x2F)[:1]
+    if component not in ("", "MAGNITUDE", "MIXED") or part in ([1.0], [2.0], [3.0]):
+        return None, "a phase, real or imaginary image, not the magnitude"
+    if text(header, "AngioFlag") == "Y":
+        return None, "an angiography: AngioFlag is Y"
+    if said.other:
+        return None, f"{said.other}: its description says so"
+    if said.modality in ("ADC", "CBF", "CBV"):
+        return said.modality, "the series description says so"
+    weighted = _diffusion(header, kind, said, beside)
+    if weighted:
+        return weighted
+    if "SWI" in kind:
+        return "SWI", "ImageType says SWI"
+    acquired = _ACQUIRED.get(text(header, "AcquisitionContrast").upper())
+    if acquired and acquired.startswith("a"):
+        return None, f"{acquired}: AcquisitionContrast says so"
+    return _weighting(header, said, acquired)
+
+
+def _diffusion(header: Dataset, kind: set[str], said: Told, beside: Sequence[Dataset]) -> tuple[str | None, str] | None:
+    """What a volume of a diffusion series is; None where the series is none.
+
+    Philips and GE write b = 0 in anatomical series too: that a series is one of diffusion is told by a b > 0 in it.
+    """
+    own = b_value(header)
+    highest = max((b_value(each) or 0.0 for each in (header, *beside)), default=0.0)
+    if not (highest or "DIFFUSION" in kind or said.modality == "DWI"):
+        return None
+    if own:
+        return "DWI", f"b-value {own:g} s/mm2"
+    if own == 0 or highest:
+        return None, "the unweighted (b = 0) image of a diffusion series"
+    return "DWI", "ImageType says DIFFUSION" if "DIFFUSION" in kind else "the series description says so"
+
+
+def _weighting(header: Dataset, said: Told, acquired: str | None) -> tuple[str | None, str]:
+    repetition, echo = number(header, "RepetitionTime"), number(header, "EchoTime")
+    inversion = number(header, "InversionTime") or number(header, "InversionTimes")
+    sequence = {word.upper() for word in words(header, "ScanningSequence")}
+    if (private(header, 0x2001, "Philips Imaging DD 001", 0x13) or [1.0])[0] > _TURBO_EPI:
+        sequence.add("EP")
+    settings = ", ".join(
+        f"{name} {found:g} ms" for name, found in (("TR", repetition), ("TE", echo), ("TI", inversion)) if found
+    )
+    settings = settings or "repetition and echo time are not given"
+    if "EP" in sequence and said.modality not in ("T2star", "SWI"):
+        return None, f"echo-planar without a diffusion b-value, as in functional or perfusion imaging; {settings}"
+    wanted, source = (said.modality, "the description") if said.modality else (acquired, "AcquisitionContrast")
+    if wanted in ("CT", "PET", "DWI"):
+        wanted = None
+    measured = _by_sequence(sequence, repetition, echo, inversion)
+    name, reason = _agree(wanted, source, measured, sequence, echo)
+    reason = f"{reason}; {settings}"
+    if name in ("T1", "T1c"):
+        given = agent_given(header, said)
+        return ("T1c", f"{reason}; {given}") if given else ("T1", reason)
+    return name, reason
+
+
+def _by_sequence(
+    sequence: set[str], repetition: float | None, echo: float | None, inversion: float | None
+) -> str | None:
+    """The contrast that a sequence has, after Bushberg et al., The Essential Physics of Medical Imaging, chapter 12.
+
+    A gradient echo with short times may be T1, an angiography, a field map or anything else: none of them is told.
+    """
+    if repetition is None or echo is None:
+        return None
+    if "GR" in sequence and "SE" not in sequence:
+        if inversion and 400 <= inversion < 1500 and echo < 10 and repetition >= 1000:
+            return "T1"  # magnetisation-prepared, as MPRAGE is
+        return "T2star" if echo >= 12 and not inversion else None
+    if not sequence & {"SE", "IR"}:
+        return None
+    if inversion or "IR" in sequence:
+        return _by_inversion(repetition, echo, inversion)
+    if echo < 35 and repetition < 1200:
+        return "T1"
+    if repetition >= 2000:
+        return "T2" if echo >= 60 else "PD" if echo < 50 else None
+    return None
+
+
+def _by_inversion(repetition: float, echo: float, inversion: float | None) -> str | None:
+    if not inversion:
+        # Classic Philips does not tell it: what nulls fluid needs a long repetition time.
+        return "FLAIR" if repetition >= 6000 and echo >= 80 else None
+    if inversion >= 1500:
+        return "FLAIR" if echo >= 60 else None
+    if inversion < 350:
+        return "STIR" if inversion >= 80 and repetition >= 1500 else None
+    return "T1" if echo < 35 else None
+
+
+def _agree(
+    wanted: str | None, source: str, measured: str | None, sequence: set[str], echo: float | None
+) -> tuple[str | None, str]:
+    """One contrast of what was written and what the sequence makes, and which of them decided."""
+    written = "T1" if wanted == "T1c" else wanted
+    gradient = "GR" in sequence and "SE" not in sequence
+    if written is None:
+        return (measured, "by its sequence") if measured else (None, NOT_KNOWN)
+    if gradient and written == "T2":
+        if echo is not None and echo >= 10:
+            return "T2star", f"{source} says T2, of a gradient echo"
+        return None, f"not known: {source} says T2, but the sequence is a gradient echo with a short echo time"
+    if gradient and written == "T1" and measured == "T2star" and (echo or 0) >= 20:
+        return None, f"not known: {source} says T1, but the sequence is a gradient echo with a long echo time"
+    if measured is None or measured == written or written in ("SWI", "T2star", "STIR"):
+        return wanted, f"{source} says so"
+    if {written, measured} <= {"T1", "T2", "PD"} and not gradient:
+        return measured, f"by its sequence, though {source} says {written}"
+    if written == "FLAIR" and measured == "T1":
+        return None, f"not known: {source} says FLAIR, the sequence is that of T1"
+    if written == "T2" and measured in ("FLAIR", "STIR"):
+        return measured, "by its sequence"
+    if written == "T1" and measured == "FLAIR":
+        return measured, f"by its sequence, though {source} says {written}"
+    return wanted, f"{source} says so"
+
+
+def agent_given(header: Dataset, said: Told | None = None) -> str | None:
+    """What says that a contrast agent was in the patient; None where nothing does, or a word says the contrary."""
+    said = _said(header) if said is None else said
+    if said.contrast is False:
+        return None
+    if said.contrast:
+        return "contrast agent, as its description says"
+    agent = text(header, "ContrastBolusAgent").strip().lower()
+    if agent not in _NO_AGENT:
+        return "contrast agent, as ContrastBolusAgent says"
+    for name in ("ContrastBolusVolume", "ContrastBolusTotalDose"):
+        if (number(header, name) or 0) > 0:
+            return f"contrast agent, as {name} says"
+    return None
+
+
+def after_contrast(volumes: Sequence[tuple[Sequence[Dataset], str | None, str]]) -> list[str]:
+    """Of the volumes of one study those T1 that were acquired after an agent was known to be in the patient.
+
+    Args:
+        volumes: headers of the slices, modality and reason of each.
+
+    Returns:
+        For each volume why it is T1c; empty where it is none.
+    """
+    moments = [_moment(headers) for headers, _, _ in volumes]
+    given = [
+        moment
+        for moment, (headers, name, reason) in zip(moments, volumes, strict=True)
+        if moment and (name == "T1c" or reason.startswith("a perfusion") or agent_given(headers[0]))
+    ]
+    return [
+        "acquired after a series with contrast agent of the same study"
+        if name == "T1" and given and moment and moment > min(given) and _said(headers[0]).contrast is not False
+        else ""
+        for moment, (headers, name, _) in zip(moments, volumes, strict=True)
+    ]
+
+
+def _moment(headers: Sequence[Dataset]) -> str:
+    """When a volume was acquired, as digits that compare; empty where nothing tells."""
+    for day, time in (("AcquisitionDate", "AcquisitionTime"), ("SeriesDate", "SeriesTime")):
+        found = [
+            (text(header, day) or text(header, "StudyDate")) + text(header, time)
+            for header in headers
+            if text(header, time)
+        ]
+        if found:
+            return min(found)
+    return min((text(header, "AcquisitionDateTime") for header in headers), default="")

@@ -1,0 +1,138 @@
+"""RTSTRUCT contours to a mask on an image's grid."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+
+from polyscan.dicom.attributes import items, text, words
+from polyscan.errors import PolyscanError
+from polyscan.geometry import voxels_of
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+_CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
+
+
+def read_rtstruct(path: str | Path, grid: MetaTensor, roi: str | None = None) -> MetaTensor:
+    """Fill the closed contours of a region: a voxel belongs to it when its centre lies inside, and in no hole.
+
+    Args:
+        path: the RTSTRUCT file.
+        grid: the image (1, x, y, z) that it was drawn on, slice by slice of its z axis.
+        roi: the region's name; may be left out where one only has contours.
+
+    Returns:
+        (1, x, y, z) uint8 on the image's grid.
+
+    Raises:
+        PolyscanError: no such region, one without contours, several without a name, or contours that do not lie in the
+            image's slices.
+    """
+    import pydicom
+
+    name = Path(path).name
+    try:
+        data = pydicom.dcmread(path)
+        names = {int(item.ROINumber): str(item.ROIName).strip() for item in data.StructureSetROISequence}
+        contours = {int(item.ReferencedROINumber): items(item, "ContourSequence") for item in data.ROIContourSequence}
+    except Exception as error:
+        raise PolyscanError(f"{name} cannot be read as RTSTRUCT ({type(error).__name__}); export it again.") from error
+    region = _region(name, names, contours, roi)
+    mask = np.zeros(grid.shape[1:], dtype=bool)
+    planes: dict[int, list[tuple[str, np.ndarray]]] = defaultdict(list)
+    for contour in contours[region]:
+        kind = text(contour, "ContourGeometricType")
+        if kind in _CLOSED:
+            voxels = voxels_of(_points(contour, name), grid)
+            if np.ptp(voxels[:, 2]) > 0.5:
+                raise PolyscanError(
+                    f"{name} was not drawn in the slices of the scan that it belongs to; check the label."
+                )
+            planes[int(np.rint(voxels[:, 2].mean()))].append((kind, voxels))
+    if not planes:
+        raise PolyscanError(
+            f"{name} has no closed contour in its region {names[region]}, only points or open lines; draw it again."
+        )
+    for z, drawn in planes.items():
+        if 0 <= z < mask.shape[2]:
+            mask[:, :, z] = _fill(mask.shape[:2], drawn)
+    if not mask.any():
+        raise PolyscanError(f"{name} does not touch the scan that it belongs to; check which scan it was drawn on.")
+    return MetaTensor(torch.from_numpy(mask[None].astype(np.uint8)), affine=grid.affine)
+
+
+def _region(name: str, names: dict[int, str], contours: dict[int, list[Dataset]], roi: str | None) -> int:
+    """The number of the one region that is meant, which has contours."""
+    drawn = [number for number in names if contours.get(number)]
+    wanted = [number for number, text in names.items() if roi == text]
+    if roi is not None and not wanted:
+        wanted = [number for number, text in names.items() if roi.strip().lower() == text.lower()]
+    chosen = drawn if roi is None else [number for number in wanted if number in drawn]
+    if len(chosen) == 1:
+        return chosen[0]
+    if not drawn and names:
+        which = f"the region {roi or next(iter(names.values()))} has" if len(names) == 1 or roi else "its regions have"
+        raise PolyscanError(f"{name}: {which} no contours; draw it or export it again.")
+    if wanted and not chosen:
+        raise PolyscanError(f"{name}: the region {roi} has no contours; draw it or name another as label 'roi'.")
+    raise PolyscanError(
+        f"{name} has the regions {', '.join(names[number] for number in drawn)}; expected {roi or 'one'}: name it as "
+        "label 'roi'."
+    )
+
+
+def _points(contour: Dataset, name: str) -> np.ndarray:
+    """The (point, 3) of a contour in LPS+ millimetres."""
+    try:
+        points = np.array([float(value) for value in words(contour, "ContourData")]).reshape(-1, 3)
+    except ValueError:
+        points = np.full((1, 3), np.nan)
+    if len(points) == 0 or not np.isfinite(points).all():
+        raise PolyscanError(f"{name} has a ContourData (3006,0050) that is no list of points; export it again.")
+    return points
+
+
+def _fill(shape: Sequence[int], drawn: list[tuple[str, np.ndarray]]) -> np.ndarray:
+    """(x, y) voxels of one slice whose centres lie inside its contours.
+
+    CLOSEDPLANAR_XOR contours cut each other out, whatever their order (DICOM PS3.3 C.8.8.6.3). CLOSED_PLANAR ones are
+    joined, but for one that lies within what is there already: so are holes drawn in practice. One that was written
+    twice counts once.
+    """
+    filled = np.zeros(shape, dtype=bool)
+    once = {(kind, voxels.round(3).tobytes()): (kind, voxels) for kind, voxels in drawn}.values()
+    for kind, voxels in sorted(once, key=lambda each: -_area(each[1])):
+        inside = _inside(shape, voxels)
+        if kind != "CLOSED_PLANAR" or filled[inside].all():
+            filled ^= inside
+        else:
+            filled |= inside
+    return filled
+
+
+def _area(voxels: np.ndarray) -> float:
+    x, y = voxels[:, 0], voxels[:, 1]
+    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
+
+
+def _inside(shape: Sequence[int], voxels: np.ndarray) -> np.ndarray:
+    """(x, y) voxels whose centres lie inside one contour by the even-odd rule, so that a keyhole cuts its hole out."""
+    from matplotlib.path import Path as Polygon
+
+    out = np.zeros(shape, dtype=bool)
+    low = np.maximum(np.floor(voxels[:, :2].min(0)).astype(int), 0)
+    high = np.minimum(np.ceil(voxels[:, :2].max(0)).astype(int) + 1, shape)
+    if (low >= high).any():
+        return out
+    x, y = np.meshgrid(np.arange(low[0], high[0]), np.arange(low[1], high[1]), indexing="ij")
+    inside = Polygon(voxels[:, :2]).contains_points(np.stack([x.ravel(), y.ravel()], axis=1)).reshape(x.shape)
+    out[low[0] : high[0], low[1] : high[1]] = inside
+    return out

@@ -1,0 +1,222 @@
+"""Sort slices into volumes: what belongs together, where it lies, and why it can or cannot be used."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from polyscan.dicom.apart import Part, apart, directions, grouped, without_copies
+from polyscan.dicom.attributes import number, numbers, text, words
+from polyscan.dicom.pixels import read_pixels
+from polyscan.dicom.recognise import after_contrast, from_header
+from polyscan.dicom.slices import Slice, slices_of
+from polyscan.dicom.volume import Stack, grid_of, stack
+from polyscan.errors import PolyscanError
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+_NOT_NEGATIVE = {"T1", "T1c", "T2", "FLAIR", "PD", "STIR", "T2star", "SWI", "DWI"}
+_RINGING = 0.05  # of the voxels: so many may be below zero in a magnitude that was filtered or interpolated
+
+
+@dataclass(frozen=True)
+class Series:
+    """One volume that a folder holds.
+
+    Attributes:
+        slices: from the lowest to the highest position along the normal.
+        modality: its name, None where it cannot be used.
+        reason: why it has this modality, or why it is left out.
+        where: the geometry, None where it has none.
+        volume: its number, from 1, among the volumes of its files; 0 where it is the only one.
+        notes: what was decided about its slices, or is wrong with files beside them.
+    """
+
+    slices: list[Slice]
+    modality: str | None
+    reason: str
+    where: Stack | None
+    volume: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def headers(self) -> list[Dataset]:
+        """The headers of the slices, each as a classic single-frame image has it, without pixels."""
+        return [each.header for each in self.slices]
+
+    @property
+    def files(self) -> list[Path]:
+        """The files, each once."""
+        return list(dict.fromkeys(each.path for each in self.slices))
+
+    @property
+    def shape(self) -> tuple[int, int, int] | None:
+        """(x, y, z) of the image of :func:`polyscan.dicom.read.read_series`; None where there is no geometry."""
+        return None if self.where is None else self._grid(self.where)[0]
+
+    @property
+    def affine(self) -> np.ndarray | None:
+        """The (4, 4) affine of that image to RAS+ millimetres; None where there is no geometry."""
+        return None if self.where is None else self._grid(self.where)[1]
+
+    def _grid(self, where: Stack) -> tuple[tuple[int, int, int], np.ndarray]:
+        return grid_of(where, int(self.headers[0].Columns), int(self.headers[0].Rows))
+
+    @property
+    def voxel(self) -> float:
+        """The volume of a voxel in cubic millimetres; infinite where there is no geometry."""
+        return self.where.spacing[0] * self.where.spacing[1] * self.where.step if self.where else float("inf")
+
+    @property
+    def frame_of_reference(self) -> str | None:
+        """The FrameOfReferenceUID."""
+        return text(self.headers[0], "FrameOfReferenceUID") or None
+
+
+def group(found: Iterable[tuple[Path, Dataset]], unread: Mapping[Path, str] | None = None) -> list[Series]:
+    """Sort files into volumes: one series, one size, one direction, one stack each, and one slice at each position.
+
+    Args:
+        found: files and their headers.
+        unread: files that cannot be read, with the reason: a problem of the series that lie beside them.
+    """
+    together: dict[Hashable, list[Slice]] = defaultdict(list)
+    of_series: dict[str, list[Dataset]] = defaultdict(list)
+    without: dict[Hashable, Series] = {}
+    for path, header in found:
+        uid = text(header, "SeriesInstanceUID")
+        try:
+            for each in slices_of(path, header):
+                together[_belongs(each)].append(each)
+                of_series[uid].append(each.header)
+        except PolyscanError as error:
+            without.setdefault((uid, str(error)), Series([Slice(header, path, header)], None, str(error), None))
+    volumes = [
+        _series(part, of_series[text(part.slices[0].header, "SeriesInstanceUID")])
+        for slices in together.values()
+        for direction in directions(slices)
+        for part in apart(without_copies(direction))
+    ]
+    volumes = _without_frames(_contrast_in_time(volumes))
+    return [_beside(series, unread or {}) for series in (*_numbered(volumes), *without.values())]
+
+
+def _belongs(each: Slice) -> tuple[str, ...]:
+    return tuple(text(each.header, name) for name in ("SeriesInstanceUID", "Rows", "Columns", "StackID"))
+
+
+def _series(part: Part, beside: list[Dataset]) -> Series:
+    slices = part.slices
+    modality, reason = from_header(slices[0].header, beside)
+    reason = "; ".join((reason, *part.told, *part.notes))
+    try:
+        if part.refused:
+            raise PolyscanError(part.refused)
+        where = _geometry([each.header for each in slices])
+    except PolyscanError as error:
+        return Series(slices, None, f"{reason}; {error}", None)
+    slices = [slices[i] for i in where.order]
+    if modality is not None and len(slices) < 2:
+        modality, reason = None, f"{reason}; one slice is no volume"
+    if modality in _NOT_NEGATIVE and _is_negative(slices[len(slices) // 2]):
+        modality, reason = None, f"negative values, as of a phase image or a field map, not the magnitude; {reason}"
+    return Series(slices, modality, reason, where, notes=part.notes)
+
+
+def _is_negative(each: Slice) -> bool:
+    """Whether many values of a slice are below zero, one value that stands for padding left aside."""
+    if not number(each.header, "PixelRepresentation") and not (number(each.header, "RescaleIntercept") or 0) < 0:
+        return False
+    try:
+        values = read_pixels([each])
+    except PolyscanError:
+        return False  # said when it is read
+    below = values[values < 0]
+    return len(below) > _RINGING * values.size and len(np.unique(below)) > 2
+
+
+def _contrast_in_time(volumes: list[Series]) -> list[Series]:
+    """T1 that was acquired after a contrast agent was given, in the same study, is T1c."""
+    changed = list(volumes)
+    for members in grouped(range(len(volumes)), lambda i: text(volumes[i].headers[0], "StudyInstanceUID")).values():
+        told = after_contrast([(volumes[i].headers, volumes[i].modality, volumes[i].reason) for i in members])
+        for i, reason in zip(members, told, strict=True):
+            if reason:
+                changed[i] = replace(volumes[i], modality="T1c", reason=f"{volumes[i].reason}; {reason}")
+    return changed
+
+
+def _without_frames(volumes: list[Series]) -> list[Series]:
+    """No frame of a dynamic or gated PET is the static image; the user may name the one that is meant."""
+    changed = list(volumes)
+    pets = [i for i, series in enumerate(volumes) if series.modality == "PET"]
+    for members in grouped(pets, lambda i: _examination(volumes[i])).values():
+        for k, i in enumerate(members):
+            if len(members) > 1:
+                reason = (
+                    f"frame {k + 1} of {len(members)} of a dynamic or gated PET, which is no static image; "
+                    f"to use it name it in the manifest; {volumes[i].reason}"
+                )
+                changed[i] = replace(volumes[i], modality=None, reason=reason)
+    return changed
+
+
+def _examination(series: Series) -> tuple[str, ...]:
+    """What the frames of one acquisition in time have in common; each may be a series of its own."""
+    header = series.headers[0]
+    kind = {word.upper() for word in words(header, "SeriesType")}
+    name = "StudyInstanceUID" if kind & {"DYNAMIC", "GATED"} else "SeriesInstanceUID"
+    return name, text(header, name), text(header, "FrameOfReferenceUID"), str(bool(kind & {"DYNAMIC", "GATED"}))
+
+
+def _beside(series: Series, unread: Mapping[Path, str]) -> Series:
+    """A series with those files among its own that cannot be read."""
+    folders = {path.parent for path in series.files}
+    bad = {path: reason for path, reason in unread.items() if path.parent in folders and reason and reason != "hidden"}
+    if not bad or not series.slices:
+        return series
+    first = min(bad)
+    count = f"{len(bad)} of the files beside its slices cannot be read"
+    note = f"{count}, so that slices may be missing ({first.name}: {bad[first]})"
+    return replace(series, notes=(*series.notes, note), reason=f"{series.reason}; {note}")
+
+
+def _numbered(volumes: list[Series]) -> list[Series]:
+    """Number the volumes whose files hold others too."""
+    owners: dict[Path, list[int]] = defaultdict(list)
+    for index, series in enumerate(volumes):
+        for path in series.files:
+            owners[path].append(index)
+    return [
+        replace(series, volume=_among(index, {i for path in series.files for i in owners[path]}))
+        for index, series in enumerate(volumes)
+    ]
+
+
+def _among(index: int, sharing: set[int]) -> int:
+    return sorted(sharing).index(index) + 1 if len(sharing) > 1 else 0
+
+
+def _geometry(headers: Sequence[Dataset]) -> Stack:
+    origins = [numbers(header, "ImagePositionPatient", 3) for header in headers]
+    directions = [numbers(header, "ImageOrientationPatient", 6) for header in headers]
+    spacings = [numbers(header, "PixelSpacing", 2) for header in headers]
+    for name, found in (
+        ("ImagePositionPatient", origins),
+        ("ImageOrientationPatient", directions),
+        ("PixelSpacing", spacings),
+    ):
+        missing = sum(each is None for each in found)
+        if missing:
+            raise PolyscanError(f"{name} is missing or no number in {missing} of {len(found)} slices; export it again.")
+    if np.ptp(np.array(spacings), axis=0).max() > 1e-3:
+        raise PolyscanError("PixelSpacing differs from slice to slice; export the series again.")
+    rows, columns = spacings[0]  # type: ignore[misc]
+    thickness = number(headers[0], "SliceThickness") or 1.0
+    return stack(np.array(origins), np.mean(np.array(directions), axis=0), (columns, rows), thickness)

@@ -1,0 +1,203 @@
+"""Standardised uptake values: what a PET voxel is multiplied by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from polyscan.dicom.attributes import items, number, text
+from polyscan.dicom.decay import elapsed, frame_average, scan_start
+from polyscan.dicom.nuclides import check_dose, check_half_life, half_life_of
+from polyscan.errors import PolyscanError
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+_SUV_TYPES = {"BW": "bw", "LBM": "lbm", "LBMJAMES128": "lbm", "LBMJANMA": "lbm_janma", "BSA": "bsa"}
+_UCUM = {"bq/ml": "BQML", "g/ml": "GML", "g/ml{suvbw}": "GML", "{propcounts}": "CNTS"}
+_HEAVIEST, _TALLEST = 600.0, 2.6  # kg and m: above, it is another unit
+BY_HAND = (
+    "PatientWeight",
+    "PatientSize",
+    "PatientSex",
+    "RadionuclideTotalDose",
+    "RadionuclideHalfLife",
+    "RadiopharmaceuticalStartTime",
+    "RadiopharmaceuticalStartDateTime",
+    "DecayCorrection",
+)
+
+
+def suv_factor(headers: Sequence[Dataset], kind: str = "bw") -> float:
+    """What a stored, rescaled PET value is multiplied by to become a SUV.
+
+    SUV = activity concentration / (dose at the time that the values are corrected to / size), with size the body
+    weight, the lean body mass or the body surface (Boellaard et al., EJNMMI 42, 2015, section 'SUV'; the order of the
+    DICOM attributes follows the QIBA FDG-PET/CT profile, appendix G).
+
+    Args:
+        headers: the data sets of one series; pixels are not needed.
+        kind: ``"bw"`` body weight, ``"lbm"`` lean body mass after James, ``"lbm_janma"`` after Janmahasatian (both
+            g/mL), ``"bsa"`` body surface area after Du Bois (cm2/mL).
+
+    Raises:
+        PolyscanError: an attribute that is needed is missing or has a value that cannot be used.
+    """
+    return suv_factor_and_notes(headers, kind)[0]
+
+
+def suv_factor_and_notes(headers: Sequence[Dataset], kind: str = "bw") -> tuple[float, list[str]]:
+    """:func:`suv_factor`, and what in the headers had to be overruled to get it."""
+    factors, notes = suv_factors(headers, kind)
+    return float(factors.min()), notes
+
+
+def suv_factors(headers: Sequence[Dataset], kind: str = "bw") -> tuple[np.ndarray, list[str]]:
+    """:func:`suv_factor` of each slice, and what in the headers had to be overruled to get it.
+
+    Returns:
+        (slice,) factors, which differ where DecayCorrection is NONE and slices were acquired one after the other, and
+        the notes.
+    """
+    notes: list[str] = []
+    factors = np.broadcast_to(_factor(headers, kind, notes), len(headers))
+    return factors, list(dict.fromkeys(notes))
+
+
+def give(headers: Sequence[Dataset], given: Mapping[str, Any]) -> None:
+    """Write down by hand what headers lack: attributes by keyword, those of the tracer where it has them.
+
+    Raises:
+        PolyscanError: a keyword that DICOM does not know, or a value that it cannot have.
+    """
+    from pydicom import Dataset as Item
+
+    for header in headers:
+        tracer = items(header, "RadiopharmaceuticalInformationSequence") or [Item()]
+        try:
+            for keyword, value in given.items():
+                if keyword not in BY_HAND:
+                    raise ValueError
+                setattr(tracer[0] if keyword.startswith("Radio") else header, keyword, value)
+            header.RadiopharmaceuticalInformationSequence = tracer
+        except (ValueError, TypeError):
+            raise PolyscanError(
+                f"'given' is {dict(given)}; it can hold numbers, or times as HHMMSS, for {', '.join(BY_HAND)}."
+            ) from None
+
+
+def _factor(headers: Sequence[Dataset], kind: str, notes: list[str]) -> float | np.ndarray:
+    first = headers[0]
+    units = text(first, "Units").upper() or _enhanced_units(first)
+    if units in ("GML", "CM2ML"):
+        stored = _SUV_TYPES.get(text(first, "SUVType").upper() or ("BW" if units == "GML" else "BSA"))
+        if stored is None:
+            raise PolyscanError(f"SUVType (0054,1006) is not one of {', '.join(_SUV_TYPES)}; correct the attribute.")
+        return 1.0 if stored == kind else _size(first, kind) / _size(first, stored)
+    if units == "BQML":
+        return _size(first, kind) / _dose(headers, notes)
+    if units == "CNTS":
+        return _philips(headers, kind, notes)
+    raise PolyscanError(
+        f"Units (0054,1001) is {units or 'missing'}; SUV can be computed from BQML, GML or (Philips) CNTS only."
+    )
+
+
+def _enhanced_units(header: Dataset) -> str:
+    """Units of an enhanced object, which names them beside a real world value mapping; empty where there is none."""
+    codes = [text(code, "CodeValue").lower() for code in items(header, "MeasurementUnitsCodeSequence")]
+    units = _UCUM.get(codes[0], codes[0].upper()) if codes else ""
+    slope, rescaled = number(header, "RealWorldValueSlope"), number(header, "RescaleSlope")
+    if units and slope is not None and not np.isclose(slope, rescaled or 1.0, rtol=1e-4):
+        raise PolyscanError(
+            f"RealWorldValueSlope (0040,9225) of this enhanced PET is {slope:g} and RescaleSlope (0028,1053) is "
+            f"{'missing' if rescaled is None else format(rescaled, 'g')}; export it as single slices."
+        )
+    return units
+
+
+def _philips(headers: Sequence[Dataset], kind: str, notes: list[str]) -> float | np.ndarray:
+    to_suv, to_bqml = (number(headers[0], (0x7053, element)) for element in (0x1000, 0x1009))
+    if to_suv:
+        return to_suv if kind == "bw" else to_suv * _size(headers[0], kind) / _size(headers[0], "bw")
+    if to_bqml:
+        return to_bqml * _size(headers[0], kind) / _dose(headers, notes)
+    raise PolyscanError("Units (0054,1001) is CNTS without the Philips factors (7053,1000) or (7053,1009).")
+
+
+def _size(header: Dataset, kind: str) -> float:
+    """Grams of body or of lean body, or square centimetres of body surface."""
+    weight = _needed(header, "PatientWeight", "kg", _HEAVIEST)
+    if kind == "bw":
+        return weight * 1000
+    height = _needed(header, "PatientSize", "m", _TALLEST) * 100
+    if kind == "bsa":
+        return 0.007184 * weight**0.425 * height**0.725 * 10_000  # Du Bois, Arch Intern Med 17, 1916
+    sex = text(header, "PatientSex").upper()
+    if sex not in ("M", "F"):
+        raise PolyscanError("PatientSex (0010,0040) is neither M nor F; lean body mass needs it, body weight does not.")
+    if kind == "lbm":  # James, Research on Obesity, 1976
+        a, b = (1.10, 128) if sex == "M" else (1.07, 148)
+        return (a * weight - b * (weight / height) ** 2) * 1000
+    if kind == "lbm_janma":  # Janmahasatian et al., Clin Pharmacokinet 44, 2005
+        a, b = (6680, 216) if sex == "M" else (8780, 244)
+        return 9270 * weight / (a + b * weight / (height / 100) ** 2) * 1000
+    raise PolyscanError(f"SUV kind {kind!r} is not known; use bw, lbm, lbm_janma or bsa.")
+
+
+def _dose(headers: Sequence[Dataset], notes: list[str]) -> np.ndarray:
+    """The (slice,) injected dose in Bq, decayed to the time that the values of each slice are corrected to."""
+    first, tracer = headers[0], _tracer(headers[0])
+    dose = _needed(tracer, "RadionuclideTotalDose", "Bq")
+    check_dose(dose, "RadionuclideTotalDose (0018,1074)", f"{dose:g} Bq")
+    correction = text(first, "DecayCorrection").upper() or {"YES": "START", "NO": "NONE"}.get(
+        text(first, "DecayCorrected").upper(), ""
+    )
+    if correction == "ADMIN":
+        return np.full(len(headers), dose)
+    if correction not in ("START", "NONE"):
+        raise PolyscanError(f"DecayCorrection (0054,1102) is {correction or 'missing'}; expected START, ADMIN or NONE.")
+    nuclide = " ".join(text(code, "CodeMeaning") for code in items(tracer, "RadionuclideCodeSequence"))
+    known = half_life_of(nuclide)
+    if known is not None and not text(tracer, "RadionuclideHalfLife"):
+        notes.append(f"RadionuclideHalfLife is missing: {known:g} s of the nuclide that is named were used")
+        half_life = known
+    else:
+        half_life = _needed(tracer, "RadionuclideHalfLife", "s")
+        check_half_life(half_life, nuclide, "RadionuclideHalfLife (0018,1075)")
+    if correction == "START":
+        moments = [scan_start(headers, half_life, notes)]
+    else:
+        moments = [frame_average(header, half_life) for header in headers]
+    since = {moment: elapsed(tracer, headers, moment, half_life, notes) for moment in set(moments)}
+    decayed = np.array([dose * 0.5 ** (since[moment] / half_life) for moment in moments])
+    return np.broadcast_to(decayed, len(headers))
+
+
+def _tracer(header: Dataset) -> Dataset:
+    """The one injection that the series tells of."""
+    sequence = items(header, "RadiopharmaceuticalInformationSequence")
+    if not sequence:
+        raise PolyscanError(
+            "RadiopharmaceuticalInformationSequence (0054,0016) is missing; add dose, half-life and start time to it."
+        )
+    told = {tuple(text(item, name) for name in BY_HAND if name.startswith("Radio")) for item in sequence}
+    if len(told) > 1:
+        raise PolyscanError(
+            f"RadiopharmaceuticalInformationSequence (0054,0016) tells of {len(told)} different injections; leave the "
+            "one that the values are corrected for."
+        )
+    return sequence[0]
+
+
+def _needed(header: Dataset, keyword: str, unit: str, most: float = np.inf) -> float:
+    value = number(header, keyword)
+    if value is None or not 0 < value <= most:
+        found = "missing" if value is None else f"{value:g}"
+        raise PolyscanError(
+            f"{keyword} is {found}; SUV needs it in {unit}: set it in the DICOM files, or by hand in the manifest, as "
+            f'"given": {{"{keyword}": ...}} of the study.'
+        )
+    return value

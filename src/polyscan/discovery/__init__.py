@@ -1,0 +1,1 @@
+"""Which files are which scan of which study, and why."""

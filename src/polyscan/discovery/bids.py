@@ -1,0 +1,112 @@
+"""What the name of a NIfTI file says: by the suffix and entities of BIDS where it follows BIDS, by its words else."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from polyscan.dicom.words import told
+from polyscan.modality import MODALITIES
+
+ENDINGS = (".nii.gz", ".nii", ".hdr", ".img", ".mgz", ".mgh", ".nrrd", ".nhdr", ".mha", ".mhd")
+
+_BIDS = re.compile(r"^sub-[A-Za-z0-9]+(?:_[A-Za-z]+-[A-Za-z0-9]+)*_(?P<suffix>[A-Za-z0-9]+)$")
+_ENTITY = re.compile(r"([A-Za-z]+)-([A-Za-z0-9]+)")
+_SUFFIXES = {m.suffix.rsplit("_", 1)[-1]: m.name for m in MODALITIES.values() if m.name != "T1c"}
+_SUFFIXES |= {"T2star": "T2star", "inplaneT1": "T1", "inplaneT2": "T2", "UNIT1": "T1", "ct": "CT", "CT": "CT"}
+_PARTS = {"phase", "real", "imag"}
+_LABEL = {"dseg", "seg", "mask", "label", "labels", "gtv", "segmentation", "lesion", "roi", "probseg"}
+_LABEL_WORDS = re.compile(r"(?:^|[_\W])(?:dseg|seg|mask|labels?|gtv|segmentation|roi)(?:[_\W]|$)", re.IGNORECASE)
+_VISIT = re.compile(
+    r"(?:^|[/_\W])(?:(?:session|ses|visit|study|timepoint|time|tp)[-_ ]?0*(?P<number>\d{1,3})"
+    r"|(?P<word>baseline|follow[-_ ]?up))(?=[/_\W]|$)",
+    re.IGNORECASE,
+)
+_NOT_TRUTH = re.compile(r"brain|foreground|body|head|preproc|deface|probseg", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a file name tells.
+
+    Attributes:
+        modality: of an image what it is, of a label what it was drawn on; None where the name does not tell.
+        reason: why, or what it is instead.
+        label: whether it is a mask or segmentation.
+        entities: those of BIDS, by their short names, such as ``{"sub": "01", "run": "1"}``.
+        derived: whether it was resampled or processed, so that an original is taken first.
+    """
+
+    modality: str | None
+    reason: str
+    label: bool = False
+    entities: dict[str, str] = field(default_factory=dict)
+    derived: bool = False
+
+
+def visit_of(path: str) -> str:
+    """Which visit the names in a path below the subject's folder tell, such as ``"2"`` of ``study2_FLAIR.nii.gz``.
+
+    Returns:
+        A number, or ``baseline`` or ``followup``; empty where no word tells.
+    """
+    found = _VISIT.search(path)
+    return "" if found is None else found["number"] or re.sub(r"\W|_", "", found["word"].lower())
+
+
+def stem_of(name: str) -> str:
+    """A file name without the ending of its format, in any case."""
+    ending = ending_of(name)
+    return name[: -len(ending)] if ending else name
+
+
+def ending_of(name: str) -> str:
+    """The ending of an image format that is read, as it is written; empty where it is none."""
+    return next((name[-len(ending) :] for ending in ENDINGS if name.lower().endswith(ending)), "")
+
+
+def named(name: str) -> Named:
+    """What a file name tells.
+
+    In BIDS the suffix is the contrast; ``ce-`` tells a contrast agent, ``space-`` the grid, never the contrast, except
+    of a label, whose ``space-`` is the scan that it was drawn on.
+    """
+    stem = stem_of(name)
+    found = _BIDS.match(stem)
+    entities = dict(_ENTITY.findall(stem)) if stem.startswith("sub-") else {}
+    derived = bool({"space", "desc", "res", "rec"} & entities.keys())
+    label = _LABEL_WORDS.search(stem) if found is None else found["suffix"].lower() in _LABEL or None
+    if label or (found and found["suffix"] == "defacemask"):
+        return _label(stem, entities)
+    if found is None:
+        return _plain(re.sub(r"(?:sub|ses)-[A-Za-z0-9]+_?", "", stem), entities, derived)
+    suffix = found["suffix"]
+    if entities.get("part") in _PARTS:
+        return Named(None, f"a phase, real or imaginary image: part-{entities['part']}", False, entities)
+    if "inv" in entities and suffix not in ("UNIT1",):
+        return Named(None, f"one inversion of several: inv-{entities['inv']}", False, entities)
+    modality = _SUFFIXES.get(suffix) or told(suffix).modality  # many write T2 or t1ce where BIDS has T2w
+    if modality is None:
+        return Named(None, f"its BIDS suffix is {suffix}, which is no modality that is used", False, entities)
+    reason = f"its BIDS suffix is {suffix}"
+    if modality == "T1" and "ce" in entities:
+        return Named("T1c", f"{reason}, with contrast agent by ce-{entities['ce']}", False, entities, derived)
+    return Named(modality, f"its BIDS suffix is {suffix}", False, entities, derived)
+
+
+def _label(stem: str, entities: dict[str, str]) -> Named:
+    if _NOT_TRUTH.search(stem):
+        return Named(None, "a mask of the body, no label", True, entities)
+    bare = re.sub(r"(?:sub|ses)-[A-Za-z0-9]+_?", "", stem)
+    modality = told(entities.get("space", re.sub(_LABEL_WORDS, " ", bare))).modality
+    reason = "its name says so" if modality else "its name does not tell which scan it was drawn on"
+    return Named(modality, reason, True, entities)
+
+
+def _plain(stem: str, entities: dict[str, str], derived: bool) -> Named:
+    said = told(stem)
+    if said.modality is None:
+        return Named(
+            None, f"{said.other}: its name says so" if said.other else "its name tells no modality", False, entities
+        )
+    return Named(said.modality, "its name says so", False, entities, derived)

@@ -1,0 +1,75 @@
+"""Studies and their scans in two calls, for a notebook or a script."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from monai.data import MetaTensor
+
+from polyscan.discovery.scan import scan
+from polyscan.errors import PolyscanError
+from polyscan.formats.read import read_image
+from polyscan.study import Study
+
+
+class StudyImages(dict[str, MetaTensor]):
+    """Modality to scan, (1, x, y, z) float32 each, with a RAS+ affine in millimetres: as it lies in its files.
+
+    CT is in HU, PET in SUV by body weight, MRI as stored; the scans are not registered, and each has its own grid.
+
+    Attributes:
+        study: what was found, sources included.
+        left_out: what else the folder holds, and scans that could not be read: a sentence each.
+    """
+
+    def __init__(self, study: Study) -> None:
+        super().__init__()
+        self.study = study
+        self.left_out: list[str] = []
+
+
+def find_studies(folder: str | Path) -> list[Study]:
+    """The studies in a tree of DICOM and NIfTI files, as ``polyscan scan`` finds them.
+
+    Args:
+        folder: of one patient or of many.
+
+    Returns:
+        A study for each patient, or for each session of one; ``study.images`` maps modality to where the scan lies.
+
+    Raises:
+        PolyscanError: the folder does not exist or holds no image.
+    """
+    return scan(folder).studies
+
+
+def read_study(folder: str | Path) -> StudyImages:
+    """Read the scans of one patient.
+
+    Args:
+        folder: one patient's, DICOM or NIfTI.
+
+    Returns:
+        The scans, and beside them what was left out and why. A scan that cannot be read stops no other.
+
+    Raises:
+        PolyscanError: the folder holds no study, several, or none whose scans can be read.
+    """
+    found = scan(folder)
+    if len(found.studies) != 1:
+        raise PolyscanError(
+            f"{folder} holds {len(found.studies)} studies ({', '.join(s.key for s in found.studies[:5])}); name the "
+            "folder of one, or list them with find_studies."
+        )
+    (study,) = found.studies
+    images = StudyImages(study)
+    decisions = [*study.extra.get("decisions", []), *found.info.get("left_out", [])]
+    images.left_out = [f"{d['series']}: {d['reason']}" for d in decisions if not d["taken"]]
+    for name, source in study.images.items():
+        try:
+            images[name] = read_image(source, name, study.extra.get("given"))
+        except PolyscanError as error:
+            images.left_out.append(f"{name}: {error}")
+    if not images:
+        raise PolyscanError(f"No scan of {study.key} can be read: {'; '.join(images.left_out)}")
+    return images

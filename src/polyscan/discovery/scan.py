@@ -1,0 +1,282 @@
+"""Find the studies in a folder: which series is which modality of which patient, and what is left out and why."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from polyscan.dicom.attributes import text
+from polyscan.dicom.diffusion import b_value
+from polyscan.dicom.headers import read_files
+from polyscan.dicom.series import Series, group, grouped
+from polyscan.discovery.bids import named, visit_of
+from polyscan.discovery.labels import drawn_on
+from polyscan.discovery.names import distinct
+from polyscan.discovery.owners import bare, name_patients, owner_key
+from polyscan.discovery.sessions import join_sessions, read_dates
+from polyscan.errors import PolyscanError
+from polyscan.files.walk import account, walk
+from polyscan.formats.read import is_nifti
+from polyscan.study import Source, Study
+from polyscan.study.manifest import SECTIONS, Manifest
+from polyscan.study.table import read_rows, recorded
+
+_DRAWN_ON = ("CT", "T1c", "T1", "T2", "FLAIR", "PET")
+# What the parts of a rank say, where they differ, of the scan that is taken.
+_RANKS = (
+    "is nearer to an original scan or to the usual b-value",
+    "has finer voxels ({mine:g} and {others:g} mm3)",
+    "has more slices",
+    "is later, or comes first by its name",
+)
+_USUAL_B = 1000.0  # s/mm2
+_SUBJECT_COLUMNS = ("participant_id", "subject", "id")
+
+
+@dataclass
+class Candidate:
+    """A scan or a label that may become part of a study.
+
+    Attributes:
+        subject, session: whose it is.
+        modality: what it is, or, of a label, what it was drawn on; None where it is left out.
+        reason: why.
+        source: where it lies.
+        name: what to call it in the decisions.
+        rank: the lowest is taken where there are several: finest voxels, then most slices, then latest.
+        frame: FrameOfReferenceUID.
+        label: whether it is a label.
+        day: when it was made.
+    """
+
+    subject: str
+    session: str | None
+    modality: str | None
+    reason: str
+    source: Source
+    name: str
+    rank: tuple = ()
+    frame: str | None = None
+    label: bool = False
+    day: date | None = None
+
+
+def scan(
+    folder: str | Path,
+    *,
+    clinical: str | Path | None = None,
+    labels: str | Path | None = None,
+    join: bool = False,
+) -> Manifest:
+    """Find studies and series in a tree of DICOM and NIfTI files.
+
+    Where a modality has several series, the one with the finest voxels is taken, of equals that with the most slices,
+    then the latest. Every decision stands in the study's ``decisions``, or in ``info["left_out"]`` where no study came
+    of it, with all other files and folders that were left out. ``info["renamed"]`` says which subjects had to be
+    renamed so that no two have one key. Studies with a label come under ``training``, others under ``testing``, unless
+    the table of clinical variables has a column ``split``.
+
+    Args:
+        folder: where to look.
+        clinical: a CSV or TSV table with one row a subject, whose column ``participant_id``, ``subject`` or ``id``
+            names it; ``participants.tsv`` in the folder where not given.
+        labels: a table like it of what is to be learnt, such as ``grade`` or ``response``: its columns are labels.
+        join: make one study of a subject's sessions; see :func:`polyscan.discovery.sessions.join_sessions`.
+
+    Raises:
+        PolyscanError: the folder does not exist or holds no image, or the table cannot be used.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise PolyscanError(f"{folder} is no folder; give the folder that holds the scans.")
+    folder = Path(os.path.normpath(folder.absolute()))  # not resolved: sidecars lie beside a link, not its target
+    files, left_out = walk(folder)
+    series, others = _dicom(folder, files, left_out)
+    found = [*series, *_nifti(folder, [path for path in files if is_nifti(path)])]
+    entries = account(folder, {**left_out, **others})
+    if not any(c.modality and not c.label for c in found):
+        left = "; ".join(sorted({c.reason for c in found} | {f"{e['series']}: {e['reason']}" for e in entries})[:3])
+        raise PolyscanError(
+            f"No images found in {folder}: {len(files)} files, none of them a DICOM or NIfTI scan that can be used"
+            + (f" ({left})." if left else "; give the folder that holds the scans.")
+        )
+    table = _read_table(Path(clinical) if clinical else folder / "participants.tsv", needed=clinical is not None)
+    known = _read_table(Path(labels), needed=True) if labels else {}
+    by_study: dict[tuple[str, str], list[Candidate]] = defaultdict(list)
+    for candidate in found:
+        by_study[(candidate.subject, candidate.session or "")].append(candidate)
+    names = distinct(subject for subject, _ in by_study)
+    manifest, studies, dates = Manifest(), [], read_dates(folder) if join else {}
+    manifest.info["renamed"] = {old: new for old, new in names.items() if old != new}
+    for (subject, session), candidates in sorted(by_study.items()):
+        study = _study(names[subject], session or None, candidates)
+        if study.images:
+            studies.append(study)
+            days = [c.day for c in candidates if c.day is not None]
+            if days:
+                dates.setdefault((study.subject, study.session), min(days))
+        else:
+            manifest.info.setdefault("left_out", []).extend(study.extra["decisions"])
+    manifest.info.setdefault("left_out", []).extend(entries)
+    manifest.info = {name: content for name, content in manifest.info.items() if content}
+    called = {new: bare(old) for old, new in names.items()}
+    for study in join_sessions(studies, dates) if join else studies:
+        given = called[study.subject]
+        study.label.update(recorded(known.get(given, {})))
+        _place(manifest, study, table.get(given, {}))
+    return manifest
+
+
+def _study(subject: str, session: str | None, candidates: list[Candidate]) -> Study:
+    study, decisions = Study(subject, session), []
+    taken: dict[str, Candidate] = {}
+    for c in sorted((c for c in candidates if c.modality and not c.label), key=_order):
+        assert c.modality is not None
+        first = taken.setdefault(c.modality, c)
+        reason = c.reason if first is c else f"{c.reason}; {first.name} {_better(first.rank, c.rank)}"
+        decisions.append({"series": c.name, "modality": c.modality, "taken": first is c, "reason": reason})
+    study.images = {name: taken[name].source for name in sorted(taken)}
+    labels = [c for c in candidates if c.label and c.modality in taken]
+    labels.sort(key=lambda c: _DRAWN_ON.index(c.modality) if c.modality in _DRAWN_ON else len(_DRAWN_ON))
+    for rank, c in enumerate(labels):
+        if rank == 0:
+            study.label = {"mask": c.source, "drawn_on": c.modality}
+        reason = c.reason if rank == 0 else f"{c.reason}; {labels[0].name} is taken"
+        decisions.append({"series": c.name, "modality": f"label on {c.modality}", "taken": rank == 0, "reason": reason})
+    for c in candidates:
+        if c.modality is None or (c.label and c.modality not in taken):
+            decisions.append({"series": c.name, "modality": c.modality, "taken": False, "reason": c.reason})
+    frames = [c.frame for c in taken.values() if c.frame]
+    common, shared = Counter(frames).most_common(1)[0] if frames else ("", 0)
+    study.aligned = [name for name in study.images if taken[name].frame == common] if shared > 1 else []
+    study.extra["decisions"] = decisions
+    return study
+
+
+def _order(candidate: Candidate) -> tuple:
+    """What sorts scans of one modality; DICOM and NIfTI, whose last parts are of other kinds, too."""
+    return (*candidate.rank[:-1], str(candidate.rank[-1:]))
+
+
+def _better(taken: tuple, other: tuple) -> str:
+    """Why one scan was taken before another of its modality: the first thing in which they differ."""
+    for name, mine, others in zip(_RANKS, taken, other, strict=False):
+        if mine != others:
+            return name.format(mine=mine, others=others)
+    return "comes first by its name"
+
+
+def _dicom(folder: Path, files: Iterable[Path], left: Mapping[Path, str]) -> tuple[list[Candidate], dict[Path, str]]:
+    """Candidates of the DICOM files, and of the files that are neither DICOM nor NIfTI what they are instead."""
+    headers, others = read_files(path for path in files if not is_nifti(path))
+    owners = name_patients(folder, headers)
+    beside = Counter(path.parent for path, _ in headers)
+    found = []
+    for (subject, session), members in grouped(headers, lambda item: owners[owner_key(folder, *item)]).items():
+        drawn = [(path, header) for path, header in members if _is_label(header)]
+        images = group((item for item in members if not _is_label(item[1])), {**left, **others})
+        found += [_image_candidate(folder, series, (subject, session), beside) for series in images]
+        for path, header in drawn:
+            on, reason = drawn_on(header, images)
+            modality, name = on.modality if on else None, path.relative_to(folder).as_posix()
+            found.append(Candidate(subject, session, modality, reason, str(path), name, label=True))
+    return found, others
+
+
+def _is_label(header: Any) -> bool:
+    return text(header, "Modality") in ("RTSTRUCT", "SEG")
+
+
+def _image_candidate(folder: Path, series: Series, owner: tuple[str, str | None], beside: Counter[Path]) -> Candidate:
+    header, files = series.headers[0], series.files
+    parents = {path.parent for path in files}
+    name = min(parents).relative_to(folder).as_posix()
+    if series.volume:
+        source: Source = [f"{path}#{series.volume}" for path in files]
+    elif len(parents) == 1 and beside[min(parents)] == len(files):
+        source = str(min(parents))
+    else:
+        source = [str(path) for path in files]
+    if isinstance(source, list):
+        more = f" and {len(source) - 1} more" if len(source) > 1 else ""
+        name = f"{name}/{Path(source[0]).name}{more}"
+    moment = text(header, "SeriesDate") + text(header, "SeriesTime")
+    slices = len(series.slices)
+    rank = (_far_from_usual(series), round(series.voxel, 3), -slices, tuple(255 - ord(letter) for letter in moment))
+    reason = f"{series.reason}, {slices} slices" if series.modality else series.reason
+    subject, session = owner
+    day = _day(text(header, "StudyDate") or text(header, "SeriesDate"))
+    return Candidate(subject, session, series.modality, reason, source, name, rank, series.frame_of_reference, day=day)
+
+
+def _far_from_usual(series: Series) -> float:
+    """Of diffusion-weighted volumes how far the b-value is from the usual one: b = 1000 is taken before b = 50."""
+    found = b_value(series.headers[0]) if series.modality == "DWI" else None
+    return 0.0 if found is None else abs(found - _USUAL_B)
+
+
+def _day(text: str) -> date | None:
+    try:
+        return datetime.strptime(text, "%Y%m%d").date()
+    except ValueError:
+        return None
+
+
+def _nifti(folder: Path, files: list[Path]) -> list[Candidate]:
+    found = []
+    visits: dict[str, set[str]] = defaultdict(set)
+    for path in files:
+        relative = path.relative_to(folder)
+        entities = dict(re.findall(r"(sub|ses)-([A-Za-z0-9]+)", path.name))
+        subject = entities.get("sub") or bare(relative.parts[0] if len(relative.parts) > 1 else folder.name)
+        visit = "" if "ses" in entities else visit_of(relative.as_posix().removeprefix(f"{relative.parts[0]}/"))
+        visits[subject] |= {visit} - {""}
+        told = named(path.name)
+        rank = () if told.label else (told.derived, *_nifti_rank(path))
+        session, name = entities.get("ses") or visit or None, relative.as_posix()
+        one = Candidate(subject, session, told.modality, told.reason, str(path), name, rank, label=told.label)
+        found.append((one, bool(visit)))
+    # A word such as study1 tells visits apart only where there are several: one alone is no session.
+    return [replace(c, session=None) if by_word and len(visits[c.subject]) == 1 else c for c, by_word in found]
+
+
+def _nifti_rank(path: Path) -> tuple:
+    import nibabel
+    import numpy as np
+
+    try:
+        header: Any = nibabel.load(path).header
+        return (round(float(np.prod(header.get_zooms()[:3])), 3), -int(header.get_data_shape()[-1]), str(path))
+    except Exception:  # what cannot be read is found out, and said, when it is prepared
+        return (float("inf"), 0, str(path))
+
+
+def _read_table(path: Path, *, needed: bool) -> dict[str, dict[str, str]]:
+    """Rows by subject."""
+    if not path.is_file():
+        if needed:
+            raise PolyscanError(f"{path} does not exist; give a CSV or TSV table with one row a subject.")
+        return {}
+    rows = read_rows(path)
+    column = next((name for name in _SUBJECT_COLUMNS if rows and name in rows[0]), None)
+    if column is None:
+        raise PolyscanError(f"{path} has no column {', '.join(_SUBJECT_COLUMNS)}; name the subjects in one of them.")
+    return {bare(row.pop(column)): row for row in rows}
+
+
+def _place(manifest: Manifest, study: Study, row: dict[str, str]) -> None:
+    """Add a study with its clinical variables to its section."""
+    row = dict(row)
+    section = row.pop("split", "") or ("training" if study.label else "testing")
+    if section not in SECTIONS:
+        raise PolyscanError(f"{study.key} has split {section!r} in the table; expected {', '.join(SECTIONS)}.")
+    fold = row.pop("fold", "")
+    study.fold = int(fold) if fold.strip().isdigit() else None
+    study.clinical = recorded(row)
+    getattr(manifest, section).append(study)

@@ -1,0 +1,31 @@
+"""How well regions were segmented."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from monai.data import MetaTensor
+
+
+def region_scores(
+    prediction: MetaTensor, truth: torch.Tensor, regions: Iterable[str]
+) -> dict[str, dict[str, float | None]]:
+    """Dice and volumes of each region.
+
+    Args:
+        prediction: (region, x, y, z) binary, with its affine in millimetres.
+        truth: the same for the truth.
+        regions: names of the channels.
+
+    Returns:
+        For each region ``dice`` (None where the truth is empty: there is nothing to overlap with, the predicted
+        volume tells what was found in error), ``predicted_ml`` and ``true_ml``.
+    """
+    voxel = abs(float(torch.linalg.det(prediction.affine[:3, :3]))) / 1000
+    scores: dict[str, dict[str, float | None]] = {}
+    for name, p, t in zip(regions, prediction.as_tensor() > 0, torch.as_tensor(truth) > 0, strict=True):
+        found, true, both = (float(x.sum()) for x in (p, t, p & t))
+        dice = 2 * both / (found + true) if true else None
+        scores[name] = {"dice": dice, "predicted_ml": found * voxel, "true_ml": true * voxel}
+    return scores

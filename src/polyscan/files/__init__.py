@@ -1,0 +1,1 @@
+"""Walk folders; write files whole or not at all."""

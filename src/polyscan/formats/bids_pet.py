@@ -1,0 +1,205 @@
+"""SUV of a PET image in NIfTI: by its BIDS sidecar, and where the weight of the subject stands in a BIDS data set."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from polyscan.dicom.decay import average_time
+from polyscan.dicom.nuclides import check_dose, half_life_of
+from polyscan.dicom.suv import BY_HAND
+from polyscan.errors import PolyscanError
+from polyscan.files.atomic import read_json
+
+_ACTIVITY = {"BQ": 1.0, "KBQ": 1e3, "MBQ": 1e6, "GBQ": 1e9, "UCI": 3.7e4, "MCI": 3.7e7}
+_CONCENTRATION = {"bq/ml": 1.0, "kbq/ml": 1e3, "mbq/ml": 1e6}
+_MASS = {"kg": 1.0, "kilogram": 1.0, "kilograms": 1.0, "g": 1e-3, "gram": 1e-3, "grams": 1e-3, "lb": 0.45359237}
+_WEIGHT_COLUMNS = ("weight", "bodyweight", "patientweight", "weightkg")
+_DATA_SET = "dataset_description.json"
+
+
+def bids_suv_factor(path: Path, given: Mapping[str, Any]) -> tuple[float, list[str]]:
+    """What the values of a PET image are multiplied by to become SUV by body weight.
+
+    The formula of :func:`polyscan.dicom.suv.suv_factor`; times are seconds from TimeZero (BIDS 1.9, section PET).
+
+    Args:
+        path: the NIfTI file; its sidecars are found by BIDS' inheritance principle.
+        given: DICOM keywords to values, written down by hand; they go before the sidecar's.
+
+    Raises:
+        PolyscanError: the unit is unknown, or a field that is needed is missing or cannot be meant.
+    """
+    if unknown := set(given) - set(BY_HAND):
+        raise PolyscanError(f"'given' has {', '.join(sorted(unknown))}; it can hold {', '.join(BY_HAND)}.")
+    sidecars = list(_sidecars(path))
+    if not sidecars:
+        return 1.0, ["no JSON sidecar tells the unit: taken as SUV already"]
+    content: dict[str, Any] = {}
+    for sidecar in sidecars:
+        content |= read_json(sidecar)
+    name = f"{sidecars[-1].name} of {path.name}" if sidecars[-1].stem != _stem(path) else sidecars[-1].name
+    units = str(content.get("Units", "")).replace(" ", "").lower()
+    if units in ("g/ml", "suv", "suvbw", "unitless"):
+        return 1.0, []
+    if units not in _CONCENTRATION:
+        raise PolyscanError(f"{name} has Units {content.get('Units')!r}; expected Bq/mL, kBq/mL, MBq/mL or g/mL.")
+    notes: list[str] = []
+    weight = _weight(path, content, given, name, notes)
+    dose, half_life = _dose(content, given, name), _half_life(content, given, name)
+    since = _since_injection(content, given, name, half_life)
+    return _CONCENTRATION[units] * weight * 1000 / (dose * 0.5 ** (since / half_life)), notes
+
+
+def _sidecars(path: Path) -> Iterator[Path]:
+    """The JSON files that speak of an image, the nearest last: with its suffix and with entities of its own only."""
+    own = _stem(path).split("_")
+    for folder in _folders(path):
+        applicable = []
+        for file in folder.glob("*.json"):
+            *entities, suffix = file.stem.split("_")
+            if suffix == own[-1] and set(entities) <= set(own[:-1]):
+                applicable.append(file)
+        yield from sorted(applicable, key=lambda file: len(file.stem))
+
+
+def _folders(path: Path) -> list[Path]:
+    """From the root of the data set to the image's folder; that alone where there is no data set."""
+    folders = [path.absolute().parent, *path.absolute().parent.parents][:6]
+    root = next((k for k, folder in enumerate(folders) if (folder / _DATA_SET).is_file()), 0)
+    return folders[root::-1]
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(".gz").removesuffix(".nii")
+
+
+def _weight(path: Path, content: dict[str, Any], given: Mapping[str, Any], name: str, notes: list[str]) -> float:
+    """Kilograms: by hand, of the sidecar, of sessions.tsv, of participants.tsv."""
+    told = given.get("PatientWeight", content.get("BodyWeight", content.get("PatientWeight")))
+    if told is None:
+        told = next(_weights_of_tables(path, notes), None)
+    weight = _number(told)
+    if weight is None or not 0 < weight <= 600:
+        raise PolyscanError(
+            f"{name} has no usable BodyWeight in kg ({'missing' if told is None else f'found {told}'}); SUV needs it: "
+            "write it into the sidecar, into the column weight of participants.tsv, or by hand into the manifest, as "
+            '"given": {"PatientWeight": ...} of the study.'
+        )
+    return weight
+
+
+def _weights_of_tables(path: Path, notes: list[str]) -> Iterator[float]:
+    """The weight of the subject in the tables of the data set, nearest first."""
+    entities = dict(part.split("-", 1) for part in _stem(path).split("_") if "-" in part)
+    for folder in reversed(_folders(path)):
+        for file, entity in (
+            (folder / f"sub-{entities.get('sub')}_sessions.tsv", "ses"),
+            (folder / "participants.tsv", "sub"),
+        ):
+            if not file.is_file() or entity not in entities:
+                continue
+            with file.open(encoding="utf-8-sig", newline="") as table:
+                rows = list(csv.DictReader(table, delimiter="\t"))
+            for row in rows:
+                key = next(iter(row.values()))
+                column = next((c for c in row if re.sub(r"[^a-z]", "", str(c).lower()) in _WEIGHT_COLUMNS), None)
+                if str(key).removeprefix(f"{entity}-") == entities[entity] and column:
+                    weight = _number(row[column])
+                    if weight is not None:
+                        notes.append(f"the body weight is that of {file.name}")
+                        yield weight * _kilograms(file, column)
+
+
+def _kilograms(table: Path, column: str) -> float:
+    """What a weight of a table is multiplied by, after the dictionary beside it; kg where that is silent."""
+    dictionary = table.with_suffix(".json")
+    described = read_json(dictionary).get(column, {}) if dictionary.is_file() else {}
+    unit = str(described.get("Units", "kg") if isinstance(described, dict) else "kg").strip().lower()
+    if unit not in _MASS:
+        raise PolyscanError(f"{dictionary.name} has Units {unit!r} for {column}; expected kg, g or lb.")
+    return _MASS[unit]
+
+
+def _dose(content: dict[str, Any], given: Mapping[str, Any], name: str) -> float:
+    if "RadionuclideTotalDose" in given:
+        value, unit = given["RadionuclideTotalDose"], "Bq"
+    else:
+        value, unit = content.get("InjectedRadioactivity"), str(content.get("InjectedRadioactivityUnits", ""))
+    dose, scale = _number(value), _ACTIVITY.get(unit.upper())
+    if dose is None or scale is None:
+        raise PolyscanError(
+            f"{name} has no usable InjectedRadioactivity ({value} {unit}); SUV needs it, with "
+            "InjectedRadioactivityUnits in MBq, kBq or Bq."
+        )
+    check_dose(dose * scale, f"InjectedRadioactivity of {name}", f"{dose:g} {unit}")
+    return dose * scale
+
+
+def _half_life(content: dict[str, Any], given: Mapping[str, Any], name: str) -> float:
+    told = _number(given.get("RadionuclideHalfLife"))
+    half_life = told or half_life_of(str(content.get("TracerRadionuclide", "")))
+    if not half_life or half_life <= 0:
+        raise PolyscanError(
+            f"{name} has no usable TracerRadionuclide ({content.get('TracerRadionuclide')!r}); write it as F18, or "
+            'give "given": {"RadionuclideHalfLife": seconds} in the manifest.'
+        )
+    return half_life
+
+
+def _since_injection(content: dict[str, Any], given: Mapping[str, Any], name: str, half_life: float) -> float:
+    """Seconds from injection to the moment that the values are corrected to."""
+
+    def seconds(field: str) -> float:
+        found = _number(content.get(field))
+        if found is None:
+            raise PolyscanError(f"{name} has no usable {field} in seconds from TimeZero; SUV needs it.")
+        return found
+
+    injected = _injected(content, given) if "RadiopharmaceuticalStartTime" in given else seconds("InjectionStart")
+    correction = str(given.get("DecayCorrection", "")).upper()
+    if correction == "ADMIN":
+        return 0.0
+    corrected = content.get("ImageDecayCorrected")
+    if correction == "NONE" or (not correction and corrected is False):
+        durations = content.get("FrameDuration")
+        first = durations[0] if isinstance(durations, list) and durations else durations
+        moment = seconds("ScanStart") + average_time(_number(first) or 0.0, half_life)
+    elif correction == "START":
+        moment = seconds("ScanStart")
+    elif corrected is True:
+        moment = seconds("ImageDecayCorrectionTime")
+    else:
+        raise PolyscanError(f"{name} has no usable ImageDecayCorrected (found {corrected!r}; expected true or false).")
+    since = moment - injected
+    if not -3600 <= since <= max(10 * half_life, 1800):
+        raise PolyscanError(
+            f"{name} has the values corrected to {since / 3600:.1f} h after the injection, which a half-life of "
+            f"{half_life:g} s does not allow; correct InjectionStart or ImageDecayCorrectionTime."
+        )
+    return since
+
+
+def _injected(content: dict[str, Any], given: Mapping[str, Any]) -> float:
+    """Seconds from TimeZero to an injection time HHMMSS that was written down by hand."""
+    try:
+        zero = datetime.strptime(str(content["TimeZero"]), "%H:%M:%S")
+        time = datetime.strptime(str(given["RadiopharmaceuticalStartTime"])[:6], "%H%M%S")
+    except (KeyError, ValueError):
+        raise PolyscanError(
+            "RadiopharmaceuticalStartTime can be given as HHMMSS where the sidecar has TimeZero as HH:MM:SS."
+        ) from None
+    return (time - zero).total_seconds()
+
+
+def _number(value: Any) -> float | None:
+    """A finite number, None of anything else."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        return None
+    return found if abs(found) < float("inf") and not isinstance(value, bool) else None

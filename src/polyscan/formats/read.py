@@ -1,0 +1,117 @@
+"""One way to read a scan or a label, whatever it is stored as."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+
+from polyscan.dicom.attributes import text
+from polyscan.dicom.headers import read_headers
+from polyscan.dicom.pixels import name_of
+from polyscan.dicom.read import read_series
+from polyscan.dicom.rtstruct import read_rtstruct
+from polyscan.dicom.segmentation import SOP_CLASSES, read_segmentation
+from polyscan.errors import PolyscanError
+from polyscan.formats.measured import check_not_empty, without_fill_values
+from polyscan.formats.nifti import read_nifti
+from polyscan.geometry import same_grid
+from polyscan.modality import modality
+from polyscan.study import Source
+
+
+def is_nifti(path: str | Path) -> bool:
+    """Whether a file's name ends as NIfTI's do."""
+    return str(path).lower().endswith((".nii", ".nii.gz"))
+
+
+def read_image(source: Source, name: str, given: dict[str, Any] | None = None) -> MetaTensor:
+    """Read a scan: a NIfTI file, a folder of one DICOM series, or the files of one.
+
+    Args:
+        source: where it lies.
+        name: its modality.
+        given: attributes that DICOM headers of PET lack.
+
+    Returns:
+        (1, x, y, z) float32 with a RAS+ affine in millimetres, in the unit of its modality.
+
+    Raises:
+        PolyscanError: it cannot be read, or its unit is not the one of its modality.
+    """
+    unit = modality(name).unit
+    with _naming(source):
+        if isinstance(source, str) and is_nifti(source):
+            return read_nifti(source, name, given)
+        image = read_series(source, given)
+        if image.meta["unit"] != unit:
+            raise PolyscanError(
+                f"The series named as {name} has values in {image.meta['unit']}; expected {unit}: correct the modality "
+                "in the manifest."
+            )
+        image.meta["problems"] += without_fill_values(image.numpy(), "The series")
+        check_not_empty(image.numpy(), "The series")
+        return image
+
+
+def read_label(label: dict[str, Any], drawn_on: MetaTensor) -> MetaTensor:
+    """Read a label mask on the grid of the scan that it was drawn on.
+
+    Args:
+        label: ``{"mask": path}`` and, for an RTSTRUCT or SEG of several regions, ``"roi"``: the one that is wanted.
+        drawn_on: that scan (1, x, y, z).
+
+    Returns:
+        (1, x, y, z) uint8 or, where labels exceed 255, int16.
+
+    Raises:
+        PolyscanError: it cannot be read, has another grid, or holds values that are no labels.
+    """
+    with _naming(label["mask"]):
+        return _label(label["mask"], drawn_on, label.get("roi"))
+
+
+@contextmanager
+def _naming(source: Source) -> Iterator[None]:
+    """Make any exception of a reader one sentence that names the file, and no value of it."""
+    path = Path(source if isinstance(source, str) else source[0])
+    try:
+        yield
+    except PolyscanError as error:
+        if re.search(rf"(?<!\w){re.escape(path.name.split('#')[0])}(?!\w)", str(error)):
+            raise
+        raise PolyscanError(f"{name_of(path)}: {error}") from error
+    except Exception as error:  # a spoiled file makes libraries fail in as many ways as there are libraries
+        attribute = f" at {error.name}" if isinstance(error, AttributeError) and error.name else ""
+        raise PolyscanError(
+            f"{name_of(path)} cannot be read ({type(error).__name__}{attribute}); export it again or leave it out."
+        ) from error
+
+
+def _label(path: str, drawn_on: MetaTensor, roi: str | None) -> MetaTensor:
+    if not is_nifti(path):
+        reader = read_segmentation if _sop_class(path) in SOP_CLASSES else read_rtstruct
+        return reader(path, drawn_on, roi)
+    mask = read_nifti(path)
+    if not same_grid(mask, drawn_on):
+        raise PolyscanError(
+            f"The label {Path(path).name} has another grid than its scan: {list(mask.shape[1:])} voxels "
+            f"and {list(drawn_on.shape[1:])}, or another place; draw it on that scan or correct 'drawn_on'."
+        )
+    values = mask[0].numpy()
+    if not np.isfinite(values).all() or np.abs(values - np.rint(values)).max() > 1e-3 or values.min() < 0:
+        raise PolyscanError(
+            f"The label {Path(path).name} holds values that are no whole numbers from 0; export it again."
+        )
+    kind = np.uint8 if values.max() < 256 else np.int16
+    return MetaTensor(torch.from_numpy(np.rint(values).astype(kind)[None]), affine=drawn_on.affine)
+
+
+def _sop_class(path: str) -> str:
+    return next((text(header, "SOPClassUID") for _, header in read_headers([Path(path)])), "")

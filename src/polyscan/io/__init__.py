@@ -1,1 +1,0 @@
-"""From files to images and back: DICOM, NIfTI, manifests."""

@@ -1,0 +1,29 @@
+"""The MONAI dictionary transforms that bundles name: a prepared study to tensors, and a network's answer to files."""
+
+from polyscan.transforms.classify import DaysOfStudyd, TableFromClinicald, TargetsFromLabeld, TaskProbabilitiesd
+from polyscan.transforms.explain import ExplainPredictiond
+from polyscan.transforms.load import LoadMaskd, LoadPictured, LoadScalesd, LoadStudyd, block_overlap
+from polyscan.transforms.modality_dropout import RandModalityDropoutd
+from polyscan.transforms.regions import RegionsFromLabeld
+from polyscan.transforms.save import SaveAnswerd, SavePredictiond
+from polyscan.transforms.scale import ScaleModalitiesd
+from polyscan.transforms.scanner_variation import RandScannerd
+
+__all__ = [
+    "DaysOfStudyd",
+    "ExplainPredictiond",
+    "LoadMaskd",
+    "LoadPictured",
+    "LoadScalesd",
+    "LoadStudyd",
+    "RandModalityDropoutd",
+    "RandScannerd",
+    "RegionsFromLabeld",
+    "SaveAnswerd",
+    "SavePredictiond",
+    "ScaleModalitiesd",
+    "TableFromClinicald",
+    "TargetsFromLabeld",
+    "TaskProbabilitiesd",
+    "block_overlap",
+]

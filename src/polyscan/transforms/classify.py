@@ -1,0 +1,143 @@
+"""Classification of whole studies: several tasks at once, each a choice among named classes."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform
+from torch import Tensor
+
+from polyscan.errors import PolyscanError
+
+Tasks = Mapping[str, Sequence[str]]
+"""Task to the names of its classes, such as ``{"grade": ["2", "3", "4"], "IDH": ["wildtype", "mutated"]}``. The
+network's answer holds the logits of the first task's classes, then those of the next."""
+
+
+class TargetsFromLabeld(MapTransform):
+    """Turn what is known of a study into one number a task: the index of the class, NaN where it is not known.
+
+    Args:
+        keys: labels, task to the name of the class.
+        tasks: see :data:`Tasks`.
+        allow_missing_keys: as in MONAI.
+
+    Raises:
+        PolyscanError: a label is no class of its task.
+    """
+
+    def __init__(self, keys: KeysCollection, tasks: Tasks, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.tasks = {name: [str(c) for c in classes] for name, classes in tasks.items()}
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a copy with (task,) in place of the labels."""
+        out = dict(data)
+        for key in self.key_iterator(out):
+            out[key] = torch.tensor([self._index(name, out[key], out["study"]) for name in self.tasks])
+        return out
+
+    def _index(self, task: str, label: Mapping[str, Any], study: str) -> float:
+        if label.get(task) is None:
+            return float("nan")
+        if str(label[task]) not in self.tasks[task]:
+            classes = ", ".join(self.tasks[task])
+            raise PolyscanError(f"{study}: {task} is {label[task]!r}; this bundle knows {classes}.")
+        return float(self.tasks[task].index(str(label[task])))
+
+
+class TableFromClinicald(MapTransform):
+    """Turn clinical variables into a row of a table; what was not recorded is NaN.
+
+    Args:
+        keys: clinical variables, name to value.
+        numeric: name to (mean, standard deviation) that it is standardised by; they come first.
+        categories: name to its values; the row holds their index. A value that is none of them counts as not recorded.
+        allow_missing_keys: as in MONAI.
+
+    Raises:
+        PolyscanError: a numeric variable is no number.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        numeric: Mapping[str, Sequence[float]],
+        categories: Mapping[str, Sequence[Any]],
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.numeric = dict(numeric)
+        self.categories = {name: [str(v) for v in values] for name, values in categories.items()}
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a copy with (variable,) in place of the variables."""
+        out = dict(data)
+        for key in self.key_iterator(out):
+            known, row = out[key], []
+            for name, (mean, deviation) in self.numeric.items():
+                try:
+                    row.append((float(known.get(name, "nan")) - mean) / deviation)
+                except (TypeError, ValueError):
+                    raise PolyscanError(f"{out['study']}: {name} is {known[name]!r}; expected a number.") from None
+            for name, values in self.categories.items():
+                value = str(known.get(name))
+                row.append(float(values.index(value)) if value in values else float("nan"))
+            out[key] = torch.tensor(row, dtype=torch.float32)
+        return out
+
+
+class DaysOfStudyd(MapTransform):
+    """Turn the days of a study's time points into (time,); NaN where they are not known.
+
+    Args:
+        keys: days, one a time point.
+        times: how many there are.
+        allow_missing_keys: as in MONAI.
+    """
+
+    def __init__(self, keys: KeysCollection, times: int, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.times = times
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a copy with a tensor in place of the days."""
+        out = dict(data)
+        for key in self.key_iterator(out):
+            days = [*out[key], *[float("nan")] * self.times][: self.times]
+            out[key] = torch.tensor(days, dtype=torch.float32)
+        return out
+
+
+class TaskProbabilitiesd(MapTransform):
+    """Softmax over the classes of each task.
+
+    Args:
+        keys: logits (classes of all tasks,).
+        tasks: see :data:`Tasks`.
+        allow_missing_keys: as in MONAI.
+    """
+
+    def __init__(self, keys: KeysCollection, tasks: Tasks, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.tasks = tasks
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a copy with probabilities."""
+        out = dict(data)
+        for key in self.key_iterator(out):
+            out[key] = probabilities(torch.as_tensor(out[key]), self.tasks)
+        return out
+
+
+def probabilities(logits: Tensor, tasks: Tasks) -> Tensor:
+    """Softmax over the classes of each task, on the last axis."""
+    return torch.cat([part.float().softmax(-1) for part in parts_of(logits, tasks)], dim=-1)
+
+
+def parts_of(values: Tensor, tasks: Tasks) -> tuple[Tensor, ...]:
+    """Each task's part of (..., classes of all tasks)."""
+    return torch.split(values, [len(classes) for classes in tasks.values()], dim=-1)

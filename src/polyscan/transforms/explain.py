@@ -1,0 +1,102 @@
+"""How sure a classification is, and which modality drove it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.networks.utils import eval_mode
+from monai.transforms import MapTransform
+from torch import Tensor
+
+from polyscan.inference import CachedFeatures, monte_carlo, shapley_values
+from polyscan.networks import FusionModel
+from polyscan.transforms.classify import Tasks, parts_of, probabilities
+
+
+class ExplainPredictiond(MapTransform):
+    """Say how sure a prediction is and what drove it.
+
+    ``uncertainty``: entropy of the mean of dropout samples (Gal and Ghahramani, ICML 2016), 0 sure to 1 a guess.
+    ``spread``: standard deviation of the predicted class's probability over the samples.
+    ``contributions``: Shapley values of the modalities that are there, and of each further input as a whole, for the
+    probability of the predicted class; with 1 / classes, a guess, they sum to it.
+
+    Args:
+        keys: probabilities (classes of all tasks,).
+        network: that predicted.
+        tasks: see :data:`Tasks`.
+        inputs: entries that the network takes behind the image. One that is NaN throughout plays no part.
+        samples: of dropout.
+        allow_missing_keys: as in MONAI.
+
+    Adds ``explanation``: task to the three.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        network: FusionModel,
+        tasks: Tasks,
+        inputs: Sequence[str] = (),
+        samples: int = 20,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.network = network
+        self.tasks = tasks
+        self.inputs = list(inputs)
+        self.samples = samples
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a copy with the explanation."""
+        out = dict(data)
+        for key in self.key_iterator(out):
+            device = next(self.network.parameters()).device
+            image = torch.as_tensor(out["image"]).to(device)[None]
+            inputs = [torch.as_tensor(out[name]).to(device)[None] for name in self.inputs]
+            with eval_mode(self.network):
+                samples = monte_carlo(self.network, image, self.samples, inputs=inputs)[:, 0]
+                players, values = self._contributions(image, inputs)
+            each = (parts_of(x, self.tasks) for x in (out[key], probabilities(samples, self.tasks), values))
+            out["explanation"] = {
+                task: _explain(int(predicted.argmax()), of_samples, dict(zip(players, of_players, strict=True)))
+                for task, predicted, of_samples, of_players in zip(self.tasks, *each, strict=True)
+            }
+        return out
+
+    @torch.inference_mode()
+    def _contributions(self, image: Tensor, inputs: list[Tensor]) -> tuple[list[str], Tensor]:
+        """Names of the players, and their Shapley values (player, classes of all tasks)."""
+        cached = CachedFeatures(self.network, image, inputs)
+        # A network that is given no scan at all reads zeros, so that a table alone has a value too.
+        blank = CachedFeatures(self.network, torch.full_like(image, torch.nan), inputs) if inputs else None
+        present = cached.available[0].nonzero().flatten().tolist()
+        given = [k for k, value in enumerate(inputs) if bool(value.isfinite().any())]
+        guess = torch.cat([torch.full((len(c),), 1 / len(c)) for c in self.tasks.values()])
+
+        def value(players: frozenset[int]) -> Tensor:
+            if not players:
+                return guess
+            available = torch.zeros_like(cached.available)
+            available[0, [m for i, m in enumerate(present) if i in players]] = True
+            left_out = {k for i, k in enumerate(given, start=len(present)) if i not in players}
+            rest = [torch.full_like(x, torch.nan) if k in left_out else x for k, x in enumerate(inputs)]
+            logits = blank(inputs=rest) if blank and not bool(available.any()) else cached(available, rest)
+            return probabilities(logits[0], self.tasks).cpu()
+
+        names = [self.network.modalities[m] for m in present] + [self.inputs[k] for k in given]
+        return names, shapley_values(value, len(names))
+
+
+def _explain(predicted: int, samples: Tensor, values: Mapping[str, Tensor]) -> dict[str, Any]:
+    """What is said of one task, from its samples (sample, class) and Shapley values (class,) of players."""
+    mean = samples.mean(0)
+    entropy = -(mean * mean.clamp_min(1e-12).log()).sum() / torch.log(torch.tensor(float(len(mean))))
+    return {
+        "uncertainty": round(float(entropy), 4),
+        "spread": round(float(samples[:, predicted].std()), 4),
+        "contributions": {player: round(float(value[predicted]), 4) for player, value in values.items()},
+    }

@@ -1,0 +1,208 @@
+"""The scans, pictures and masks of a study as tensors; what is absent is NaN."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+
+from polyscan.errors import PolyscanError
+from polyscan.formats.nifti import read_nifti
+from polyscan.geometry import same_grid
+
+
+class LoadStudyd(MapTransform):
+    """Read the prepared scans of a study into one tensor (modality, x, y, z); a modality that is absent is NaN.
+
+    The tensor's ``filename_or_obj`` is the study's name, so that what is saved later is named after the study.
+
+    Args:
+        keys: entries that map modality to file.
+        modalities: order of the channels.
+        absent: modalities to treat as though they had not been acquired.
+        allow_missing_keys: as in MONAI.
+
+    Raises:
+        PolyscanError: a study has none of the modalities, or its files do not lie on one grid.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        modalities: Sequence[str],
+        *,
+        absent: Sequence[str] = (),
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        unknown = set(absent) - set(modalities)
+        if unknown:
+            raise PolyscanError(
+                f"Modality {', '.join(sorted(unknown))} cannot be left out: this bundle reads {', '.join(modalities)}."
+            )
+        self.modalities = list(modalities)
+        self.read = [m for m in modalities if m not in absent]
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a copy with the images read."""
+        out = dict(data)
+        for key in self.key_iterator(out):
+            study = str(out["study"])
+            images = {m: self._read(out[key][m], study) for m in self.read if m in out[key]}
+            if not images:
+                raise PolyscanError(
+                    f"{study} has {', '.join(out[key]) or 'no scan'}; expected at least one of {', '.join(self.read)}."
+                )
+            out.update(self._entries(key, images, study))
+        return out
+
+    def _read(self, file: str, study: str) -> MetaTensor:
+        return read_nifti(file)
+
+    def _entries(self, key: Hashable, images: Mapping[str, MetaTensor], study: str) -> dict[Hashable, Any]:
+        """What the images that were read become in the dictionary."""
+        return {key: self._stack(images, study)}
+
+    def _stack(self, images: Mapping[str, MetaTensor], study: str) -> MetaTensor:
+        first = next(iter(images.values()))
+        for name, image in images.items():
+            _check_grid(image, first, study, name)
+        nothing = torch.full_like(first.as_tensor(), float("nan"))
+        stacked = torch.cat([images[m].as_tensor() if m in images else nothing for m in self.modalities])
+        return MetaTensor(stacked, affine=first.affine, meta={"filename_or_obj": study})
+
+
+class LoadScalesd(LoadStudyd):
+    """Read scans that keep their own grids: those that enter at level 0 into one tensor, the others beside it.
+
+    Where none of the finest is there, the grid is that of the next, and the tensor is empty (NaN).
+
+    Args:
+        keys, modalities, absent, allow_missing_keys: as for :class:`LoadStudyd`.
+        enters: modality to its level in :class:`polyscan.networks.MultiScaleNet`.
+
+    Adds ``<key>_coarse`` for :class:`polyscan.preprocess.PackScalesd`.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        modalities: Sequence[str],
+        enters: Mapping[str, int],
+        *,
+        absent: Sequence[str] = (),
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, modalities, absent=absent, allow_missing_keys=allow_missing_keys)
+        self.enters = dict(enters)
+
+    def _entries(self, key: Hashable, images: Mapping[str, MetaTensor], study: str) -> dict[Hashable, Any]:
+        fine = {name: image for name, image in images.items() if self.enters[name] == 0}
+        if not fine:
+            grid = images[min(images, key=lambda name: self.enters[name])]
+            nothing = torch.full_like(grid.as_tensor(), float("nan"))
+            fine = {self.modalities[0]: MetaTensor(nothing, affine=grid.affine)}
+        coarse = {name: image for name, image in images.items() if self.enters[name] > 0}
+        return {key: self._stack(fine, study), f"{key}_coarse": coarse}
+
+
+def block_overlap(roi_size: Sequence[int], overlap: float, enters: Mapping[str, int]) -> list[float]:
+    """The overlap of sliding windows that all begin where a voxel of the coarsest packed scan begins.
+
+    A window that began within a block of :class:`polyscan.preprocess.PackScalesd` would have the network average
+    voxels of two neighbours. The image must begin and end with whole blocks.
+
+    Args:
+        roi_size: of a window, in voxels.
+        overlap: the part of a window that is wanted to overlap with the next; steps are rounded down to whole blocks.
+        enters: modality to its level in :class:`polyscan.networks.MultiScaleNet`.
+
+    Returns:
+        For each axis the overlap to give to MONAI's ``SlidingWindowInferer``.
+
+    Raises:
+        PolyscanError: a window is no whole number of blocks.
+    """
+    block = 2 ** max(enters.values())
+    if any(size % block for size in roi_size):
+        raise PolyscanError(
+            f"roi_size is {list(roi_size)}; expected multiples of {block}, a voxel of the coarsest scan."
+        )
+    steps = [max(int(size * (1 - overlap)) // block, 1) * block for size in roi_size]
+    # MONAI cuts size * (1 - overlap) down to a whole number: half a voxel more keeps rounding away.
+    return [max(1 - (step + 0.5) / size, 0.0) for step, size in zip(steps, roi_size, strict=True)]
+
+
+class LoadPictured(LoadStudyd):
+    """Read 2D pictures (PNG, JPEG and the like) of a study into one tensor (3 * modality, y, x).
+
+    Red, green and blue of each image type, from -1 to 1; one that is not there is NaN.
+
+    Args:
+        keys, modalities, absent, allow_missing_keys: as for :class:`LoadStudyd`.
+        size: rows and columns that each is brought to.
+
+    Raises:
+        PolyscanError: a file cannot be read as a picture.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        modalities: Sequence[str],
+        size: Sequence[int],
+        *,
+        absent: Sequence[str] = (),
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, modalities, absent=absent, allow_missing_keys=allow_missing_keys)
+        self.size = (int(size[1]), int(size[0]))
+
+    def _read(self, file: str, study: str) -> MetaTensor:
+        import numpy as np
+        from PIL import Image
+
+        try:
+            with Image.open(file) as picture:
+                small = picture.convert("RGB").resize(self.size, Image.Resampling.BILINEAR)
+        except OSError as error:
+            raise PolyscanError(f"{study}: {Path(file).name} cannot be read as a picture ({error}).") from error
+        return MetaTensor(torch.from_numpy(np.array(small, dtype=np.float32) / 127.5 - 1).permute(2, 0, 1))
+
+
+class LoadMaskd(MapTransform):
+    """Read the mask of a study's label as (1, x, y, z).
+
+    Args:
+        keys: labels of a study.
+        image: entry whose grid the mask must have.
+        allow_missing_keys: as in MONAI.
+
+    Raises:
+        PolyscanError: the mask lies on another grid.
+    """
+
+    def __init__(self, keys: KeysCollection, image: str = "image", allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.image = image
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a copy with the mask in place of the label."""
+        out = dict(data)
+        for key in self.key_iterator(out):
+            out[key] = read_nifti(out[key]["mask"])
+            _check_grid(out[key], out[self.image], str(out["study"]), "label")
+        return out
+
+
+def _check_grid(image: MetaTensor, grid: MetaTensor, study: str, name: str) -> None:
+    if not same_grid(image, grid):
+        raise PolyscanError(
+            f"{study}: {name} has another grid ({list(image.shape[1:])} voxels) than the other scans "
+            f"({list(grid.shape[1:])}); run polyscan prepare on this study again."
+        )

@@ -1,0 +1,97 @@
+"""Write what a network answered for a study: a mask, or the classes of its tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+
+from polyscan.evaluation import region_scores
+from polyscan.files.atomic import write_json
+from polyscan.formats.nifti import write_nifti
+from polyscan.transforms.classify import Tasks, parts_of
+from polyscan.transforms.regions import Regions, label_map
+
+
+class SavePredictiond(MapTransform):
+    """Write a prediction as a label map in the space of the prepared scans, and score it where the truth is known.
+
+    The truth are the regions under ``label``, on the prepared grid.
+
+    Args:
+        keys: binary predictions (region, x, y, z); the affine of each is where it lies.
+        regions: see :data:`polyscan.transforms.regions.Regions`.
+        output_dir: folder to write ``<study>_pred.nii.gz`` to.
+        allow_missing_keys: as in MONAI.
+
+    Adds ``answer``: ``prediction`` (path) and ``scores`` (region to Dice and volumes).
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        regions: Regions,
+        output_dir: str | Path,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.regions = regions
+        self.output_dir = Path(output_dir)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a copy with the paths and scores beside the predictions."""
+        out = dict(data)
+        for key in self.key_iterator(out):
+            prediction = out[key].cpu()
+            path = self.output_dir / f"{out['study']}_pred.nii.gz"
+            painted = label_map(prediction, self.regions)[None]
+            write_nifti(path, MetaTensor(painted, affine=prediction.affine))
+            known = out.get("label") is not None  # an engine adds None where there is no label
+            scores = region_scores(prediction, out["label"].cpu(), self.regions) if known else {}
+            out["answer"] = {"prediction": str(path), "scores": scores}
+        return out
+
+
+class SaveAnswerd(MapTransform):
+    """Write an answer as JSON: the class of each task, the probabilities, and the explanation where there is one.
+
+    Args:
+        keys: probabilities (classes of all tasks,).
+        tasks: see :data:`Tasks`.
+        output_dir: folder to write ``<study>_answer.json`` to.
+        allow_missing_keys: as in MONAI.
+
+    Adds ``answer``: ``prediction`` (path) and ``answers`` (what stands in the file, with the truth where known).
+    """
+
+    def __init__(
+        self, keys: KeysCollection, tasks: Tasks, output_dir: str | Path, allow_missing_keys: bool = False
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.tasks = tasks
+        self.output_dir = Path(output_dir)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a copy with the answer."""
+        out = dict(data)
+        for key in self.key_iterator(out):
+            answers = {}
+            parts = parts_of(torch.as_tensor(out[key]).cpu(), self.tasks)
+            for column, ((task, classes), part) in enumerate(zip(self.tasks.items(), parts, strict=True)):
+                answer: dict[str, Any] = {
+                    "answer": str(classes[int(part.argmax())]),
+                    "probabilities": {str(c): round(float(p), 4) for c, p in zip(classes, part, strict=True)},
+                    **out.get("explanation", {}).get(task, {}),
+                }
+                if out.get("label") is not None and bool(out["label"][column].isfinite()):
+                    answer["truth"] = str(classes[int(out["label"][column])])
+                answers[task] = answer
+            path = self.output_dir / f"{out['study']}_answer.json"
+            write_json(path, {"study": out["study"], "answers": answers})
+            out["answer"] = {"prediction": str(path), "answers": answers}
+        return out

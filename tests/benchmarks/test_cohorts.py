@@ -1,0 +1,250 @@
+"""A part of a public cohort becomes a manifest from which no outcome can be read but in the labels."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import nibabel
+import numpy as np
+import pytest
+from cohorts import NAMES, assign_folds, find, make
+
+from polyscan.bundle.items import training_items
+from polyscan.errors import PolyscanError
+from polyscan.study.manifest import read_manifest
+
+RNG = np.random.default_rng(0)
+
+
+def table(path, rows):
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def lgg(folder, count=6):
+    names = [f"TCGA-{k}" for k in range(count)]
+    images = RNG.integers(20, 200, (count, 3, 4, 20, 24), dtype=np.uint8)
+    available = np.ones((count, 3), np.uint8)
+    available[1, 2] = available[2, 0] = 0
+    images[1, 2], images[2, 0] = images[1, 1], images[2, 1]
+    lesion = np.zeros((count, 4, 20, 24), np.uint8)
+    lesion[:, 1, 5:9, 6:10] = 1
+    np.savez(folder / "part.npz", images=images, available=available, lesion=lesion, patient=np.array(names))
+    clinical = [
+        {
+            "patient": n,
+            "idh1_mutated": k % 2,
+            "codel_1p19q": 0,
+            "subtype": "s",
+            "histology": "Astrocytoma",
+            "grade": "G2",
+        }
+        | {"age": 30 + k, "sex": "MALE", "kps": "", "os_days": 100, "death01": 0, "lesion_px_all": 9, "cn_cluster": 1}
+        for k, n in enumerate(names)
+    ]
+    genes = [
+        {"patient": n, "IDH1_mut": k % 2, "TP53_mut": 1, "EGFR_cnv": -1, "A_rnaseq": 0.5} for k, n in enumerate(names)
+    ]
+    genes[3] |= {"A_rnaseq": ""}
+    return [folder / "part.npz", table(folder / "c.csv", clinical), table(folder / "g.csv", genes)]
+
+
+def multiomic(folder, count=6):
+    names = np.array([f"P{k}" for k in range(count)])
+    genes = {f"{s}_genes": np.array(["IDH1", "EGFR"]) for s in ("rna", "cnv", "mut")}
+    values = {s: np.tile([1, 0], (count, 1)).astype(t) for s, t in (("rna", "f2"), ("cnv", "i1"), ("mut", "i1"))}
+    np.savez(folder / "omics.npz", patient=names, **genes, **values)
+    rows = [
+        {"case_id": n, "age": 50, "is_female": 1.0, "oncotree_code": "GBM", "site": 2, "survival_months": 9, "event": 1}
+        for n in names
+    ]
+    return [table(folder / "c.csv", rows), folder / "omics.npz"]
+
+
+def picai(folder):
+    rows = [
+        {"patient_id": 10 + k // 2, "study_id": 100 + k, "patient_age": 60, "psa": 8.0, "psad": "", "center": "RUMC"}
+        | {"lesion_PIRADS": "3,5", "case_csPCa": ("NO", "YES")[k % 2], "csPCa_lesion_ml": k, "csPCa_lesion_n": k}
+        | {"lesion_GS": "3+4", "lesion_ISUP": "2", "case_ISUP": 2, "histopath_type": "MRBx", "gland_ml_ai": 40.0}
+        for k in range(12)
+    ]
+    return [table(folder / "marksheet.csv", rows)]
+
+
+def acdc(folder):
+    names = np.array([f"patient{k:03}" for k in range(5)])
+    images = RNG.integers(20, 200, (5, 2, 6, 16, 16), dtype=np.uint8)
+    images[:, :, 4:] = 0
+    labels = np.zeros_like(images)
+    labels[:, 0, 1, 4:9, 4:9], labels[:, 1, 1, 5:8, 5:8] = 3, 3
+    np.savez(folder / "part.npz", images=images, labels=labels, patient=names)
+    rows = [{"patient": n, "group": "DCM", "lv_ed": 25, "lvef": 0.6} for n in names]
+    return [folder / "part.npz", table(folder / "p.csv", rows)]
+
+
+def pictures(folder):
+    images = RNG.integers(0, 255, (12, 16, 16), dtype=np.uint8)
+    classes = np.array(["glioma", "notumor"])
+    np.savez(folder / "part.npz", images=images, labels=np.arange(12) % 2, classes=classes, group=np.arange(12) // 3)
+    return [folder / "part.npz"]
+
+
+def sarcoma(folder):
+    images = RNG.normal(50, 20, (3, 3, 12, 12, 12)).astype(np.float16)
+    images[0, 0, 0] = -1000
+    gtv = np.zeros((3, 12, 12, 12), np.uint8)
+    gtv[:, 4:8, 4:8, 4:8] = 1
+    np.savez(folder / "patches.npz", images=images, gtv=gtv)
+    names = ["STS_001", "STS_002", "STS_003"]
+    rows = [{"id": n, "lung_metastasis": "1.0", "sex": "M", "age": "059Y", "suvmax_gtv": 7} for n in names]
+    return [folder / "patches.npz", table(folder / "clinical.csv", rows)]
+
+
+def sclerosis(folder):
+    images = RNG.normal(100, 30, (1, 4, 12, 14, 10)).astype(np.float16)
+    contrasts, names = np.array(["T1", "T1POST", "T2", "FLAIR"]), np.array(["patient07"])
+    eighths = np.zeros((1, 12, 14, 10), np.uint8)
+    eighths[0, 2, 3, 4] = 8
+    np.savez(folder / "part.npz", images=images, contrasts=contrasts, patient=names, lesion_eighths=eighths)
+    return [folder / "part.npz", table(folder / "i.csv", [{"patient_id": 7, "age": 31, "sex": "F", "edss": 0}])]
+
+
+FORMS = {
+    "lgg_mri": lgg,
+    "tcga_glioma_multiomic": multiomic,
+    "picai_tables_glands": picai,
+    "acdc_ed_es": acdc,
+    "images_2d": pictures,
+    "sarcoma_ct_mr_pet": sarcoma,
+    "ms_longitudinal": sclerosis,
+}
+
+
+def made(name, tmp_path, **options):
+    """The manifest of a small part of a cohort's form."""
+    files = FORMS[name](tmp_path)
+    make(name, files, tmp_path / "out", jobs=1, **options)
+    return read_manifest(tmp_path / "out" / "manifest.json")
+
+
+def columns(study):
+    """Every column that is an input of a study."""
+    tables = [json.loads(open(f).read()) for f in study.images.values() if f.endswith(".json")]  # noqa: PTH123, SIM115
+    return {*study.clinical, *(column for values in tables for column in values)}
+
+
+def test_every_cohort_is_tried():
+    assert sorted(FORMS) == NAMES
+
+
+@pytest.mark.parametrize("name", sorted(FORMS))
+def test_no_outcome_is_an_input(name, tmp_path):
+    manifest, cohort = made(name, tmp_path), find(name)
+    refused = {column for task in cohort.tasks for column in cohort.outcomes[task]}
+    for study in manifest.studies:
+        assert not columns(study) & refused
+        assert set(study.label) - {"mask"} <= set(cohort.tasks)
+        assert study.fold is not None
+    again = make(name, FORMS[name](tmp_path), tmp_path / "out", jobs=1)
+    assert [s.key for s in again.studies] == [s.key for s in manifest.studies]
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("lgg_mri", "IDH1_mut"),
+        ("lgg_mri", "histology"),
+        ("lgg_mri", "cn_cluster"),
+        ("picai_tables_glands", "csPCa_lesion_ml"),
+        ("picai_tables_glands", "lesion_ISUP"),
+        ("picai_tables_glands", "histopath_type"),
+        ("acdc_ed_es", "patient"),
+        ("tcga_glioma_multiomic", "survival_months"),
+    ],
+)
+def test_an_outcome_is_refused_by_name(name, column, tmp_path):
+    with pytest.raises(PolyscanError, match=rf"'{column}' is the outcome of .* refused"):
+        made(name, tmp_path, inputs=[column])
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_tells_one_task_may_be_an_input_of_another(tmp_path):
+    study = made("lgg_mri", tmp_path, tasks=["grade"], inputs=["kps"]).training[0]
+    assert "IDH1_mut" in columns(study)
+    assert set(study.label) == {"grade"}
+    with pytest.raises(PolyscanError, match="'IDH2' is no task"):
+        made("lgg_mri", tmp_path, tasks=["IDH2"])
+
+
+def test_a_copy_in_the_place_of_a_contrast_is_absent(tmp_path):
+    studies = made("lgg_mri", tmp_path).studies
+    assert [m for m in ("T1", "FLAIR", "T1c") if m in studies[1].images] == ["T1", "FLAIR"]
+    assert [m for m in ("T1", "FLAIR", "T1c") if m in studies[2].images] == ["FLAIR", "T1c"]
+    assert "expression" not in studies[3].images
+    mask = nibabel.load(studies[0].label["mask"])
+    assert mask.shape == (24, 20, 4)
+    assert mask.get_fdata().sum() == 16
+    assert {"study", "image", "label"} <= training_items(tmp_path / "out" / "manifest.json")[0].keys()
+
+
+def test_a_part_without_truth_is_a_part_too(tmp_path):
+    lgg(tmp_path)
+    with np.load(tmp_path / "part.npz") as archive:
+        np.savez(tmp_path / "images.npz", **{k: v for k, v in archive.items() if k != "lesion"})
+    manifest = make("lgg_mri", [tmp_path / "images.npz"], tmp_path / "out", jobs=1)
+    assert all(not study.label and not study.clinical for study in manifest.studies)
+    with pytest.raises(PolyscanError, match=r"None of c\.csv has an array 'available'"):
+        make("lgg_mri", [tmp_path / "c.csv"], tmp_path / "other")
+
+
+def test_a_readers_score_is_taken_where_it_is_named(tmp_path):
+    manifest = made("picai_tables_glands", tmp_path)
+    assert not {"lesion_PIRADS", "lesion_PIRADS_count"} & columns(manifest.studies[0])
+    named = make("picai_tables_glands", picai(tmp_path), tmp_path / "named", inputs=["lesion_PIRADS"]).studies[0]
+    assert named.clinical["lesion_PIRADS"] == 5
+    assert "lesion_PIRADS_count" not in named.clinical
+    assert named.clinical["log_psa"] == pytest.approx(np.log(8), abs=1e-4)
+    assert "psad" not in named.clinical
+    folds = {}
+    for study in manifest.studies:
+        folds.setdefault(study.subject, set()).add(study.fold)
+    assert all(len(of_man) == 1 for of_man in folds.values())
+
+
+def test_padding_is_cut_off_and_two_times_are_one_mask(tmp_path):
+    study = made("acdc_ed_es", tmp_path).studies[0]
+    mask = nibabel.load(study.label["mask"]).get_fdata()
+    assert mask.shape == (16, 16, 4)
+    assert [int((mask == v).sum()) for v in (3, 12, 15)] == [16, 0, 9]
+    assert list(study.images) == ["CINE@1", "CINE@2"]
+
+
+def test_slices_that_look_alike_are_one_subject(tmp_path):
+    manifest = made("images_2d", tmp_path)
+    assert {s.subject for s in manifest.studies} == {f"MRI{k}" for k in range(4)}
+    assert len({(s.subject, s.fold) for s in manifest.studies}) == 4
+    assert manifest.studies[0].label == {"mri": "glioma"}
+
+
+def test_examples_of_the_sarcoma_stand_apart(tmp_path):
+    manifest = made("sarcoma_ct_mr_pet", tmp_path)
+    assert [s.subject for s in manifest.testing] == ["STS_002"]
+    ct = nibabel.load(manifest.training[0].images["CT"]).get_fdata()
+    assert np.isnan(ct[:, :, 0]).all()
+    assert np.isfinite(ct[:, :, 1:]).all()
+
+
+def test_folds_keep_groups_whole_and_outcomes_balanced():
+    groups = [str(k // 3) for k in range(300)]
+    strata = [str(k // 3 % 2) for k in range(300)]
+    folds = np.array(assign_folds(groups, strata, 5))
+    assert all(len(set(folds[3 * k : 3 * k + 3])) == 1 for k in range(100))
+    for fold in range(5):
+        assert np.mean([s == "1" for s, f in zip(strata, folds, strict=True) if f == fold]) == pytest.approx(
+            0.5, abs=0.1
+        )
+    assert assign_folds(["a", "a"], ["", ""], 5) == [0, 0]

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+import torch
+from monai.data import MetaTensor
+from pydicom.dataset import Dataset, FileMetaDataset
+
+from polyscan.dicom.read import find_series, read_series
+from polyscan.dicom.rtstruct import read_rtstruct
+from polyscan.discovery.labels import drawn_on
+from polyscan.discovery.scan import scan
+from polyscan.errors import PolyscanError
+from polyscan.formats.read import read_label
+from polyscan.phantom.write import save_dicom
+
+
+def item(**values) -> Dataset:
+    data = Dataset()
+    for name, value in values.items():
+        setattr(data, name, value)
+    return data
+
+
+def write(path, contours, names=("GTV",), kind="CLOSED_PLANAR", empty=()):
+    data = item(
+        SOPClassUID="1.2.840.10008.5.1.4.1.1.481.3",
+        StructureSetROISequence=[item(ROINumber=k, ROIName=name) for k, name in enumerate(names)],
+        ROIContourSequence=[
+            item(
+                ReferencedROINumber=k,
+                ContourSequence=[item(ContourGeometricType=kind, ContourData=np.ravel(c).tolist()) for c in contours],
+            )
+            if name not in empty
+            else item(ReferencedROINumber=k)
+            for k, name in enumerate(names)
+        ],
+    )
+    data.file_meta = FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    data.file_meta.MediaStorageSOPClassUID, data.file_meta.MediaStorageSOPInstanceUID = data.SOPClassUID, "1.2.3"
+    save_dicom(data, path)
+    return path
+
+
+def square(low, high, z):
+    return [[low, low, z], [high, low, z], [high, high, z], [low, high, z]]
+
+
+GRID = MetaTensor(torch.zeros(1, 10, 10, 3), affine=torch.diag(torch.tensor([-1.0, -1.0, 2.0, 1.0])))
+
+
+def test_a_contour_in_a_contour_is_a_hole(tmp_path):
+    mask = read_rtstruct(write(tmp_path / "rs.dcm", [square(0.5, 7.5, 2), square(2.5, 4.5, 2)]), GRID)[0].numpy()
+    assert mask[:, :, 1].sum() == 49 - 4
+    assert mask[[3, 4], 3, 1].sum() == 0
+    assert mask[:, :, [0, 2]].sum() == 0
+
+
+def test_regions_are_named(tmp_path):
+    path = write(tmp_path / "rs.dcm", [square(0.5, 7.5, 2)], names=("GTV", "lung"))
+    with pytest.raises(PolyscanError, match="GTV, lung"):
+        read_rtstruct(path, GRID)
+    assert read_rtstruct(path, GRID, "lung").sum() == 49
+
+
+def test_contours_of_another_scan_are_refused(tmp_path):
+    with pytest.raises(PolyscanError, match="does not touch"):
+        read_rtstruct(write(tmp_path / "rs.dcm", [square(0.5, 7.5, 200)]), GRID)
+
+
+@pytest.mark.parametrize("subject", ["STS_002", "STS_025"])
+@pytest.mark.parametrize("name", ["CT", "MR_T1", "PET"])
+def test_real_contours_equal_their_reference(data, subject, name):
+    folder = data / "sarcoma_ct_mr_pet" / "dicom" / subject / name
+    image = read_series(folder / "image")
+    (file,) = (folder / "mask").iterdir()
+    mask = nibabel.Nifti1Image(read_rtstruct(file, image)[0].numpy(), np.asarray(image.affine))
+    reference = nibabel.load(data / "sarcoma_ct_mr_pet" / "nifti" / subject / f"{name}_mask.nii.gz")
+    a, b = (nibabel.as_closest_canonical(x).get_fdata() > 0 for x in (mask, reference))
+    assert 2 * (a & b).sum() / (a.sum() + b.sum()) > 0.999
+
+
+def test_a_region_without_contours_is_named_and_passed_over(tmp_path):
+    with pytest.raises(PolyscanError, match="the region GTV has no contours"):
+        read_rtstruct(write(tmp_path / "rs.dcm", [], empty=("GTV",)), GRID)
+    two = write(tmp_path / "two.dcm", [square(0.5, 7.5, 2)], names=("GTV", "lung"), empty=("lung",))
+    assert read_rtstruct(two, GRID).sum() == 49
+    assert read_rtstruct(two, GRID, " gtv ").sum() == 49
+    with pytest.raises(PolyscanError, match="the region lung has no contours"):
+        read_rtstruct(two, GRID, "lung")
+
+
+def test_contours_that_overlap(tmp_path):
+    overlapping = [square(0.5, 4.5, 2), square(2.5, 6.5, 2)]
+    assert read_rtstruct(write(tmp_path / "a.dcm", overlapping), GRID).sum() == 16 + 16 - 4
+    apart = write(tmp_path / "b.dcm", overlapping, kind="CLOSEDPLANAR_XOR")
+    assert read_rtstruct(apart, GRID).sum() == 16 + 16 - 8
+    twice = write(tmp_path / "c.dcm", [square(0.5, 4.5, 2)] * 2)
+    assert read_rtstruct(twice, GRID).sum() == 16
+    island = [square(3.5, 5.5, 2), square(0.5, 8.5, 2), square(1.5, 7.5, 2)]
+    assert read_rtstruct(write(tmp_path / "d.dcm", island), GRID).sum() == 64 - 36 + 4
+
+
+@pytest.mark.parametrize("at", [4.0, 4.25])
+def test_a_keyhole_is_a_hole(tmp_path, at):
+    """One contour that goes in along a line, around the hole and out by the same line; the line may meet centres."""
+    outer, inner = square(0.5, 8.5, 2), square(2.5, 6.5, 2)
+    way_in, way_out = [0.5, at, 2], [2.5, at, 2]
+    keyhole = [*outer, way_in, way_out, inner[3], inner[2], inner[1], inner[0], way_out, way_in]
+    assert read_rtstruct(write(tmp_path / "rs.dcm", [keyhole]), GRID).sum() == 64 - 16
+
+
+def test_points_alone_and_nonsense_are_named(tmp_path):
+    with pytest.raises(PolyscanError, match="only points or open lines"):
+        read_rtstruct(write(tmp_path / "a.dcm", [square(0.5, 4.5, 2)], kind="OPEN_PLANAR"), GRID)
+    with pytest.raises(PolyscanError, match=r"ContourData \(3006,0050\)"):
+        read_rtstruct(write(tmp_path / "b.dcm", [[1.0, 2.0]]), GRID)
+
+
+def test_cases_of_the_reports(data):
+    cases = data / "reported_cases"
+    folder = cases / "rtstruct_roi_without_contours"
+    ct = read_series(folder / "in/P/CT")
+    with pytest.raises(PolyscanError, match=r"rs.dcm: the region GTV has no contours"):
+        read_label({"mask": str(folder / "in/P/RS/rs.dcm")}, ct)
+    assert read_label({"mask": str(folder / "two/P/RS/rs.dcm")}, read_series(folder / "two/P/CT")).sum() > 0
+    (study,) = scan(cases / "rtstruct_without_series_reference/in").studies
+    assert study.label["drawn_on"] == "CT"
+    assert read_label(study.label, read_series(study.images["CT"])).sum() == 605
+
+
+def drawn(change=lambda label: None, z=3.0, **references):
+    """An RTSTRUCT of one square."""
+    label = item(
+        Modality="RTSTRUCT",
+        ROIContourSequence=[item(ContourSequence=[item(ContourData=np.ravel(square(0, 5, z)).tolist())])],
+        **references,
+    )
+    change(label)
+    return label
+
+
+def refer(uid):
+    return [item(RTReferencedStudySequence=[item(RTReferencedSeriesSequence=[item(SeriesInstanceUID=uid)])])]
+
+
+def test_which_scan_a_label_was_drawn_on(make_series):
+    ct = find_series(make_series("ct"))
+    frame, uid = ct[0].frame_of_reference, ct[0].headers[0].SeriesInstanceUID
+    scout = find_series(make_series("scout", slices=1, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]))
+    scout_uid = scout[0].headers[0].SeriesInstanceUID
+    series = [*scout, *ct]
+    assert drawn_on(drawn(ReferencedFrameOfReferenceSequence=refer(uid)), series)[0] is ct[0]
+    by_scout = drawn(ReferencedFrameOfReferenceSequence=refer(scout_uid), FrameOfReferenceUID=frame)
+    assert drawn_on(by_scout, series)[0] is ct[0]
+    image = ct[0].headers[0].SOPInstanceUID
+
+    def show(label):
+        contour = label.ROIContourSequence[0].ContourSequence[0]
+        contour.ContourImageSequence = [item(ReferencedSOPInstanceUID=image)]
+
+    assert drawn_on(drawn(show), series)[0] is ct[0]
+    assert drawn_on(drawn(FrameOfReferenceUID=frame), series) == (
+        ct[0],
+        "RTSTRUCT in the frame of reference of CT, in whose slices it lies",
+    )
+    assert "names no series and does not lie" in drawn_on(drawn(FrameOfReferenceUID=frame, z=4.5), series)[1]
+    assert "no scan has its frame" in drawn_on(drawn(FrameOfReferenceUID="1.2"), series)[1]
+    twin = find_series(make_series("twin", FrameOfReferenceUID=frame))
+    label, reason = drawn_on(drawn(FrameOfReferenceUID=frame), [*series, *twin])
+    assert label is None
+    assert "fits CT, CT: name its scan as 'drawn_on'" in reason

@@ -1,0 +1,146 @@
+"""Which slices become which volume."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pydicom
+import pytest
+
+from polyscan.dicom.read import find_series, read_series
+from polyscan.discovery.scan import scan
+
+
+def change_all(folder, change):
+    for k, path in enumerate(sorted(folder.iterdir())):
+        data = pydicom.dcmread(path)
+        change(k, data)
+        data.save_as(path)
+    return folder
+
+
+def twice(**different):
+    """Ten slices at five positions, told apart by an attribute."""
+
+    def change(k, ds):
+        ds.ImagePositionPatient = [-10, -20, 3 * (k % 5)]
+        for name, (first, second) in different.items():
+            setattr(ds, name, first if k < 5 else second)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "different",
+    [
+        {"EchoTime": (10, 90)},
+        {"ImageType": (["ORIGINAL", "PRIMARY", "M"], ["ORIGINAL", "PRIMARY", "P"])},
+        {"DiffusionBValue": (0.0, 1000.0)},
+        {"TemporalPositionIdentifier": (1, 2)},
+        {"AcquisitionNumber": (1, 2)},
+    ],
+    ids=lambda d: next(iter(d)),
+)
+def test_volumes_of_one_series_are_told_apart(make_series, different):
+    folder = make_series(slices=10, modality="MR", change=twice(**different))
+    first, second = find_series(folder)
+    assert [len(first.slices), len(second.slices)] == [5, 5]
+    assert next(iter(different)) in first.reason + second.reason or "phase" in second.reason
+    files = sorted(folder.iterdir())
+    np.testing.assert_array_equal(read_series(files[5:])[0, 0, 0].numpy(), [50, 60, 70, 80, 90])
+    np.testing.assert_array_equal(read_series(f"{folder}#2")[0, 0, 0].numpy(), [50, 60, 70, 80, 90])
+
+
+def test_passes_without_a_tell_are_told_apart_by_their_order(make_series):
+    folder = make_series(slices=10, change=twice())
+    first, second = find_series(folder)
+    assert ["pass 1" in first.reason, "pass 2" in second.reason] == [True, True]
+
+
+def test_one_slice_of_each_echo_does_not_split_a_volume(make_series):
+    folder = make_series(modality="MR", change=lambda k, ds: setattr(ds, "EchoTime", 10 + 0.01 * k))
+    assert len(find_series(folder)) == 1
+
+
+def test_a_file_copied_twice_counts_once(make_series):
+    folder = make_series()
+    shutil.copy(folder / "001.dcm", folder / "copy.dcm")
+    (series,) = find_series(folder)
+    assert len(series.slices) == 5
+    assert read_series(folder).meta["problems"] == []
+
+
+def test_mixed_orientations_are_split(make_series):
+    def three_planes(k, ds):
+        if k >= 5:
+            ds.ImageOrientationPatient = [0, 1, 0, 0, 0, 1]
+            ds.ImagePositionPatient = [3 * (k - 5), -20, -10]
+
+    axial, sagittal = find_series(make_series(slices=9, change=three_planes))
+    assert [len(axial.slices), len(sagittal.slices)] == [5, 4]
+    assert axial.where is not None
+    assert sagittal.where is not None
+
+
+def test_one_missing_slice_is_interpolated_and_said(make_series):
+    folder = make_series(slices=7)
+    (folder / "003.dcm").unlink()
+    image = read_series(folder)
+    assert "slice steps from 3.00 to 6.00 mm" in image.meta["problems"][0]
+    np.testing.assert_allclose(image[0, 2, 3].numpy(), [2, 12, 22, 32, 42, 52, 62])
+
+
+def test_a_wide_gap_stays_empty_and_is_said(make_series):
+    folder = make_series(slices=12)
+    for k in (5, 6, 7):
+        (folder / f"{k:03d}.dcm").unlink()
+    image = read_series(folder)
+    assert "left empty" in image.meta["problems"][1]
+    finite = np.isfinite(image[0, 2, 3].numpy())
+    assert finite.tolist() == [True] * 5 + [False] * 3 + [True] * 4
+
+
+def test_slices_that_do_not_lie_over_each_other_are_refused(make_series):
+    def aside(k, ds):
+        ds.ImagePositionPatient = [-10 + 50 * k, -20, 3 * k]
+
+    (series,) = find_series(make_series(change=aside))
+    assert series.modality is None
+    assert "absurd" in series.reason
+
+
+def test_spacing_that_differs_is_refused(make_series):
+    (series,) = find_series(make_series(change=lambda k, ds: setattr(ds, "PixelSpacing", [2, 2 + (k == 2)])))
+    assert "PixelSpacing differs" in series.reason
+
+
+def test_what_is_no_volume_is_listed_with_its_reason(make_series):
+    make_series("all/a", SeriesDescription="3-plane localizer")
+    make_series("all/b", ImageType=["DERIVED", "SECONDARY", "MIP"])
+    make_series("all/c", SOPClassUID="1.2.840.10008.5.1.4.1.1.7")
+    folder = make_series("all/d", Modality="SR", change=lambda k, ds: ds.pop("Rows")).parent
+    reasons = " | ".join(series.reason for series in find_series(folder))
+    for expected in ("a localizer", "a projection", "a secondary capture", "holds no image (its Modality is SR)"):
+        assert expected in reasons
+
+
+def test_scan_names_the_volume_of_a_file_that_holds_two(data, tmp_path):
+    case = data / "dicom_cases" / "enhanced_multiframe" / "In" / "Siemens" / "XA10" / "6_1.dcm"
+    enhanced = pydicom.dcmread(case)
+    second = len(enhanced.PerFrameFunctionalGroupsSequence) // 2
+    enhanced.SharedFunctionalGroupsSequence[0].MRTimingAndRelatedParametersSequence[0].RepetitionTime = 500
+    enhanced.EchoPlanarPulseSequence = "NO"
+    enhanced.SeriesDescription = "T1"
+    for k, group in enumerate(enhanced.PerFrameFunctionalGroupsSequence):
+        group.FrameContentSequence[0].StackID = str(1 + k // second)
+        group.MREchoSequence = pydicom.Sequence([pydicom.Dataset()])
+        group.MREchoSequence[0].EffectiveEchoTime = 15.0
+    (tmp_path / "study").mkdir()
+    enhanced.save_as(tmp_path / "study" / "two.dcm")
+    (study,) = scan(tmp_path).studies
+    (source,) = study.images["T1"]
+    assert source.endswith(("two.dcm#1", "two.dcm#2"))
+    taken = [decision["series"] for decision in study.extra["decisions"] if decision["taken"]]
+    assert taken == [f"study/{source.rsplit('/', 1)[1]}"]
+    assert read_series(source).shape == (1, 64, 64, second)

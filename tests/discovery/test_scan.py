@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import shutil
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+
+from polyscan.discovery.scan import scan
+from polyscan.errors import PolyscanError
+from polyscan.formats.nifti import write_nifti
+from polyscan.study.manifest import read_manifest, write_manifest
+
+
+def nifti(path, size=4):
+    write_nifti(path, MetaTensor(torch.zeros(1, size, size, size), affine=torch.eye(4)))
+
+
+def test_folders_name_the_subjects_not_the_headers(make_series, tmp_path):
+    make_series("ward/anna/CT")
+    make_series("ward/bert/scans/1", modality="PT", CorrectedImage=["ATTN"], PatientID="OTHER")
+    manifest = scan(tmp_path / "ward")
+    assert [(s.subject, list(s.images)) for s in manifest.testing] == [("anna", ["CT"]), ("bert", ["PET"])]
+    write_manifest(tmp_path / "m.json", manifest)
+    assert "SECRET" not in (tmp_path / "m.json").read_text().upper()
+
+
+def test_one_patient_id_for_all_does_not_make_them_one(make_series, tmp_path):
+    for name, study in (("anna", "1.2.1"), ("bert", "1.2.2")):
+        make_series(f"ward/{name}/CT", StudyInstanceUID=study)
+        make_series(f"ward/{name}/PET", StudyInstanceUID=study, modality="PT", CorrectedImage=["ATTN"])
+    assert [(s.subject, sorted(s.images)) for s in scan(tmp_path / "ward").studies] == [
+        ("anna", ["CT", "PET"]),
+        ("bert", ["CT", "PET"]),
+    ]
+
+
+def test_folders_inside_one_patient_are_one_study(make_series, tmp_path):
+    make_series("anna/CT", StudyInstanceUID="1.2.1")
+    make_series("anna/PET", StudyInstanceUID="1.2.2", modality="PT", CorrectedImage=["ATTN"])
+    (study,) = scan(tmp_path / "anna").studies
+    assert (study.subject, sorted(study.images)) == ("anna", ["CT", "PET"])
+
+
+def test_copies_of_a_study_stay_apart(make_series, tmp_path):
+    folder = make_series("ward/anna/CT")
+    shutil.copytree(folder.parent, tmp_path / "ward" / "copy")
+    assert [s.subject for s in scan(tmp_path / "ward").studies] == ["anna", "copy"]
+
+
+def test_two_patients_in_one_folder_are_numbered(make_series, tmp_path):
+    make_series("ward/box/1")
+    make_series("ward/box/2", PatientID="OTHER", StudyInstanceUID="1.2.9")
+    assert [s.subject for s in scan(tmp_path / "ward").studies] == ["box-1", "box-2"]
+
+
+def test_a_patients_studies_of_one_modality_are_sessions(make_series, tmp_path):
+    make_series("ward/anna/late", StudyInstanceUID="1.2.1", StudyDate="20210101")
+    make_series("ward/anna/early", StudyInstanceUID="1.2.2", StudyDate="20200101")
+    studies = scan(tmp_path / "ward").studies
+    assert [(s.session, s.images["CT"].rsplit("/", 1)[1]) for s in studies] == [("1", "early"), ("2", "late")]
+
+
+def test_finest_series_is_taken_and_the_other_named(make_series, tmp_path):
+    make_series(
+        "ward/anna/thick", SliceThickness=5, change=lambda k, ds: setattr(ds, "ImagePositionPatient", [0, 0, 5 * k])
+    )
+    make_series("ward/anna/thin")
+    (study,) = scan(tmp_path / "ward").studies
+    decisions = {d["series"]: d for d in study.extra["decisions"]}
+    assert study.images["CT"].endswith("thin")
+    assert decisions["anna/thin"]["taken"]
+    assert not decisions["anna/thick"]["taken"]
+    assert "anna/thin has finer voxels (12 and 20 mm3)" in decisions["anna/thick"]["reason"]
+
+
+def test_two_series_in_one_folder_are_told_apart(make_series, tmp_path):
+    make_series("ward/anna", slices=5)
+    for file in (tmp_path / "ward" / "anna").iterdir():
+        file.rename(file.with_name("a" + file.name))
+    make_series("ward/anna", modality="PT", CorrectedImage=["ATTN", "DECY"])
+    (study,) = scan(tmp_path / "ward").studies
+    assert {name: len(files) for name, files in study.images.items()} == {"CT": 5, "PET": 5}
+
+
+def test_unusable_series_are_left_out_with_the_reason(make_series, tmp_path):
+    make_series("ward/anna/CT")
+    make_series("ward/anna/scout", slices=1, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    make_series("ward/anna/nac", modality="PT", CorrectedImage=["DECY"])
+    (study,) = scan(tmp_path / "ward").studies
+    reasons = {d["series"]: d["reason"] for d in study.extra["decisions"] if not d["taken"]}
+    assert "localizer" in reasons["anna/scout"]
+    assert "without attenuation correction" in reasons["anna/nac"]
+
+
+def test_scans_of_one_frame_of_reference_are_aligned(data, tmp_path):
+    manifest = scan(data / "sarcoma_ct_mr_pet" / "dicom")
+    write_manifest(tmp_path / "m.json", manifest)
+    again = read_manifest(tmp_path / "m.json")
+    assert [s.subject for s in again.training] == ["STS_002", "STS_025"]
+    for study in again.training:
+        assert sorted(study.images) == sorted(study.aligned) == ["CT", "PET", "T1"]
+        assert study.label["drawn_on"] == "CT"
+
+
+def test_bids_tree_with_participants(tmp_path):
+    root = tmp_path / "bids"
+    for subject in ("01", "02"):
+        nifti(root / f"sub-{subject}" / "anat" / f"sub-{subject}_T1w.nii.gz")
+        nifti(root / f"sub-{subject}" / "anat" / f"sub-{subject}_ce-gd_T1w.nii.gz")
+    truth = root / "derivatives" / "truth" / "sub-01"
+    nifti(truth / "sub-01_space-T1c_dseg.nii.gz")
+    nifti(truth / "sub-01_space-T1c_desc-brain_mask.nii.gz")
+    table = "participant_id\tage\tsplit\tsite\nsub-01\t61\tvalidation\tn/a\nsub-02\t\t\tB\n"
+    (root / "participants.tsv").write_text(table)
+    manifest = scan(root)
+    (first,), (second,) = manifest.validation, manifest.testing
+    assert (first.subject, list(first.images), first.clinical) == ("01", ["T1", "T1c"], {"age": 61})
+    assert first.label["drawn_on"] == "T1c"
+    assert first.label["mask"].endswith("dseg.nii.gz")
+    assert second.clinical == {"site": "B"}
+
+
+def test_sessions_are_studies_of_their_own(tmp_path):
+    for session in ("a", "b"):
+        nifti(tmp_path / "r" / "sub-1" / f"ses-{session}" / f"sub-1_ses-{session}_FLAIR.nii.gz")
+    assert [s.key for s in scan(tmp_path / "r").studies] == ["sub-1_ses-a", "sub-1_ses-b"]
+
+
+def test_folder_without_images(tmp_path):
+    (tmp_path / "notes.txt").write_text("nothing")
+    with pytest.raises(PolyscanError, match="No images found"):
+        scan(tmp_path)
+    with pytest.raises(PolyscanError, match="is no folder"):
+        scan(tmp_path / "absent")
+
+
+def test_table_without_subjects(tmp_path):
+    nifti(tmp_path / "r" / "sub-1_T2w.nii.gz")
+    (tmp_path / "t.csv").write_text("name,age\nx,1\n")
+    with pytest.raises(PolyscanError, match="participant_id"):
+        scan(tmp_path / "r", clinical=tmp_path / "t.csv")
+
+
+def test_manifest_round_trip_keeps_everything(tmp_path):
+    nifti(tmp_path / "r" / "sub-1" / "sub-1_T2w.nii.gz")
+    manifest = scan(tmp_path / "r")
+    for place in ("a.json", "deep/er/b.json"):
+        write_manifest(tmp_path / place, manifest)
+        assert read_manifest(tmp_path / place).studies == manifest.studies
+    assert "../../r/sub-1" in (tmp_path / "deep/er/b.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "cannot be read as JSON"),
+        ("{}", "is no manifest"),
+        ('{"training": [{"subject": "a"}]}', "'subject' or 'images'"),
+        ('{"training": [{"subject": "a", "images": {}}, {"subject": "a!", "images": {}}]}', "twice"),
+    ],
+)
+def test_bad_manifests_are_refused(tmp_path, text, words):
+    (tmp_path / "m.json").write_text(text)
+    with pytest.raises(PolyscanError, match=words):
+        read_manifest(tmp_path / "m.json")
+
+
+def test_rank_prefers_more_slices_of_equal_voxels(make_series, tmp_path):
+    make_series("ward/anna/short", slices=4)
+    make_series("ward/anna/long", slices=8)
+    (study,) = scan(tmp_path / "ward").studies
+    assert study.images["CT"].endswith("long")
+    assert all(d["reason"] for d in study.extra["decisions"])
+
+
+@pytest.mark.parametrize(
+    "names", [("Müller", "Möller"), ("P-12", "P-1_2"), ("A-1", "A1"), ("王伟", "李娜"), ("a1", "A1")], ids="-".join
+)
+def test_every_subject_gets_a_key_of_its_own(tmp_path, names):
+    for name in names:
+        nifti(tmp_path / "r" / name / "T1.nii.gz")
+    (tmp_path / "r" / "participants.tsv").write_text(
+        "participant_id\tage\n" + "".join(f"{name}\t{k}\n" for k, name in enumerate(names, start=1)), encoding="utf-8"
+    )
+    manifest = scan(tmp_path / "r")
+    write_manifest(tmp_path / "m.json", manifest)
+    studies = read_manifest(tmp_path / "m.json").studies
+    assert len({study.key.casefold() for study in studies}) == 2
+    assert {study.clinical["age"] for study in studies} == {1, 2}
+    assert all(name in manifest.info["renamed"] or name in [s.subject for s in studies] for name in names)
+
+
+def test_links_are_followed_once_and_keep_their_names(tmp_path):
+    nifti(tmp_path / "annex" / "x.nii.gz")
+    nifti(tmp_path / "elsewhere" / "T2.nii.gz")
+    (tmp_path / "r" / "anna").mkdir(parents=True)
+    (tmp_path / "r" / "anna" / "T1.nii.gz").symlink_to(tmp_path / "annex" / "x.nii.gz")
+    (tmp_path / "r" / "anna" / "FLAIR.nii.gz").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "r" / "anna" / "loop").symlink_to(tmp_path / "r")
+    (tmp_path / "r" / "bert").symlink_to(tmp_path / "elsewhere")
+    manifest = scan(tmp_path / "r")
+    write_manifest(tmp_path / "m.json", manifest)
+    anna, bert = read_manifest(tmp_path / "m.json").studies
+    assert anna.images == {"T1": str(tmp_path / "r" / "anna" / "T1.nii.gz")}
+    assert bert.images == {"T2": str(tmp_path / "r" / "bert" / "T2.nii.gz")}
+    reasons = {entry["series"]: entry["reason"] for entry in manifest.info["left_out"]}
+    assert "link to nothing" in reasons["anna/FLAIR.nii.gz"]
+    assert "met already" in reasons["anna/loop"]
+
+
+def test_every_other_file_is_left_out_with_what_it_is(make_series, tmp_path):
+    folder = make_series("r/anna")
+    for name in ("a.nrrd", "b.zip", "c.dcm.gz", "d.xyz", "e.json", "f.json", ".hidden"):
+        (folder / name).write_text("x")
+    (folder / "last.dcm").write_bytes(b"")
+    manifest = scan(tmp_path / "r")
+    reasons = {entry["series"]: entry["reason"] for entry in manifest.info["left_out"]}
+    assert "convert it" in reasons["anna/a.nrrd"]
+    assert "unpack" in reasons["anna/b.zip"]
+    assert "unpack" in reasons["anna/c.dcm.gz"]
+    assert ".xyz" in reasons["anna/d.xyz"]
+    assert "table" in reasons["*.json (2)"]
+    assert reasons["anna/.hidden"] == "hidden"
+    assert reasons["anna/last.dcm"] == "is empty"
+    (study,) = manifest.studies
+    assert "slices may be missing (last.dcm: is empty)" in study.extra["decisions"][0]["reason"]
+
+
+def test_bids_suffix_is_the_contrast(data):
+    manifest = scan(data / "reported_cases" / "bids_names" / "in")
+    found = {
+        study.subject: {name: str(path).rsplit("/", 1)[1] for name, path in study.images.items()}
+        for study in manifest.studies
+    }
+    assert found == {
+        "01": {"T1": "sub-01_run-1_T1w.nii.gz"},
+        "02": {"T1": "sub-02_space-MNI152NLin2009cAsym_desc-preproc_T1w.nii.gz"},
+        "06": {"T1c": "sub-06_ce-gadolinium_T1w.nii.gz"},
+        "07": {"T2": "sub-07_inplaneT2.nii.gz"},
+        "08": {"T2": "sub-08_space-T1w_T2w.nii.gz"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("names", "sessions"),
+    [
+        (("study1_FLAIR", "study1_T1W", "study2_FLAIR", "study2_T1W"), {"1": 2, "2": 2}),
+        (("visit01/FLAIR", "visit02/FLAIR", "visit02/T1"), {"1": 1, "2": 2}),
+        (("baseline_T1", "follow-up_T1"), {"baseline": 1, "followup": 1}),
+        (("tp1/T1", "tp2/T1", "tp3/FLAIR"), {"1": 1, "2": 1, "3": 1}),
+        (("study1_FLAIR", "study1_T1W"), {None: 2}),  # one visit alone is no session
+        (("FLAIR_time_of_day", "T1_3_study"), {None: 2}),
+    ],
+)
+def test_visits_of_one_patient_are_never_one_study(tmp_path, names, sessions):
+    """Two visits' scans lie in one folder: each visit is a study, and no study mixes them."""
+    for name in names:
+        path = tmp_path / "patient01" / f"{name}.nii.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nibabel.save(nibabel.Nifti1Image(np.ones((4, 5, 6), np.float32), np.eye(4)), path)
+    found = scan(tmp_path).studies
+    assert {study.session: len(study.images) for study in found} == sessions
+    assert {study.subject for study in found} == {"patient01"}
+
+
+def test_real_visits_are_told_apart(data):
+    studies = [s for s in scan(data / "ms_longitudinal").studies if s.subject == "patient01"]
+    for study in studies:
+        assert all(f"study{study.session}_" in str(source) for source in study.images.values())
+    assert [study.session for study in studies] == ["1", "2"]

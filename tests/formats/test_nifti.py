@@ -1,0 +1,279 @@
+from __future__ import annotations
+
+import json
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+
+from polyscan.errors import PolyscanError
+from polyscan.formats.nifti import read_nifti, write_nifti
+from polyscan.formats.read import read_image, read_label
+from polyscan.geometry import from_sitk, same_grid, to_sitk
+
+PET = {
+    "Units": "Bq/mL",
+    "InjectedRadioactivity": 370,
+    "InjectedRadioactivityUnits": "MBq",
+    "BodyWeight": 70,
+    "TracerRadionuclide": "F18",
+    "InjectionStart": -3600,
+    "ScanStart": 0,
+    "ImageDecayCorrected": True,
+    "ImageDecayCorrectionTime": 0,
+}
+
+
+def save(path, values, affine=None):
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4) if affine is None else affine), path)
+    return path
+
+
+def test_pet_with_a_sidecar_becomes_suv(tmp_path):
+    path = save(tmp_path / "a_pet.nii.gz", np.full((2, 3, 4), 5000, np.float32))
+    image = read_nifti(path, "PET")
+    assert "taken as SUV already" in image.meta["problems"][0]
+    (tmp_path / "a_pet.json").write_text(json.dumps(PET))
+    image = read_nifti(path, "PET")
+    np.testing.assert_allclose(image.numpy(), 5000 * 70_000 / (370e6 * 0.5 ** (3600 / 6586.2)), rtol=1e-6)
+    assert (image.meta["unit"], image.meta["problems"]) == ("SUVbw", [])
+
+
+@pytest.mark.parametrize(("change", "words"), [({"BodyWeight": None}, "no usable"), ({"Units": "counts"}, "counts")])
+def test_pet_sidecar_that_is_not_enough(tmp_path, change, words):
+    path = save(tmp_path / "a_pet.nii.gz", np.ones((2, 3, 4), np.float32))
+    (tmp_path / "a_pet.json").write_text(json.dumps({**PET, **change}))
+    with pytest.raises(PolyscanError, match=words):
+        read_nifti(path, "PET")
+
+
+def test_what_is_no_volume_is_refused(tmp_path):
+    with pytest.raises(PolyscanError, match="does not exist"):
+        read_nifti(tmp_path / "a.nii.gz")
+    (tmp_path / "b.nii.gz").write_bytes(b"nothing")
+    with pytest.raises(PolyscanError, match="cannot be read as NIfTI"):
+        read_nifti(tmp_path / "b.nii.gz")
+    with pytest.raises(PolyscanError, match="one 3D volume"):
+        read_nifti(save(tmp_path / "c.nii.gz", np.ones((2, 2, 2, 3), np.float32)))
+
+
+def test_round_trip_with_nan(tmp_path):
+    values = torch.rand(1, 3, 4, 5)
+    values[0, 0] = float("nan")
+    affine = torch.tensor([[0, -2.0, 0, 5], [0, 0, 3, 6], [-1, 0, 0, 7], [0, 0, 0, 1]], dtype=torch.float64)
+    write_nifti(tmp_path / "a.nii.gz", MetaTensor(values, affine=affine))
+    again = read_nifti(tmp_path / "a.nii.gz")
+    torch.testing.assert_close(again.as_tensor(), values, equal_nan=True)
+    torch.testing.assert_close(again.affine, affine)
+
+
+def test_sitk_round_trip_of_any_orientation():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        affine = np.eye(4)
+        turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+        affine[:3, :3], affine[:3, 3] = turn * rng.uniform(0.5, 4, 3), rng.normal(0, 50, 3)
+        image = MetaTensor(torch.rand(1, 3, 4, 5), affine=torch.from_numpy(affine))
+        moved = to_sitk(image)
+        back = from_sitk(moved)
+        assert same_grid(back, image, tolerance=1e-9)
+        torch.testing.assert_close(back.as_tensor(), image.as_tensor())
+        point = np.array(moved.TransformIndexToPhysicalPoint((2, 1, 3))) * [-1, -1, 1]
+        np.testing.assert_allclose(point, (affine @ [2, 1, 3, 1])[:3], atol=1e-9)
+
+
+def test_sheared_affine_is_refused():
+    affine = torch.eye(4, dtype=torch.float64)
+    affine[0, 2] = 0.5
+    with pytest.raises(ValueError, match="not perpendicular"):
+        to_sitk(MetaTensor(torch.rand(1, 2, 2, 2), affine=affine))
+
+
+def test_label_on_another_grid_is_refused_with_both(tmp_path):
+    scan = MetaTensor(torch.zeros(1, 4, 4, 4), affine=torch.eye(4))
+    label = {"mask": str(save(tmp_path / "m.nii.gz", np.zeros((4, 4, 5), np.uint8)))}
+    with pytest.raises(PolyscanError, match=r"\[4, 4, 5\] voxels and \[4, 4, 4\]"):
+        read_label(label, scan)
+    moved = np.eye(4)
+    moved[0, 3] = 2
+    with pytest.raises(PolyscanError, match="another place"):
+        read_label({"mask": str(save(tmp_path / "n.nii.gz", np.zeros((4, 4, 4), np.uint8), moved))}, scan)
+    with pytest.raises(PolyscanError, match="no whole numbers"):
+        read_label({"mask": str(save(tmp_path / "o.nii.gz", np.full((4, 4, 4), 0.5, np.float32)))}, scan)
+
+
+REPORTED = "reported_cases"
+
+
+def turned(seed: int = 0) -> np.ndarray:
+    turn, _ = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = turn * [2.0, 3.0, 4.0], [5, -6, 7]
+    return affine
+
+
+def with_header(path, values, affine, **fields):
+    file = nibabel.Nifti1Image(values, affine)
+    for name, value in fields.items():
+        file.header[name] = value
+    nibabel.save(file, path)
+    return path
+
+
+@pytest.mark.parametrize(("unit", "scale", "says"), [(1, 1e-3, "metre"), (3, 1e3, "micrometre"), (0, 1.0, "")])
+def test_units_of_length(tmp_path, unit, scale, says):
+    affine = turned()
+    affine[:3] *= scale
+    image = read_nifti(with_header(tmp_path / "a.nii", np.ones((2, 3, 4), np.float32), affine, xyzt_units=unit))
+    np.testing.assert_allclose(image.affine, turned(), rtol=1e-5)
+    assert says in " ".join(image.meta["problems"])
+
+
+@pytest.mark.parametrize("size", [1e-3, 60.0])
+def test_voxels_of_no_possible_size_are_refused(tmp_path, size):
+    with pytest.raises(PolyscanError, match=r"expected 0.02 to 50 mm"):
+        read_nifti(save(tmp_path / "a.nii", np.ones((2, 3, 4), np.float32), np.diag([1, 1, size, 1])))
+
+
+def test_a_sheared_grid_is_resampled(tmp_path):
+    """Values that are a linear function of the place stay that function."""
+    affine = turned()
+    affine[:3, 2] += 0.2 * affine[:3, 0]
+    index = np.stack(np.meshgrid(*map(np.arange, (12, 13, 14)), indexing="ij"), axis=-1)
+    values = (index @ affine[:3, :3].T + affine[:3, 3]) @ [1.0, 2.0, -3.0]
+    path = save(tmp_path / "a.nii.gz", values.astype(np.float32), affine)
+    image = read_nifti(path, "T1")
+    assert "not perpendicular" in image.meta["problems"][0]
+    to_sitk(image)
+    there = np.argwhere(np.isfinite(image[0].numpy()))
+    assert len(there) > 0.7 * values.size
+    own = np.asarray(image.affine)
+    np.testing.assert_allclose(
+        image[0].numpy()[tuple(there.T)], (there @ own[:3, :3].T + own[:3, 3]) @ [1.0, 2.0, -3.0], atol=1e-2
+    )
+    mask = save(tmp_path / "m.nii.gz", (values > 0).astype(np.uint8), affine)
+    label = read_label({"mask": str(mask)}, image)
+    assert same_grid(label, image)
+    assert set(np.unique(label.numpy())) == {0, 1}
+
+
+def test_sform_and_qform_that_disagree_or_are_not_set_are_said(tmp_path):
+    file = nibabel.Nifti1Image(np.ones((4, 4, 4), np.float32), np.eye(4))
+    file.set_sform(turned(), 1)
+    file.set_qform(np.eye(4), 1)
+    nibabel.save(file, tmp_path / "a.nii")
+    image = read_nifti(tmp_path / "a.nii")
+    np.testing.assert_allclose(image.affine, turned(), rtol=1e-5)
+    assert "the sform was used" in image.meta["problems"][0]
+    file.header["sform_code"] = file.header["qform_code"] = 0
+    nibabel.save(nibabel.Nifti1Image(np.ones((4, 4, 4), np.float32), None, file.header), tmp_path / "b.nii")
+    assert "neither sform nor qform" in read_nifti(tmp_path / "b.nii").meta["problems"][0]
+
+
+def test_what_is_no_number_is_named(tmp_path):
+    colour = np.zeros((2, 2, 2), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
+    with pytest.raises(PolyscanError, match="colour image"):
+        read_nifti(save(tmp_path / "a.nii", colour), "T1")
+    with pytest.raises(PolyscanError, match="complex numbers"):
+        read_nifti(save(tmp_path / "b.nii", np.ones((2, 2, 2), np.complex64)), "T1")
+    for values, words in ((np.full((2, 2, 2), np.nan), "no finite value"), (np.zeros((2, 2, 2)), "every voxel is 0")):
+        with pytest.raises(PolyscanError, match=words):
+            read_nifti(save(tmp_path / "c.nii", values.astype(np.float32)), "T1")
+    assert read_nifti(save(tmp_path / "d.nii", np.zeros((2, 2, 2), np.uint8))).sum() == 0  # a mask may be empty
+
+
+def test_fill_values_are_not_measured(tmp_path):
+    values = np.ones((2, 2, 2))
+    values[0, 0] = np.inf, 1e38
+    values[1, 0, 0] = -1e300
+    image = read_nifti(save(tmp_path / "a.nii", values), "T1")
+    assert int(torch.isnan(image).sum()) == 3
+    assert "3 voxels" in image.meta["problems"][0]
+
+
+def test_one_volume_of_four_dimensions(tmp_path):
+    assert read_nifti(save(tmp_path / "a.nii", np.ones((2, 3, 4, 1), np.float32))).shape == (1, 2, 3, 4)
+
+
+def bids(tmp_path, sidecar, weight="70", units=None):
+    """A data set of one PET whose weight stands in participants.tsv."""
+    folder = tmp_path / "sub-01" / "pet"
+    folder.mkdir(parents=True)
+    (tmp_path / "dataset_description.json").write_text("{}")
+    (tmp_path / "participants.tsv").write_text(f"participant_id\tweight\nsub-02\t1\nsub-01\t{weight}\n")
+    if units:
+        (tmp_path / "participants.json").write_text(json.dumps({"weight": {"Units": units}}))
+    (tmp_path / "pet.json").write_text(json.dumps({name: value for name, value in sidecar.items() if name != "Units"}))
+    (folder / "sub-01_pet.json").write_text(json.dumps({"Units": sidecar["Units"]}))
+    return save(folder / "sub-01_pet.nii.gz", np.full((2, 3, 4), 5000, np.float32))
+
+
+WITHOUT_WEIGHT = {name: value for name, value in PET.items() if name != "BodyWeight"}
+SUV = 5000 * 70_000 / (370e6 * 0.5 ** (3600 / 6586.2))
+
+
+@pytest.mark.parametrize(("weight", "units"), [("70", None), ("70000", "g"), ("154.3236", "lb")])
+def test_body_weight_of_participants(tmp_path, weight, units):
+    image = read_nifti(bids(tmp_path, WITHOUT_WEIGHT, weight, units), "PET")
+    np.testing.assert_allclose(image.numpy(), SUV, rtol=1e-5)
+    assert image.meta["problems"] == ["the body weight is that of participants.tsv"]
+
+
+def test_what_a_sidecar_lacks_can_be_given(tmp_path):
+    path = bids(tmp_path, WITHOUT_WEIGHT, "n/a")
+    with pytest.raises(PolyscanError, match=r"BodyWeight.*participants.tsv.*given"):
+        read_nifti(path, "PET")
+    np.testing.assert_allclose(read_image(str(path), "PET", {"PatientWeight": 70}).numpy(), SUV, rtol=1e-5)
+    with pytest.raises(PolyscanError, match="'given' has Weight"):
+        read_nifti(path, "PET", {"Weight": 70})
+
+
+@pytest.mark.parametrize(
+    ("change", "factor"),
+    [
+        ({"Units": "kBq/mL"}, 1000),
+        ({"InjectedRadioactivity": 10, "InjectedRadioactivityUnits": "mCi"}, 1),
+        ({"InjectionStart": 0, "ScanStart": 3600, "ImageDecayCorrectionTime": 3600}, 1),
+        ({"ImageDecayCorrected": False, "FrameDuration": [1e-6]}, 1),
+        ({"TracerRadionuclide": "[18F]"}, 1),
+        ({"ImageDecayCorrectionTime": -3610}, 0.5 ** (3610 / 6586.2)),
+    ],
+)
+def test_bids_fields(tmp_path, change, factor):
+    path = save(tmp_path / "a_pet.nii.gz", np.full((2, 3, 4), 5000, np.float32))
+    (tmp_path / "a_pet.json").write_text(json.dumps({**PET, **change}))
+    np.testing.assert_allclose(read_nifti(path, "PET").numpy(), SUV * factor, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"InjectedRadioactivityUnits": "Bq"}, "370 Bq; expected 1 MBq to 10 GBq"),
+        ({"InjectedRadioactivityUnits": None}, "InjectedRadioactivityUnits"),
+        ({"TracerRadionuclide": "X99"}, "TracerRadionuclide"),
+        ({"ImageDecayCorrectionTime": None}, "ImageDecayCorrectionTime in seconds"),
+        ({"InjectionStart": -90_000}, "h after the injection"),
+        ({"ImageDecayCorrected": None}, "ImageDecayCorrected"),
+    ],
+)
+def test_bids_fields_that_cannot_be_meant(tmp_path, change, words):
+    path = save(tmp_path / "a_pet.nii.gz", np.ones((2, 3, 4), np.float32))
+    (tmp_path / "a_pet.json").write_text(json.dumps({**PET, **change}))
+    with pytest.raises(PolyscanError, match=words):
+        read_nifti(path, "PET")
+
+
+def test_cases_of_the_reports(data):
+    cases = data / REPORTED
+    for folder in ("in", "micron"):
+        image = read_nifti(cases / "nifti_units" / folder / "sub-1_T1w.nii.gz", "T1")
+        expected = [[4, 0, 0, -80], [0, 4, 0, -88], [0, 0, 4, -72], [0, 0, 0, 1]]
+        np.testing.assert_allclose(image.affine, expected, rtol=1e-5)
+    with pytest.raises(PolyscanError, match="colour image"):
+        read_nifti(cases / "nifti_rgb_message/in/sub-1_T1w.nii.gz", "T1")
+    to_sitk(read_nifti(cases / "nifti_sheared_sform/in/sub-1_T2w.nii.gz", "T2"))
+    pet = cases / "bids_pet_weight/in/pet001/sub-01/ses-01/pet/sub-01_ses-01_trc-CIMBI36_pet.nii.gz"
+    values = nibabel.load(pet).get_fdata()
+    np.testing.assert_allclose(read_nifti(pet, "PET")[0].numpy(), values * 21_000 / 573e6, rtol=1e-5)

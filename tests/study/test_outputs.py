@@ -1,0 +1,159 @@
+"""What is in an output folder and was not written by polyscan stays as it is, whatever ``-o`` names."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from polyscan.cli import main
+from polyscan.errors import PolyscanError
+from polyscan.phantom import make_cohort
+from polyscan.study.outputs import MARKER, OutputFolder, check_writable_file
+
+
+@pytest.fixture(scope="module")
+def heads(tmp_path_factory):
+    """Two made subjects as a hospital's folder, with a note that is somebody's own."""
+    folder = tmp_path_factory.mktemp("hospital") / "ward"
+    make_cohort(folder, subjects=2, seed=5, missing=0, modalities=("T1", "T1c"), jobs=1)
+    (folder / "notes.txt").write_text("call the ward")
+    return folder
+
+
+@pytest.fixture
+def ward(heads, tmp_path):
+    shutil.copytree(heads, tmp_path / "ward")
+    return tmp_path / "ward"
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("out", [".", "..", "sub-001", "sub-001/anat", "sub-001/anat/prepared", "link"])
+def test_prepare_never_touches_the_scans(ward, out, capsys):
+    manifest = ward.parent / "manifest.json"
+    assert main(["scan", str(ward), "-o", str(manifest)]) == 0
+    (ward / "link").symlink_to(ward / "sub-002")
+    before = hashes(ward.parent)
+    assert main(["prepare", str(manifest), "-o", str(ward / out), "--jobs", "1"]) == 1
+    assert "name a folder apart from the scans" in capsys.readouterr().err
+    assert hashes(ward.parent) == before
+
+
+def test_a_folder_of_something_else_is_refused_by_name(ward, tmp_path, capsys):
+    manifest = tmp_path / "manifest.json"
+    main(["scan", str(ward), "-o", str(manifest)])
+    thesis = tmp_path / "thesis"
+    (thesis / "sub-001").mkdir(parents=True)
+    (thesis / "sub-001" / "chapter.txt").write_text("one")
+    assert main(["prepare", str(manifest), "-o", str(thesis), "--jobs", "1"]) == 1
+    assert "(sub-001)" in capsys.readouterr().err
+    assert hashes(thesis) == {"sub-001/chapter.txt": hashlib.sha256(b"one").hexdigest()}
+
+
+def test_prepare_again_replaces_its_own_and_keeps_what_was_added(ward, tmp_path):
+    manifest, out = tmp_path / "manifest.json", tmp_path / "prepared"
+    main(["scan", str(ward), "-o", str(manifest)])
+    assert main(["prepare", str(manifest), "-o", str(out), "--jobs", "1"]) == 0
+    (out / "mine.txt").write_text("mine")
+    first = hashes(out)
+    content = json.loads(manifest.read_text())
+    content["validation"] = []  # sub-002
+    manifest.write_text(json.dumps(content))
+    assert main(["prepare", str(manifest), "-o", str(out), "--jobs", "1"]) == 0
+    second = hashes(out)
+    assert not any(name.startswith("sub-002") for name in second)  # of the earlier run, and polyscan's own
+    assert {n: h for n, h in second.items() if n.startswith(("sub-001", "mine")) and n.endswith((".gz", ".txt"))} == {
+        n: h for n, h in first.items() if n.startswith(("sub-001", "mine")) and n.endswith((".gz", ".txt"))
+    }
+
+
+def test_one_command_does_not_write_into_another_ones_folder(tmp_path):
+    folder = OutputFolder.claim(tmp_path / "out", "prepare")
+    folder.will_hold(["manifest.json"])
+    with pytest.raises(PolyscanError, match="was made by polyscan prepare; name another folder for polyscan infer"):
+        OutputFolder.claim(tmp_path / "out", "infer")
+
+
+def test_a_run_cut_short_still_owns_what_it_began(tmp_path):
+    OutputFolder.claim(tmp_path / "out", "prepare").will_hold(["sub-1", "sub-2"])
+    (tmp_path / "out" / "sub-1").mkdir()
+    again = OutputFolder.claim(tmp_path / "out", "prepare")
+    again.will_hold(["sub-1"])
+    again.remove_others(["sub-1"])
+    assert sorted(entry.name for entry in (tmp_path / "out").iterdir()) == [MARKER, "sub-1"]
+    (tmp_path / "out" / "sub-3").mkdir()
+    with pytest.raises(PolyscanError, match="sub-3 is there already and was not written by polyscan prepare"):
+        again.will_hold(["sub-3"])
+
+
+def test_a_manifest_never_replaces_a_scan_or_its_sidecar(ward, capsys):
+    before = hashes(ward)
+    for name in (next(n for n in before if n.endswith("T1w.nii.gz")), "notes.txt", "dataset_description.json"):
+        target = ward / name
+        kept = target.read_bytes().replace(b"polyscan", b"hospital")
+        target.write_bytes(kept)
+        assert main(["scan", str(ward), "-o", str(target)]) == 1
+        assert "is no file that polyscan wrote" in capsys.readouterr().err
+        assert target.read_bytes() == kept
+    with pytest.raises(PolyscanError, match="is a folder"):
+        check_writable_file(ward)
+
+
+def made(out: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in out.rglob("*.nii.gz")}
+
+
+def test_a_run_that_was_cut_short_goes_on(ward, tmp_path):
+    manifest, out = tmp_path / "manifest.json", tmp_path / "prepared"
+    main(["scan", str(ward), "-o", str(manifest)])
+    prepare = ["prepare", str(manifest), "-o", str(out), "--jobs", "1"]
+    assert main(prepare) == 0
+    whole, first = (out / "manifest.json").read_text(), made(out)
+    (out / "manifest.json").unlink()  # as a run leaves it that was killed in its second study
+    shutil.rmtree(out / "sub-002")
+    (out / ".part-sub-002-abc").mkdir()
+    assert main(prepare) == 0
+    again = made(out)
+    assert {n: t for n, t in again.items() if "sub-001" in n} == {n: t for n, t in first.items() if "sub-001" in n}
+    assert again.keys() == first.keys()
+    assert not list(out.glob(".part-*"))
+    ignored = re.compile(r'"(seconds|read|register|resample|foreground|total|z-score|mask)": .*')
+    assert ignored.sub("", (out / "manifest.json").read_text()) == ignored.sub("", whole)
+
+
+def test_what_changed_is_made_anew_and_nothing_else(ward, tmp_path):
+    manifest, out = tmp_path / "manifest.json", tmp_path / "prepared"
+    main(["scan", str(ward), "-o", str(manifest)])
+    prepare = ["prepare", str(manifest), "-o", str(out), "--jobs", "1"]
+    main(prepare)
+    first = made(out)
+    scan = next((ward / "sub-002").rglob("*ce-gd_T1w.nii.gz"))
+    shutil.copyfile(next((ward / "sub-001").rglob("*ce-gd_T1w.nii.gz")), scan)
+    assert main(prepare) == 0
+    second = made(out)
+    assert {name.partition("_")[0] for name, when in second.items() if first.get(name) != when} == {"sub-002"}
+    assert main([*prepare, "--registered"]) == 0
+    assert all(second.get(name) != when for name, when in made(out).items())
+
+
+def test_two_runs_do_not_write_one_folder(tmp_path):
+    folder = OutputFolder.claim(tmp_path / "out", "prepare")
+    folder.will_hold(["manifest.json"])
+    other = OutputFolder.claim(tmp_path / "out", "prepare")
+    with (
+        folder.alone(),
+        pytest.raises(PolyscanError, match="is being written by another polyscan prepare"),
+        other.alone(),
+    ):
+        pass

@@ -1,0 +1,138 @@
+"""Classification of studies: targets, tables, scores, explanations."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import nn
+
+from polyscan.errors import PolyscanError
+from polyscan.evaluation import TaskAUROC
+from polyscan.inference import shapley_values
+from polyscan.networks import FusionModel
+from polyscan.networks.fusion_model import split_missing
+from polyscan.transforms import (
+    DaysOfStudyd,
+    ExplainPredictiond,
+    SaveAnswerd,
+    TableFromClinicald,
+    TargetsFromLabeld,
+    TaskProbabilitiesd,
+)
+
+NAN = float("nan")
+TASKS = {"grade": ["2", "3", "4"], "IDH": ["wildtype", "mutated"]}
+
+
+def test_targets_are_indices_and_nan_where_not_known():
+    turn = TargetsFromLabeld("label", TASKS)
+    np.testing.assert_array_equal(turn({"study": "s", "label": {"grade": 4, "IDH": "wildtype"}})["label"], [2, 0])
+    np.testing.assert_array_equal(turn({"study": "s", "label": {"mask": "m", "IDH": "mutated"}})["label"], [NAN, 1])
+    with pytest.raises(PolyscanError, match="sub-1: grade is 1; this bundle knows 2, 3, 4"):
+        turn({"study": "sub-1", "label": {"grade": 1}})
+
+
+def test_a_table_is_standardised_and_says_what_was_not_recorded():
+    turn = TableFromClinicald("clinical", {"age": [50, 10]}, {"sex": ["F", "M"]})
+    rows = [turn({"study": "s", "clinical": c})["clinical"].tolist() for c in ({"age": 65, "sex": "M"}, {"sex": "O"})]
+    assert rows[0] == [1.5, 1.0]
+    np.testing.assert_array_equal(rows[1], [NAN, NAN])
+    with pytest.raises(PolyscanError, match="sub-1: age is 'old'; expected a number"):
+        turn({"study": "sub-1", "clinical": {"age": "old"}})
+
+
+def test_days_that_are_not_known_are_nan():
+    turn = DaysOfStudyd("days", 2)
+    days = [turn({"days": days})["days"].tolist() for days in ([0, 84], [], [0])]
+    np.testing.assert_array_equal(days, [[0, 84], [NAN, NAN], [0, NAN]])
+
+
+def test_probabilities_sum_to_one_in_each_task():
+    found = TaskProbabilitiesd("pred", TASKS)({"pred": torch.tensor([1.0, 2, 3, 0, 0])})["pred"]
+    torch.testing.assert_close(found, torch.tensor([0.0900, 0.2447, 0.6652, 0.5, 0.5]), atol=1e-4, rtol=0)
+
+
+def test_area_is_that_of_scikit_learn_over_known_targets():
+    torch.manual_seed(0)
+    pred = torch.cat([torch.rand(40, 3).softmax(1), torch.rand(40, 2).softmax(1)], dim=1)
+    target = torch.stack([torch.randint(0, 3, (40,)), torch.randint(0, 2, (40,))], dim=1).float()
+    target[:7, 0], target[30:, 1] = NAN, NAN
+    metric = TaskAUROC(TASKS)
+    for p, t in zip(pred.split(8), target.split(8), strict=True):
+        metric(p, t)
+    areas = [roc_auc_score(target[7:, 0] == k, pred[7:, k]) for k in range(3)]
+    idh = roc_auc_score(target[:30, 1], pred[:30, 4])
+    assert metric.aggregate() == pytest.approx((np.mean(areas) + idh) / 2, abs=1e-6)
+    metric.reset()
+    metric(pred[:2], torch.full((2, 2), NAN))
+    assert np.isnan(metric.aggregate())
+
+
+def test_shapley_values_of_a_known_game():
+    """Players 0 and 1 are worth 1 only together, player 2 is worth 3 always, player 3 nothing."""
+    values = shapley_values(lambda s: torch.tensor([float({0, 1} <= s) + 3 * (2 in s), 0.0]), 4)
+    torch.testing.assert_close(values[:, 0], torch.tensor([0.5, 0.5, 3.0, 0.0]))
+    assert values.shape == (4, 2)
+
+
+class ByHand(FusionModel):
+    """Logits of grade by the first modality and the table, of IDH by the second."""
+
+    def __init__(self):
+        super().__init__(["T1", "T2"], [], [3])
+        self.dropout = nn.Dropout(0.5)
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def forward(self, image, table):
+        features, available = self.encode(image)
+        return self.head(self.fuse(features, available, table), available, self.image_size(image))
+
+    def encode(self, image):
+        filled, available = split_missing(image)
+        return [filled.flatten(2).mean(2, keepdim=True)], available
+
+    def fuse(self, features, available, table):
+        a, b = (features[0][:, :, 0] * available).unbind(1)
+        return [torch.stack([a, b, torch.nan_to_num(table)[:, 0]], dim=1)]
+
+    def pre_logits(self, fused):
+        return fused[0]
+
+    def logits(self, pre_logits, available):
+        a, b, table = pre_logits.unbind(1)
+        first = self.dropout(torch.stack([a * 0, a, table], dim=1))
+        return torch.cat([first, torch.stack([b * 0, b], dim=1)], dim=1) * self.weight
+
+    def dropout_layers(self):
+        return [self.dropout]
+
+
+def test_an_explanation_names_what_drove_the_answer(tmp_path):
+    net, image = ByHand().eval(), torch.ones(2, 4, 4) * torch.tensor([3.0, 2.0])[:, None, None]
+    data = {"study": "sub-1", "image": image, "clinical": torch.tensor([1.0]), "label": torch.tensor([NAN, 1.0])}
+    data["pred"] = net(image[None], data["clinical"][None])[0].detach()
+    data = TaskProbabilitiesd("pred", TASKS)(data)
+    data = ExplainPredictiond("pred", net, TASKS, ["clinical"], samples=50)(data)
+    grade, idh = (data["explanation"][task] for task in TASKS)
+    assert list(grade["contributions"]) == ["T1", "T2", "clinical"]
+    assert grade["contributions"]["T2"] == 0
+    assert grade["contributions"]["T1"] > 0.3
+    assert sum(grade["contributions"].values()) == pytest.approx(float(data["pred"][1]) - 1 / 3, abs=1e-3)
+    assert idh["contributions"] == {"T1": 0, "T2": pytest.approx(float(data["pred"][4]) - 0.5, abs=1e-3), "clinical": 0}
+    assert grade["spread"] > 0.05
+    assert idh["spread"] == 0
+    assert 0 < grade["uncertainty"] < 1
+    saved = SaveAnswerd("pred", TASKS, tmp_path)(data)["answer"]
+    content = json.loads((tmp_path / "sub-1_answer.json").read_text())
+    assert saved["answers"] == content["answers"]
+    assert content["answers"]["grade"]["answer"] == "3"
+    assert "truth" not in content["answers"]["grade"]
+    assert content["answers"]["IDH"]["truth"] == "mutated"
+    data["image"] = data["image"].clone()
+    data["image"][1] = NAN
+    data = ExplainPredictiond("pred", net, TASKS, ["clinical"])({**data, "clinical": torch.tensor([NAN])})
+    assert list(data["explanation"]["grade"]["contributions"]) == ["T1"]
