@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,10 @@ from polyscan.dicom.series import Series, group
 from polyscan.dicom.suv import give, suv_factors
 from polyscan.dicom.volume import straighten
 from polyscan.errors import PolyscanError
+from polyscan.files.numbered import numbered
 from polyscan.files.walk import walk
 
 _UNIT = {"PT": "SUVbw"}
-_VOLUME = re.compile(r"#(\d+)$")
 
 
 def find_series(folder: str | Path) -> list[Series]:
@@ -84,7 +83,7 @@ def read_series(source: str | Path | Sequence[str | Path], given: Mapping[str, A
 
 def _one_series(source: str | Path | Sequence[str | Path]) -> Series:
     sources = [source] if isinstance(source, (str, Path)) else source
-    named = [_named(each) for each in sources]
+    named = [numbered(each) for each in sources]
     paths, number = [path for path, _ in named], named[0][1]
     found = find_series(paths[0]) if paths[0].is_dir() else _read_all(paths)
     name = str(paths[0]) if paths[0].is_dir() else name_of(paths[0])
@@ -95,12 +94,6 @@ def _one_series(source: str | Path | Sequence[str | Path]) -> Series:
     if not 1 <= number <= len(found):
         raise PolyscanError(f"{name}: holds {len(found)} volumes, and number {number} is none of them.")
     return found[number - 1]
-
-
-def _named(source: str | Path) -> tuple[Path, int | None]:
-    """A path, and the number of the volume where ``#`` and a number follow it."""
-    number = None if Path(source).exists() else _VOLUME.search(str(source))
-    return (Path(str(source)[: number.start()]), int(number[1])) if number else (Path(source), None)
 
 
 def _read_all(files: Sequence[Path]) -> list[Series]:

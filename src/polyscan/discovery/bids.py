@@ -6,9 +6,8 @@ import re
 from dataclasses import dataclass, field
 
 from polyscan.dicom.words import told
+from polyscan.formats.endings import stem_of
 from polyscan.modality import MODALITIES
-
-ENDINGS = (".nii.gz", ".nii", ".hdr", ".img", ".mgz", ".mgh", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 _BIDS = re.compile(r"^sub-[A-Za-z0-9]+(?:_[A-Za-z]+-[A-Za-z0-9]+)*_(?P<suffix>[A-Za-z0-9]+)$")
 _ENTITY = re.compile(r"([A-Za-z]+)-([A-Za-z0-9]+)")
@@ -32,7 +31,7 @@ class Named:
     Attributes:
         modality: of an image what it is, of a label what it was drawn on; None where the name does not tell.
         reason: why, or what it is instead.
-        label: whether it is a mask or segmentation.
+        label: whether it is a segmentation of what was found, and no mask of the body.
         entities: those of BIDS, by their short names, such as ``{"sub": "01", "run": "1"}``.
         derived: whether it was resampled or processed, so that an original is taken first.
     """
@@ -52,17 +51,6 @@ def visit_of(path: str) -> str:
     """
     found = _VISIT.search(path)
     return "" if found is None else found["number"] or re.sub(r"\W|_", "", found["word"].lower())
-
-
-def stem_of(name: str) -> str:
-    """A file name without the ending of its format, in any case."""
-    ending = ending_of(name)
-    return name[: -len(ending)] if ending else name
-
-
-def ending_of(name: str) -> str:
-    """The ending of an image format that is read, as it is written; empty where it is none."""
-    return next((name[-len(ending) :] for ending in ENDINGS if name.lower().endswith(ending)), "")
 
 
 def named(name: str) -> Named:
@@ -96,7 +84,7 @@ def named(name: str) -> Named:
 
 def _label(stem: str, entities: dict[str, str]) -> Named:
     if _NOT_TRUTH.search(stem):
-        return Named(None, "a mask of the body, no label", True, entities)
+        return Named(None, "a mask of the body, no label", False, entities)
     bare = re.sub(r"(?:sub|ses)-[A-Za-z0-9]+_?", "", stem)
     modality = told(entities.get("space", re.sub(_LABEL_WORDS, " ", bare))).modality
     reason = "its name says so" if modality else "its name does not tell which scan it was drawn on"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,15 @@ from polyscan.dicom.attributes import text
 from polyscan.dicom.diffusion import b_value
 from polyscan.dicom.headers import read_files
 from polyscan.dicom.series import Series, group, grouped
-from polyscan.discovery.bids import named, visit_of
+from polyscan.discovery.candidate import Candidate
 from polyscan.discovery.labels import drawn_on
 from polyscan.discovery.names import distinct
 from polyscan.discovery.owners import bare, name_patients, owner_key
 from polyscan.discovery.sessions import join_sessions, read_dates
+from polyscan.discovery.volumes import volume_candidates
 from polyscan.errors import PolyscanError
 from polyscan.files.walk import account, walk
-from polyscan.formats.read import is_nifti
+from polyscan.formats.endings import volumes_among
 from polyscan.study import Source, Study
 from polyscan.study.manifest import SECTIONS, Manifest
 from polyscan.study.table import read_rows, recorded
@@ -37,34 +37,6 @@ _RANKS = (
 )
 _USUAL_B = 1000.0  # s/mm2
 _SUBJECT_COLUMNS = ("participant_id", "subject", "id")
-
-
-@dataclass
-class Candidate:
-    """A scan or a label that may become part of a study.
-
-    Attributes:
-        subject, session: whose it is.
-        modality: what it is, or, of a label, what it was drawn on; None where it is left out.
-        reason: why.
-        source: where it lies.
-        name: what to call it in the decisions.
-        rank: the lowest is taken where there are several: finest voxels, then most slices, then latest.
-        frame: FrameOfReferenceUID.
-        label: whether it is a label.
-        day: when it was made.
-    """
-
-    subject: str
-    session: str | None
-    modality: str | None
-    reason: str
-    source: Source
-    name: str
-    rank: tuple = ()
-    frame: str | None = None
-    label: bool = False
-    day: date | None = None
 
 
 def scan(
@@ -97,9 +69,10 @@ def scan(
         raise PolyscanError(f"{folder} is no folder; give the folder that holds the scans.")
     folder = Path(os.path.normpath(folder.absolute()))  # not resolved: sidecars lie beside a link, not its target
     files, left_out = walk(folder)
-    series, others = _dicom(folder, files, left_out)
-    found = [*series, *_nifti(folder, [path for path in files if is_nifti(path)])]
-    entries = account(folder, {**left_out, **others})
+    volumes, parts = volumes_among(files)
+    series, others = _dicom(folder, [path for path in files if path not in {*volumes, *parts}], left_out)
+    found = [*series, *volume_candidates(folder, volumes)]
+    entries = account(folder, {**left_out, **others, **parts})
     if not any(c.modality and not c.label for c in found):
         left = "; ".join(sorted({c.reason for c in found} | {f"{e['series']}: {e['reason']}" for e in entries})[:3])
         raise PolyscanError(
@@ -142,21 +115,40 @@ def _study(subject: str, session: str | None, candidates: list[Candidate]) -> St
         reason = c.reason if first is c else f"{c.reason}; {first.name} {_better(first.rank, c.rank)}"
         decisions.append({"series": c.name, "modality": c.modality, "taken": first is c, "reason": reason})
     study.images = {name: taken[name].source for name in sorted(taken)}
-    labels = [c for c in candidates if c.label and c.modality in taken]
+    drawn = [_placed(c, taken) for c in candidates if c.label]
+    labels = [c for c in drawn if c.modality in taken]
     labels.sort(key=lambda c: _DRAWN_ON.index(c.modality) if c.modality in _DRAWN_ON else len(_DRAWN_ON))
     for rank, c in enumerate(labels):
         if rank == 0:
             study.label = {"mask": c.source, "drawn_on": c.modality}
         reason = c.reason if rank == 0 else f"{c.reason}; {labels[0].name} is taken"
         decisions.append({"series": c.name, "modality": f"label on {c.modality}", "taken": rank == 0, "reason": reason})
-    for c in candidates:
+    for c in (*drawn, *(c for c in candidates if not c.label)):
         if c.modality is None or (c.label and c.modality not in taken):
             decisions.append({"series": c.name, "modality": c.modality, "taken": False, "reason": c.reason})
-    frames = [c.frame for c in taken.values() if c.frame]
+    frames = [frame for c in taken.values() if (frame := _frame(c))]
     common, shared = Counter(frames).most_common(1)[0] if frames else ("", 0)
-    study.aligned = [name for name in study.images if taken[name].frame == common] if shared > 1 else []
+    study.aligned = [name for name in study.images if _frame(taken[name]) == common] if shared > 1 else []
     study.extra["decisions"] = decisions
     return study
+
+
+def _placed(label: Candidate, taken: Mapping[str, Candidate]) -> Candidate:
+    """A label with the scan that it was drawn on: what its name tells, else the one on whose grid it lies."""
+    if label.modality in taken:
+        return label
+    if label.modality is not None:
+        return replace(label, reason=f"drawn on {label.modality} ({label.reason}), of which no scan is taken")
+    on = [name for name in (*_DRAWN_ON, *taken) if name in taken and label.on_grid_of(taken[name])]
+    if not on:
+        why = "and it lies on the grid of none that is taken" if label.shape else ""
+        return replace(label, reason=" ".join(filter(None, [label.reason, why])))
+    return replace(label, modality=on[0], reason=f"it lies on the grid of {', '.join(dict.fromkeys(on))}")
+
+
+def _frame(candidate: Candidate) -> str | None:
+    """What scans have in common that lie in one space: the frame of reference of DICOM, ``space-`` of BIDS."""
+    return candidate.frame or (f"space-{candidate.space}" if candidate.space else None)
 
 
 def _order(candidate: Candidate) -> tuple:
@@ -173,8 +165,8 @@ def _better(taken: tuple, other: tuple) -> str:
 
 
 def _dicom(folder: Path, files: Iterable[Path], left: Mapping[Path, str]) -> tuple[list[Candidate], dict[Path, str]]:
-    """Candidates of the DICOM files, and of the files that are neither DICOM nor NIfTI what they are instead."""
-    headers, others = read_files(path for path in files if not is_nifti(path))
+    """Candidates of the DICOM files, and of the other files what they are instead."""
+    headers, others = read_files(files)
     owners = name_patients(folder, headers)
     beside = Counter(path.parent for path, _ in headers)
     found = []
@@ -212,7 +204,11 @@ def _image_candidate(folder: Path, series: Series, owner: tuple[str, str | None]
     reason = f"{series.reason}, {slices} slices" if series.modality else series.reason
     subject, session = owner
     day = _day(text(header, "StudyDate") or text(header, "SeriesDate"))
-    return Candidate(subject, session, series.modality, reason, source, name, rank, series.frame_of_reference, day=day)
+    shape, affine = series.shape, series.affine
+    frame = series.frame_of_reference
+    return Candidate(
+        subject, session, series.modality, reason, source, name, rank, frame, day=day, shape=shape, affine=affine
+    )
 
 
 def _far_from_usual(series: Series) -> float:
@@ -226,35 +222,6 @@ def _day(text: str) -> date | None:
         return datetime.strptime(text, "%Y%m%d").date()
     except ValueError:
         return None
-
-
-def _nifti(folder: Path, files: list[Path]) -> list[Candidate]:
-    found = []
-    visits: dict[str, set[str]] = defaultdict(set)
-    for path in files:
-        relative = path.relative_to(folder)
-        entities = dict(re.findall(r"(sub|ses)-([A-Za-z0-9]+)", path.name))
-        subject = entities.get("sub") or bare(relative.parts[0] if len(relative.parts) > 1 else folder.name)
-        visit = "" if "ses" in entities else visit_of(relative.as_posix().removeprefix(f"{relative.parts[0]}/"))
-        visits[subject] |= {visit} - {""}
-        told = named(path.name)
-        rank = () if told.label else (told.derived, *_nifti_rank(path))
-        session, name = entities.get("ses") or visit or None, relative.as_posix()
-        one = Candidate(subject, session, told.modality, told.reason, str(path), name, rank, label=told.label)
-        found.append((one, bool(visit)))
-    # A word such as study1 tells visits apart only where there are several: one alone is no session.
-    return [replace(c, session=None) if by_word and len(visits[c.subject]) == 1 else c for c, by_word in found]
-
-
-def _nifti_rank(path: Path) -> tuple:
-    import nibabel
-    import numpy as np
-
-    try:
-        header: Any = nibabel.load(path).header
-        return (round(float(np.prod(header.get_zooms()[:3])), 3), -int(header.get_data_shape()[-1]), str(path))
-    except Exception:  # what cannot be read is found out, and said, when it is prepared
-        return (float("inf"), 0, str(path))
 
 
 def _read_table(path: Path, *, needed: bool) -> dict[str, dict[str, str]]:

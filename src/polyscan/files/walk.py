@@ -10,7 +10,7 @@ from typing import Any
 
 _ARCHIVES = {".gz", ".zip", ".tar", ".tgz", ".bz2", ".xz", ".7z", ".rar"}
 _BESIDE = {".json", ".tsv", ".csv", ".txt", ".md", ".bval", ".bvec", ".xml", ".pdf"}
-_OTHER_IMAGES = {".img", ".hdr", ".mgz", ".mgh", ".nrrd", ".nhdr", ".mha", ".mhd"}
+_OTHER_IMAGES = {".mnc", ".mif", ".par", ".rec", ".v", ".vtk", ".vti", ".tif", ".tiff", ".head", ".brik", ".nd"}
 
 
 def walk(folder: Path) -> tuple[list[Path], dict[Path, str]]:
@@ -88,7 +88,7 @@ def _name(folder: Path, where: str, paths: list[Path]) -> str:
 
 
 def _what_it_is(path: Path) -> str:
-    """What a file is that is neither DICOM nor NIfTI, by its ending."""
+    """What a file is that is neither DICOM nor a volume that is read, by its ending."""
     ending = path.suffix.lower()
     if ending in _ARCHIVES:
         return f"a {ending} archive or compressed file, which is not read: unpack it first"

@@ -14,6 +14,7 @@ from polyscan.dicom.nuclides import check_dose, half_life_of
 from polyscan.dicom.suv import BY_HAND
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
+from polyscan.formats.endings import stem_of
 
 _ACTIVITY = {"BQ": 1.0, "KBQ": 1e3, "MBQ": 1e6, "GBQ": 1e9, "UCI": 3.7e4, "MCI": 3.7e7}
 _CONCENTRATION = {"bq/ml": 1.0, "kbq/ml": 1e3, "mbq/ml": 1e6}
@@ -42,7 +43,7 @@ def bids_suv_factor(path: Path, given: Mapping[str, Any]) -> tuple[float, list[s
     content: dict[str, Any] = {}
     for sidecar in sidecars:
         content |= read_json(sidecar)
-    name = f"{sidecars[-1].name} of {path.name}" if sidecars[-1].stem != _stem(path) else sidecars[-1].name
+    name = f"{sidecars[-1].name} of {path.name}" if sidecars[-1].stem != stem_of(path.name) else sidecars[-1].name
     units = str(content.get("Units", "")).replace(" ", "").lower()
     if units in ("g/ml", "suv", "suvbw", "unitless"):
         return 1.0, []
@@ -57,7 +58,7 @@ def bids_suv_factor(path: Path, given: Mapping[str, Any]) -> tuple[float, list[s
 
 def _sidecars(path: Path) -> Iterator[Path]:
     """The JSON files that speak of an image, the nearest last: with its suffix and with entities of its own only."""
-    own = _stem(path).split("_")
+    own = stem_of(path.name).split("_")
     for folder in _folders(path):
         applicable = []
         for file in folder.glob("*.json"):
@@ -72,10 +73,6 @@ def _folders(path: Path) -> list[Path]:
     folders = [path.absolute().parent, *path.absolute().parent.parents][:6]
     root = next((k for k, folder in enumerate(folders) if (folder / _DATA_SET).is_file()), 0)
     return folders[root::-1]
-
-
-def _stem(path: Path) -> str:
-    return path.name.removesuffix(".gz").removesuffix(".nii")
 
 
 def _weight(path: Path, content: dict[str, Any], given: Mapping[str, Any], name: str, notes: list[str]) -> float:
@@ -95,7 +92,7 @@ def _weight(path: Path, content: dict[str, Any], given: Mapping[str, Any], name:
 
 def _weights_of_tables(path: Path, notes: list[str]) -> Iterator[float]:
     """The weight of the subject in the tables of the data set, nearest first."""
-    entities = dict(part.split("-", 1) for part in _stem(path).split("_") if "-" in part)
+    entities = dict(part.split("-", 1) for part in stem_of(path.name).split("_") if "-" in part)
     for folder in reversed(_folders(path)):
         for file, entity in (
             (folder / f"sub-{entities.get('sub')}_sessions.tsv", "ses"),

@@ -19,20 +19,43 @@ from polyscan.dicom.read import read_series
 from polyscan.dicom.rtstruct import read_rtstruct
 from polyscan.dicom.segmentation import SOP_CLASSES, read_segmentation
 from polyscan.errors import PolyscanError
+from polyscan.files.numbered import numbered
+from polyscan.formats.endings import ITK, ending_of, is_volume
+from polyscan.formats.itk import open_itk
 from polyscan.formats.measured import check_not_empty, without_fill_values
-from polyscan.formats.nifti import read_nifti
+from polyscan.formats.nifti import open_nifti
+from polyscan.formats.volume import Volume
 from polyscan.geometry import same_grid
 from polyscan.modality import modality
 from polyscan.study import Source
 
 
-def is_nifti(path: str | Path) -> bool:
-    """Whether a file's name ends as NIfTI's do."""
-    return str(path).lower().endswith((".nii", ".nii.gz"))
+def open_volume(source: str | Path) -> Volume:
+    """Open a file that holds a volume with its affine: its header is read, its values when they are asked for.
+
+    Args:
+        source: its path; ``#2`` behind it takes the second of several volumes.
+
+    Raises:
+        PolyscanError: it cannot be read, or holds no 3D volume of numbers.
+    """
+    path, number = numbered(source)
+    with _naming(str(path)):
+        return open_itk(path, number) if ending_of(path.name).lower() in ITK else open_nifti(path, number)
+
+
+def read_volume(source: str | Path) -> MetaTensor:
+    """Read a file that holds a volume, whatever its values mean: (1, x, y, z) float32, a RAS+ affine in millimetres.
+
+    Raises:
+        PolyscanError: it cannot be read.
+    """
+    with _naming(str(source)):
+        return open_volume(source).read()
 
 
 def read_image(source: Source, name: str, given: dict[str, Any] | None = None) -> MetaTensor:
-    """Read a scan: a NIfTI file, a folder of one DICOM series, or the files of one.
+    """Read a scan: a file of a volume, a folder of one DICOM series, or the files of one.
 
     Args:
         source: where it lies.
@@ -47,8 +70,8 @@ def read_image(source: Source, name: str, given: dict[str, Any] | None = None) -
     """
     unit = modality(name).unit
     with _naming(source):
-        if isinstance(source, str) and is_nifti(source):
-            return read_nifti(source, name, given)
+        if isinstance(source, str) and is_volume(source):
+            return open_volume(source).read(name, given)
         image = read_series(source, given)
         if image.meta["unit"] != unit:
             raise PolyscanError(
@@ -95,10 +118,10 @@ def _naming(source: Source) -> Iterator[None]:
 
 
 def _label(path: str, drawn_on: MetaTensor, roi: str | None) -> MetaTensor:
-    if not is_nifti(path):
+    if not is_volume(path):
         reader = read_segmentation if _sop_class(path) in SOP_CLASSES else read_rtstruct
         return reader(path, drawn_on, roi)
-    mask = read_nifti(path)
+    mask = read_volume(path)
     if not same_grid(mask, drawn_on):
         raise PolyscanError(
             f"The label {Path(path).name} has another grid than its scan: {list(mask.shape[1:])} voxels "

@@ -12,9 +12,10 @@ import torch
 from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
+from polyscan.formats.endings import is_volume
 from polyscan.formats.nifti import read_nifti
-from polyscan.formats.read import is_nifti
-from polyscan.geometry import from_sitk, same_grid
+from polyscan.formats.read import read_volume
+from polyscan.geometry import same_grid
 
 
 @dataclass(frozen=True)
@@ -71,18 +72,8 @@ def read_correction(path: Path, grid: MetaTensor) -> MetaTensor:
 
 
 def _read(path: Path, grid: MetaTensor) -> MetaTensor:
-    if is_nifti(path):
-        return read_nifti(path)
-    if path.suffix == ".nrrd":
-        import SimpleITK as sitk
-
-        try:
-            image = sitk.ReadImage(str(path), imageIO="NrrdImageIO")
-        except RuntimeError as error:
-            raise PolyscanError("The label cannot be read as NRRD; export it again.") from error
-        if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
-            raise PolyscanError("The label is no 3D volume of one layer; export segments that do not overlap.")
-        return from_sitk(image)
+    if is_volume(path):
+        return read_volume(path)
     if path.suffix == ".bin":
         values = np.frombuffer(path.read_bytes(), np.uint8)
         shape = tuple(grid.shape[1:])

@@ -11,7 +11,7 @@ from polyscan.dicom.attributes import text
 from polyscan.dicom.headers import read_headers
 from polyscan.errors import PolyscanError
 from polyscan.formats.pictures import is_picture
-from polyscan.formats.read import is_nifti
+from polyscan.formats.endings import is_volume
 from polyscan.label_app.uploads import SHOWN
 from polyscan.study import Source, Study
 
@@ -67,7 +67,7 @@ def standing(study: Study) -> Scan | None:
 
 def is_dicom(source: Source) -> bool:
     """Whether a scan is a DICOM series."""
-    return not isinstance(source, str) or not (is_nifti(source) or is_picture(source))
+    return not isinstance(source, str) or not (is_volume(source) or is_picture(source))
 
 
 def attributes_of(source: Source) -> Mapping[str, str]:

@@ -13,8 +13,9 @@ from monai.data import MetaTensor
 
 from polyscan.dicom.read import read_series
 from polyscan.errors import PolyscanError
+from polyscan.formats.endings import is_volume
 from polyscan.formats.nifti import read_nifti
-from polyscan.formats.read import is_nifti
+from polyscan.formats.read import read_volume
 from polyscan.geometry import same_grid, to_sitk
 from polyscan.preprocess.resample import resample
 from polyscan.study import Source, Study
@@ -97,7 +98,7 @@ def grid_of(source: Source) -> MetaTensor:
     Raises:
         PolyscanError: it cannot be read.
     """
-    return read_nifti(source) if isinstance(source, str) and is_nifti(source) else read_series(source)
+    return read_volume(source) if isinstance(source, str) and is_volume(source) else read_series(source)
 
 
 def laid_on(mask: MetaTensor, prepared: Study, name: str, source: Source) -> tuple[MetaTensor, str]:

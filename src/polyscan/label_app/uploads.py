@@ -9,7 +9,7 @@ from polyscan.discovery.bids import named as told_by_name
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
 from polyscan.formats.pictures import picture_study
-from polyscan.formats.read import is_nifti
+from polyscan.formats.endings import volumes_among
 from polyscan.study import Study
 
 SHOWN = ("T1c", "CT", "T1", "T2", "FLAIR", "PET")
@@ -36,7 +36,7 @@ def uploaded_study(place: Path, modalities: Sequence[str], modality: str = "") -
     if modality and modality not in modalities:
         raise PolyscanError(f"modality is {modality!r}; expected one that the model reads: {', '.join(modalities)}.")
     files = sorted(f for f in place.rglob("*") if f.is_file()) if place.is_dir() else [place]
-    volumes = [file for file in files if is_nifti(file)]
+    volumes, _ = volumes_among(files)
     if volumes:
         return _of_volumes(volumes, modalities, modality)
     folder = place if place.is_dir() else place.parent

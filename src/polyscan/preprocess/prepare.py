@@ -16,8 +16,9 @@ from typing import Any
 from polyscan import __version__
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import whole_folder, write_json
+from polyscan.files.numbered import numbered
+from polyscan.formats.endings import is_volume, parts_of
 from polyscan.formats.nifti import write_nifti
-from polyscan.formats.read import is_nifti
 from polyscan.modality import modality
 from polyscan.parallel import Progress, run_each
 from polyscan.preprocess.intensity_steps import mask_on
@@ -29,8 +30,6 @@ from polyscan.study.manifest import Manifest, read_manifest, write_manifest
 from polyscan.study.outputs import OutputFolder, fingerprint, sources_of
 
 MANIFEST, RECORD = "manifest.json", "study.json"
-
-_TELLING = ("*pet.json", "*_sessions.tsv", "participants.tsv", "participants.json")
 
 
 def prepare(
@@ -153,10 +152,11 @@ def _made_from(study: Study, protocol: Protocol, registered: bool) -> str:
 
 
 def _beside(sources: Iterable[Source]) -> list[str]:
-    """Sidecars and tables of BIDS that tell what a NIfTI's values mean, in its folder and those above it."""
+    """The other parts of volumes; sidecars and tables of BIDS that tell what their values mean, there and above."""
     found: set[Path] = set()
     for source in sources:
-        if isinstance(source, str) and is_nifti(source):
+        if isinstance(source, str) and is_volume(source):
+            found |= set(parts_of(numbered(source)[0]))
             for folder in list(Path(source).absolute().parents)[:4]:
                 found |= {
                     path for name in ("*pet.json", "*sessions.tsv", "participants.*") for path in folder.glob(name)

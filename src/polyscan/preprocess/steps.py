@@ -17,7 +17,8 @@ from monai.data import MetaTensor
 from monai.transforms import Transform
 
 from polyscan.errors import PolyscanError
-from polyscan.formats.read import is_nifti, read_image, read_label
+from polyscan.formats.endings import is_volume
+from polyscan.formats.read import read_image, read_label
 from polyscan.geometry import same_grid, to_sitk
 from polyscan.preprocess.grids import coarser, common_grid, moved
 from polyscan.preprocess.resample import anti_alias, resample, widen_point_spread
@@ -311,7 +312,7 @@ class PackScalesd(Transform):
 def _told(study: Study, name: str) -> bool:
     """Whether it can only be from a person that a scan is known to be aligned."""
     source = study.images[name]
-    return isinstance(source, str) and is_nifti(source)
+    return isinstance(source, str) and is_volume(source)
 
 
 def _overlap(image: MetaTensor, grid: MetaTensor) -> bool:

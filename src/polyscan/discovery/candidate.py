@@ -1,0 +1,54 @@
+"""A scan or a label that may become part of a study."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+
+from polyscan.geometry import corners
+from polyscan.study import Source
+
+SAME_PLACE = 0.1  # millimetres between the corners of one grid, which is written with few digits now and then
+
+
+@dataclass
+class Candidate:
+    """A scan or a label that may become part of a study.
+
+    Attributes:
+        subject, session: whose it is.
+        modality: what it is, or, of a label, what it was drawn on; None where it is left out,
+            or where only its grid can tell what a label was drawn on.
+        reason: why.
+        source: where it lies.
+        name: what to call it in the decisions.
+        rank: the lowest is taken where there are several: finest voxels, then most slices, then latest.
+        frame: FrameOfReferenceUID.
+        label: whether it is a label.
+        day: when it was made.
+        shape, affine: its grid, where that is known.
+        space: of BIDS, what it was registered to, where its name tells.
+    """
+
+    subject: str
+    session: str | None
+    modality: str | None
+    reason: str
+    source: Source
+    name: str
+    rank: tuple = ()
+    frame: str | None = None
+    label: bool = False
+    day: date | None = None
+    shape: tuple[int, ...] | None = None
+    affine: np.ndarray | None = None
+    space: str | None = None
+
+    def on_grid_of(self, other: Candidate) -> bool:
+        """Whether both have the same voxels in the same places."""
+        if self.shape is None or self.affine is None or other.affine is None or self.shape != other.shape:
+            return False
+        apart = corners(self.affine, self.shape) - corners(other.affine, self.shape)
+        return bool(np.linalg.norm(apart, axis=1).max() <= SAME_PLACE)
