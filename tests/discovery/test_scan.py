@@ -213,14 +213,13 @@ def test_links_are_followed_once_and_keep_their_names(tmp_path):
 
 def test_every_other_file_is_left_out_with_what_it_is(make_series, tmp_path):
     folder = make_series("r/anna")
-    for name in ("a.nrrd", "b.zip", "c.dcm.gz", "d.xyz", "e.json", "f.json", ".hidden"):
+    for name in ("a.mnc", "b.zip", "d.xyz", "e.json", "f.json", ".hidden"):
         (folder / name).write_text("x")
     (folder / "last.dcm").write_bytes(b"")
     manifest = scan(tmp_path / "r")
     reasons = {entry["series"]: entry["reason"] for entry in manifest.info["left_out"]}
-    assert "convert it" in reasons["anna/a.nrrd"]
-    assert "unpack" in reasons["anna/b.zip"]
-    assert "unpack" in reasons["anna/c.dcm.gz"]
+    assert "convert it" in reasons["anna/a.mnc"]
+    assert "zip archive that is damaged" in reasons["anna/b.zip"]
     assert ".xyz" in reasons["anna/d.xyz"]
     assert "table" in reasons["*.json (2)"]
     assert reasons["anna/.hidden"] == "hidden"

@@ -13,6 +13,7 @@ import numpy as np
 from polyscan.dicom.attributes import number, numbers, private, text
 from polyscan.dicom.diffusion import b_value
 from polyscan.dicom.slices import Slice
+from polyscan.files.packed import open_binary
 
 Item = TypeVar("Item")
 Key = TypeVar("Key", bound=Hashable)
@@ -128,7 +129,8 @@ def _pixels(each: Slice) -> tuple[bytes, int, tuple[int, int]]:
     import pydicom
 
     try:
-        content = pydicom.dcmread(each.path, force=True).get("PixelData") or b""
+        with open_binary(each.path) as file:
+            content = pydicom.dcmread(file, force=True).get("PixelData") or b""
     except Exception:  # what cannot be read is no copy of anything, and is found out when it is read
         content = str(each.path).encode()
     return hashlib.sha256(content).digest(), each.frame, each.tile

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from polyscan.dicom.attributes import text
 from polyscan.dicom.pixels import THREADS
+from polyscan.files.packed import ERRORS, is_packed, open_binary
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -56,14 +58,14 @@ def _judged(headers: list[tuple[Path, Dataset]], others: dict[Path, str]) -> dic
 def _start(path: Path) -> tuple[bytes, str]:
     """The beginning of a file, long enough that most headers are then in the system's cache; why there is none."""
     try:
-        with path.open("rb") as file:
+        with open_binary(path) as file:
             start = file.read(_START)
     except FileNotFoundError:
         return b"", "is not there: a link to nothing, or it vanished meanwhile"
     except PermissionError:
         return b"", "may not be read: no permission"
-    except OSError as error:
-        return b"", f"cannot be read: {error.strerror}"
+    except (*ERRORS, zlib.error) as error:
+        return b"", f"cannot be read: {getattr(error, 'strerror', None) or 'it cannot be decompressed'}"
     return start[: _PREAMBLE + 4], "" if start else "is empty"
 
 
@@ -75,7 +77,11 @@ def _header(path: Path, start: bytes, reason: str) -> tuple[Dataset | None, str]
     if reason or not (marked or syntax):
         return None, reason
     try:
-        header = pydicom.dcmread(path, defer_size=_LEFT_ON_DISK, force=not marked)
+        if is_packed(path):
+            with open_binary(path) as file:
+                header = pydicom.dcmread(file, stop_before_pixels=True, force=not marked)
+        else:
+            header = pydicom.dcmread(path, defer_size=_LEFT_ON_DISK, force=not marked)
         if text(header, "SOPClassUID"):
             if not text(header.file_meta, "TransferSyntaxUID"):
                 header.file_meta.TransferSyntaxUID = pydicom.uid.UID(syntax or pydicom.uid.ImplicitVRLittleEndian)

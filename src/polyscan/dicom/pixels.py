@@ -13,6 +13,7 @@ import numpy as np
 from polyscan.dicom.attributes import number, text
 from polyscan.dicom.slices import Slice
 from polyscan.errors import PolyscanError
+from polyscan.files.packed import is_packed, open_binary
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -120,13 +121,25 @@ def _stored(first: Slice) -> np.ndarray:
         )
     try:
         plain = _plain(first)
-        pixels = first.file.pixel_array if plain is None else plain
+        pixels = _decoded(first) if plain is None else plain
     except Exception as error:
         raise PolyscanError(
             f"{name_of(first.path)} is corrupt: its pixels cannot be decoded ({type(error).__name__}); "
             "copy the file again."
         ) from error
     return pixels[None] if pixels.ndim == 2 else pixels
+
+
+def _decoded(first: Slice) -> np.ndarray:
+    """The pixels by pydicom; those of a packed file, which was read up to them, are unpacked now."""
+    if "PixelData" in first.file or not is_packed(first.path):
+        return np.asarray(first.file.pixel_array)
+    from pydicom import dcmread
+
+    with open_binary(first.path) as file:
+        whole = dcmread(file, force=True)
+    whole.file_meta = first.file.file_meta
+    return np.asarray(whole.pixel_array)
 
 
 def _plain(first: Slice) -> np.ndarray | None:

@@ -18,7 +18,7 @@ from polyscan.dicom.suv import give, suv_factors
 from polyscan.dicom.volume import straighten
 from polyscan.errors import PolyscanError
 from polyscan.files.numbered import numbered
-from polyscan.files.walk import walk
+from polyscan.files.walk import is_folder, walk
 
 _UNIT = {"PT": "SUVbw"}
 
@@ -33,7 +33,7 @@ def find_series(folder: str | Path) -> list[Series]:
         PolyscanError: the folder does not exist.
     """
     folder = Path(folder)
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise PolyscanError(f"{folder} is no folder; give a folder of DICOM files.")
     files, left = walk(folder)
     headers, others = read_files(files)
@@ -85,8 +85,8 @@ def _one_series(source: str | Path | Sequence[str | Path]) -> Series:
     sources = [source] if isinstance(source, (str, Path)) else source
     named = [numbered(each) for each in sources]
     paths, number = [path for path, _ in named], named[0][1]
-    found = find_series(paths[0]) if paths[0].is_dir() else _read_all(paths)
-    name = str(paths[0]) if paths[0].is_dir() else name_of(paths[0])
+    found = find_series(paths[0]) if is_folder(paths[0]) else _read_all(paths)
+    name = str(paths[0]) if is_folder(paths[0]) else name_of(paths[0])
     if len(paths) > 1:
         name += " and the files beside it"
     if number is None:

@@ -13,6 +13,7 @@ from monai.data import MetaTensor
 
 from polyscan.dicom.attributes import items, text, words
 from polyscan.errors import PolyscanError
+from polyscan.files.packed import open_binary
 from polyscan.geometry import voxels_of
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def read_rtstruct(path: str | Path, grid: MetaTensor, roi: str | None = None) ->
 
     name = Path(path).name
     try:
-        data = pydicom.dcmread(path)
+        with open_binary(Path(path)) as file:
+            data = pydicom.dcmread(file)
         names = {int(item.ROINumber): str(item.ROIName).strip() for item in data.StructureSetROISequence}
         contours = {int(item.ReferencedROINumber): items(item, "ContourSequence") for item in data.ROIContourSequence}
     except Exception as error:

@@ -11,6 +11,7 @@ from monai.data import MetaTensor
 from polyscan.dicom.attributes import items, number, numbers, text
 from polyscan.dicom.slices import Slice, slices_of
 from polyscan.errors import PolyscanError
+from polyscan.files.packed import open_binary
 from polyscan.geometry import voxels_of
 
 SOP_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")  # segments, label map
@@ -35,7 +36,8 @@ def read_segmentation(path: str | Path, grid: MetaTensor, segment: str | None = 
 
     name = Path(path).name
     try:
-        data = pydicom.dcmread(path)
+        with open_binary(Path(path)) as file:
+            data = pydicom.dcmread(file)
         pixels = data.pixel_array.reshape(-1, data.Rows, data.Columns)
         frames = slices_of(Path(path), data)
     except PolyscanError as error:

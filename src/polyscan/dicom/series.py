@@ -178,7 +178,11 @@ def _examination(series: Series) -> tuple[str, ...]:
 def _beside(series: Series, unread: Mapping[Path, str]) -> Series:
     """A series with those files among its own that cannot be read."""
     folders = {path.parent for path in series.files}
-    bad = {path: reason for path, reason in unread.items() if path.parent in folders and reason and reason != "hidden"}
+    bad = {
+        path: reason
+        for path, reason in unread.items()
+        if path.parent in folders and reason not in ("", "hidden") and path.suffix.lower() != ".zip"
+    }
     if not bad or not series.slices:
         return series
     first = min(bad)

@@ -12,6 +12,8 @@ from monai.data import MetaTensor
 
 from polyscan.dicom.attributes import numbers
 from polyscan.errors import PolyscanError
+from polyscan.files.packed import open_binary
+from polyscan.files.walk import is_folder, walk
 from polyscan.geometry import voxels_of
 from polyscan.study import Source
 
@@ -77,10 +79,11 @@ def _slices(source: Source, mask: MetaTensor) -> list[Dataset]:
 
     names = [source] if isinstance(source, str) else source
     places = [Path(name.partition("#")[0]) for name in names]
-    files = [file for place in places for file in (sorted(place.iterdir()) if place.is_dir() else [place])]
+    files = [file for place in places for file in (walk(place)[0] if is_folder(place) else [place])]
     found: dict[int, Dataset] = {}
     for file in files:
-        image = pydicom.dcmread(file)
+        with open_binary(file) as opened:
+            image = pydicom.dcmread(opened)
         origin = numbers(image, "ImagePositionPatient", 3)
         if origin is None:
             continue

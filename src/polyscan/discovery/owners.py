@@ -92,5 +92,6 @@ def name_patients(folder: Path, headers: Iterable[tuple[Path, Dataset]]) -> dict
 
 
 def bare(subject: str) -> str:
-    """A subject's name without the prefix that BIDS gives it."""
-    return subject.removeprefix("sub-")
+    """A subject's name without the prefix that BIDS gives it and the ending of an archive."""
+    plain = subject.removeprefix("sub-")
+    return plain[: -len(".zip")] if plain.lower().endswith(".zip") and len(plain) > len(".zip") else plain

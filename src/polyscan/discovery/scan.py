@@ -21,8 +21,9 @@ from polyscan.discovery.owners import bare, name_patients, owner_key
 from polyscan.discovery.sessions import join_sessions, read_dates
 from polyscan.discovery.volumes import volume_candidates
 from polyscan.errors import PolyscanError
-from polyscan.files.walk import account, walk
-from polyscan.formats.endings import volumes_among
+from polyscan.files.packed import archive_of
+from polyscan.files.walk import account, is_folder, walk
+from polyscan.formats.endings import ending_of, volumes_among
 from polyscan.study import Source, Study
 from polyscan.study.manifest import SECTIONS, Manifest
 from polyscan.study.table import read_rows, recorded
@@ -65,12 +66,14 @@ def scan(
         PolyscanError: the folder does not exist or holds no image, or the table cannot be used.
     """
     folder = Path(folder)
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise PolyscanError(f"{folder} is no folder; give the folder that holds the scans.")
     folder = Path(os.path.normpath(folder.absolute()))  # not resolved: sidecars lie beside a link, not its target
     files, left_out = walk(folder)
-    volumes, parts = volumes_among(files)
-    series, others = _dicom(folder, [path for path in files if path not in {*volumes, *parts}], left_out)
+    packed = {file for file in files if ending_of(file.name) and archive_of(file)}
+    left_out |= dict.fromkeys(packed, "a volume in a zip archive, of which DICOM only is read: unpack it first")
+    volumes, parts = volumes_among(file for file in files if file not in packed)
+    series, others = _dicom(folder, [path for path in files if path not in {*volumes, *parts, *packed}], left_out)
     found = [*series, *volume_candidates(folder, volumes)]
     entries = account(folder, {**left_out, **others, **parts})
     if not any(c.modality and not c.label for c in found):

@@ -8,13 +8,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from polyscan.files.packed import archive_of, members_of
+
 _ARCHIVES = {".gz", ".zip", ".tar", ".tgz", ".bz2", ".xz", ".7z", ".rar"}
 _BESIDE = {".json", ".tsv", ".csv", ".txt", ".md", ".bval", ".bvec", ".xml", ".pdf"}
 _OTHER_IMAGES = {".mnc", ".mif", ".par", ".rec", ".v", ".vtk", ".vti", ".tif", ".tiff", ".head", ".brik", ".nd"}
 
 
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder, a zip archive, or a folder in one."""
+    if path.is_dir():
+        return True
+    return archive_of(path) is not None and path not in members_of(path)[0]
+
+
 def walk(folder: Path) -> tuple[list[Path], dict[Path, str]]:
-    """The files under a folder, as the user names them: links are not resolved.
+    """The files under a folder, as the user names them: links are not resolved, zip archives count as folders.
 
     Returns:
         The files in the order of their names, and what was left out with the reason: what is hidden, a link to nothing,
@@ -22,6 +31,8 @@ def walk(folder: Path) -> tuple[list[Path], dict[Path, str]]:
     """
     files: list[Path] = []
     left: dict[Path, str] = {}
+    if archive_of(folder) is not None:
+        return _unpacked(folder)
     _enter(folder, set(), files, left)
     return sorted(files), left
 
@@ -48,6 +59,10 @@ def _enter(folder: Path, met: set[tuple[int, int]], files: list[Path], left: dic
         try:
             if entry.is_dir():
                 _enter(path, met, files, left)
+            elif entry.is_file() and path.suffix.lower() == ".zip":
+                inside_it, out = _unpacked(path)
+                files += inside_it
+                left |= out
             elif entry.is_file():
                 files.append(path)
             else:
@@ -57,6 +72,11 @@ def _enter(folder: Path, met: set[tuple[int, int]], files: list[Path], left: dic
         except OSError as error:
             may_not = isinstance(error, PermissionError)
             left[path] = "may not be read: no permission" if may_not else f"cannot be read: {error.strerror}"
+
+
+def _unpacked(path: Path) -> tuple[list[Path], dict[Path, str]]:
+    files, left = members_of(path)
+    return sorted(files), left if files or left else {path: "an empty zip archive"}
 
 
 def account(folder: Path, left: Mapping[Path, str]) -> list[dict[str, Any]]:
@@ -91,7 +111,8 @@ def _what_it_is(path: Path) -> str:
     """What a file is that is neither DICOM nor a volume that is read, by its ending."""
     ending = path.suffix.lower()
     if ending in _ARCHIVES:
-        return f"a {ending} archive or compressed file, which is not read: unpack it first"
+        kind = "a compressed file that holds no DICOM" if ending == ".gz" else f"a {ending} archive, which is not read"
+        return f"{kind}: if there are scans in it, unpack it first"
     if ending in _OTHER_IMAGES:
         return f"an image in a format that is not read ({ending}): convert it to NIfTI"
     if ending in _BESIDE:

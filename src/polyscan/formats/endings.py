@@ -46,7 +46,7 @@ def volumes_among(files: Iterable[Path]) -> tuple[list[Path], dict[Path, str]]:
             parts[path] = f"half of a volume whose {_PAIR[ending]} is not beside it"
         elif ending and ending not in (".img", ".img.gz"):
             found.append(path)
-            parts |= {part: f"part of {path.name}" for part in parts_of(path)}
+            parts |= dict.fromkeys(parts_of(path), f"part of {path.name}")
     return found, parts
 
 

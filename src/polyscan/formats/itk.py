@@ -38,7 +38,7 @@ def open_itk(path: str | Path, number: int | None = None) -> Volume:
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
-        raise PolyscanError(f"{path} cannot be read ({_last(error)}); write it again or leave it out.") from error
+        raise PolyscanError(f"{path.name} cannot be read ({_last(error)}); write it again or leave it out.") from error
     size = tuple(int(length) for length in reader.GetSize())
     while len(size) > 3 and size[-1] == 1:
         size = size[:-1]
@@ -55,7 +55,9 @@ def open_itk(path: str | Path, number: int | None = None) -> Volume:
             with np.errstate(over="ignore"):  # beyond float32 becomes infinite, which is then said
                 values = sitk.GetArrayFromImage(reader.Execute()).astype(np.float32)
         except RuntimeError as error:
-            raise PolyscanError(f"{path} cannot be read ({_last(error)}); copy it again or leave it out.") from error
+            raise PolyscanError(
+                f"{path.name} cannot be read ({_last(error)}); copy it again."
+            ) from error
         return values.reshape(values.shape[-3:]).transpose()
 
     return Volume(path, size, _affine(reader, len(size)), load, tuple(_assumed(path, reader)))

@@ -23,7 +23,7 @@ def read_nifti(path: str | Path, name: str | None = None, given: Mapping[str, An
     """Read a 3D image as :meth:`polyscan.formats.volume.Volume.read` does.
 
     Args:
-        path: a ``.nii`` or ``.nii.gz`` file; of one that holds several volumes, ``#2`` behind its name takes the second.
+        path: a ``.nii`` or ``.nii.gz`` file; ``#2`` behind its name takes the second of several volumes.
         name: its modality, which tells the unit; None for masks and images that are prepared already.
         given: attributes that the sidecar of a PET lacks, by DICOM keyword, as ``{"PatientWeight": 70}``.
 
@@ -53,7 +53,9 @@ def open_nifti(path: str | Path, number: int | None = None) -> Volume:
     except FileNotFoundError:
         raise PolyscanError(f"{path} does not exist; name an existing file in the manifest.") from None
     except Exception as error:
-        raise PolyscanError(f"{path} cannot be read ({error}); write it again or leave it out.") from error
+        raise PolyscanError(
+            f"{path.name} cannot be read ({_said(path, error)}); write it again or leave it out."
+        ) from error
     if kind.names:
         raise PolyscanError(f"{path.name} is a colour image ({len(kind.names)} values a voxel); leave it out.")
     if kind.kind == "c":
@@ -77,10 +79,17 @@ def open_nifti(path: str | Path, number: int | None = None) -> Volume:
                 chosen = file.dataobj[..., (number or 1) - 1] if len(shape) == 4 else file.dataobj
                 values = np.array(chosen, dtype=np.float32)
         except Exception as error:
-            raise PolyscanError(f"{path} cannot be read ({error}); write it again or leave it out.") from error
+            raise PolyscanError(
+                f"{path.name} cannot be read ({_said(path, error)}); write it again or leave it out."
+            ) from error
         return values.reshape(values.shape[:3])
 
     return Volume(path, shape[:3], affine, load, tuple(problems))
+
+
+def _said(path: Path, error: Exception) -> str:
+    """That a file cannot be read, in the library's words without the folders that it lies in."""
+    return f"{path.name} cannot be read ({str(error).replace(str(path), path.name) or type(error).__name__})"
 
 
 def write_nifti(path: str | Path, image: MetaTensor) -> None:

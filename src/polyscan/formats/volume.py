@@ -36,7 +36,7 @@ class Volume:
     """
 
     path: Path
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     affine: np.ndarray
     load: Callable[[], np.ndarray]
     problems: tuple[str, ...] = ()
@@ -52,7 +52,9 @@ class Volume:
                 f"{_COARSEST:g} mm: correct its affine or its unit of length (xyzt_units of NIfTI)."
             )
         if abs(np.linalg.det(self.affine[:3, :3])) < 0.1 * spacing.prod():
-            raise PolyscanError(f"{name} has axes that lie almost in one plane; correct its affine (sform or qform of NIfTI).")
+            raise PolyscanError(
+                f"{name} has axes that lie almost in one plane; set its affine (sform, qform of NIfTI)."
+            )
 
     def read(self, name: str | None = None, given: Mapping[str, Any] | None = None) -> MetaTensor:
         """Read the values; a sheared volume is resampled to a rectangular grid, and a PET in Bq/mL becomes SUV.

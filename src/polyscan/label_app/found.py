@@ -10,8 +10,10 @@ from pathlib import Path
 from polyscan.dicom.attributes import text
 from polyscan.dicom.headers import read_headers
 from polyscan.errors import PolyscanError
-from polyscan.formats.pictures import is_picture
+from polyscan.files.packed import archive_of
+from polyscan.files.walk import is_folder, walk
 from polyscan.formats.endings import is_volume
+from polyscan.formats.pictures import is_picture
 from polyscan.label_app.uploads import SHOWN
 from polyscan.study import Source, Study
 
@@ -75,8 +77,8 @@ def attributes_of(source: Source) -> Mapping[str, str]:
     if not is_dicom(source):
         return {}
     first = Path((source if isinstance(source, str) else min(source)).partition("#")[0])
-    file = first if first.is_file() else min((f for f in first.iterdir() if f.is_file()), default=first)
-    return _attributes(str(file), file.stat().st_mtime_ns)
+    file = min(walk(first)[0], default=first) if is_folder(first) else first
+    return _attributes(str(file), (archive_of(file) or file).stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=4096)

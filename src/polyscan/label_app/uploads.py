@@ -8,8 +8,8 @@ from pathlib import Path
 from polyscan.discovery.bids import named as told_by_name
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
-from polyscan.formats.pictures import picture_study
 from polyscan.formats.endings import volumes_among
+from polyscan.formats.pictures import picture_study
 from polyscan.study import Study
 
 SHOWN = ("T1c", "CT", "T1", "T2", "FLAIR", "PET")

@@ -14,6 +14,7 @@ from pathlib import Path
 from polyscan import __version__
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json, write_json
+from polyscan.files.packed import archive_of
 from polyscan.study import Source, Study
 
 MARKER = ".polyscan.json"
@@ -132,7 +133,8 @@ def sources_of(studies: Iterable[Study]) -> list[Path]:
             found += [source] if isinstance(source, str) else source
         if "mask" in study.label:
             found.append(study.label["mask"])
-    return [Path(source.partition("#")[0]) for source in found]
+    paths = [Path(source.partition("#")[0]) for source in found]
+    return [archive_of(path) or path for path in paths]
 
 
 def fingerprint(sources: Iterable[Source]) -> str:
@@ -147,7 +149,7 @@ def fingerprint(sources: Iterable[Source]) -> str:
     digest = hashlib.sha256()
     for name in sorted(chain.from_iterable([source] if isinstance(source, str) else source for source in sources)):
         path = Path(name.partition("#")[0])
-        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+        for file in sorted(path.iterdir()) if path.is_dir() else [archive_of(path) or path]:
             stat = file.stat()  # a file that took another's place has another time of change
             each = f"{name} {file} {stat.st_ino} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}\n"
             digest.update(each.encode())
