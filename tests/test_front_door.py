@@ -56,7 +56,7 @@ def test_a_scan_that_cannot_be_read_stops_no_other(ward, tmp_path):
     (folder / "sub-9_FLAIR.nii.gz").write_bytes(next((ward / "sub-001" / "anat").glob("*FLAIR.nii.gz")).read_bytes())
     scans = polyscan.read_study(tmp_path / "sub-9")
     assert set(scans) == {"FLAIR"}
-    assert any(sentence.startswith("T1: ") for sentence in scans.left_out)
+    assert any("sub-9_T1w.nii.gz cannot be read" in sentence for sentence in scans.left_out)
 
 
 def test_a_bundle_by_its_name_predicts_a_study(ward):

@@ -55,9 +55,7 @@ def open_itk(path: str | Path, number: int | None = None) -> Volume:
             with np.errstate(over="ignore"):  # beyond float32 becomes infinite, which is then said
                 values = sitk.GetArrayFromImage(reader.Execute()).astype(np.float32)
         except RuntimeError as error:
-            raise PolyscanError(
-                f"{path.name} cannot be read ({_last(error)}); copy it again."
-            ) from error
+            raise PolyscanError(f"{path.name} cannot be read ({_last(error)}); copy it again.") from error
         return values.reshape(values.shape[-3:]).transpose()
 
     return Volume(path, size, _affine(reader, len(size)), load, tuple(_assumed(path, reader)))
