@@ -101,6 +101,8 @@ def _scan(options: argparse.Namespace) -> None:
             print(f"  {decision['series']}: {word}: {decision['reason']}")
     for old, new in manifest.info.get("renamed", {}).items():
         print(f"{old} is called {new}: a key needs letters and digits of its own")
+    for doubt in manifest.info.get("doubts", []):
+        print(doubt)
     for decision in manifest.info.get("left_out", []):
         print(f"{decision['series']}: left out: {decision['reason']}")
     print(f"{len(manifest.studies)} studies in {options.output}")

@@ -144,3 +144,40 @@ def test_scan_names_the_volume_of_a_file_that_holds_two(data, tmp_path):
     taken = [decision["series"] for decision in study.extra["decisions"] if decision["taken"]]
     assert taken == [f"study/{source.rsplit('/', 1)[1]}"]
     assert read_series(source).shape == (1, 64, 64, second)
+
+
+def test_a_reformat_is_taken_where_nothing_else_shows_its_contrast(make_series, tmp_path):
+    reformat = {
+        "ImageType": ["DERIVED", "SECONDARY", "REFORMATTED"],
+        "SeriesDescription": "COR MPR",
+        "StudyInstanceUID": "1.2.3.5.6",
+    }
+    make_series("a/mpr", **reformat)
+    (alone,) = find_series(tmp_path / "a")
+    assert alone.modality == "CT"
+    assert "a reformatted series, taken since no other series of the study is CT" in alone.reason
+    make_series("a/original", StudyInstanceUID="1.2.3.5.6")
+    assert {(series.modality, series.files[0].parent.name) for series in find_series(tmp_path / "a")} == {
+        (None, "mpr"),
+        ("CT", "original"),
+    }
+    for name, change in {
+        "curved": {"ImageType": ["DERIVED", "SECONDARY", "CPR"]},
+        "mip": {"SeriesDescription": "MIP"},
+    }.items():
+        make_series(f"{name}/x", **{**reformat, **change})
+        (series,) = find_series(tmp_path / name)
+        assert series.modality is None
+
+
+def test_a_t1_reformat_beside_t1c_may_be_of_either(make_series, tmp_path):
+    one = {
+        "modality": "MR",
+        "StudyInstanceUID": "1.2.3.5.6",
+        "ScanningSequence": "SE",
+        "RepetitionTime": 500,
+        "EchoTime": 9,
+    }
+    make_series("mpr", **one, ImageType=["DERIVED", "PRIMARY", "MPR"], SeriesDescription="T1 MPR")
+    make_series("post", **one, SeriesDescription="T1 +C")
+    assert sorted(str(series.modality) for series in find_series(tmp_path)) == ["None", "T1c"]

@@ -270,3 +270,45 @@ def test_real_visits_are_told_apart(data):
     for study in studies:
         assert all(f"study{study.session}_" in str(source) for source in study.images.values())
     assert [study.session for study in studies] == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "changes", "subjects"),
+    [
+        ("CT", "PET", {}, ["ward"]),  # folders of series, of one study
+        ("CT", "PET", {"StudyInstanceUID": "1.2.9.9"}, ["ward"]),
+        ("anna_CT", "anna_PET", {"StudyInstanceUID": "1.2.9.9"}, ["anna"]),
+        ("anna", "bert", {"StudyInstanceUID": "1.2.9.9"}, ["anna", "bert"]),
+        ("001", "002", {"StudyInstanceUID": "1.2.9.9"}, ["001", "002"]),
+        ("anna", "bert", {"StudyInstanceUID": ""}, ["anna", "bert"]),
+        ("CT", "PET", {"PatientSex": "F"}, ["CT", "PET"]),  # the headers contradict
+    ],
+)
+@pytest.mark.parametrize("identifier", ["ANON", "0000", "7G-1199"])
+def test_folders_decide_whose_complementary_scans_are(
+    make_series, tmp_path, first, second, changes, subjects, identifier
+):
+    one = {"StudyInstanceUID": "1.2.8.8", "PatientSex": "M", "PatientID": identifier}
+    if not changes.get("StudyInstanceUID", "x"):
+        one["StudyInstanceUID"] = ""
+    make_series(f"ward/{first}", **one)
+    make_series(f"ward/{second}", **{**one, **changes}, modality="PT", CorrectedImage=["ATTN"])
+    manifest = scan(tmp_path / "ward")
+    assert [study.subject for study in manifest.studies] == subjects
+    said = manifest.info.get("doubts", [])
+    assert len(said) == (identifier == "7G-1199" and subjects[0] in ("anna", "001") and len(subjects) == 2)
+    assert identifier not in "".join(said)
+
+
+def test_a_space_of_bids_says_that_scans_lie_together(tmp_path):
+    for subject, spaces in {"01": ("SRI24", "SRI24"), "02": ("SRI24", "MNI152Lin")}.items():
+        for suffix, space in zip(("T1w", "T2w"), spaces, strict=True):
+            nifti(tmp_path / "r" / f"sub-{subject}" / f"sub-{subject}_space-{space}_{suffix}.nii.gz")
+    assert [study.aligned for study in scan(tmp_path / "r").studies] == [["T1", "T2"], []]
+
+
+def test_brats_names_and_a_mask_of_a_real_tumour(data):
+    (study,) = scan(data / "glioma_mri_native" / "preproc_bet").studies
+    assert sorted(study.images) == ["FLAIR", "T1", "T1c", "T2"]
+    assert study.label["mask"].endswith("seg_model_fusion_mav.nii.gz")
+    assert study.label["drawn_on"] == "T1c"

@@ -11,7 +11,7 @@ from monai.data import MetaTensor
 from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import read_nifti, write_nifti
 from polyscan.preprocess.bias import bias_field
-from polyscan.preprocess.mask import foreground
+from polyscan.preprocess.mask import foreground, same_outline
 from polyscan.preprocess.normalize import Whitening, z_score
 from polyscan.preprocess.prepare import prepare
 from polyscan.study import Study
@@ -200,3 +200,23 @@ def test_what_is_registered_already_is_not_again(tmp_path, how):
     (done,) = prepare(manifest, tmp_path / "out", protocol=protocol, registered=how == "registered", jobs=1).studies
     assert done.extra["registrations"] == {}
     np.testing.assert_array_equal(read_nifti(done.images["T2"])[0], np.roll(ball(), 2, 0))
+
+
+def test_what_was_cut_out_with_one_mask_is_registered_already(run):
+    """As in BraTS: the contrasts may differ in any way, exact zeros lie in the same places."""
+    inside = ball() > 100
+    values = np.random.default_rng(0).normal(50, 20, SHAPE).astype(np.float32)
+    cut = {"T1": np.where(inside, ball(), 0), "T2": np.where(inside, values, 0)}
+    assert same_outline(*cut.values())
+    assert not same_outline(cut["T1"], np.roll(cut["T2"], 1, 0))  # it moved
+    assert not same_outline(ball(), values)  # as acquired: air is not 0
+    assert not same_outline(np.zeros(SHAPE), np.zeros(SHAPE))
+
+
+def test_the_scans_of_an_atlas_space_are_registered_already(data):
+    folder = data / "glioma_mri_native"
+    names = ("t1", "t1c", "t2", "fla")
+    stripped = [read_nifti(folder / "preproc_bet" / f"{name}.nii.gz")[0].numpy() for name in names]
+    assert all(same_outline(stripped[0], other) for other in stripped[1:])
+    native = [read_nifti(folder / "native" / f"{name}.nii.gz")[0].numpy() for name in ("t1", "t1c")]
+    assert native[0].shape != native[1].shape or not same_outline(*native)

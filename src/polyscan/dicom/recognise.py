@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from polyscan.dicom.attributes import number, private, text, words
 from polyscan.dicom.diffusion import b_value
-from polyscan.dicom.words import Told, told
+from polyscan.dicom.words import Told, told, without_reformat
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+REFORMATTED = "a reformatted series"
+_CURVED = {"CPR", "CURVED", "MPR_CURVED"}
 # What ImageType (0008,0008) or FrameType says an image is, of any machine and then of MR, by its value.
 _NO_VOLUME = {
     "a localizer": {"LOCALIZER", "SCOUT", "SURVEY", "REF_SURVIEW"},
@@ -24,7 +26,7 @@ _NO_VOLUME = {
         "SECONDARY CAPTURE", "SCREEN SAVE",
     },
     "a subtraction of two scans": {"SUBTRACTION", "SUB", "SUBTRACT"},
-    "a reformatted series": {"REFORMATTED", "MPR", "CPR", "CSA MPR", "CURVED", "MPR_CURVED"},
+    REFORMATTED: {"REFORMATTED", "MPR", "CPR", "CSA MPR", "CURVED", "MPR_CURVED"},
 }  # fmt: skip
 _MR_OTHER = {
     "an exponential ADC map": {"EADC", "EXP", "EXPONENTIAL"},
@@ -93,7 +95,7 @@ def from_header(header: Dataset, beside: Sequence[Dataset] = ()) -> tuple[str | 
     kind = {word.upper() for word in words(header, "ImageType")}
     said = _said(header)
     for reason, values in _NO_VOLUME.items():
-        if kind & values and not (reason == "a reformatted series" and "ORIGINAL" in kind):
+        if kind & values and not (reason == REFORMATTED and "ORIGINAL" in kind):
             return None, reason
     if (number(header, "SamplesPerPixel") or 1) != 1 or text(header, "PhotometricInterpretation") == "PALETTE COLOR":
         return None, "a colour image"
@@ -105,7 +107,7 @@ def from_header(header: Dataset, beside: Sequence[Dataset] = ()) -> tuple[str | 
         "a localizer",
         "a projection, not a volume",
         "a subtraction of two scans",
-        "a reformatted series",
+        REFORMATTED,
     ):
         return None, said.other
     if dicom == "CT":
@@ -117,6 +119,25 @@ def from_header(header: Dataset, beside: Sequence[Dataset] = ()) -> tuple[str | 
     if dicom == "MR":
         return (None, "a spectroscopy") if sop == _SPECTROSCOPY else _magnetic(header, kind, said, beside)
     return None, f"Modality is {dicom or 'missing'}, not MR, CT or PT"
+
+
+def of_reformat(header: Dataset, beside: Sequence[Dataset] = ()) -> tuple[str | None, str]:
+    """What a series that is called a reformatted one would be, had nothing said so; None of curved ones.
+
+    Args:
+        header: as for :func:`from_header`.
+        beside: as for :func:`from_header`.
+    """
+    from pydicom import Dataset
+
+    kind = words(header, "ImageType")
+    if {word.upper() for word in kind} & _CURVED:
+        return None, REFORMATTED
+    plain = Dataset(dict(header.items()))
+    plain.ImageType = [word for word in kind if word.upper() not in _NO_VOLUME[REFORMATTED]]
+    for name in ("SeriesDescription", "ProtocolName"):
+        setattr(plain, name, without_reformat(text(header, name)))
+    return from_header(plain, beside)
 
 
 def _said(header: Dataset) -> Told:

@@ -13,7 +13,7 @@ import numpy as np
 from polyscan.dicom.apart import Part, apart, directions, grouped, without_copies
 from polyscan.dicom.attributes import number, numbers, text, words
 from polyscan.dicom.pixels import read_pixels
-from polyscan.dicom.recognise import after_contrast, from_header
+from polyscan.dicom.recognise import REFORMATTED, after_contrast, from_header, of_reformat
 from polyscan.dicom.slices import Slice, slices_of
 from polyscan.dicom.volume import Stack, grid_of, stack
 from polyscan.errors import PolyscanError
@@ -36,6 +36,7 @@ class Series:
         where: the geometry, None where it has none.
         volume: its number, from 1, among the volumes of its files; 0 where it is the only one.
         notes: what was decided about its slices, or is wrong with files beside them.
+        shows: of a reformatted series the modality that it was cut out of, and why.
     """
 
     slices: list[Slice]
@@ -44,6 +45,7 @@ class Series:
     where: Stack | None
     volume: int = 0
     notes: tuple[str, ...] = ()
+    shows: tuple[str | None, str] = (None, "")
 
     @property
     def headers(self) -> list[Dataset]:
@@ -103,7 +105,7 @@ def group(found: Iterable[tuple[Path, Dataset]], unread: Mapping[Path, str] | No
         for direction in directions(slices)
         for part in apart(without_copies(direction))
     ]
-    volumes = _without_frames(_contrast_in_time(volumes))
+    volumes = _without_frames(_with_lone_reformats(_contrast_in_time(volumes)))
     return [_beside(series, unread or {}) for series in (*_numbered(volumes), *without.values())]
 
 
@@ -114,6 +116,7 @@ def _belongs(each: Slice) -> tuple[str, ...]:
 def _series(part: Part, beside: list[Dataset]) -> Series:
     slices = part.slices
     modality, reason = from_header(slices[0].header, beside)
+    shows = of_reformat(slices[0].header, beside) if reason == REFORMATTED else (None, "")
     reason = "; ".join((reason, *part.told, *part.notes))
     try:
         if part.refused:
@@ -126,7 +129,7 @@ def _series(part: Part, beside: list[Dataset]) -> Series:
         modality, reason = None, f"{reason}; one slice is no volume"
     if modality in _NOT_NEGATIVE and _is_negative(slices[len(slices) // 2]):
         modality, reason = None, f"negative values, as of a phase image or a field map, not the magnitude; {reason}"
-    return Series(slices, modality, reason, where, notes=part.notes)
+    return Series(slices, modality, reason, where, notes=part.notes, shows=shows)
 
 
 def _is_negative(each: Slice) -> bool:
@@ -149,6 +152,23 @@ def _contrast_in_time(volumes: list[Series]) -> list[Series]:
         for i, reason in zip(members, told, strict=True):
             if reason:
                 changed[i] = replace(volumes[i], modality="T1c", reason=f"{volumes[i].reason}; {reason}")
+    return changed
+
+
+def _with_lone_reformats(volumes: list[Series]) -> list[Series]:
+    """Take the reformats of a contrast of which the study has no other series.
+
+    Not those that seem to be T1 where there is T1c: reformats often lack what tells of the contrast agent.
+    """
+    changed = list(volumes)
+    for members in grouped(range(len(volumes)), lambda i: text(volumes[i].headers[0], "StudyInstanceUID")).values():
+        there = {volumes[i].modality for i in members}
+        there |= {"T1"} if "T1c" in there else set()
+        for i in members:
+            (name, why), where = volumes[i].shows, volumes[i].where
+            if name and name not in there and where is not None and len(volumes[i].slices) > 1:
+                reason = f"{REFORMATTED}, taken since no other series of the study is {name}; {why}"
+                changed[i] = replace(volumes[i], modality=name, reason=reason)
     return changed
 
 

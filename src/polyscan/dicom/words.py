@@ -44,6 +44,7 @@ _NO_AGENT = re.compile(
 # On which scan's grid something lies says nothing of what it is.
 _ELSEWHERE = re.compile(r"(?:space|reg|registered|coreg|aligned|resampled)?[ -]*(?:to|onto|on|in|space)[ -]+t[12]\w*")
 
+_REFORMAT = _words("mpr ?range", "mprs?", "reformat\\w*")
 # What is no contrast of its own, whatever else is said.
 _NEVER = {
     "a localizer": _words(
@@ -328,6 +329,11 @@ def told(text: str) -> Told:
         return Told(name, contrast=_given(plain))
     given = _given(plain)
     return Told("T1c" if given else "T1", contrast=given)
+
+
+def without_reformat(text: str) -> str:
+    """A text without the words that say that a series was cut anew out of another one in plane sections."""
+    return _REFORMAT.sub(" ", _plain(text))
 
 
 def _first(known: dict[str, re.Pattern[str]], plain: str) -> str | None:

@@ -52,8 +52,8 @@ def scan(
     Where a modality has several series, the one with the finest voxels is taken, of equals that with the most slices,
     then the latest. Every decision stands in the study's ``decisions``, or in ``info["left_out"]`` where no study came
     of it, with all other files and folders that were left out. ``info["renamed"]`` says which subjects had to be
-    renamed so that no two have one key. Studies with a label come under ``training``, others under ``testing``, unless
-    the table of clinical variables has a column ``split``.
+    renamed so that no two have one key, ``info["doubts"]`` which folders may be one patient's. Studies with a label
+    come under ``training``, others under ``testing``, unless the table of clinical variables has a column ``split``.
 
     Args:
         folder: where to look.
@@ -73,7 +73,9 @@ def scan(
     packed = {file for file in files if ending_of(file.name) and archive_of(file)}
     left_out |= dict.fromkeys(packed, "a volume in a zip archive, of which DICOM only is read: unpack it first")
     volumes, parts = volumes_among(file for file in files if file not in packed)
-    series, others = _dicom(folder, [path for path in files if path not in {*volumes, *parts, *packed}], left_out)
+    series, others, doubts = _dicom(
+        folder, [path for path in files if path not in {*volumes, *parts, *packed}], left_out
+    )
     found = [*series, *volume_candidates(folder, volumes)]
     entries = account(folder, {**left_out, **others, **parts})
     if not any(c.modality and not c.label for c in found):
@@ -89,6 +91,7 @@ def scan(
         by_study[(candidate.subject, candidate.session or "")].append(candidate)
     names = distinct(subject for subject, _ in by_study)
     manifest, studies, dates = Manifest(), [], read_dates(folder) if join else {}
+    manifest.info["doubts"] = doubts
     manifest.info["renamed"] = {old: new for old, new in names.items() if old != new}
     for (subject, session), candidates in sorted(by_study.items()):
         study = _study(names[subject], session or None, candidates)
@@ -167,10 +170,12 @@ def _better(taken: tuple, other: tuple) -> str:
     return "comes first by its name"
 
 
-def _dicom(folder: Path, files: Iterable[Path], left: Mapping[Path, str]) -> tuple[list[Candidate], dict[Path, str]]:
-    """Candidates of the DICOM files, and of the other files what they are instead."""
+def _dicom(
+    folder: Path, files: Iterable[Path], left: Mapping[Path, str]
+) -> tuple[list[Candidate], dict[Path, str], list[str]]:
+    """Candidates of the DICOM files, and of the other files what they are instead; doubts."""
     headers, others = read_files(files)
-    owners = name_patients(folder, headers)
+    owners, doubts = name_patients(folder, headers)
     beside = Counter(path.parent for path, _ in headers)
     found = []
     for (subject, session), members in grouped(headers, lambda item: owners[owner_key(folder, *item)]).items():
@@ -181,7 +186,7 @@ def _dicom(folder: Path, files: Iterable[Path], left: Mapping[Path, str]) -> tup
             on, reason = drawn_on(header, images)
             modality, name = on.modality if on else None, path.relative_to(folder).as_posix()
             found.append(Candidate(subject, session, modality, reason, str(path), name, label=True))
-    return found, others
+    return found, others, doubts
 
 
 def _is_label(header: Any) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 _AIR = -500.0  # HU, half-way from air to water
+_ONE_OUTLINE = 0.99  # of the voxels of either: a head that moved by half a millimetre has less in common
+_STRIPPED = (0.02, 0.8)  # of the picture, that a stripped brain or body fills
 
 
 def foreground(values: np.ndarray, *, unit: str = "arbitrary") -> np.ndarray:
@@ -37,6 +39,28 @@ def foreground(values: np.ndarray, *, unit: str = "arbitrary") -> np.ndarray:
     return (
         ndimage.binary_fill_holes(ndimage.binary_closing(np.pad(largest, 2), iterations=2))[2:-2, 2:-2, 2:-2] & finite
     )
+
+
+def same_outline(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether two volumes on one grid were cut out with one mask: each is exactly 0 or NaN outside of the same outline.
+
+    So are skull-stripped scans that were registered to each other, as those of BraTS. Scans as they were acquired are
+    not: air is noise, or is cut off by a threshold that every contrast meets elsewhere.
+
+    Args:
+        first: 3D array.
+        second: 3D array of the same shape.
+    """
+    from scipy import ndimage
+
+    def inside(values: np.ndarray) -> np.ndarray:
+        return np.asarray(ndimage.binary_fill_holes(np.nan_to_num(values, nan=0.0) != 0))
+
+    a, b = inside(first), inside(second)
+    filled = a.mean(), b.mean()
+    if min(filled) < _STRIPPED[0] or max(filled) > _STRIPPED[1]:
+        return False
+    return bool((a & b).sum() >= _ONE_OUTLINE * (a | b).sum())
 
 
 def _otsu(values: np.ndarray) -> float:

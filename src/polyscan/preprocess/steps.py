@@ -21,6 +21,7 @@ from polyscan.formats.endings import is_volume
 from polyscan.formats.read import read_image, read_label
 from polyscan.geometry import same_grid, to_sitk
 from polyscan.preprocess.grids import coarser, common_grid, moved
+from polyscan.preprocess.mask import same_outline
 from polyscan.preprocess.resample import anti_alias, resample, widen_point_spread
 from polyscan.registration import register_study
 from polyscan.study import Study
@@ -137,9 +138,10 @@ class ReadStudyd(Step):
 class RegisterRigidd(Step):
     """Register each scan to the reference by mutual information.
 
-    What is registered already stays: every scan of a :class:`Record` that says so, and NIfTI that the manifest names as
-    ``aligned``. NIfTI has no frame of reference from which :func:`polyscan.discovery.scan.scan` could have concluded
-    it, so that somebody has said it.
+    What is registered already stays: every scan of a :class:`Record` that says so; files of a volume that the manifest
+    names as ``aligned``, which only a person or the ``space-`` of a BIDS name can have said, since such files have no
+    frame of reference; and what lies on the reference's grid, cut out with the same mask
+    (:func:`polyscan.preprocess.mask.same_outline`).
 
     Args:
         within_frame: whether scans that share the reference's DICOM frame of reference are registered too. A PET/CT
@@ -164,6 +166,10 @@ class RegisterRigidd(Step):
             together = {name, reference} <= set(aligned)
             if record.registered or (together and _told(record.study, name) and _told(record.study, reference)):
                 self.tell(record, name, "polyscan", result="not registered: said to be so already")
+            elif same_grid(data[name], data[reference], tolerance=0.01) and same_outline(
+                data[name][0].numpy(), data[reference][0].numpy()
+            ):
+                self.tell(record, name, "polyscan", result="not registered: on one grid, cut out with one mask")
             elif together and not self.within_frame:
                 self.tell(record, name, "polyscan", result="not registered: same frame of reference as the reference")
             else:
@@ -310,7 +316,7 @@ class PackScalesd(Transform):
 
 
 def _told(study: Study, name: str) -> bool:
-    """Whether it can only be from a person that a scan is known to be aligned."""
+    """Whether it can only be from a person or a file's name that a scan is known to be aligned."""
     source = study.images[name]
     return isinstance(source, str) and is_volume(source)
 
