@@ -40,11 +40,11 @@ def run(prepared: Path, out: Path, modalities: list[str], fold: int) -> None:
         return
     studies = [replace(s, images={m: s.images[m] for m in modalities}) for s in read_manifest(prepared).studies]
     test = [s for s in studies if s.fold == fold]
-    # One test patient stands under validation, which training prints and does nothing with, so that it keeps the rest.
+    # One test patient stands under validation, so that training keeps the rest; the last weights know nothing of it.
     write_manifest(folder / "train.json", Manifest([s for s in studies if s.fold != fold], test[:1]))
     write_manifest(folder / "test.json", Manifest(testing=test))
     network = {"modalities": modalities}
-    weights = train(BUNDLE, folder / "train.json", folder / "run", overrides=network)
+    weights = train(BUNDLE, folder / "train.json", folder / "run", overrides=network).with_name("last.pt")
     scores = {}
     for given in [modalities] if len(modalities) == 1 else [ALL, *INPUTS[:3]]:
         absent = [m for m in modalities if m not in given]

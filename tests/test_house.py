@@ -22,7 +22,7 @@ FLOORS = {
     "inference": GROUND | {"fusion", "networks"},
     "evaluation": GROUND,
     "transforms": GROUND | {"study", "formats", "evaluation", "networks", "inference"},
-    "bundle": GROUND | {"study", "formats", "preprocess", "fusion", "networks", "transforms"},
+    "bundle": GROUND | {"study", "formats", "preprocess", "fusion", "networks", "learning", "transforms"},
     "phantom": GROUND | {"study", "formats"},
     "report": GROUND | {"study", "dicom", "formats"},
     "label_app": GROUND | {"study", "dicom", "formats", "discovery", "preprocess", "transforms", "bundle"},

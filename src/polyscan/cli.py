@@ -196,12 +196,15 @@ def _add_train(commands: Any) -> argparse.ArgumentParser:
     command = commands.add_parser(
         "train",
         help="train a bundle",
-        description="Train a bundle on prepared studies; short for python -m monai.bundle run inside it.",
+        description="Train a bundle on prepared studies; short for python -m monai.bundle run inside it. The weights "
+        "of the best validation are RUN/model.pt, those of the last epoch RUN/last.pt. A training that was cut short "
+        "goes on where the same command is given again.",
         epilog="example:\n  polyscan train brain_mri_tumour_segmentation prepared/manifest.json -o run/\n"
         "  polyscan train brain_mri_tumour_segmentation prepared/manifest.json -o run/ \\\n"
         "      --set max_epochs=5 --fusion GatedSum",
     )
     _add_bundle_arguments(command)
+    command.add_argument("--restart", action="store_true", help="replace another training that the folder holds")
     command.set_defaults(run=_train)
     return command
 
@@ -211,7 +214,12 @@ def _train(options: argparse.Namespace) -> None:
 
     with _progress("training") as progress:
         weights = train(
-            options.bundle, options.manifest, options.output, overrides=_overrides(options), progress=progress
+            options.bundle,
+            options.manifest,
+            options.output,
+            overrides=_overrides(options),
+            restart=options.restart,
+            progress=progress,
         )
     print(f"weights in {weights}")
 

@@ -76,7 +76,9 @@ def test_training_of_any_length_has_a_learning_rate(bundle):
     """A warm-up of one step alone is a division by zero in OneCycleLR."""
     schedule = read_config(bundle, "train")["lr_scheduler"]
     for steps in range(1, 31):
-        parser = ConfigParser({"max_epochs": steps, "train": {"dataloader": [0]}, "learning_rate": 1e-3})
+        parser = ConfigParser(
+            {"max_epochs": steps, "train": {"dataloader": [0]}, "learning_rate": 1e-3, "warm_up": 0.1}
+        )
         parser["optimizer"] = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
         parser["lr_scheduler"] = schedule
         scheduler = parser.get_parsed_content("lr_scheduler")

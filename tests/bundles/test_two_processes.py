@@ -30,7 +30,6 @@ def manifest(tmp_path) -> Path:
 
 def losses(manifest: Path, out: Path, processes: int, layer: dict[str, object]) -> dict[int, float]:
     """Epoch to the mean loss over processes; nothing is drawn at random, and the loss is a mean over studies."""
-    several = processes > 1
     options = {
         "manifest": str(manifest),
         "output_dir": str(out),
@@ -41,13 +40,13 @@ def losses(manifest: Path, out: Path, processes: int, layer: dict[str, object]) 
         "optimizer#eps": 1e-4,  # else a gradient that is rounding alone makes a step as large as any
         "train#random_transforms": read_config(BUNDLE, "train")["train"]["random_transforms"][:2],
         "fusion": {**layer, "_mode_": "callable"},
-        "train#handlers#3#iteration_log": True,
-        "train#trainer#train_handlers": f"$@train#handlers[:{'5 - dist.get_rank()' if several else 5}]",
+        "train#reports#0#iteration_log": True,
+        "train#trainer#train_handlers": "$@train#handlers + @train#reports[:1]",
     }
     out.mkdir()
     (out / "options.json").write_text(json.dumps(options))
-    configs = ["configs/train.json", *["configs/multi_gpu_train.json"] * several, str(out / "options.json")]
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"] if several else []
+    configs = ["configs/train.json", *["configs/multi_gpu_train.json"] * (processes > 1), str(out / "options.json")]
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"] if processes > 1 else []
     said = run(sys.executable, *launcher, "-m", "monai.bundle", "run", "--config_file", configs, cwd=BUNDLE)
     found = defaultdict(list)
     for epoch, loss in re.findall(r"Epoch: (\d+)/\d+, Iter: \d+/\d+ -- train_loss: ([\d.]+)", said):

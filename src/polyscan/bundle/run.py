@@ -14,16 +14,14 @@ import torch
 from ignite.engine import Engine, Events
 from monai.bundle import ConfigWorkflow
 
+from polyscan.bundle.run_folder import RunFolder
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json, shipped
+from polyscan.learning.checkpoint import BEST
 from polyscan.networks.fusion_model import check_weights
 from polyscan.parallel import Progress
-from polyscan.preprocess.profiles import NAME as PROFILES
 from polyscan.preprocess.profiles import save_profiles
 from polyscan.study.manifest import Manifest, read_manifest
-from polyscan.study.outputs import OutputFolder, sources_of
-
-WEIGHTS = "model.pt"
 
 
 def train(
@@ -32,30 +30,35 @@ def train(
     output_dir: str | Path,
     *,
     overrides: Mapping[str, Any] | None = None,
+    restart: bool = False,
     progress: Progress | None = None,
 ) -> Path:
-    """Train a bundle on a prepared manifest.
+    """Train a bundle on a prepared manifest, or go on where the same training was cut short.
 
     The same as ``python -m monai.bundle run --config_file configs/train.json --manifest M --output_dir O`` inside it.
 
     Args:
         bundle: the bundle's folder, or the name of one that comes with polyscan.
         manifest: the prepared manifest.
-        output_dir: where ``model.pt`` is written: a folder that is new, empty, or was made by training.
+        output_dir: the folder of the run, new, empty, or of this same training; see :class:`RunFolder`. Beside them
+            stands ``profiles.json``: how the training scans' intensities are spread.
         overrides: config entries to change, such as ``{"max_epochs": 5}``.
+        restart: replace another training that the folder holds.
         progress: told after every epoch.
 
     Returns:
-        The path of the weights. Beside them stands ``profiles.json``: how the training scans' intensities are spread.
+        The path of ``model.pt``.
 
     Raises:
-        PolyscanError: the bundle, the manifest or an override cannot be used.
+        PolyscanError: the bundle, the manifest, an override or the folder cannot be used.
     """
     found, bundle = read_manifest(manifest), bundle_folder(bundle)
-    with _quiet():
-        workflow = _load(bundle, "train", manifest, output_dir, overrides or {})
-        owned = OutputFolder.claim(output_dir, "train", sources_of(found.studies))
-        owned.will_hold([WEIGHTS, PROFILES])
+    changes = dict(overrides or {})
+    run = RunFolder(output_dir, _config(bundle, "train", changes), manifest, restart=restart)
+    if run.finished:
+        return run.path / BEST
+    with _quiet(), run.writing():
+        workflow = _load(bundle, "train", manifest, output_dir, {**changes, "resume": run.resume})
         trainer: Any = workflow.parser.get_parsed_content("train#trainer")
         if progress is not None:
             tell = progress
@@ -65,8 +68,8 @@ def train(
                 tell(engine.state.epoch, int(engine.state.max_epochs or 0), _losses(engine))
 
         workflow.run()
-    save_profiles(found.training, output_dir)
-    return Path(output_dir) / WEIGHTS
+        save_profiles(found.training, output_dir)
+    return run.path / BEST
 
 
 def infer(
@@ -181,9 +184,8 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     return content
 
 
-def _load(
-    bundle: str | Path, config: str, manifest: str | Path, output_dir: str | Path, overrides: Mapping[str, Any]
-) -> ConfigWorkflow:
+def _open(bundle: str | Path, config: str, overrides: Mapping[str, Any]) -> ConfigWorkflow:
+    """A bundle's config with some entries changed, before anything is made of it."""
     file = Path(bundle) / "configs" / f"{config}.json"
     if not file.is_file():
         raise PolyscanError(f"{bundle} is no bundle with a config {config}.json; give a folder such as bundles/NAME.")
@@ -191,9 +193,23 @@ def _load(
     for key in overrides:
         if key not in workflow.parser:
             raise PolyscanError(f"{file} has no entry {key!r} to change; its entries are named in the file.")
+    workflow.parser.update(dict(overrides))
+    return workflow
+
+
+def _config(bundle: str | Path, config: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The whole of a bundle's config with some entries changed."""
+    with _quiet():
+        content: dict[str, Any] = _open(bundle, config, overrides).parser.get()
+    return content
+
+
+def _load(
+    bundle: str | Path, config: str, manifest: str | Path, output_dir: str | Path, overrides: Mapping[str, Any]
+) -> ConfigWorkflow:
+    workflow = _open(bundle, config, overrides)
     paths = {"bundle_root": bundle, "manifest": manifest, "output_dir": output_dir}
     workflow.parser.update({name: str(Path(path).resolve()) for name, path in paths.items()})
-    workflow.parser.update(dict(overrides))
     if "modalities" not in overrides:
         _check_channels(bundle, workflow.parser["modalities"])
     workflow.initialize()

@@ -1,4 +1,4 @@
-"""Losses: of the heads, and those that the papers of fusion layers train with."""
+"""Training: losses of the heads and of fusion layers, and the handlers of a recipe."""
 
 from polyscan.learning.auxiliary_loss import (
     AuxiliaryLossHandler,
@@ -7,6 +7,10 @@ from polyscan.learning.auxiliary_loss import (
     auxiliary_losses,
     fusion_calls,
 )
+from polyscan.learning.averaging import AveragedWeights, AverageHandler
+from polyscan.learning.checkpoint import BestWeights, TrainingCheckpoint
+from polyscan.learning.gradients import ClipGradients
+from polyscan.learning.history import History
 from polyscan.learning.losses import (
     MulticlassLoss,
     MultitaskLoss,
@@ -18,12 +22,22 @@ from polyscan.learning.losses import (
     ordinal_loss,
     survival_curve,
 )
+from polyscan.learning.seeding import SeedEachEpoch
+from polyscan.learning.validation import Validate
 
 __all__ = [
     "AuxiliaryLossHandler",
+    "AverageHandler",
+    "AveragedWeights",
+    "BestWeights",
+    "ClipGradients",
+    "History",
     "MulticlassLoss",
     "MultitaskLoss",
     "OneHotTasks",
+    "SeedEachEpoch",
+    "TrainingCheckpoint",
+    "Validate",
     "WithAuxiliaryLosses",
     "auxiliary_losses",
     "classification_loss",

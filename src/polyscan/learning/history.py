@@ -1,0 +1,97 @@
+"""What a training tells of itself: a row an epoch, and the curves of it."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+from ignite.engine import Engine, Events
+from monai.engines import Evaluator
+
+from polyscan.files.atomic import whole_file
+
+TABLE, CURVES = "training.csv", "training.png"
+
+
+class History:
+    """Write ``training.csv``, a row an epoch: seconds, learning rate, losses, metrics; ``training.png`` at the end.
+
+    Metrics of validation are empty in an epoch that was not validated.
+
+    Args:
+        folder: to write to.
+        validator: whose metrics stand beside the trainer's.
+    """
+
+    def __init__(self, folder: str | Path, validator: Evaluator) -> None:
+        self.folder = Path(folder)
+        self.validator = validator
+        self.rows: list[dict[str, float]] = []
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a ``monai.engines.SupervisedTrainer``, behind what validates."""
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+        engine.add_event_handler(Events.COMPLETED, self.draw)
+
+    def __call__(self, engine: Any) -> None:
+        """Add the row of one epoch."""
+        row = {
+            "epoch": engine.state.epoch,
+            "seconds": round(float(engine.state.times["EPOCH_COMPLETED"]), 3),
+            "learning_rate": float(engine.optimizer.param_groups[0]["lr"]),
+            **{name: float(value) for name, value in engine.state.metrics.items()},
+        }
+        if self.validator.state.epoch == engine.state.epoch:
+            row.update({name: float(value) for name, value in self.validator.state.metrics.items()})
+        self.rows.append(row)
+        if idist.get_rank() == 0:
+            write_table(self.rows, self.folder / TABLE)
+
+    def draw(self, engine: Engine) -> None:
+        """Draw the curves."""
+        if idist.get_rank() == 0 and self.rows:
+            draw_curves(self.rows, self.folder / CURVES)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rows so far."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on behind the rows of :meth:`state_dict`."""
+        self.rows = list(state["rows"])
+
+
+def write_table(rows: list[dict[str, float]], path: Path) -> None:
+    """Write rows that need not have the same columns as CSV, whole or not at all."""
+    columns = dict.fromkeys(name for row in rows for name in row)
+    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def draw_curves(rows: list[dict[str, float]], path: Path) -> None:
+    """Draw losses, the rest that was measured, and the learning rate, over epochs."""
+    from matplotlib.figure import Figure
+
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    losses = [name for name in columns if name.startswith("loss/")]
+    metrics = [name for name in columns if name not in losses and name not in ("epoch", "seconds", "learning_rate")]
+    figure = Figure(figsize=(12, 3.2))
+    figure.subplots_adjust(left=0.05, right=0.99, bottom=0.15, top=0.9)
+    for axis, title, names in zip(
+        figure.subplots(1, 3),
+        ("loss", "metric", "learning rate"),
+        (losses, metrics, ["learning_rate"]),
+        strict=True,
+    ):
+        for name in names:
+            known = [(row["epoch"], row[name]) for row in rows if name in row]
+            axis.plot(*zip(*known, strict=True), ".-", label=name.removeprefix("loss/"))
+        axis.set(title=title, xlabel="epoch")
+        if len(names) > 1:
+            axis.legend(fontsize="small")
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, dpi=80)
