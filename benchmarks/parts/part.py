@@ -172,7 +172,7 @@ def write_volume(path: str, values: np.ndarray, spacing: Sequence[float]) -> str
 
 def write_table(path: str, columns: Mapping[str, float]) -> str:
     """Write what was recorded of a table's columns as JSON, and return its path."""
-    write_json(path, {name: float(value) for name, value in columns.items() if np.isfinite(value)})
+    write_json(path, {name: round(float(value), 4) for name, value in columns.items() if np.isfinite(value)})
     return path
 
 

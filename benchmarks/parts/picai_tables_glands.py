@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from parts.part import Cohort, Part, Patient, classes, known
@@ -19,7 +19,11 @@ OUTCOMES = (
     "case_ISUP",
     "histopath_type",
 )
-LOGARITHMS = ("psa", "psad", "prostate_volume", "gland_ml_ai", "psad_computed_ai")
+TABLES = {
+    "laboratory": ("psa",),
+    "density": ("psad", "psad_computed_ai"),
+    "gland": ("prostate_volume", "gland_ml_ai"),
+}
 
 
 def patients(part: Part) -> Iterator[Patient]:
@@ -28,14 +32,19 @@ def patients(part: Part) -> Iterator[Patient]:
     if rows is None:
         raise PolyscanError("No table has the columns study_id and psa; give the part's marksheet.")
     for name, told in rows.items():
-        study = Study(str(told["patient_id"]), session=name)
-        study.clinical = known({"age": told.get("patient_age"), **{c: told.get(c) for c in LOGARITHMS}})
-        study.clinical |= {f"log_{c}": round(math.log(told[c]), 4) for c in LOGARITHMS if told.get(c, 0) > 0}
-        study.clinical |= pirads(told)
+        study = Study(str(told["patient_id"]), session=name, extra={"centre": told.get("center")})
+        study.clinical = known({"age": told.get("patient_age")})
         study.label = known({"csPCa": classes(told, "case_csPCa", {"NO": "no", "YES": "yes"})})
-        study.extra = {"centre": told.get("center")}
+        tables = {table: with_logarithms(told, columns) for table, columns in TABLES.items()}
+        tables["reader"] = pirads(told)
         stratum = f"{told.get('center')} {told.get('case_csPCa')}"
-        yield Patient(study, group=str(told["patient_id"]), stratum=stratum)
+        yield Patient(study, tables=tables, group=str(told["patient_id"]), stratum=stratum)
+
+
+def with_logarithms(told: dict[str, Any], columns: Sequence[str]) -> dict[str, float]:
+    """What was recorded of some columns, and the logarithm of each."""
+    values = {column: float(told[column]) for column in columns if column in told}
+    return values | {f"log_{column}": math.log(value) for column, value in values.items() if value > 0}
 
 
 def pirads(told: dict[str, Any]) -> dict[str, float]:

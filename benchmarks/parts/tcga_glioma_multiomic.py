@@ -25,7 +25,7 @@ def patients(part: Part) -> Iterator[Patient]:
         )
         genes = {
             table: {
-                f"{gene}_{short}": round(float(value), 4)
+                f"{gene}_{short}": float(value)
                 for gene, value in zip(part.array(f"{short}_genes"), part.array(short)[row], strict=True)
             }
             for short, table in TABLES.items()

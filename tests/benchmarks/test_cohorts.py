@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 
 import nibabel
 import numpy as np
@@ -12,6 +11,7 @@ from cohorts import NAMES, assign_folds, find, make
 
 from polyscan.bundle.items import training_items
 from polyscan.errors import PolyscanError
+from polyscan.files.atomic import read_json
 from polyscan.study.manifest import read_manifest
 
 RNG = np.random.default_rng(0)
@@ -133,7 +133,7 @@ def made(name, tmp_path, **options):
 
 def columns(study):
     """Every column that is an input of a study."""
-    tables = [json.loads(open(f).read()) for f in study.images.values() if f.endswith(".json")]  # noqa: PTH123, SIM115
+    tables = [read_json(file) for file in study.images.values() if file.endswith(".json")]
     return {*study.clinical, *(column for values in tables for column in values)}
 
 
@@ -205,10 +205,9 @@ def test_a_readers_score_is_taken_where_it_is_named(tmp_path):
     manifest = made("picai_tables_glands", tmp_path)
     assert not {"lesion_PIRADS", "lesion_PIRADS_count"} & columns(manifest.studies[0])
     named = make("picai_tables_glands", picai(tmp_path), tmp_path / "named", inputs=["lesion_PIRADS"]).studies[0]
-    assert named.clinical["lesion_PIRADS"] == 5
-    assert "lesion_PIRADS_count" not in named.clinical
-    assert named.clinical["log_psa"] == pytest.approx(np.log(8), abs=1e-4)
-    assert "psad" not in named.clinical
+    assert read_json(named.images["reader"]) == {"lesion_PIRADS": 5}
+    assert read_json(named.images["laboratory"])["log_psa"] == pytest.approx(np.log(8), abs=1e-4)
+    assert "density" not in named.images
     folds = {}
     for study in manifest.studies:
         folds.setdefault(study.subject, set()).add(study.fold)

@@ -1,6 +1,27 @@
 """How good an answer is."""
 
 from polyscan.evaluation.regions import region_scores
+from polyscan.evaluation.statistics import (
+    Interval,
+    auroc,
+    bootstrap,
+    bootstrap_scores,
+    concordance_index,
+    corrected_difference,
+    over_folds,
+    percentile_interval,
+)
 from polyscan.evaluation.tasks import TaskAUROC
 
-__all__ = ["TaskAUROC", "region_scores"]
+__all__ = [
+    "Interval",
+    "TaskAUROC",
+    "auroc",
+    "bootstrap",
+    "bootstrap_scores",
+    "concordance_index",
+    "corrected_difference",
+    "over_folds",
+    "percentile_interval",
+    "region_scores",
+]

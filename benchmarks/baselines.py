@@ -1,0 +1,300 @@
+"""What simple models make of a cohort, on the folds of its manifest: one table for each thing that is to be learnt.
+
+    python benchmarks/cohorts.py picai_tables_glands marksheet_A.csv picai/
+    python benchmarks/baselines.py picai/manifest.json [--answers out/manifest.json]
+
+Classes: logistic regression. Survival: ridge Cox. Both on every subset of the tables (the clinical variables are one),
+with medians and indicators in the place of what was not recorded, and the strength of the penalty chosen by three folds
+inside the training studies. Masks: for each scan the threshold that is best on the training studies. Scores are means
+over folds with 95 % intervals of patients drawn again; the last columns compare with the best single table or scan: the
+paired difference over the same draws, and the p value of Nadeau and Bengio's corrected resampled t test over folds.
+
+``--answers`` adds what ``polyscan infer`` wrote, for the same studies, each answered by a network that has not seen it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from ridge_cox import RidgeCox
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from polyscan.evaluation import (
+    auroc,
+    bootstrap_scores,
+    concordance_index,
+    corrected_difference,
+    over_folds,
+    percentile_interval,
+)
+from polyscan.files.atomic import read_json
+from polyscan.formats.nifti import read_nifti
+from polyscan.study import Study
+from polyscan.study.manifest import read_manifest
+
+STRENGTHS = {"logisticregression__C": [0.001, 0.01, 0.1, 1.0], "ridgecox__alpha": [0.01, 0.1, 1.0, 10.0]}
+THRESHOLDS = 40
+NETWORK = "polyscan"
+
+
+class Task:
+    """One thing that is to be learnt, of the studies for which it is known.
+
+    Args:
+        name: under ``label`` in the manifest.
+        studies: of the manifest.
+    """
+
+    def __init__(self, name: str, studies: Sequence[Study]) -> None:
+        self.name = name
+        self.studies = [s for s in studies if name in s.label and s.fold is not None]
+        self.folds = np.array([s.fold for s in self.studies])
+        self.patients = [s.subject for s in self.studies]
+
+    @property
+    def known(self) -> bool:
+        """Whether enough is known to learn and to test on every fold."""
+        return len(np.unique(self.folds)) > 1
+
+    def score(self, answers: np.ndarray, rows: np.ndarray) -> float:
+        """How good the answers for some rows are."""
+        raise NotImplementedError
+
+    def fold_scores(self, answers: np.ndarray) -> np.ndarray:
+        """(fold,) scores."""
+        return np.array([self.score(answers, np.flatnonzero(self.folds == fold)) for fold in np.unique(self.folds)])
+
+
+class Classes(Task):
+    """A class of each study: AUROC, for more than two classes the mean of each against the others."""
+
+    measure, method = "AUROC", "logistic regression"
+
+    def __init__(self, name: str, studies: Sequence[Study]) -> None:
+        super().__init__(name, studies)
+        self.classes = sorted({str(s.label[name]) for s in self.studies})
+        self.truth = np.array([self.classes.index(str(s.label[name])) for s in self.studies])
+        self.inner = StratifiedKFold(3, shuffle=True, random_state=0)
+
+    @property
+    def known(self) -> bool:
+        """See :class:`Task`."""
+        return super().known and len(self.classes) > 1
+
+    def model(self) -> tuple[Pipeline, str]:
+        """What is fitted, and how its choices are scored."""
+        model = make_pipeline(*prepared(), LogisticRegression(max_iter=500))
+        return model, "roc_auc_ovr" if len(self.classes) > 2 else "roc_auc"
+
+    def answer(self, model: GridSearchCV, x: np.ndarray) -> np.ndarray:
+        """(study, class) probabilities."""
+        return model.predict_proba(x)
+
+    def score(self, answers: np.ndarray, rows: np.ndarray) -> float:
+        """See :class:`Task`."""
+        columns = [1] if len(self.classes) == 2 else range(len(self.classes))
+        return float(np.mean([auroc(answers[rows, k], self.truth[rows] == k) for k in columns]))
+
+    def of_network(self, study: Study) -> list[float]:
+        """The answer that ``polyscan infer`` wrote."""
+        told = study.extra["answers"][self.name]["probabilities"]
+        return [told[name] for name in self.classes]
+
+
+class Survival(Task):
+    """Time and event: Harrell's c."""
+
+    measure, method = "c", "ridge Cox"
+
+    def __init__(self, name: str, studies: Sequence[Study]) -> None:
+        super().__init__(name, studies)
+        self.truth = np.array([[s.label[name]["time"], s.label[name]["event"]] for s in self.studies])
+        self.inner = KFold(3, shuffle=True, random_state=0)
+
+    @property
+    def known(self) -> bool:
+        """See :class:`Task`."""
+        return super().known and self.truth[:, 1].sum() >= 10
+
+    def model(self) -> tuple[Pipeline, None]:
+        """What is fitted; it scores its choices itself."""
+        return make_pipeline(*prepared(), RidgeCox()), None
+
+    def answer(self, model: GridSearchCV, x: np.ndarray) -> np.ndarray:
+        """(study,) log risks."""
+        return model.predict(x)
+
+    def score(self, answers: np.ndarray, rows: np.ndarray) -> float:
+        """See :class:`Task`."""
+        return concordance_index(answers[rows], *self.truth[rows].T)
+
+    def of_network(self, study: Study) -> float:
+        """The answer that ``polyscan infer`` wrote."""
+        return float(study.extra["answers"][self.name]["risk"])
+
+
+class Masks(Task):
+    """A mask of each study: Dice of all of its regions as one. Answers are the Dice of each study."""
+
+    measure = "Dice"
+
+    def score(self, answers: np.ndarray, rows: np.ndarray) -> float:
+        """See :class:`Task`."""
+        known = answers[rows][np.isfinite(answers[rows])]
+        return float(known.mean()) if known.size else float("nan")
+
+    def of_network(self, study: Study) -> float:
+        """The mean over regions of what ``polyscan infer`` scored."""
+        scores = [region["dice"] for region in study.extra["scores"].values() if region["dice"] is not None]
+        return float(np.mean(scores)) if scores else float("nan")
+
+
+def prepared() -> list:
+    """What stands before a linear model; learnt from training studies only."""
+    return [SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler()]
+
+
+def tables(studies: Sequence[Study]) -> dict[str, np.ndarray]:
+    """Each table as (study, column), NaN where not recorded, with a column for each way in which some is missing."""
+    rows: dict[str, list[Mapping]] = {"clinical": [s.clinical for s in studies]}
+    for name in sorted({m for s in studies for m, file in s.images.items() if str(file).endswith(".json")}):
+        rows[name] = [read_json(s.images[name]) if name in s.images else {} for s in studies]
+    found = {name: matrix(of_table) for name, of_table in rows.items()}
+    return {name: values for name, values in found.items() if values.shape[1]}
+
+
+def matrix(rows: Sequence[Mapping]) -> np.ndarray:
+    """Numbers as they are, words as a column each, then what is missing."""
+    columns = []
+    for name in sorted({column for row in rows for column in row}):
+        values = [row.get(name) for row in rows]
+        if any(isinstance(value, str) for value in values):
+            words = sorted({str(value) for value in values if value is not None})
+            columns += [[np.nan if v is None else float(str(v) == word) for v in values] for word in words]
+        else:
+            columns.append([np.nan if v is None else float(v) for v in values])
+    numbers = np.array(columns, dtype=float).reshape(len(columns), len(rows)).T
+    missing = np.unique(np.isnan(numbers), axis=1)
+    return np.concatenate([numbers, missing[:, missing.any(0) & ~missing.all(0)]], axis=1)
+
+
+def cross_validated(task: Classes | Survival, x: np.ndarray) -> np.ndarray:
+    """Each study's answer by the model of the other folds."""
+    answers = None
+    for fold in np.unique(task.folds):
+        train, test = task.folds != fold, task.folds == fold
+        model, scoring = task.model()
+        grid = {name: values for name, values in STRENGTHS.items() if name.split("__")[0] in model.named_steps}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a table of one value has no variance
+            fitted = GridSearchCV(model, grid, scoring=scoring, cv=task.inner).fit(x[train], task.truth[train])
+            found = task.answer(fitted, x[test])
+        answers = np.full((len(x), *found.shape[1:]), np.nan) if answers is None else answers
+        answers[test] = found
+    return answers
+
+
+def thresholded(task: Masks, modality: str) -> np.ndarray:
+    """Dice of each study, at the threshold that is best on the studies of the other folds; NaN without the scan."""
+    scans: list[tuple[np.ndarray, np.ndarray] | None] = []
+    for study in task.studies:
+        if modality not in study.images:
+            scans.append(None)
+            continue
+        values, mask = (read_nifti(f)[0].numpy() for f in (study.images[modality], study.label["mask"]))
+        scans.append((values, mask > 0))
+    levels = np.quantile(np.concatenate([v[m] for v, m in filter(None, scans)]), np.linspace(0, 0.99, THRESHOLDS))
+    dice = np.array([of_levels(*scan, levels) if scan else np.full(THRESHOLDS, np.nan) for scan in scans])
+    answers = np.full(len(dice), np.nan)
+    for fold in np.unique(task.folds):
+        best = int(np.nanmean(dice[task.folds != fold], axis=0).argmax())
+        answers[task.folds == fold] = dice[task.folds == fold, best]
+    return answers
+
+
+def of_levels(values: np.ndarray, mask: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Dice of what is above each level, by counting in sorted values."""
+    inside, everywhere = np.sort(values[mask & np.isfinite(values)]), np.sort(values[np.isfinite(values)])
+    both = len(inside) - np.searchsorted(inside, levels)
+    found = len(everywhere) - np.searchsorted(everywhere, levels)
+    return 2 * both / (found + mask.sum())
+
+
+def rows_of(task: Task) -> dict[tuple[str, str], np.ndarray]:
+    """Method and inputs to the answers, single inputs first."""
+    if isinstance(task, Masks):
+        scans = list(dict.fromkeys(m for s in task.studies for m, f in s.images.items() if "nii" in str(f)))
+        return {("threshold", name): thresholded(task, name) for name in scans}
+    found = tables(task.studies)
+    subsets = [subset for size in range(1, len(found) + 1) for subset in combinations(found, size)]
+    return {
+        (task.method, " + ".join(subset)): cross_validated(task, np.concatenate([found[t] for t in subset], axis=1))
+        for subset in subsets
+    }
+
+
+def from_network(task: Task, path: Path) -> np.ndarray:
+    """What ``polyscan infer`` answered for the task's studies."""
+    told = {study.key: study for study in read_manifest(path).studies}
+    return np.array([task.of_network(told[study.key]) for study in task.studies], dtype=float)
+
+
+def print_table(task: Task, answers: Mapping[tuple[str, str], np.ndarray], samples: int) -> None:
+    """Print one task's table."""
+    scores = {row: over_folds(partial(task.score, found), task.folds) for row, found in answers.items()}
+    everyone = np.arange(len(task.studies))
+    value = {row: score(everyone) for row, score in scores.items()}
+    best = max((row for row in answers if row[0] != NETWORK and "+" not in row[1]), key=lambda row: value[row])
+    compared = bootstrap_scores(scores[best], task.patients, samples=samples)
+    print(f"\n{task.name}: {len(task.studies)} studies of {len(set(task.patients))} patients\n")
+    print(f"| method | inputs | {task.measure} | minus {best[1]} | p |\n|---|---|---|---|---|")
+    for row in answers:
+        drawn = compared if row == best else bootstrap_scores(scores[row], task.patients, samples=samples)
+        cells = [*row, str(percentile_interval(value[row], drawn)), "", ""]
+        if row != best:
+            gain = percentile_interval(value[row] - value[best], drawn - compared)
+            folds = (task.fold_scores(answers[r]) for r in (row, best))
+            p = corrected_difference(*folds, 1 / len(np.unique(task.folds)))[1]
+            cells[3:] = [f"{gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})", f"{p:.3f}"]
+        print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def tasks_of(studies: Sequence[Study]) -> list[Task]:
+    """What is to be learnt of these studies, where enough is known of it."""
+    names = dict.fromkeys(name for s in studies for name in s.label if name != "drawn_on")
+    made: list[Task] = []
+    for name in names:
+        values = [s.label[name] for s in studies if name in s.label]
+        kind = Masks if name == "mask" else Survival if isinstance(values[0], Mapping) else Classes
+        made.append(kind(name, studies))
+    return [task for task in made if len(task.studies) and task.known]
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("manifest", type=Path, help="one that benchmarks/cohorts.py wrote")
+    parser.add_argument("--task", nargs="+", help="only these")
+    parser.add_argument("--answers", type=Path, nargs="+", default=[], help="manifests that polyscan infer wrote")
+    parser.add_argument("--samples", type=int, default=1000, help="cohorts drawn for an interval (1000)")
+    options = parser.parse_args()
+    for task in tasks_of(read_manifest(options.manifest).studies):
+        if options.task and task.name not in options.task:
+            continue
+        answers = rows_of(task)
+        answers |= {(NETWORK, path.parent.name): from_network(task, path) for path in options.answers}
+        print_table(task, answers, options.samples)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""Scores of a cohort with intervals, and differences between two ways to answer on the same patients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from polyscan.errors import PolyscanError
+
+Score = Callable[[NDArray[np.intp]], float]
+"""The score of the rows that it is given, each as often as it is given; NaN where they have none."""
+
+
+class Interval(NamedTuple):
+    """A value and its confidence interval; ``str`` writes ``0.812 (0.776 to 0.846)``."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+
+def auroc(score: ArrayLike, truth: ArrayLike) -> float:
+    """Area under the ROC curve, which is Mann and Whitney's U over the pairs (Hanley and McNeil, Radiology 143, 1982).
+
+    Args:
+        score: (study,) higher where the truth is expected.
+        truth: (study,) bool or 0 and 1.
+
+    Returns:
+        NaN where all are of one class.
+    """
+    from scipy.stats import rankdata
+
+    positive = np.asarray(truth).astype(bool)
+    many, few = int(positive.sum()), int((~positive).sum())
+    if not many or not few:
+        return float("nan")
+    ranks = rankdata(np.asarray(score, dtype=np.float64))
+    return float((ranks[positive].sum() - many * (many + 1) / 2) / (many * few))
+
+
+def concordance_index(risk: ArrayLike, time: ArrayLike, event: ArrayLike) -> float:
+    """Harrell's c: of the pairs whose order is known, how many have the higher risk first; ties of risk count half.
+
+    Harrell et al., Statistics in Medicine 15, 1996, section 5.5. A pair's order is known where the earlier time is an
+    event; at equal times an event comes before a censoring, and two events have no order.
+
+    Args:
+        risk: (study,) higher where the event is expected earlier.
+        time: (study,) of the event or of censoring.
+        event: (study,) bool or 0 and 1: whether the event was seen.
+
+    Returns:
+        NaN where no pair has a known order.
+    """
+    r, t = (np.asarray(values, dtype=np.float64) for values in (risk, time))
+    seen = np.asarray(event) > 0
+    first = seen[:, None] & ((t[:, None] < t) | ((t[:, None] == t) & ~seen))
+    pairs = int(first.sum())
+    if not pairs:
+        return float("nan")
+    difference = r[:, None] - r
+    return float(((difference > 0) & first).sum() + 0.5 * ((difference == 0) & first).sum()) / pairs
+
+
+def bootstrap(
+    score: Score,
+    groups: Sequence[Hashable],
+    *,
+    samples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """A score with its percentile interval over patients drawn again (Efron and Tibshirani, 1993, chapter 13).
+
+    Args:
+        score: of rows, see :data:`Score`. For a paired difference give the difference of two scores of the same rows.
+        groups: (study,) the patient of each row. Patients are drawn, each with all of their studies.
+        samples: how many times a cohort is drawn.
+        level: of the interval.
+        seed: of the draws.
+
+    Raises:
+        PolyscanError: there is no row.
+    """
+    drawn = bootstrap_scores(score, groups, samples=samples, seed=seed)
+    return percentile_interval(score(np.arange(len(groups))), drawn, level)
+
+
+def bootstrap_scores(
+    score: Score, groups: Sequence[Hashable], *, samples: int = 1000, seed: int = 0
+) -> NDArray[np.float64]:
+    """The score of each drawn cohort, (samples,): what :func:`bootstrap` takes its interval from.
+
+    Arguments and errors as there. The draws depend on ``groups`` and ``seed`` alone, so that the differences of two
+    scores that were found with the same ones are paired.
+    """
+    if not len(groups):
+        raise PolyscanError("There is no study to score; give one at least.")
+    patients: dict[Hashable, list[int]] = {}
+    for row, group in enumerate(groups):
+        patients.setdefault(group, []).append(row)
+    rows = [np.array(of_patient) for of_patient in patients.values()]
+    draw = np.random.default_rng(seed)
+    draws = (draw.integers(len(rows), size=len(rows)) for _ in range(samples))
+    return np.array([score(np.concatenate([rows[k] for k in drawn])) for drawn in draws])
+
+
+def percentile_interval(value: float, drawn: ArrayLike, level: float = 0.95) -> Interval:
+    """A value with the interval between two percentiles of drawn ones; those that are NaN are left out."""
+    known = np.asarray(drawn, dtype=np.float64)
+    known = known[np.isfinite(known)]
+    tail = 50 * (1 - level)
+    low, high = np.percentile(known, [tail, 100 - tail]) if known.size else (np.nan, np.nan)
+    return Interval(value, float(low), float(high))
+
+
+def over_folds(score: Callable[[NDArray[np.intp]], float], folds: ArrayLike) -> Score:
+    """The mean of a score over cross-validation folds: answers of different folds come from different models.
+
+    Args:
+        score: of the rows of one fold.
+        folds: (study,) the fold of each row.
+    """
+    of_row = np.asarray(folds)
+
+    def mean(rows: NDArray[np.intp]) -> float:
+        each = np.array([score(rows[of_row[rows] == fold]) for fold in np.unique(of_row)])
+        finite = each[np.isfinite(each)]
+        return float(finite.mean()) if finite.size else float("nan")
+
+    return mean
+
+
+def corrected_difference(
+    first: ArrayLike, second: ArrayLike, test_fraction: float, *, level: float = 0.95
+) -> tuple[Interval, float]:
+    """The mean difference of two models' scores over folds, with the corrected resampled t test.
+
+    Nadeau and Bengio, Inference for the generalization error, Machine Learning 52, 2003, section 3.2: the training
+    sets of folds overlap, so that the variance over J folds is multiplied by 1/J + n_test / n_train.
+
+    Args:
+        first: (fold,) scores of one model, of repeated cross-validation too.
+        second: (fold,) those of the other one on the same folds.
+        test_fraction: part of the studies that each fold tests on, 0.2 for five folds.
+        level: of the interval.
+
+    Returns:
+        first - second with its interval, and the two-sided p value.
+
+    Raises:
+        PolyscanError: there are fewer than two folds, or not as many of one as of the other.
+    """
+    from scipy import stats
+
+    a, b = (np.asarray(scores, dtype=np.float64) for scores in (first, second))
+    if a.shape != b.shape or a.ndim != 1 or len(a) < 2:
+        raise PolyscanError(
+            f"The scores have shapes {a.shape} and {b.shape}; expected as many folds of both, two at least."
+        )
+    difference = a - b
+    mean = float(difference.mean())
+    error = float(np.sqrt(difference.var(ddof=1) * (1 / len(a) + test_fraction / (1 - test_fraction))))
+    if error == 0:
+        return Interval(mean, mean, mean), float(mean == 0)
+    reach = float(stats.t.ppf((1 + level) / 2, len(a) - 1)) * error
+    p = float(2 * stats.t.sf(abs(mean) / error, len(a) - 1))
+    return Interval(mean, mean - reach, mean + reach), p

@@ -1,0 +1,99 @@
+"""Simple models on made studies whose best answer is known."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from baselines import Classes, Masks, Survival, main, matrix, rows_of, tasks_of
+from monai.data import MetaTensor
+
+from polyscan.formats.nifti import write_nifti
+from polyscan.study import Study
+from polyscan.study.manifest import Manifest, write_manifest
+
+
+def studies(tmp_path, count=45):
+    """``x`` tells the class and the time; ``noise`` tells nothing."""
+    draw = np.random.default_rng(0)
+    found = []
+    for k in range(count):
+        x = float(draw.normal())
+        file = tmp_path / f"{k}.json"
+        file.write_text(json.dumps({"noise": float(draw.normal())} if k % 3 else {}))
+        label = {"class": "yes" if x + 0.1 * draw.normal() > 0 else "no"}
+        label["survival"] = {"time": float(np.exp(-x)), "event": int(k % 4 > 0)}
+        found.append(Study(f"P{k}", images={"genes": str(file)}, label=label, clinical={"x": x}, fold=k % 3))
+    return found
+
+
+def test_what_tells_is_found_and_what_does_not_is_not(tmp_path):
+    for task in tasks_of(studies(tmp_path)):
+        assert isinstance(task, (Classes, Survival))
+        scores = {inputs: task.fold_scores(found).mean() for (_, inputs), found in rows_of(task).items()}
+        assert list(scores) == ["clinical", "genes", "clinical + genes"]
+        assert scores["clinical"] > 0.95
+        assert scores["genes"] < 0.75
+        assert scores["clinical + genes"] > 0.9
+
+
+def test_no_study_is_answered_by_a_model_that_has_seen_it(tmp_path):
+    """A label that is told by the study's own name alone cannot be learnt."""
+    draw = np.random.default_rng(1)
+    made = [
+        Study(f"P{k}", clinical={"name": f"P{k}"}, label={"class": str(draw.integers(2))}, fold=k % 5)
+        for k in range(60)
+    ]
+    (task,) = tasks_of(made)
+    (found,) = rows_of(task).values()
+    assert task.fold_scores(found).mean() < 0.7
+
+
+def test_missing_values_and_words_have_columns_of_their_own():
+    x = matrix([{"a": 1, "b": "u"}, {"b": "v"}, {"a": 3}])
+    assert x[:, 0].tolist() == pytest.approx([1, np.nan, 3], nan_ok=True)
+    assert x[:, 1].tolist() == pytest.approx([1, 0, np.nan], nan_ok=True)
+    assert sorted(x[:, 3:].sum(0).tolist()) == [1, 1]
+
+
+def test_threshold_is_chosen_on_the_other_folds(tmp_path):
+    made = []
+    for k in range(6):
+        values = torch.zeros(1, 4, 4, 4)
+        values[0, :2] = 1.0 if k % 2 else 5.0
+        values[0, 0, 0, 0] = torch.nan
+        for name, image in (("PET", values), ("mask", (values > 0).float())):
+            write_nifti(tmp_path / f"{k}_{name}.nii.gz", MetaTensor(image))
+        images = {"PET": str(tmp_path / f"{k}_PET.nii.gz")} if k else {}
+        made.append(Study(f"P{k}", images=images, label={"mask": str(tmp_path / f"{k}_mask.nii.gz")}, fold=k % 3))
+    (task,) = tasks_of(made)
+    assert isinstance(task, Masks)
+    (found,) = rows_of(task).values()
+    assert np.isnan(found[0])
+    assert found[1:].min() > 0.9
+
+
+def test_answers_of_a_network_stand_in_the_table(tmp_path, capsys, monkeypatch):
+    made = studies(tmp_path)
+    write_manifest(tmp_path / "manifest.json", Manifest(made))
+    for study in made:
+        yes = float(study.label["class"] == "yes")
+        study.extra["answers"] = {"class": {"probabilities": {"no": 1 - yes, "yes": yes}}}
+    write_manifest(tmp_path / "out" / "manifest.json", Manifest(made))
+    arguments = [
+        "baselines.py",
+        tmp_path / "manifest.json",
+        "--task",
+        "class",
+        "--answers",
+        tmp_path / "out/manifest.json",
+        "--samples",
+        50,
+    ]
+    monkeypatch.setattr("sys.argv", [str(a) for a in arguments])
+    main()
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert len(rows) == 2 + 3 + 1
+    assert rows[-1].startswith("| polyscan | out | 1.000 (1.000 to 1.000) | +0.0")

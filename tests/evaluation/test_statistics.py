@@ -1,0 +1,83 @@
+"""Scores against sums over pairs, intervals against what is known of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from polyscan.errors import PolyscanError
+from polyscan.evaluation import Interval, auroc, bootstrap, concordance_index, corrected_difference, over_folds
+
+RNG = np.random.default_rng(0)
+
+
+def test_auroc_is_that_of_scikit_learn():
+    truth = RNG.integers(0, 2, 60)
+    score = np.round(RNG.normal(size=60) + truth, 1)
+    assert auroc(score, truth) == pytest.approx(roc_auc_score(truth, score))
+    assert np.isnan(auroc([1, 2], [1, 1]))
+
+
+def test_concordance_counts_the_pairs_whose_order_is_known():
+    time, event, risk = RNG.integers(1, 9, 40), RNG.integers(0, 2, 40), RNG.integers(0, 5, 40)
+    right = known = 0.0
+    for i in range(40):
+        for j in range(40):
+            if event[i] and (time[i] < time[j] or (time[i] == time[j] and not event[j])):
+                known += 1
+                right += 1.0 if risk[i] > risk[j] else 0.5 if risk[i] == risk[j] else 0.0
+    assert concordance_index(risk, time, event) == pytest.approx(right / known)
+    assert concordance_index([3, 2, 1], [1, 2, 3], [1, 1, 0]) == 1
+    assert np.isnan(concordance_index([1, 2], [1, 2], [0, 0]))
+
+
+def test_bootstrap_of_a_mean_is_its_standard_error():
+    values = RNG.normal(size=400)
+    interval = bootstrap(lambda rows: float(values[rows].mean()), range(400))
+    assert interval.value == pytest.approx(values.mean())
+    assert (interval.high - interval.low) / 2 == pytest.approx(1.96 * values.std() / 20, rel=0.15)
+    assert bootstrap(lambda rows: float(values[rows].mean()), range(400)) == interval
+
+
+def test_bootstrap_draws_patients_with_all_their_studies():
+    """Each study twice tells no more than each once."""
+    values = RNG.normal(size=100)
+    once = bootstrap(lambda rows: float(values[rows].mean()), range(100))
+    twice = np.repeat(values, 2)
+    both = bootstrap(lambda rows: float(twice[rows].mean()), np.repeat(range(100), 2).tolist())
+    assert both == pytest.approx(once)
+    with pytest.raises(PolyscanError, match="no study"):
+        bootstrap(lambda rows: 0.0, [])
+
+
+def test_scores_of_folds_are_not_mixed():
+    """Models of two folds may answer on two scales."""
+    truth = np.array([0, 1, 0, 1])
+    score = np.array([0.1, 0.2, 5.1, 5.2])
+    folds = [0, 0, 1, 1]
+    mean = over_folds(lambda rows: auroc(score[rows], truth[rows]), folds)
+    assert mean(np.arange(4)) == 1
+    assert auroc(score, truth) == 0.75
+    assert mean(np.array([0, 1, 2, 2])) == 1
+    assert np.isnan(mean(np.array([0, 0])))
+
+
+def test_corrected_difference_is_wider_than_the_t_test():
+    from scipy import stats
+
+    a, b = np.array([0.81, 0.80, 0.84, 0.79, 0.83]), np.array([0.80, 0.78, 0.80, 0.80, 0.80])
+    interval, p = corrected_difference(a, b, 0.2)
+    plain = stats.ttest_rel(a, b)
+    assert interval.value == pytest.approx(0.018)
+    # The standard error is sqrt((1/5 + 1/4) / (1/5)) = 1.5 times that of the plain test.
+    t = plain.statistic / 1.5
+    assert p == pytest.approx(2 * stats.t.sf(t, 4))
+    assert interval.low == pytest.approx(0.018 - stats.t.ppf(0.975, 4) * 0.018 / t)
+    assert corrected_difference(a, a, 0.2) == (Interval(0, 0, 0), 1.0)
+    with pytest.raises(PolyscanError, match="as many folds"):
+        corrected_difference(a, b[:3], 0.2)
+
+
+def test_interval_reads_as_a_sentence():
+    assert str(Interval(0.8123, 0.7761, 0.8459)) == "0.812 (0.776 to 0.846)"
