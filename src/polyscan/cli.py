@@ -81,6 +81,9 @@ def _add_scan(commands: Any) -> argparse.ArgumentParser:
         action="store_true",
         help="one study a subject, such as before and after treatment",
     )
+    command.add_argument(
+        "--pet-units", help="the unit of PET volumes without a sidecar, such as SUV; DICOM tells it by itself"
+    )
     command.set_defaults(run=_scan)
     return command
 
@@ -92,7 +95,13 @@ def _scan(options: argparse.Namespace) -> None:
 
     check_writable_file(options.output)
     with _progress("scanning"):
-        manifest = scan(options.folder, clinical=options.clinical, labels=options.labels, join=options.join_sessions)
+        manifest = scan(
+            options.folder,
+            clinical=options.clinical,
+            labels=options.labels,
+            join=options.join_sessions,
+            pet_units=options.pet_units,
+        )
     write_manifest(options.output, manifest)
     for study in manifest.studies:
         print(f"{study.key}: {', '.join(study.images)}" + (" with label" if study.label else ""))

@@ -11,6 +11,7 @@ from monai.data import MetaTensor
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import write_nifti
+from polyscan.formats.read import read_image
 from polyscan.study.manifest import read_manifest, write_manifest
 
 
@@ -312,3 +313,12 @@ def test_brats_names_and_a_mask_of_a_real_tumour(data):
     assert sorted(study.images) == ["FLAIR", "T1", "T1c", "T2"]
     assert study.label["mask"].endswith("seg_model_fusion_mav.nii.gz")
     assert study.label["drawn_on"] == "T1c"
+
+
+def test_the_unit_of_pet_volumes_is_kept_for_all_that_read_them(data, tmp_path):
+    folder = data / "sarcoma_ct_mr_pet" / "nifti"
+    (first, *_) = scan(folder, pet_units="SUV").studies
+    assert first.extra["given"] == {"Units": "SUV"}
+    assert read_image(first.images["PET"], "PET", first.extra["given"]).meta["doubts"] == []
+    (first, *_) = scan(folder).studies
+    assert "taken as SUV" in read_image(first.images["PET"], "PET").meta["doubts"][0]

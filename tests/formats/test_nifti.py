@@ -33,8 +33,8 @@ def save(path, values, affine=None):
 
 def test_pet_with_a_sidecar_becomes_suv(tmp_path):
     path = save(tmp_path / "a_pet.nii.gz", np.full((2, 3, 4), 5000, np.float32))
-    image = read_nifti(path, "PET")
-    assert "taken as SUV already" in image.meta["problems"][0]
+    with pytest.raises(PolyscanError, match="no sidecar that tells its unit"):
+        read_nifti(path, "PET")
     (tmp_path / "a_pet.json").write_text(json.dumps(PET))
     image = read_nifti(path, "PET")
     np.testing.assert_allclose(image.numpy(), 5000 * 70_000 / (370e6 * 0.5 ** (3600 / 6586.2)), rtol=1e-6)
@@ -277,3 +277,35 @@ def test_cases_of_the_reports(data):
     pet = cases / "bids_pet_weight/in/pet001/sub-01/ses-01/pet/sub-01_ses-01_trc-CIMBI36_pet.nii.gz"
     values = nibabel.load(pet).get_fdata()
     np.testing.assert_allclose(read_nifti(pet, "PET")[0].numpy(), values * 21_000 / 573e6, rtol=1e-5)
+
+
+def a_body(typical):
+    """A PET whose body has a value in its middle and a hot spot in it; air around."""
+    values = np.full((12, 12, 12), 0.01 * typical, np.float32)
+    values[3:9, 3:9, 3:9] = typical
+    values[5, 5, 5] = 9 * typical
+    return values
+
+
+@pytest.mark.parametrize("typical", [0.5, 1.0])
+def test_a_pet_without_a_unit_that_can_be_suv_is_said_to_be_doubtful(tmp_path, typical):
+    path = save(tmp_path / "PET_image.nii.gz", a_body(typical))
+    image = read_nifti(path, "PET")
+    np.testing.assert_allclose(image[0].numpy(), a_body(typical))
+    assert "nothing tells the unit of PET_image.nii.gz; taken as SUV" in image.meta["doubts"][0]
+
+
+@pytest.mark.parametrize("typical", [4.0, 4000.0, 1e-3])
+def test_a_pet_without_a_unit_that_need_not_be_suv_is_refused_until_it_is_said(tmp_path, typical):
+    path = save(tmp_path / "PET_image.nii.gz", a_body(typical))
+    with pytest.raises(PolyscanError, match=r"no sidecar that tells its unit.*--pet-units SUV"):
+        read_nifti(path, "PET")
+    image = read_nifti(path, "PET", {"Units": "SUV"})
+    assert (image.meta["doubts"], float(image.max())) == ([], pytest.approx(9 * typical))
+    named = read_nifti(save(tmp_path / "PET_SUV.nii.gz", a_body(typical)), "PET")
+    assert (named.meta["doubts"], named.meta["problems"]) == ([], ["SUV, as the name of the file says"])
+    with pytest.raises(PolyscanError, match="BodyWeight"):
+        read_nifti(path, "PET", {"Units": "Bq/mL"})
+    dose = {"PatientWeight": 70, "RadionuclideTotalDose": 350e6, "RadionuclideHalfLife": 6586.2}
+    image = read_nifti(path, "PET", {"Units": "kBq/mL", **dose, "DecayCorrection": "ADMIN"})
+    assert float(image.max()) == pytest.approx(9 * typical * 1000 * 70_000 / 350e6, rel=1e-5)

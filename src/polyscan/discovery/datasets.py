@@ -28,7 +28,8 @@ def read_dataset(name: str | Path) -> dict[str, Any]:
     ``drawn_on``.
     ``table`` names a CSV file, its column ``subject``, perhaps one that tells the ``group``, and which columns are
     ``clinical`` and ``labels``; ``classes`` maps values of labels, ``*`` those it does not name. ``subjects`` says how
-    many to expect, ``folds`` how many folds to make, ``settings`` what to ``--set`` in the ``bundle`` it is meant for.
+    many to expect, ``folds`` how many folds to make, ``settings`` what to ``--set`` in the ``bundle`` it is meant for,
+    ``given`` what its files do not tell of PET, such as ``{"Units": "SUV"}``.
 
     Args:
         name: of a file in ``data_manifests``, or the path of one.
@@ -72,6 +73,8 @@ def match_download(dataset: Mapping[str, Any], folder: str | Path) -> tuple[Mani
             masks[_plain(key[0]), key[1]] = str(path)
             continue
         study = studies.setdefault(key, Study(*key))
+        if "given" in dataset:
+            study.extra["given"] = dict(dataset["given"])
         splits[study.key] = found.get("split", "")
         groups[study.key] = dataset["group"].format(**found) if "group" in dataset else study.subject
         study.images.setdefault(kind, str(path))

@@ -23,7 +23,7 @@ from polyscan.discovery.volumes import volume_candidates
 from polyscan.errors import PolyscanError
 from polyscan.files.packed import archive_of
 from polyscan.files.walk import account, is_folder, walk
-from polyscan.formats.endings import ending_of, volumes_among
+from polyscan.formats.endings import ending_of, is_volume, volumes_among
 from polyscan.study import Source, Study
 from polyscan.study.manifest import SECTIONS, Manifest
 from polyscan.study.table import read_rows, recorded
@@ -46,6 +46,7 @@ def scan(
     clinical: str | Path | None = None,
     labels: str | Path | None = None,
     join: bool = False,
+    pet_units: str | None = None,
 ) -> Manifest:
     """Find studies and series in a tree of DICOM and NIfTI files.
 
@@ -60,6 +61,7 @@ def scan(
         clinical: a CSV or TSV table with one row a subject, whose column ``participant_id``, ``subject`` or ``id``
             names it; ``participants.tsv`` in the folder where not given.
         labels: a table like it of what is to be learnt, such as ``grade`` or ``response``: its columns are labels.
+        pet_units: the unit of PET volumes without a sidecar, such as ``"SUV"``: kept as ``given`` of their studies.
         join: make one study of a subject's sessions; see :func:`polyscan.discovery.sessions.join_sessions`.
 
     Raises:
@@ -107,6 +109,9 @@ def scan(
     called = {new: bare(old) for old, new in names.items()}
     for study in join_sessions(studies, dates) if join else studies:
         given = called[study.subject]
+        pets = (source for name, source in study.images.items() if name.partition("@")[0] == "PET")
+        if pet_units and any(isinstance(source, str) and is_volume(source) for source in pets):
+            study.extra["given"] = {"Units": pet_units}
         study.label.update(recorded(known.get(given, {})))
         _place(manifest, study, table.get(given, {}))
     return manifest

@@ -1,4 +1,4 @@
-"""SUV of a PET image in NIfTI: by its BIDS sidecar, and where the weight of the subject stands in a BIDS data set."""
+"""SUV of a PET image in NIfTI: by its BIDS sidecar, what is given by hand, its name, and the tables of a data set."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from polyscan.dicom.decay import average_time
 from polyscan.dicom.nuclides import check_dose, half_life_of
 from polyscan.dicom.suv import BY_HAND
@@ -17,43 +19,83 @@ from polyscan.files.atomic import read_json
 from polyscan.formats.endings import stem_of
 
 _ACTIVITY = {"BQ": 1.0, "KBQ": 1e3, "MBQ": 1e6, "GBQ": 1e9, "UCI": 3.7e4, "MCI": 3.7e7}
-_CONCENTRATION = {"bq/ml": 1.0, "kbq/ml": 1e3, "mbq/ml": 1e6}
+_CONCENTRATION = {"bq/ml": 1.0, "bqml": 1.0, "kbq/ml": 1e3, "mbq/ml": 1e6}
 _MASS = {"kg": 1.0, "kilogram": 1.0, "kilograms": 1.0, "g": 1e-3, "gram": 1e-3, "grams": 1e-3, "lb": 0.45359237}
 _WEIGHT_COLUMNS = ("weight", "bodyweight", "patientweight", "weightkg")
+_SUV = {"g/ml", "gml", "suv", "suvbw", "unitless"}
+_SUV_IN_NAME = re.compile(r"(?:^|[\W_\d])suv(?:bw)?(?:[\W_\d]|$)", re.IGNORECASE)
+_AIR, _BODY, _HIGHEST = 0.1, (0.1, 1.2), 300.0
 _DATA_SET = "dataset_description.json"
 
 
-def bids_suv_factor(path: Path, given: Mapping[str, Any]) -> tuple[float, list[str]]:
+def bids_suv_factor(path: Path, given: Mapping[str, Any], values: np.ndarray) -> tuple[float, list[str], list[str]]:
     """What the values of a PET image are multiplied by to become SUV by body weight.
 
     The formula of :func:`polyscan.dicom.suv.suv_factor`; times are seconds from TimeZero (BIDS 1.9, section PET).
 
     Args:
         path: the NIfTI file; its sidecars are found by BIDS' inheritance principle.
-        given: DICOM keywords to values, written down by hand; they go before the sidecar's.
+        given: DICOM keywords to values, written down by hand, and ``Units``, as ``"SUV"`` or ``"Bq/mL"``; they go
+            before the sidecar's.
+        values: the image (x, y, z), by which a unit that nothing tells is judged.
+
+    Returns:
+        The factor, what was read elsewhere than in the sidecar, and what is doubtful.
 
     Raises:
         PolyscanError: the unit is unknown, or a field that is needed is missing or cannot be meant.
     """
-    if unknown := set(given) - set(BY_HAND):
-        raise PolyscanError(f"'given' has {', '.join(sorted(unknown))}; it can hold {', '.join(BY_HAND)}.")
+    if unknown := set(given) - {*BY_HAND, "Units"}:
+        raise PolyscanError(f"'given' has {', '.join(sorted(unknown))}; it can hold Units, {', '.join(BY_HAND)}.")
     sidecars = list(_sidecars(path))
-    if not sidecars:
-        return 1.0, ["no JSON sidecar tells the unit: taken as SUV already"]
     content: dict[str, Any] = {}
     for sidecar in sidecars:
         content |= read_json(sidecar)
-    name = f"{sidecars[-1].name} of {path.name}" if sidecars[-1].stem != stem_of(path.name) else sidecars[-1].name
-    units = str(content.get("Units", "")).replace(" ", "").lower()
-    if units in ("g/ml", "suv", "suvbw", "unitless"):
-        return 1.0, []
+    name = path.name
+    if sidecars:
+        name = f"{sidecars[-1].name} of {path.name}" if sidecars[-1].stem != stem_of(path.name) else sidecars[-1].name
+    told = given.get("Units", content.get("Units"))
+    if told is None and _SUV_IN_NAME.search(stem_of(path.name)):
+        return 1.0, ["SUV, as the name of the file says"], []
+    if told is None:
+        return 1.0, [], [_judged(path.name, values)]
+    units = str(told).replace(" ", "").lower()
+    if units in _SUV:
+        return 1.0, [], []
     if units not in _CONCENTRATION:
-        raise PolyscanError(f"{name} has Units {content.get('Units')!r}; expected Bq/mL, kBq/mL, MBq/mL or g/mL.")
+        raise PolyscanError(f"{name} has Units {told!r}; expected Bq/mL, kBq/mL, MBq/mL, g/mL or SUV.")
     notes: list[str] = []
     weight = _weight(path, content, given, name, notes)
     dose, half_life = _dose(content, given, name), _half_life(content, given, name)
     since = _since_injection(content, given, name, half_life)
-    return _CONCENTRATION[units] * weight * 1000 / (dose * 0.5 ** (since / half_life)), notes
+    return _CONCENTRATION[units] * weight * 1000 / (dose * 0.5 ** (since / half_life)), notes, []
+
+
+def _judged(name: str, values: np.ndarray) -> str:
+    """That values whose unit nothing tells can be SUV.
+
+    The mean SUV over a whole body is at most 1, since all that was injected is in it; what lies on the air's side of a
+    tenth of the brightest percent is left aside. Brains, of which FDG has more, are refused with Bq/mL and kBq/mL.
+
+    Raises:
+        PolyscanError: they cannot.
+    """
+    seen = values[np.isfinite(values)]
+    body = seen[seen > _AIR * np.percentile(seen, 99)] if seen.size else seen
+    typical, highest = (float(np.median(body)), float(body.max())) if body.size else (0.0, 0.0)
+    how = (
+        'say it as "given": {"Units": "SUV"} of the study in the manifest, by polyscan scan --pet-units SUV, by SUV in '
+        "the file's name, or by a JSON sidecar as BIDS has it"
+    )
+    if not _BODY[0] <= typical <= _BODY[1] or highest > _HIGHEST:
+        raise PolyscanError(
+            f"{name} has no sidecar that tells its unit, and values that need not be SUV ({typical:.3g} in the middle "
+            f"of the body, {highest:.3g} at most): {how}; the same with Bq/mL."
+        )
+    return (
+        f"nothing tells the unit of {name}; taken as SUV, which its values can be ({typical:.2g} in the middle of the "
+        f"body, {highest:.3g} at most): {how}"
+    )
 
 
 def _sidecars(path: Path) -> Iterator[Path]:
@@ -157,10 +199,10 @@ def _since_injection(content: dict[str, Any], given: Mapping[str, Any], name: st
             raise PolyscanError(f"{name} has no usable {field} in seconds from TimeZero; SUV needs it.")
         return found
 
-    injected = _injected(content, given) if "RadiopharmaceuticalStartTime" in given else seconds("InjectionStart")
     correction = str(given.get("DecayCorrection", "")).upper()
     if correction == "ADMIN":
         return 0.0
+    injected = _injected(content, given) if "RadiopharmaceuticalStartTime" in given else seconds("InjectionStart")
     corrected = content.get("ImageDecayCorrected")
     if correction == "NONE" or (not correction and corrected is False):
         durations = content.get("FrameDuration")

@@ -65,12 +65,14 @@ class Volume:
 
         Returns:
             (1, x, y, z) float32 with a RAS+ affine in millimetres; ``meta["unit"]`` says what a value means and
-            ``meta["problems"]`` what had to be assumed or was repaired.
+            ``meta["problems"]`` what had to be assumed or was repaired; ``meta["doubts"]`` what of it the user should
+            confirm.
 
         Raises:
             PolyscanError: the values cannot be read, or their unit is not known.
         """
         problems, affine, values = list(self.problems), self.affine, self.load()
+        doubts: list[str] = []
         problems += without_fill_values(values, self.path.name)
         if not is_rectangular(affine):
             values, affine = rectangular(values, affine, nearest=name is None)
@@ -79,8 +81,9 @@ class Volume:
         if name:
             check_not_empty(values, self.path.name)
         if unit == "SUVbw":
-            factor, notes = bids_suv_factor(self.path, given or {})
+            factor, notes, doubts = bids_suv_factor(self.path, given or {}, values)
             values = values * np.float32(factor)
-            problems += notes
+            problems += [*notes, *doubts]
+        meta = {"unit": unit, "problems": problems, "doubts": doubts}
         tensor = torch.from_numpy(np.ascontiguousarray(values)[None])
-        return MetaTensor(tensor, affine=torch.from_numpy(affine), meta={"unit": unit, "problems": problems})
+        return MetaTensor(tensor, affine=torch.from_numpy(affine), meta=meta)

@@ -113,6 +113,8 @@ class ReadStudyd(Step):
                 record.problems[name] = "left out: it holds no finite value"
                 continue
             data[name] = image
+            if image.meta.get("doubts"):
+                record.problems[name] = "; ".join(image.meta["doubts"])
             self.tell(record, name, "polyscan", unit=data[name].meta["unit"], repaired=data[name].meta["problems"])
         there = present(data)
         if not there:
