@@ -5,18 +5,19 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from monai.data import MetaTensor
 
 from polyscan.bundle import run as runs
+from polyscan.bundle.predictor import StudyPredictor
 from polyscan.discovery.read_study import find_studies
 from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import read_nifti
 from polyscan.preprocess.prepare import prepare_study
 from polyscan.study import Study
-from polyscan.study.manifest import Manifest, write_manifest
 
 
 @dataclass
@@ -39,7 +40,7 @@ class Prediction:
 
 
 class LoadedBundle:
-    """A bundle with its weights.
+    """A bundle with its weights, read when it is first asked and kept.
 
     Args:
         name_or_folder: the name of a bundle that comes with polyscan, or a bundle's folder.
@@ -76,21 +77,28 @@ class LoadedBundle:
             if len(found) != 1:
                 raise PolyscanError(f"{study} holds {len(found)} studies; name the folder of one.")
             (study,) = found
+        unknown = set(absent) - set(self.modalities)
+        if unknown:
+            reads = ", ".join(self.modalities)
+            raise PolyscanError(f"Modality {', '.join(sorted(unknown))} cannot be left out: this bundle reads {reads}.")
         with tempfile.TemporaryDirectory(prefix="polyscan-") as folder:
-            work = Path(folder)
-            prepared = prepare_study(study, work / "prepared", self.protocol) if self.protocol else study
-            write_manifest(work / "manifest.json", Manifest(testing=[prepared]))
-            result = runs.infer(
-                self.folder, work / "manifest.json", work / "answer", weights=self.weights, absent=list(absent)
-            )
-            said = result.studies[0].extra
+            prepared = prepare_study(study, Path(folder), self.protocol) if self.protocol else study
+            answered = self._predictor.predict(prepared, absent)
+            said, file = answered.extra, Path(answered.extra["prediction"])
+            mask = None if file.suffix == ".json" else read_nifti(file)
+            file.unlink()
             return Prediction(
                 present=said["present"],
-                mask=None if "answers" in said else read_nifti(said["prediction"]),
+                mask=mask,
                 answers=said.get("answers", {}),
                 reference=said.get("reference"),
                 problems={name: problem for name, problem in said.get("problems", {}).items() if problem},
             )
+
+    @cached_property
+    def _predictor(self) -> StudyPredictor:
+        self._answers = tempfile.TemporaryDirectory(prefix="polyscan-")
+        return runs.load_predictor(self.folder, self._answers.name, weights=self.weights)
 
 
 def load_bundle(name_or_folder: str | Path, weights: str | Path | None = None) -> LoadedBundle:

@@ -42,7 +42,7 @@ def inference_items(
 ) -> list[dict[str, Any]]:
     """The studies to answer for: the section ``testing``; all studies where that section is empty."""
     found = read_manifest(manifest)
-    return [_item(study, labels, also) for study in found.testing or found.studies]
+    return [inference_item(study, labels, also) for study in found.testing or found.studies]
 
 
 def testing_items(manifest: str | Path, labels: Sequence[str] = MASK, also: Sequence[str] = ()) -> list[dict[str, Any]]:
@@ -77,7 +77,7 @@ def _split(
             f"{manifest} has {len({s.subject for s in [*training, *validation]})} subjects with a label "
             f"({', '.join(labels)}) to train on; give at least two in the section 'training'."
         )
-    first, second = ([_item(study, labels, also) for study in studies] for studies in (training, validation))
+    first, second = ([inference_item(study, labels, also) for study in studies] for studies in (training, validation))
     return first, second
 
 
@@ -96,7 +96,8 @@ def _apart(manifest: str | Path) -> Manifest:
     return found
 
 
-def _item(study: Study, labels: Sequence[str], also: Sequence[str]) -> dict[str, Any]:
+def inference_item(study: Study, labels: Sequence[str] = MASK, also: Sequence[str] = ()) -> dict[str, Any]:
+    """What a study is to a bundle's transforms: ``study``, ``image``, ``label`` where it has one, and ``also``."""
     item: dict[str, Any] = {"study": study.key, "image": dict(study.images)}
     if any(name in study.label for name in labels):
         item["label"] = dict(study.label)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from ignite.engine import Engine, Events
 from monai.bundle import ConfigWorkflow
 
+from polyscan.bundle.predictor import StudyPredictor
 from polyscan.bundle.run_folder import RunFolder
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json, shipped
@@ -89,7 +91,8 @@ def infer(
     Args:
         bundle: the bundle's folder, or the name of one that comes with polyscan.
         manifest: the prepared manifest.
-        output_dir: where predictions and ``manifest.json`` are written.
+        output_dir: where predictions and ``manifest.json`` are written. What it holds of the same weights, settings and
+            files is taken as it is, so that a run that was cut short goes on.
         weights: a file of weights; the bundle's own where not given.
         absent: modalities to treat as though they had not been acquired.
         overrides: config entries to change.
@@ -102,20 +105,76 @@ def infer(
         PolyscanError: the bundle, the manifest, the weights or an override cannot be used, or no study was answered.
     """
     read_manifest(manifest)
-    bundle = bundle_folder(bundle)
-    weights = Path(weights) if weights is not None else bundle / "models" / "model.pt"
-    if not weights.is_file():
-        raise PolyscanError(f"Weights {weights} do not exist; train the bundle first or name the file with --weights.")
-    changes = {"weights": str(weights.resolve()), "absent": absent or [], **(overrides or {})}
     with _quiet():
-        workflow = _load(bundle, "inference", manifest, output_dir, changes)
-        _check_weights(weights, workflow.parser.get_parsed_content("network_def"))
-        evaluator: Any = workflow.parser.get_parsed_content("evaluator")
-        if progress is not None:
-            tell, total, done = progress, len(workflow.parser.get_parsed_content("dataset")), count(1)
-            evaluator.add_event_handler(Events.COMPLETED, lambda _: tell(next(done), total, ""))
+        workflow = _load_inference(bundle, manifest, output_dir, weights, {"absent": absent or [], **(overrides or {})})
+        workflow.parser.get_parsed_content("predictor").progress = progress
         (result,) = workflow.run()
     return result
+
+
+def load_predictor(
+    bundle: str | Path,
+    output_dir: str | Path,
+    *,
+    weights: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> StudyPredictor:
+    """A bundle with its weights, loaded once to answer for studies as they come.
+
+    Args:
+        bundle: the bundle's folder, or the name of one that comes with polyscan.
+        output_dir: where the files of its answers are written.
+        weights: a file of weights; the bundle's own where not given.
+        overrides: config entries to change.
+
+    Raises:
+        PolyscanError: the bundle, the weights or an override cannot be used.
+    """
+    with _quiet():
+        workflow = _load_inference(bundle, "", output_dir, weights, {"dataset#data": [], **(overrides or {})})
+        return workflow.parser.get_parsed_content("predictor")
+
+
+def inference_fingerprint(
+    bundle: Path, weights: str | Path | None = None, overrides: Mapping[str, Any] | None = None
+) -> str:
+    """Changes where the weights, the bundle's settings or what is changed of them do.
+
+    Args:
+        bundle: its folder.
+        weights: a file of weights; the bundle's own where not given.
+        overrides: config entries that are changed.
+
+    Raises:
+        PolyscanError: the weights are not there.
+    """
+    weights = _weights(bundle, weights)
+    settings = [(bundle / "configs" / "inference.json").read_text(encoding="utf-8"), dict(overrides or {})]
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+    digest.update(weights.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _weights(bundle: Path, weights: str | Path | None) -> Path:
+    path = Path(weights) if weights is not None else bundle / "models" / "model.pt"
+    if not path.is_file():
+        raise PolyscanError(f"Weights {path} do not exist; train the bundle first or name the file with --weights.")
+    return path
+
+
+def _load_inference(
+    bundle: str | Path,
+    manifest: str | Path,
+    output_dir: str | Path,
+    weights: str | Path | None,
+    overrides: Mapping[str, Any],
+) -> ConfigWorkflow:
+    bundle = bundle_folder(bundle)
+    weights = _weights(bundle, weights)
+    workflow = _load(bundle, "inference", manifest, output_dir, {"weights": str(weights.resolve()), **overrides})
+    _check_weights(weights, workflow.parser.get_parsed_content("network_def"))
+    workflow.parser["made_from"] = inference_fingerprint(bundle, weights, overrides)
+    return workflow
 
 
 def _losses(engine: Engine) -> str:

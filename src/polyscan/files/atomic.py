@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
@@ -50,6 +51,17 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def clear_parts(folder: Path, name: str) -> None:
+    """Remove what a process that was killed left of the file or folder of this name, or of files called ``<name>_``."""
+    escaped = glob.escape(name)
+    for pattern in (f".part-{escaped}-*", f".part-*-{escaped}", f".part-*-{escaped}[._]*"):
+        for part in folder.glob(pattern):
+            if part.is_dir():
+                shutil.rmtree(part)
+            else:
+                part.unlink()
 
 
 def shipped(name: str) -> Path:

@@ -23,7 +23,7 @@ from polyscan.modality import modality
 from polyscan.parallel import Progress, run_each
 from polyscan.preprocess.intensity_steps import mask_on
 from polyscan.preprocess.profiles import load_profiles, profile, unlike
-from polyscan.preprocess.protocol import Protocol, load_protocol
+from polyscan.preprocess.protocol import load_protocol
 from polyscan.preprocess.steps import Record, present
 from polyscan.study import Source, Study
 from polyscan.study.manifest import Manifest, read_manifest, write_manifest
@@ -104,10 +104,10 @@ def prepare_study(study: Study, out: Path, protocol: str | Path, registered: boo
     """
     final = out / study.key
     steps = load_protocol(protocol)
-    made_from = _made_from(study, steps, registered)
+    wanted = made_from(study, protocol, registered)
     if (final / RECORD).is_file():
         kept = read_manifest(final / RECORD)
-        if made_from and kept.info.get("made_from") == made_from:
+        if wanted and kept.info.get("made_from") == wanted:
             return kept.testing[0]
     start = time.perf_counter()
     record = Record(study, registered=registered)
@@ -135,19 +135,26 @@ def prepare_study(study: Study, out: Path, protocol: str | Path, registered: boo
             label["mask"] = path["label"]
         images: dict[str, Source] = {name: path[name] for name in present(data)}
         prepared = replace(study, images=images, label=label, extra=extra)
-        write_manifest(folder / RECORD, Manifest(testing=[prepared], info={"made_from": made_from}))
+        write_manifest(folder / RECORD, Manifest(testing=[prepared], info={"made_from": wanted}))
     return read_manifest(final / RECORD).testing[0]
 
 
-def _made_from(study: Study, protocol: Protocol, registered: bool) -> str:
-    """Changes where anything does that a prepared study is made from; empty where that cannot be told."""
+def made_from(study: Study, protocol: str | Path | None, registered: bool = False) -> str:
+    """Changes where anything does that a prepared study is made from; empty where that cannot be told.
+
+    Args:
+        study: as :func:`polyscan.discovery.scan.scan` found it.
+        protocol: its name or file; None where scans are read as they are.
+        registered: see :func:`prepare`.
+    """
+    text = load_protocol(protocol).text if protocol is not None else ""
     sources = [*study.images.values(), *([study.label["mask"]] if "mask" in study.label else [])]
-    named = [word for word in re.split(r"[\s'\"]+", protocol.text) if word and Path(word).is_file()]
+    named = [word for word in re.split(r"[\s'\"]+", text) if word and Path(word).is_file()]
     try:
         files = fingerprint([*sources, *named, *_beside(sources)])
     except OSError:
         return ""
-    what = [__version__, protocol.text, registered, files, asdict(study)]
+    what = [__version__, text, registered, files, asdict(study)]
     return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

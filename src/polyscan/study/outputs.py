@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import os
 import shutil
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from polyscan import __version__
 from polyscan.errors import PolyscanError
-from polyscan.files.atomic import read_json, write_json
+from polyscan.files.atomic import clear_parts, read_json, write_json
 from polyscan.files.packed import archive_of
 from polyscan.study import Source, Study
 
@@ -99,8 +98,7 @@ class OutputFolder:
         try:
             with FileLock(self.path / LOCK, timeout=0):
                 for name in self._holds:
-                    for part in self.path.glob(f".part-{glob.escape(name)}-*"):
-                        shutil.rmtree(part)
+                    clear_parts(self.path, name)
                 yield
         except Timeout:
             raise PolyscanError(

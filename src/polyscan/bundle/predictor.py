@@ -1,0 +1,154 @@
+"""A network that is loaded once and answers for one study after another, of a manifest or as they come."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Events
+from monai.data import Dataset, list_data_collate
+from monai.engines import Evaluator
+
+from polyscan import __version__
+from polyscan.bundle.items import inference_item
+from polyscan.errors import PolyscanError, sentence
+from polyscan.parallel import Progress
+from polyscan.study import Study
+from polyscan.study.manifest import Manifest, read_manifest, write_manifest
+from polyscan.study.outputs import OutputFolder, fingerprint, sources_of
+
+MANIFEST = "manifest.json"
+_RECORD = "_study.json"
+_ENDINGS = ("_pred.nii.gz", "_answer.json", _RECORD)
+"""What the names of a study's files end with: a mask, or a classification, and the record that says it is done."""
+
+
+class StudyPredictor:
+    """Answers for prepared studies with an evaluator, one at a time; one that fails stops no other.
+
+    Args:
+        evaluator: MONAI evaluator whose postprocessing leaves what is to be kept under ``answer``, as
+            :class:`polyscan.transforms.SavePredictiond` does.
+        dataset: its transform makes an item of :func:`polyscan.bundle.inference_items` what the network reads.
+        labels: what a study is labelled with; see :func:`polyscan.bundle.inference_items`.
+        also: what an item carries beside.
+        after: told each study once it has its answer; what it returns is kept beside.
+
+    Attributes:
+        progress: told (done, total, study) after each study of a manifest.
+    """
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        dataset: Dataset,
+        *,
+        labels: Sequence[str] = (),
+        also: Sequence[str] = (),
+        after: Callable[[Study], dict[str, Any]] | None = None,
+    ) -> None:
+        self.evaluator, self.transform = evaluator, dataset.transform
+        self.labels, self.also, self.after = labels, also, after
+        self.progress: Progress | None = None
+        # An engine that raised cannot be run again; one that was told what to do with the exception can.
+        self._raised: list[Exception] = []
+        evaluator.add_event_handler(Events.EXCEPTION_RAISED, lambda _, error: self._raised.append(error))
+
+    def predict(self, study: Study, absent: Iterable[str] = ()) -> Study:
+        """Answer for one prepared study.
+
+        Args:
+            study: as ``prepare`` returns it.
+            absent: modalities to treat as though they had not been acquired.
+
+        Returns:
+            The study with its answer, ``present`` and ``infer_seconds``.
+
+        Raises:
+            PolyscanError: the study cannot be answered.
+        """
+        start = time.perf_counter()
+        images = {name: source for name, source in study.images.items() if name not in set(absent)}
+        try:
+            item = self.transform(inference_item(replace(study, images=images), self.labels, self.also))
+            self.evaluator.data_loader = [list_data_collate([item])]
+            self.evaluator.state.epoch_length = 1
+            self.evaluator.run()
+            if self._raised:
+                raise self._raised.pop()
+            (output,) = self.evaluator.state.output
+            seconds = round(time.perf_counter() - start, 3)
+            extra = {**study.extra, **output["answer"], "infer_seconds": seconds, "present": list(images)}
+            answered = replace(study, extra=extra)
+            if self.after is not None:
+                answered.extra.update(self.after(answered))
+        except Exception as error:
+            raise PolyscanError(sentence(error)) from error
+        return answered
+
+    def run(
+        self, manifest: str | Path, output_dir: str | Path, *, absent: Iterable[str] = (), made_from: str = ""
+    ) -> Manifest:
+        """Answer for every study of a manifest and write ``output_dir/manifest.json``.
+
+        Args:
+            manifest: a prepared manifest.
+            output_dir: where the evaluator's transforms write: a folder that is new, empty, or was made so. What it
+                holds of an earlier run and not of this one is removed, a report of it too.
+            absent: modalities to treat as though they had not been acquired.
+            made_from: changes where the weights or the bundle's settings do. A study that was answered with the same,
+                from the same files, is taken as it is, so that a run that was cut short goes on; empty: all anew.
+
+        Returns:
+            The studies with their answers; those that failed are named in ``info["failed"]`` with the reason.
+
+        Raises:
+            PolyscanError: no study could be answered for, or ``output_dir`` is, holds or lies in a folder of the scans,
+                or holds what was not made so.
+        """
+        prepared, out = read_manifest(manifest), Path(output_dir)
+        studies = prepared.testing or prepared.studies
+        owned = OutputFolder.claim(out, "infer", sources_of(prepared.studies))
+        owned.will_hold([MANIFEST, "report.html", *(f"{s.key}{ending}" for s in studies for ending in _ENDINGS)])
+        done: dict[str, Study] = {}
+        failed = list(prepared.info.get("failed", []))
+        with owned.alone():
+            (out / MANIFEST).unlink(missing_ok=True)  # never one that names answers of two settings
+            for count, study in enumerate(studies, start=1):
+                try:
+                    done[study.key] = self._kept(study, out / f"{study.key}{_RECORD}", absent, made_from)
+                except PolyscanError as error:
+                    failed.append({"study": study.key, "reason": str(error)})
+                if self.progress is not None:
+                    self.progress(count, len(studies), study.key)
+            info = {**prepared.info, "failed": failed, "absent": list(absent)}
+            info.pop("polyscan", None)
+            result = prepared.map(lambda study: done.get(study.key), **info)
+            if done:
+                write_manifest(out / MANIFEST, result)
+            files = [Path(study.extra["prediction"]).name for study in done.values()]
+            owned.remove_others([MANIFEST, *files, *(f"{key}{_RECORD}" for key in done)] if done else [])
+        if not done:
+            reasons = "; ".join(f["reason"] for f in failed[:3])
+            raise PolyscanError(f"None of the {len(studies)} studies in {manifest} could be answered for: {reasons}")
+        return result
+
+    def _kept(self, study: Study, record: Path, absent: Iterable[str], made_from: str) -> Study:
+        """The answer for a study: that of its record where it was made from the same, else a new one."""
+        what = [__version__, made_from, fingerprint(map(str, sources_of([study]))), asdict(study), sorted(absent)]
+        made_from = (
+            made_from and hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:16]
+        )
+        if made_from and record.is_file():
+            kept = read_manifest(record)
+            if kept.info.get("made_from") == made_from and Path(kept.testing[0].extra["prediction"]).is_file():
+                return kept.testing[0]
+        record.unlink(missing_ok=True)  # before its answer is replaced
+        answered = self.predict(study, absent)
+        write_manifest(record, Manifest(testing=[answered], info={"made_from": made_from}))
+        return answered

@@ -1,0 +1,89 @@
+"""Answers are kept where nothing changed, made anew where anything did, and never mixed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from prepared import BUNDLES, make_manifest
+
+from polyscan.bundle.run import infer, load_predictor
+from polyscan.errors import PolyscanError
+from polyscan.study.manifest import read_manifest
+
+BUNDLE = BUNDLES / "brain_mri_tumour_segmentation"
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    return make_manifest(BUNDLE, tmp_path_factory.mktemp("resume") / "prepared")
+
+
+def times(out) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in out.glob("*_pred.nii.gz")}
+
+
+def test_only_what_changed_is_answered_anew(manifest, tmp_path):
+    out = tmp_path / "out"
+    first = infer(BUNDLE, manifest, out)
+    before, page = times(out), (out / "manifest.json").read_text()
+    assert len(before) == 2
+
+    infer(BUNDLE, manifest, out)
+    assert times(out) == before
+    assert (out / "manifest.json").read_text() == page
+
+    one, other = sorted(before)
+    (out / one).unlink()  # by hand
+    infer(BUNDLE, manifest, out)
+    assert times(out)[one] != before[one]
+    assert times(out)[other] == before[other]
+
+    weights = torch.load(BUNDLE / "models" / "model.pt", weights_only=True)
+    torch.save(
+        {k: v * 1.5 if torch.is_tensor(v) and v.is_floating_point() else v for k, v in weights.items()},
+        tmp_path / "w.pt",
+    )
+    for change in ({"weights": tmp_path / "w.pt"}, {"absent": ["T2"]}, {"overrides": {"overlap": 0.5}}):
+        before = times(out)
+        infer(BUNDLE, manifest, out, **change)
+        assert all(time != before[name] for name, time in times(out).items()), change
+    assert [s.key for s in first.studies] == [s.key for s in read_manifest(out / "manifest.json").studies]
+
+
+def test_a_run_that_was_cut_short_goes_on(manifest, tmp_path):
+    out = tmp_path / "out"
+    infer(BUNDLE, manifest, out, overrides={"overlap": 0.5})  # results of another setting lie there already
+
+    def cut(done: int, total: int, study: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        infer(BUNDLE, manifest, out, progress=cut)
+    assert not (out / "manifest.json").exists()  # it would name answers of two settings
+    before = times(out)
+    told = []
+    result = infer(BUNDLE, manifest, out, progress=lambda *each: told.append(each))
+    again = {name for name, time in times(out).items() if time != before[name]}
+    assert len(again) == 1
+    assert [done for done, _, _ in told] == [1, 2]
+    undisturbed = infer(BUNDLE, manifest, tmp_path / "whole")
+    for a, b in zip(result.studies, undisturbed.studies, strict=True):
+        assert a.extra["scores"] == b.extra["scores"]
+    assert json.loads((out / "manifest.json").read_text())["testing"]
+
+
+def test_studies_as_they_come(manifest, tmp_path):
+    """One network answers for several studies, with modalities left out, as a run over the manifest does."""
+    predictor = load_predictor(BUNDLE, tmp_path)
+    studies = read_manifest(manifest).testing
+    for absent in ((), ("T2",)):
+        whole = infer(BUNDLE, manifest, tmp_path.parent / f"run{len(absent)}", absent=list(absent))
+        for study, expected in zip(studies, whole.studies, strict=True):
+            answered = predictor.predict(study, absent)
+            assert answered.extra["scores"] == expected.extra["scores"]
+            assert answered.extra["present"] == expected.extra["present"]
+    with pytest.raises(PolyscanError, match="has no scan"):
+        predictor.predict(studies[0], list(studies[0].images))
+    assert predictor.predict(studies[0]).extra["present"] == list(studies[0].images)  # and goes on after it
