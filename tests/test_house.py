@@ -24,6 +24,7 @@ FLOORS = {
     "transforms": GROUND | {"study", "formats", "evaluation", "networks", "inference"},
     "bundle": GROUND | {"study", "formats", "preprocess", "fusion", "networks", "learning", "transforms"},
     "phantom": GROUND | {"study", "formats"},
+    "batch": GROUND | {"study", "discovery", "preprocess", "bundle", "report"},
     "report": GROUND | {"study", "dicom", "formats"},
     "label_app": GROUND | {"study", "dicom", "formats", "discovery", "preprocess", "transforms", "bundle"},
 }

@@ -1,4 +1,4 @@
-"""The command line: demo, scan, dataset, prepare, train, infer, report, phantom, label-app."""
+"""The command line: demo, scan, dataset, prepare, train, infer, report, batch, status, phantom, label-app."""
 
 from __future__ import annotations
 
@@ -39,7 +39,18 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="polyscan", description="Read the scans of one patient together.")
     parser.add_argument("--version", action="version", version=f"polyscan {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    adders = (_add_demo, _add_scan, _add_dataset, _add_prepare, _add_train, _add_infer, _add_report, _add_phantom)
+    adders = (
+        _add_demo,
+        _add_scan,
+        _add_dataset,
+        _add_prepare,
+        _add_train,
+        _add_infer,
+        _add_report,
+        _add_batch,
+        _add_status,
+        _add_phantom,
+    )
     for add in (*adders, _add_label_app):
         command = add(commands)
         command.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -290,6 +301,91 @@ def _report(options: argparse.Namespace) -> None:
     with _progress("drawing") as progress:
         write_report(options.folder, output, progress=progress)
     print(output)
+
+
+def _add_batch(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "batch",
+        help="scan, prepare, predict and draw, for any number of studies",
+        description="Go the whole way for every study of a folder or a manifest. Each has one record, written last, so "
+        "that the same command goes on where one was cut short, and several machines can share the work.",
+        epilog="example:\n  polyscan batch petct_staging archive/ -o out/ --jobs 8\n"
+        "  polyscan batch petct_staging manifest.json -o out/ --shard $SLURM_ARRAY_TASK_ID/20\n"
+        "  polyscan batch petct_staging manifest.json -o out/ --dask tcp://10.0.0.1:8786",
+    )
+    command.add_argument("bundle", help="a bundle's name, such as petct_staging, or its folder")
+    command.add_argument("source", type=Path, help="a folder of scans, or a manifest that polyscan scan wrote")
+    command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
+    command.add_argument("--weights", type=Path, help="a file of weights; the bundle's own where not given")
+    command.add_argument(
+        "--registered", action="store_true", help="the scans of each study are registered to each other already"
+    )
+    command.add_argument("--retry-failed", action="store_true", help="try again what failed though nothing changed")
+    command.add_argument("--no-pages", action="store_true", help="draw no page of each study")
+    command.add_argument(
+        "--device", type=lambda text: text.split(","), default=[], help="such as cuda:0,cuda:1: studies are shared out"
+    )
+    command.add_argument("--shard", type=_shard, metavar="I/N", help="do the I-th of N equal parts of the studies")
+    where = command.add_mutually_exclusive_group()
+    where.add_argument("--jobs", type=int, help="studies at a time; as many as there are cores where not given")
+    where.add_argument("--dask", metavar="ADDRESS", help="of the scheduler of a Dask cluster that does them")
+    command.set_defaults(run=_batch)
+    return command
+
+
+def _shard(text: str) -> tuple[int, int]:
+    part, _, of = text.partition("/")
+    if not (part.isdigit() and of.isdigit() and 1 <= int(part) <= int(of)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no part such as 2/20: the second of twenty")
+    return int(part), int(of)
+
+
+def _batch(options: argparse.Namespace) -> int:
+    from functools import partial
+
+    from polyscan.batch import batch
+    from polyscan.batch.engines import dask, local
+
+    with _progress("reading together") as progress:
+        result = batch(
+            options.bundle,
+            options.source,
+            options.output,
+            weights=options.weights,
+            registered=options.registered,
+            shard=options.shard,
+            engine=dask(options.dask) if options.dask else partial(local, jobs=options.jobs),
+            retry_failed=options.retry_failed,
+            devices=options.device,
+            pages=not options.no_pages,
+            progress=progress,
+        )
+    print(f"{len(result.studies)} studies answered; {options.output / 'cohort.csv'}")
+    return _tell_failed(result)
+
+
+def _add_status(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "status",
+        help="say where a batch stands",
+        description="Say how many studies of a batch are done, failed and why, being worked on, and waiting.",
+        epilog="example:\n  polyscan status out/",
+    )
+    command.add_argument("folder", type=Path, help="the folder that polyscan batch writes")
+    command.set_defaults(run=_status)
+    return command
+
+
+def _status(options: argparse.Namespace) -> None:
+    from polyscan.batch import batch_status
+
+    status = batch_status(options.folder)
+    for study, reason in status.failed.items():
+        print(f"{study}: failed: {reason}")
+    print(
+        f"{len(status.done)} done, {len(status.failed)} failed, {len(status.running)} running, "
+        f"{len(status.waiting)} waiting"
+    )
 
 
 def _add_phantom(commands: Any) -> argparse.ArgumentParser:

@@ -156,7 +156,7 @@ def inference_fingerprint(
 
 
 def _weights(bundle: Path, weights: str | Path | None) -> Path:
-    path = Path(weights) if weights is not None else bundle / "models" / "model.pt"
+    path = Path(weights) if weights is not None else bundle / "models" / BEST
     if not path.is_file():
         raise PolyscanError(f"Weights {path} do not exist; train the bundle first or name the file with --weights.")
     return path

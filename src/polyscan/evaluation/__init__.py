@@ -1,6 +1,6 @@
 """How good an answer is."""
 
-from polyscan.evaluation.regions import region_scores
+from polyscan.evaluation.regions import region_scores, region_volumes
 from polyscan.evaluation.statistics import (
     Interval,
     auroc,
@@ -24,4 +24,5 @@ __all__ = [
     "over_folds",
     "percentile_interval",
     "region_scores",
+    "region_volumes",
 ]

@@ -22,10 +22,22 @@ def region_scores(
         For each region ``dice`` (None where the truth is empty: there is nothing to overlap with, the predicted
         volume tells what was found in error), ``predicted_ml`` and ``true_ml``.
     """
-    voxel = abs(float(torch.linalg.det(prediction.affine[:3, :3]))) / 1000
+    voxel = _voxel_ml(prediction)
     scores: dict[str, dict[str, float | None]] = {}
     for name, p, t in zip(regions, prediction.as_tensor() > 0, torch.as_tensor(truth) > 0, strict=True):
         found, true, both = (float(x.sum()) for x in (p, t, p & t))
         dice = 2 * both / (found + true) if true else None
         scores[name] = {"dice": dice, "predicted_ml": found * voxel, "true_ml": true * voxel}
     return scores
+
+
+def region_volumes(prediction: MetaTensor, regions: Iterable[str]) -> dict[str, float]:
+    """Millilitres of each region of (region, x, y, z) binary, with its affine in millimetres."""
+    voxel = _voxel_ml(prediction)
+    return {
+        name: round(float((p > 0).sum()) * voxel, 3) for name, p in zip(regions, prediction.as_tensor(), strict=True)
+    }
+
+
+def _voxel_ml(image: MetaTensor) -> float:
+    return abs(float(torch.linalg.det(image.affine[:3, :3]))) / 1000

@@ -22,14 +22,14 @@ from polyscan.report.pictures import PREDICTION, TRUTH, flat_picture, modality_p
 from polyscan.report.planes import Plane, planes
 from polyscan.report.summary import modalities, summarise, summarise_answers
 from polyscan.study import Study
-from polyscan.study.manifest import read_manifest
+from polyscan.study.manifest import Manifest, read_manifest
 
 
-def write_report(folder: str | Path, output: str | Path, *, progress: Progress | None = None) -> Path:
+def write_report(source: str | Path | Manifest, output: str | Path, *, progress: Progress | None = None) -> Path:
     """Make one HTML page from what ``polyscan infer`` wrote; it opens without a network.
 
     Args:
-        folder: where ``manifest.json`` and the predictions lie.
+        source: the studies with their answers, or the folder where ``manifest.json`` and the predictions lie.
         output: the page to write, whole or not at all.
         progress: told (done, total, study) after each.
 
@@ -37,14 +37,14 @@ def write_report(folder: str | Path, output: str | Path, *, progress: Progress |
         The path of the page.
 
     Raises:
-        PolyscanError: the folder holds no predictions.
+        PolyscanError: there are no predictions.
     """
     from jinja2 import Environment, PackageLoader
 
-    manifest = read_manifest(Path(folder) / "manifest.json")
+    manifest = source if isinstance(source, Manifest) else read_manifest(Path(source) / "manifest.json")
     studies = [study for study in manifest.studies if "prediction" in study.extra]
     if not studies:
-        raise PolyscanError(f"{folder} holds no predictions; make some with polyscan infer.")
+        raise PolyscanError("There are no predictions to draw; make some with polyscan infer.")
     page = Environment(loader=PackageLoader("polyscan.report", "."), autoescape=True).get_template("page.html")
 
     def drawn() -> Any:

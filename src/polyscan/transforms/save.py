@@ -11,7 +11,7 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
-from polyscan.evaluation import region_scores
+from polyscan.evaluation import region_scores, region_volumes
 from polyscan.files.atomic import write_json
 from polyscan.formats.nifti import write_nifti
 from polyscan.transforms.classify import Tasks, parts_of
@@ -29,7 +29,7 @@ class SavePredictiond(MapTransform):
         output_dir: folder to write ``<study>_pred.nii.gz`` to.
         allow_missing_keys: as in MONAI.
 
-    Adds ``answer``: ``prediction`` (path) and ``scores`` (region to Dice and volumes).
+    Adds ``answer``: ``prediction`` (path), ``volumes_ml`` (by region) and ``scores`` (region to Dice and volumes).
     """
 
     def __init__(
@@ -53,7 +53,11 @@ class SavePredictiond(MapTransform):
             write_nifti(path, MetaTensor(painted, affine=prediction.affine))
             known = out.get("label") is not None  # an engine adds None where there is no label
             scores = region_scores(prediction, out["label"].cpu(), self.regions) if known else {}
-            out["answer"] = {"prediction": str(path), "scores": scores}
+            out["answer"] = {
+                "prediction": str(path),
+                "scores": scores,
+                "volumes_ml": region_volumes(prediction, self.regions),
+            }
         return out
 
 

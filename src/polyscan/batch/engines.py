@@ -1,0 +1,49 @@
+"""Who does the studies of a batch: processes of this machine, or the workers of a Dask cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from polyscan.errors import PolyscanError, sentence
+from polyscan.parallel import run_each
+from polyscan.study import Study
+
+Work = Callable[[Study], Any]
+Engine = Callable[[Work, Sequence[Study]], Iterator[tuple[Study, Any]]]
+"""Calls the work on each study, as results come: the study, and the outcome or a :class:`PolyscanError`."""
+
+
+def local(work: Work, studies: Sequence[Study], jobs: int | None = None) -> Iterator[tuple[Study, Any]]:
+    """In processes of this machine, each with one thread; as many as there are cores if ``jobs`` is None."""
+    return run_each(work, studies, jobs)
+
+
+def dask(address: str) -> Engine:
+    """On the workers of an existing cluster; each must see the batch's folder and the scans under the same paths.
+
+    Args:
+        address: of the scheduler, such as ``tcp://10.0.0.1:8786``.
+
+    Raises:
+        PolyscanError: ``dask.distributed`` is not installed, or no scheduler answers.
+    """
+    return partial(_on_cluster, address=address)
+
+
+def _on_cluster(work: Work, studies: Sequence[Study], address: str) -> Iterator[tuple[Study, Any]]:
+    try:
+        from distributed import Client, as_completed
+    except ImportError:
+        raise PolyscanError("dask.distributed is not installed; run pip install polyscan[batch].") from None
+    try:
+        client = Client(address, timeout=10)
+    except OSError as error:
+        raise PolyscanError(f"No Dask scheduler answers at {address}; start one, or give its address.") from error
+    with client:
+        waiting = {client.submit(work, study, pure=False, retries=1): study for study in studies}
+        for future in as_completed(list(waiting)):
+            study = waiting.pop(future)  # so that the cluster forgets the result
+            lost = future.exception()
+            yield study, PolyscanError(sentence(lost)) if lost is not None else future.result()

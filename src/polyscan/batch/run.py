@@ -1,0 +1,295 @@
+"""Scan, prepare, answer and draw, study by study. The truth is one record a study on disk, written last and whole.
+
+Whoever finds a study without a record that is current, and unlocked, does it: a process of this machine, a task of a
+job array, another machine that shares the folder, a worker of a Dask cluster. So a run that was cut short goes on, and
+two runs never do one study twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from polyscan.batch.engines import Engine, local
+from polyscan.batch.table import write_table
+from polyscan.bundle.predictor import StudyPredictor
+from polyscan.bundle.run import bundle_folder, inference_fingerprint, load_predictor, read_metadata
+from polyscan.discovery.scan import scan
+from polyscan.errors import PolyscanError, sentence
+from polyscan.files.atomic import clear_parts
+from polyscan.parallel import Progress
+from polyscan.preprocess.prepare import made_from, prepare_study
+from polyscan.report import write_report
+from polyscan.study import Study
+from polyscan.study.manifest import Manifest, read_manifest, write_manifest
+from polyscan.study.outputs import OutputFolder, sources_of
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+STUDIES, MANIFEST = "studies.json", "manifest.json"
+_FOLDERS = ("prepared", "predictions", "pages", "records", "locks")
+_FILES = (STUDIES, MANIFEST, "cohort.csv", "cohort.parquet")
+
+Outcome = Literal["done", "failed", "kept", "elsewhere"]
+"""Answered now; failed now; an earlier run's record is current; another run is at it."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What every study of a batch is done with, the same in every process.
+
+    Attributes:
+        out: the batch's folder.
+        bundle: the bundle's folder.
+        weights: a file of weights; the bundle's own if None.
+        settings: fingerprint of the bundle's settings and weights.
+        registered: whether the scans of each study are registered to each other already.
+        retry_failed: whether what failed before is tried again though nothing changed.
+        devices: what networks run on, such as ``("cuda:0", "cuda:1")``, shared out among the studies; the bundle's
+            choice where empty.
+        pages: whether a page of each study is drawn.
+    """
+
+    out: Path
+    bundle: Path
+    weights: Path | None = None
+    settings: str = ""
+    registered: bool = False
+    retry_failed: bool = False
+    devices: tuple[str, ...] = ()
+    pages: bool = True
+
+
+@dataclass
+class Status:
+    """Where a batch stands.
+
+    Attributes:
+        done, failed, running, waiting: keys of studies; ``failed`` with the reasons.
+    """
+
+    done: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    running: list[str] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+
+
+def batch(
+    bundle: str | Path,
+    source: str | Path,
+    out: str | Path,
+    *,
+    weights: str | Path | None = None,
+    registered: bool = False,
+    shard: tuple[int, int] | None = None,
+    engine: Engine = local,
+    retry_failed: bool = False,
+    devices: Sequence[str] = (),
+    pages: bool = True,
+    progress: Progress | None = None,
+) -> Manifest:
+    """Answer for every study of a folder or a manifest with a bundle.
+
+    Args:
+        bundle: the bundle's folder, or the name of one that comes with polyscan.
+        source: a folder of scans, or a manifest that ``polyscan scan`` wrote.
+        out: folder that is new, empty, or was made by ``batch``.
+        weights: a file of weights; the bundle's own where not given.
+        registered: whether the scans of each study are registered to each other already.
+        shard: ``(i, n)``: do the i-th of n equal parts of the studies, counted from 1.
+        engine: what calls :func:`run_study` for the studies; see :mod:`polyscan.batch.engines`.
+        retry_failed: try again what failed before though nothing changed.
+        devices: see :class:`Batch`.
+        pages: whether to draw a page of each study.
+        progress: told (done, total, study) after each study.
+
+    Returns:
+        What was written to ``out/manifest.json``: every study that has been answered by now, by this run or another;
+        those that failed are named in ``info["failed"]`` with the reason.
+
+    Raises:
+        PolyscanError: the bundle, the source or the folder cannot be used, or no study could be answered.
+    """
+    folder = bundle_folder(bundle)
+    plan = Batch(
+        out=Path(out).absolute(),
+        bundle=folder,
+        weights=Path(weights).absolute() if weights is not None else None,
+        settings=inference_fingerprint(folder, weights),
+        registered=registered,
+        retry_failed=retry_failed,
+        devices=tuple(devices),
+        pages=pages,
+    )
+    found = scan(Path(source)) if Path(source).is_dir() else read_manifest(source)
+    owned = OutputFolder.claim(plan.out, "batch", sources_of(found.studies))
+    owned.will_hold([*_FOLDERS, *_FILES])
+    write_manifest(plan.out / STUDIES, found)
+    if shard is None:
+        _remove_others(plan.out, {study.key for study in found.studies})
+    part, of = shard or (1, 1)
+    studies = sorted(found.studies, key=lambda study: study.key)[part - 1 :: of]
+    for count, (study, outcome) in enumerate(engine(partial(run_study, batch=plan), studies), start=1):
+        if isinstance(outcome, PolyscanError):  # its process was killed
+            _write_failed(study, plan, str(outcome))
+        if progress is not None:
+            progress(count, len(studies), study.key)
+    return _gather(found, plan)
+
+
+def run_study(study: Study, batch: Batch) -> Outcome:
+    """Prepare and answer for one study, unless its record is current or another run is at it."""
+    from filelock import Timeout
+
+    record = batch.out / "records" / f"{study.key}.json"
+    try:
+        with _lock(batch.out, study.key).acquire(timeout=0):
+            wanted = _made_from(study, batch)
+            if _is_current(record, wanted, batch):
+                return "kept"
+            record.unlink(missing_ok=True)
+            for folder in ("prepared", "predictions", "pages", "records"):
+                clear_parts(batch.out / folder, study.key)  # of a run that was killed
+            try:
+                answered = _answer(study, batch)
+            except Exception as error:
+                _write_failed(study, batch, sentence(error))
+                return "failed"
+            write_manifest(record, Manifest(testing=[answered], info={"made_from": wanted, "finished": _now()}))
+            return "done"
+    except Timeout:
+        return "elsewhere"
+
+
+def batch_status(out: str | Path) -> Status:
+    """Where the batch in a folder stands, by its records and locks alone.
+
+    Raises:
+        PolyscanError: the folder holds no batch.
+    """
+    out = Path(out)
+    status = Status()
+    for study in read_manifest(out / STUDIES).studies:
+        record = out / "records" / f"{study.key}.json"
+        if not record.is_file():
+            (status.running if _is_locked(out, study.key) else status.waiting).append(study.key)
+        elif failed := read_manifest(record).info.get("failed"):
+            status.failed[study.key] = failed[0]["reason"]
+        else:
+            status.done.append(study.key)
+    return status
+
+
+def _answer(study: Study, batch: Batch) -> Study:
+    device = ""
+    if batch.devices:  # the same device for a study wherever it is done
+        device = batch.devices[int(hashlib.sha256(study.key.encode()).hexdigest(), 16) % len(batch.devices)]
+    predictor = _predictor(batch.bundle, batch.weights, batch.out / "predictions", device)
+    protocol = read_metadata(batch.bundle).get("protocol")
+    start = time.perf_counter()
+    prepared = study
+    if protocol is not None:
+        prepared = prepare_study(study, batch.out / "prepared", protocol, batch.registered)
+    seconds = {"prepare": round(time.perf_counter() - start, 2)}
+    answered = predictor.predict(prepared)
+    answered.extra["seconds"] = {**answered.extra.get("seconds", {}), **seconds}
+    if batch.pages:
+        write_report(Manifest(testing=[answered]), batch.out / "pages" / f"{study.key}.html")
+    return answered
+
+
+@lru_cache(maxsize=4)
+def _predictor(bundle: Path, weights: Path | None, out: Path, device: str) -> StudyPredictor:
+    """Loaded once in each process."""
+    overrides = {"device": f"$torch.device({device!r})"} if device else {}
+    return load_predictor(bundle, out, weights=weights, overrides=overrides)
+
+
+def _made_from(study: Study, batch: Batch) -> str:
+    """Changes where anything does that a study's answer depends on; empty where a file is not there."""
+    protocol = read_metadata(batch.bundle).get("protocol")
+    scans = made_from(study, protocol, batch.registered)
+    return scans and hashlib.sha256(f"{scans} {batch.settings}".encode()).hexdigest()[:16]
+
+
+def _is_current(record: Path, wanted: str, batch: Batch) -> bool:
+    if not wanted or not record.is_file():
+        return False
+    kept = read_manifest(record)
+    if kept.info.get("made_from") != wanted:
+        return False
+    return Path(kept.testing[0].extra["prediction"]).is_file() if kept.testing else not batch.retry_failed
+
+
+def _write_failed(study: Study, batch: Batch, reason: str) -> None:
+    info = {
+        "made_from": _made_from(study, batch),
+        "finished": _now(),
+        "failed": [{"study": study.key, "reason": reason}],
+    }
+    write_manifest(batch.out / "records" / f"{study.key}.json", Manifest(info=info))
+
+
+def _lock(out: Path, study: str) -> BaseFileLock:
+    """Held while a study is worked on; the system lets it go when its holder dies."""
+    from filelock import FileLock
+
+    (out / "locks").mkdir(parents=True, exist_ok=True)
+    return FileLock(out / "locks" / f"{study}.lock")
+
+
+def _is_locked(out: Path, study: str) -> bool:
+    from filelock import Timeout
+
+    try:
+        with _lock(out, study).acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def _gather(found: Manifest, batch: Batch) -> Manifest:
+    """Write the manifest and the tables from the records of the studies, whoever wrote them."""
+    failed = list(found.info.get("failed", []))
+
+    def recorded(study: Study) -> Study | None:
+        path = batch.out / "records" / f"{study.key}.json"
+        if not path.is_file():
+            return None
+        record = read_manifest(path)
+        failed.extend(record.info.get("failed", []))
+        return record.testing[0] if record.testing else None
+
+    with _lock(batch.out, ".gather"):
+        answered = found.map(recorded)
+        answered.info = {"bundle": batch.bundle.name, "failed": failed}
+        write_manifest(batch.out / MANIFEST, answered)
+        write_table(batch.out, answered.studies, failed)
+    if not answered.studies and failed:
+        reasons = "; ".join(each["reason"] for each in failed[:3])
+        raise PolyscanError(f"None of the {len(found.studies)} studies could be answered for: {reasons}")
+    return answered
+
+
+def _remove_others(out: Path, keys: set[str]) -> None:
+    """Remove what is there of studies that the source no longer has."""
+    for record in (out / "records").glob("*.json"):
+        key = record.stem
+        if key in keys or _is_locked(out, key):
+            continue
+        record.unlink()
+        shutil.rmtree(out / "prepared" / key, ignore_errors=True)
+        for file in [out / "pages" / f"{key}.html", *(out / "predictions").glob(f"{key}_*")]:
+            file.unlink(missing_ok=True)
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -1,0 +1,164 @@
+"""A folder goes the whole way, and on where it was cut short; whoever does a study, the result is the same."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from monai.data import MetaTensor
+
+from polyscan.batch import batch, batch_status, run_study
+from polyscan.batch.engines import dask, local
+from polyscan.errors import PolyscanError
+from polyscan.formats.nifti import write_nifti
+
+BUNDLE = "sarcoma_ct_mr_pet_segmentation"
+ALONE = partial(local, jobs=1)
+
+
+@pytest.fixture
+def ward(tmp_path) -> Path:
+    """Three studies of T1 and T2, one of whose files are no images."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.stack(torch.meshgrid(*[torch.linspace(-1, 1, n) for n in (28, 24, 12)], indexing="ij"))
+    body = (x.square().sum(0) < 0.8).float()
+    for subject in ("01", "02", "03"):
+        for name in ("T1w", "T2w"):
+            path = tmp_path / "ward" / f"sub-{subject}" / f"sub-{subject}_{name}.nii.gz"
+            image = body * (200 + 60 * x[0] + 20 * torch.rand(body.shape, generator=generator))
+            write_nifti(path, MetaTensor(image[None], affine=torch.diag(torch.tensor([4.0, 4.0, 4.0, 1.0]))))
+    for file in (tmp_path / "ward" / "sub-03").iterdir():
+        file.write_bytes(file.read_bytes()[:200])
+    return tmp_path / "ward"
+
+
+def run(ward, out, **options):
+    return batch(BUNDLE, ward, out, registered=True, **{"engine": ALONE, **options})
+
+
+def answers(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((out / "predictions").iterdir())}
+
+
+def test_a_folder_goes_the_whole_way(ward, tmp_path):
+    out = tmp_path / "out"
+    result = run(ward, out)
+    assert [study.key for study in result.studies] == ["sub-01", "sub-02"]
+    rows = {row["study"]: row for row in csv.DictReader((out / "cohort.csv").open())}
+    assert rows["sub-01"]["modalities"] == "T1 T2"
+    assert float(rows["sub-01"]["tumour ml"]) >= 0
+    status = batch_status(out)
+    assert (status.done, status.running, status.waiting) == (["sub-01", "sub-02"], [], [])
+    assert rows["sub-03"]["reason"] == status.failed["sub-03"]
+    assert "sub-01" in (out / "pages" / "sub-01.html").read_text()
+
+
+def test_only_what_changed_is_done_again(ward, tmp_path):
+    out = tmp_path / "out"
+    run(ward, out)
+    records = {path.name: path.stat().st_mtime_ns for path in (out / "records").iterdir()}
+    before = answers(out)
+    run(ward, out)
+    assert {path.name: path.stat().st_mtime_ns for path in (out / "records").iterdir()} == records
+
+    # a scan that was exchanged, a prediction that was removed by hand, a failure that is tried again, a study less
+    source = ward / "sub-01" / "sub-01_T1w.nii.gz"
+    source.write_bytes((ward / "sub-02" / "sub-02_T1w.nii.gz").read_bytes())
+    run(ward, out)
+    changed = {p.name for p in (out / "records").iterdir() if p.stat().st_mtime_ns != records[p.name]}
+    assert changed == {"sub-01.json"}
+    run(ward, out, retry_failed=True)
+    assert (out / "records" / "sub-03.json").stat().st_mtime_ns != records["sub-03.json"]
+    for file in (ward / "sub-02").iterdir():
+        file.unlink()
+    result = run(ward, out)
+    assert [study.key for study in result.studies] == ["sub-01"]
+    assert not [path for path in out.glob("*/sub-02*") if path.parent.name != "locks"]
+    assert answers(out)["sub-01_pred.nii.gz"] is not None
+    assert len(before) == 2
+
+
+def test_two_runs_never_do_one_study_twice(ward, tmp_path, monkeypatch):
+    """While a study is held, another run leaves it alone; shards share the work and end at the same result."""
+    out = tmp_path / "out"
+    run(ward, out, shard=(1, 2))
+    assert batch_status(out).waiting == ["sub-02"]
+    result = run(ward, out, shard=(2, 2))
+    assert len(result.studies) == 2
+    whole = tmp_path / "whole"
+    run(ward, whole)
+    assert answers(whole) == answers(out)
+
+    from filelock import FileLock
+
+    with FileLock(out / "locks" / "sub-01.lock"):
+        (out / "records" / "sub-01.json").unlink()
+        assert batch_status(out).running == ["sub-01"]
+        assert [study.key for study in run(ward, out).studies] == ["sub-02"]
+        assert not (out / "records" / "sub-01.json").exists()
+    assert len(run(ward, out).studies) == 2
+
+
+def test_a_killed_run_goes_on(ward, tmp_path):
+    """Killed with -9 while it works: what is there is whole, and the next run ends as an undisturbed one."""
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    command = [
+        sys.executable,
+        "-m",
+        "polyscan.cli",
+        "batch",
+        BUNDLE,
+        str(ward),
+        "-o",
+        str(out),
+        "--registered",
+        "--jobs",
+        "1",
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    while not list((out / "records").glob("*.json")) and process.poll() is None:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    (out / "predictions" / ".part-abc-sub-02_pred.nii.gz").write_bytes(b"half")
+    finished = {path.name: path.stat().st_mtime_ns for path in (out / "records").iterdir()}
+    run(ward, out)
+    run(ward, whole)
+    assert answers(out) == answers(whole)
+    assert all((out / "records" / name).stat().st_mtime_ns == when for name, when in finished.items())
+
+
+def test_on_a_cluster_of_processes(ward, tmp_path):
+    distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        result = run(ward, tmp_path / "out", engine=dask(cluster.scheduler_address))
+    run(ward, tmp_path / "whole")
+    assert len(result.studies) == 2
+    assert answers(tmp_path / "out") == answers(tmp_path / "whole")
+    assert batch_status(tmp_path / "out").failed == batch_status(tmp_path / "whole").failed
+
+
+def test_no_cluster_answers(tmp_path):
+    pytest.importorskip("distributed")
+    with pytest.raises(PolyscanError, match="No Dask scheduler answers"):
+        list(dask("tcp://127.0.0.1:9")(run_study, []))
+
+
+def test_a_process_that_is_killed_costs_its_study(ward, tmp_path):
+    def dies(work, studies):
+        for study in studies:
+            yield study, PolyscanError("the process was killed") if study.key == "sub-01" else work(study)
+
+    result = run(ward, tmp_path / "out", engine=dies)
+    assert [study.key for study in result.studies] == ["sub-02"]
+    assert batch_status(tmp_path / "out").failed["sub-01"] == "the process was killed"
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["bundle"] == BUNDLE
