@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -91,21 +88,3 @@ def write(path, config, image, factor) -> str:
 
 def is_classification(bundle: Path) -> bool:
     return make.read(bundle.name)["kind"] == "classification"
-
-
-def monai(*arguments: object, cwd: Path) -> str:
-    """Run MONAI's own command line inside a bundle."""
-    return run(sys.executable, "-m", "monai.bundle", *arguments, cwd=cwd)
-
-
-def run(*arguments: object, cwd: Path) -> str:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    for _ in range(2):
-        done = subprocess.run(
-            [str(a) for a in arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
-        )
-        # Seen once in some forty runs of two processes: gloo aborts one that has finished, while it is torn down.
-        if "terminate called without an active exception" not in done.stderr:
-            break
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    return done.stdout + done.stderr

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from prepared import is_classification, monai, read_config
+from commands import monai
+from prepared import is_classification, read_config
 
 from polyscan.discovery.scan import scan
 from polyscan.phantom import make_cohort, make_slices
@@ -23,9 +24,9 @@ def cohort(bundle, tmp_path):
         return tmp_path / "c" / "manifest.json"
     names = dict.fromkeys(name.partition("@")[0] for name in config["modalities"])
     visits = config.get("times", 1)
-    make_cohort(tmp_path / "c", subjects=3, seed=4, modalities=tuple(names), missing=0.0, visits=visits)
+    make_cohort(tmp_path / "c", subjects=3, seed=4, modalities=tuple(names), missing=0.0, visits=visits, jobs=1)
     found = scan(tmp_path / "c", labels=tmp_path / "c/derivatives/truth/labels.tsv", join=visits > 1)
-    prepare(found, tmp_path / "p", protocol=metadata["protocol"])
+    prepare(found, tmp_path / "p", protocol=metadata["protocol"], jobs=1)
     return tmp_path / "p" / "manifest.json"
 
 

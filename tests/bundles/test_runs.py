@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from commands import monai, monai_in_processes
 from monai.bundle import ConfigParser
-from prepared import is_classification, monai, read_config, run
+from prepared import is_classification, read_config
 
 from polyscan.bundle.run import infer, train
 from polyscan.errors import PolyscanError, sentence
@@ -62,12 +64,16 @@ def check_answers(a, b):
 
 def test_two_processes_train_together(bundle, manifest, tmp_path):
     configs = "['configs/train.json','configs/multi_gpu_train.json']"
-    run(
-        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "monai.bundle"),
-        *("run", "--config_file", configs, "--manifest", manifest, "--output_dir", tmp_path / "run"),
-        *("--max_epochs", 1, "--val_interval", 2),
-        cwd=bundle,
-    )
+    paths = ("--manifest", manifest, "--output_dir", tmp_path / "run")
+    words = ("run", "--config_file", configs, *paths, "--max_epochs", 1, "--val_interval", 2)
+    if bundle.name == "brain_mri_tumour_segmentation":  # one as a user starts it
+        launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "monai.bundle")
+        done = subprocess.run(
+            [sys.executable, *launcher, *map(str, words)], cwd=bundle, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr[-4000:]
+    else:
+        monai_in_processes(2, *words, cwd=bundle)
     assert torch.load(tmp_path / "run" / "model.pt", weights_only=True)
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
 import torch
+from commands import monai_in_processes
 from monai.bundle import ConfigParser
-from prepared import BUNDLES, make_manifest, read_config, run
+from prepared import BUNDLES, make_manifest, read_config
 
 from polyscan.study.manifest import Manifest, read_manifest, write_manifest
 
@@ -46,8 +46,7 @@ def losses(manifest: Path, out: Path, processes: int, layer: dict[str, object]) 
     out.mkdir()
     (out / "options.json").write_text(json.dumps(options))
     configs = ["configs/train.json", *["configs/multi_gpu_train.json"] * (processes > 1), str(out / "options.json")]
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"] if processes > 1 else []
-    said = run(sys.executable, *launcher, "-m", "monai.bundle", "run", "--config_file", configs, cwd=BUNDLE)
+    said = "".join(monai_in_processes(processes, "run", "--config_file", configs, cwd=BUNDLE))
     found = defaultdict(list)
     for epoch, loss in re.findall(r"Epoch: (\d+)/\d+, Iter: \d+/\d+ -- train_loss: ([\d.]+)", said):
         found[int(epoch)].append(float(loss))

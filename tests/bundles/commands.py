@@ -1,0 +1,60 @@
+"""MONAI's command line, each command in a process of its own.
+
+Processes are forked from one that has imported MONAI: importing takes longer than most commands.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import runpy
+import socket
+import sys
+import tempfile
+from pathlib import Path
+
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["ignite.engine", "monai.bundle", "polyscan.bundle", "polyscan.networks"])
+
+
+def monai(*arguments: object, cwd: Path) -> str:
+    """What ``python -m monai.bundle`` says inside a bundle."""
+    (said,) = monai_in_processes(1, *arguments, cwd=cwd)
+    return said
+
+
+def monai_in_processes(count: int, *arguments: object, cwd: Path) -> list[str]:
+    """The same in several processes that know of each other, as torchrun starts them; what each says."""
+    words = [str(argument) for argument in arguments]
+    with tempfile.TemporaryDirectory() as folder:
+        logs = [Path(folder) / str(rank) for rank in range(count)]
+        group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(count)}
+        ranks = [{**group, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(count)]
+        processes = [
+            FORKS.Process(target=_command, args=(words, cwd, log, rank if count > 1 else {}))
+            for log, rank in zip(logs, ranks, strict=True)
+        ]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
+        said = [log.read_text() for log in logs]
+    assert not any(process.exitcode for process in processes), "".join(text[-4000:] for text in said)
+    return said
+
+
+def _command(words: list[str], cwd: Path, log: Path, environment: dict[str, str]) -> None:
+    with log.open("w") as out:
+        os.dup2(out.fileno(), 1)
+        os.dup2(out.fileno(), 2)
+    os.chdir(cwd)
+    os.environ.update(environment)
+    sys.argv, sys.path[0] = ["monai.bundle", *words], str(cwd)
+    runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
+
+
+def free_port() -> int:
+    """One that nothing listens at."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
