@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from by_hand import against
-from scipy.linalg import inv, sqrtm
+from scipy.linalg import eigh, inv, sqrtm
 
 from polyscan.fusion import CanonicalCorrelation
 from polyscan.fusion.canonical_correlation import total_correlation
@@ -144,3 +144,42 @@ def test_correlation_is_the_same_under_autocast():
     assert half.isfinite()
     assert half.dtype == torch.float32
     assert whole.isfinite()
+
+
+@pytest.mark.parametrize("modalities", [2, 3])
+@pytest.mark.parametrize("regularisation", [0.01, 0.5])
+def test_regularisation_is_a_share_of_the_mean_variance(modalities, regularisation):
+    """The generalised eigenvectors of C p = l D p as SciPy finds them, r v on the diagonals of both."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 1)) + rng.normal(size=(60, modalities * 3)) * np.linspace(0.5, 3, modalities * 3)
+    net = CanonicalCorrelation(modalities, 3, regularisation=regularisation).double()
+    found = net.fit(torch.tensor(x).unflatten(1, (modalities, 3)), torch.ones(60, modalities, dtype=torch.bool))
+    covariance = np.cov(x.T)
+    own = covariance * np.kron(np.eye(modalities), np.ones((3, 3)))
+    extra = regularisation * np.diag(own).mean() * np.eye(len(own))
+    values, vectors = eigh(covariance + extra, own + extra)
+    np.testing.assert_allclose(found, (values[::-1][:3] - 1) / (modalities - 1), rtol=1e-7)
+    for k in range(3):
+        expected = vectors[:, -1 - k]
+        together = net.projection.detach()[:, k].flatten().numpy()
+        for m in range(modalities):  # each scaled to a variance of one
+            part, mine = expected[3 * m : 3 * m + 3], together[3 * m : 3 * m + 3]
+            scaled = part / (x[:, 3 * m : 3 * m + 3] @ part).std(ddof=1)
+            np.testing.assert_allclose(mine * np.sign(mine @ scaled), scaled, rtol=1e-6)
+
+
+def test_regularisation_of_the_loss_is_a_share_of_the_mean_variance():
+    x, y = torch.randn(2, 30, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    x = x * torch.tensor([1.0, 2.0, 5.0])
+    a, b = (v - v.mean(0) for v in (x.numpy(), (x + y).numpy()))
+    for given, r in (({}, 1e-3), ({"regularisation": 0.5}, 0.5)):
+        half = [inv(sqrtm(v.T @ v / 29 + r * v.var(0, ddof=1).mean() * np.eye(3))) for v in (a, b)]
+        expected = np.linalg.svd(half[0] @ (a.T @ b / 29) @ half[1], compute_uv=False).sum()
+        assert float(total_correlation(x, x + y, **given)) == pytest.approx(expected, rel=1e-9)
+
+
+def test_no_regularisation_is_none_unless_given():
+    assert CanonicalCorrelation(2, 4).regularisation == 0.01
+    with pytest.raises(ValueError, match="needs three at least"):
+        CanonicalCorrelation(2, 4).fit(torch.randn(2, 2, 4), torch.ones(2, 2, dtype=torch.bool))
+    CanonicalCorrelation(2, 4).fit(torch.randn(3, 2, 4), torch.ones(3, 2, dtype=torch.bool))
