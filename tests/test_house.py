@@ -18,7 +18,7 @@ FLOORS = {
     "fusion": GROUND,
     "ensemble": GROUND | {"fusion"},
     "networks": GROUND | {"fusion"},
-    "learning": GROUND | {"fusion"},
+    "learning": GROUND | {"fusion", "networks"},
     "inference": GROUND | {"fusion", "networks"},
     "evaluation": GROUND,
     "transforms": GROUND | {"study", "formats", "evaluation", "networks", "inference"},

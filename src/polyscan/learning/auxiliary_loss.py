@@ -1,4 +1,4 @@
-"""Train what the papers of fusion layers train beside the supervised loss."""
+"""Train what stands beside the supervised loss: what the papers of fusion layers train, and the decoder's levels."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polyscan.fusion import FusionLayer
+from polyscan.learning.deep_supervision import deep_logits, deep_losses
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def on_level(target: Tensor, features: Tensor) -> Tensor:
 
 
 class WithAuxiliaryLosses(nn.Module):
-    """A network that returns its logits and the auxiliary losses of its fusion layers, in one pass.
+    """A network that returns its logits and, in one pass, the losses of its fusion layers and of its decoder's levels.
 
     One module does both so that ``DistributedDataParallel``, put around it, sees every parameter that is trained.
 
@@ -89,19 +90,27 @@ class WithAuxiliaryLosses(nn.Module):
         network: whose weights are trained.
         one_hot: turns the target of the supervised loss into what layers take, see :func:`auxiliary_losses`; not needed
             where they are the same, as for regions.
+        loss: the supervised loss; needed where a ``SegmentationHead`` has ``deep_supervision``.
     """
 
-    def __init__(self, network: nn.Module, one_hot: Callable[[Tensor], Tensor] | None = None) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        one_hot: Callable[[Tensor], Tensor] | None = None,
+        loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> None:
         super().__init__()
         self.network = network
         self.one_hot = one_hot
+        self.loss = loss
 
     def forward(self, image: Any, *inputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Logits and :func:`auxiliary_losses`, from what the network takes and, last, the target."""
+        """Logits and losses by name, from what the network takes and, last, the target."""
         *rest, target = inputs
-        with fusion_calls(self.network) as calls:
+        with fusion_calls(self.network) as calls, deep_logits(self.network) as deep:
             logits = self.network(image, *rest)
-        return logits, auxiliary_losses(calls, target if self.one_hot is None else self.one_hot(target))
+        losses = auxiliary_losses(calls, target if self.one_hot is None else self.one_hot(target))
+        return logits, losses if self.loss is None else {**losses, **deep_losses(deep, target, self.loss)}
 
 
 class AuxiliaryLossHandler:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -131,14 +132,52 @@ class MulticlassLoss(MultitaskLoss):
 
     Args:
         tasks: name to its classes, in the order of the logits.
+        class_weights: task to a weight for each of its classes, such as the inverse of how often it is; 1 if not given.
+        focal: exponent of (1 - probability of the true class), by which sure answers count less; 0 for cross-entropy
+            (Lin et al., Focal loss for dense object detection, ICCV 2017, equation 4).
+
+    Raises:
+        ValueError: weights are given for a task that there is not, or not one a class.
 
     Example:
-        >>> loss = MulticlassLoss({"grade": ["2", "3", "4"], "IDH": ["wildtype", "mutated"]})
+        >>> loss = MulticlassLoss({"grade": ["2", "3", "4"], "IDH": ["wildtype", "mutated"]}, {"IDH": [1, 3]}, focal=2)
         >>> loss(torch.randn(2, 5), torch.tensor([[2, 0], [float("nan"), 1]])).isfinite()
         tensor(True)
     """
 
-    def __init__(self, tasks: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self,
+        tasks: Mapping[str, Sequence[str]],
+        class_weights: Mapping[str, Sequence[float]] | None = None,
+        focal: float = 0.0,
+    ) -> None:
+        given = dict(class_weights or {})
+        wrong = [name for name in given if name not in tasks or len(given[name]) != len(tasks[name])]
+        if wrong:
+            raise ValueError(f"class_weights name {', '.join(wrong)}; expected tasks, with one weight a class.")
         super().__init__(
-            {name: (len(classes), 1, classification_loss) for name, classes in tasks.items()}, learned=False
+            {
+                name: (len(classes), 1, partial(focal_loss, weights=given.get(name), focal=focal))
+                for name, classes in tasks.items()
+            },
+            learned=False,
         )
+
+
+def focal_loss(logits: Tensor, target: Tensor, weights: Sequence[float] | None = None, focal: float = 0.0) -> Tensor:
+    """The mean of w (1 - p)^focal (-log p) of the true class, over the sum of w, as ``torch``'s cross-entropy takes it.
+
+    Args:
+        logits: (batch, class).
+        target: (batch, 1) class indices.
+        weights: w of each class.
+        focal: see :class:`MulticlassLoss`.
+    """
+    truth = target[:, 0].long()
+    log_p = functional.log_softmax(logits, 1).gather(1, truth[:, None])[:, 0]
+    w = (
+        torch.ones_like(log_p)
+        if weights is None
+        else torch.as_tensor(weights, dtype=log_p.dtype, device=log_p.device)[truth]
+    )
+    return -(w * (1 - log_p.exp()).clamp(min=0) ** focal * log_p).sum() / w.sum()

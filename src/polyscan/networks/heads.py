@@ -65,6 +65,11 @@ class SegmentationHead(Head):
         width: channels that the decoder has at each level, finest first; the deepest level is taken as it comes.
         act, norm: as in ``monai.networks.nets.BasicUNet``.
         dropout: probability of each channel before the last convolution.
+        deep_supervision: coarser levels of the decoder that have logits of their own (``deep``, finest first); training
+            reads them, an answer does not.
+
+    Raises:
+        ValueError: ``width`` has another number of levels than there is, or fewer than are to be supervised.
     """
 
     def __init__(
@@ -78,6 +83,7 @@ class SegmentationHead(Head):
         act: str | tuple = ("LeakyReLU", {"negative_slope": 0.1, "inplace": True}),
         norm: str | tuple = ("instance", {"affine": True}),
         dropout: float = 0.0,
+        deep_supervision: int = 0,
     ) -> None:
         out_channels = len(regions) or out_channels
         super().__init__(out_channels, dropout, list(regions))
@@ -92,6 +98,11 @@ class SegmentationHead(Head):
         )
         self.dropout = Dropout["dropout", spatial_dims](dropout)
         self.last = Conv["conv", spatial_dims](width[0], out_channels, kernel_size=1)
+        if not 0 <= deep_supervision < len(width):
+            raise ValueError(f"deep_supervision is {deep_supervision}; expected 0 to {len(width) - 1} coarser levels.")
+        self.deep = nn.ModuleList(
+            Conv["conv", spatial_dims](w, out_channels, kernel_size=1) for w in width[1 : 1 + deep_supervision]
+        )
 
     def pre_logits(self, features: list[Tensor]) -> Tensor:
         """Decode features, finest level first, to (batch, width, *spatial)."""

@@ -1,6 +1,7 @@
 """The MONAI dictionary transforms that bundles name: a prepared study to tensors, and a network's answer to files."""
 
 from polyscan.transforms.classify import DaysOfStudyd, TableFromClinicald, TargetsFromLabeld, TaskProbabilitiesd
+from polyscan.transforms.each_modality import RandEachModalityd
 from polyscan.transforms.explain import ExplainPredictiond
 from polyscan.transforms.load import LoadMaskd, LoadPictured, LoadScalesd, LoadStudyd, block_overlap
 from polyscan.transforms.modality_dropout import RandModalityDropoutd
@@ -16,6 +17,7 @@ __all__ = [
     "LoadPictured",
     "LoadScalesd",
     "LoadStudyd",
+    "RandEachModalityd",
     "RandModalityDropoutd",
     "RandScannerd",
     "RegionsFromLabeld",

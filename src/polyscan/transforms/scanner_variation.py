@@ -63,21 +63,20 @@ class RandScannerd(MapTransform, RandomizableTransform):
             image = out[key]
             values = torch.as_tensor(np.asarray(image, dtype=np.float32)).clone()
             for channel in values:
-                known = torch.isfinite(channel)
-                if known.any():
-                    varied = self._vary(torch.where(known, channel, channel[known].min()), known, key)
+                known, chance = torch.isfinite(channel), self.R.random_sample(5) < self.prob
+                if known.any() and chance.any():
+                    varied = self._vary(torch.where(known, channel, channel[known].min()), known, key, chance)
                     channel[known] = varied[known]
             changed = image.clone() if isinstance(image, torch.Tensor) else values
             changed[...] = values
             out[key] = changed
         return out
 
-    def _vary(self, values: torch.Tensor, known: torch.Tensor, key: Hashable) -> torch.Tensor:
-        """One channel (*spatial), whose unknown voxels are filled and count for nothing."""
+    def _vary(self, values: torch.Tensor, known: torch.Tensor, key: Hashable, chance: np.ndarray) -> torch.Tensor:
+        """One channel (*spatial) by the variations that were drawn; unknown voxels are filled and count for nothing."""
         from scipy.ndimage import gaussian_filter
 
         positive = bool(values.min() >= 0)
-        chance = self.R.random_sample(5) < self.prob
         if chance[0]:
             sigma = self.R.uniform(0, self.point_spread) * _TO_SIGMA
             total, weight = (
