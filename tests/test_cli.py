@@ -14,7 +14,7 @@ from polyscan.cli import main
 from polyscan.study.manifest import read_manifest
 
 BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "brain_mri_tumour_segmentation"
-COMMANDS = ("demo", "scan", "prepare", "train", "infer", "report", "phantom", "label-app")
+COMMANDS = ("demo", "scan", "prepare", "train", "infer", "native", "report", "phantom", "label-app")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -1,4 +1,4 @@
-"""The command line: demo, scan, dataset, prepare, train, infer, report, batch, status, phantom, label-app."""
+"""The command line: demo, scan, dataset, prepare, train, infer, native, report, batch, status, phantom, label-app."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_prepare,
         _add_train,
         _add_infer,
+        _add_native,
         _add_report,
         _add_batch,
         _add_status,
@@ -277,6 +278,29 @@ def _infer(options: argparse.Namespace) -> int:
         )
     print(f"{len(result.studies)} predictions in {options.output / 'manifest.json'}")
     return _tell_failed(result)
+
+
+def _add_native(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "native",
+        help="take predicted masks back to the scans' own grids",
+        description="Write each predicted mask on the grid of each scan of its study as it was acquired, by the "
+        "inverse of the scan's registration.",
+        epilog="example:\n  polyscan native out/ -o native/",
+    )
+    command.add_argument("folder", type=Path, help="the folder that polyscan infer wrote")
+    command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
+    command.set_defaults(run=_native)
+    return command
+
+
+def _native(options: argparse.Namespace) -> None:
+    from polyscan.preprocess.native import write_native
+    from polyscan.study.manifest import read_manifest
+
+    with _progress("resampling") as progress:
+        written = write_native(read_manifest(options.folder / "manifest.json"), options.output, progress=progress)
+    print(f"{sum(map(len, written.values()))} masks of {len(written)} studies in {options.output}")
 
 
 def _add_report(commands: Any) -> argparse.ArgumentParser:

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
+from polyscan.errors import PolyscanError
+
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
@@ -21,7 +23,7 @@ def to_sitk(image: MetaTensor) -> sitk.Image:
     """Turn a (1, x, y, z) image with a RAS+ affine in millimetres into a SimpleITK image (LPS+).
 
     Raises:
-        ValueError: the affine is sheared or singular, which an ITK image cannot hold.
+        PolyscanError: the affine is sheared or singular, which an ITK image cannot hold.
     """
     import SimpleITK as sitk
 
@@ -29,7 +31,7 @@ def to_sitk(image: MetaTensor) -> sitk.Image:
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
     direction = lps[:3, :3] / spacing
     if not is_rectangular(lps):
-        raise ValueError("The image's axes are not perpendicular; resample it to a rectangular grid first.")
+        raise PolyscanError("The image's axes are not perpendicular; resample it to a rectangular grid first.")
     out = sitk.GetImageFromArray(np.ascontiguousarray(image[0].cpu().numpy().transpose()))
     out.SetSpacing(spacing.tolist())
     out.SetOrigin(lps[:3, 3].tolist())

@@ -87,7 +87,7 @@ def test_sitk_round_trip_of_any_orientation():
 def test_sheared_affine_is_refused():
     affine = torch.eye(4, dtype=torch.float64)
     affine[0, 2] = 0.5
-    with pytest.raises(ValueError, match="not perpendicular"):
+    with pytest.raises(PolyscanError, match="not perpendicular"):
         to_sitk(MetaTensor(torch.rand(1, 2, 2, 2), affine=affine))
 
 

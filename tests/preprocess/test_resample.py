@@ -95,3 +95,26 @@ def test_anti_aliasing_leaves_nan_out():
     out = anti_alias(image(values), (3, 3, 3))[0].numpy()
     assert np.isnan(out[:10]).all()
     np.testing.assert_allclose(out[10:], 7, rtol=1e-5)
+
+
+def test_what_holds_nothing_stays_nothing():
+    image = MetaTensor(torch.full((1, 4, 5, 6), float("nan")), affine=torch.eye(4))
+    grid = MetaTensor(torch.zeros(1, 3, 3, 3), affine=torch.diag(torch.tensor([2.0, 2, 2, 1])))
+    assert resample(image, grid).isnan().all()
+    assert resample(image, grid).shape == grid.shape
+
+
+def test_a_sheared_image_in_memory_is_where_its_affine_says():
+    affine = torch.eye(4, dtype=torch.float64)
+    affine[0, 2] = 0.4  # each slice lies 0.4 mm further along x
+    x, _, z = torch.meshgrid(*(torch.arange(12.0),) * 3, indexing="ij")
+    image = MetaTensor((x + 0.4 * z)[None], affine=affine)  # its value is its place along x
+    moved = resample(image, MetaTensor(torch.zeros(1, 6, 6, 6), affine=torch.diag(torch.tensor([1.0, 1, 1, 1]))))
+    place = torch.arange(6.0)[:, None, None].expand(6, 6, 6)
+    there = moved[0].isfinite()
+    assert there.float().mean() > 0.5
+    torch.testing.assert_close(moved[0].as_tensor()[there], place[there], atol=0.02, rtol=0)
+    label = resample(
+        MetaTensor((image.as_tensor() > 5).to(torch.uint8), affine=affine), image.new_zeros(1, 4, 4, 4), label=True
+    )
+    assert label.dtype == torch.uint8

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
-from polyscan.geometry import from_sitk, same_grid, spacing_along, spacing_of, to_sitk
+from polyscan.geometry import from_sitk, is_rectangular, rectangular, same_grid, spacing_along, spacing_of, to_sitk
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -26,14 +26,17 @@ def resample(
     zero; what is finer than the grid can hold is smoothed away first. Nearest neighbour for labels.
 
     Args:
-        image: (1, x, y, z); NaN is outside its field of view.
+        image: (1, x, y, z); NaN is outside its field of view. A sheared one is brought to a rectangular grid first.
         grid: whose shape and affine are taken.
         transform: from the grid's points to the image's points (LPS+ millimetres); None where they agree.
         label: whether the values are labels.
 
     Returns:
         (1, x, y, z) on the grid; NaN, or label 0, outside the image's field of view. Unchanged, voxel for voxel, where
-        the grid is the image's own and there is no transform.
+        the grid is the image's own and there is no transform; all NaN where the image is.
+
+    Raises:
+        PolyscanError: the grid is sheared.
     """
     import SimpleITK as sitk
 
@@ -41,6 +44,11 @@ def resample(
         return MetaTensor(image.as_tensor().clone(), affine=grid.affine, meta=_meta(image))
     target = to_sitk(MetaTensor(torch.zeros(1, *grid.shape[1:], dtype=torch.uint8), affine=grid.affine))
     transform = transform or sitk.Transform(3, sitk.sitkIdentity)
+    if not label and not torch.isfinite(image).any():
+        return MetaTensor(torch.full((1, *grid.shape[1:]), float("nan")), affine=grid.affine, meta=_meta(image))
+    if not is_rectangular(np.asarray(image.affine)):
+        straight, affine = rectangular(image[0].cpu().numpy(), np.asarray(image.affine), nearest=label)
+        image = MetaTensor(torch.from_numpy(straight[None]), affine=torch.from_numpy(affine), meta=_meta(image))
     if label:
         moved = sitk.Resample(to_sitk(image), target, transform, sitk.sitkNearestNeighbor, 0)
         return MetaTensor(from_sitk(moved).as_tensor(), affine=grid.affine, meta=_meta(image))
