@@ -238,7 +238,7 @@ def _train(options: argparse.Namespace) -> None:
             options.bundle,
             options.manifest,
             options.output,
-            overrides=_overrides(options),
+            overrides=_overrides(options, "train"),
             restart=options.restart,
             progress=progress,
         )
@@ -273,7 +273,7 @@ def _infer(options: argparse.Namespace) -> int:
             options.output,
             weights=options.weights,
             absent=options.without,
-            overrides=_overrides(options),
+            overrides=_overrides(options, "inference"),
             progress=progress,
         )
     print(f"{len(result.studies)} predictions in {options.output / 'manifest.json'}")
@@ -484,6 +484,13 @@ def _add_bundle_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("manifest", type=Path, help="a manifest that polyscan prepare wrote")
     command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
     command.add_argument(
+        "--config",
+        metavar="FRAGMENT",
+        action="append",
+        default=[],
+        help="change entries of the bundle's configs by a file, or by one of configs/fragments, such as lgg_lesion",
+    )
+    command.add_argument(
         "--set", metavar="NAME=VALUE", action="append", default=[], help="change an entry of the bundle's config"
     )
     command.add_argument(
@@ -494,8 +501,12 @@ def _add_bundle_arguments(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _overrides(options: argparse.Namespace) -> dict[str, Any]:
+def _overrides(options: argparse.Namespace, config: str) -> dict[str, Any]:
+    from polyscan.bundle.fragment import read_fragment
+
     changes: dict[str, Any] = {}
+    for fragment in options.config:
+        changes.update(read_fragment(fragment, config))
     if options.fusion is not None:
         from polyscan.bundle.fusion_option import fusion_option
 

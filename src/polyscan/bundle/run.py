@@ -250,7 +250,7 @@ def _open(bundle: str | Path, config: str, overrides: Mapping[str, Any]) -> Conf
         raise PolyscanError(f"{bundle} is no bundle with a config {config}.json; give a folder such as bundles/NAME.")
     workflow = ConfigWorkflow(str(file), workflow_type=config, logging_file=False)
     for key in overrides:
-        if key not in workflow.parser:
+        if key not in workflow.parser and f"@{key}" not in str(overrides):
             raise PolyscanError(f"{file} has no entry {key!r} to change; its entries are named in the file.")
     workflow.parser.update(dict(overrides))
     return workflow

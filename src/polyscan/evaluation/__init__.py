@@ -11,9 +11,11 @@ from polyscan.evaluation.statistics import (
     over_folds,
     percentile_interval,
 )
+from polyscan.evaluation.survival import ConcordanceIndex
 from polyscan.evaluation.tasks import TaskAUROC
 
 __all__ = [
+    "ConcordanceIndex",
     "Interval",
     "TaskAUROC",
     "auroc",

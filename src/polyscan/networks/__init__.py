@@ -19,6 +19,7 @@ from polyscan.networks.heads import (
 from polyscan.networks.multi_scale_net import MultiScaleNet, PackedScales
 from polyscan.networks.table_net import TableNet
 from polyscan.networks.temporal_net import TemporalNet
+from polyscan.networks.vector_encoder import VectorEncoder
 
 __all__ = [
     "ClassificationHead",
@@ -44,5 +45,6 @@ __all__ = [
     "TableNet",
     "TemporalNet",
     "UNetEncoder",
+    "VectorEncoder",
     "ViTEncoder",
 ]

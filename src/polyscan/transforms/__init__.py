@@ -9,6 +9,8 @@ from polyscan.transforms.regions import RegionsFromLabeld
 from polyscan.transforms.save import SaveAnswerd, SavePredictiond
 from polyscan.transforms.scale import ScaleModalitiesd
 from polyscan.transforms.scanner_variation import RandScannerd
+from polyscan.transforms.survival import SaveRiskd, SurvivalFromLabeld
+from polyscan.transforms.tables import LoadTablesd
 
 __all__ = [
     "DaysOfStudyd",
@@ -17,13 +19,16 @@ __all__ = [
     "LoadPictured",
     "LoadScalesd",
     "LoadStudyd",
+    "LoadTablesd",
     "RandEachModalityd",
     "RandModalityDropoutd",
     "RandScannerd",
     "RegionsFromLabeld",
     "SaveAnswerd",
     "SavePredictiond",
+    "SaveRiskd",
     "ScaleModalitiesd",
+    "SurvivalFromLabeld",
     "TableFromClinicald",
     "TargetsFromLabeld",
     "TaskProbabilitiesd",

@@ -1,0 +1,97 @@
+"""Answers for each study of a manifest by a network that has not seen it: train without one fold, answer for that fold.
+
+    python benchmarks/cross_validate.py BUNDLE cohort/manifest.json cv/ [--config FRAGMENT] [--set NAME=VALUE]
+    python benchmarks/cross_validate.py BUNDLE cohort/manifest.json cv/ --config FRAGMENT --without T1c
+    python benchmarks/baselines.py cohort/manifest.json --answers cv/all/manifest.json cv/without-T1c/manifest.json
+
+A fold that was trained, or answered, is not again. ``--without`` treats modalities as not acquired when answers are
+given, not in training: one network serves every subset.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from polyscan.bundle.fragment import read_fragment
+from polyscan.bundle.run import bundle_folder, infer, train
+from polyscan.files.atomic import read_json
+from polyscan.study.manifest import Manifest, read_manifest, write_manifest
+
+
+def cross_validate(
+    bundle: str | Path,
+    manifest: Path,
+    out: Path,
+    *,
+    fragments: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
+    absent: Sequence[str] = (),
+) -> Path:
+    """Train and answer fold by fold.
+
+    Args:
+        bundle: a bundle's name or folder.
+        manifest: prepared studies with folds, of any section.
+        out: a folder for the runs.
+        fragments: see :func:`read_fragment`.
+        settings: entries to change; of inference only those that it has.
+        absent: modalities that are left out when answers are given.
+
+    Returns:
+        The manifest of all answers, ``out/all/manifest.json`` or ``out/without-.../manifest.json``.
+    """
+    studies = [study for study in read_manifest(manifest).studies if study.fold is not None]
+    changes = {}
+    for config in ("train", "inference"):
+        changes[config] = {k: v for f in fragments for k, v in read_fragment(f, config).items()}
+        known = {*changes[config], *read_json(bundle_folder(bundle) / "configs" / f"{config}.json")}
+        changes[config] |= {k: v for k, v in (settings or {}).items() if config == "train" or k in known}
+    given = f"without-{'-'.join(absent)}" if absent else "all"
+    answered = Manifest()
+    for fold in sorted({study.fold for study in studies}):
+        folder = out / f"fold{fold}"
+        weights = folder / "run" / "model.pt"
+        if not (folder / "seconds.json").is_file():
+            start = time.process_time()
+            write_manifest(folder / "train.json", Manifest([s for s in studies if s.fold != fold]))
+            train(bundle, folder / "train.json", folder / "run", overrides=changes["train"])
+            (folder / "seconds.json").write_text(json.dumps({"cpu_seconds": round(time.process_time() - start)}))
+        if not (folder / given / "manifest.json").is_file():
+            write_manifest(folder / "test.json", Manifest(testing=[s for s in studies if s.fold == fold]))
+            options = {"weights": weights, "absent": list(absent), "overrides": changes["inference"]}
+            infer(bundle, folder / "test.json", folder / given, **options)
+        answered.testing += read_manifest(folder / given / "manifest.json").testing
+    write_manifest(out / given / "manifest.json", answered)
+    return out / given / "manifest.json"
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle")
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--config", action="append", default=[], metavar="FRAGMENT")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="VALUE is JSON")
+    parser.add_argument("--without", nargs="+", default=[], metavar="MODALITY")
+    options = parser.parse_args()
+    settings = {name: json.loads(value) for name, _, value in (setting.partition("=") for setting in options.set)}
+    print(
+        cross_validate(
+            options.bundle,
+            options.manifest,
+            options.out,
+            fragments=options.config,
+            settings=settings,
+            absent=options.without,
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""A file of changes to a bundle's configs, for training and inference together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from polyscan.errors import PolyscanError
+from polyscan.files.atomic import read_json, shipped
+
+SECTIONS = ("shared", "train", "inference")
+
+
+def read_fragment(name_or_file: str | Path, config: str) -> dict[str, Any]:
+    """The entries of a config that a fragment changes.
+
+    Args:
+        name_or_file: a JSON file, or the name of one of ``configs/fragments``. Under ``shared`` stand entries of both
+            configs, under ``train`` and ``inference`` those of one; an entry within another is written
+            ``"train#random_transforms"``. Other keys are for people.
+        config: ``"train"`` or ``"inference"``.
+
+    Raises:
+        PolyscanError: there is no such file, or it is none of a fragment.
+
+    Example:
+        >>> sorted(read_fragment("lgg_lesion", "train"))[:3]
+        ['batch_size', 'fuse_at', 'fusion']
+    """
+    folder = shipped("configs") / "fragments"
+    file = Path(name_or_file)
+    if not file.is_file():
+        file = folder / f"{name_or_file}.json"
+    if not file.is_file():
+        known = ", ".join(sorted(path.stem for path in folder.glob("*.json")))
+        raise PolyscanError(f"{name_or_file} is no file and no fragment that comes with polyscan: {known}.")
+    content = read_json(file)
+    if not isinstance(content, dict) or not set(content) & set(SECTIONS):
+        raise PolyscanError(f"{file} is no fragment: it needs entries under {', '.join(SECTIONS)}.")
+    changes: dict[str, Any] = {}
+    for section in ("shared", config):
+        if not isinstance(content.get(section, {}), dict):
+            raise PolyscanError(f"{file} has no entries under {section!r}; expected names and values.")
+        changes.update(content.get(section, {}))
+    return changes

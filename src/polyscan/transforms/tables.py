@@ -1,0 +1,106 @@
+"""The tables of a study as one tensor; what was not recorded is NaN."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform
+
+from polyscan.errors import PolyscanError
+from polyscan.files.atomic import read_json
+
+Columns = Sequence[str] | Mapping[str, Sequence[Any]]
+"""The columns of a table: names of numbers that are standardised already, or names to ``[mean, standard deviation]`` or
+to the words that a column may hold."""
+
+CLINICAL = "clinical"
+"""The table that stands in the manifest itself."""
+
+
+class LoadTablesd(MapTransform):
+    """Read the tables of a study into one tensor (table, column), each a modality of a network of vectors.
+
+    A table is a JSON file of names and numbers that the study names among its images, or its clinical variables. A
+    number becomes (value - mean) / standard deviation and, behind it, 1 where it was recorded and 0 where not; a word
+    becomes a 1 among zeros. A table of which nothing was recorded is NaN throughout, and so is what lies behind the end
+    of a shorter one.
+
+    Args:
+        keys: entries that map a table to its file.
+        tables: table to its columns, in the order of the modalities, see :data:`Columns`.
+        absent: tables to treat as though they were not there.
+        clinical: entry of the clinical variables.
+        allow_missing_keys: as in MONAI.
+
+    Raises:
+        PolyscanError: a study has none of the tables, or a value is neither a number nor a word that is known.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        tables: Mapping[str, Columns],
+        *,
+        absent: Sequence[str] = (),
+        clinical: str = CLINICAL,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        unknown = set(absent) - set(tables)
+        if unknown:
+            raise PolyscanError(
+                f"Table {', '.join(sorted(unknown))} cannot be left out: this bundle reads {', '.join(tables)}."
+            )
+        self.tables = dict(tables)
+        self.read = [name for name in tables if name not in absent]
+        self.clinical = clinical
+        self.width = width_of(tables)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a copy with the tables read."""
+        out = dict(data)
+        for key in self.key_iterator(out):
+            out[key] = self._tensor(out[key], out.get(self.clinical, {}), str(out["study"]))
+        return out
+
+    def _tensor(self, files: Mapping[str, str], clinical: Mapping[str, Any], study: str) -> torch.Tensor:
+        known = {name: clinical if name == CLINICAL else read_json(files[name]) for name in self.read if name in files}
+        if CLINICAL in self.read:
+            known[CLINICAL] = clinical
+        rows = [_row(known.get(name, {}), columns, study) for name, columns in self.tables.items()]
+        if all(row is None for row in rows):
+            raise PolyscanError(f"{study} has nothing of {', '.join(self.read)}; expected values of at least one.")
+        tensor = torch.full((len(rows), self.width), torch.nan)
+        for m, row in enumerate(rows):
+            if row is not None:
+                tensor[m, : len(row)] = torch.tensor(row)
+        return tensor
+
+
+def width_of(tables: Mapping[str, Columns]) -> int:
+    """How many numbers the longest of some tables has as :class:`LoadTablesd` writes it."""
+    return max(len(_row({}, columns, "", always=True) or ()) for columns in tables.values())
+
+
+def _row(values: Mapping[str, Any], columns: Columns, study: str, always: bool = False) -> list[float] | None:
+    """The numbers of a table; None where nothing of it was recorded."""
+    row: list[float] = []
+    recorded = always
+    for name in columns:
+        value = values.get(name)
+        recorded = recorded or value is not None
+        kind = columns[name] if isinstance(columns, Mapping) else (0.0, 1.0)
+        if any(isinstance(word, str) for word in kind):
+            if value is not None and value not in kind:
+                raise PolyscanError(f"{study}: {name} is {value!r}; this bundle knows {', '.join(map(str, kind))}.")
+            row += [float(value == word) for word in kind]
+            continue
+        try:
+            number = float("nan") if value is None else (float(value) - kind[0]) / kind[1]
+        except (TypeError, ValueError):
+            raise PolyscanError(f"{study}: {name} is {value!r}; expected a number.") from None
+        row += [number, float(value is not None)] if isinstance(columns, Mapping) else [number]
+    return row if recorded else None

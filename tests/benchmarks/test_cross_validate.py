@@ -1,0 +1,56 @@
+"""Tables and slices of cohorts, from the part's files to answers of networks that have not seen the study."""
+
+from __future__ import annotations
+
+import pytest
+from baselines import tasks_of
+from cohorts import make
+from cross_validate import cross_validate
+from test_cohorts import lgg, multiomic, picai
+
+from polyscan.bundle.fragment import read_fragment
+from polyscan.errors import PolyscanError
+from polyscan.study.manifest import read_manifest
+
+QUICK = {"max_epochs": 1, "val_interval": 1, "batch_size": 4}
+
+
+@pytest.mark.parametrize(
+    ("fragment", "cohort", "files", "absent"),
+    [
+        ("tcga_survival", "tcga_glioma_multiomic", multiomic, "expression"),
+        ("picai_cspca", "picai_tables_glands", picai, "laboratory"),
+        ("lgg_lesion", "lgg_mri", lgg, "T1"),
+    ],
+)
+def test_every_study_is_answered_for_with_any_subset(fragment, cohort, files, absent, tmp_path):
+    make(cohort, files(tmp_path), tmp_path / "cohort", folds=2, jobs=1)
+    manifest, bundle = tmp_path / "cohort" / "manifest.json", read_fragment_bundle(fragment)
+    options = {"fragments": [fragment], "settings": QUICK}
+    answered = read_manifest(cross_validate(bundle, manifest, tmp_path / "cv", **options)).studies
+    assert sorted(s.key for s in answered) == sorted(s.key for s in read_manifest(manifest).studies)
+    for task in tasks_of(answered):
+        if task.name in (*answered[0].extra.get("answers", {}), "mask"):
+            assert all(task.of_network(study) is not None for study in task.studies)
+    weights = tmp_path / "cv" / "fold0" / "run" / "model.pt"
+    before = weights.stat().st_mtime_ns
+    less = read_manifest(cross_validate(bundle, manifest, tmp_path / "cv", **options, absent=[absent])).studies
+    assert weights.stat().st_mtime_ns == before
+    assert all(absent not in study.extra["present"] for study in less)
+
+
+def read_fragment_bundle(name):
+    from polyscan.files.atomic import read_json, shipped
+
+    return read_json(shipped("configs") / "fragments" / f"{name}.json")["bundle"]
+
+
+def test_a_fragment_is_a_file_with_sections(tmp_path):
+    with pytest.raises(PolyscanError, match=r"no fragment that comes with polyscan: .*picai_cspca"):
+        read_fragment("none", "train")
+    (tmp_path / "f.json").write_text('{"max_epochs": 3}')
+    with pytest.raises(PolyscanError, match="needs entries under shared, train, inference"):
+        read_fragment(tmp_path / "f.json", "train")
+    (tmp_path / "f.json").write_text('{"shared": {"a": 1, "b": 1}, "train": {"b": 2}, "inference": {"c": 3}}')
+    assert read_fragment(tmp_path / "f.json", "train") == {"a": 1, "b": 2}
+    assert read_fragment(tmp_path / "f.json", "inference") == {"a": 1, "b": 1, "c": 3}

@@ -1,0 +1,92 @@
+"""Tables as tensors, survival as pairs, and a network of vectors that reads them."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+
+import pytest
+import torch
+
+from polyscan.errors import PolyscanError
+from polyscan.evaluation import ConcordanceIndex
+from polyscan.fusion import AttentionWeighted, Concatenation, Sum
+from polyscan.networks import CoxHead, FusionNet, VectorEncoder
+from polyscan.transforms import LoadTablesd, SaveRiskd, SurvivalFromLabeld
+from polyscan.transforms.tables import width_of
+
+TABLES = {"clinical": {"age": [50, 10], "sex": ["F", "M"]}, "genes": ["TP53", "EGFR"]}
+
+
+@pytest.fixture
+def study(tmp_path):
+    (tmp_path / "genes.json").write_text(json.dumps({"EGFR": 2.0, "other": 9.0}))
+    return {"study": "sub-1", "image": {"genes": str(tmp_path / "genes.json")}, "clinical": {"age": 60, "sex": "M"}}
+
+
+def test_numbers_words_and_what_was_not_recorded(study):
+    nan = float("nan")
+    image = LoadTablesd("image", TABLES)(study)["image"]
+    assert width_of(TABLES) == 4
+    torch.testing.assert_close(image, torch.tensor([[1, 1, 0, 1], [nan, 2, nan, nan]]), equal_nan=True)
+    study["clinical"] = {"sex": "F"}
+    image = LoadTablesd("image", TABLES)(study)["image"]
+    torch.testing.assert_close(image[0], torch.tensor([nan, 0, 1, 0]), equal_nan=True)
+    study["clinical"] = {}
+    assert LoadTablesd("image", TABLES)(study)["image"][0].isnan().all()
+
+
+def test_what_is_left_out_is_absent_and_nothing_at_all_is_refused(study):
+    assert LoadTablesd("image", TABLES, absent=["clinical"])(study)["image"][0].isnan().all()
+    assert LoadTablesd("image", TABLES, absent=["genes"])(study)["image"][1].isnan().all()
+    with pytest.raises(PolyscanError, match="sub-1 has nothing of genes"):
+        LoadTablesd("image", TABLES, absent=["clinical"])({**study, "image": {}})
+    with pytest.raises(PolyscanError, match="Table scans cannot be left out"):
+        LoadTablesd("image", TABLES, absent=["scans"])
+
+
+@pytest.mark.parametrize(
+    ("clinical", "said"), [({"age": "old"}, "age is 'old'; expected a number"), ({"sex": "X"}, "F, M")]
+)
+def test_values_that_are_not_known_are_refused(study, clinical, said):
+    with pytest.raises(PolyscanError, match=f"sub-1: .*{said}"):
+        LoadTablesd("image", TABLES)({**study, "clinical": clinical})
+
+
+@pytest.mark.parametrize(("fuse_at", "fusion"), [("output", Sum), ([0], AttentionWeighted), ("input", Concatenation)])
+def test_vectors_are_modalities_of_any_fusion(fuse_at, fusion):
+    torch.manual_seed(0)
+    encoder = partial(VectorEncoder, size=6, channels=(8, 4))
+    net = FusionNet(["a", "b", "c"], encoder, fuse_at, fusion, CoxHead, spatial_dims=1).eval()
+    x = torch.randn(5, 3, 6)
+    whole = net(x)
+    assert whole.shape == (5, 1)
+    x[:, 1] = torch.nan
+    without = net(x)
+    assert without.isfinite().all()
+    assert not torch.allclose(whole, without)
+    with pytest.raises(ValueError, match="set spatial_dims=1"):
+        VectorEncoder(1, 2, size=6)
+
+
+def test_survival_is_a_pair_and_a_risk_is_written(tmp_path):
+    data = {"study": "sub-1", "label": {"survival": {"time": 12.5, "event": 1}}}
+    assert SurvivalFromLabeld("label")(data)["label"].tolist() == [12.5, 1]
+    assert SurvivalFromLabeld("label")({**data, "label": {"grade": "2"}})["label"].isnan().all()
+    for wrong in ({"time": -1, "event": 0}, {"time": 3, "event": 2}, {"time": "long", "event": 1}, {"time": 3}):
+        with pytest.raises(PolyscanError, match=r"sub-1: survival is .* expected a time"):
+            SurvivalFromLabeld("label")({**data, "label": {"survival": wrong}})
+    out = SaveRiskd("pred", tmp_path)({**SurvivalFromLabeld("label")(data), "pred": torch.tensor([0.25])})
+    written = json.loads((tmp_path / "sub-1_answer.json").read_text())
+    assert (
+        written["answers"]
+        == out["answer"]["answers"]
+        == {"survival": {"risk": 0.25, "truth": {"time": 12.5, "event": 1}}}
+    )
+
+
+def test_concordance_gathers_over_batches_and_leaves_out_what_is_not_known():
+    metric = ConcordanceIndex()
+    metric(torch.tensor([[2.0], [1.0]]), torch.tensor([[1.0, 1.0], [2.0, 1.0]]))
+    metric(torch.tensor([[9.0], [0.0]]), torch.tensor([[torch.nan, torch.nan], [3.0, 0.0]]))
+    assert metric.aggregate() == 1.0
