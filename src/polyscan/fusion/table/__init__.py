@@ -3,7 +3,7 @@
 from polyscan.fusion.find import find_layers
 from polyscan.fusion.table.attention import TableAttention
 from polyscan.fusion.table.base import TableFusion
-from polyscan.fusion.table.counts import centred_log_ratio
+from polyscan.fusion.table.counts import centred_log_ratio, gene_fractions, pearson_residuals
 from polyscan.fusion.table.daft import DAFT
 from polyscan.fusion.table.film import FiLM
 from polyscan.fusion.table.hyper import HyperFusion
@@ -18,7 +18,9 @@ __all__ = [
     "TableTokens",
     "VectorToken",
     "centred_log_ratio",
+    "gene_fractions",
     "layers",
+    "pearson_residuals",
 ]
 
 
