@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from polyscan.study import TaskPrediction
 from polyscan.study.manifest import read_manifest
 
 
@@ -24,26 +25,27 @@ def main(folders: list[str]) -> None:
     for folder in folders:
         studies = read_manifest(Path(folder) / "manifest.json").studies
         print(folder)
-        for task in dict.fromkeys(task for study in studies for task in study.extra.get("answers", {})):
-            answers = [study.extra["answers"].get(task, {}) for study in studies]
-            known = [a for a in answers if "truth" in a and "probabilities" in a]
+        predictions = [study.prediction for study in studies]
+        for task in dict.fromkeys(task for found in predictions for task in found.answers):
+            answers = [found.answers[task] for found in predictions if task in found.answers]
+            known = [a for a in answers if a.truth is not None and a.probabilities]
             if known:
                 tell(task, known)
 
 
-def tell(task: str, known: list[dict]) -> None:
-    truth = np.array([a["truth"] for a in known])
-    right = np.mean([a["answer"] == a["truth"] for a in known])
+def tell(task: str, known: list[TaskPrediction]) -> None:
+    truth = np.array([a.truth for a in known])
+    right = np.mean([a.answer == a.truth for a in known])
     ((_, most),) = Counter(truth).most_common(1)
     print(f"  {task}: {len(known)} known, right {right:.3f}, the most frequent class alone {most / len(known):.3f}")
-    for name in known[0]["probabilities"]:
-        scores = np.array([a["probabilities"][name] for a in known])
+    for name in known[0].probabilities:
+        scores = np.array([a.probabilities[name] for a in known])
         if 0 < (truth == name).sum() < len(truth):
             low, high = np.percentile(bootstrap(truth == name, scores), [2.5, 97.5])
             area = roc_auc_score(truth == name, scores)
             print(f"    {name} ({(truth == name).sum()}): AUROC {area:.3f} ({low:.2f} to {high:.2f})")
-    players = dict.fromkeys(p for a in known for p in a.get("contributions", {}))
-    means = {p: np.mean([a["contributions"][p] for a in known if p in a.get("contributions", {})]) for p in players}
+    players = dict.fromkeys(p for a in known for p in a.contributions)
+    means = {p: np.mean([a.contributions[p] for a in known if p in a.contributions]) for p in players}
     print("    contributions: " + ", ".join(f"{p} {mean:+.3f}" for p, mean in means.items()))
 
 

@@ -57,7 +57,7 @@ class Task:
 
     def __init__(self, name: str, studies: Sequence[Study]) -> None:
         self.name = name
-        self.studies = [s for s in studies if name in s.label and s.fold is not None]
+        self.studies = [s for s in studies if s.label.holds(name) and s.fold is not None]
         self.folds = np.array([s.fold for s in self.studies])
         self.patients = [s.subject for s in self.studies]
 
@@ -82,8 +82,8 @@ class Classes(Task):
 
     def __init__(self, name: str, studies: Sequence[Study]) -> None:
         super().__init__(name, studies)
-        self.classes = sorted({str(s.label[name]) for s in self.studies})
-        self.truth = np.array([self.classes.index(str(s.label[name])) for s in self.studies])
+        self.classes = sorted({str(s.label.tasks[name]) for s in self.studies})
+        self.truth = np.array([self.classes.index(str(s.label.tasks[name])) for s in self.studies])
         self.inner = StratifiedKFold(3, shuffle=True, random_state=0)
 
     @property
@@ -107,7 +107,7 @@ class Classes(Task):
 
     def of_network(self, study: Study) -> list[float]:
         """The answer that ``polyscan infer`` wrote."""
-        told = study.extra["answers"][self.name]["probabilities"]
+        told = study.prediction.answers[self.name].probabilities
         return [told[name] for name in self.classes]
 
 
@@ -118,7 +118,7 @@ class Survival(Task):
 
     def __init__(self, name: str, studies: Sequence[Study]) -> None:
         super().__init__(name, studies)
-        self.truth = np.array([[s.label[name]["time"], s.label[name]["event"]] for s in self.studies])
+        self.truth = np.array([[s.label.tasks[name]["time"], s.label.tasks[name]["event"]] for s in self.studies])
         self.inner = KFold(3, shuffle=True, random_state=0)
 
     @property
@@ -140,7 +140,7 @@ class Survival(Task):
 
     def of_network(self, study: Study) -> float:
         """The answer that ``polyscan infer`` wrote."""
-        return float(study.extra["answers"][self.name]["risk"])
+        return float(study.prediction.answers[self.name].risk)
 
 
 class Masks(Task):
@@ -155,7 +155,7 @@ class Masks(Task):
 
     def of_network(self, study: Study) -> float:
         """The mean over regions of what ``polyscan infer`` scored."""
-        scores = [region["dice"] for region in study.extra["scores"].values() if region["dice"] is not None]
+        scores = [region.dice for region in study.prediction.scores.values() if region.dice is not None]
         return float(np.mean(scores)) if scores else float("nan")
 
 
@@ -167,8 +167,8 @@ def prepared() -> list:
 def tables(studies: Sequence[Study]) -> dict[str, np.ndarray]:
     """Each table as (study, column), NaN where not recorded, with a column for each way in which some is missing."""
     rows: dict[str, list[Mapping]] = {"clinical": [s.clinical for s in studies]}
-    for name in sorted({m for s in studies for m, file in s.images.items() if str(file).endswith(".json")}):
-        rows[name] = [read_json(s.images[name]) if name in s.images else {} for s in studies]
+    for name in sorted({m for s in studies for m, one in s.scans.items() if one.path.endswith(".json")}):
+        rows[name] = [read_json(s.scans[name].path) if name in s.scans else {} for s in studies]
     found = {name: matrix(of_table) for name, of_table in rows.items()}
     return {name: values for name, values in found.items() if values.shape[1]}
 
@@ -208,10 +208,10 @@ def thresholded(task: Masks, modality: str) -> np.ndarray:
     """Dice of each study, at the threshold that is best on the studies of the other folds; NaN without the scan."""
     scans: list[tuple[np.ndarray, np.ndarray] | None] = []
     for study in task.studies:
-        if modality not in study.images:
+        if modality not in study.scans:
             scans.append(None)
             continue
-        values, mask = (read_nifti(f)[0].numpy() for f in (study.images[modality], study.label["mask"]))
+        values, mask = (read_nifti(f)[0].numpy() for f in (study.scans[modality].path, study.label.mask))
         scans.append((values, mask > 0))
     levels = np.quantile(np.concatenate([v[m] for v, m in filter(None, scans)]), np.linspace(0, 0.99, THRESHOLDS))
     dice = np.array([of_levels(*scan, levels) if scan else np.full(THRESHOLDS, np.nan) for scan in scans])
@@ -233,7 +233,7 @@ def of_levels(values: np.ndarray, mask: np.ndarray, levels: np.ndarray) -> np.nd
 def rows_of(task: Task) -> dict[tuple[str, str], np.ndarray]:
     """Method and inputs to the answers, single inputs first."""
     if isinstance(task, Masks):
-        scans = list(dict.fromkeys(m for s in task.studies for m, f in s.images.items() if "nii" in str(f)))
+        scans = list(dict.fromkeys(m for s in task.studies for m, one in s.scans.items() if "nii" in one.path))
         return {("threshold", name): thresholded(task, name) for name in scans}
     found = tables(task.studies)
     subsets = [subset for size in range(1, len(found) + 1) for subset in combinations(found, size)]
@@ -271,10 +271,10 @@ def print_table(task: Task, answers: Mapping[tuple[str, str], np.ndarray], sampl
 
 def tasks_of(studies: Sequence[Study]) -> list[Task]:
     """What is to be learnt of these studies, where enough is known of it."""
-    names = dict.fromkeys(name for s in studies for name in s.label if name != "drawn_on")
+    names = dict.fromkeys(name for s in studies for name in ("mask", *s.label.tasks) if s.label.holds(name))
     made: list[Task] = []
     for name in names:
-        values = [s.label[name] for s in studies if name in s.label]
+        values = [s.label.tasks.get(name) for s in studies if s.label.holds(name)]
         kind = Masks if name == "mask" else Survival if isinstance(values[0], Mapping) else Classes
         made.append(kind(name, studies))
     return [task for task in made if len(task.studies) and task.known]

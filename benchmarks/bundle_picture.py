@@ -29,18 +29,19 @@ def answer(folder: Path, out: Path, key: str | None = None) -> None:
     """Scans above, each task's probabilities and contributions below."""
     studies = read_manifest(folder / "manifest.json").studies
     study = next(s for s in studies if key in (None, s.key))
-    answers: dict[str, Any] = study.extra["answers"]
+    assert study.prediction is not None
+    answers = study.prediction.answers
     figure = Figure(figsize=(9, 2.4 + 1.9 * len(answers)), dpi=110, layout="constrained")
     scans, bars = figure.subfigures(2, 1, height_ratios=[2.4, 1.9 * len(answers)])
-    for place, (name, picture) in zip(scans.subplots(1, len(study.images)), pictures(study).items(), strict=True):
+    for place, (name, picture) in zip(scans.subplots(1, len(study.scans)), pictures(study).items(), strict=True):
         place.imshow(picture, cmap="gray")
         place.set_title(name, fontsize=9)
         place.set_axis_off()
     grid = bars.subplots(len(answers), 2, squeeze=False)
     for (left, right), (task, found) in zip(grid, answers.items(), strict=True):
-        truth = f", true {found['truth']}" if "truth" in found else ""
-        row(left, found["probabilities"], f"{task}: {found['answer']}{truth}; uncertainty {found['uncertainty']:.2f}")
-        row(right, found["contributions"], "what moved its probability, and by how much")
+        truth = f", true {found.truth}" if found.is_known else ""
+        row(left, found.probabilities, f"{task}: {found.answer}{truth}; uncertainty {found.uncertainty:.2f}")
+        row(right, found.contributions, "what moved its probability, and by how much")
         left.set_xlim(0, 1)
     figure.savefig(out)
 
@@ -59,13 +60,13 @@ def pictures(study: Study) -> dict[str, np.ndarray]:
     """An axial plane of each scan, through the middle of the tumour where that is known."""
     from matplotlib.image import imread
 
-    paths = {name: str(path) for name, path in study.images.items()}
+    paths = {name: scan.path for name, scan in study.scans.items()}
     if all(is_picture(path) for path in paths.values()):
         return {name: imread(path) for name, path in paths.items()}
     scans = {name: read_nifti(path)[0].numpy() for name, path in paths.items()}
     z = next(iter(scans.values())).shape[2] // 2
-    if "mask" in study.label:
-        z = round(float(np.argwhere(read_nifti(study.label["mask"])[0].numpy() > 0)[:, 2].mean()))
+    if study.label.mask is not None:
+        z = round(float(np.argwhere(read_nifti(study.label.mask)[0].numpy() > 0)[:, 2].mean()))
     shown = {}
     for name, values in scans.items():
         low, high = window(name, values)
@@ -79,8 +80,8 @@ def scores(out: Path, *columns: str) -> None:
     table: dict[str, list[float]] = {}
     for folder in named.values():
         for study in read_manifest(Path(folder) / "manifest.json").studies:
-            (found,) = study.extra["scores"].values()
-            table.setdefault(study.subject, []).append(found["dice"])
+            (found,) = study.prediction.scores.values()
+            table.setdefault(study.subject, []).append(found.dice)
     figure = Figure(figsize=(6, 3.4), dpi=110, layout="constrained")
     place = figure.subplots()
     for subject, dice in table.items():

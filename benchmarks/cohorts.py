@@ -29,7 +29,7 @@ from parts.part import Cohort, Part, Patient, write_picture, write_table, write_
 
 from polyscan.errors import PolyscanError
 from polyscan.preprocess.prepare import prepare
-from polyscan.study import Source, Study
+from polyscan.study import Scan, Source, Study, scans_of
 from polyscan.study.manifest import Manifest, write_manifest
 from polyscan.study.outputs import OutputFolder
 
@@ -82,8 +82,9 @@ def make(
     if cohort.protocol is not None:
         protocol = protocol or cohort.protocol
         scans = prepare(scans, owned.path / "prepared", protocol=protocol, registered=True, jobs=jobs)
-    info = {"cohort": name, "tasks": list(tasks), "inputs": list(inputs), "spacing_is_nominal": cohort.nominal}
-    manifest = scans.map(lambda s: replace(s, images={**s.images, **others[s.key]}), **scans.info, **info)
+    notes = {"cohort": name, "tasks": list(tasks), "inputs": list(inputs), "spacing_is_nominal": cohort.nominal}
+    complete = scans.map(lambda s: replace(s, scans={**s.scans, **scans_of(others[s.key])}))
+    manifest = replace(complete, roots={"cohort": str(owned.path)}, notes=notes)
     write_manifest(owned.path / "manifest.json", manifest)
     return manifest
 
@@ -122,10 +123,10 @@ def write(patient: Patient, study: Study, cohort: Cohort, folder: Path) -> dict[
     """Write what there is of a patient, and name volumes and mask in the study; returns what needs no preparing."""
     path = str(folder / study.key / study.key)
     for name, values in patient.volumes.items():
-        study.images[name] = write_volume(f"{path}_{name}.nii.gz", values, cohort.spacing)
+        study.scans[name] = Scan(write_volume(f"{path}_{name}.nii.gz", values, cohort.spacing))
     if patient.mask is not None:
-        mask = write_volume(f"{path}_dseg.nii.gz", patient.mask.astype(np.uint8), cohort.spacing)
-        study.label.update(mask=mask, drawn_on=next(iter(patient.volumes)))
+        study.label.mask = write_volume(f"{path}_dseg.nii.gz", patient.mask.astype(np.uint8), cohort.spacing)
+        study.label.drawn_on = next(iter(patient.volumes))
     others: dict[str, Source] = {m: write_picture(f"{path}_{m}.png", values) for m, values in patient.pictures.items()}
     return {**others, **{t: write_table(f"{path}_{t}.json", columns) for t, columns in patient.tables.items()}}
 
@@ -155,7 +156,7 @@ def main() -> None:
         )
     except PolyscanError as error:
         sys.exit(str(error))
-    labels = sorted({name for study in manifest.studies for name in study.label})
+    labels = sorted({name for study in manifest.studies for name in study.label.tasks})
     print(f"{len(manifest.studies)} studies in {options.out / 'manifest.json'}, labelled with {', '.join(labels)}")
 
 

@@ -39,8 +39,8 @@ def slices(subjects: int, folder: Path) -> list[tuple[Tensor, Tensor]]:
     studies = prepare(scan(folder / "heads"), folder / "prepared", protocol="brain_mri").studies
     found = []
     for study in studies:
-        scans = torch.cat([read_nifti(study.images[m]).as_tensor() for m in ("T1c", "FLAIR")])
-        label = read_nifti(study.label["mask"])[0].as_tensor()
+        scans = torch.cat([read_nifti(study.scans[m].path).as_tensor() for m in ("T1c", "FLAIR")])
+        label = read_nifti(study.label.mask)[0].as_tensor()
         middle = range(scans.shape[3] // 5, scans.shape[3] * 4 // 5, 2)
         images = torch.stack([square(scans[..., z]) for z in middle]).float()
         truth = [[float((label[..., z] > 0).sum() > 10), float((label[..., z] == 4).sum() > 5)] for z in middle]

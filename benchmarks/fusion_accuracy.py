@@ -56,8 +56,8 @@ def cohort(subjects: int, folder: Path) -> tuple[Tensor, Tensor]:
     image_of, mask_of = (
         Compose([Spacing((4, 4, 4), mode=mode), ResizeWithPadOrCrop([SIDE] * 3)]) for mode in ("bilinear", "nearest")
     )
-    scans = [torch.cat([image_of(read_nifti(study.images[m])) for m in MODALITIES]) for study in studies]
-    masks = [mask_of(read_nifti(study.label["mask"])) for study in studies]
+    scans = [torch.cat([image_of(read_nifti(study.scans[m].path)) for m in MODALITIES]) for study in studies]
+    masks = [mask_of(read_nifti(study.label.mask)) for study in studies]
     return torch.nan_to_num(torch.stack(scans)).as_subclass(Tensor), (torch.stack(masks) > 0).float().as_subclass(
         Tensor
     )

@@ -38,7 +38,7 @@ def run(prepared: Path, out: Path, modalities: list[str], fold: int) -> None:
     folder = out / "-".join(modalities) / f"fold{fold}"
     if (folder / "scores.json").exists():
         return
-    studies = [replace(s, images={m: s.images[m] for m in modalities}) for s in read_manifest(prepared).studies]
+    studies = [replace(s, scans={m: s.scans[m] for m in modalities}) for s in read_manifest(prepared).studies]
     test = [s for s in studies if s.fold == fold]
     # One test patient stands under validation, so that training keeps the rest; the last weights know nothing of it.
     write_manifest(folder / "train.json", Manifest([s for s in studies if s.fold != fold], test[:1]))
@@ -49,7 +49,7 @@ def run(prepared: Path, out: Path, modalities: list[str], fold: int) -> None:
     for given in [modalities] if len(modalities) == 1 else [ALL, *INPUTS[:3]]:
         absent = [m for m in modalities if m not in given]
         answers = infer(BUNDLE, folder / "test.json", folder / "out", weights=weights, absent=absent, overrides=network)
-        scores["-".join(given)] = {s.subject: s.extra["scores"]["tumour"]["dice"] for s in answers.studies}
+        scores["-".join(given)] = {s.subject: s.prediction.scores["tumour"].dice for s in answers.studies}
     write_json(folder / "scores.json", scores)
 
 

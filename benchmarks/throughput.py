@@ -37,7 +37,7 @@ def measure(name: str, folder: Path, modalities: tuple[str, ...], protocol: str 
     took = time.perf_counter() - start
     seconds: Counter[str] = Counter()
     for study in done:
-        seconds.update(study.extra["seconds"])
+        seconds.update(study.preparation.seconds)
     total = seconds.pop("total")
     seconds["write"] = 0.0
     parts = ", ".join(f"{step} {100 * part / total:.0f} %" for step, part in seconds.most_common() if part)

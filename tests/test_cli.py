@@ -77,7 +77,7 @@ def test_the_whole_way(tmp_path, monkeypatch, capsys):
     assert main(["infer", bundle, "prepared/manifest.json", "-o", "out", *weights, "--without", "T2", "T1"]) == 3
     (study,) = read_manifest("out/manifest.json").testing
     mask, reference = (
-        nibabel.load(study.extra["prediction"]),
+        nibabel.load(study.prediction.path),
         nibabel.load("cohort/sub-004/anat/sub-004_ce-gd_T1w.nii.gz"),
     )
     assert mask.shape == reference.shape

@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "polyscan"
-GROUND = {"errors", "modality", "parallel", "geometry", "files", ""}
+GROUND = {"errors", "scan_key", "modality", "parallel", "geometry", "files", ""}
 FLOORS = {
     "files": {"errors", ""},
     "study": GROUND,
@@ -20,7 +20,7 @@ FLOORS = {
     "networks": GROUND | {"fusion"},
     "learning": GROUND | {"fusion", "networks"},
     "inference": GROUND | {"fusion", "networks"},
-    "evaluation": GROUND,
+    "evaluation": GROUND | {"study"},
     "transforms": GROUND | {"study", "formats", "evaluation", "networks", "inference"},
     "bundle": GROUND | {"study", "formats", "preprocess", "fusion", "networks", "learning", "transforms"},
     "phantom": GROUND | {"study", "formats"},
@@ -41,6 +41,17 @@ def test_imports_point_downwards():
                 assert allowed is None or target in allowed | {floor}, f"{file} imports {node.module}"
                 checked += 1
     assert checked > 50
+
+
+def test_keys_of_scans_are_written_and_read_in_one_place():
+    """No other file takes ``T1c@2`` apart or puts it together."""
+    parted = [
+        file.name
+        for file in SOURCE.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant) and node.value == "@"
+    ]
+    assert parted == ["scan_key.py"]
 
 
 def test_one_word_has_one_meaning():

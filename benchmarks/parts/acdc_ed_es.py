@@ -24,7 +24,7 @@ def patients(part: Part) -> Iterator[Patient]:
         images = part.array("images")[row]
         slices = int(np.flatnonzero(images.any((0, 2, 3))).max()) + 1
         study = Study(name, aligned=["CINE@1", "CINE@2"])
-        study.label = known({"diagnosis": told.get("group")})
+        study.label.tasks = known({"diagnosis": told.get("group")})
         volumes = {f"CINE@{time + 1}": images[time, :slices] for time in range(2)}
         mask = None
         if part.has("labels"):

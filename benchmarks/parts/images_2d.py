@@ -18,7 +18,7 @@ def patients(part: Part) -> Iterator[Patient]:
     for row, (image, own) in enumerate(zip(part.array("images"), group, strict=True)):
         study = Study(f"{kind}{own}", session=str(row))
         label = classes[int(part.array("labels")[row])] if part.has("labels") else None
-        study.label = {kind.lower(): label} if label is not None else {}
+        study.label.tasks = {kind.lower(): label} if label is not None else {}
         yield Patient(study, pictures={kind: image}, group=study.subject, stratum=str(label))
 
 

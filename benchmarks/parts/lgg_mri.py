@@ -28,7 +28,7 @@ def patients(part: Part) -> Iterator[Patient]:
                 **{column: told.get(column) for column in (*TISSUE, "kps")},
             }
         )
-        study.label = known(
+        study.label.tasks = known(
             {
                 "IDH": classes(told, "idh1_mutated", {0: "wildtype", 1: "mutated"}),
                 "1p19q": classes(told, "codel_1p19q", {0: "intact", 1: "codeleted"}),

@@ -14,7 +14,7 @@ from monai.data import MetaTensor
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import write_json
 from polyscan.formats.nifti import write_nifti
-from polyscan.study import Study
+from polyscan.study import Label, Study
 from polyscan.study.table import read_rows, recorded
 
 MASK_TASKS = {"lesion", "heart", "tumour"}
@@ -143,7 +143,7 @@ class Cohort:
             study=replace(
                 study,
                 clinical={c: v for c, v in study.clinical.items() if c not in refused},
-                label={task: value for task, value in study.label.items() if task in tasks},
+                label=Label(tasks={task: value for task, value in study.label.tasks.items() if task in tasks}),
             ),
             tables={name: table for name, table in kept.items() if table},
             mask=patient.mask if MASK_TASKS & set(tasks) else None,

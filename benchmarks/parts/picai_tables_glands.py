@@ -32,9 +32,9 @@ def patients(part: Part) -> Iterator[Patient]:
     if rows is None:
         raise PolyscanError("No table has the columns study_id and psa; give the part's marksheet.")
     for name, told in rows.items():
-        study = Study(str(told["patient_id"]), session=name, extra={"centre": told.get("center")})
+        study = Study(str(told["patient_id"]), session=name, centre=told.get("center"))
         study.clinical = known({"age": told.get("patient_age")})
-        study.label = known({"csPCa": classes(told, "case_csPCa", {"NO": "no", "YES": "yes"})})
+        study.label.tasks = known({"csPCa": classes(told, "case_csPCa", {"NO": "no", "YES": "yes"})})
         tables = {table: with_logarithms(told, columns) for table, columns in TABLES.items()}
         tables["reader"] = pirads(told)
         stratum = f"{told.get('center')} {told.get('case_csPCa')}"

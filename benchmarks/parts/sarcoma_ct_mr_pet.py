@@ -30,7 +30,7 @@ def patients(part: Part) -> Iterator[Patient]:
         study.clinical = known(
             {"age": int(str(told["age"]).rstrip("Y")) if "age" in told else None, "sex": told.get("sex")}
         )
-        study.label = known({"metastasis": classes(told, "lung_metastasis", {0: "no", 1: "yes"})})
+        study.label.tasks = known({"metastasis": classes(told, "lung_metastasis", {0: "no", 1: "yes"})})
         volumes = {}
         for modality, stored in DATA["modalities"].items():
             values = images[row, stored["channel"]].astype(np.float32)

@@ -33,7 +33,7 @@ def patients(part: Part) -> Iterator[Patient]:
         }
         idh = genes.get("mutations", {}).get("IDH1_mut")
         survival = {"time": told.get("survival_months"), "event": told.get("event")}
-        study.label = known(
+        study.label.tasks = known(
             {
                 "survival": None if None in survival.values() else survival,
                 "IDH": None if idh is None else ("wildtype", "mutated")[int(idh)],

@@ -116,16 +116,16 @@ def _scan(options: argparse.Namespace) -> None:
         )
     write_manifest(options.output, manifest)
     for study in manifest.studies:
-        print(f"{study.key}: {', '.join(study.images)}" + (" with label" if study.label else ""))
-        for decision in study.extra.get("decisions", []):
-            word = f"took as {decision['modality']}" if decision["taken"] else "left out"
-            print(f"  {decision['series']}: {word}: {decision['reason']}")
-    for old, new in manifest.info.get("renamed", {}).items():
+        print(f"{study.key}: {', '.join(study.scans)}" + (" with label" if study.label else ""))
+        for decision in study.decisions:
+            word = f"took as {decision.modality}" if decision.taken else "left out"
+            print(f"  {decision.series}: {word}: {decision.reason}")
+    for old, new in manifest.renamed.items():
         print(f"{old} is called {new}: a key needs letters and digits of its own")
-    for doubt in manifest.info.get("doubts", []):
+    for doubt in manifest.doubts:
         print(doubt)
-    for decision in manifest.info.get("left_out", []):
-        print(f"{decision['series']}: left out: {decision['reason']}")
+    for decision in manifest.left_out:
+        print(f"{decision.series}: left out: {decision.reason}")
     print(f"{len(manifest.studies)} studies in {options.output}")
 
 
@@ -207,7 +207,7 @@ def _prepare(options: argparse.Namespace) -> int:
             progress=progress,
         )
     for study in result.studies:
-        for name, problem in study.extra.get("problems", {}).items():
+        for name, problem in study.problems.items():
             print(f"{study.key}: {name}: {problem}", file=sys.stderr)
     print(f"{len(result.studies)} studies prepared in {options.output / 'manifest.json'}")
     return _tell_failed(result)
@@ -524,10 +524,9 @@ def _overrides(options: argparse.Namespace, config: str) -> dict[str, Any]:
 
 def _tell_failed(manifest: Any) -> int:
     """Name what failed; returns the exit status."""
-    failed = manifest.info.get("failed", [])
-    for failure in failed:
-        print(f"{failure['study']} failed: {failure['reason']}", file=sys.stderr)
-    return 3 if failed else 0
+    for failure in manifest.failed:
+        print(f"{failure.study} failed: {failure.reason}", file=sys.stderr)
+    return 3 if manifest.failed else 0
 
 
 @contextmanager

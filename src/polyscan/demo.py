@@ -51,5 +51,5 @@ def step(*arguments: object) -> None:
 
 def dice(predictions: Manifest) -> list[float]:
     """The scores of the region in every study that has it."""
-    scores = [study.extra["scores"][REGION]["dice"] for study in predictions.studies]
+    scores = [study.prediction.scores[REGION].dice for study in predictions.studies if study.prediction]
     return [score for score in scores if score is not None]

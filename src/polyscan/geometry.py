@@ -55,6 +55,15 @@ def affine_of(image: sitk.Image) -> np.ndarray:
     return FLIP @ lps
 
 
+def matrix_of(transform: sitk.Transform) -> np.ndarray:
+    """The (4, 4) matrix of a rigid or affine SimpleITK transform, on LPS+ millimetres."""
+    matrix = np.eye(4)
+    matrix[:3, 3] = transform.TransformPoint((0.0, 0.0, 0.0))
+    for axis in range(3):
+        matrix[:3, axis] = np.array(transform.TransformPoint(np.eye(3)[axis].tolist())) - matrix[:3, 3]
+    return matrix
+
+
 def same_grid(a: MetaTensor, b: MetaTensor, *, tolerance: float = 0.1) -> bool:
     """Whether two images have the same shape and no corner of their grids lies more than ``tolerance`` mm apart."""
     if a.shape[-3:] != b.shape[-3:]:

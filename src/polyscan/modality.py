@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from polyscan.errors import PolyscanError
+from polyscan.scan_key import ScanKey
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,12 @@ MODALITIES = {
 
 
 def modality(name: str) -> Modality:
-    """Look a modality up by its name; ``"T1c@2"`` is T1c at the second time.
+    """Look a modality up by its name or by the key of a scan: that of ``"T1c@2"`` is T1c.
 
     Raises:
         PolyscanError: no modality has this name.
     """
     try:
-        return MODALITIES[name.partition("@")[0]]
+        return MODALITIES[ScanKey.parse(name).modality]
     except KeyError:
         raise PolyscanError(f"Modality {name!r} is not known; use one of {', '.join(MODALITIES)}.") from None

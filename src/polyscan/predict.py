@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from monai.data import MetaTensor
 
@@ -17,7 +16,7 @@ from polyscan.discovery.read_study import find_studies
 from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import read_nifti
 from polyscan.preprocess.prepare import prepare_study
-from polyscan.study import Study
+from polyscan.study import Study, TaskPrediction
 
 
 @dataclass
@@ -27,14 +26,15 @@ class Prediction:
     Attributes:
         present: the modalities that it read.
         mask: of a segmentation, (1, x, y, z) label map in the space of the reference scan; None else.
-        answers: of a classification, task to class, probabilities, uncertainty and contributions.
+        answers: of a classification, task to class, probabilities, uncertainty and contributions; of a
+            segmentation that is staged, the stage.
         reference: the modality in whose space the mask lies.
         problems: modality to what was wrong with it.
     """
 
     present: list[str]
     mask: MetaTensor | None = None
-    answers: dict[str, Any] = field(default_factory=dict)
+    answers: dict[str, TaskPrediction] = field(default_factory=dict)
     reference: str | None = None
     problems: dict[str, str] = field(default_factory=dict)
 
@@ -83,16 +83,16 @@ class LoadedBundle:
             raise PolyscanError(f"Modality {', '.join(sorted(unknown))} cannot be left out: this bundle reads {reads}.")
         with tempfile.TemporaryDirectory(prefix="polyscan-") as folder:
             prepared = prepare_study(study, Path(folder), self.protocol) if self.protocol else study
-            answered = self._predictor.predict(prepared, absent)
-            said, file = answered.extra, Path(answered.extra["prediction"])
-            mask = None if file.suffix == ".json" else read_nifti(file)
-            file.unlink()
+            said = self._predictor.predict(prepared, absent).prediction
+            assert said is not None
+            mask = read_nifti(said.path) if said.is_mask else None
+            Path(said.path).unlink()
             return Prediction(
-                present=said["present"],
+                present=said.present,
                 mask=mask,
-                answers=said.get("answers", {}),
-                reference=said.get("reference"),
-                problems={name: problem for name, problem in said.get("problems", {}).items() if problem},
+                answers=said.answers,
+                reference=prepared.preparation.reference if prepared.preparation else None,
+                problems=prepared.problems,
             )
 
     @cached_property

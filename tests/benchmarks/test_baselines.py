@@ -11,7 +11,7 @@ from baselines import Classes, Masks, Survival, main, matrix, rows_of, tasks_of
 from monai.data import MetaTensor
 
 from polyscan.formats.nifti import write_nifti
-from polyscan.study import Study
+from polyscan.study import Label, PredictionRecord, Scan, Study, TaskPrediction, scans_of
 from polyscan.study.manifest import Manifest, write_manifest
 
 
@@ -25,7 +25,9 @@ def studies(tmp_path, count=45):
         file.write_text(json.dumps({"noise": float(draw.normal())} if k % 3 else {}))
         label = {"class": "yes" if x + 0.1 * draw.normal() > 0 else "no"}
         label["survival"] = {"time": float(np.exp(-x)), "event": int(k % 4 > 0)}
-        found.append(Study(f"P{k}", images={"genes": str(file)}, label=label, clinical={"x": x}, fold=k % 3))
+        found.append(
+            Study(f"P{k}", scans={"genes": Scan(str(file))}, label=Label(tasks=label), clinical={"x": x}, fold=k % 3)
+        )
     return found
 
 
@@ -67,7 +69,7 @@ def test_threshold_is_chosen_on_the_other_folds(tmp_path):
         for name, image in (("PET", values), ("mask", (values > 0).float())):
             write_nifti(tmp_path / f"{k}_{name}.nii.gz", MetaTensor(image))
         images = {"PET": str(tmp_path / f"{k}_PET.nii.gz")} if k else {}
-        made.append(Study(f"P{k}", images=images, label={"mask": str(tmp_path / f"{k}_mask.nii.gz")}, fold=k % 3))
+        made.append(Study(f"P{k}", scans=scans_of(images), label=Label(str(tmp_path / f"{k}_mask.nii.gz")), fold=k % 3))
     (task,) = tasks_of(made)
     assert isinstance(task, Masks)
     (found,) = rows_of(task).values()
@@ -79,8 +81,9 @@ def test_answers_of_a_network_stand_in_the_table(tmp_path, capsys, monkeypatch):
     made = studies(tmp_path)
     write_manifest(tmp_path / "manifest.json", Manifest(made))
     for study in made:
-        yes = float(study.label["class"] == "yes")
-        study.extra["answers"] = {"class": {"probabilities": {"no": 1 - yes, "yes": yes}}}
+        yes = float(study.label.tasks["class"] == "yes")
+        study.prediction = PredictionRecord("out.json")
+        study.prediction.answers["class"] = TaskPrediction(probabilities={"no": 1 - yes, "yes": yes})
     write_manifest(tmp_path / "out" / "manifest.json", Manifest(made))
     arguments = [
         "baselines.py",

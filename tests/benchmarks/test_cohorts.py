@@ -133,7 +133,7 @@ def made(name, tmp_path, **options):
 
 def columns(study):
     """Every column that is an input of a study."""
-    tables = [read_json(file) for file in study.images.values() if file.endswith(".json")]
+    tables = [read_json(one.path) for one in study.scans.values() if one.path.endswith(".json")]
     return {*study.clinical, *(column for values in tables for column in values)}
 
 
@@ -147,7 +147,7 @@ def test_no_outcome_is_an_input(name, tmp_path):
     refused = {column for task in cohort.tasks for column in cohort.outcomes[task]}
     for study in manifest.studies:
         assert not columns(study) & refused
-        assert set(study.label) - {"mask"} <= set(cohort.tasks)
+        assert set(study.label.tasks) <= set(cohort.tasks)
         assert study.fold is not None
     again = make(name, FORMS[name](tmp_path), tmp_path / "out", jobs=1)
     assert [s.key for s in again.studies] == [s.key for s in manifest.studies]
@@ -175,17 +175,17 @@ def test_an_outcome_is_refused_by_name(name, column, tmp_path):
 def test_what_tells_one_task_may_be_an_input_of_another(tmp_path):
     study = made("lgg_mri", tmp_path, tasks=["grade"], inputs=["kps"]).training[0]
     assert "IDH1_mut" in columns(study)
-    assert set(study.label) == {"grade"}
+    assert set(study.label.tasks) == {"grade"}
     with pytest.raises(PolyscanError, match="'IDH2' is no task"):
         made("lgg_mri", tmp_path, tasks=["IDH2"])
 
 
 def test_a_copy_in_the_place_of_a_contrast_is_absent(tmp_path):
     studies = made("lgg_mri", tmp_path).studies
-    assert [m for m in ("T1", "FLAIR", "T1c") if m in studies[1].images] == ["T1", "FLAIR"]
-    assert [m for m in ("T1", "FLAIR", "T1c") if m in studies[2].images] == ["FLAIR", "T1c"]
-    assert "expression" not in studies[3].images
-    mask = nibabel.load(studies[0].label["mask"])
+    assert [m for m in ("T1", "FLAIR", "T1c") if m in studies[1].scans] == ["T1", "FLAIR"]
+    assert [m for m in ("T1", "FLAIR", "T1c") if m in studies[2].scans] == ["FLAIR", "T1c"]
+    assert "expression" not in studies[3].scans
+    mask = nibabel.load(studies[0].label.mask)
     assert mask.shape == (24, 20, 4)
     assert mask.get_fdata().sum() == 16
     assert {"study", "image", "label"} <= training_items(tmp_path / "out" / "manifest.json")[0].keys()
@@ -205,9 +205,9 @@ def test_a_readers_score_is_taken_where_it_is_named(tmp_path):
     manifest = made("picai_tables_glands", tmp_path)
     assert not {"lesion_PIRADS", "lesion_PIRADS_count"} & columns(manifest.studies[0])
     named = make("picai_tables_glands", picai(tmp_path), tmp_path / "named", inputs=["lesion_PIRADS"]).studies[0]
-    assert read_json(named.images["reader"]) == {"lesion_PIRADS": 5}
-    assert read_json(named.images["laboratory"])["log_psa"] == pytest.approx(np.log(8), abs=1e-4)
-    assert "density" not in named.images
+    assert read_json(named.scans["reader"].path) == {"lesion_PIRADS": 5}
+    assert read_json(named.scans["laboratory"].path)["log_psa"] == pytest.approx(np.log(8), abs=1e-4)
+    assert "density" not in named.scans
     folds = {}
     for study in manifest.studies:
         folds.setdefault(study.subject, set()).add(study.fold)
@@ -216,23 +216,23 @@ def test_a_readers_score_is_taken_where_it_is_named(tmp_path):
 
 def test_padding_is_cut_off_and_two_times_are_one_mask(tmp_path):
     study = made("acdc_ed_es", tmp_path).studies[0]
-    mask = nibabel.load(study.label["mask"]).get_fdata()
+    mask = nibabel.load(study.label.mask).get_fdata()
     assert mask.shape == (16, 16, 4)
     assert [int((mask == v).sum()) for v in (3, 12, 15)] == [16, 0, 9]
-    assert list(study.images) == ["CINE@1", "CINE@2"]
+    assert list(study.scans) == ["CINE@1", "CINE@2"]
 
 
 def test_slices_that_look_alike_are_one_subject(tmp_path):
     manifest = made("images_2d", tmp_path)
     assert {s.subject for s in manifest.studies} == {f"MRI{k}" for k in range(4)}
     assert len({(s.subject, s.fold) for s in manifest.studies}) == 4
-    assert manifest.studies[0].label == {"mri": "glioma"}
+    assert manifest.studies[0].label.tasks == {"mri": "glioma"}
 
 
 def test_examples_of_the_sarcoma_stand_apart(tmp_path):
     manifest = made("sarcoma_ct_mr_pet", tmp_path)
     assert [s.subject for s in manifest.testing] == ["STS_002"]
-    ct = nibabel.load(manifest.training[0].images["CT"]).get_fdata()
+    ct = nibabel.load(manifest.training[0].scans["CT"].path).get_fdata()
     assert np.isnan(ct[:, :, 0]).all()
     assert np.isfinite(ct[:, :, 1:]).all()
 

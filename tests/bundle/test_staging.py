@@ -11,7 +11,7 @@ from polyscan.bundle import Staging
 from polyscan.bundle.staging import measure_lesions
 from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import write_nifti
-from polyscan.study import Study
+from polyscan.study import Label, PredictionRecord, Scan, Study
 
 STAGES = [
     {"stage": "I", "lesions": 1, "metabolic_tumour_volume_ml": 1},
@@ -59,17 +59,20 @@ def test_a_stage_is_the_first_whose_limits_hold(tmp_path):
         tmp_path / "pet.nii.gz",
         MetaTensor(torch.from_numpy(suv[None].astype(np.float32)), affine=torch.from_numpy(affine)),
     )
-    study = Study("1", images={"PET": str(tmp_path / "pet.nii.gz")}, label={"mask": str(tmp_path / "mask.nii.gz")})
-    study.extra["prediction"] = str(tmp_path / "one.nii.gz")
-    answer = staging(study)["answers"]["stage"]
-    assert (answer["answer"], answer["truth"]) == ("II", "III")
-    assert answer["measures"]["suv_max"] == 4
+    study = Study("1", scans={"PET": Scan(str(tmp_path / "pet.nii.gz"))}, label=Label(str(tmp_path / "mask.nii.gz")))
+    prediction = PredictionRecord(str(tmp_path / "one.nii.gz"), present=["PET"])
+    staging(study, prediction)
+    answer = prediction.answers["stage"]
+    assert (answer.answer, answer.truth) == ("II", "III")
+    assert answer.measures["suv_max"] == 4
     assert staging.stage({"lesions": 0}) is None
     by_uptake = Staging([{"stage": "cold", "suv_max": 3}, {"stage": "hot"}], smallest_ml=0.05)
-    assert by_uptake(study)["answers"]["stage"]["answer"] == "hot"
+    by_uptake(study, prediction)
+    assert prediction.answers["stage"].answer == "hot"
     assert by_uptake.stage({"lesions": 1, "suv_max": None}) == "cold"
-    study.extra["present"] = ["CT"]
-    assert staging(study)["answers"]["stage"]["measures"]["suv_max"] is None
+    prediction.present = ["CT"]
+    staging(study, prediction)
+    assert prediction.answers["stage"].measures["suv_max"] is None
 
 
 def test_rules_that_cannot_be_used_are_refused():

@@ -13,7 +13,7 @@ from monai.data import MetaTensor
 from PIL import Image
 
 from polyscan.formats.nifti import write_nifti
-from polyscan.study import Study
+from polyscan.study import Label, Preparation, Scan, Study
 from polyscan.study.manifest import Manifest, write_manifest
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
@@ -28,19 +28,19 @@ def make_manifest(bundle: Path, folder: Path) -> Path:
     generator = torch.Generator().manual_seed(0)
     studies = []
     for number in range(7):
-        study = Study(f"{number}", clinical={"age": 40 + number}, extra={"days": [0, 70 + number]})
-        study.label = {task: classes[number % len(classes)] for task, classes in config.get("tasks", {}).items()}
-        study.extra["reference"] = config["modalities"][0]
+        study = Study(f"{number}", clinical={"age": 40 + number}, days=[0, 70 + number])
+        study.label.tasks = {task: classes[number % len(classes)] for task, classes in config.get("tasks", {}).items()}
+        study.preparation = Preparation("none", config["modalities"][0])
         save = save_scan if config["spacing"] else save_picture
         for modality in config["modalities"]:
-            study.images[modality] = save(folder, config, study, modality, generator)
+            study.scans[modality] = Scan(save(folder, config, study, modality, generator))
         if "regions" in config:
-            study.label["mask"] = save_mask(folder, config, study)
+            study.label.mask = save_mask(folder, config, study)
         studies.append(study)
-    del studies[6].images[config["modalities"][0]]
+    del studies[6].scans[config["modalities"][0]]
     if "enters" in config:  # what is left gives the grid
-        studies[6].label["mask"] = save_mask(folder, config, studies[6], factor=2)
-    studies[5].label.clear()
+        studies[6].label.mask = save_mask(folder, config, studies[6], factor=2)
+    studies[5].label = Label()
     path = folder / "manifest.json"
     write_manifest(path, Manifest(training=studies[:3], validation=studies[3:5], testing=studies[5:]))
     return path

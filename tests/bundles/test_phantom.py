@@ -42,8 +42,8 @@ def test_train_evaluate_infer(bundle, cohort, tmp_path):
     out = ("--manifest", cohort, "--output_dir", tmp_path / "out", *weights)
     monai("run", "--config_file", "configs/inference.json", *out, cwd=bundle)
     answered: Manifest = read_manifest(tmp_path / "out" / "manifest.json")
-    assert not answered.info["failed"]
+    assert not answered.failed
     for study in answered.studies:
-        assert sorted(study.extra["present"]) == sorted(read_config(bundle, "inference")["modalities"])
+        assert sorted(study.prediction.present) == sorted(read_config(bundle, "inference")["modalities"])
         for task in read_config(bundle, "inference").get("tasks", {}):
-            assert json.loads(Path(study.extra["prediction"]).read_text())["answers"][task]["truth"]
+            assert json.loads(Path(study.prediction.path).read_text())["answers"][task]["truth"]

@@ -70,7 +70,7 @@ def test_a_run_that_was_cut_short_goes_on(manifest, tmp_path):
     assert [done for done, _, _ in told] == [1, 2]
     undisturbed = infer(BUNDLE, manifest, tmp_path / "whole")
     for a, b in zip(result.studies, undisturbed.studies, strict=True):
-        assert a.extra["scores"] == b.extra["scores"]
+        assert a.prediction.scores == b.prediction.scores
     assert json.loads((out / "manifest.json").read_text())["testing"]
 
 
@@ -82,8 +82,8 @@ def test_studies_as_they_come(manifest, tmp_path):
         whole = infer(BUNDLE, manifest, tmp_path.parent / f"run{len(absent)}", absent=list(absent))
         for study, expected in zip(studies, whole.studies, strict=True):
             answered = predictor.predict(study, absent)
-            assert answered.extra["scores"] == expected.extra["scores"]
-            assert answered.extra["present"] == expected.extra["present"]
+            assert answered.prediction.scores == expected.prediction.scores
+            assert answered.prediction.present == expected.prediction.present
     with pytest.raises(PolyscanError, match="has no scan"):
-        predictor.predict(studies[0], list(studies[0].images))
-    assert predictor.predict(studies[0]).extra["present"] == list(studies[0].images)  # and goes on after it
+        predictor.predict(studies[0], list(studies[0].scans))
+    assert predictor.predict(studies[0]).prediction.present == list(studies[0].scans)  # and goes on after it

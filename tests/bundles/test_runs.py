@@ -18,6 +18,7 @@ from prepared import is_classification, read_config
 from polyscan.bundle.run import infer, train
 from polyscan.errors import PolyscanError, sentence
 from polyscan.study.manifest import read_manifest
+from polyscan.study.schema import encoded
 
 QUICK = {"max_epochs": 1, "val_interval": 1}
 
@@ -42,23 +43,25 @@ def test_the_whole_life_through_monai(bundle, manifest, tmp_path):
 
 
 def check_masks(a, b):
-    first, second = (nibabel.load(s.extra["prediction"]) for s in (a, b))
+    first, second = (nibabel.load(s.prediction.path) for s in (a, b))
     np.testing.assert_array_equal(first.get_fdata(), second.get_fdata())
-    scan = nibabel.load(next(iter(a.images.values())))
+    scan = nibabel.load(next(iter(a.scans.values())).path)
     assert first.shape == scan.shape
     np.testing.assert_allclose(first.affine, scan.affine)
-    assert all(score["true_ml"] > 0 for score in a.extra["scores"].values())
-    assert bool(a.extra["scores"]) == (a.key == "sub-6")
+    assert all(score.true_ml > 0 for score in a.prediction.scores.values())
+    assert bool(a.prediction.scores) == (a.key == "sub-6")
 
 
 def check_answers(a, b):
-    assert json.loads(Path(a.extra["prediction"]).read_text())["answers"] == a.extra["answers"]
-    for task, answer in a.extra["answers"].items():
-        assert answer["probabilities"] == pytest.approx(b.extra["answers"][task]["probabilities"], abs=1e-3)
-        assert answer["contributions"] == pytest.approx(b.extra["answers"][task]["contributions"], abs=1e-3)
-        assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-3)
-        assert 0 <= answer["uncertainty"] <= 1
-        assert set(answer["contributions"]) >= set(a.images)
+    assert json.loads(Path(a.prediction.path).read_text())["answers"] == {
+        task: encoded(answer) for task, answer in a.prediction.answers.items()
+    }
+    for task, answer in a.prediction.answers.items():
+        assert answer.probabilities == pytest.approx(b.prediction.answers[task].probabilities, abs=1e-3)
+        assert answer.contributions == pytest.approx(b.prediction.answers[task].contributions, abs=1e-3)
+        assert sum(answer.probabilities.values()) == pytest.approx(1, abs=1e-3)
+        assert 0 <= answer.uncertainty <= 1
+        assert set(answer.contributions) >= set(a.scans)
         assert ("truth" in answer) == (a.key == "sub-6")
 
 
@@ -84,9 +87,9 @@ def test_any_subset_and_any_fusion(bundle, manifest, tmp_path):
     first = json.loads((bundle / "configs" / "inference.json").read_text())["modalities"]
     result = infer(bundle, manifest, tmp_path / "out", weights=weights, absent=first[1:], overrides=mean)
     assert [s.key for s in result.studies] == ["sub-5"]
-    assert result.studies[0].extra["present"] == first[:1]
-    assert result.info["failed"][0]["study"] == "sub-6"
-    assert f"expected at least one of {first[0]}" in result.info["failed"][0]["reason"]
+    assert result.studies[0].prediction.present == first[:1]
+    assert result.failed[0].study == "sub-6"
+    assert f"expected at least one of {first[0]}" in result.failed[0].reason
 
 
 def test_what_cannot_be_used_is_said(bundle, manifest, tmp_path):

@@ -15,6 +15,7 @@ from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
 from polyscan.formats.read import read_label
 from polyscan.phantom.write import save_dicom
+from polyscan.study import Label
 
 
 def item(**values) -> Dataset:
@@ -125,11 +126,11 @@ def test_cases_of_the_reports(data):
     folder = cases / "rtstruct_roi_without_contours"
     ct = read_series(folder / "in/P/CT")
     with pytest.raises(PolyscanError, match=r"rs.dcm: the region GTV has no contours"):
-        read_label({"mask": str(folder / "in/P/RS/rs.dcm")}, ct)
-    assert read_label({"mask": str(folder / "two/P/RS/rs.dcm")}, read_series(folder / "two/P/CT")).sum() > 0
+        read_label(Label(str(folder / "in/P/RS/rs.dcm")), ct)
+    assert read_label(Label(str(folder / "two/P/RS/rs.dcm")), read_series(folder / "two/P/CT")).sum() > 0
     (study,) = scan(cases / "rtstruct_without_series_reference/in").studies
-    assert study.label["drawn_on"] == "CT"
-    assert read_label(study.label, read_series(study.images["CT"])).sum() == 605
+    assert study.label.drawn_on == "CT"
+    assert read_label(study.label, read_series(study.scans["CT"].path)).sum() == 605
 
 
 def drawn(change=lambda label: None, z=3.0, **references):

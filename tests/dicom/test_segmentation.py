@@ -10,6 +10,7 @@ from polyscan.dicom.read import read_series
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
 from polyscan.formats.read import read_label
+from polyscan.study import Label
 
 highdicom = pytest.importorskip("highdicom", reason="highdicom needs pydicom 3", exc_type=ImportError)
 
@@ -51,25 +52,25 @@ def drawn(make_series, tmp_path):
 
 def test_segments_come_as_their_numbers(drawn):
     folder, seg, mask = drawn
-    label = read_label({"mask": str(seg)}, read_series(folder))
+    label = read_label(Label(str(seg)), read_series(folder))
     np.testing.assert_array_equal(label[0].numpy(), mask)
 
 
 def test_one_segment_is_chosen_by_its_label(drawn):
     folder, seg, mask = drawn
-    label = read_label({"mask": str(seg), "roi": "rim"}, read_series(folder))
+    label = read_label(Label(str(seg), roi="rim"), read_series(folder))
     np.testing.assert_array_equal(label[0].numpy(), mask == 2)
 
 
 def test_scan_finds_it_and_what_it_was_drawn_on(drawn):
     (study,) = scan(drawn[0].parent.parent).studies
-    assert study.label == {"mask": str(drawn[1]), "drawn_on": "CT"}
+    assert study.label == Label(str(drawn[1]), "CT")
 
 
 def test_unknown_segment_and_other_grid_are_refused(drawn, make_series):
     folder, seg, _ = drawn
     with pytest.raises(PolyscanError, match="segments core, rim; expected edge"):
-        read_label({"mask": str(seg), "roi": "edge"}, read_series(folder))
+        read_label(Label(str(seg), roi="edge"), read_series(folder))
     other = read_series(make_series("other", PixelSpacing=[1.5, 1.5]))
     with pytest.raises(PolyscanError, match="another grid"):
-        read_label({"mask": str(seg)}, other)
+        read_label(Label(str(seg)), other)

@@ -58,8 +58,8 @@ def test_brats(tmp_path):
     (tmp_path / "training/BraTS2021_00004/BraTS2021_00004_seg.nii.gz").unlink()
     manifest, missing = match_download(read_dataset("brats_2021"), tmp_path)
     assert len(manifest.training) == 7
-    assert manifest.training[0].images["T1c"].endswith("BraTS2021_00000_t1ce.nii.gz")
-    assert manifest.training[0].label["drawn_on"] == "T1c"
+    assert manifest.training[0].scans["T1c"].path.endswith("BraTS2021_00000_t1ce.nii.gz")
+    assert manifest.training[0].label.drawn_on == "T1c"
     assert Counter(study.fold for study in manifest.training) == {0: 2, 1: 2, 2: 1, 3: 1, 4: 1}
     assert missing == [
         "sub-BraTS202100003 lacks T1c",
@@ -87,18 +87,22 @@ def test_ucsf_pdgm_with_its_table(tmp_path):
     (tmp_path / "UCSF-PDGM-metadata_v2.csv").write_text(table)
     manifest, missing = match_download(read_dataset("ucsf_pdgm"), tmp_path)
     first, second, third = manifest.training
-    assert set(first.images) == {"T1", "T1c", "T2", "FLAIR", "ADC", "CBF"}
-    assert (first.label["grade"], first.label["IDH"], first.clinical) == (4, "wildtype", {"age": 66, "sex": "M"})
-    assert (second.label["IDH"], second.clinical) == ("mutated", {"sex": "F"})
-    assert "grade" not in third.label
+    assert set(first.scans) == {"T1", "T1c", "T2", "FLAIR", "ADC", "CBF"}
+    assert (first.label.tasks["grade"], first.label.tasks["IDH"], first.clinical) == (
+        4,
+        "wildtype",
+        {"age": 66, "sex": "M"},
+    )
+    assert (second.label.tasks["IDH"], second.clinical) == ("mutated", {"sex": "F"})
+    assert "grade" not in third.label.tasks
     assert missing == ["UCSF-PDGM-0007 is not in UCSF-PDGM-metadata_v2.csv"]
 
 
 def test_hecktor_names_scans_and_masks_in_two_ways(tmp_path):
     touch(tmp_path, "imagesTr/CHUM-001__CT.nii.gz", "imagesTr/CHUM-001__PT.nii.gz", "labelsTr/CHUM_001.nii.gz")
     manifest, missing = match_download(read_dataset("hecktor_2022"), tmp_path)
-    assert set(manifest.training[0].images) == {"CT", "PET"}
-    assert manifest.training[0].label["mask"].endswith("CHUM_001.nii.gz")
+    assert set(manifest.training[0].scans) == {"CT", "PET"}
+    assert manifest.training[0].label.mask.endswith("CHUM_001.nii.gz")
     assert any("the table hecktor2022" in sentence for sentence in missing)
 
 
@@ -106,13 +110,13 @@ def test_autopet_adni_and_oasis(tmp_path):
     visit = "FDG-PET-CT-Lesions/PETCT_0011f3deaf/03-23-2003-NA-PET-CT Ganzkoerper-42966"
     touch(tmp_path / "a", *(f"{visit}/{name}.nii.gz" for name in ("CT", "CTres", "SUV", "PET", "SEG")))
     (study,) = match_download(read_dataset("autopet_fdg"), tmp_path / "a")[0].training
-    assert [Path(p).name for p in study.images.values()] == ["CT.nii.gz", "SUV.nii.gz"]
+    assert [Path(one.path).name for one in study.scans.values()] == ["CT.nii.gz", "SUV.nii.gz"]
     series = "ADNI/002_S_0295/MP-RAGE/2006-04-18_08_20_30.0/I13722"
     touch(tmp_path / "b", f"{series}/a.dcm", f"{series}/b.dcm", "ADNI/002_S_0295/Axial_FLAIR/2006-04-18_08/I2/a.dcm")
     (tmp_path / "b" / "ADNIMERGE_1.csv").write_text("PTID,AGE,PTGENDER,DX_bl\n002_S_0295,84.8,Male,CN\n")
     (study,) = match_download(read_dataset("adni"), tmp_path / "b")[0].training
-    assert study.images["T1"] == str(tmp_path / "b" / series)
-    assert study.label == {"diagnosis": "CN"}
+    assert study.scans["T1"].path == str(tmp_path / "b" / series)
+    assert study.label.tasks == {"diagnosis": "CN"}
     touch(tmp_path / "c", "OAS30001_MR_d0129/anat2/sub-OAS30001_ses-d0129_T1w.nii.gz")
     (study,) = match_download(read_dataset("oasis_3"), tmp_path / "c")[0].training
     assert (study.subject, study.session) == ("OAS30001", "d0129")
@@ -123,15 +127,15 @@ def test_pictures_in_folders_of_classes(tmp_path):
         tmp_path / "n", "Training/glioma/Tr-gl_0010.jpg", "Training/notumor/Tr-no_0010.jpg", "Testing/pituitary/a.jpg"
     )
     manifest, _ = match_download(read_dataset("nickparvar"), tmp_path / "n")
-    assert [study.label["tumour"] for study in manifest.training] == ["glioma", "none"]
-    assert [study.label["tumour"] for study in manifest.testing] == ["pituitary"]
+    assert [study.label.tasks["tumour"] for study in manifest.training] == ["glioma", "none"]
+    assert [study.label.tasks["tumour"] for study in manifest.testing] == ["pituitary"]
     touch(tmp_path / "q", "The IQ-OTHNCCD lung cancer dataset/Bengin cases/Bengin case (1).jpg")
     (study,) = match_download(read_dataset("iq_othnccd"), tmp_path / "q")[0].training
-    assert study.label == {"lung": "benign"}
+    assert study.label.tasks == {"lung": "benign"}
     cells = ("im_Koilocytotic/im_Koilocytotic/CROPPED/001_01.bmp", "im_Koilocytotic/im_Koilocytotic/CROPPED/001_02.bmp")
     touch(tmp_path / "s", *cells, "im_Parabasal/im_Parabasal/CROPPED/001_01.bmp", "im_Parabasal/im_Parabasal/001.bmp")
     manifest, _ = match_download(read_dataset("sipakmed"), tmp_path / "s")
-    assert [(s.label["cell"], s.fold) for s in manifest.training] == [
+    assert [(s.label.tasks["cell"], s.fold) for s in manifest.training] == [
         ("koilocytotic", 0),
         ("koilocytotic", 0),
         ("parabasal", 1),
@@ -144,7 +148,12 @@ def test_images_of_one_lesion_stay_in_one_fold(tmp_path):
     header = "lesion_id,image_id,dx,dx_type,age,sex,localization"
     (tmp_path / "HAM10000_metadata.csv").write_text("\n".join([header, *rows]) + "\n")
     manifest, missing = match_download(read_dataset("ham10000"), tmp_path)
-    assert [(s.label["skin"], s.fold) for s in manifest.training] == [("mel", 0), ("mel", 0), ("nv", 1), ("nv", 1)]
+    assert [(s.label.tasks["skin"], s.fold) for s in manifest.training] == [
+        ("mel", 0),
+        ("mel", 0),
+        ("nv", 1),
+        ("nv", 1),
+    ]
     assert missing == ["4 subjects are there, 10015 belong to it"]
 
 

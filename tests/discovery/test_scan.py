@@ -12,6 +12,7 @@ from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import write_nifti
 from polyscan.formats.read import read_image
+from polyscan.study import Scan
 from polyscan.study.manifest import read_manifest, write_manifest
 
 
@@ -23,7 +24,7 @@ def test_folders_name_the_subjects_not_the_headers(make_series, tmp_path):
     make_series("ward/anna/CT")
     make_series("ward/bert/scans/1", modality="PT", CorrectedImage=["ATTN"], PatientID="OTHER")
     manifest = scan(tmp_path / "ward")
-    assert [(s.subject, list(s.images)) for s in manifest.testing] == [("anna", ["CT"]), ("bert", ["PET"])]
+    assert [(s.subject, list(s.scans)) for s in manifest.testing] == [("anna", ["CT"]), ("bert", ["PET"])]
     write_manifest(tmp_path / "m.json", manifest)
     assert "SECRET" not in (tmp_path / "m.json").read_text().upper()
 
@@ -32,7 +33,7 @@ def test_one_patient_id_for_all_does_not_make_them_one(make_series, tmp_path):
     for name, study in (("anna", "1.2.1"), ("bert", "1.2.2")):
         make_series(f"ward/{name}/CT", StudyInstanceUID=study)
         make_series(f"ward/{name}/PET", StudyInstanceUID=study, modality="PT", CorrectedImage=["ATTN"])
-    assert [(s.subject, sorted(s.images)) for s in scan(tmp_path / "ward").studies] == [
+    assert [(s.subject, sorted(s.scans)) for s in scan(tmp_path / "ward").studies] == [
         ("anna", ["CT", "PET"]),
         ("bert", ["CT", "PET"]),
     ]
@@ -42,7 +43,7 @@ def test_folders_inside_one_patient_are_one_study(make_series, tmp_path):
     make_series("anna/CT", StudyInstanceUID="1.2.1")
     make_series("anna/PET", StudyInstanceUID="1.2.2", modality="PT", CorrectedImage=["ATTN"])
     (study,) = scan(tmp_path / "anna").studies
-    assert (study.subject, sorted(study.images)) == ("anna", ["CT", "PET"])
+    assert (study.subject, sorted(study.scans)) == ("anna", ["CT", "PET"])
 
 
 def test_copies_of_a_study_stay_apart(make_series, tmp_path):
@@ -61,7 +62,7 @@ def test_a_patients_studies_of_one_modality_are_sessions(make_series, tmp_path):
     make_series("ward/anna/late", StudyInstanceUID="1.2.1", StudyDate="20210101")
     make_series("ward/anna/early", StudyInstanceUID="1.2.2", StudyDate="20200101")
     studies = scan(tmp_path / "ward").studies
-    assert [(s.session, s.images["CT"].rsplit("/", 1)[1]) for s in studies] == [("1", "early"), ("2", "late")]
+    assert [(s.session, s.scans["CT"].path.rsplit("/", 1)[1]) for s in studies] == [("1", "early"), ("2", "late")]
 
 
 def test_finest_series_is_taken_and_the_other_named(make_series, tmp_path):
@@ -70,11 +71,11 @@ def test_finest_series_is_taken_and_the_other_named(make_series, tmp_path):
     )
     make_series("ward/anna/thin")
     (study,) = scan(tmp_path / "ward").studies
-    decisions = {d["series"]: d for d in study.extra["decisions"]}
-    assert study.images["CT"].endswith("thin")
-    assert decisions["anna/thin"]["taken"]
-    assert not decisions["anna/thick"]["taken"]
-    assert "anna/thin has finer voxels (12 and 20 mm3)" in decisions["anna/thick"]["reason"]
+    decisions = {d.series: d for d in study.decisions}
+    assert study.scans["CT"].path.endswith("thin")
+    assert decisions["anna/thin"].taken
+    assert not decisions["anna/thick"].taken
+    assert "anna/thin has finer voxels (12 and 20 mm3)" in decisions["anna/thick"].reason
 
 
 def test_two_series_in_one_folder_are_told_apart(make_series, tmp_path):
@@ -83,7 +84,7 @@ def test_two_series_in_one_folder_are_told_apart(make_series, tmp_path):
         file.rename(file.with_name("a" + file.name))
     make_series("ward/anna", modality="PT", CorrectedImage=["ATTN", "DECY"])
     (study,) = scan(tmp_path / "ward").studies
-    assert {name: len(files) for name, files in study.images.items()} == {"CT": 5, "PET": 5}
+    assert {name: len(one.source) for name, one in study.scans.items()} == {"CT": 5, "PET": 5}
 
 
 def test_unusable_series_are_left_out_with_the_reason(make_series, tmp_path):
@@ -91,7 +92,7 @@ def test_unusable_series_are_left_out_with_the_reason(make_series, tmp_path):
     make_series("ward/anna/scout", slices=1, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
     make_series("ward/anna/nac", modality="PT", CorrectedImage=["DECY"])
     (study,) = scan(tmp_path / "ward").studies
-    reasons = {d["series"]: d["reason"] for d in study.extra["decisions"] if not d["taken"]}
+    reasons = {d.series: d.reason for d in study.decisions if not d.taken}
     assert "localizer" in reasons["anna/scout"]
     assert "without attenuation correction" in reasons["anna/nac"]
 
@@ -102,8 +103,8 @@ def test_scans_of_one_frame_of_reference_are_aligned(data, tmp_path):
     again = read_manifest(tmp_path / "m.json")
     assert [s.subject for s in again.training] == ["STS_002", "STS_025"]
     for study in again.training:
-        assert sorted(study.images) == sorted(study.aligned) == ["CT", "PET", "T1"]
-        assert study.label["drawn_on"] == "CT"
+        assert sorted(study.scans) == sorted(study.aligned) == ["CT", "PET", "T1"]
+        assert study.label.drawn_on == "CT"
 
 
 def test_bids_tree_with_participants(tmp_path):
@@ -118,9 +119,9 @@ def test_bids_tree_with_participants(tmp_path):
     (root / "participants.tsv").write_text(table)
     manifest = scan(root)
     (first,), (second,) = manifest.validation, manifest.testing
-    assert (first.subject, list(first.images), first.clinical) == ("01", ["T1", "T1c"], {"age": 61})
-    assert first.label["drawn_on"] == "T1c"
-    assert first.label["mask"].endswith("dseg.nii.gz")
+    assert (first.subject, list(first.scans), first.clinical) == ("01", ["T1", "T1c"], {"age": 61})
+    assert first.label.drawn_on == "T1c"
+    assert first.label.mask.endswith("dseg.nii.gz")
     assert second.clinical == {"site": "B"}
 
 
@@ -151,7 +152,7 @@ def test_manifest_round_trip_keeps_everything(tmp_path):
     for place in ("a.json", "deep/er/b.json"):
         write_manifest(tmp_path / place, manifest)
         assert read_manifest(tmp_path / place).studies == manifest.studies
-    assert "../../r/sub-1" in (tmp_path / "deep/er/b.json").read_text()
+    assert '"scans": "../../r"' in (tmp_path / "deep/er/b.json").read_text()
 
 
 @pytest.mark.parametrize(
@@ -159,8 +160,10 @@ def test_manifest_round_trip_keeps_everything(tmp_path):
     [
         ("{", "cannot be read as JSON"),
         ("{}", "is no manifest"),
-        ('{"training": [{"subject": "a"}]}', "'subject' or 'images'"),
-        ('{"training": [{"subject": "a", "images": {}}, {"subject": "a!", "images": {}}]}', "twice"),
+        ('{"training": []}', "has format_version None, this polyscan .* reads 2; make it again"),
+        ('{"format_version": 3, "training": []}', "has format_version 3, .* install a newer polyscan"),
+        ('{"format_version": 2, "training": [{"scans": {}}]}', r"training\[0\].subject is missing"),
+        ('{"format_version": 2, "training": [{"subject": "a"}, {"subject": "a!"}]}', "twice"),
     ],
 )
 def test_bad_manifests_are_refused(tmp_path, text, words):
@@ -173,8 +176,8 @@ def test_rank_prefers_more_slices_of_equal_voxels(make_series, tmp_path):
     make_series("ward/anna/short", slices=4)
     make_series("ward/anna/long", slices=8)
     (study,) = scan(tmp_path / "ward").studies
-    assert study.images["CT"].endswith("long")
-    assert all(d["reason"] for d in study.extra["decisions"])
+    assert study.scans["CT"].path.endswith("long")
+    assert all(d.reason for d in study.decisions)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +194,7 @@ def test_every_subject_gets_a_key_of_its_own(tmp_path, names):
     studies = read_manifest(tmp_path / "m.json").studies
     assert len({study.key.casefold() for study in studies}) == 2
     assert {study.clinical["age"] for study in studies} == {1, 2}
-    assert all(name in manifest.info["renamed"] or name in [s.subject for s in studies] for name in names)
+    assert all(name in manifest.renamed or name in [s.subject for s in studies] for name in names)
 
 
 def test_links_are_followed_once_and_keep_their_names(tmp_path):
@@ -205,9 +208,9 @@ def test_links_are_followed_once_and_keep_their_names(tmp_path):
     manifest = scan(tmp_path / "r")
     write_manifest(tmp_path / "m.json", manifest)
     anna, bert = read_manifest(tmp_path / "m.json").studies
-    assert anna.images == {"T1": str(tmp_path / "r" / "anna" / "T1.nii.gz")}
-    assert bert.images == {"T2": str(tmp_path / "r" / "bert" / "T2.nii.gz")}
-    reasons = {entry["series"]: entry["reason"] for entry in manifest.info["left_out"]}
+    assert anna.scans == {"T1": Scan(str(tmp_path / "r" / "anna" / "T1.nii.gz"))}
+    assert bert.scans == {"T2": Scan(str(tmp_path / "r" / "bert" / "T2.nii.gz"))}
+    reasons = {entry.series: entry.reason for entry in manifest.left_out}
     assert "link to nothing" in reasons["anna/FLAIR.nii.gz"]
     assert "met already" in reasons["anna/loop"]
 
@@ -218,7 +221,7 @@ def test_every_other_file_is_left_out_with_what_it_is(make_series, tmp_path):
         (folder / name).write_text("x")
     (folder / "last.dcm").write_bytes(b"")
     manifest = scan(tmp_path / "r")
-    reasons = {entry["series"]: entry["reason"] for entry in manifest.info["left_out"]}
+    reasons = {entry.series: entry.reason for entry in manifest.left_out}
     assert "convert it" in reasons["anna/a.mnc"]
     assert "zip archive that is damaged" in reasons["anna/b.zip"]
     assert ".xyz" in reasons["anna/d.xyz"]
@@ -226,13 +229,13 @@ def test_every_other_file_is_left_out_with_what_it_is(make_series, tmp_path):
     assert reasons["anna/.hidden"] == "hidden"
     assert reasons["anna/last.dcm"] == "is empty"
     (study,) = manifest.studies
-    assert "slices may be missing (last.dcm: is empty)" in study.extra["decisions"][0]["reason"]
+    assert "slices may be missing (last.dcm: is empty)" in study.decisions[0].reason
 
 
 def test_bids_suffix_is_the_contrast(data):
     manifest = scan(data / "reported_cases" / "bids_names" / "in")
     found = {
-        study.subject: {name: str(path).rsplit("/", 1)[1] for name, path in study.images.items()}
+        study.subject: {name: one.path.rsplit("/", 1)[1] for name, one in study.scans.items()}
         for study in manifest.studies
     }
     assert found == {
@@ -262,14 +265,14 @@ def test_visits_of_one_patient_are_never_one_study(tmp_path, names, sessions):
         path.parent.mkdir(parents=True, exist_ok=True)
         nibabel.save(nibabel.Nifti1Image(np.ones((4, 5, 6), np.float32), np.eye(4)), path)
     found = scan(tmp_path).studies
-    assert {study.session: len(study.images) for study in found} == sessions
+    assert {study.session: len(study.scans) for study in found} == sessions
     assert {study.subject for study in found} == {"patient01"}
 
 
 def test_real_visits_are_told_apart(data):
     studies = [s for s in scan(data / "ms_longitudinal").studies if s.subject == "patient01"]
     for study in studies:
-        assert all(f"study{study.session}_" in str(source) for source in study.images.values())
+        assert all(f"study{study.session}_" in one.path for one in study.scans.values())
     assert [study.session for study in studies] == ["1", "2"]
 
 
@@ -296,7 +299,7 @@ def test_folders_decide_whose_complementary_scans_are(
     make_series(f"ward/{second}", **{**one, **changes}, modality="PT", CorrectedImage=["ATTN"])
     manifest = scan(tmp_path / "ward")
     assert [study.subject for study in manifest.studies] == subjects
-    said = manifest.info.get("doubts", [])
+    said = manifest.doubts
     assert len(said) == (identifier == "7G-1199" and subjects[0] in ("anna", "001") and len(subjects) == 2)
     assert identifier not in "".join(said)
 
@@ -310,15 +313,15 @@ def test_a_space_of_bids_says_that_scans_lie_together(tmp_path):
 
 def test_brats_names_and_a_mask_of_a_real_tumour(data):
     (study,) = scan(data / "glioma_mri_native" / "preproc_bet").studies
-    assert sorted(study.images) == ["FLAIR", "T1", "T1c", "T2"]
-    assert study.label["mask"].endswith("seg_model_fusion_mav.nii.gz")
-    assert study.label["drawn_on"] == "T1c"
+    assert sorted(study.scans) == ["FLAIR", "T1", "T1c", "T2"]
+    assert study.label.mask.endswith("seg_model_fusion_mav.nii.gz")
+    assert study.label.drawn_on == "T1c"
 
 
 def test_the_unit_of_pet_volumes_is_kept_for_all_that_read_them(data, tmp_path):
     folder = data / "sarcoma_ct_mr_pet" / "nifti"
     (first, *_) = scan(folder, pet_units="SUV").studies
-    assert first.extra["given"] == {"Units": "SUV"}
-    assert read_image(first.images["PET"], "PET", first.extra["given"]).meta["doubts"] == []
+    assert first.scans["PET"].given == {"Units": "SUV"}
+    assert read_image(first.scans["PET"].source, "PET", first.scans["PET"].given).meta["doubts"] == []
     (first, *_) = scan(folder).studies
-    assert "taken as SUV" in read_image(first.images["PET"], "PET").meta["doubts"][0]
+    assert "taken as SUV" in read_image(first.scans["PET"].source, "PET").meta["doubts"][0]

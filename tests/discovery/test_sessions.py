@@ -12,7 +12,7 @@ from polyscan.discovery.scan import scan
 from polyscan.discovery.sessions import join_sessions
 from polyscan.errors import PolyscanError
 from polyscan.phantom import make_cohort
-from polyscan.study import Study
+from polyscan.study import Scan, Study
 
 
 @pytest.fixture(scope="module")
@@ -32,17 +32,17 @@ def test_sessions_become_one_study_with_days_and_labels(cohort):
     studies = scan(cohort, labels=truth, join=True).studies
     assert [study.key for study in studies] == ["sub-001", "sub-002"]
     for study, label in zip(studies, rows(truth), strict=True):
-        assert sorted(study.images) == ["FLAIR@1", "FLAIR@2", "T1c@1", "T1c@2"]
-        assert "ses-2" in study.images["T1c@2"]
-        assert study.label["drawn_on"] == "T1c@1"
-        assert study.label["response"] == label["response"]
+        assert sorted(study.scans) == ["FLAIR@1", "FLAIR@2", "T1c@1", "T1c@2"]
+        assert "ses-2" in study.scans["T1c@2"].path
+        assert study.label.drawn_on == "T1c@1"
+        assert study.label.tasks["response"] == label["response"]
         first, second = (date.fromisoformat(r["acq_time"]) for r in rows(next(cohort.glob(f"{study.key}/*.tsv"))))
-        assert study.extra["days"] == [0, (second - first).days]
-        assert 56 <= study.extra["days"][1] <= 112
+        assert study.days == [0, (second - first).days]
+        assert 56 <= study.days[1] <= 112
         assert "split" not in study.clinical
     apart = scan(cohort).studies
     assert [study.key for study in apart][:2] == ["sub-001_ses-1", "sub-001_ses-2"]
-    assert "response" not in apart[0].label
+    assert "response" not in apart[0].label.tasks
 
 
 def test_dicom_tells_the_days_itself(tmp_path):
@@ -54,18 +54,18 @@ def test_dicom_tells_the_days_itself(tmp_path):
         pydicom.dcmread(next((tmp_path / "c/sub-001" / s / "FLAIR").iterdir())).StudyDate for s in ("ses-1", "ses-2")
     ]
     days = (date.fromisoformat(f"{dates[1][:4]}-{dates[1][4:6]}-{dates[1][6:]}") - date(2020, 1, 1)).days
-    assert study.extra["days"] == [0, days]
+    assert study.days == [0, days]
     assert not any(d in str(study) for d in dates), "dates must not be kept"
 
 
 def test_sessions_without_dates_are_ordered_by_name():
-    made = [Study("1", session=s, images={"T1c": s}, extra={"decisions": []}) for s in ("b", "a")]
+    made = [Study("1", session=s, scans={"T1c": Scan(s)}) for s in ("b", "a")]
     (study,) = join_sessions(made, {})
-    assert study.images == {"T1c@1": "a", "T1c@2": "b"}
-    assert "days" not in study.extra
+    assert study.scans == {"T1c@1": Scan("a"), "T1c@2": Scan("b")}
+    assert study.days == []
     (study,) = join_sessions(made, {("1", "a"): date(2026, 3, 1), ("1", "b"): date(2026, 1, 1)})
-    assert study.images == {"T1c@1": "b", "T1c@2": "a"}
-    assert study.extra["days"] == [0, 59]
+    assert study.scans == {"T1c@1": Scan("b"), "T1c@2": Scan("a")}
+    assert study.days == [0, 59]
 
 
 def test_a_table_without_dates_is_refused(cohort, tmp_path):

@@ -36,8 +36,8 @@ def test_a_patients_archive_is_a_folder(make_series, tmp_path, inside):
     manifest = scan(tmp_path / "ward")
     write_manifest(tmp_path / "m.json", manifest)
     (study,) = read_manifest(tmp_path / "m.json").studies
-    assert (study.key, sorted(study.images)) == ("sub-anna", ["CT", "PET"])
-    image = read_image(study.images["CT"], "CT")
+    assert (study.key, sorted(study.scans)) == ("sub-anna", ["CT", "PET"])
+    image = read_image(study.scans["CT"].source, "CT")
     np.testing.assert_array_equal(image, read_series(folder))
     assert image.affine.equal(read_series(folder).affine)
 
@@ -60,7 +60,7 @@ def test_gzip_files_are_read(make_series, tmp_path):
     for path in folder.iterdir():
         (tmp_path / "ward" / "anna" / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
     (study,) = scan(tmp_path / "ward").studies
-    np.testing.assert_array_equal(read_image(study.images["CT"], "CT"), read_series(folder))
+    np.testing.assert_array_equal(read_image(study.scans["CT"].source, "CT"), read_series(folder))
 
 
 def test_cases_of_the_reports(data):
@@ -83,7 +83,7 @@ def test_what_cannot_be_unpacked_is_said(make_series, tmp_path):
         file.writestr("T1.nii.gz", b"x")
         file.writestr("../outside.dcm", (folder / "000.dcm").read_bytes())
     manifest = scan(tmp_path / "ward")
-    reasons = {entry["series"]: entry["reason"] for entry in manifest.info["left_out"]}
+    reasons = {entry.series: entry.reason for entry in manifest.left_out}
     assert "cannot be decompressed" in reasons["anna/cut.dcm.gz"]
     assert "zip archive that is damaged" in reasons["anna/cut.zip"]
     assert "encrypted" in reasons["bert.zip/000.dcm"]
@@ -98,6 +98,6 @@ def test_an_archive_is_kept_apart_from_what_is_written_and_known_by_its_changes(
     assert sources_of(studies) == [archive]
     with pytest.raises(PolyscanError, match="apart from the scans"):
         OutputFolder.claim(tmp_path / "ward" / "out", "prepare", sources_of(studies))
-    before = fingerprint(studies[0].images.values())
+    before = fingerprint(one.source for one in studies[0].scans.values())
     packed(make_series("plain/CT").parent, archive)
-    assert fingerprint(studies[0].images.values()) != before
+    assert fingerprint(one.source for one in studies[0].scans.values()) != before

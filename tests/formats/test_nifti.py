@@ -12,6 +12,7 @@ from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import read_nifti, write_nifti
 from polyscan.formats.read import read_image, read_label
 from polyscan.geometry import from_sitk, same_grid, to_sitk
+from polyscan.study import Label
 
 PET = {
     "Units": "Bq/mL",
@@ -93,15 +94,15 @@ def test_sheared_affine_is_refused():
 
 def test_label_on_another_grid_is_refused_with_both(tmp_path):
     scan = MetaTensor(torch.zeros(1, 4, 4, 4), affine=torch.eye(4))
-    label = {"mask": str(save(tmp_path / "m.nii.gz", np.zeros((4, 4, 5), np.uint8)))}
+    label = Label(str(save(tmp_path / "m.nii.gz", np.zeros((4, 4, 5), np.uint8))))
     with pytest.raises(PolyscanError, match=r"\[4, 4, 5\] voxels and \[4, 4, 4\]"):
         read_label(label, scan)
     moved = np.eye(4)
     moved[0, 3] = 2
     with pytest.raises(PolyscanError, match="another place"):
-        read_label({"mask": str(save(tmp_path / "n.nii.gz", np.zeros((4, 4, 4), np.uint8), moved))}, scan)
+        read_label(Label(str(save(tmp_path / "n.nii.gz", np.zeros((4, 4, 4), np.uint8), moved))), scan)
     with pytest.raises(PolyscanError, match="no whole numbers"):
-        read_label({"mask": str(save(tmp_path / "o.nii.gz", np.full((4, 4, 4), 0.5, np.float32)))}, scan)
+        read_label(Label(str(save(tmp_path / "o.nii.gz", np.full((4, 4, 4), 0.5, np.float32)))), scan)
 
 
 REPORTED = "reported_cases"
@@ -154,7 +155,7 @@ def test_a_sheared_grid_is_resampled(tmp_path):
         image[0].numpy()[tuple(there.T)], (there @ own[:3, :3].T + own[:3, 3]) @ [1.0, 2.0, -3.0], atol=1e-2
     )
     mask = save(tmp_path / "m.nii.gz", (values > 0).astype(np.uint8), affine)
-    label = read_label({"mask": str(mask)}, image)
+    label = read_label(Label(str(mask)), image)
     assert same_grid(label, image)
     assert set(np.unique(label.numpy())) == {0, 1}
 

@@ -42,11 +42,14 @@ def test_every_format_is_one_volume_found_and_read(tmp_path, kind):
     path = write(tmp_path / "ward" / "anna" / f"T1.{kind}")
     found = scan(tmp_path / "ward")
     (study,) = found.studies
-    image = read_image(study.images["T1"], "T1")
+    image = read_image(study.scans["T1"].source, "T1")
     np.testing.assert_allclose(image[0].numpy(), VALUES, rtol=1e-6)
     np.testing.assert_allclose(image.affine.numpy(), AFFINE, atol=1e-4)
     assert image.meta["problems"] == []
-    accounted = {study.images["T1"], *(str(tmp_path / "ward" / e["series"]) for e in found.info.get("left_out", []))}
+    accounted = {
+        study.scans["T1"].path,
+        *(str(tmp_path / "ward" / e.series) for e in found.left_out),
+    }
     assert accounted == {str(file) for file in path.parent.iterdir()}
     other = [str(part) for part in parts_of(path)]
     assert set(other) <= set(_beside([str(path)]))  # so that a change of it is noticed
@@ -58,7 +61,7 @@ def test_halves_without_the_other_are_no_volumes(tmp_path):
     for name in ("a.hdr", "b.img", "c.img.gz"):
         (tmp_path / "anna" / name).write_bytes(b"x")
         assert not is_volume(tmp_path / "anna" / name)
-    reasons = {entry["series"]: entry["reason"] for entry in scan(tmp_path).info["left_out"]}
+    reasons = {entry.series: entry.reason for entry in scan(tmp_path).left_out}
     assert ".img is not beside it" in reasons["anna/a.hdr"]
     assert ".hdr is not beside it" in reasons["anna/b.img"]
 
@@ -97,9 +100,9 @@ def test_several_volumes_in_one_file_are_said_at_the_scan(tmp_path, name):
         nibabel.save(nibabel.Nifti1Image(stack, AFFINE), path)
     write(tmp_path / "anna" / "T2.nii.gz")
     (study,) = scan(tmp_path).studies
-    (left,) = [decision for decision in study.extra["decisions"] if not decision["taken"]]
-    assert list(study.images) == ["T2"]
-    assert "2 volumes" in left["reason"] or "expected one 3D volume" in left["reason"]
+    (left,) = [decision for decision in study.decisions if not decision.taken]
+    assert list(study.scans) == ["T2"]
+    assert "2 volumes" in left.reason or "expected one 3D volume" in left.reason
 
 
 def test_one_of_several_volumes_is_named_by_its_number(tmp_path):
@@ -133,9 +136,9 @@ def test_a_mask_lies_on_the_scan_of_its_grid(tmp_path):
     write(tmp_path / "bert" / "T1.nii.gz")
     write(tmp_path / "bert" / "seg.nrrd", (VALUES > 110).astype(np.float32), AFFINE @ np.diag([2, 1, 1, 1.0]))
     anna, bert = sorted(scan(tmp_path).studies, key=lambda study: study.subject)
-    assert anna.label["drawn_on"] == "FLAIR"
-    (said,) = [d for d in anna.extra["decisions"] if d["modality"] == "label on FLAIR"]
-    assert said["reason"] == "it lies on the grid of FLAIR"
+    assert anna.label.drawn_on == "FLAIR"
+    (said,) = [d for d in anna.decisions if d.modality == "label on FLAIR"]
+    assert said.reason == "it lies on the grid of FLAIR"
     assert read_label(anna.label, read_study(tmp_path / "anna")["FLAIR"]).sum() == (VALUES > 110).sum()
-    assert bert.label == {}
-    assert any("grid of none" in d["reason"] for d in bert.extra["decisions"])
+    assert not bert.label
+    assert any("grid of none" in d.reason for d in bert.decisions)

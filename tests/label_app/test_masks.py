@@ -12,7 +12,7 @@ from monai.data import MetaTensor
 from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import write_nifti
 from polyscan.label_app.masks import MaskFormat, laid_on
-from polyscan.study import Study
+from polyscan.study import Preparation, RegistrationRecord, Scan, Study
 
 LABELS = {"necrotic core": 1, "oedema": 2, "enhancing tumour": 4}
 AFFINE = torch.tensor([[0.0, -2, 0, 7], [1.0, 0, 0, -4], [0, 0, 3, 11], [0, 0, 0, 1]], dtype=torch.float64)
@@ -66,9 +66,9 @@ def test_a_mask_goes_back_by_the_transform_that_its_scan_came_by(tmp_path):
     nibabel.save(nibabel.Nifti1Image(np.zeros((5, 6, 7), np.uint8), moved.numpy()), tmp_path / "PET.nii.gz")
     # Points of the reference to points of the scan, in LPS: what the scan's header was moved by.
     sitk.WriteTransform(sitk.TranslationTransform(3, (4.0, -2.0, 3.0)), str(tmp_path / "to.tfm"))
-    prepared = Study("1", images={"CT": "", "PET": ""}, extra={"reference": "CT"})
-    for transforms, expected in (({"PET": str(tmp_path / "to.tfm")}, mask), ({}, None)):
-        prepared.extra["transforms"] = transforms
+    prepared = Study("1", scans={"CT": Scan(""), "PET": Scan("")}, preparation=Preparation("petct", "CT"))
+    for transform, expected in ((str(tmp_path / "to.tfm"), mask), (None, None)):
+        prepared.preparation.registrations["PET"] = RegistrationRecord(transform is not None, "", transform)
         laid, assumed = laid_on(mask, prepared, "PET", str(tmp_path / "PET.nii.gz"))
         assert assumed == ""
         np.testing.assert_allclose(laid.affine, moved)

@@ -38,9 +38,9 @@ def test_a_series_that_comes_later_is_seen_at_any_depth(tmp_path):
     late = next((tmp_path / "heads" / "sub-001").rglob("*FLAIR.nii.gz"))
     late.rename(tmp_path / "late.nii.gz")
     studies = FolderStudies(tmp_path / "heads")
-    assert list(studies.all()["sub-001"].images) == ["T1c"]
+    assert list(studies.all()["sub-001"].scans) == ["T1c"]
     (tmp_path / "late.nii.gz").rename(late)
-    assert list(studies.all()["sub-001"].images) == ["FLAIR", "T1c"]
+    assert list(studies.all()["sub-001"].scans) == ["FLAIR", "T1c"]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_training_reads_labels_by_their_names_on_the_scan_they_were_drawn_on(tmp
     service = StudyService(FolderStudies(tmp_path / "heads"), [BRAIN])
     labels, drawn = {}, {}
     for key in ("sub-001", "sub-002"):
-        source = service.find(key).study.images["FLAIR"]
+        source = service.find(key).study.scans["FLAIR"].path
         scan = nibabel.load(source)
         drawn[key] = np.zeros(scan.shape, np.uint8)
         drawn[key][tuple(slice(n // 3, 2 * n // 3) for n in scan.shape)] = 3
@@ -132,7 +132,7 @@ def test_training_reads_labels_by_their_names_on_the_scan_they_were_drawn_on(tmp
 
     def train(bundle, manifest, run, *, overrides):
         seen.extend(read_manifest(manifest).training)
-        assert not any(Path(study.label["mask"]).parent in run.parents for study in seen), "outputs lie apart"
+        assert not any(Path(study.label.mask).parent in run.parents for study in seen), "outputs lie apart"
         run.mkdir(parents=True, exist_ok=True)
         (run / "model.pt").touch()
         return run / "model.pt"
@@ -140,7 +140,7 @@ def test_training_reads_labels_by_their_names_on_the_scan_they_were_drawn_on(tmp
     monkeypatch.setattr("polyscan.label_app.service.runs.train", train)
     assert service.train(BRAIN.name, labels, {})["studies"] == ["sub-001", "sub-002"]
     for study in seen:
-        mask, reference = (nibabel.load(p) for p in (study.label["mask"], study.images["T1c"]))
+        mask, reference = (nibabel.load(p) for p in (study.label.mask, study.scans["T1c"].path))
         assert mask.shape == reference.shape
         np.testing.assert_allclose(mask.affine, reference.affine, atol=1e-4)
         values = np.asarray(mask.dataobj)

@@ -17,20 +17,20 @@ def test_only_the_file_itself_is_looked_at(tmp_path):
     for name in ("tmp1a2b.nii.gz", "FLAIR.nii.gz", "sub-002_T2w.nii.gz"):
         (tmp_path / name).touch()
     study, assumed = uploaded_study(tmp_path / "tmp1a2b.nii.gz", HEAD)
-    assert study.images == {"T1c": str(tmp_path / "tmp1a2b.nii.gz")}
+    assert study.scans == {"T1c": str(tmp_path / "tmp1a2b.nii.gz")}
     assert "it was read as T1c" in assumed
     study, assumed = uploaded_study(tmp_path / "sub-002_T2w.nii.gz", HEAD)
-    assert (study.images, assumed) == ({"T2": str(tmp_path / "sub-002_T2w.nii.gz")}, "")
+    assert (study.scans, assumed) == ({"T2": str(tmp_path / "sub-002_T2w.nii.gz")}, "")
     for name in ("tmp1a2b.nii.gz", "FLAIR.nii.gz"):  # what the client says counts more than a name
         study, assumed = uploaded_study(tmp_path / name, HEAD, "T2")
-        assert (study.images, assumed) == ({"T2": str(tmp_path / name)}, "")
+        assert (study.scans, assumed) == ({"T2": str(tmp_path / name)}, "")
 
 
 def test_several_volumes_are_one_study(tmp_path):
     for name in ("FLAIR.nii.gz", "sub-001_ce-gd_T1w.nii.gz", "tmp1a2b.nii.gz"):
         (tmp_path / name).touch()
     study, _ = uploaded_study(tmp_path, HEAD, "T2")
-    assert set(study.images) == {"FLAIR", "T1c", "T2"}
+    assert set(study.scans) == {"FLAIR", "T1c", "T2"}
     with pytest.raises(PolyscanError, match="Two of the scans are FLAIR"):
         uploaded_study(tmp_path, HEAD, "FLAIR")
     (tmp_path / "tmp3c4d.nii.gz").touch()
@@ -43,7 +43,7 @@ def test_several_volumes_are_one_study(tmp_path):
 def test_dicom_of_two_patients_is_refused(tmp_path):
     make_cohort(tmp_path, subjects=2, modalities=("FLAIR",), missing=0.0, format="dicom")
     study, _ = uploaded_study(tmp_path / "sub-001", HEAD)
-    assert list(study.images) == ["FLAIR"]
+    assert list(study.scans) == ["FLAIR"]
     shutil.rmtree(tmp_path / "derivatives", ignore_errors=True)
     with pytest.raises(PolyscanError, match="the scans of 2 studies"):
         uploaded_study(tmp_path, HEAD)

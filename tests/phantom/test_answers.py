@@ -53,7 +53,7 @@ def test_maps_and_visits_are_written_and_found_in_both_formats(tmp_path):
         studies = scan(out).studies
         assert len(studies) == 2
         for study in studies:
-            assert sorted(study.images) == ["ADC", "CBF", "FLAIR"]
+            assert sorted(study.scans) == ["ADC", "CBF", "FLAIR"]
             assert study.clinical["sex"] in ("F", "M")
     with pytest.raises(PolyscanError, match="1 or 2 visits"):
         make_cohort(tmp_path / "x", visits=3)
@@ -68,14 +68,14 @@ def test_slices(tmp_path):
         (tmp_path / "b" / "manifest.json").read_text()
     )
     for study in manifest.studies:
-        assert {name.lower() for name in study.images} == set(study.label)
-        assert ("none" in study.label.values()) == (set(study.label.values()) == {"none"})
-        for path in study.images.values():
-            other = str(path).replace(str(tmp_path / "a"), str(tmp_path / "b"))
+        assert {name.lower() for name in study.scans} == set(study.label.tasks)
+        assert ("none" in study.label.tasks.values()) == (set(study.label.tasks.values()) == {"none"})
+        for path in (one.path for one in study.scans.values()):
+            other = path.replace(str(tmp_path / "a"), str(tmp_path / "b"))
             picture = np.array(Image.open(path))
             assert picture.shape == (114, 99, 3)
             np.testing.assert_array_equal(picture, np.array(Image.open(other)))
-    assert all(len(study.images) == 2 for study in manifest.testing)
-    assert any(len(study.images) == 1 for study in manifest.training)
+    assert all(len(study.scans) == 2 for study in manifest.testing)
+    assert any(len(study.scans) == 1 for study in manifest.training)
     with pytest.raises(PolyscanError, match="is not empty"):
         make_slices(tmp_path / "a")

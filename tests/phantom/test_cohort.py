@@ -109,24 +109,27 @@ def test_labels_are_nested(nifti):
 def test_missing_scans_never_all_and_never_in_testing(tmp_path):
     make_cohort(tmp_path / "c", subjects=10, seed=1, missing=0.8, modalities=("T1", "T2"))
     manifest = scan(tmp_path / "c")
-    sizes = [len(study.images) for study in manifest.training + manifest.validation]
+    sizes = [len(study.scans) for study in manifest.training + manifest.validation]
     assert len(sizes) == 8
     assert min(sizes) == 1
-    assert all(len(study.images) == 2 for study in manifest.testing)
+    assert all(len(study.scans) == 2 for study in manifest.testing)
     assert all(set(study.clinical) == {"age", "sex", "biomarker"} for study in manifest.studies)
 
 
 def test_dicom_holds_the_same_scans(nifti, dicom):
     (study,) = scan(dicom).studies
-    assert sorted(study.images) == sorted(MODALITIES)
+    assert sorted(study.scans) == sorted(MODALITIES)
     assert study.aligned == []
     for name, file in (("T1", "anat/sub-001_T1w"), ("T2", "anat/sub-001_T2w"), ("CT", "ct/sub-001_ct")):
-        image = nibabel.Nifti1Image((read := read_image(study.images[name], name))[0].numpy(), np.asarray(read.affine))
+        image = nibabel.Nifti1Image((read := read_image(study.scans[name], name))[0].numpy(), np.asarray(read.affine))
         a = nibabel.as_closest_canonical(image)
         b = nibabel.as_closest_canonical(nibabel.load(nifti / "sub-001" / f"{file}.nii.gz"))
         np.testing.assert_allclose(a.affine, b.affine, atol=1e-4)
         np.testing.assert_allclose(a.get_fdata(), b.get_fdata(), atol=1.01)
-    pet, own = read_image(study.images["PET"], "PET"), read_image(str(nifti / "sub-001/pet/sub-001_pet.nii.gz"), "PET")
+    pet, own = (
+        read_image(study.scans["PET"].path, "PET"),
+        read_image(str(nifti / "sub-001/pet/sub-001_pet.nii.gz"), "PET"),
+    )
     assert float(np.abs(pet.numpy().max() / own.numpy().max() - 1)) < 1e-3
     slopes = {float(pydicom.dcmread(f).RescaleSlope) for f in (dicom / "sub-001/PET").iterdir()}
     assert len(slopes) > 10

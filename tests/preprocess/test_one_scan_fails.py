@@ -14,7 +14,7 @@ from polyscan.preprocess.bias import bias_field
 from polyscan.preprocess.mask import foreground, same_outline
 from polyscan.preprocess.normalize import Whitening, z_score
 from polyscan.preprocess.prepare import prepare
-from polyscan.study import Study
+from polyscan.study import Study, scans_of
 from polyscan.study.manifest import Manifest
 
 SHAPE = (24, 26, 12)
@@ -38,7 +38,7 @@ def as_image(values, affine=None) -> MetaTensor:
 
 @pytest.fixture
 def run(tmp_path):
-    def run(scans, *steps, read=("T1", "T2", "PET"), masks=None, **options):
+    def run(scans, *steps, read=("T1", "T2", "PET"), brain_mask=None, **options):
         images = {}
         (tmp_path / "scans").mkdir(exist_ok=True)
         for name, (values, affine) in scans.items():
@@ -47,7 +47,7 @@ def run(tmp_path):
         protocol = tmp_path / "own.yaml"
         reading = step("ReadStudyd", modalities=list(read), reference=["T1"])
         protocol.write_text(yaml.safe_dump({"steps": [reading, *steps]}))
-        study = Study("a", images=images, extra={"masks": masks or {}})
+        study = Study("a", scans=scans_of(images), brain_mask=brain_mask)
         return prepare(Manifest(testing=[study]), tmp_path / "out", protocol=protocol, jobs=1, **options).studies[0]
 
     return run
@@ -67,9 +67,9 @@ def test_a_scan_of_nothing_and_one_that_lies_elsewhere(run, resolution):
         "PD": (ball(seed=1), far([500.0, 0, 0])),
     }
     study = run(scans, step("Resampled", resolution=resolution), read=("T1", "T2", "PD"))
-    assert list(study.images) == ["T1"]
-    assert study.extra["problems"]["T2"].startswith("left out: ")
-    assert study.extra["problems"]["PD"] == "left out: nothing of it lies in the field of view of T1"
+    assert list(study.scans) == ["T1"]
+    assert study.preparation.problems["T2"].startswith("left out: ")
+    assert study.preparation.problems["PD"] == "left out: nothing of it lies in the field of view of T1"
 
 
 def test_a_constant_scan_is_left_out_after_n4_too(run):
@@ -79,8 +79,8 @@ def test_a_constant_scan_is_left_out_after_n4_too(run):
         *normal,
         step("ZScored", keys=["T1", "T2"]),
     )
-    assert list(study.images) == ["T1"]
-    assert "no contrast" in study.extra["problems"]["T2"]
+    assert list(study.scans) == ["T1"]
+    assert "no contrast" in study.preparation.problems["T2"]
 
 
 def test_an_empty_mask_is_said(run, tmp_path):
@@ -88,23 +88,23 @@ def test_an_empty_mask_is_said(run, tmp_path):
     empty.parent.mkdir()
     write_nifti(empty, as_image(np.zeros(SHAPE, np.uint8)))
     steps = [step("Resampled"), step("BrainMaskd"), step("BiasFieldd", keys=["T2"]), step("ZScored", keys=["T2"])]
-    study = run({"T1": (ball(), None), "T2": (ball(seed=1), None)}, *steps, masks={"brain": str(empty)})
-    assert list(study.images) == ["T1"]
-    assert "mask is empty" in study.extra["problems"]["foreground"]
-    assert "no voxel inside the body" in study.extra["problems"]["T2"]
+    study = run({"T1": (ball(), None), "T2": (ball(seed=1), None)}, *steps, brain_mask=str(empty))
+    assert list(study.scans) == ["T1"]
+    assert "mask is empty" in study.preparation.problems["foreground"]
+    assert "no voxel inside the body" in study.preparation.problems["T2"]
     with pytest.raises(PolyscanError, match=r"no scan is left: .*T1: left out"):
-        run({"T1": (ball(), None)}, *steps[:2], step("ZScored", keys=["T1"]), masks={"brain": str(empty)})
+        run({"T1": (ball(), None)}, *steps[:2], step("ZScored", keys=["T1"]), brain_mask=str(empty))
 
 
 def test_whitening_that_is_refused_changes_nothing(run):
     steps = [step("Resampled"), step("ForegroundMaskd"), step("Whitend", keys=["T1", "T2"])]
     study = run({"T1": (ball(), None), "T2": (2 * ball() + 1, None)}, *steps)
-    assert sorted(study.images) == ["T1", "T2"]
-    assert "copy of others" in study.extra["problems"]["T1"]
-    np.testing.assert_allclose(read_nifti(study.images["T1"])[0], ball(), atol=1e-3)
+    assert sorted(study.scans) == ["T1", "T2"]
+    assert "copy of others" in study.preparation.problems["T1"]
+    np.testing.assert_allclose(read_nifti(study.scans["T1"].path)[0], ball(), atol=1e-3)
     study = run({"T1": (ball(), None), "T2": (np.ones(SHAPE, np.float32), None)}, *steps)
-    assert "no contrast" in study.extra["problems"]["T2"]
-    assert study.extra["problems"]["T1"] == "not whitened: T2 is missing"
+    assert "no contrast" in study.preparation.problems["T2"]
+    assert study.preparation.problems["T1"] == "not whitened: T2 is missing"
 
 
 @pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
@@ -135,7 +135,7 @@ def test_a_body_is_found_in_few_slices(slices):
 def test_where_no_body_is_found_that_is_said(run):
     speckle = (np.indices(SHAPE).sum(0) % 2).astype(np.float32)
     study = run({"T1": (speckle, None)}, step("Resampled"), step("ForegroundMaskd"))
-    assert study.extra["problems"]["foreground"] == "no body was found in T1: all that was measured is taken"
+    assert study.preparation.problems["foreground"] == "no body was found in T1: all that was measured is taken"
 
 
 def shaded(shape=(48, 48, 40)):
@@ -195,11 +195,11 @@ def test_what_is_registered_already_is_not_again(tmp_path, how):
         step("Resampled"),
     ]
     protocol.write_text(yaml.safe_dump({"steps": steps}))
-    study = Study("a", images=images, aligned=["T1", "T2"] if how == "aligned" else [])
+    study = Study("a", scans=scans_of(images), aligned=["T1", "T2"] if how == "aligned" else [])
     manifest = Manifest(testing=[study])
     (done,) = prepare(manifest, tmp_path / "out", protocol=protocol, registered=how == "registered", jobs=1).studies
-    assert done.extra["registrations"] == {}
-    np.testing.assert_array_equal(read_nifti(done.images["T2"])[0], np.roll(ball(), 2, 0))
+    assert done.preparation.registrations == {}
+    np.testing.assert_array_equal(read_nifti(done.scans["T2"].path)[0], np.roll(ball(), 2, 0))
 
 
 def test_what_was_cut_out_with_one_mask_is_registered_already(run):

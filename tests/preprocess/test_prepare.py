@@ -15,7 +15,7 @@ from polyscan.errors import PolyscanError
 from polyscan.phantom import make_cohort
 from polyscan.preprocess.prepare import prepare
 from polyscan.preprocess.protocol import load_protocol
-from polyscan.study import Study
+from polyscan.study import Label, Scan, Study
 from polyscan.study.manifest import Manifest, read_manifest
 
 
@@ -35,20 +35,20 @@ def prepared(cohort, tmp_path_factory):
 
 def test_everything_lies_on_the_reference_grid(cohort, prepared):
     for raw, study in zip(cohort.studies, prepared.studies, strict=True):
-        native = nibabel.load(raw.images["T1c"])
-        for path in [*study.images.values(), study.label["mask"], study.extra["masks"]["foreground"]]:
+        native = nibabel.load(raw.scans["T1c"].path)
+        for path in [*(one.path for one in study.scans.values()), study.label.mask, study.preparation.foreground]:
             image = nibabel.load(path)
             assert image.shape == native.shape
             np.testing.assert_allclose(image.affine, native.affine, atol=1e-4)
-        assert study.extra["reference"] == "T1c"
-        label, truth = (nibabel.load(s.label["mask"]).get_fdata() for s in (study, raw))
+        assert study.preparation.reference == "T1c"
+        label, truth = (nibabel.load(s.label.mask).get_fdata() for s in (study, raw))
         np.testing.assert_array_equal(label, truth)
 
 
 def test_mri_is_a_z_score_inside_the_body(prepared):
     for study in prepared.studies:
-        mask = nibabel.load(study.extra["masks"]["foreground"]).get_fdata() > 0
-        for path in study.images.values():
+        mask = nibabel.load(study.preparation.foreground).get_fdata() > 0
+        for path in (one.path for one in study.scans.values()):
             inside = nibabel.load(path).get_fdata()[mask]
             assert np.nanmean(inside) == pytest.approx(0, abs=0.02)
             assert np.nanstd(inside) == pytest.approx(1, abs=0.02)
@@ -56,13 +56,13 @@ def test_mri_is_a_z_score_inside_the_body(prepared):
 
 def test_sidecar_tells_every_step_in_order(prepared):
     study = prepared.studies[0]
-    sidecar = json.loads(Path(study.images["T1"].replace(".nii.gz", ".json")).read_text())
+    sidecar = json.loads(Path(study.scans["T1"].path.replace(".nii.gz", ".json")).read_text())
     assert [step["name"] for step in sidecar["Steps"]] == ["read", "register", "resample", "z-score"]
     assert all("package" in step for step in sidecar["Steps"])
     assert sidecar["Units"] == "z-score"
     assert sidecar["Sources"][0].endswith("T1w.nii.gz")
-    assert study.extra["transforms"]["T1"].endswith("_from-T1_to-T1c_mode-image_xfm.tfm")
-    assert study.extra["registrations"]["T1"]["trusted"]
+    assert study.preparation.transforms["T1"].endswith("_from-T1_to-T1c_mode-image_xfm.tfm")
+    assert study.preparation.registrations["T1"].trusted
 
 
 def test_one_bad_study_stops_no_other(cohort, tmp_path):
@@ -74,34 +74,34 @@ def test_one_bad_study_stops_no_other(cohort, tmp_path):
     nibabel.save(nibabel.Nifti1Image(np.zeros((5, 5, 5), np.uint8), np.eye(4)), wrong)
     studies = [
         good,
-        replace(good, subject="allbad", images={"T1": str(corrupt)}, label={}),
-        replace(good, subject="halfbad", images={"T1": str(corrupt), "T1c": good.images["T1c"]}),
-        replace(other, subject="badlabel", label={"mask": str(wrong), "drawn_on": "T1c"}),
-        Study("nothing", images={"CT": str(corrupt)}),
+        replace(good, subject="allbad", scans={"T1": Scan(str(corrupt))}, label=Label()),
+        replace(good, subject="halfbad", scans={"T1": Scan(str(corrupt)), "T1c": good.scans["T1c"]}),
+        replace(other, subject="badlabel", label=Label(str(wrong), "T1c")),
+        Study("nothing", scans={"CT": Scan(str(corrupt))}),
     ]
     result = prepare(Manifest(testing=studies), tmp_path / "out", protocol="brain_mri", jobs=1)
     by_name = {study.subject: study for study in result.studies}
     assert set(by_name) == {good.subject, "halfbad", "badlabel"}
-    assert {f["study"] for f in result.info["failed"]} == {"sub-allbad", "sub-nothing"}
-    assert all("bad_T1w" in f["reason"] or "it has CT" in f["reason"] for f in result.info["failed"])
-    assert list(by_name["halfbad"].images) == ["T1c"]
-    assert "left out" in by_name["halfbad"].extra["problems"]["T1"]
-    assert "mask" not in by_name["badlabel"].label
-    assert "another grid" in by_name["badlabel"].extra["problems"]["label"]
+    assert {f.study for f in result.failed} == {"sub-allbad", "sub-nothing"}
+    assert all("bad_T1w" in f.reason or "it has CT" in f.reason for f in result.failed)
+    assert list(by_name["halfbad"].scans) == ["T1c"]
+    assert "left out" in by_name["halfbad"].preparation.problems["T1"]
+    assert by_name["badlabel"].label.mask is None
+    assert "another grid" in by_name["badlabel"].preparation.problems["label"]
     assert not list((tmp_path / "out").glob(".part*"))
     assert not (tmp_path / "out" / "sub-allbad").exists()
 
 
 def test_one_contrast_alone_is_prepared(cohort, tmp_path):
-    alone = replace(cohort.studies[0], images={"T1c": cohort.studies[0].images["T1c"]})
+    alone = replace(cohort.studies[0], scans={"T1c": cohort.studies[0].scans["T1c"]})
     (study,) = prepare(Manifest(testing=[alone]), tmp_path, protocol="brain_mri", jobs=1).studies
-    assert list(study.images) == ["T1c"]
-    assert study.extra["transforms"] == {}
+    assert list(study.scans) == ["T1c"]
+    assert study.preparation.transforms == {}
 
 
 def test_nothing_prepared_is_an_error(tmp_path):
     with pytest.raises(PolyscanError, match="None of 1 studies could be prepared"):
-        prepare(Manifest(testing=[Study("a", images={"T1": str(tmp_path / "no.nii.gz")})]), tmp_path / "o", jobs=1)
+        prepare(Manifest(testing=[Study("a", scans={"T1": Scan(str(tmp_path / "no.nii.gz"))})]), tmp_path / "o", jobs=1)
     assert not (tmp_path / "o").exists()
 
 
@@ -121,11 +121,11 @@ def test_real_sarcoma_from_dicom(data, tmp_path):
     for study in read_manifest(tmp_path / "manifest.json").studies:
         folder = data / "sarcoma_ct_mr_pet" / "nifti" / study.subject
         ct, reference = (
-            nibabel.as_closest_canonical(nibabel.load(p)) for p in (study.images["CT"], folder / "CT_image.nii.gz")
+            nibabel.as_closest_canonical(nibabel.load(p)) for p in (study.scans["CT"].path, folder / "CT_image.nii.gz")
         )
         np.testing.assert_array_equal(ct.get_fdata(), reference.get_fdata())
         np.testing.assert_allclose(ct.affine, reference.affine, atol=3e-5)
-        pet, own = nibabel.load(study.images["PET"]), nibabel.load(folder / "PET_image.nii.gz")
+        pet, own = nibabel.load(study.scans["PET"].path), nibabel.load(folder / "PET_image.nii.gz")
         # SUV is not scaled twice, nor by one slope for all slices: each voxel of the PET itself is found again.
         index = np.argwhere(own.get_fdata() > 1.5)
         place = nibabel.affines.apply_affine(np.linalg.inv(pet.affine) @ own.affine, index)
@@ -133,4 +133,4 @@ def test_real_sarcoma_from_dicom(data, tmp_path):
         found = pet.get_fdata()[tuple(np.rint(place[inside]).astype(int).T)]
         expected = own.get_fdata()[tuple(index[inside].T)]
         assert np.nanmedian(np.abs(found / expected - 1)) < 0.05
-        assert study.extra["registrations"] == {}
+        assert study.preparation.registrations == {}

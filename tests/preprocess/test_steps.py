@@ -41,7 +41,7 @@ def run(cohort, tmp_path):
         protocol.write_text(yaml.safe_dump({"steps": list(steps)}))
         out = tmp_path / "out"
         (study,) = prepare(manifest or cohort, out, protocol=protocol, jobs=1, **options).studies
-        return study, {name: read_nifti(path) for name, path in study.images.items()}
+        return study, {name: read_nifti(scan.path) for name, scan in study.scans.items()}
 
     return run
 
@@ -51,7 +51,7 @@ def step(name, **arguments):
 
 
 def inside(study, image):
-    mask = read_nifti(study.extra["masks"]["foreground"])[0].numpy() > 0
+    mask = read_nifti(study.preparation.foreground)[0].numpy() > 0
     values = image[0].numpy()
     return values[mask & np.isfinite(values)]
 
@@ -71,14 +71,14 @@ def test_finest_grid_union_and_equal_point_spread(run):
 
 def test_native_grids_meet_by_their_affines(run, cohort):
     _, images = run(READ, REGISTER, step("Resampled", resolution="native"), BODY, step("ZScored", keys=["T1c", "T2"]))
-    before = read_nifti(cohort.studies[0].images["T2"])
+    before = read_nifti(cohort.studies[0].scans["T2"].path)
     assert images["T2"].shape == before.shape
     assert not np.allclose(np.asarray(images["T2"].affine), np.asarray(before.affine))
     assert abs(np.nanmean(images["T2"].numpy())) < 2
 
 
 def test_intensity_steps_in_one_protocol(run, cohort, tmp_path):
-    image = read_nifti(cohort.studies[0].images["T1c"])
+    image = read_nifti(cohort.studies[0].scans["T1c"].path)
     standard = HistogramStandard.fit([(image[0].numpy(), image[0].numpy() > 50)])
     standard.save(tmp_path / "T1c.json")
     study, images = run(
@@ -98,14 +98,14 @@ def test_intensity_steps_in_one_protocol(run, cohort, tmp_path):
 
 def test_whitening_step(run):
     study, images = run(READ, REGISTER, step("Resampled"), BODY, step("Whitend", keys=["T1c", "T2"]))
-    mask = read_nifti(study.extra["masks"]["foreground"])[0].numpy() > 0
+    mask = read_nifti(study.preparation.foreground)[0].numpy() > 0
     both = np.stack([images[name][0].numpy()[mask] for name in ("T1c", "T2")])
     np.testing.assert_allclose(np.cov(both[:, np.isfinite(both).all(0)]), np.eye(2), atol=1e-3)
 
 
 def test_whitening_says_what_is_missing(run):
     study, _ = run(READ, REGISTER, step("Resampled"), BODY, step("Whitend", keys=["T1c", "FLAIR"]))
-    assert study.extra["problems"]["T1c"] == "not whitened: FLAIR is missing"
+    assert study.preparation.problems["T1c"] == "not whitened: FLAIR is missing"
 
 
 def test_normalising_without_a_mask_is_an_error(run):
@@ -114,7 +114,7 @@ def test_normalising_without_a_mask_is_an_error(run):
 
 
 def test_given_mask(run, cohort, tmp_path):
-    image = read_nifti(cohort.studies[0].images["T1c"])
+    image = read_nifti(cohort.studies[0].scans["T1c"].path)
     given = np.zeros(image.shape[1:], dtype=np.uint8)
     given[20:40, 20:40, 20:40] = 1
     write_nifti(tmp_path / "mask.nii.gz", MetaTensor(torch.from_numpy(given[None]), affine=image.affine))
@@ -123,9 +123,9 @@ def test_given_mask(run, cohort, tmp_path):
     steps = (READ, REGISTER, step("Resampled"), step("BrainMaskd", method="given"))
     with pytest.raises(PolyscanError, match="names no mask"):
         run(*steps, manifest=manifest)
-    manifest.studies[0].extra["masks"] = {"brain": str(tmp_path / "mask.nii.gz")}
+    manifest.studies[0].brain_mask = str(tmp_path / "mask.nii.gz")
     study, _ = run(*steps, manifest=manifest)
-    np.testing.assert_array_equal(read_nifti(study.extra["masks"]["foreground"])[0].numpy(), given)
+    np.testing.assert_array_equal(read_nifti(study.preparation.foreground)[0].numpy(), given)
 
 
 def test_a_brain_tool_is_called_and_its_mask_read(cohort, tmp_path, monkeypatch):
@@ -139,7 +139,7 @@ def test_a_brain_tool_is_called_and_its_mask_read(cohort, tmp_path, monkeypatch)
     )
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    image = read_nifti(cohort.studies[0].images["T1c"])
+    image = read_nifti(cohort.studies[0].scans["T1c"].path)
     np.testing.assert_array_equal(brain_mask(image, "synthstrip"), image[0].numpy() > 100)
     tool.write_text(f"#!{sys.executable}\nraise SystemExit(3)\n")
     with pytest.raises(PolyscanError, match="exit status 3"):
@@ -148,11 +148,11 @@ def test_a_brain_tool_is_called_and_its_mask_read(cohort, tmp_path, monkeypatch)
 
 def test_tools_that_are_not_installed_are_named(cohort):
     with pytest.raises(PolyscanError, match="hd-bet is not installed"):
-        brain_mask(read_nifti(cohort.studies[0].images["T1c"]), "hd-bet")
+        brain_mask(read_nifti(cohort.studies[0].scans["T1c"].path), "hd-bet")
 
 
 def test_n4_removes_a_field_that_was_laid_on(cohort):
-    image = read_nifti(cohort.studies[0].images["T1c"])
+    image = read_nifti(cohort.studies[0].scans["T1c"].path)
     values = image[0].numpy()
     mask = values > np.percentile(values, 60)
     x = np.linspace(-1, 1, values.shape[0])[:, None, None]
@@ -172,12 +172,12 @@ def test_profiles_tell_what_is_unlike_the_training_scans(run, cohort, tmp_path):
     rng = np.random.default_rng(0)
 
     def varied(factor):
-        profiles = {n: [v * factor * rng.normal(1, 0.05) for v in p] for n, p in study.extra["profiles"].items()}
-        return replace(study, extra={"profiles": profiles})
+        profiles = {n: [v * factor * rng.normal(1, 0.05) for v in p] for n, p in study.preparation.profiles.items()}
+        return replace(study, preparation=replace(study.preparation, profiles=profiles))
 
     learnt = learn_profiles([varied(1) for _ in range(6)])
-    assert unlike(study.extra["profiles"], learnt) == {}
-    far = unlike(varied(5).extra["profiles"], learnt)
+    assert unlike(study.preparation.profiles, learnt) == {}
+    far = unlike(varied(5).preparation.profiles, learnt)
     assert set(far) == {"T1c", "T2", "PET"}
     with pytest.raises(PolyscanError, match="which polyscan train writes"):
         load_profiles(tmp_path)

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import json
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -12,15 +10,18 @@ from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import write_nifti
+from polyscan.geometry import matrix_of
 from polyscan.report import write_report
+from polyscan.report.page import _before
+from polyscan.report.pictures import _sample
 from polyscan.report.planes import planes
 from polyscan.report.summary import summarise
-from polyscan.study import Study
-from polyscan.study.manifest import Manifest, read_manifest, write_manifest
+from polyscan.study import Label, PredictionRecord, Preparation, RegionScore, RegistrationRecord, Scan, Study
+from polyscan.study.manifest import Failure, Manifest, write_manifest
 
 
 def scores(dice, predicted=1.0):
-    return {"tumour": {"dice": dice, "predicted_ml": predicted, "true_ml": 0.0 if dice is None else 1.0}}
+    return {"tumour": RegionScore(dice, predicted, 0.0 if dice is None else 1.0)}
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def out(tmp_path):
     shape, affine = (1, 20, 24, 16), torch.diag(torch.tensor([-2.0, -2.0, 4.0, 1.0], dtype=torch.float64))
     rng = np.random.default_rng(0)
     paths = {}
-    for name in ("CT", "T1", "source"):
+    for name in ("CT", "T1"):
         values = torch.from_numpy(rng.normal(size=shape).astype(np.float32) * 100)
         values[:, :3] = float("nan") if name == "T1" else 0
         paths[name] = str(tmp_path / f"{name}.nii.gz")
@@ -39,24 +40,19 @@ def out(tmp_path):
     write_nifti(paths["mask"], MetaTensor(mask, affine=affine))
     paths["transform"] = str(tmp_path / "t.tfm")
     sitk.WriteTransform(sitk.Euler3DTransform((0.0, 0, 0), 0.1, 0, 0, (4.0, 0, 0)), paths["transform"])
-    first = Study("<b>one</b>", images={"CT": paths["CT"], "T1": paths["T1"]}, label={"mask": paths["mask"]})
-    first.extra = {
-        "prediction": paths["mask"],
-        "reference": "CT",
-        "present": ["CT", "T1"],
-        "scores": scores(0.875),
-        "transforms": {"T1": paths["transform"]},
-        "sources": {"CT": paths["CT"], "T1": paths["source"]},
-        "registrations": {"T1": {"trusted": True, "reason": "it fits"}},
-        "problems": {"PET": "left out: its slice is corrupt"},
-        "seconds": {"read": 1.25},
-        "infer_seconds": 2.5,
-    }
-    second = Study("two", images={"CT": paths["CT"]})
-    second.extra = {"prediction": paths["mask"], "reference": "CT", "present": ["CT"], "scores": scores(None)}
-    folder = tmp_path / "out"
-    info = {"protocol": "default", "failed": [{"study": "sub-3", "reason": "nothing could be read"}], "absent": []}
-    write_manifest(folder / "manifest.json", Manifest(testing=[first, second], info=info))
+    first = Study("<b>one</b>", scans={"CT": Scan(paths["CT"]), "T1": Scan(paths["T1"])}, label=Label(paths["mask"]))
+    first.preparation = Preparation(
+        "default",
+        "CT",
+        registrations={"T1": RegistrationRecord(True, "it fits", paths["transform"])},
+        problems={"PET": "left out: its slice is corrupt"},
+        seconds={"read": 1.25},
+    )
+    first.prediction = PredictionRecord(paths["mask"], ["CT", "T1"], scores(0.875), seconds=2.5)
+    second = Study("two", scans={"CT": Scan(paths["CT"])}, preparation=Preparation("default", "CT"))
+    second.prediction = PredictionRecord(paths["mask"], ["CT"], scores(None))
+    folder, failed = tmp_path / "out", [Failure("sub-3", "nothing could be read")]
+    write_manifest(folder / "manifest.json", Manifest(testing=[first, second], failed=failed))
     return folder
 
 
@@ -81,39 +77,28 @@ def test_page_is_the_same_each_time(out):
     assert first == write_report(out, out / "b.html").read_bytes()
 
 
-def test_source_that_is_gone_is_said(out, tmp_path):
-    (tmp_path / "source.nii.gz").unlink()
-    text = write_report(out, out / "r.html").read_text()
-    assert "Not shown: " in text
-    assert text.count("data:image/png;base64,") == 3
+def test_before_is_where_the_header_had_the_scan(tmp_path):
+    """The prepared scan, laid back by its transform, has the values of the scan itself at the scan's own points."""
 
+    def scan(points):
+        return np.exp(-(((points - [6, -4, 8]) / [12, 18, 15]) ** 2).sum(-1))
 
-def test_a_weight_given_by_hand_serves_the_page_too(out, tmp_path):
-    """PET whose sidecar lacks the weight is read for the page as it was read when it was prepared."""
-    sidecar = {
-        "Units": "Bq/mL",
-        "InjectedRadioactivity": 370,
-        "InjectedRadioactivityUnits": "MBq",
-        "TracerRadionuclide": "F18",
-        "InjectionStart": -3600,
-        "ScanStart": 0,
-        "ImageDecayCorrected": True,
-        "ImageDecayCorrectionTime": 0,
-    }
-    shutil.copyfile(tmp_path / "source.nii.gz", tmp_path / "pet.nii.gz")
-    (tmp_path / "pet.json").write_text(json.dumps(sidecar))
-    manifest = read_manifest(out / "manifest.json")
-    extra = manifest.testing[0].extra
-    for kind, value in (("sources", tmp_path / "pet.nii.gz"), ("transforms", tmp_path / "t.tfm")):
-        extra[kind] = {"PET": str(value)}
-    for given, said in ({}, True), ({"PatientWeight": 70}, False):
-        extra["given"] = given
-        write_manifest(out / "manifest.json", manifest)
-        assert ("Not shown: " in write_report(out, out / "r.html").read_text()) == said
+    transform = sitk.Euler3DTransform((5.0, 0, -3), 0.1, -0.05, 0.2, (4.0, -6.0, 3.0))
+    sitk.WriteTransform(transform, str(tmp_path / "t.tfm"))
+    matrix = matrix_of(transform)
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    affine[:3, 3] = -40
+    grid = np.stack(np.meshgrid(*[np.arange(41)] * 3, indexing="ij"), -1) @ affine[:3, :3] + affine[:3, 3]
+    moved = (grid * [-1, -1, 1]) @ matrix[:3, :3].T + matrix[:3, 3]
+    prepared = MetaTensor(torch.from_numpy(scan(moved)[None]), affine=torch.from_numpy(affine))
+    points = np.stack(np.meshgrid(np.linspace(-15, 15, 9), np.linspace(-15, 15, 9), [2.0]), -1)[:, :, 0]
+    before = _sample(prepared, _before(str(tmp_path / "t.tfm")), points)
+    np.testing.assert_allclose(before, scan(points), atol=0.01)
+    assert np.abs(_sample(prepared, np.eye(4), points) - scan(points)).max() > 0.2
 
 
 def test_folder_without_predictions(tmp_path):
-    write_manifest(tmp_path / "manifest.json", Manifest(testing=[Study("a", images={"CT": "x"})]))
+    write_manifest(tmp_path / "manifest.json", Manifest(testing=[Study("a", scans={"CT": Scan("x")})]))
     with pytest.raises(PolyscanError, match="holds no predictions"):
         write_report(tmp_path, tmp_path / "r.html")
     assert not (tmp_path / "r.html").exists()
@@ -122,10 +107,8 @@ def test_folder_without_predictions(tmp_path):
 
 
 def test_summary_counts_empty_truth_apart():
-    studies = [
-        Study(str(k), extra={"scores": scores(d, p)}) for k, (d, p) in enumerate([(0.8, 1), (0.6, 1), (None, 0)])
-    ]
-    (region,) = summarise(studies)
+    predictions = [PredictionRecord("", scores=scores(d, p)) for d, p in [(0.8, 1), (0.6, 1), (None, 0)]]
+    (region,) = summarise(predictions)
     assert (region.count, region.mean, region.empty, region.false_positives) == (2, pytest.approx(0.7), 1, 0)
 
 

@@ -15,6 +15,7 @@ from polyscan.evaluation import TaskAUROC
 from polyscan.inference import shapley_values
 from polyscan.networks import FusionModel
 from polyscan.networks.fusion_model import split_missing
+from polyscan.study.schema import encoded
 from polyscan.transforms import (
     DaysOfStudyd,
     ExplainPredictiond,
@@ -128,7 +129,7 @@ def test_an_explanation_names_what_drove_the_answer(tmp_path):
     assert 0 < grade["uncertainty"] < 1
     saved = SaveAnswerd("pred", TASKS, tmp_path)(data)["answer"]
     content = json.loads((tmp_path / "sub-1_answer.json").read_text())
-    assert saved["answers"] == content["answers"]
+    assert {task: encoded(answer) for task, answer in saved.answers.items()} == content["answers"]
     assert content["answers"]["grade"]["answer"] == "3"
     assert "truth" not in content["answers"]["grade"]
     assert content["answers"]["IDH"]["truth"] == "mutated"

@@ -9,7 +9,7 @@ from polyscan.bundle import items
 from polyscan.errors import PolyscanError
 from polyscan.evaluation import region_scores
 from polyscan.formats.nifti import write_nifti
-from polyscan.study import Study
+from polyscan.study import Label, RegionScore, Scan, Study
 from polyscan.study.manifest import Manifest, write_manifest
 from polyscan.transforms import LoadMaskd, LoadStudyd, ScaleModalitiesd
 from polyscan.transforms.regions import RegionsFromLabeld, label_map
@@ -45,7 +45,7 @@ def test_what_does_not_fit_is_named(files):
         load({"study": "sub-1", "image": {"CT": files["T1"]}})
     with pytest.raises(PolyscanError, match=r"sub-1: T2 has another grid \(\[4, 5, 7\] voxels\)"):
         load({"study": "sub-1", "image": {"T1": files["T1"], "T2": files["other"]}})
-    study = load({"study": "sub-1", "image": {"T1": files["T1"]}, "label": {"mask": files["other"]}})
+    study = load({"study": "sub-1", "image": {"T1": files["T1"]}, "label": files["other"]})
     with pytest.raises(PolyscanError, match="sub-1: label has another grid"):
         LoadMaskd("label")(study)
     with pytest.raises(PolyscanError, match="PET cannot be left out"):
@@ -61,8 +61,11 @@ def test_windows_map_to_one_and_clip():
     assert image[0, 0] == -500
 
 
+SCANS = {"T1": Scan("T1.nii.gz")}
+
+
 def test_sections(tmp_path):
-    studies = [Study(f"{k:02d}", images={"T1": "a"}, label={"mask": "m"} if k % 2 else {}) for k in range(20)]
+    studies = [Study(f"{k:02d}", scans=SCANS, label=Label("m" if k % 2 else None)) for k in range(20)]
     write_manifest(tmp_path / "a.json", Manifest(training=studies))
     train, valid = items.training_items(tmp_path / "a.json"), items.validation_items(tmp_path / "a.json")
     assert len(train) == 9
@@ -76,10 +79,10 @@ def test_sections(tmp_path):
 
 
 def test_items_of_a_classification_carry_what_was_asked_for(tmp_path):
-    labels = ({"grade": 2}, {"grade": 4, "IDH": "mutated"}, {"IDH": "wildtype"}, {"mask": "m"})
+    known = ({"grade": 2}, {"grade": 4, "IDH": "mutated"}, {"IDH": "wildtype"})
+    labels = [*(Label(tasks=tasks) for tasks in known), Label("m")]
     studies = [
-        Study(f"{k}", images={"T1": "a"}, label=label, clinical={"age": k}, extra={"days": [0, k]})
-        for k, label in enumerate(labels)
+        Study(f"{k}", scans=SCANS, label=label, clinical={"age": k}, days=[0, k]) for k, label in enumerate(labels)
     ]
     write_manifest(tmp_path / "a.json", Manifest(training=studies))
     every = [
@@ -110,13 +113,13 @@ def test_scores():
     prediction[2, 0] = 1
     image = MetaTensor(prediction, affine=torch.diag(torch.tensor([2.0, -5.0, 10.0, 1.0])))
     scores = region_scores(image, truth, GLIOMA)
-    assert scores["whole tumour"] == {"dice": 0.5, "predicted_ml": 3.2, "true_ml": 3.2}
-    assert scores["tumour core"]["dice"] is None
-    assert scores["enhancing tumour"] == {"dice": None, "predicted_ml": pytest.approx(1.6), "true_ml": 0}
+    assert scores["whole tumour"] == RegionScore(0.5, pytest.approx(3.2), pytest.approx(3.2))
+    assert scores["tumour core"].dice is None
+    assert scores["enhancing tumour"] == RegionScore(None, pytest.approx(1.6), 0)
 
 
 def sessions(subject, count):
-    return [Study(f"{subject:02d}", str(s), {"T1": "x"}, label={"mask": "y"}) for s in range(count)]
+    return [Study(f"{subject:02d}", str(s), SCANS, label=Label("y")) for s in range(count)]
 
 
 def test_validation_is_of_other_subjects(tmp_path):

@@ -11,7 +11,7 @@ import hashlib
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import lru_cache, partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from polyscan.parallel import Progress
 from polyscan.preprocess.prepare import made_from, prepare_study
 from polyscan.report import write_report
 from polyscan.study import Study
-from polyscan.study.manifest import Manifest, read_manifest, write_manifest
+from polyscan.study.manifest import Failure, Manifest, read_manifest, write_manifest
 from polyscan.study.outputs import OutputFolder, sources_of
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def batch(
 
     Returns:
         What was written to ``out/manifest.json``: every study that has been answered by now, by this run or another;
-        those that failed are named in ``info["failed"]`` with the reason.
+        those that failed are named in ``failed`` with the reason.
 
     Raises:
         PolyscanError: the bundle, the source or the folder cannot be used, or no study could be answered.
@@ -163,7 +163,7 @@ def run_study(study: Study, batch: Batch) -> Outcome:
             except Exception as error:
                 _write_failed(study, batch, sentence(error))
                 return "failed"
-            write_manifest(record, Manifest(testing=[answered], info={"made_from": wanted, "finished": _now()}))
+            write_manifest(record, Manifest(testing=[answered], made_from=wanted, finished=_now()))
             return "done"
     except Timeout:
         return "elsewhere"
@@ -181,8 +181,8 @@ def batch_status(out: str | Path) -> Status:
         record = out / "records" / f"{study.key}.json"
         if not record.is_file():
             (status.running if _is_locked(out, study.key) else status.waiting).append(study.key)
-        elif failed := read_manifest(record).info.get("failed"):
-            status.failed[study.key] = failed[0]["reason"]
+        elif failed := read_manifest(record).failed:
+            status.failed[study.key] = failed[0].reason
         else:
             status.done.append(study.key)
     return status
@@ -200,7 +200,8 @@ def _answer(study: Study, batch: Batch) -> Study:
         prepared = prepare_study(study, batch.out / "prepared", protocol, batch.registered)
     seconds = {"prepare": round(time.perf_counter() - start, 2)}
     answered = predictor.predict(prepared)
-    answered.extra["seconds"] = {**answered.extra.get("seconds", {}), **seconds}
+    if answered.preparation is not None:
+        answered.preparation.seconds |= seconds
     if batch.pages:
         write_report(Manifest(testing=[answered]), batch.out / "pages" / f"{study.key}.html")
     return answered
@@ -224,18 +225,15 @@ def _is_current(record: Path, wanted: str, batch: Batch) -> bool:
     if not wanted or not record.is_file():
         return False
     kept = read_manifest(record)
-    if kept.info.get("made_from") != wanted:
+    if kept.made_from != wanted:
         return False
-    return Path(kept.testing[0].extra["prediction"]).is_file() if kept.testing else not batch.retry_failed
+    predictions = [study.prediction for study in kept.testing]
+    return all(found and Path(found.path).is_file() for found in predictions) if predictions else not batch.retry_failed
 
 
 def _write_failed(study: Study, batch: Batch, reason: str) -> None:
-    info = {
-        "made_from": _made_from(study, batch),
-        "finished": _now(),
-        "failed": [{"study": study.key, "reason": reason}],
-    }
-    write_manifest(batch.out / "records" / f"{study.key}.json", Manifest(info=info))
+    record = Manifest(failed=[Failure(study.key, reason)], made_from=_made_from(study, batch), finished=_now())
+    write_manifest(batch.out / "records" / f"{study.key}.json", record)
 
 
 def _lock(out: Path, study: str) -> BaseFileLock:
@@ -258,23 +256,23 @@ def _is_locked(out: Path, study: str) -> bool:
 
 def _gather(found: Manifest, batch: Batch) -> Manifest:
     """Write the manifest and the tables from the records of the studies, whoever wrote them."""
-    failed = list(found.info.get("failed", []))
+    failed = list(found.failed)
 
     def recorded(study: Study) -> Study | None:
         path = batch.out / "records" / f"{study.key}.json"
         if not path.is_file():
             return None
         record = read_manifest(path)
-        failed.extend(record.info.get("failed", []))
+        failed.extend(record.failed)
         return record.testing[0] if record.testing else None
 
     with _lock(batch.out, ".gather"):
-        answered = found.map(recorded)
-        answered.info = {"bundle": batch.bundle.name, "failed": failed}
+        answered = replace(found.map(recorded), roots={**found.roots, "batch": str(batch.out)}, left_out=[], doubts=[])
+        answered = replace(answered, renamed={}, bundle=batch.bundle.name, failed=failed)
         write_manifest(batch.out / MANIFEST, answered)
         write_table(batch.out, answered.studies, failed)
     if not answered.studies and failed:
-        reasons = "; ".join(each["reason"] for each in failed[:3])
+        reasons = "; ".join(each.reason for each in failed[:3])
         raise PolyscanError(f"None of the {len(found.studies)} studies could be answered for: {reasons}")
     return answered
 

@@ -8,20 +8,21 @@ from typing import Any
 
 from polyscan.files.atomic import whole_file
 from polyscan.study import Study
+from polyscan.study.manifest import Failure
 
 
-def write_table(out: Path, answered: Iterable[Study], failed: Iterable[dict[str, str]]) -> None:
+def write_table(out: Path, answered: Iterable[Study], failed: Iterable[Failure]) -> None:
     """Write ``cohort.csv`` and, where pyarrow is installed, ``cohort.parquet``: status, times, problems, answers.
 
     Args:
         out: the folder.
         answered: studies with their answers.
-        failed: ``study`` and ``reason`` of each that failed.
+        failed: those that failed.
     """
     import pandas as pd
 
     rows = [_row(study) for study in answered]
-    rows += [{"study": each["study"], "status": "failed", "reason": each["reason"]} for each in failed]
+    rows += [{"study": each.study, "status": "failed", "reason": each.reason} for each in failed]
     first = ["study", "subject", "session", "status", "reason", "modalities", "problems"]
     table = pd.DataFrame(rows, columns=list(dict.fromkeys([*first, *(name for row in rows for name in row)])))
     table = table.sort_values("study")
@@ -38,27 +39,25 @@ def write_table(out: Path, answered: Iterable[Study], failed: Iterable[dict[str,
 
 def _row(study: Study) -> dict[str, Any]:
     """A study's status, and its numbers in columns such as ``whole tumour ml`` and ``grade``."""
-    said = study.extra
-    problems = {name: problem for name, problem in said.get("problems", {}).items() if problem}
+    prediction, preparation = study.prediction, study.preparation
+    assert prediction is not None
     row: dict[str, Any] = {
         "study": study.key,
         "subject": study.subject,
         "session": study.session,
         "status": "done",
-        "modalities": " ".join(said["present"]),
-        "problems": "; ".join(f"{name}: {problem}" for name, problem in problems.items()),
+        "modalities": " ".join(prediction.present),
+        "problems": "; ".join(f"{name}: {problem}" for name, problem in study.problems.items()),
     }
-    for name, volume in said.get("volumes_ml", {}).items():
+    for name, volume in prediction.volumes_ml.items():
         row[f"{name} ml"] = round(volume, 3)
-    for name, score in said.get("scores", {}).items():
-        row |= {f"{name} dice": score["dice"], f"{name} true ml": score["true_ml"]}
-    for task, answer in said.get("answers", {}).items():
-        row[task] = answer["answer"]
-        row |= {f"{task} p({name})": p for name, p in answer.get("probabilities", {}).items()}
-        row |= {f"{task} {name}": answer[name] for name in ("uncertainty", "truth") if name in answer}
-        row |= {
-            f"{task} {name}": value for name, value in answer.get("measures", {}).items() if not isinstance(value, list)
-        }
-    row["prepare seconds"] = said.get("seconds", {}).get("prepare")
-    row["infer seconds"] = said.get("infer_seconds")
+    for name, score in prediction.scores.items():
+        row |= {f"{name} dice": score.dice, f"{name} true ml": score.true_ml}
+    for task, answer in prediction.answers.items():
+        row[task] = answer.answer
+        row |= {f"{task} p({name})": p for name, p in answer.probabilities.items()}
+        told = {"uncertainty": answer.uncertainty, "truth": answer.truth, **answer.measures}
+        row |= {f"{task} {name}": value for name, value in told.items() if not isinstance(value, list | None)}
+    row["prepare seconds"] = preparation.seconds.get("prepare") if preparation else None
+    row["infer seconds"] = prediction.seconds
     return row

@@ -64,7 +64,7 @@ def _split(
     """What is trained on and what is watched; no subject, of however many sessions, is in both."""
     found = _apart(manifest)
     labelled = [
-        [study for study in studies if any(name in study.label for name in labels)]
+        [study for study in studies if any(study.label.holds(name) for name in labels)]
         for studies in (sorted(found.training, key=lambda s: s.key), found.validation)
     ]
     training, validation = labelled
@@ -98,8 +98,8 @@ def _apart(manifest: str | Path) -> Manifest:
 
 def inference_item(study: Study, labels: Sequence[str] = MASK, also: Sequence[str] = ()) -> dict[str, Any]:
     """What a study is to a bundle's transforms: ``study``, ``image``, ``label`` where it has one, and ``also``."""
-    item: dict[str, Any] = {"study": study.key, "image": dict(study.images)}
-    if any(name in study.label for name in labels):
-        item["label"] = dict(study.label)
-    known = {"clinical": study.clinical, "days": study.extra.get("days", [])}
+    item: dict[str, Any] = {"study": study.key, "image": {name: scan.path for name, scan in study.scans.items()}}
+    if any(study.label.holds(name) for name in labels):
+        item["label"] = study.label.mask if tuple(labels) == MASK else dict(study.label.tasks)
+    known = {"clinical": study.clinical, "days": study.days}
     return {**item, **{name: known[name] for name in also}}

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from ignite.engine import Events
 from monai.data import Dataset, list_data_collate
@@ -18,8 +17,8 @@ from polyscan import __version__
 from polyscan.bundle.items import inference_item
 from polyscan.errors import PolyscanError, sentence
 from polyscan.parallel import Progress
-from polyscan.study import Study
-from polyscan.study.manifest import Manifest, read_manifest, write_manifest
+from polyscan.study import PredictionRecord, Study
+from polyscan.study.manifest import Failure, Manifest, read_manifest, write_manifest
 from polyscan.study.outputs import OutputFolder, fingerprint, sources_of
 
 MANIFEST = "manifest.json"
@@ -37,7 +36,7 @@ class StudyPredictor:
         dataset: its transform makes an item of :func:`polyscan.bundle.inference_items` what the network reads.
         labels: what a study is labelled with; see :func:`polyscan.bundle.inference_items`.
         also: what an item carries beside.
-        after: told each study once it has its answer; what it returns is kept beside.
+        after: told each study and what was predicted for it; may add to that.
 
     Attributes:
         progress: told (done, total, study) after each study of a manifest.
@@ -50,7 +49,7 @@ class StudyPredictor:
         *,
         labels: Sequence[str] = (),
         also: Sequence[str] = (),
-        after: Callable[[Study], dict[str, Any]] | None = None,
+        after: Callable[[Study, PredictionRecord], None] | None = None,
     ) -> None:
         self.evaluator, self.transform = evaluator, dataset.transform
         self.labels, self.also, self.after = labels, also, after
@@ -67,29 +66,29 @@ class StudyPredictor:
             absent: modalities to treat as though they had not been acquired.
 
         Returns:
-            The study with its answer, ``present`` and ``infer_seconds``.
+            The study with its prediction.
 
         Raises:
             PolyscanError: the study cannot be answered.
         """
         start = time.perf_counter()
-        images = {name: source for name, source in study.images.items() if name not in set(absent)}
+        scans = {name: scan for name, scan in study.scans.items() if name not in set(absent)}
         try:
-            item = self.transform(inference_item(replace(study, images=images), self.labels, self.also))
+            item = self.transform(inference_item(replace(study, scans=scans), self.labels, self.also))
             self.evaluator.data_loader = [list_data_collate([item])]
             self.evaluator.state.epoch_length = 1
             self.evaluator.run()
             if self._raised:
                 raise self._raised.pop()
             (output,) = self.evaluator.state.output
-            seconds = round(time.perf_counter() - start, 3)
-            extra = {**study.extra, **output["answer"], "infer_seconds": seconds, "present": list(images)}
-            answered = replace(study, extra=extra)
+            prediction: PredictionRecord = output["answer"]
+            prediction.seconds = round(time.perf_counter() - start, 3)
+            prediction.present = list(scans)
             if self.after is not None:
-                answered.extra.update(self.after(answered))
+                self.after(study, prediction)
         except Exception as error:
             raise PolyscanError(sentence(error)) from error
-        return answered
+        return replace(study, prediction=prediction)
 
     def run(
         self, manifest: str | Path, output_dir: str | Path, *, absent: Iterable[str] = (), made_from: str = ""
@@ -105,7 +104,7 @@ class StudyPredictor:
                 from the same files, is taken as it is, so that a run that was cut short goes on; empty: all anew.
 
         Returns:
-            The studies with their answers; those that failed are named in ``info["failed"]`` with the reason.
+            The studies with their answers; those that failed are named in ``failed`` with the reason.
 
         Raises:
             PolyscanError: no study could be answered for, or ``output_dir`` is, holds or lies in a folder of the scans,
@@ -116,25 +115,25 @@ class StudyPredictor:
         owned = OutputFolder.claim(out, "infer", sources_of(prepared.studies))
         owned.will_hold([MANIFEST, "report.html", *(f"{s.key}{ending}" for s in studies for ending in _ENDINGS)])
         done: dict[str, Study] = {}
-        failed = list(prepared.info.get("failed", []))
+        failed = list(prepared.failed)
         with owned.alone():
             (out / MANIFEST).unlink(missing_ok=True)  # never one that names answers of two settings
             for count, study in enumerate(studies, start=1):
                 try:
                     done[study.key] = self._kept(study, out / f"{study.key}{_RECORD}", absent, made_from)
                 except PolyscanError as error:
-                    failed.append({"study": study.key, "reason": str(error)})
+                    failed.append(Failure(study.key, str(error)))
                 if self.progress is not None:
                     self.progress(count, len(studies), study.key)
-            info = {**prepared.info, "failed": failed, "absent": list(absent)}
-            info.pop("polyscan", None)
-            result = prepared.map(lambda study: done.get(study.key), **info)
+            kept = prepared.map(lambda study: done.get(study.key))
+            roots = {**prepared.roots, "predictions": str(owned.path)}
+            result = replace(kept, roots=roots, failed=failed, absent=list(absent))
             if done:
                 write_manifest(out / MANIFEST, result)
-            files = [Path(study.extra["prediction"]).name for study in done.values()]
+            files = [Path(study.prediction.path).name for study in done.values() if study.prediction]
             owned.remove_others([MANIFEST, *files, *(f"{key}{_RECORD}" for key in done)] if done else [])
         if not done:
-            reasons = "; ".join(f["reason"] for f in failed[:3])
+            reasons = "; ".join(failure.reason for failure in failed[:3])
             raise PolyscanError(f"None of the {len(studies)} studies in {manifest} could be answered for: {reasons}")
         return result
 
@@ -146,9 +145,10 @@ class StudyPredictor:
         )
         if made_from and record.is_file():
             kept = read_manifest(record)
-            if kept.info.get("made_from") == made_from and Path(kept.testing[0].extra["prediction"]).is_file():
-                return kept.testing[0]
+            (answered,) = kept.testing
+            if kept.made_from == made_from and answered.prediction and Path(answered.prediction.path).is_file():
+                return answered
         record.unlink(missing_ok=True)  # before its answer is replaced
         answered = self.predict(study, absent)
-        write_manifest(record, Manifest(testing=[answered], info={"made_from": made_from}))
+        write_manifest(record, Manifest(testing=[answered], made_from=made_from))
         return answered

@@ -10,7 +10,7 @@ import numpy as np
 from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import read_nifti
 from polyscan.geometry import to_sitk
-from polyscan.study import Study
+from polyscan.study import PredictionRecord, Study, TaskPrediction
 
 MEASURES = ("lesions", "metabolic_tumour_volume_ml", "total_lesion_glycolysis", "spread_mm", "suv_max")
 
@@ -44,14 +44,14 @@ class Staging:
         self.uptake = uptake
         self.smallest_ml = smallest_ml
 
-    def __call__(self, study: Study) -> dict[str, Any]:
-        """Measure and stage the prediction of a study, and its true mask where there is one."""
-        found = self._measure(study, study.extra["prediction"])
-        answer: dict[str, Any] = {"answer": self.stage(found), "measures": found}
-        if "mask" in study.label:
-            true = self._measure(study, study.label["mask"])
-            answer.update(truth=self.stage(true), true_measures=true)
-        return {"answers": {"stage": answer}}
+    def __call__(self, study: Study, prediction: PredictionRecord) -> None:
+        """Add the task ``stage`` to the prediction of a study: of its mask, and of the true one where there is one."""
+        found = self._measure(study, prediction, prediction.path)
+        answer = TaskPrediction(self.stage(found), measures=found)
+        if study.label.mask is not None:
+            answer.true_measures = self._measure(study, prediction, study.label.mask)
+            answer.truth = self.stage(answer.true_measures)
+        prediction.answers["stage"] = answer
 
     def stage(self, measures: Mapping[str, Any]) -> str | None:
         """The stage of measures; None without a lesion."""
@@ -63,15 +63,20 @@ class Staging:
                 return str(stage["stage"])
         return None
 
-    def _measure(self, study: Study, mask: str) -> dict[str, Any]:
+    def _measure(self, study: Study, prediction: PredictionRecord, mask: str) -> dict[str, Any]:
         image = read_nifti(mask)
-        uptake = study.images.get(self.uptake) if self.uptake in study.extra.get("present", study.images) else None
         suv = None
-        if isinstance(uptake, str):
+        if self.uptake in prediction.present:
             import SimpleITK as sitk
 
             grid = to_sitk(image)
-            moved = sitk.Resample(to_sitk(read_nifti(uptake)), grid, sitk.Transform(), sitk.sitkLinear, float("nan"))
+            moved = sitk.Resample(
+                to_sitk(read_nifti(study.scans[self.uptake].path)),
+                grid,
+                sitk.Transform(),
+                sitk.sitkLinear,
+                float("nan"),
+            )
             suv = sitk.GetArrayFromImage(moved).transpose()
         return measure_lesions(image[0].numpy() > 0.5, np.asarray(image.affine), suv, self.smallest_ml)
 

@@ -57,5 +57,5 @@ def check_dose(becquerel: float, attribute: str, found: str) -> None:
     if not _LEAST <= becquerel <= _MOST:
         raise PolyscanError(
             f"{attribute} is {found}; expected 1 MBq to 10 GBq. Is it in another unit? Correct it, or write the dose "
-            'in Bq by hand into the manifest, as "given": {"RadionuclideTotalDose": ...} of the study.'
+            'in Bq by hand into the manifest, as "given": {"RadionuclideTotalDose": ...} of the scan.'
         )

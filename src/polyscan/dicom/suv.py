@@ -198,6 +198,6 @@ def _needed(header: Dataset, keyword: str, unit: str, most: float = np.inf) -> f
         found = "missing" if value is None else f"{value:g}"
         raise PolyscanError(
             f"{keyword} is {found}; SUV needs it in {unit}: set it in the DICOM files, or by hand in the manifest, as "
-            f'"given": {{"{keyword}": ...}} of the study.'
+            f'"given": {{"{keyword}": ...}} of the scan.'
         )
     return value

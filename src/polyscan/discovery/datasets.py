@@ -10,7 +10,7 @@ from typing import Any
 
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json, shipped
-from polyscan.study import Study
+from polyscan.study import Scan, Study
 from polyscan.study.manifest import SECTIONS, Manifest
 from polyscan.study.table import read_rows, recorded, value
 
@@ -73,13 +73,11 @@ def match_download(dataset: Mapping[str, Any], folder: str | Path) -> tuple[Mani
             masks[_plain(key[0]), key[1]] = str(path)
             continue
         study = studies.setdefault(key, Study(*key))
-        if "given" in dataset:
-            study.extra["given"] = dict(dataset["given"])
         splits[study.key] = found.get("split", "")
         groups[study.key] = dataset["group"].format(**found) if "group" in dataset else study.subject
-        study.images.setdefault(kind, str(path))
+        study.scans.setdefault(kind, Scan(str(path), dict(dataset.get("given", {}))))
         labels = dataset.get("classes", {}).keys() & found.keys()
-        study.label.update({task: _class(dataset, task, found[task]) for task in labels})
+        study.label.tasks.update({task: _class(dataset, task, found[task]) for task in labels})
     if not studies:
         raise PolyscanError(
             f"{folder} holds nothing of {dataset['name']}; expected paths such as "
@@ -87,10 +85,10 @@ def match_download(dataset: Mapping[str, Any], folder: str | Path) -> tuple[Mani
         )
     for key, study in studies.items():
         if (_plain(key[0]), key[1]) in masks:
-            study.label.update(mask=masks[_plain(key[0]), key[1]], drawn_on=dataset["drawn_on"])
+            study.label.mask, study.label.drawn_on = masks[_plain(key[0]), key[1]], dataset["drawn_on"]
     missing = _read_table(dataset, folder, studies.values(), groups)
     missing += _missing(dataset, studies.values())
-    return _manifest(dataset, list(studies.values()), splits, groups), missing
+    return _manifest(dataset, folder, list(studies.values()), splits, groups), missing
 
 
 def _matches(patterns: Mapping[str, str], folder: Path) -> Iterator[tuple[str, Path, dict[str, Any]]]:
@@ -122,7 +120,9 @@ def _read_table(dataset: Mapping[str, Any], folder: Path, studies: Any, groups: 
             continue
         told = {column: known for column, known in recorded(row).items() if known != "unknown"}
         study.clinical.update({own: told[c] for own, c in table["clinical"].items() if c in told})
-        study.label.update({task: _class(dataset, task, row[c]) for task, c in table["labels"].items() if c in told})
+        study.label.tasks.update(
+            {task: _class(dataset, task, row[c]) for task, c in table["labels"].items() if c in told}
+        )
         if "group" in table:
             groups[study.key] = row[table["group"]]
     return missing
@@ -133,8 +133,8 @@ def _missing(dataset: Mapping[str, Any], studies: Any) -> list[str]:
     missing = []
     one_each = dataset.get("one_of_each", True)
     for study in studies:
-        lacks = [kind for kind in dataset["images"] if kind not in study.images] if one_each else []
-        lacks += ["its mask"] if "mask" in dataset and "mask" not in study.label else []
+        lacks = [kind for kind in dataset["images"] if kind not in study.scans] if one_each else []
+        lacks += ["its mask"] if "mask" in dataset and study.label.mask is None else []
         if lacks:
             missing.append(f"{study.key} lacks {', '.join(lacks)}")
     subjects = len({study.subject for study in studies})
@@ -144,12 +144,12 @@ def _missing(dataset: Mapping[str, Any], studies: Any) -> list[str]:
 
 
 def _manifest(
-    dataset: Mapping[str, Any], studies: list[Study], splits: dict[str, str], groups: dict[str, str]
+    dataset: Mapping[str, Any], folder: Path, studies: list[Study], splits: dict[str, str], groups: dict[str, str]
 ) -> Manifest:
     studies.sort(key=lambda study: study.key)
     folds = dataset.get("folds")
     order = {group: number for number, group in enumerate(dict.fromkeys(groups[s.key] for s in studies))}
-    manifest = Manifest(info={"dataset": dataset["name"], "licence": dataset["licence"]})
+    manifest = Manifest(roots={"scans": str(folder.absolute())}, dataset=dataset["name"], licence=dataset["licence"])
     for study in studies:
         if folds:
             study.fold = order[groups[study.key]] % int(folds)
@@ -176,15 +176,13 @@ def summary(manifest: Manifest) -> str:
     for section in SECTIONS:
         studies: list[Study] = getattr(manifest, section)
         if studies:
-            scans = Counter(name for study in studies for name in study.images)
+            scans = Counter(name for study in studies for name in study.scans)
             lines.append(f"{section}: {len(studies)} studies; " + ", ".join(f"{n} {c}" for n, c in scans.items()))
     labels: dict[str, Counter[str]] = defaultdict(Counter)
     for study in manifest.studies:
-        for task, known in study.label.items():
-            labels[task].update([str(known)] if task not in ("mask", "drawn_on") else [])
-    lines += [
-        f"{t}: " + ", ".join(f"{v} {c}" for v, c in sorted(found.items())) for t, found in labels.items() if found
-    ]
+        for task, known in study.label.tasks.items():
+            labels[task].update([str(known)])
+    lines += [f"{t}: " + ", ".join(f"{v} {c}" for v, c in sorted(found.items())) for t, found in labels.items()]
     return "\n".join(lines)
 
 

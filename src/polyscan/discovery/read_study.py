@@ -35,7 +35,7 @@ def find_studies(folder: str | Path) -> list[Study]:
         folder: of one patient or of many.
 
     Returns:
-        A study for each patient, or for each session of one; ``study.images`` maps modality to where the scan lies.
+        A study for each patient, or for each session of one; ``study.scans`` maps modality to where the scan lies.
 
     Raises:
         PolyscanError: the folder does not exist or holds no image.
@@ -63,11 +63,10 @@ def read_study(folder: str | Path) -> StudyImages:
         )
     (study,) = found.studies
     images = StudyImages(study)
-    decisions = [*study.extra.get("decisions", []), *found.info.get("left_out", [])]
-    images.left_out = [f"{d['series']}: {d['reason']}" for d in decisions if not d["taken"]]
-    for name, source in study.images.items():
+    images.left_out = [f"{d.series}: {d.reason}" for d in [*study.decisions, *found.left_out] if not d.taken]
+    for name, one in study.scans.items():
         try:
-            images[name] = read_image(source, name, study.extra.get("given"))
+            images[name] = read_image(one.source, name, one.given)
         except PolyscanError as error:
             images.left_out.append(f"{name}: {error}")
     if not images:

@@ -24,7 +24,8 @@ from polyscan.errors import PolyscanError
 from polyscan.files.packed import archive_of
 from polyscan.files.walk import account, is_folder, walk
 from polyscan.formats.endings import ending_of, is_volume, volumes_among
-from polyscan.study import Source, Study
+from polyscan.modality import modality
+from polyscan.study import Decision, Label, Scan, Source, Study
 from polyscan.study.manifest import SECTIONS, Manifest
 from polyscan.study.table import read_rows, recorded
 
@@ -51,10 +52,10 @@ def scan(
     """Find studies and series in a tree of DICOM and NIfTI files.
 
     Where a modality has several series, the one with the finest voxels is taken, of equals that with the most slices,
-    then the latest. Every decision stands in the study's ``decisions``, or in ``info["left_out"]`` where no study came
-    of it, with all other files and folders that were left out. ``info["renamed"]`` says which subjects had to be
-    renamed so that no two have one key, ``info["doubts"]`` which folders may be one patient's. Studies with a label
-    come under ``training``, others under ``testing``, unless the table of clinical variables has a column ``split``.
+    then the latest. Every decision stands in the study's ``decisions``, or in the manifest's ``left_out`` where no
+    study came of it, with all other files and folders that were left out. ``renamed`` says which subjects had to be
+    renamed so that no two have one key, ``doubts`` which folders may be one patient's. Studies with a label come under
+    ``training``, others under ``testing``, unless the table of clinical variables has a column ``split``.
 
     Args:
         folder: where to look.
@@ -79,9 +80,9 @@ def scan(
         folder, [path for path in files if path not in {*volumes, *parts, *packed}], left_out
     )
     found = [*series, *volume_candidates(folder, volumes)]
-    entries = account(folder, {**left_out, **others, **parts})
+    entries = [Decision(**entry) for entry in account(folder, {**left_out, **others, **parts})]
     if not any(c.modality and not c.label for c in found):
-        left = "; ".join(sorted({c.reason for c in found} | {f"{e['series']}: {e['reason']}" for e in entries})[:3])
+        left = "; ".join(sorted({c.reason for c in found} | {f"{e.series}: {e.reason}" for e in entries})[:3])
         raise PolyscanError(
             f"No images found in {folder}: {len(files)} files, none of them a DICOM or NIfTI scan that can be used"
             + (f" ({left})." if left else "; give the folder that holds the scans.")
@@ -92,55 +93,54 @@ def scan(
     for candidate in found:
         by_study[(candidate.subject, candidate.session or "")].append(candidate)
     names = distinct(subject for subject, _ in by_study)
-    manifest, studies, dates = Manifest(), [], read_dates(folder) if join else {}
-    manifest.info["doubts"] = doubts
-    manifest.info["renamed"] = {old: new for old, new in names.items() if old != new}
+    manifest, studies, dates = Manifest(roots={"scans": str(folder)}), [], read_dates(folder) if join else {}
+    manifest.doubts = doubts
+    manifest.renamed = {old: new for old, new in names.items() if old != new}
     for (subject, session), candidates in sorted(by_study.items()):
         study = _study(names[subject], session or None, candidates)
-        if study.images:
+        if study.scans:
             studies.append(study)
             days = [c.day for c in candidates if c.day is not None]
             if days:
                 dates.setdefault((study.subject, study.session), min(days))
         else:
-            manifest.info.setdefault("left_out", []).extend(study.extra["decisions"])
-    manifest.info.setdefault("left_out", []).extend(entries)
-    manifest.info = {name: content for name, content in manifest.info.items() if content}
+            manifest.left_out += study.decisions
+    manifest.left_out += entries
     called = {new: bare(old) for old, new in names.items()}
     for study in join_sessions(studies, dates) if join else studies:
         given = called[study.subject]
-        pets = (source for name, source in study.images.items() if name.partition("@")[0] == "PET")
-        if pet_units and any(isinstance(source, str) and is_volume(source) for source in pets):
-            study.extra["given"] = {"Units": pet_units}
-        study.label.update(recorded(known.get(given, {})))
+        for name, one in study.scans.items():
+            if pet_units and modality(name).name == "PET" and isinstance(one.source, str) and is_volume(one.source):
+                one.given["Units"] = pet_units
+        study.label.tasks.update(recorded(known.get(given, {})))
         _place(manifest, study, table.get(given, {}))
     return manifest
 
 
 def _study(subject: str, session: str | None, candidates: list[Candidate]) -> Study:
-    study, decisions = Study(subject, session), []
+    study = Study(subject, session)
+    decisions = study.decisions
     taken: dict[str, Candidate] = {}
     for c in sorted((c for c in candidates if c.modality and not c.label), key=_order):
         assert c.modality is not None
         first = taken.setdefault(c.modality, c)
         reason = c.reason if first is c else f"{c.reason}; {first.name} {_better(first.rank, c.rank)}"
-        decisions.append({"series": c.name, "modality": c.modality, "taken": first is c, "reason": reason})
-    study.images = {name: taken[name].source for name in sorted(taken)}
+        decisions.append(Decision(c.name, c.modality, first is c, reason))
+    study.scans = {name: Scan(taken[name].source) for name in sorted(taken)}
     drawn = [_placed(c, taken) for c in candidates if c.label]
     labels = [c for c in drawn if c.modality in taken]
     labels.sort(key=lambda c: _DRAWN_ON.index(c.modality) if c.modality in _DRAWN_ON else len(_DRAWN_ON))
     for rank, c in enumerate(labels):
         if rank == 0:
-            study.label = {"mask": c.source, "drawn_on": c.modality}
+            study.label = Label(str(c.source), c.modality)
         reason = c.reason if rank == 0 else f"{c.reason}; {labels[0].name} is taken"
-        decisions.append({"series": c.name, "modality": f"label on {c.modality}", "taken": rank == 0, "reason": reason})
+        decisions.append(Decision(c.name, f"label on {c.modality}", rank == 0, reason))
     for c in (*drawn, *(c for c in candidates if not c.label)):
         if c.modality is None or (c.label and c.modality not in taken):
-            decisions.append({"series": c.name, "modality": c.modality, "taken": False, "reason": c.reason})
+            decisions.append(Decision(c.name, c.modality, False, c.reason))
     frames = [frame for c in taken.values() if (frame := _frame(c))]
     common, shared = Counter(frames).most_common(1)[0] if frames else ("", 0)
-    study.aligned = [name for name in study.images if _frame(taken[name]) == common] if shared > 1 else []
-    study.extra["decisions"] = decisions
+    study.aligned = [name for name in study.scans if _frame(taken[name]) == common] if shared > 1 else []
     return study
 
 

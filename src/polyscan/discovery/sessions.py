@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 from polyscan.discovery.owners import bare
 from polyscan.errors import PolyscanError
-from polyscan.study import Study
+from polyscan.study import ScanKey, Study
 from polyscan.study.table import read_rows
 
 Dates = Mapping[tuple[str, str | None], date]
@@ -53,14 +54,15 @@ def _join(sessions: list[Study], dates: Dates) -> Study:
     known = [day for day in each if day is not None]
     told = len(known) == len(sessions)
     order = sorted(range(len(sessions)), key=lambda i: (known[i] if told else date.min, sessions[i].session or ""))
-    joined = Study(sessions[0].subject, extra={"decisions": []})
+    joined = Study(sessions[0].subject)
     for time, session in enumerate((sessions[i] for i in order), start=1):
-        joined.images.update({f"{name}@{time}": source for name, source in session.images.items()})
-        joined.extra["decisions"] += session.extra["decisions"]
+        keys = {name: str(replace(ScanKey.parse(name), time=time)) for name in session.scans}
+        joined.scans.update({keys[name]: scan for name, scan in session.scans.items()})
+        joined.decisions += session.decisions
         if session.label and not joined.label:
-            joined.label = {**session.label, "drawn_on": f"{session.label['drawn_on']}@{time}"}
+            joined.label = replace(session.label, drawn_on=keys.get(session.label.drawn_on or ""))
         if time == 1:
-            joined.aligned = [f"{name}@1" for name in session.aligned]
+            joined.aligned = [keys[name] for name in session.aligned]
     if told:
-        joined.extra["days"] = [(known[i] - min(known)).days for i in order]
+        joined.days = [(known[i] - min(known)).days for i in order]
     return joined

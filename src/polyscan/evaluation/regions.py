@@ -7,10 +7,10 @@ from collections.abc import Iterable
 import torch
 from monai.data import MetaTensor
 
+from polyscan.study import RegionScore
 
-def region_scores(
-    prediction: MetaTensor, truth: torch.Tensor, regions: Iterable[str]
-) -> dict[str, dict[str, float | None]]:
+
+def region_scores(prediction: MetaTensor, truth: torch.Tensor, regions: Iterable[str]) -> dict[str, RegionScore]:
     """Dice and volumes of each region.
 
     Args:
@@ -19,15 +19,15 @@ def region_scores(
         regions: names of the channels.
 
     Returns:
-        For each region ``dice`` (None where the truth is empty: there is nothing to overlap with, the predicted
-        volume tells what was found in error), ``predicted_ml`` and ``true_ml``.
+        For each region its scores. Dice is None where the truth is empty: there is nothing to overlap with, the
+        predicted volume tells what was found in error.
     """
     voxel = _voxel_ml(prediction)
-    scores: dict[str, dict[str, float | None]] = {}
+    scores: dict[str, RegionScore] = {}
     for name, p, t in zip(regions, prediction.as_tensor() > 0, torch.as_tensor(truth) > 0, strict=True):
         found, true, both = (float(x.sum()) for x in (p, t, p & t))
         dice = 2 * both / (found + true) if true else None
-        scores[name] = {"dice": dice, "predicted_ml": found * voxel, "true_ml": true * voxel}
+        scores[name] = RegionScore(dice, found * voxel, true * voxel)
     return scores
 
 

@@ -127,7 +127,7 @@ def _weight(path: Path, content: dict[str, Any], given: Mapping[str, Any], name:
         raise PolyscanError(
             f"{name} has no usable BodyWeight in kg ({'missing' if told is None else f'found {told}'}); SUV needs it: "
             "write it into the sidecar, into the column weight of participants.tsv, or by hand into the manifest, as "
-            '"given": {"PatientWeight": ...} of the study.'
+            '"given": {"PatientWeight": ...} of the scan.'
         )
     return weight
 

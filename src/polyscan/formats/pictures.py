@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from polyscan.study import Study
+from polyscan.study import Scan, Study
 
 _ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
 
@@ -16,5 +16,5 @@ def is_picture(path: str | Path) -> bool:
 
 def picture_study(folder: Path) -> Study | None:
     """The pictures of a folder as one study, each named by its image type, such as ``MRI.png``; None without any."""
-    pictures = {path.stem: str(path) for path in sorted(folder.iterdir()) if is_picture(path)}
-    return Study(folder.name.removeprefix("sub-"), images=dict(pictures)) if pictures else None
+    pictures = {path.stem: Scan(str(path)) for path in sorted(folder.iterdir()) if is_picture(path)}
+    return Study(folder.name.removeprefix("sub-"), scans=pictures) if pictures else None

@@ -27,7 +27,7 @@ from polyscan.formats.nifti import open_nifti
 from polyscan.formats.volume import Volume
 from polyscan.geometry import same_grid
 from polyscan.modality import modality
-from polyscan.study import Source
+from polyscan.study import Label, Source
 
 
 def open_volume(source: str | Path) -> Volume:
@@ -83,11 +83,11 @@ def read_image(source: Source, name: str, given: dict[str, Any] | None = None) -
         return image
 
 
-def read_label(label: dict[str, Any], drawn_on: MetaTensor) -> MetaTensor:
+def read_label(label: Label, drawn_on: MetaTensor) -> MetaTensor:
     """Read a label mask on the grid of the scan that it was drawn on.
 
     Args:
-        label: ``{"mask": path}`` and, for an RTSTRUCT or SEG of several regions, ``"roi"``: the one that is wanted.
+        label: its mask and, for an RTSTRUCT or SEG of several regions, which one is wanted.
         drawn_on: that scan (1, x, y, z).
 
     Returns:
@@ -96,8 +96,10 @@ def read_label(label: dict[str, Any], drawn_on: MetaTensor) -> MetaTensor:
     Raises:
         PolyscanError: it cannot be read, has another grid, or holds values that are no labels.
     """
-    with _naming(label["mask"]):
-        return _label(label["mask"], drawn_on, label.get("roi"))
+    if label.mask is None:
+        raise PolyscanError("The label has no mask; name its file in the manifest.")
+    with _naming(label.mask):
+        return _label(label.mask, drawn_on, label.roi)
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from polyscan.label_app.masks import grid_of
 from polyscan.label_app.service import StudyService, UnknownStudyError
 from polyscan.label_app.sources import WebStudies, is_uid
 from polyscan.label_app.uploads import expected_modality
+from polyscan.study.manifest import paths_of
 
 
 class StudyDatastore(Datastore):
@@ -95,7 +96,7 @@ class StudyDatastore(Datastore):
         """The study's modalities, what OHIF opens it by where it is DICOM, and what was noted of it."""
         found = self._found(image_id)
         attributes = attributes_of(found.scan.source) if found.scan else {}
-        return {"modalities": list(found.study.images), **attributes, **self._images.get(found.key, {})}
+        return {"modalities": list(found.study.scans), **attributes, **self._images.get(found.key, {})}
 
     def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
         """Note something of a study."""
@@ -137,7 +138,7 @@ class StudyDatastore(Datastore):
             with whole_file(path) as temporary:
                 shutil.copyfile(image_filename, temporary)
             for key, found in self.service.studies().items():
-                if str(path) in found.images.values():
+                if str(path) in paths_of(found):
                     self.update_image_info(key, image_info)
                     return key
             path.unlink()
@@ -312,7 +313,7 @@ class StudyDatastore(Datastore):
             "description": self._description,
             "objects": {
                 key: {
-                    "image": {"info": {"modalities": list(study.images), **self._images.get(key, {})}},
+                    "image": {"info": {"modalities": list(study.scans), **self._images.get(key, {})}},
                     "labels": self._labels.get(key, {}),
                 }
                 for key, study in self.service.studies().items()

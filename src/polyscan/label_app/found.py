@@ -15,14 +15,14 @@ from polyscan.files.walk import is_folder, walk
 from polyscan.formats.endings import is_volume
 from polyscan.formats.pictures import is_picture
 from polyscan.label_app.uploads import SHOWN
-from polyscan.study import Source, Study
+from polyscan.study import ScanKey, Source, Study
 
 NAMED = ("StudyInstanceUID", "SeriesInstanceUID", "PatientID", "Modality")
 """What OHIF opens a study by."""
 
 
 @dataclass(frozen=True)
-class Scan:
+class ShownScan:
     """A scan of a study.
 
     Attributes:
@@ -46,10 +46,10 @@ class Found:
 
     key: str
     study: Study
-    scan: Scan | None
+    scan: ShownScan | None
 
     @property
-    def shown(self) -> Scan:
+    def shown(self) -> ShownScan:
         """The scan.
 
         Raises:
@@ -60,11 +60,15 @@ class Found:
         return self.scan
 
 
-def standing(study: Study) -> Scan | None:
+def standing(study: Study) -> ShownScan | None:
     """The scan that stands for a study in a viewer; of several times the first."""
-    names = [name for m in SHOWN for name in (m, f"{m}@1")]
-    name = next((m for m in (*names, *study.images) if m in study.images), None)
-    return None if name is None else Scan(name, study.images[name])
+
+    def rank(name: str) -> tuple[int, int]:
+        key = ScanKey.parse(name)
+        return SHOWN.index(key.modality) if key.modality in SHOWN else len(SHOWN), key.time or 1
+
+    name = min(study.scans, key=rank, default=None)
+    return None if name is None else ShownScan(name, study.scans[name].source)
 
 
 def is_dicom(source: Source) -> bool:

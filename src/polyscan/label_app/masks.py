@@ -118,12 +118,13 @@ def laid_on(mask: MetaTensor, prepared: Study, name: str, source: Source) -> tup
     """
     import SimpleITK as sitk
 
-    grid, reference = grid_of(source), prepared.extra.get("reference")
-    file = prepared.extra.get("transforms", {}).get(name)
+    grid, preparation = grid_of(source), prepared.preparation
+    reference = preparation.reference if preparation else None
+    file = preparation.transforms.get(name) if preparation else None
     if file is None and same_grid(mask, grid):
         return MetaTensor(mask.as_tensor(), affine=grid.affine), ""
     there = sitk.ReadTransform(file).GetInverse() if file else None
-    known = file is not None or name == reference or name in prepared.images
+    known = file is not None or name == reference or name in prepared.scans
     assumed = "" if known else f"{name} was not registered to {reference}; the mask lies by the scanner's coordinates."
     return resample(mask, grid, there, label=True), assumed
 
@@ -132,6 +133,7 @@ def brought_back(mask: MetaTensor, prepared: Study, name: str) -> MetaTensor:
     """Bring a mask (1, x, y, z) that was drawn on a scan to the grid of the reference: what :func:`laid_on` undoes."""
     import SimpleITK as sitk
 
-    reference = read_nifti(str(prepared.images[prepared.extra["reference"]]))
-    file = prepared.extra.get("transforms", {}).get(name)
+    assert prepared.preparation is not None
+    reference = read_nifti(prepared.scans[prepared.preparation.reference].path)
+    file = prepared.preparation.transforms.get(name)
     return resample(mask, reference, sitk.ReadTransform(file) if file else None, label=True)

@@ -22,9 +22,10 @@ from polyscan.label_app.found import Found, is_dicom
 from polyscan.label_app.masks import brought_back, grid_of, laid_on
 from polyscan.label_app.sources import FolderStudies, WebStudies
 from polyscan.preprocess.prepare import prepare_study
-from polyscan.study import Study
+from polyscan.study import Label, PredictionRecord, Study, TaskPrediction
 from polyscan.study.manifest import Manifest, read_manifest, write_manifest
 from polyscan.study.outputs import fingerprint
+from polyscan.study.schema import encoded
 
 
 class UnknownStudyError(PolyscanError):
@@ -124,26 +125,26 @@ class StudyService:
     ) -> tuple[Path, dict[str, Any]]:
         start, study = time.perf_counter(), found.study
         prepared = self._prepared(model, study, place)
-        there = [m for m in model.modalities if m in prepared.images and m not in absent]
+        there = [m for m in model.modalities if m in prepared.scans and m not in absent]
         if not there:
             raise PolyscanError(
                 f"{found.key} has none of the modalities that {model.folder.name} reads "
-                f"({', '.join(model.modalities)}); it has {', '.join(prepared.images) or 'none'}."
+                f"({', '.join(model.modalities)}); it has {', '.join(prepared.scans) or 'none'}."
             )
         ready = time.perf_counter()
-        answered = self._infer(model, prepared, out, absent)
-        result = Path(answered.extra["prediction"])
+        prediction = self._infer(model, prepared, out, absent)
+        result = Path(prediction.path)
         facts: dict[str, Any] = {
             "study": found.key,
-            "reference": prepared.extra.get("reference"),
+            "reference": prepared.preparation.reference if prepared.preparation else None,
             "modalities": there,
             "absent": [m for m in model.modalities if m not in there],
-            "problems": {name: problem for name, problem in prepared.extra.get("problems", {}).items() if problem},
+            "problems": {name: problem for name, problem in prepared.problems.items() if problem},
         }
-        if "answers" in answered.extra:
-            facts["answers"] = answered.extra["answers"]
+        if prediction.answers:
+            facts["answers"] = {task: encoded(answer) for task, answer in prediction.answers.items()}
         if model.classifies:
-            facts.update(_classified(facts["answers"]))
+            facts.update(_classified(prediction.answers))
         else:
             facts["millilitres"] = _volumes(result, model.labels)
             if explain and len(there) > 1:
@@ -162,7 +163,7 @@ class StudyService:
         changes = {}
         for name in there:
             other = self._infer(model, prepared, out / f"without_{name}", [*absent, name])
-            changes[name] = round(1 - _dice(mask, Path(other.extra["prediction"])), 4)
+            changes[name] = round(1 - _dice(mask, Path(other.path)), 4)
         return {"contributions": changes, "uncertainty": round(float(np.mean(list(changes.values()))), 4)}
 
     def train(self, bundle: str, labels: Mapping[str, Correction], overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,11 +193,11 @@ class StudyService:
         for key, label in sorted(fitting.items()):
             prepared = self._prepared(model, self.find(key).study, self.work / "prepared")
             if model.classifies:
-                truth = dict(read_json(label.path))
+                truth = Label(tasks=dict(read_json(label.path)))
             else:
                 mask = run / "labels" / f"{prepared.key}_label.nii.gz"  # apart from what training writes
                 write_nifti(mask, brought_back(label.numbered(model.labels), prepared, label.drawn_on))
-                truth = {"mask": str(mask)}
+                truth = Label(str(mask))
             studies.append(replace(prepared, label=truth))
         write_manifest(run / "manifest.json", Manifest(training=studies))
         weights = runs.train(
@@ -222,10 +223,10 @@ class StudyService:
 
     def _prepared(self, model: Bundle, study: Study, place: Path) -> Study:
         """A study as the bundle's protocol prepares it, kept until its scans change; pictures need no preparation."""
-        if model.protocol is None or not set(study.images) & set(model.modalities):
+        if model.protocol is None or not set(study.scans) & set(model.modalities):
             return study
         every = place / model.protocol / study.key
-        folder = every / fingerprint(study.images.values())
+        folder = every / fingerprint(scan.source for scan in study.scans.values())
         with self._locks[str(every)]:
             if not (folder / "manifest.json").exists():
                 shutil.rmtree(every, ignore_errors=True)
@@ -236,14 +237,14 @@ class StudyService:
                 write_manifest(folder / "manifest.json", Manifest(testing=[prepared]))
             return read_manifest(folder / "manifest.json").studies[0]
 
-    def _infer(self, model: Bundle, prepared: Study, out: Path, absent: Sequence[str]) -> Study:
+    def _infer(self, model: Bundle, prepared: Study, out: Path, absent: Sequence[str]) -> PredictionRecord:
         out.mkdir(parents=True, exist_ok=True)
         manifest = out / "manifest_in.json"
-        write_manifest(manifest, Manifest(testing=[replace(prepared, label={})]))
+        write_manifest(manifest, Manifest(testing=[replace(prepared, label=Label())]))
         answered = runs.infer(model.folder, manifest, out / "answer", weights=self._weights(model), absent=list(absent))
-        if not answered.studies:
-            raise PolyscanError(str(answered.info.get("failed", [{}])[0].get("reason", "the study was not answered")))
-        return answered.studies[0]
+        (study,) = answered.studies
+        assert study.prediction is not None
+        return study.prediction
 
     def _weights(self, model: Bundle) -> Path:
         trained = self._trained(model)
@@ -284,12 +285,12 @@ class Bundle:
             ) from error
 
 
-def _classified(answers: Mapping[str, Any]) -> dict[str, Any]:
+def _classified(answers: Mapping[str, TaskPrediction]) -> dict[str, Any]:
     """A classification as MONAI Label's clients read it, and how little sure it is."""
-    scores = [(f"{task} {name}", p) for task, a in answers.items() for name, p in a["probabilities"].items()]
+    scores = [(f"{task} {name}", p) for task, a in answers.items() for name, p in a.probabilities.items()]
     return {
         "prediction": [{"idx": i, "label": label, "score": score} for i, (label, score) in enumerate(scores)],
-        "uncertainty": round(float(np.mean([answer["uncertainty"] for answer in answers.values()])), 4),
+        "uncertainty": round(float(np.mean([answer.uncertainty or 0.0 for answer in answers.values()])), 4),
     }
 
 

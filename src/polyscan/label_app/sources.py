@@ -17,7 +17,7 @@ from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json, whole_folder
 from polyscan.formats.pictures import picture_study
-from polyscan.label_app.found import Found, Scan, attributes_of, series_in, standing
+from polyscan.label_app.found import Found, ShownScan, attributes_of, series_in, standing
 from polyscan.study import Study
 from polyscan.study.manifest import Manifest
 
@@ -71,7 +71,7 @@ class FolderStudies:
             return None
         found = [one for key, study in studies.items() if (one := _by_uid(key, study, name)) is not None]
         # A study of several sessions holds the scans of each: the session alone is meant.
-        alone = [one for one in found if not any("@" in m for m in one.study.images)] or found
+        alone = [one for one in found if one.study.times == 1] or found
         if len(alone) > 1:
             keys = " and ".join(one.key for one in alone)
             raise PolyscanError(f"{name} means {len(alone)} studies, {keys}; ask by one of these names.")
@@ -89,10 +89,10 @@ class FolderStudies:
             found = Manifest()
         single = found.studies
         joined = scan(self.folder, join=True).studies if len({s.subject for s in single}) < len(single) else []
-        several = [study for study in joined if any("@2" in name for name in study.images)]
+        several = [study for study in joined if study.times > 1]
         doubtful = {study.key: reason for study in single if (reason := _two_patients(study))}
         # A number that tells two names apart would be another's once a folder is added, and labels are kept by name.
-        plain = {letters_of(new): letters_of(old) for old, new in found.info.get("renamed", {}).items()}
+        plain = {letters_of(new): letters_of(old) for old, new in found.renamed.items()}
 
         def unnumbered(study: Study) -> str:
             own = letters_of(study.subject)
@@ -114,10 +114,10 @@ class FolderStudies:
 def _two_patients(study: Study) -> str:
     """Why a study cannot be told from another: scans of one modality, of one name, lie in two folders."""
     tops: defaultdict[str, set[str]] = defaultdict(set)
-    for decision in study.extra.get("decisions", []):
-        folder, inside, _ = decision["series"].partition("/")
-        if decision["modality"] and inside and folder not in BESIDE:
-            tops[decision["modality"]].add(folder)
+    for decision in study.decisions:
+        folder, inside, _ = decision.series.partition("/")
+        if decision.modality and inside and folder not in BESIDE:
+            tops[decision.modality].add(folder)
     found = next((sorted(folders) for folders in tops.values() if len(folders) > 1), None)
     if found is None:
         return ""
@@ -125,10 +125,10 @@ def _two_patients(study: Study) -> str:
 
 
 def _by_uid(key: str, study: Study, uid: str) -> Found | None:
-    for name, source in study.images.items():
-        attributes = attributes_of(source)
+    for name, one in study.scans.items():
+        attributes = attributes_of(one.source)
         if uid == attributes.get("SeriesInstanceUID"):
-            return Found(key, study, Scan(name, source))
+            return Found(key, study, ShownScan(name, one.source))
         if uid == attributes.get("StudyInstanceUID"):
             return Found(key, study, standing(study))
     return None
@@ -189,7 +189,7 @@ class WebStudies:
         source = series_in(self.folder / uid, name)
         if source is None:
             raise PolyscanError(f"{self.url} gives no images of series {name}.")
-        return Found(uid, study, Scan(name, source))
+        return Found(uid, study, ShownScan(name, source))
 
     def _study_of(self, key: str) -> str | None:
         """The StudyInstanceUID that a UID means: not every server heeds every filter, so what it finds is compared."""

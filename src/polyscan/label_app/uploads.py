@@ -10,7 +10,7 @@ from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
 from polyscan.formats.endings import volumes_among
 from polyscan.formats.pictures import picture_study
-from polyscan.study import Study
+from polyscan.study import Study, scans_of
 
 SHOWN = ("T1c", "CT", "T1", "T2", "FLAIR", "PET")
 """Which scan of a study stands for it in a viewer, the first there is."""
@@ -44,7 +44,7 @@ def uploaded_study(place: Path, modalities: Sequence[str], modality: str = "") -
     found = [pictures] if pictures else scan(folder).studies
     if len(found) != 1:
         raise PolyscanError(f"The upload holds the scans of {len(found)} studies; send those of one.")
-    return Study("upload", images=found[0].images, aligned=found[0].aligned), ""
+    return Study("upload", scans=found[0].scans, aligned=found[0].aligned), ""
 
 
 def expected_modality(modalities: Sequence[str]) -> str:
@@ -73,4 +73,4 @@ def _of_volumes(files: Sequence[Path], modalities: Sequence[str], modality: str)
         if name in images:
             raise PolyscanError(f"Two of the scans are {name}; send one of a modality, or name the other.")
         images[str(name)] = str(file)
-    return Study("upload", images=dict(images)), assumed
+    return Study("upload", scans=scans_of(images)), assumed

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from polyscan.fusion.temporal import TemporalFusion
 from polyscan.networks.fusion_model import FusionWrapper, NoFusion, check_levels, make_layer, split_missing
 from polyscan.networks.fusion_net import FusionNet
+from polyscan.scan_key import ScanKey
 
 MakeTemporal = Callable[[int, int, int], TemporalFusion]
 
@@ -39,7 +40,9 @@ class TemporalNet(FusionWrapper):
     def __init__(
         self, network: FusionNet, fusion: MakeTemporal | Mapping[Any, MakeTemporal], *, times: int = 2
     ) -> None:
-        super().__init__(network, [f"{name}@{time}" for time in range(1, times + 1) for name in network.modalities])
+        super().__init__(
+            network, [str(ScanKey(name, time=time)) for time in range(1, times + 1) for name in network.modalities]
+        )
         if not self.fused_channels:
             raise ValueError("the network fuses at the output; times are joined by features: use the input or levels.")
         check_levels(fusion, [k for k, channels in enumerate(self.fused_channels) if channels])

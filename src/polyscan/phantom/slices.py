@@ -12,7 +12,7 @@ from polyscan.phantom.anatomy import Anatomy
 from polyscan.phantom.cohort import make_each, new_folder, split_of
 from polyscan.phantom.scanner import FOV, Grid, ct, mri
 from polyscan.phantom.subject import make_subject, stream
-from polyscan.study import Study
+from polyscan.study import Label, Scan, Study
 from polyscan.study.manifest import Manifest, write_manifest
 
 _SPACING = 2.0  # mm
@@ -59,9 +59,9 @@ def _make(number: int, seed: int, folder: Path) -> Study:
     healthy = bool(chance.random() < 0.4)
     anatomy = Anatomy(stream(seed, number, "head"), None if healthy else subject.tumour)
     grid = _plane(float(subject.tumour.centre[2] + chance.uniform(-6, 6)))
-    study = Study(f"{number:04d}", label={"mri": "none", "ct": "none"})
+    study = Study(f"{number:04d}", label=Label(tasks={"mri": "none", "ct": "none"}))
     if not healthy:
-        study.label = {"mri": "high" if subject.grade else "low", "ct": "mass"}
+        study.label.tasks = {"mri": "high" if subject.grade else "low", "ct": "mass"}
     noise = partial(stream, seed, number, "noise")
     contrasts = [mri(anatomy, name, grid, np.eye(4), noise(name)).values for name in ("T1c", "T2", "FLAIR")]
     pictures = {
@@ -72,17 +72,17 @@ def _make(number: int, seed: int, folder: Path) -> Study:
         path = folder / study.key / f"{name}.png"
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(values[:, ::-1].swapaxes(0, 1)[::-1]).save(path)
-        study.images[name] = str(path)
+        study.scans[name] = Scan(str(path))
     return study
 
 
 def _without(study: Study, seed: int, missing: float) -> Study:
     """Take pictures away by chance, and with each the label that it tells."""
-    draws = dict(zip(study.images, stream(seed, int(study.subject), "missing").random(len(study.images)), strict=True))
+    draws = dict(zip(study.scans, stream(seed, int(study.subject), "missing").random(len(study.scans)), strict=True))
     for name in sorted(draws, key=lambda name: draws[name])[:-1]:
         if draws[name] < missing:
-            Path(study.images.pop(name)).unlink()  # type: ignore[arg-type]
-            del study.label[name.lower()]
+            Path(study.scans.pop(name).path).unlink()
+            del study.label.tasks[name.lower()]
     return study
 
 

@@ -10,7 +10,7 @@ import torch
 from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
-from polyscan.geometry import FLIP, spacing_along, spacing_of
+from polyscan.geometry import FLIP, matrix_of, spacing_along, spacing_of
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -110,7 +110,7 @@ def moved(image: MetaTensor, transform: sitk.Transform | None) -> MetaTensor:
         return image
     out = image.clone()
     out.affine = torch.from_numpy(
-        FLIP @ np.linalg.inv(_matrix(transform)) @ FLIP @ np.asarray(image.affine, dtype=float)
+        FLIP @ np.linalg.inv(matrix_of(transform)) @ FLIP @ np.asarray(image.affine, dtype=float)
     )
     return out
 
@@ -141,11 +141,3 @@ def _box(image: MetaTensor, axes: np.ndarray, transform: sitk.Transform | None) 
     corners = np.indices((2, 2, 2)).reshape(3, -1).T * np.array(image.shape[1:]) - 0.5
     points = (corners @ affine[:3, :3].T + affine[:3, 3]) @ axes
     return points.min(0), points.max(0)
-
-
-def _matrix(transform: sitk.Transform) -> np.ndarray:
-    matrix = np.eye(4)
-    matrix[:3, 3] = transform.TransformPoint((0.0, 0.0, 0.0))
-    for axis in range(3):
-        matrix[:3, axis] = np.array(transform.TransformPoint(np.eye(3)[axis].tolist())) - matrix[:3, 3]
-    return matrix

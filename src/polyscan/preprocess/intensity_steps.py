@@ -39,9 +39,8 @@ class BrainMaskd(Step):
     """Find the brain in the reference scan, or take the mask that the study names.
 
     Args:
-        method: ``"given"``, the file under ``masks: {"brain": ...}`` of the study in the manifest, on any grid that
-            lies where the reference lies; ``"atlas"`` or an installed tool, see
-            :func:`polyscan.preprocess.brain.brain_mask`.
+        method: ``"given"``, the file under ``brain_mask`` of the study in the manifest, on any grid that lies where the
+            reference lies; ``"atlas"`` or an installed tool, see :func:`polyscan.preprocess.brain.brain_mask`.
     """
 
     name = "mask"
@@ -53,11 +52,9 @@ class BrainMaskd(Step):
         """See :class:`Step`."""
         image = data[record.reference]
         if self.method == "given":
-            path = record.study.extra.get("masks", {}).get("brain")
+            path = record.study.brain_mask
             if not path:
-                raise PolyscanError(
-                    "the manifest names no mask; add masks: {brain: FILE}, or use atlas, hd-bet or synthstrip."
-                )
+                raise PolyscanError("the manifest names no mask; add brain_mask, or use atlas, hd-bet or synthstrip.")
             mask = resample(read_nifti(path), image, label=True)[0].numpy() > 0.5
         else:
             mask = brain_mask(image, self.method)

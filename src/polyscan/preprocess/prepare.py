@@ -25,8 +25,8 @@ from polyscan.preprocess.intensity_steps import mask_on
 from polyscan.preprocess.profiles import load_profiles, profile, unlike
 from polyscan.preprocess.protocol import load_protocol
 from polyscan.preprocess.steps import Record, present
-from polyscan.study import Source, Study
-from polyscan.study.manifest import Manifest, read_manifest, write_manifest
+from polyscan.study import Label, Preparation, Scan, ScanKey, Study
+from polyscan.study.manifest import Failure, Manifest, paths_of, read_manifest, write_manifest
 from polyscan.study.outputs import OutputFolder, fingerprint, sources_of
 
 MANIFEST, RECORD = "manifest.json", "study.json"
@@ -59,40 +59,45 @@ def prepare(
         progress: told (done, total, study) after each.
 
     Returns:
-        The prepared studies; those that failed are named in ``info["failed"]`` with the reason.
+        The prepared studies; those that failed are named in ``failed`` with the reason.
 
     Raises:
         PolyscanError: the protocol cannot be used, no study could be prepared, or ``out`` is, holds or lies in a folder
             of the scans, or holds what ``prepare`` did not write.
     """
-    name = load_protocol(protocol).name
+    load_protocol(protocol)
     learnt = load_profiles(like) if like is not None else {}
     studies = manifest.studies
     owned = OutputFolder.claim(out, "prepare", sources_of(studies))
     owned.will_hold([MANIFEST, *(study.key for study in studies)])
     done: dict[str, Study] = {}
-    failed = list(manifest.info.get("failed", []))
+    failed = list(manifest.failed)
     work = partial(prepare_study, out=owned.path, protocol=protocol, registered=registered)
     with owned.alone():
         (owned.path / MANIFEST).unlink(missing_ok=True)  # never one that names results of two protocols
         for count, (study, result) in enumerate(run_each(work, studies, jobs), start=1):
             if isinstance(result, PolyscanError):
-                failed.append({"study": study.key, "reason": str(result)})
+                failed.append(Failure(study.key, str(result)))
             else:
-                for modality_name, problem in unlike(result.extra["profiles"], learnt).items():
-                    problems = result.extra["problems"]
+                assert result.preparation is not None
+                problems = result.preparation.problems
+                for modality_name, problem in unlike(result.preparation.profiles, learnt).items():
                     problems[modality_name] = "; ".join(filter(None, [problems.get(modality_name), problem]))
                 done[study.key] = result
             if progress is not None:
                 progress(count, len(studies), study.key)
-        prepared = manifest.map(lambda study: done.get(study.key), protocol=name, failed=failed)
+        prepared = replace(
+            manifest.map(lambda study: done.get(study.key)),
+            roots={"prepared": str(owned.path)},
+            failed=failed,
+            left_out=[],
+            renamed={},
+        )
         if done:
             write_manifest(owned.path / MANIFEST, prepared)
         owned.remove_others([MANIFEST, *done] if done else [])
     if not done:
-        raise PolyscanError(
-            f"None of {len(studies)} studies could be prepared: {failed[0]['reason'] if failed else ''}"
-        )
+        raise PolyscanError(f"None of {len(studies)} studies could be prepared: {failed[0].reason if failed else ''}")
     return prepared
 
 
@@ -107,7 +112,7 @@ def prepare_study(study: Study, out: Path, protocol: str | Path, registered: boo
     wanted = made_from(study, protocol, registered)
     if (final / RECORD).is_file():
         kept = read_manifest(final / RECORD)
-        if wanted and kept.info.get("made_from") == wanted:
+        if wanted and kept.made_from == wanted:
             return kept.testing[0]
     start = time.perf_counter()
     record = Record(study, registered=registered)
@@ -117,25 +122,27 @@ def prepare_study(study: Study, out: Path, protocol: str | Path, registered: boo
     record.seconds["total"] = round(time.perf_counter() - start, 3)
     with whole_folder(final) as folder:
         path = {name: str(folder / file) for name, file in _write(data, record, folder, final).items()}
-        extra = {
-            **study.extra,
-            "reference": record.reference,
-            "masks": {"foreground": path["foreground"]} if "foreground" in path else {},
-            "transforms": {name: path[f"{name} transform"] for name in record.transforms},
-            "registrations": record.registrations,
-            "sources": {name: study.images[name] for name in present(data)},
-            "problems": record.problems,
-            "profiles": {name: profile(data[name][0].numpy(), mask_on(data, data[name])) for name in present(data)}
+        for name in record.transforms:
+            record.registrations[name].transform = path[f"{name} transform"]
+        preparation = Preparation(
+            steps.name,
+            record.reference,
+            foreground=path.get("foreground"),
+            registrations=record.registrations,
+            problems=record.problems,
+            profiles={name: profile(data[name][0].numpy(), mask_on(data, data[name])) for name in present(data)}
             if "foreground" in data
             else {},
-            "seconds": record.seconds,
-        }
-        label = {k: v for k, v in study.label.items() if k not in ("mask", "drawn_on", "roi")}
-        if "label" in path:
-            label["mask"] = path["label"]
-        images: dict[str, Source] = {name: path[name] for name in present(data)}
-        prepared = replace(study, images=images, label=label, extra=extra)
-        write_manifest(folder / RECORD, Manifest(testing=[prepared], info={"made_from": wanted}))
+            seconds=record.seconds,
+        )
+        prepared = replace(
+            study,
+            scans={name: Scan(path[name], sidecar=sidecar_of(path[name])) for name in present(data)},
+            label=Label(path.get("label"), tasks=study.label.tasks),
+            preparation=preparation,
+            decisions=[],
+        )
+        write_manifest(folder / RECORD, Manifest(testing=[prepared], made_from=wanted))
     return read_manifest(final / RECORD).testing[0]
 
 
@@ -148,7 +155,7 @@ def made_from(study: Study, protocol: str | Path | None, registered: bool = Fals
         registered: see :func:`prepare`.
     """
     text = load_protocol(protocol).text if protocol is not None else ""
-    sources = [*study.images.values(), *([study.label["mask"]] if "mask" in study.label else [])]
+    sources = paths_of(study)
     named = [word for word in re.split(r"[\s'\"]+", text) if word and Path(word).is_file()]
     try:
         files = fingerprint([*sources, *named, *_beside(sources)])
@@ -158,11 +165,11 @@ def made_from(study: Study, protocol: str | Path | None, registered: bool = Fals
     return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def _beside(sources: Iterable[Source]) -> list[str]:
+def _beside(sources: Iterable[str]) -> list[str]:
     """The other parts of volumes; sidecars and tables of BIDS that tell what their values mean, there and above."""
     found: set[Path] = set()
     for source in sources:
-        if isinstance(source, str) and is_volume(source):
+        if is_volume(source):
             found |= set(parts_of(numbered(source)[0]))
             for folder in list(Path(source).absolute().parents)[:4]:
                 found |= {
@@ -173,12 +180,12 @@ def _beside(sources: Iterable[Source]) -> list[str]:
 
 def _write(data: dict[str, Any], record: Record, folder: Path, final: Path) -> dict[str, str]:
     """Write everything that belongs to a study; returns what each thing's file is called."""
-    stem = f"{record.study.key}_space-{_plain(record.reference)}"
+    stem = f"{record.study.key}_space-{ScanKey.parse(record.reference).label}"
     names = {}
     for name in present(data):
-        names[name] = f"{stem}_desc-{_time(name)}preproc_{modality(name).suffix}.nii.gz"
+        names[name] = f"{stem}_desc-{ScanKey.parse(name).distinction}preproc_{modality(name).suffix}.nii.gz"
         write_nifti(folder / names[name], data[name])
-        source = record.study.images[name]
+        source = record.study.scans[name].source
         sources = [source] if isinstance(source, str) else source
         sidecar = {
             "Sources": [Path(os.path.relpath(path, final)).as_posix() for path in sources],
@@ -186,26 +193,23 @@ def _write(data: dict[str, Any], record: Record, folder: Path, final: Path) -> d
             "SpatialReference": f"the native grid of {record.reference}",
             "Steps": record.steps[name],
         }
-        write_json(folder / names[name].replace(".nii.gz", ".json"), sidecar)
+        write_json(sidecar_of(folder / names[name]), sidecar)
     for name, suffix in (("foreground", "desc-foreground_mask"), ("label", "dseg")):
         if name in data:
             names[name] = f"{stem}_{suffix}.nii.gz"
             write_nifti(folder / names[name], data[name])
     for name, transform in record.transforms.items():  # named as fMRIPrep's: from the image to where it is brought
         names[f"{name} transform"] = (
-            f"{record.study.key}_from-{_plain(name)}_to-{_plain(record.reference)}_mode-image_xfm.tfm"
+            f"{record.study.key}_from-{ScanKey.parse(name).label}_to-{ScanKey.parse(record.reference).label}"
+            "_mode-image_xfm.tfm"
         )
         _write_transform(folder / names[f"{name} transform"], transform)
     return names
 
 
-def _plain(name: str) -> str:
-    """A modality, and its time where it has one, in letters and digits as BIDS labels are."""
-    return name.replace("@", "time")
-
-
-def _time(name: str) -> str:
-    return f"time{name.partition('@')[2]}" if "@" in name else ""
+def sidecar_of(image: str | Path) -> str:
+    """The JSON file beside a NIfTI."""
+    return str(image).removesuffix(".nii.gz") + ".json"
 
 
 def _write_transform(path: Path, transform: Any) -> None:

@@ -30,7 +30,7 @@ def learn_profiles(studies: Sequence[Study]) -> dict[str, dict[str, list[float]]
     Returns:
         Modality to ``mean`` and ``deviation``; modalities of fewer than three studies are left out.
     """
-    told = [study.extra.get("profiles", {}) for study in studies]
+    told = [study.preparation.profiles for study in studies if study.preparation]
     learnt = {}
     for name in sorted({name for profiles in told for name in profiles}):
         rows = np.array([profiles[name] for profiles in told if profiles.get(name)], dtype=float)

@@ -24,7 +24,7 @@ from polyscan.preprocess.grids import coarser, common_grid, moved
 from polyscan.preprocess.mask import same_outline
 from polyscan.preprocess.resample import anti_alias, resample, widen_point_spread
 from polyscan.registration import register_study
-from polyscan.study import Study
+from polyscan.study import RegistrationRecord, Study
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Record:
     reference: str = ""
     steps: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     transforms: dict[str, Any] = field(default_factory=dict)
-    registrations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    registrations: dict[str, RegistrationRecord] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -102,10 +102,10 @@ class ReadStudyd(Step):
 
     def apply(self, data: dict[str, Any], record: Record) -> None:
         """See :class:`Step`."""
-        wanted = {name: source for name, source in record.study.images.items() if name in self.modalities}
-        for name, source in wanted.items():
+        wanted = {name: scan for name, scan in record.study.scans.items() if name in self.modalities}
+        for name, scan in wanted.items():
             try:
-                image = read_image(source, name, record.study.extra.get("given"))
+                image = read_image(scan.source, name, scan.given)
             except PolyscanError as error:
                 record.problems[name] = f"left out: {error}"
                 continue
@@ -118,16 +118,16 @@ class ReadStudyd(Step):
             self.tell(record, name, "polyscan", unit=data[name].meta["unit"], repaired=data[name].meta["problems"])
         there = present(data)
         if not there:
-            reasons = "; ".join(record.problems.values()) or f"it has {', '.join(record.study.images)}"
+            reasons = "; ".join(record.problems.values()) or f"it has {', '.join(record.study.scans)}"
             raise PolyscanError(f"none of {', '.join(self.modalities)} can be used: {reasons}")
         record.reference = next((name for name in self.reference if name in there), there[0])
         self._label(data, record)
 
     def _label(self, data: dict[str, Any], record: Record) -> None:
         label = record.study.label
-        if "mask" not in label:
+        if label.mask is None:
             return
-        drawn_on = label.get("drawn_on", record.reference)
+        drawn_on = label.drawn_on or record.reference
         if drawn_on not in present(data):
             record.problems["label"] = f"left out: it was drawn on {drawn_on}, which is not there"
             return
@@ -178,7 +178,7 @@ class RegisterRigidd(Step):
                 free.append(name)
         every = register_study(to_sitk(data[reference]), [to_sitk(data[name]) for name in free], seed=self.seed)
         for name, found in zip(free, every, strict=True):
-            record.registrations[name] = {"trusted": found.trusted, "reason": found.reason}
+            record.registrations[name] = RegistrationRecord(found.trusted, found.reason)
             self.tell(
                 record,
                 name,
@@ -257,7 +257,7 @@ class Resampled(Step):
             how = "untouched" if untouched else "cubic B-spline within the scan's own range"
             self.tell(record, name, "SimpleITK", interpolation=how, outside="NaN", **what)
         if "label" in data:
-            drawn_on = record.study.label.get("drawn_on", record.reference)
+            drawn_on = record.study.label.drawn_on or record.reference
             if drawn_on in data:
                 data["label"] = resample(data["label"], grid, record.transforms.get(drawn_on), label=True)
             else:
@@ -319,7 +319,7 @@ class PackScalesd(Transform):
 
 def _told(study: Study, name: str) -> bool:
     """Whether it can only be from a person or a file's name that a scan is known to be aligned."""
-    source = study.images[name]
+    source = study.scans[name].source
     return isinstance(source, str) and is_volume(source)
 
 

@@ -11,15 +11,14 @@ import torch
 from monai.data import MetaTensor
 
 from polyscan import __version__
-from polyscan.errors import PolyscanError, sentence
+from polyscan.errors import PolyscanError
 from polyscan.files.atomic import whole_file
 from polyscan.formats.nifti import read_nifti
 from polyscan.formats.pictures import is_picture
-from polyscan.formats.read import read_image
-from polyscan.geometry import from_sitk, same_grid, to_sitk
+from polyscan.geometry import from_sitk, matrix_of, same_grid, to_sitk
 from polyscan.parallel import Progress
 from polyscan.report.pictures import PREDICTION, TRUTH, flat_picture, modality_picture, registration_picture
-from polyscan.report.planes import Plane, planes
+from polyscan.report.planes import planes
 from polyscan.report.summary import modalities, summarise, summarise_answers
 from polyscan.study import Study
 from polyscan.study.manifest import Manifest, read_manifest
@@ -42,8 +41,9 @@ def write_report(source: str | Path | Manifest, output: str | Path, *, progress:
     from jinja2 import Environment, PackageLoader
 
     manifest = source if isinstance(source, Manifest) else read_manifest(Path(source) / "manifest.json")
-    studies = [study for study in manifest.studies if "prediction" in study.extra]
-    if not studies:
+    studies = [study for study in manifest.studies if study.prediction is not None]
+    predictions = [study.prediction for study in studies if study.prediction is not None]
+    if not predictions:
         raise PolyscanError("There are no predictions to draw; make some with polyscan infer.")
     page = Environment(loader=PackageLoader("polyscan.report", "."), autoescape=True).get_template("page.html")
 
@@ -55,11 +55,13 @@ def write_report(source: str | Path | Manifest, output: str | Path, *, progress:
 
     content = page.stream(
         version=__version__,
-        info=manifest.info,
+        protocols=sorted({study.preparation.protocol for study in studies if study.preparation}),
+        absent=manifest.absent,
+        failed=manifest.failed,
         count=len(studies),
-        regions=summarise(studies),
-        tasks=summarise_answers(studies),
-        modalities=modalities(studies),
+        regions=summarise(predictions),
+        tasks=summarise_answers(predictions),
+        modalities=modalities(predictions),
         table=studies,
         colours={"prediction": PREDICTION, "truth": TRUTH},
         studies=drawn(),
@@ -71,29 +73,46 @@ def write_report(source: str | Path | Manifest, output: str | Path, *, progress:
 
 def _describe(study: Study) -> dict[str, Any]:
     """What the page shows of one study."""
-    extra = study.extra
-    present = extra.get("present", list(study.images))
-    said = {
+    prediction, preparation = study.prediction, study.preparation
+    assert prediction is not None
+    said: dict[str, Any] = {
         "study": study,
-        "reference": extra.get("reference", next(iter(study.images))),
-        "absent": [name for name in study.images if name not in present],
+        "reference": preparation.reference if preparation else None,
+        "absent": [name for name in study.scans if name not in prediction.present],
         "registrations": {},
-        "seconds": {**extra.get("seconds", {}), "predict": extra.get("infer_seconds")},
+        "seconds": {**(preparation.seconds if preparation else {}), "predict": prediction.seconds},
     }
-    if all(is_picture(str(path)) for path in study.images.values()):
-        return {**said, "pictures": {name: flat_picture(str(study.images[name])) for name in present}}
-    images = {name: read_nifti(study.images[name]) for name in study.images}  # type: ignore[arg-type]
-    segmented = not str(extra["prediction"]).endswith(".json")
-    grid = read_nifti(extra["prediction"]) if segmented else images[said["reference"]]
-    masks = {"prediction": grid[0].numpy() > 0} if segmented else {}
-    if "mask" in study.label:
-        masks["truth"] = read_nifti(study.label["mask"])[0].numpy() > 0
+    paths = {name: scan.path for name, scan in study.scans.items()}
+    if all(map(is_picture, paths.values())):
+        return {**said, "pictures": {name: flat_picture(paths[name]) for name in prediction.present}}
+    images = {name: read_nifti(path) for name, path in paths.items()}
+    grid = read_nifti(prediction.path) if prediction.is_mask else images[said["reference"] or next(iter(images))]
+    masks = {"prediction": grid[0].numpy() > 0} if prediction.is_mask else {}
+    if study.label.mask is not None:
+        masks["truth"] = read_nifti(study.label.mask)[0].numpy() > 0
     cuts = planes(grid, _centre(masks, grid.shape[1:]))
-    images = {name: _on(grid, image) for name, image in images.items()}
-    said["pictures"] = {name: modality_picture(name, images[name], cuts, masks) for name in present}
-    if said["reference"] in images:
-        said["registrations"] = _registrations(study, images[said["reference"]], cuts)
+    shown = {name: _on(grid, image) for name, image in images.items()}
+    said["pictures"] = {name: modality_picture(name, shown[name], cuts, masks) for name in prediction.present}
+    if preparation and preparation.reference in images:
+        fixed = shown[preparation.reference][0].numpy()
+        for name, file in preparation.transforms.items():
+            said["registrations"][name] = {
+                "reason": preparation.registrations[name].reason,
+                "before": registration_picture(fixed, images[name], _before(file), name, cuts),
+                "after": registration_picture(fixed, images[name], np.eye(4), name, cuts),
+            }
     return said
+
+
+def _before(file: str) -> np.ndarray:
+    """What lays a registered scan back where its header had it: (4, 4) on LPS+ millimetres.
+
+    At a point x of the reference the prepared scan shows the scan's own point T x, so that its own point x is what the
+    prepared scan shows at the inverse of T.
+    """
+    import SimpleITK as sitk
+
+    return np.linalg.inv(matrix_of(sitk.ReadTransform(file)))
 
 
 def _on(grid: MetaTensor, image: MetaTensor) -> MetaTensor:
@@ -104,25 +123,6 @@ def _on(grid: MetaTensor, image: MetaTensor) -> MetaTensor:
         return image
     like = to_sitk(MetaTensor(torch.zeros(1, *grid.shape[1:]), affine=grid.affine))
     return from_sitk(sitk.Resample(to_sitk(image), like, sitk.Transform(), sitk.sitkLinear, float("nan")))
-
-
-def _registrations(study: Study, fixed: MetaTensor, cuts: list[Plane]) -> dict[str, dict[str, str]]:
-    """Before and after for each scan that was registered, or why it cannot be shown."""
-    import SimpleITK as sitk
-
-    shown: dict[str, dict[str, str]] = {}
-    for name, path in study.extra.get("transforms", {}).items():
-        entry = {"reason": study.extra.get("registrations", {}).get(name, {}).get("reason", "")}
-        try:
-            moving = to_sitk(read_image(study.extra["sources"][name], name, study.extra.get("given")))
-            after = sitk.ReadTransform(path)
-            values = fixed[0].numpy()
-            entry["before"] = registration_picture(values, moving, None, name, cuts)
-            entry["after"] = registration_picture(values, moving, after, name, cuts)
-        except Exception as error:  # a page with a sentence in place of one picture is better than no page
-            entry["missing"] = f"Not shown: {sentence(error)}"
-        shown[name] = entry
-    return shown
 
 
 def _centre(masks: dict[str, np.ndarray], shape: Sequence[int]) -> np.ndarray:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from monai.data import MetaTensor
 
+from polyscan.geometry import FLIP
 from polyscan.report.planes import Plane
+from polyscan.scan_key import ScanKey
 
 if TYPE_CHECKING:
-    import SimpleITK as sitk
     from matplotlib.axes import Axes
 
 PREDICTION, TRUTH = "#f5793a", "#33c6ff"  # told apart with any colour vision
@@ -34,7 +35,7 @@ def modality_picture(name: str, image: MetaTensor, cuts: list[Plane], masks: Map
     low, high = window(name, values)
     figure, axes = _row(len(cuts))
     for place, cut in zip(axes, cuts, strict=True):
-        _show(place, cut, cut.cut(values), low, high, "gray_r" if name == "PET" else "gray")
+        _show(place, cut, cut.cut(values), low, high, "gray_r" if ScanKey.parse(name).modality == "PET" else "gray")
         for kind, mask in masks.items():
             _outline(place, cut.cut(mask), kind)
     return _data_uri(figure)
@@ -51,25 +52,22 @@ def flat_picture(path: str) -> str:
 
 
 def registration_picture(
-    fixed: np.ndarray, moving: sitk.Image, transform: sitk.Transform | None, name: str, cuts: list[Plane]
+    fixed: np.ndarray, moving: MetaTensor, matrix: np.ndarray, name: str, cuts: list[Plane]
 ) -> str:
-    """A checkerboard of the reference and a scan where a transform lays it, as a data URI.
+    """A checkerboard of the reference and a scan where a matrix lays it, as a data URI.
 
     Args:
         fixed: (x, y, z) of the reference, as it is shown beside.
-        moving: the scan on its own grid.
-        transform: from the reference's points to the scan's; None as the headers have it.
-        name: the scan's modality.
+        moving: the scan (1, x, y, z) on a grid of its own.
+        matrix: (4, 4) from points of the reference to those of the scan, in LPS+ millimetres.
+        name: the scan's key.
         cuts: planes of the reference's grid.
     """
-    import SimpleITK as sitk
-
-    own = sitk.GetArrayViewFromImage(moving)
-    window_moving, window_fixed = window(name, own), np.nanpercentile(fixed, [1, 99.5])
+    window_moving, window_fixed = window(name, moving.numpy()), np.nanpercentile(fixed, [1, 99.5])
     figure, axes = _row(len(cuts))
     for place, cut in zip(axes, cuts, strict=True):
         under = _scale(cut.cut(fixed), *window_fixed)
-        over = _scale(_sample(moving, transform, cut.points), *window_moving)
+        over = _scale(_sample(moving, matrix, cut.points), *window_moving)
         rows, columns = np.indices(under.shape)
         tile = max(under.shape[1] // 6, 2)
         board = (np.floor(rows * cut.aspect / tile) + columns // tile) % 2 == 0
@@ -79,29 +77,23 @@ def registration_picture(
 
 def window(name: str, values: np.ndarray) -> tuple[float, float]:
     """What is black and what is white: soft tissue for CT, SUV 0 to 10 for PET, percentiles else."""
-    name = name.partition("@")[0]
-    if name == "CT":
+    modality = ScanKey.parse(name).modality
+    if modality == "CT":
         return -160.0, 240.0
-    if name == "PET":
+    if modality == "PET":
         return 0.0, 10.0
     low, high = np.nanpercentile(values, [1, 99.5])
     return float(low), float(high) if high > low else float(low) + 1
 
 
-def _sample(moving: sitk.Image, transform: sitk.Transform | None, points: np.ndarray) -> np.ndarray:
-    """A scan's values at LPS+ points of the reference; NaN outside."""
-    import SimpleITK as sitk
+def _sample(moving: MetaTensor, matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """A scan's values at LPS+ points (row, column, 3) of the reference; NaN outside."""
     from scipy.ndimage import map_coordinates
 
-    flat = points.reshape(-1, 3)
-    if transform is not None:
-        euler = sitk.Euler3DTransform(transform)
-        matrix, centre = np.array(euler.GetMatrix()).reshape(3, 3), np.array(euler.GetCenter())
-        flat = (flat - centre) @ matrix.T + centre + np.array(euler.GetTranslation())
-    to_point = np.array(moving.GetDirection()).reshape(3, 3) * np.array(moving.GetSpacing())
-    index = (flat - np.array(moving.GetOrigin())) @ np.linalg.inv(to_point).T
-    values = sitk.GetArrayFromImage(moving).astype(np.float32)
-    return map_coordinates(values, index[:, ::-1].T, order=1, cval=np.nan).reshape(points.shape[:2])
+    to_index = np.linalg.inv(np.asarray(moving.affine, dtype=float)) @ FLIP @ matrix
+    index = points.reshape(-1, 3) @ to_index[:3, :3].T + to_index[:3, 3]
+    values = moving[0].numpy().astype(np.float32)
+    return map_coordinates(values, index.T, order=1, cval=np.nan).reshape(points.shape[:2])
 
 
 def _scale(values: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean, median, quantiles
 
-from polyscan.study import Study
+from polyscan.study import PredictionRecord
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class RegionSummary:
     false_positives: int
 
 
-def summarise(studies: Sequence[Study]) -> list[RegionSummary]:
+def summarise(predictions: Sequence[PredictionRecord]) -> list[RegionSummary]:
     """Dice by region; studies in which a region does not exist are counted apart."""
-    names = dict.fromkeys(name for study in studies for name in study.extra.get("scores", {}))
+    names = dict.fromkeys(name for found in predictions for name in found.scores)
     summaries = []
     for name in names:
-        scores = [study.extra["scores"][name] for study in studies if name in study.extra.get("scores", {})]
-        dice = [score["dice"] for score in scores if score["dice"] is not None]
-        empty = [score for score in scores if score["dice"] is None]
+        scores = [found.scores[name] for found in predictions if name in found.scores]
+        dice = [score.dice for score in scores if score.dice is not None]
+        empty = [score for score in scores if score.dice is None]
         low, high = (quantiles(dice, n=4)[::2]) if len(dice) > 1 else (dice * 2 or [0.0, 0.0])
         summaries.append(
             RegionSummary(
@@ -49,22 +49,22 @@ def summarise(studies: Sequence[Study]) -> list[RegionSummary]:
                 low,
                 high,
                 len(empty),
-                sum(score["predicted_ml"] > 0 for score in empty),
+                sum(score.predicted_ml > 0 for score in empty),
             )
         )
     return summaries
 
 
-def summarise_answers(studies: Sequence[Study]) -> dict[str, tuple[int, int]]:
+def summarise_answers(predictions: Sequence[PredictionRecord]) -> dict[str, tuple[int, int]]:
     """Task to how many studies whose truth is known were answered rightly, and how many there are."""
-    tasks = dict.fromkeys(task for study in studies for task in study.extra.get("answers", {}))
+    tasks = dict.fromkeys(task for found in predictions for task in found.answers)
     known = {
-        task: [a for study in studies if "truth" in (a := study.extra.get("answers", {}).get(task, {}))]
+        task: [found.answers[task] for found in predictions if task in found.answers and found.answers[task].is_known]
         for task in tasks
     }
-    return {task: (sum(a["answer"] == a["truth"] for a in each), len(each)) for task, each in known.items()}
+    return {task: (sum(a.answer == a.truth for a in each), len(each)) for task, each in known.items()}
 
 
-def modalities(studies: Sequence[Study]) -> dict[str, int]:
+def modalities(predictions: Sequence[PredictionRecord]) -> dict[str, int]:
     """In how many studies each modality was read, the most frequent first."""
-    return dict(Counter(name for study in studies for name in study.extra.get("present", [])).most_common())
+    return dict(Counter(name for found in predictions for name in found.present).most_common())

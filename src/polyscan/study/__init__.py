@@ -1,5 +1,30 @@
 """A study, the manifest that lists studies, and the folders that polyscan owns."""
 
-from polyscan.study.record import Source, Study
+from polyscan.scan_key import ScanKey
+from polyscan.study.record import (
+    Decision,
+    Label,
+    PredictionRecord,
+    Preparation,
+    RegionScore,
+    RegistrationRecord,
+    Study,
+    TaskPrediction,
+    scans_of,
+)
+from polyscan.study.scan import Scan, Source
 
-__all__ = ["Source", "Study"]
+__all__ = [
+    "Decision",
+    "Label",
+    "PredictionRecord",
+    "Preparation",
+    "RegionScore",
+    "RegistrationRecord",
+    "Scan",
+    "ScanKey",
+    "Source",
+    "Study",
+    "TaskPrediction",
+    "scans_of",
+]

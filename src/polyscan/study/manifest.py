@@ -1,54 +1,108 @@
-"""Manifests: the one file that tells a command which studies there are and where their scans lie."""
+"""Manifests: the one file that tells a command which studies there are and where their scans lie.
+
+The sections are lists of dictionaries, as MONAI's ``load_decathlon_datalist`` reads them. What else there is, and what
+each entry may hold, stands in ``manifest.schema.json`` beside this file.
+"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from polyscan import __version__
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json, write_json
-from polyscan.study import Study
+from polyscan.scan_key import ScanKey
+from polyscan.study.entry import Entry
+from polyscan.study.record import Decision, Study
+from polyscan.study.roots import absolute, normalised, read_roots, relative_to, roots_for, within
+from polyscan.study.schema import decoded, encoded
 
+FORMAT_VERSION = 2
 SECTIONS = ("training", "validation", "testing")
 
-_PATH_KEYS = ("masks", "transforms", "sources", "prediction")
-_OWN = {f.name for f in fields(Study)} - {"extra"}
+T = TypeVar("T", bound=Any)
 
 
 @dataclass
-class Manifest:
+class Failure(Entry):
+    """A study that came to nothing.
+
+    Attributes:
+        study: its key.
+        reason: a sentence.
+    """
+
+    study: str
+    reason: str
+
+
+@dataclass
+class Manifest(Entry):
     """Studies by section, with what a step wants to say about all of them.
 
     Attributes:
         training, validation, testing: the studies.
-        info: whatever else stands at the top level, such as ``protocol``, ``failed`` or ``left_out``.
+        roots: name to the folder under which scans lie.
+        failed: studies that could not be prepared or answered for.
+        left_out: files and folders that became part of no study.
+        renamed: subject to the name that it has here, where its own would serve two or none.
+        doubts: which folders may be one patient's, a sentence each.
+        absent: modalities that the predictions were made without.
+        bundle: that predicted.
+        made_from: of a record of one study, what changes where anything does that it was made from; empty where that
+            cannot be told.
+        finished: of a record of one study when it was, in ISO 8601.
+        dataset, licence: of a public data set.
+        notes: what else whoever made it wants to say; no command reads it.
+        format_version: of the file.
+        polyscan: the version that wrote it.
     """
 
     training: list[Study] = field(default_factory=list)
     validation: list[Study] = field(default_factory=list)
     testing: list[Study] = field(default_factory=list)
-    info: dict[str, Any] = field(default_factory=dict)
+    roots: dict[str, str] = field(default_factory=dict)
+    failed: list[Failure] = field(default_factory=list)
+    left_out: list[Decision] = field(default_factory=list)
+    renamed: dict[str, str] = field(default_factory=dict)
+    doubts: list[str] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)
+    bundle: str = ""
+    made_from: str = ""
+    finished: str = ""
+    dataset: str = ""
+    licence: str = ""
+    notes: dict[str, Any] = field(default_factory=dict)
+    format_version: int = FORMAT_VERSION
+    polyscan: str = __version__
 
     @property
     def studies(self) -> list[Study]:
         """Every study, in the order of the sections."""
         return [study for section in SECTIONS for study in getattr(self, section)]
 
-    def map(self, change: Callable[[Study], Study | None], **info: Any) -> Manifest:
-        """Change every study; one that becomes None is dropped. ``info`` replaces the top-level entries."""
-        kept = {s: [new for old in getattr(self, s) if (new := change(old)) is not None] for s in SECTIONS}
-        return Manifest(**kept, info=info)
+    def map(self, change: Callable[[Study], Study | None]) -> Manifest:
+        """A copy with every study changed; one that becomes None is dropped."""
+        copy = replace(self)
+        for section in SECTIONS:
+            changed = map(change, getattr(self, section))
+            setattr(copy, section, [study for study in changed if study is not None])
+        return copy
 
 
-def read_manifest(path: str | Path) -> Manifest:
+def read_manifest(path: str | Path, roots: Mapping[str, str | Path] | None = None) -> Manifest:
     """Read a manifest; paths in it become absolute.
 
+    Args:
+        path: the file.
+        roots: name of a root to the folder that it is on this machine, where that is another than the file says.
+
     Raises:
-        PolyscanError: the file is missing, no JSON, or not a manifest.
+        PolyscanError: the file is missing, no JSON, of another format, or not a manifest; a path in it lies under none
+            of the roots.
     """
     path = Path(path)
     content = read_json(path)
@@ -56,55 +110,86 @@ def read_manifest(path: str | Path) -> Manifest:
         raise PolyscanError(
             f"{path} is no manifest: it has none of {', '.join(SECTIONS)}; make one with polyscan scan."
         )
-    folder = path.resolve().parent
-    sections = {s: [_study(entry, folder, path) for entry in content.pop(s, [])] for s in SECTIONS}
+    version = content.get("format_version")
+    if version != FORMAT_VERSION:
+        newer = isinstance(version, int) and version > FORMAT_VERSION
+        raise PolyscanError(
+            f"{path} has format_version {version!r}, this polyscan {__version__} reads {FORMAT_VERSION}; "
+            + ("install a newer polyscan." if newer else "make it again with polyscan scan and prepare.")
+        )
+    manifest = decoded(Manifest, content, str(path))
+    folders = read_roots(manifest.roots, roots or {}, path)
     keys: set[str] = set()
-    for study in (study for section in sections.values() for study in section):
+
+    def checked(study: Study) -> Study:
         if study.key in keys:
             raise PolyscanError(f"{path} names {study.key} twice; give each study its own subject or session.")
         keys.add(study.key)
-    return Manifest(**sections, info=content)
+        for name in study.scans:
+            _check_key(name, f"{path}: {study.key}")
+        return replace_paths(study, lambda written: absolute(written, folders, f"{path}: {study.key}"))
+
+    return replace(manifest.map(checked), roots=folders)
 
 
 def write_manifest(path: str | Path, manifest: Manifest) -> None:
-    """Write a manifest; paths in it become relative to it."""
-    folder = Path(path).resolve().parent
-    content: dict[str, Any] = {"polyscan": __version__, **manifest.info}
-    for section in SECTIONS:
-        content[section] = [_entry(study, folder) for study in getattr(manifest, section)]
-    write_json(path, content)
+    """Write a manifest; each path in it becomes relative to the innermost root that holds it.
+
+    The folder of the manifest is a root too, named ``here``; what lies under none gets one named ``data``.
+    """
+    folder = normalised(Path(path).resolve().parent)
+    roots = roots_for(manifest.roots, [found for study in manifest.studies for found in paths_of(study)], folder)
+    used: dict[str, str] = {}
+
+    def relative(found: str) -> str:
+        name, rest = within(found, roots)
+        used[name] = relative_to(roots[name], folder)
+        return f"{name}/{rest}"
+
+    written = manifest.map(lambda study: replace_paths(study, relative))
+    content = encoded(replace(written, roots=used))
+    head = {"format_version": FORMAT_VERSION, "polyscan": __version__}
+    sections = {section: content.pop(section, []) for section in SECTIONS}
+    write_json(path, {**head, **content, **sections})
 
 
-def _study(entry: Any, folder: Path, path: Path) -> Study:
-    if not isinstance(entry, dict) or "subject" not in entry or not isinstance(entry.get("images"), dict):
-        raise PolyscanError(f"{path} holds an entry without 'subject' or 'images'; each study needs both.")
-    entry = _with_paths(entry, lambda p: os.path.normpath(folder / p))
-    own = {name: value for name, value in entry.items() if name in _OWN}
-    return Study(**own, extra={name: value for name, value in entry.items() if name not in _OWN})
+def paths_of(study: Study) -> list[str]:
+    """Every path of a study."""
+    found: list[str] = []
+
+    def note(path: str) -> str:
+        found.append(path)
+        return path
+
+    replace_paths(study, note)
+    return found
 
 
-def _entry(study: Study, folder: Path) -> dict[str, Any]:
-    own = {
-        name: getattr(study, name) for name in ("subject", "session", "images", "label", "clinical", "aligned", "fold")
-    }
-    known = {name: value for name, value in own.items() if name == "images" or value not in (None, {}, [])}
-    return _with_paths({**known, **study.extra}, lambda p: Path(os.path.relpath(p, folder)).as_posix())
+def replace_paths(record: T, change: Callable[[str], str]) -> T:
+    """A copy of a study, or of any record in it, with every path changed."""
+    changed = {}
+    for each in fields(record):
+        value = getattr(record, each.name)
+        changed[each.name] = _map(value, change) if each.metadata.get("path") else _within(value, change)
+    return replace(record, **changed)
 
 
-def _with_paths(entry: dict[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
-    """Change every path of an entry: images, the label's mask, and what later steps wrote."""
-    entry = dict(entry)
-    for name in ("images", *_PATH_KEYS):
-        if name in entry:
-            entry[name] = _change(entry[name], change)
-    if "mask" in entry.get("label", {}):
-        entry["label"] = {**entry["label"], "mask": _change(entry["label"]["mask"], change)}
-    return entry
+def _map(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    return [change(item) for item in value] if isinstance(value, list) else value
 
 
-def _change(value: Any, change: Callable[[str], str]) -> Any:
+def _within(value: Any, change: Callable[[str], str]) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace_paths(value, change)
     if isinstance(value, dict):
-        return {name: _change(item, change) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_change(item, change) for item in value]
-    return change(value)
+        return {name: _within(item, change) for name, item in value.items()}
+    return value
+
+
+def _check_key(name: str, where: str) -> None:
+    try:
+        ScanKey.parse(name)
+    except PolyscanError as error:
+        raise PolyscanError(f"{where}: {error}") from None

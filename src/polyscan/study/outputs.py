@@ -15,6 +15,7 @@ from polyscan.errors import PolyscanError
 from polyscan.files.atomic import clear_parts, read_json, write_json
 from polyscan.files.packed import archive_of
 from polyscan.study import Source, Study
+from polyscan.study.manifest import paths_of
 
 MARKER = ".polyscan.json"
 LOCK = ".polyscan.lock"
@@ -124,14 +125,8 @@ class OutputFolder:
 
 
 def sources_of(studies: Iterable[Study]) -> list[Path]:
-    """The files and folders that hold the scans and labels of studies."""
-    found = []
-    for study in studies:
-        for source in study.images.values():
-            found += [source] if isinstance(source, str) else source
-        if "mask" in study.label:
-            found.append(study.label["mask"])
-    paths = [Path(source.partition("#")[0]) for source in found]
+    """Every file and folder that studies name; of one in an archive the archive."""
+    paths = [Path(path.partition("#")[0]) for study in studies for path in paths_of(study)]
     return [archive_of(path) or path for path in paths]
 
 

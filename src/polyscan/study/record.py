@@ -1,46 +1,229 @@
-"""What a study is: the scans of one patient in one session, and what is known beside them."""
+"""What a study is: the scans of one patient in one session, what is known beside them, and what commands made of them.
+
+These dataclasses are the manifest: :mod:`polyscan.study.manifest` reads and writes them, and its JSON Schema is made
+from them.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from polyscan.errors import PolyscanError
-
-Source = str | list[str]
-"""Where a scan lies: a file, a folder of one DICOM series, or the files of one series."""
+from polyscan.scan_key import ScanKey
+from polyscan.study.entry import PATH, Entry
+from polyscan.study.scan import Scan, Source
 
 
 @dataclass
-class Study:
-    """One entry of a manifest. Paths are relative to the manifest on disk and absolute in memory.
+class Label(Entry):
+    """What is known of the truth.
+
+    Attributes:
+        mask: a segmentation: a file.
+        drawn_on: the scan on whose grid the mask lies; the reference where not said.
+        roi: of a file that holds several regions which.
+        tasks: task to its class or number, such as ``{"grade": "4"}``.
+    """
+
+    mask: str | None = field(default=None, metadata=PATH)
+    drawn_on: str | None = None
+    roi: str | None = None
+    tasks: dict[str, Any] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return self.mask is not None or bool(self.tasks)
+
+    def holds(self, name: str) -> bool:
+        """Whether the ``mask``, or a task of this name, is known."""
+        return self.mask is not None if name == "mask" else name in self.tasks
+
+
+@dataclass
+class Decision(Entry):
+    """Why a series was taken or left out.
+
+    Attributes:
+        series: what lies in the folder.
+        modality: what it is; None where that is not known.
+        taken: whether it became part of a study.
+        reason: why.
+    """
+
+    series: str
+    modality: str | None
+    taken: bool
+    reason: str
+
+
+@dataclass
+class RegistrationRecord(Entry):
+    """How a scan was registered to the reference.
+
+    Attributes:
+        trusted: whether the registration was used.
+        reason: why.
+        transform: file of the transform, from points of the reference to those of the scan; None where not used.
+    """
+
+    trusted: bool
+    reason: str
+    transform: str | None = field(default=None, metadata=PATH)
+
+
+@dataclass
+class Preparation(Entry):
+    """What ``prepare`` did to a study.
+
+    Attributes:
+        protocol: by which.
+        reference: the scan to whose grid the others were brought.
+        foreground: mask of the body, or the brain, in which intensities were normalised.
+        registrations: scan to how it was registered.
+        problems: scan, ``label`` or ``foreground`` to the sentence that says why it was left out or what is odd.
+        profiles: scan to percentiles of its intensities; see :mod:`polyscan.preprocess.profiles`.
+        seconds: step to the time that it took.
+    """
+
+    protocol: str
+    reference: str
+    foreground: str | None = field(default=None, metadata=PATH)
+    registrations: dict[str, RegistrationRecord] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+    profiles: dict[str, list[float]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def transforms(self) -> dict[str, str]:
+        """Scan to the file of its transform, of those that were registered."""
+        return {name: found.transform for name, found in self.registrations.items() if found.transform is not None}
+
+
+@dataclass
+class RegionScore(Entry):
+    """How well a region was segmented.
+
+    Attributes:
+        dice: None where the truth is empty.
+        predicted_ml, true_ml: volumes in millilitres.
+    """
+
+    dice: float | None
+    predicted_ml: float
+    true_ml: float
+
+
+@dataclass
+class TaskPrediction(Entry):
+    """What was predicted for one task.
+
+    Attributes:
+        answer: the class; None where there is none, as no stage without a lesion.
+        truth: the true class, where it is known.
+        probabilities: class to its probability.
+        risk: of survival, the logarithm of the hazard.
+        uncertainty, spread, contributions: see :class:`polyscan.transforms.ExplainPredictiond`.
+        measures, true_measures: see :class:`polyscan.bundle.Staging`.
+    """
+
+    answer: str | None = None
+    truth: str | None = None
+    probabilities: dict[str, float] = field(default_factory=dict)
+    risk: float | None = None
+    uncertainty: float | None = None
+    spread: float | None = None
+    contributions: dict[str, float] = field(default_factory=dict)
+    measures: dict[str, Any] = field(default_factory=dict)
+    true_measures: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the truth is known, be it that there is no class."""
+        return self.truth is not None or bool(self.true_measures)
+
+
+@dataclass
+class PredictionRecord(Entry):
+    """What a bundle said of a study.
+
+    Attributes:
+        path: of the mask, or of the JSON file with the answers.
+        present: the scans that the network read.
+        scores: region to how well it was segmented, where the truth is known.
+        answers: task to what was predicted.
+        volumes_ml: region to what was segmented, in millilitres.
+        seconds: the time that it took.
+    """
+
+    path: str = field(metadata=PATH)
+    present: list[str] = field(default_factory=list)
+    scores: dict[str, RegionScore] = field(default_factory=dict)
+    answers: dict[str, TaskPrediction] = field(default_factory=dict)
+    volumes_ml: dict[str, float] = field(default_factory=dict)
+    seconds: float | None = None
+
+    @property
+    def is_mask(self) -> bool:
+        """Whether it is a segmentation; else the answers are all there is."""
+        return not self.path.endswith(".json")
+
+
+@dataclass
+class Study(Entry):
+    """One entry of a manifest. Paths are absolute in memory; on disk each is relative to one of the manifest's roots.
 
     Attributes:
         subject: the study identifier that the user gave, such as ``"STS_002"``.
         session: tells several studies of one subject apart; None where there is one.
-        images: modality name to the scan's source.
-        label: the truth: ``{"mask": path, "drawn_on": modality}`` for a segmentation, any name to a value else.
+        scans: text of a :class:`polyscan.study.ScanKey` to the scan.
+        label: the truth.
         clinical: variables beside the images; one that was not recorded is absent.
-        aligned: modalities that lie in one frame already, so that they need no registration to each other.
+        aligned: scans that lie in one frame already, so that they need no registration to each other.
         fold: cross-validation fold, None where not assigned.
-        extra: what a step adds for later ones (sidecars, masks, transforms, decisions, prediction, scores).
+        days: of each time point, since the first; empty where not known.
+        brain_mask: a mask of the brain that the user has, which lies where the reference lies.
+        centre: which hospital or scanner it is from, to compare centres by.
+        decisions: which series were taken, and why.
+        preparation: what ``prepare`` did; None before.
+        prediction: what ``infer`` found; None before.
     """
 
     subject: str
     session: str | None = None
-    images: dict[str, Source] = field(default_factory=dict)
-    label: dict[str, Any] = field(default_factory=dict)
+    scans: dict[str, Scan] = field(default_factory=dict)
+    label: Label = field(default_factory=Label)
     clinical: dict[str, Any] = field(default_factory=dict)
     aligned: list[str] = field(default_factory=list)
     fold: int | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
+    days: list[int] = field(default_factory=list)
+    brain_mask: str | None = field(default=None, metadata=PATH)
+    centre: str | None = None
+    decisions: list[Decision] = field(default_factory=list)
+    preparation: Preparation | None = None
+    prediction: PredictionRecord | None = None
 
     @property
     def key(self) -> str:
         """The study's name in files, as BIDS writes it: ``sub-STS002`` or ``sub-01_ses-2``."""
         key = f"sub-{_alphanumeric(self.subject)}"
         return key if self.session is None else f"{key}_ses-{_alphanumeric(self.session)}"
+
+    @property
+    def times(self) -> int:
+        """How many time points it has."""
+        return max((ScanKey.parse(name).time or 1 for name in self.scans), default=0)
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """Those of the preparation."""
+        return self.preparation.problems if self.preparation else {}
+
+
+def scans_of(sources: Mapping[str, Source]) -> dict[str, Scan]:
+    """Scans of which only is known where they lie, by their keys."""
+    return {name: Scan(source) for name, source in sources.items()}
 
 
 def _alphanumeric(label: str) -> str:

@@ -179,7 +179,7 @@ class LoadMaskd(MapTransform):
     """Read the mask of a study's label as (1, x, y, z).
 
     Args:
-        keys: labels of a study.
+        keys: files of masks.
         image: entry whose grid the mask must have.
         allow_missing_keys: as in MONAI.
 
@@ -192,10 +192,10 @@ class LoadMaskd(MapTransform):
         self.image = image
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return a copy with the mask in place of the label."""
+        """Return a copy with the mask in place of its file."""
         out = dict(data)
         for key in self.key_iterator(out):
-            out[key] = read_nifti(out[key]["mask"])
+            out[key] = read_nifti(out[key])
             _check_grid(out[key], out[self.image], str(out["study"]), "label")
         return out
 

@@ -14,6 +14,8 @@ from monai.transforms import MapTransform
 from polyscan.evaluation import region_scores, region_volumes
 from polyscan.files.atomic import write_json
 from polyscan.formats.nifti import write_nifti
+from polyscan.study import PredictionRecord, TaskPrediction
+from polyscan.study.schema import encoded
 from polyscan.transforms.classify import Tasks, parts_of
 from polyscan.transforms.regions import Regions, label_map
 
@@ -29,7 +31,7 @@ class SavePredictiond(MapTransform):
         output_dir: folder to write ``<study>_pred.nii.gz`` to.
         allow_missing_keys: as in MONAI.
 
-    Adds ``answer``: ``prediction`` (path), ``volumes_ml`` (by region) and ``scores`` (region to Dice and volumes).
+    Adds ``answer``: a :class:`polyscan.study.PredictionRecord` with the path, the scores and the volumes.
     """
 
     def __init__(
@@ -53,11 +55,9 @@ class SavePredictiond(MapTransform):
             write_nifti(path, MetaTensor(painted, affine=prediction.affine))
             known = out.get("label") is not None  # an engine adds None where there is no label
             scores = region_scores(prediction, out["label"].cpu(), self.regions) if known else {}
-            out["answer"] = {
-                "prediction": str(path),
-                "scores": scores,
-                "volumes_ml": region_volumes(prediction, self.regions),
-            }
+            out["answer"] = PredictionRecord(
+                str(path), scores=scores, volumes_ml=region_volumes(prediction, self.regions)
+            )
         return out
 
 
@@ -70,7 +70,7 @@ class SaveAnswerd(MapTransform):
         output_dir: folder to write ``<study>_answer.json`` to.
         allow_missing_keys: as in MONAI.
 
-    Adds ``answer``: ``prediction`` (path) and ``answers`` (what stands in the file, with the truth where known).
+    Adds ``answer``: a :class:`polyscan.study.PredictionRecord` with the path and what stands in the file.
     """
 
     def __init__(
@@ -87,15 +87,14 @@ class SaveAnswerd(MapTransform):
             answers = {}
             parts = parts_of(torch.as_tensor(out[key]).cpu(), self.tasks)
             for column, ((task, classes), part) in enumerate(zip(self.tasks.items(), parts, strict=True)):
-                answer: dict[str, Any] = {
-                    "answer": str(classes[int(part.argmax())]),
-                    "probabilities": {str(c): round(float(p), 4) for c, p in zip(classes, part, strict=True)},
+                known = out.get("label") is not None and bool(out["label"][column].isfinite())
+                answers[task] = TaskPrediction(
+                    str(classes[int(part.argmax())]),
+                    truth=str(classes[int(out["label"][column])]) if known else None,
+                    probabilities={str(c): round(float(p), 4) for c, p in zip(classes, part, strict=True)},
                     **out.get("explanation", {}).get(task, {}),
-                }
-                if out.get("label") is not None and bool(out["label"][column].isfinite()):
-                    answer["truth"] = str(classes[int(out["label"][column])])
-                answers[task] = answer
+                )
             path = self.output_dir / f"{out['study']}_answer.json"
-            write_json(path, {"study": out["study"], "answers": answers})
-            out["answer"] = {"prediction": str(path), "answers": answers}
+            write_json(path, {"study": out["study"], "answers": {t: encoded(answer) for t, answer in answers.items()}})
+            out["answer"] = PredictionRecord(str(path), answers=answers)
         return out

@@ -1,0 +1,38 @@
+"""A scan of a study: where it lies, and what is known of it beside its files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from polyscan.errors import PolyscanError
+from polyscan.study.entry import PATH, Entry
+
+Source = str | list[str]
+"""Where a scan lies: a file, a folder of one DICOM series, or the files of one series."""
+
+
+@dataclass
+class Scan(Entry):
+    """A scan.
+
+    Attributes:
+        source: where it lies.
+        given: attributes that its headers lack and the user knows, such as ``{"PatientWeight": 71.0}``.
+        sidecar: of a prepared scan, the JSON file that says what was done to it.
+    """
+
+    source: Source = field(metadata=PATH)
+    given: dict[str, Any] = field(default_factory=dict)
+    sidecar: str | None = field(default=None, metadata=PATH)
+
+    @property
+    def path(self) -> str:
+        """The file that it lies in.
+
+        Raises:
+            PolyscanError: it is several files.
+        """
+        if isinstance(self.source, str):
+            return self.source
+        raise PolyscanError(f"A scan of {len(self.source)} files stands where one file is expected; prepare it first.")
