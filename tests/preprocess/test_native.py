@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from polyscan.cli import main
 from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import read_nifti, write_nifti
 from polyscan.preprocess.native import to_native, write_native
-from polyscan.study import Study
+from polyscan.study import Grid, PredictionRecord, Preparation, RegistrationRecord, Study, scans_of
 from polyscan.study.manifest import Manifest, write_manifest
 
 LPS = np.diag([-1.0, -1, 1, 1])
@@ -94,14 +95,17 @@ def test_a_known_transform_is_undone_exactly(tmp_path, grid, reference):
 @pytest.fixture
 def answered(tmp_path):
     """A study with a prediction on T1's grid, and T2 that lay 5 mm off."""
-    images = {}
+    images, grids = {}, {}
     for name, where in {"T1": affine(), "T2": affine(**GRIDS["oblique"])}.items():
         images[name] = str(tmp_path / "scans" / f"{name}.nii.gz")
         write_nifti(images[name], image(np.ones((24, 24, 24), np.float32), where))
+        grids[name] = Grid([24, 24, 24], where.tolist())
     write_nifti(tmp_path / "out" / "p.nii.gz", image(a_mask(), affine()))
     sitk.WriteTransform(sitk.TranslationTransform(3, (0.0, 5.0, 0.0)), str(tmp_path / "out" / "t.tfm"))
-    extra = {"prediction": str(tmp_path / "out" / "p.nii.gz"), "transforms": {"T2": str(tmp_path / "out" / "t.tfm")}}
-    return Study("anna", images=images, extra={**extra, "sources": images, "reference": "T1"})
+    registered = {"T2": RegistrationRecord(True, "fits", str(tmp_path / "out" / "t.tfm"))}
+    preparation = Preparation("brain_mri", "T1", grids=grids, registrations=registered)
+    prediction = PredictionRecord(str(tmp_path / "out" / "p.nii.gz"))
+    return Study("anna", scans=scans_of(images), preparation=preparation, prediction=prediction)
 
 
 def test_every_scan_gets_its_mask(answered, tmp_path, capsys):
@@ -117,12 +121,12 @@ def test_every_scan_gets_its_mask(answered, tmp_path, capsys):
     np.testing.assert_allclose(centre[1] - centre[0], [0, -5, 0], atol=0.3)  # + 5 mm in LPS is - 5 mm in RAS
 
 
-def test_a_scan_that_is_gone_costs_its_mask_only(answered, tmp_path):
-    (tmp_path / "scans" / "T2.nii.gz").unlink()
-    assert list(write_native(Manifest(testing=[answered]), tmp_path / "native")["sub-anna"]) == ["T1"]
+def test_no_scan_is_read(answered, tmp_path):
+    shutil.rmtree(tmp_path / "scans")
+    assert list(write_native(Manifest(testing=[answered]), tmp_path / "native")["sub-anna"]) == ["T1", "T2"]
     index = json.loads((tmp_path / "native" / "native.json").read_text())
-    assert "does not exist" in index["failed"]["sub-anna"]["T2"]
+    assert index["masks"]["sub-anna"]["T2"] == "sub-anna_space-T2_dseg.nii.gz"
     with pytest.raises(PolyscanError, match="No study has a predicted mask"):
         write_native(Manifest(testing=[Study("bert")]), tmp_path / "other")
     with pytest.raises(PolyscanError, match="apart from the scans"):
-        write_native(Manifest(testing=[answered]), tmp_path / "scans" / "native")
+        write_native(Manifest(testing=[answered]), tmp_path / "out" / "native")

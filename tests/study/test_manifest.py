@@ -16,6 +16,7 @@ from polyscan.errors import PolyscanError
 from polyscan.scan_key import ScanKey
 from polyscan.study import (
     Decision,
+    Grid,
     Label,
     PredictionRecord,
     Preparation,
@@ -55,6 +56,7 @@ def everything(folder: Path) -> Manifest:
         "default",
         "CT-arterial",
         at("prepared/mask.nii.gz"),
+        {"T1c@2": Grid([2, 3, 4], [[1.5, 0, 0, -2], [0, 2, 0, 1], [0, 0, 3, 0.1], [0, 0, 0, 1]])},
         {"T1c@2": RegistrationRecord(True, "fits", at("prepared/t.tfm"))},
         {"label": "left out"},
         {"T1c@2": [0.5, 1.0]},

@@ -7,15 +7,12 @@ from pathlib import Path
 import torch
 from monai.data import MetaTensor
 
-from polyscan.dicom.read import read_series
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import write_json
-from polyscan.formats.endings import is_volume
 from polyscan.formats.nifti import read_nifti, write_nifti
-from polyscan.formats.read import read_volume
 from polyscan.parallel import Progress
 from polyscan.preprocess.resample import resample
-from polyscan.study import Source, Study
+from polyscan.study import ScanKey, Study
 from polyscan.study.manifest import Manifest
 from polyscan.study.outputs import OutputFolder, sources_of
 
@@ -45,56 +42,43 @@ def to_native(mask: MetaTensor, grid: MetaTensor, transform: str | Path | None =
 def write_native(manifest: Manifest, out: str | Path, *, progress: Progress | None = None) -> dict[str, dict[str, str]]:
     """Write the masks that ``infer`` predicted on the own grid of each scan that was prepared.
 
+    No scan is read: ``prepare`` noted the grids.
+
     Args:
         manifest: what ``infer`` wrote.
-        out: folder that is new, empty, or was made so; a mask is ``<study>_space-<modality>_dseg.nii.gz``, and
+        out: folder that is new, empty, or was made so; a mask is ``<study>_space-<scan>_dseg.nii.gz``, and
             ``native.json`` lists them.
         progress: told (done, total, study) after each.
 
     Returns:
-        Study to modality to the mask's path. A scan whose files cannot be read any more has none; ``native.json`` says
-        why.
+        Study to scan to the mask's path.
 
     Raises:
         PolyscanError: no study has a predicted mask, or ``out`` cannot be used.
     """
-    studies = [s for s in manifest.studies if str(s.extra.get("prediction", "")).endswith(".nii.gz")]
+    studies = [s for s in manifest.studies if s.preparation and s.prediction and s.prediction.is_mask]
     if not studies:
         raise PolyscanError("No study has a predicted mask; name the manifest that polyscan infer wrote.")
-    names = {study.key: {m: f"{study.key}_space-{_plain(m)}_dseg.nii.gz" for m in _sources(study)} for study in studies}
-    scans = [Study(study.subject, study.session, images=_sources(study)) for study in studies]
-    owned = OutputFolder.claim(out, "native", sources_of([*studies, *scans]))
+    owned = OutputFolder.claim(out, "native", sources_of(studies))
+    names = {study.key: _names(study) for study in studies}
     owned.will_hold([INDEX, *(name for each in names.values() for name in each.values())])
-    written: dict[str, dict[str, str]] = {}
-    failed: dict[str, dict[str, str]] = {}
     for count, study in enumerate(studies, start=1):
-        mask = read_nifti(study.extra["prediction"])
-        for modality, source in _sources(study).items():
-            path = owned.path / names[study.key][modality]
-            try:
-                labels = to_native(mask, _grid(source), study.extra.get("transforms", {}).get(modality))
-            except PolyscanError as error:
-                failed.setdefault(study.key, {})[modality] = str(error)
-                continue
-            write_nifti(path, MetaTensor(labels.as_tensor().to(torch.uint8), affine=labels.affine))
-            written.setdefault(study.key, {})[modality] = str(path)
+        assert study.preparation is not None
+        assert study.prediction is not None
+        mask = read_nifti(study.prediction.path)
+        for name, grid in study.preparation.grids.items():
+            own = MetaTensor(torch.zeros(1, *grid.shape), affine=torch.tensor(grid.affine, dtype=torch.float64))
+            labels = to_native(mask, own, study.preparation.transforms.get(name))
+            kept = MetaTensor(labels.as_tensor().to(torch.uint8), affine=labels.affine)
+            write_nifti(owned.path / names[study.key][name], kept)
         if progress is not None:
             progress(count, len(studies), study.key)
-    index = {key: {m: Path(path).name for m, path in each.items()} for key, each in written.items()}
-    write_json(owned.path / INDEX, {"masks": index, "failed": failed})
-    owned.remove_others([INDEX, *(name for each in index.values() for name in each.values())])
-    return written
+    write_json(owned.path / INDEX, {"masks": names})
+    owned.remove_others([INDEX, *(name for each in names.values() for name in each.values())])
+    return {key: {name: str(owned.path / file) for name, file in each.items()} for key, each in names.items()}
 
 
-def _sources(study: Study) -> dict[str, Source]:
-    """Modality to where its scan lies as it was acquired, of the scans that were prepared."""
-    return dict(study.extra.get("sources", {}))
-
-
-def _grid(source: Source) -> MetaTensor:
-    return read_volume(source) if isinstance(source, str) and is_volume(source) else read_series(source)
-
-
-def _plain(name: str) -> str:
-    """A modality, and its time where it has one, in letters and digits as BIDS labels are."""
-    return name.replace("@", "time")
+def _names(study: Study) -> dict[str, str]:
+    """Scan to what its mask's file is called."""
+    grids = study.preparation.grids if study.preparation else {}
+    return {name: f"{study.key}_space-{ScanKey.parse(name).label}_dseg.nii.gz" for name in grids}

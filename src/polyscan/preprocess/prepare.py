@@ -128,6 +128,7 @@ def prepare_study(study: Study, out: Path, protocol: str | Path, registered: boo
             steps.name,
             record.reference,
             foreground=path.get("foreground"),
+            grids={name: record.grids[name] for name in present(data)},
             registrations=record.registrations,
             problems=record.problems,
             profiles={name: profile(data[name][0].numpy(), mask_on(data, data[name])) for name in present(data)}

@@ -24,7 +24,7 @@ from polyscan.preprocess.grids import coarser, common_grid, moved
 from polyscan.preprocess.mask import same_outline
 from polyscan.preprocess.resample import anti_alias, resample, widen_point_spread
 from polyscan.registration import register_study
-from polyscan.study import RegistrationRecord, Study
+from polyscan.study import Grid, RegistrationRecord, Study
 
 
 @dataclass
@@ -37,6 +37,7 @@ class Record:
         reference: the modality whose grid the others are brought to.
         steps: modality to what was done to it, in order.
         transforms: modality to its SimpleITK transform, from points of the reference to its own points.
+        grids: modality to the grid that it was acquired on.
         registrations: modality to whether its registration is trusted and why.
         problems: modality, or ``label``, to the sentence that says why it was left out or what is odd about it.
         seconds: step to the time that it took.
@@ -47,6 +48,7 @@ class Record:
     reference: str = ""
     steps: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     transforms: dict[str, Any] = field(default_factory=dict)
+    grids: dict[str, Grid] = field(default_factory=dict)
     registrations: dict[str, RegistrationRecord] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -113,6 +115,7 @@ class ReadStudyd(Step):
                 record.problems[name] = "left out: it holds no finite value"
                 continue
             data[name] = image
+            record.grids[name] = Grid(list(image.shape[1:]), image.affine.tolist())
             if image.meta.get("doubts"):
                 record.problems[name] = "; ".join(image.meta["doubts"])
             self.tell(record, name, "polyscan", unit=data[name].meta["unit"], repaired=data[name].meta["problems"])

@@ -3,6 +3,7 @@
 from polyscan.scan_key import ScanKey
 from polyscan.study.record import (
     Decision,
+    Grid,
     Label,
     PredictionRecord,
     Preparation,
@@ -16,6 +17,7 @@ from polyscan.study.scan import Scan, Source
 
 __all__ = [
     "Decision",
+    "Grid",
     "Label",
     "PredictionRecord",
     "Preparation",

@@ -74,6 +74,19 @@ class RegistrationRecord(Entry):
 
 
 @dataclass
+class Grid(Entry):
+    """Where the voxels of a scan lie.
+
+    Attributes:
+        shape: (x, y, z) voxels.
+        affine: (4, 4) from voxel indices to RAS+ millimetres.
+    """
+
+    shape: list[int]
+    affine: list[list[float]]
+
+
+@dataclass
 class Preparation(Entry):
     """What ``prepare`` did to a study.
 
@@ -81,6 +94,7 @@ class Preparation(Entry):
         protocol: by which.
         reference: the scan to whose grid the others were brought.
         foreground: mask of the body, or the brain, in which intensities were normalised.
+        grids: scan to the grid that it was acquired on.
         registrations: scan to how it was registered.
         problems: scan, ``label`` or ``foreground`` to the sentence that says why it was left out or what is odd.
         profiles: scan to percentiles of its intensities; see :mod:`polyscan.preprocess.profiles`.
@@ -90,6 +104,7 @@ class Preparation(Entry):
     protocol: str
     reference: str
     foreground: str | None = field(default=None, metadata=PATH)
+    grids: dict[str, Grid] = field(default_factory=dict)
     registrations: dict[str, RegistrationRecord] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
     profiles: dict[str, list[float]] = field(default_factory=dict)
