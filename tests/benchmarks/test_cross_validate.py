@@ -30,13 +30,13 @@ def test_every_study_is_answered_for_with_any_subset(fragment, cohort, files, ab
     answered = read_manifest(cross_validate(bundle, manifest, tmp_path / "cv", **options)).studies
     assert sorted(s.key for s in answered) == sorted(s.key for s in read_manifest(manifest).studies)
     for task in tasks_of(answered):
-        if task.name in (*answered[0].extra.get("answers", {}), "mask"):
+        if task.name in (*answered[0].prediction.answers, "mask"):
             assert all(task.of_network(study) is not None for study in task.studies)
     weights = tmp_path / "cv" / "fold0" / "run" / "model.pt"
     before = weights.stat().st_mtime_ns
     less = read_manifest(cross_validate(bundle, manifest, tmp_path / "cv", **options, absent=[absent])).studies
     assert weights.stat().st_mtime_ns == before
-    assert all(absent not in study.extra["present"] for study in less)
+    assert all(absent not in study.prediction.present for study in less)
 
 
 def read_fragment_bundle(name):

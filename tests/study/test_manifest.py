@@ -64,7 +64,7 @@ def everything(folder: Path) -> Manifest:
     )
     study.prediction = PredictionRecord(at("out/p.nii.gz"), ["T1c@2"], {"tumour": RegionScore(None, 1.0, 0.0)})
     study.prediction.answers["stage"] = TaskPrediction(
-        None, "II", {"II": 1.0}, 0.5, 0.1, {"CT": 0.2}, {"a": 1}, {"a": 2}
+        "I", "II", {"II": 1.0}, 2.5, 0.5, 0.1, {"CT": 0.2}, {"a": 1}, {"a": 2}
     )
     study.prediction.seconds, study.prediction.volumes_ml = 2.5, {"tumour": 1.0}
     return Manifest(

@@ -12,6 +12,7 @@ from polyscan.errors import PolyscanError
 from polyscan.evaluation import ConcordanceIndex
 from polyscan.fusion import AttentionWeighted, Concatenation, Sum
 from polyscan.networks import CoxHead, FusionNet, VectorEncoder
+from polyscan.study import TaskPrediction
 from polyscan.transforms import LoadTablesd, SaveRiskd, SurvivalFromLabeld
 from polyscan.transforms.tables import width_of
 
@@ -78,11 +79,8 @@ def test_survival_is_a_pair_and_a_risk_is_written(tmp_path):
             SurvivalFromLabeld("label")({**data, "label": {"survival": wrong}})
     out = SaveRiskd("pred", tmp_path)({**SurvivalFromLabeld("label")(data), "pred": torch.tensor([0.25])})
     written = json.loads((tmp_path / "sub-1_answer.json").read_text())
-    assert (
-        written["answers"]
-        == out["answer"]["answers"]
-        == {"survival": {"risk": 0.25, "truth": {"time": 12.5, "event": 1}}}
-    )
+    assert written["answers"] == {"survival": {"risk": 0.25, "truth": {"time": 12.5, "event": 1}}}
+    assert out["answer"].answers == {"survival": TaskPrediction(risk=0.25, truth={"time": 12.5, "event": 1})}
 
 
 def test_concordance_gathers_over_batches_and_leaves_out_what_is_not_known():

@@ -59,7 +59,7 @@ def summarise_answers(predictions: Sequence[PredictionRecord]) -> dict[str, tupl
     """Task to how many studies whose truth is known were answered rightly, and how many there are."""
     tasks = dict.fromkeys(task for found in predictions for task in found.answers)
     known = {
-        task: [found.answers[task] for found in predictions if task in found.answers and found.answers[task].is_known]
+        task: [a for found in predictions if (a := found.answers.get(task)) and a.is_known and a.risk is None]
         for task in tasks
     }
     return {task: (sum(a.answer == a.truth for a in each), len(each)) for task, each in known.items()}

@@ -136,7 +136,7 @@ class TaskPrediction(Entry):
 
     Attributes:
         answer: the class; None where there is none, as no stage without a lesion.
-        truth: the true class, where it is known.
+        truth: the true class, or time and event, where it is known.
         probabilities: class to its probability.
         risk: of survival, the logarithm of the hazard.
         uncertainty, spread, contributions: see :class:`polyscan.transforms.ExplainPredictiond`.
@@ -144,7 +144,7 @@ class TaskPrediction(Entry):
     """
 
     answer: str | None = None
-    truth: str | None = None
+    truth: str | dict[str, float] | None = None
     probabilities: dict[str, float] = field(default_factory=dict)
     risk: float | None = None
     uncertainty: float | None = None
