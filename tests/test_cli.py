@@ -14,7 +14,7 @@ from polyscan.cli import main
 from polyscan.study.manifest import read_manifest
 
 BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "brain_mri_tumour_segmentation"
-COMMANDS = ("demo", "scan", "prepare", "train", "infer", "native", "report", "phantom", "label-app")
+COMMANDS = ("demo", "scan", "prepare", "plan", "train", "infer", "native", "report", "phantom", "label-app")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -116,7 +116,7 @@ def test_a_fusion_layer_is_named_by_one_option(capsys):
 
     options = _parser().parse_args(["train", "b", "m.json", "-o", "o", "--fusion", "GatedSum", "--set", "max_epochs=5"])
     layer = {"_target_": "polyscan.fusion.GatedSum", "_mode_": "callable"}
-    assert _overrides(options) == {"fusion": layer, "max_epochs": 5}
+    assert _overrides(options, "train") == {"fusion": layer, "max_epochs": 5}
     for given, said in {
         "Gated": "There is no fusion layer 'Gated'; there are ",
         "table.FiLM": "There is no fusion layer 'table.FiLM'; there are ",

@@ -1,4 +1,4 @@
-"""The command line: demo, scan, dataset, prepare, train, infer, native, report, batch, status, phantom, label-app."""
+"""The command line, from ``polyscan demo`` to ``polyscan label-app``."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_scan,
         _add_dataset,
         _add_prepare,
+        _add_plan,
         _add_train,
         _add_infer,
         _add_native,
@@ -225,24 +226,63 @@ def _add_train(commands: Any) -> argparse.ArgumentParser:
         "      --set max_epochs=5 --fusion GatedSum",
     )
     _add_bundle_arguments(command)
+    command.add_argument(
+        "--folds",
+        type=int,
+        help="train a network for each of so many folds, which polyscan infer --ensemble joins; the manifest's folds, "
+        "or drawn",
+    )
     command.add_argument("--restart", action="store_true", help="replace another training that the folder holds")
     command.set_defaults(run=_train)
     return command
 
 
 def _train(options: argparse.Namespace) -> None:
+    from polyscan.bundle.folds import train_folds
     from polyscan.bundle.run import train
 
     with _progress("training") as progress:
-        weights = train(
-            options.bundle,
-            options.manifest,
-            options.output,
-            overrides=_overrides(options, "train"),
-            restart=options.restart,
-            progress=progress,
-        )
-    print(f"weights in {weights}")
+        given: Any = {
+            "overrides": _overrides(options, "train"),
+            "restart": options.restart,
+            "progress": progress,
+        }
+        where = (options.bundle, options.manifest, options.output)
+        weights = train_folds(*where, options.folds, **given) if options.folds else [train(*where, **given)]
+    for file in weights:
+        print(f"weights in {file}")
+
+
+def _add_plan(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "plan",
+        help="plan a training from its data",
+        description="Look at prepared studies and write what a bundle is to be trained with: spacing, window, batch, "
+        "network, windows of values, class weights, epochs. Read it, edit it, give it to polyscan train as --config.",
+        epilog="example:\n  polyscan plan prepared/manifest.json --bundle brain_mri_tumour_segmentation -o plan.json\n"
+        "  polyscan train brain_mri_tumour_segmentation prepared/manifest.json -o run/ --config plan.json",
+    )
+    command.add_argument("manifest", type=Path, help="a manifest that polyscan prepare wrote")
+    command.add_argument("--bundle", required=True, help="a bundle's name, or its folder")
+    command.add_argument("-o", "--output", type=Path, required=True, help="the plan to write")
+    command.add_argument(
+        "--memory", type=float, help="GB that a step may take; those of the GPU, or half of the machine's, if not given"
+    )
+    command.set_defaults(run=_plan)
+    return command
+
+
+def _plan(options: argparse.Namespace) -> None:
+    from polyscan.bundle.plan import make_plan
+    from polyscan.files.atomic import write_json
+    from polyscan.study.outputs import check_writable_file
+
+    check_writable_file(options.output)
+    plan = make_plan(options.bundle, options.manifest, memory=options.memory)
+    write_json(options.output, plan)
+    for name, value in {**plan["shared"], **plan["train"]}.items():
+        print(f"{name}: {json.dumps(value)}")
+    print(f"plan in {options.output}; train with --config {options.output}")
 
 
 def _add_infer(commands: Any) -> argparse.ArgumentParser:
@@ -255,7 +295,17 @@ def _add_infer(commands: Any) -> argparse.ArgumentParser:
         "      --weights run/model.pt --without T1",
     )
     _add_bundle_arguments(command)
-    command.add_argument("--weights", type=Path, help="a file of weights; the bundle's own where not given")
+    weights = command.add_mutually_exclusive_group()
+    weights.add_argument("--weights", type=Path, help="a file of weights; the bundle's own where not given")
+    weights.add_argument(
+        "--ensemble",
+        type=Path,
+        nargs="+",
+        help="the mean of several networks: their files of weights, or a folder that polyscan train --folds wrote",
+    )
+    command.add_argument(
+        "--mirror", action="store_true", help="the mean over mirror images too: slower, and often a little better"
+    )
     command.add_argument(
         "--without", metavar="MODALITY", nargs="+", default=[], help="treat these modalities as not acquired"
     )
@@ -264,6 +314,7 @@ def _add_infer(commands: Any) -> argparse.ArgumentParser:
 
 
 def _infer(options: argparse.Namespace) -> int:
+    from polyscan.bundle.folds import members
     from polyscan.bundle.run import infer
 
     with _progress("predicting") as progress:
@@ -271,9 +322,9 @@ def _infer(options: argparse.Namespace) -> int:
             options.bundle,
             options.manifest,
             options.output,
-            weights=options.weights,
+            weights=members(options.ensemble) if options.ensemble else options.weights,
             absent=options.without,
-            overrides=_overrides(options, "inference"),
+            overrides={**({"mirror": True} if options.mirror else {}), **_overrides(options, "inference")},
             progress=progress,
         )
     print(f"{len(result.studies)} predictions in {options.output / 'manifest.json'}")

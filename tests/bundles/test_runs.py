@@ -85,7 +85,7 @@ def test_any_subset_and_any_fusion(bundle, manifest, tmp_path):
     mean = {"fusion": {"_target_": "polyscan.fusion.Mean", "_mode_": "callable"}}
     weights = train(bundle, manifest, tmp_path / "run", overrides={**QUICK, **mean})
     first = json.loads((bundle / "configs" / "inference.json").read_text())["modalities"]
-    result = infer(bundle, manifest, tmp_path / "out", weights=weights, absent=first[1:], overrides=mean)
+    result = infer(bundle, manifest, tmp_path / "out", weights=weights, absent=first[1:])  # they carry their layer
     assert [s.key for s in result.studies] == ["sub-5"]
     assert result.studies[0].prediction.present == first[:1]
     assert result.failed[0].study == "sub-6"
@@ -102,7 +102,7 @@ def test_what_cannot_be_used_is_said(bundle, manifest, tmp_path):
     with pytest.raises(PolyscanError, match="does not exist"):
         infer(bundle, tmp_path / "none.json", tmp_path)
     other = {"fusion": {"_target_": "polyscan.fusion.MaskedTransformer", "_mode_": "callable"}}
-    with pytest.raises(PolyscanError, match=r"entries differ; give the same --set options"):
+    with pytest.raises(PolyscanError, match=r"entries differ; give the bundle and the --set options"):
         infer(bundle, manifest, tmp_path, overrides=other)
     config = read_config(bundle, "inference")
     told = "contrasts" if "contrasts" in config else "modalities"  # a network over time is told those of one time

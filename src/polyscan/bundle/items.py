@@ -58,6 +58,17 @@ def testing_items(manifest: str | Path, labels: Sequence[str] = MASK, also: Sequ
     return items
 
 
+def labelled_studies(manifest: str | Path, labels: Sequence[str] = MASK) -> list[Study]:
+    """The studies that can be learnt from: those of training and validation that have one of the labels.
+
+    Raises:
+        PolyscanError: fewer than two subjects have a label, or one is in two sections.
+    """
+    _split(manifest, labels, ())
+    found = read_manifest(manifest)
+    return [study for study in [*found.training, *found.validation] if any(name in study.label for name in labels)]
+
+
 def _split(
     manifest: str | Path, labels: Sequence[str], also: Sequence[str]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import torch
 from ignite.engine import Engine, Events
 from monai.bundle import ConfigWorkflow
 
+from polyscan.bundle.carried import carried_settings, shared_settings
 from polyscan.bundle.predictor import StudyPredictor
 from polyscan.bundle.run_folder import RunFolder
 from polyscan.errors import PolyscanError
@@ -56,11 +57,15 @@ def train(
     """
     found, bundle = read_manifest(manifest), bundle_folder(bundle)
     changes = dict(overrides or {})
-    run = RunFolder(output_dir, _config(bundle, "train", changes), manifest, restart=restart)
+    if changes.get("pretrained"):
+        changes = {**carried_settings(changes["pretrained"], bundle, changes), **changes}
+    config = read_config(bundle, "train", changes)
+    run = RunFolder(output_dir, config, manifest, restart=restart)
     if run.finished:
         return run.path / BEST
     with _quiet(), run.writing():
         workflow = _load(bundle, "train", manifest, output_dir, {**changes, "resume": run.resume})
+        workflow.parser.get_parsed_content("network_def").settings = shared_settings(bundle, config)
         trainer: Any = workflow.parser.get_parsed_content("train#trainer")
         if progress is not None:
             tell = progress
@@ -79,7 +84,7 @@ def infer(
     manifest: str | Path,
     output_dir: str | Path,
     *,
-    weights: str | Path | None = None,
+    weights: str | Path | Sequence[str | Path] | None = None,
     absent: list[str] | None = None,
     overrides: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
@@ -93,7 +98,7 @@ def infer(
         manifest: the prepared manifest.
         output_dir: where predictions and ``manifest.json`` are written. What it holds of the same weights, settings and
             files is taken as it is, so that a run that was cut short goes on.
-        weights: a file of weights; the bundle's own where not given.
+        weights: a file of weights, or several, whose logits are averaged; the bundle's own where not given.
         absent: modalities to treat as though they had not been acquired.
         overrides: config entries to change.
         progress: told after every study.
@@ -116,7 +121,7 @@ def load_predictor(
     bundle: str | Path,
     output_dir: str | Path,
     *,
-    weights: str | Path | None = None,
+    weights: str | Path | Sequence[str | Path] | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> StudyPredictor:
     """A bundle with its weights, loaded once to answer for studies as they come.
@@ -136,7 +141,9 @@ def load_predictor(
 
 
 def inference_fingerprint(
-    bundle: Path, weights: str | Path | None = None, overrides: Mapping[str, Any] | None = None
+    bundle: Path,
+    weights: str | Path | Sequence[str | Path] | None = None,
+    overrides: Mapping[str, Any] | None = None,
 ) -> str:
     """Changes where the weights, the bundle's settings or what is changed of them do.
 
@@ -148,32 +155,38 @@ def inference_fingerprint(
     Raises:
         PolyscanError: the weights are not there.
     """
-    weights = _weights(bundle, weights)
     settings = [(bundle / "configs" / "inference.json").read_text(encoding="utf-8"), dict(overrides or {})]
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
-    digest.update(weights.read_bytes())
+    for file in _weights(bundle, weights):
+        digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
 
 
-def _weights(bundle: Path, weights: str | Path | None) -> Path:
-    path = Path(weights) if weights is not None else bundle / "models" / BEST
-    if not path.is_file():
-        raise PolyscanError(f"Weights {path} do not exist; train the bundle first or name the file with --weights.")
-    return path
+def _weights(bundle: Path, weights: str | Path | Sequence[str | Path] | None) -> list[Path]:
+    named = [bundle / "models" / BEST] if weights is None else weights
+    files = [Path(named)] if isinstance(named, (str, Path)) else [Path(file) for file in named]
+    for file in files:
+        if not file.is_file():
+            raise PolyscanError(f"Weights {file} do not exist; train the bundle first or name the file with --weights.")
+    return files
 
 
 def _load_inference(
     bundle: str | Path,
     manifest: str | Path,
     output_dir: str | Path,
-    weights: str | Path | None,
+    weights: str | Path | Sequence[str | Path] | None,
     overrides: Mapping[str, Any],
 ) -> ConfigWorkflow:
     bundle = bundle_folder(bundle)
-    weights = _weights(bundle, weights)
-    workflow = _load(bundle, "inference", manifest, output_dir, {"weights": str(weights.resolve()), **overrides})
-    _check_weights(weights, workflow.parser.get_parsed_content("network_def"))
-    workflow.parser["made_from"] = inference_fingerprint(bundle, weights, overrides)
+    files = _weights(bundle, weights)
+    changes = {**carried_settings(files[0], bundle, overrides), "weights": str(files[0].resolve()), **overrides}
+    if len(files) > 1:
+        changes["ensemble"] = [str(file.resolve()) for file in files[1:]]
+    workflow = _load(bundle, "inference", manifest, output_dir, changes)
+    for file in files:
+        _check_weights(file, workflow.parser.get_parsed_content("network_def"))
+    workflow.parser["made_from"] = inference_fingerprint(bundle, files, overrides)
     return workflow
 
 
@@ -200,7 +213,7 @@ def _check_weights(path: Path, network: torch.nn.Module) -> None:
     if wrong:
         raise PolyscanError(
             f"{path} does not fit the bundle's network: {len(wrong)} of {len(own)} entries differ; "
-            "give the same --set options as in training."
+            "give the bundle and the --set options that they were trained with."
         )
 
 
@@ -256,8 +269,12 @@ def _open(bundle: str | Path, config: str, overrides: Mapping[str, Any]) -> Conf
     return workflow
 
 
-def _config(bundle: str | Path, config: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """The whole of a bundle's config with some entries changed."""
+def read_config(bundle: str | Path, config: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The whole of a bundle's config with some entries changed.
+
+    Raises:
+        PolyscanError: there is no such config, or it has no such entry.
+    """
     with _quiet():
         content: dict[str, Any] = _open(bundle, config, overrides).parser.get()
     return content

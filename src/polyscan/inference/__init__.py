@@ -1,8 +1,9 @@
 """Questions to a trained network whose encoders run once."""
 
+from polyscan.inference.averaged import EnsembleAverage, MirrorAverage
 from polyscan.inference.cached_features import CachedFeatures
 from polyscan.inference.monte_carlo import monte_carlo
 from polyscan.inference.shapley import shapley_values
 from polyscan.inference.subsets import every_subset
 
-__all__ = ["CachedFeatures", "every_subset", "monte_carlo", "shapley_values"]
+__all__ = ["CachedFeatures", "EnsembleAverage", "MirrorAverage", "every_subset", "monte_carlo", "shapley_values"]

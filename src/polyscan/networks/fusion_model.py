@@ -33,14 +33,17 @@ class FusionModel(nn.Module):
     network many times (subsets of modalities, samples of dropout, attribution) runs only the steps that change. A
     network that takes more than images, such as a table, takes it in ``forward`` and in ``fuse``, behind the others.
 
-    Weights know what they were trained for: ``state_dict`` carries the modalities in order and the names of the
-    outputs, and ``load_state_dict`` refuses weights made for others, and weights that are not finite.
+    Weights know what they were trained for: ``state_dict`` carries the modalities in order, the outputs' names and
+    ``settings``, and ``load_state_dict`` refuses weights made for others, and weights that are not finite.
 
     Args:
         modalities: names in the order of ``available``.
         outputs: names of the channels of the logits; empty where they have none.
         fused_channels: channels of each level that ``fuse`` returns, finest first, 0 for a level that is not fused;
             empty where what is fused are logits.
+
+    Attributes:
+        settings: what a bundle built the network with, JSON by name; empty where no bundle did.
     """
 
     fuse: Callable[..., list[Tensor]]
@@ -54,6 +57,7 @@ class FusionModel(nn.Module):
             raise ValueError(f"modalities must be different names, at least one; found {self.modalities}.")
         self.outputs = list(outputs)
         self.fused_channels = list(fused_channels)
+        self.settings: dict[str, Any] = {}
         self.register_load_state_dict_pre_hook(check_weights)
 
     def encode(self, image: Any) -> tuple[list[Tensor], Tensor]:
@@ -93,7 +97,12 @@ class FusionModel(nn.Module):
 
     def get_extra_state(self) -> Tensor:
         """The description that weights carry, JSON as bytes: MONAI's loaders expect a tensor an entry."""
-        description = {"format_version": FORMAT_VERSION, "modalities": self.modalities, "outputs": self.outputs}
+        description = {
+            "format_version": FORMAT_VERSION,
+            "modalities": self.modalities,
+            "outputs": self.outputs,
+            "settings": self.settings,
+        }
         return torch.tensor(list(json.dumps(description).encode()), dtype=torch.uint8)
 
     def set_extra_state(self, state: Any) -> None:
@@ -235,7 +244,7 @@ def check_weights(model: Any, state_dict: Mapping[str, Tensor], prefix: str, *_:
 
 
 def describe(state_dict: Mapping[str, Tensor], prefix: str = "") -> dict[str, Any]:
-    """What weights say of themselves: ``format_version``, ``modalities`` and ``outputs``.
+    """What weights say of themselves: ``format_version``, ``modalities``, ``outputs`` and ``settings``.
 
     Raises:
         PolyscanError: they say nothing that can be read.
@@ -246,6 +255,7 @@ def describe(state_dict: Mapping[str, Tensor], prefix: str = "") -> dict[str, An
             "format_version": int(description["format_version"]),
             "modalities": [str(name) for name in description["modalities"]],
             "outputs": [str(name) for name in description["outputs"]],
+            "settings": dict(description.get("settings", {})),
         }
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise PolyscanError(

@@ -1,0 +1,87 @@
+"""Weights carry the settings that their network was built with, so that an answer needs no options of its training."""
+
+from __future__ import annotations
+
+import json
+import pydoc
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from polyscan.errors import PolyscanError
+from polyscan.files.atomic import read_json
+from polyscan.networks.fusion_model import describe
+
+_MACHINE = {"imports", "bundle_root", "device", "dataset_dir", "manifest", "output_dir", "network", "run"}
+_TRUSTED = ("polyscan.networks.", "polyscan.fusion.", "monai.networks.", "torch.nn.")
+
+
+def shared_settings(bundle: str | Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a training's config an answer needs too: network, spacing, windows, regions or tasks, and the like.
+
+    Args:
+        bundle: the folder of the bundle.
+        config: of the training, as it is written.
+    """
+    file = Path(bundle) / "configs" / "inference.json"
+    return {name: config[name] for name in read_json(file) if name in config and name not in _MACHINE}
+
+
+def carried_settings(weights: str | Path, bundle: str | Path, replaced: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that weights carry and that differ from a bundle's; none for weights that carry none.
+
+    A config names classes to call, and weights come from anywhere: classes that are no networks, and expressions that
+    are not the bundle's own, are refused.
+
+    Args:
+        weights: the file.
+        bundle: the folder of the bundle.
+        replaced: entries of the config that the user gives, whatever the weights say.
+
+    Raises:
+        PolyscanError: the weights name what a network is not built from.
+    """
+    try:
+        settings = describe(torch.load(weights, map_location="cpu", weights_only=True))["settings"]
+    except Exception:  # the sentence about weights that cannot be read, or say nothing, is told where they are loaded
+        return {}
+    own = read_json(Path(bundle) / "configs" / "inference.json")
+    known, given = set(_leaves(own)), {name.partition("#")[0] for name in replaced}
+    taken = {}
+    for name, value in settings.items():
+        strange = [leaf for leaf in _leaves(value, name) if leaf not in known and not _harmless(leaf)]
+        if not strange:
+            taken[name] = value
+        elif name not in given:
+            raise PolyscanError(
+                f"{weights} wants {name} to be built with {strange[0][1]}, which is neither the bundle's nor part of a "
+                f"network of polyscan, MONAI or torch; if you trust it, give {name} yourself."
+            )
+    return {
+        name: value
+        for name, value in taken.items()
+        if name in own and name not in replaced and json.dumps(value) != json.dumps(own[name])
+    }
+
+
+def _harmless(leaf: tuple[str, Any]) -> bool:
+    key, value = leaf
+    if key == "_target_":  # the class itself is looked at: a module's attributes reach every module that it imports
+        found = pydoc.locate(value) if isinstance(value, str) and value.startswith(_TRUSTED) else None
+        return isinstance(found, type) and issubclass(found, nn.Module)
+    return not (isinstance(value, str) and value.startswith(("$", "%")))
+
+
+def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Every name and plain value of a config; NaN, which is not equal to itself, is left out."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _leaves(item, str(name))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _leaves(item, key)
+    elif value == value:
+        yield key, value

@@ -1,0 +1,104 @@
+"""Cross-validation: a network a fold, each watched on the studies that it does not learn from."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from polyscan.bundle.items import labelled_studies
+from polyscan.bundle.run import bundle_folder, read_config, train
+from polyscan.errors import PolyscanError
+from polyscan.learning.checkpoint import BEST
+from polyscan.parallel import Progress
+from polyscan.study import Study
+from polyscan.study.manifest import Manifest, read_manifest, write_manifest
+from polyscan.study.outputs import OutputFolder, sources_of
+
+
+def train_folds(
+    bundle: str | Path,
+    manifest: str | Path,
+    output_dir: str | Path,
+    folds: int,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    restart: bool = False,
+    progress: Progress | None = None,
+) -> list[Path]:
+    """Train one network a fold, or go on where that was cut short.
+
+    Args:
+        bundle: the bundle's folder, or the name of one that comes with polyscan.
+        manifest: the prepared manifest; its testing studies are left alone.
+        output_dir: will hold ``fold0.json``, the manifest of the first fold, ``fold0/``, its run, and so on.
+        folds: how many, see :func:`assign_folds`.
+        overrides: config entries to change.
+        restart: replace other runs that the folders hold.
+        progress: told after every epoch.
+
+    Returns:
+        The path of each fold's weights.
+
+    Raises:
+        PolyscanError: as ``train``, or there are fewer subjects than folds.
+    """
+    config = read_config(bundle_folder(bundle), "train", overrides or {})
+    labels = list(config["tasks"]) if "tasks" in config else ["mask"]
+    found = read_manifest(manifest)
+    studies = assign_folds(labelled_studies(manifest, labels), folds)
+    out = Path(output_dir)
+    owned = OutputFolder.claim(out, "train --folds", sources_of(found.studies))
+    owned.will_hold(name for k in range(folds) for name in (f"fold{k}", f"fold{k}.json"))
+    weights = []
+    for k in range(folds):
+        held = Manifest([s for s in studies if s.fold != k], [s for s in studies if s.fold == k], found.testing)
+        write_manifest(out / f"fold{k}.json", held)
+        options: Any = {"overrides": overrides, "restart": restart, "progress": progress}
+        weights.append(train(bundle, out / f"fold{k}.json", out / f"fold{k}", **options))
+    return weights
+
+
+def assign_folds(studies: list[Study], folds: int) -> list[Study]:
+    """Give each study a fold; all studies of a subject have the same one.
+
+    Where the studies have the folds from 0 to ``folds`` - 1 already, they keep them; else subjects are dealt out in an
+    order that is drawn, always the same.
+
+    Raises:
+        PolyscanError: there are fewer subjects than folds, or a subject is in two folds.
+    """
+    given = {study.fold for study in studies}
+    subjects = sorted({study.subject for study in studies})
+    if not 2 <= folds <= len(subjects):
+        raise PolyscanError(
+            f"{folds} folds are asked for of {len(subjects)} subjects with a label; give 2 to that many."
+        )
+    if given == set(range(folds)):
+        own = {study.subject: study.fold for study in studies}
+        torn = [study.subject for study in studies if study.fold != own[study.subject]]
+        if torn:
+            raise PolyscanError(f"sub-{torn[0]} is in two folds; give all studies of a subject the same.")
+        return studies
+    random.Random(0).shuffle(subjects)
+    dealt = {subject: k % folds for k, subject in enumerate(subjects)}
+    return [replace(study, fold=dealt[study.subject]) for study in studies]
+
+
+def members(paths: list[Path]) -> list[Path]:
+    """The files of weights that are meant by files, and by folders of :func:`train_folds`.
+
+    Raises:
+        PolyscanError: a folder has no weights.
+    """
+    files: list[Path] = []
+    for path in paths:
+        inside = sorted(path.glob(f"fold*/{BEST}")) if path.is_dir() else [path]
+        if not inside:
+            raise PolyscanError(
+                f"{path} holds no fold with weights; name files, or a folder of polyscan train --folds."
+            )
+        files += inside
+    return files
