@@ -23,6 +23,7 @@ from polyscan.learning.losses import (
     survival_curve,
 )
 from polyscan.learning.seeding import SeedEachEpoch
+from polyscan.learning.utilisation import Utilisation
 from polyscan.learning.validation import Validate
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "OneHotTasks",
     "SeedEachEpoch",
     "TrainingCheckpoint",
+    "Utilisation",
     "Validate",
     "WithAuxiliaryLosses",
     "auxiliary_losses",
