@@ -94,6 +94,7 @@ def _add_scan(commands: Any) -> argparse.ArgumentParser:
         action="store_true",
         help="one study a subject, such as before and after treatment",
     )
+    command.add_argument("--columns", nargs="+", help="which columns of the clinical table are used")
     command.add_argument(
         "--pet-units", help="the unit of PET volumes without a sidecar, such as SUV; DICOM tells it by itself"
     )
@@ -114,6 +115,7 @@ def _scan(options: argparse.Namespace) -> None:
             labels=options.labels,
             join=options.join_sessions,
             pet_units=options.pet_units,
+            columns=options.columns,
         )
     write_manifest(options.output, manifest)
     for study in manifest.studies:

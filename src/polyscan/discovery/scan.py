@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from polyscan.discovery.labels import drawn_on
 from polyscan.discovery.names import distinct
 from polyscan.discovery.owners import bare, name_patients, owner_key
 from polyscan.discovery.sessions import join_sessions, read_dates
+from polyscan.discovery.subject_table import PLACING, SubjectTable
 from polyscan.discovery.volumes import volume_candidates
 from polyscan.errors import PolyscanError
 from polyscan.files.packed import archive_of
@@ -27,7 +28,7 @@ from polyscan.formats.endings import ending_of, is_volume, volumes_among
 from polyscan.modality import modality
 from polyscan.study import Decision, Label, Scan, Source, Study
 from polyscan.study.manifest import SECTIONS, Manifest
-from polyscan.study.table import read_rows, recorded
+from polyscan.study.table import recorded
 
 _DRAWN_ON = ("CT", "T1c", "T1", "T2", "FLAIR", "PET")
 # What the parts of a rank say, where they differ, of the scan that is taken.
@@ -38,7 +39,6 @@ _RANKS = (
     "is later, or comes first by its name",
 )
 _USUAL_B = 1000.0  # s/mm2
-_SUBJECT_COLUMNS = ("participant_id", "subject", "id")
 
 
 def scan(
@@ -48,6 +48,7 @@ def scan(
     labels: str | Path | None = None,
     join: bool = False,
     pet_units: str | None = None,
+    columns: Sequence[str] | None = None,
 ) -> Manifest:
     """Find studies and series in a tree of DICOM and NIfTI files.
 
@@ -63,6 +64,8 @@ def scan(
             names it; ``participants.tsv`` in the folder where not given.
         labels: a table like it of what is to be learnt, such as ``grade`` or ``response``: its columns are labels.
         pet_units: the unit of PET volumes without a sidecar, such as ``"SUV"``: kept as ``given`` of their studies.
+        columns: of the table of clinical variables those to use; all where not given, but for names, dates and what
+            else tells who somebody is. ``doubts`` says what was not used, and rows and studies without partner.
         join: make one study of a subject's sessions; see :func:`polyscan.discovery.sessions.join_sessions`.
 
     Raises:
@@ -87,8 +90,8 @@ def scan(
             f"No images found in {folder}: {len(files)} files, none of them a DICOM or NIfTI scan that can be used"
             + (f" ({left})." if left else "; give the folder that holds the scans.")
         )
-    table = _read_table(Path(clinical) if clinical else folder / "participants.tsv", needed=clinical is not None)
-    known = _read_table(Path(labels), needed=True) if labels else {}
+    table = _read_table(Path(clinical) if clinical else folder / "participants.tsv", columns, clinical is not None)
+    known = _read_table(Path(labels), None, needed=True) if labels else None
     by_study: dict[tuple[str, str], list[Candidate]] = defaultdict(list)
     for candidate in found:
         by_study[(candidate.subject, candidate.session or "")].append(candidate)
@@ -107,13 +110,18 @@ def scan(
             manifest.left_out += study.decisions
     manifest.left_out += entries
     called = {new: bare(old) for old, new in names.items()}
-    for study in join_sessions(studies, dates) if join else studies:
-        given = called[study.subject]
+    every = join_sessions(studies, dates) if join else studies
+    keys = [(called[study.subject], study.session) for study in every]
+    clinical_of, said = table.match(keys) if table else ({}, [])
+    known_of, more = known.match(keys) if known else ({}, [])
+    for key, study in zip(keys, every, strict=True):
         for name, one in study.scans.items():
             if pet_units and modality(name).name == "PET" and isinstance(one.source, str) and is_volume(one.source):
                 one.given["Units"] = pet_units
-        study.label.tasks.update(recorded(known.get(given, {})))
-        _place(manifest, study, table.get(given, {}))
+        tasks = {name: text for name, text in known_of.get(key, {}).items() if name not in PLACING}
+        study.label.tasks.update(recorded(tasks))
+        _place(manifest, study, clinical_of.get(key, {}))
+    manifest.doubts += [*said, *more]
     return manifest
 
 
@@ -237,17 +245,12 @@ def _day(text: str) -> date | None:
         return None
 
 
-def _read_table(path: Path, *, needed: bool) -> dict[str, dict[str, str]]:
-    """Rows by subject."""
-    if not path.is_file():
-        if needed:
-            raise PolyscanError(f"{path} does not exist; give a CSV or TSV table with one row a subject.")
-        return {}
-    rows = read_rows(path)
-    column = next((name for name in _SUBJECT_COLUMNS if rows and name in rows[0]), None)
-    if column is None:
-        raise PolyscanError(f"{path} has no column {', '.join(_SUBJECT_COLUMNS)}; name the subjects in one of them.")
-    return {bare(row.pop(column)): row for row in rows}
+def _read_table(path: Path, columns: Sequence[str] | None, needed: bool) -> SubjectTable | None:
+    if path.is_file():
+        return SubjectTable(path, columns)
+    if needed:
+        raise PolyscanError(f"{path} does not exist; give a CSV or TSV table with one row a subject.")
+    return None
 
 
 def _place(manifest: Manifest, study: Study, row: dict[str, str]) -> None:

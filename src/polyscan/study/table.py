@@ -3,17 +3,75 @@
 from __future__ import annotations
 
 import csv
+import io
+import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-_UNRECORDED = (None, "", "n/a", "NA", "nan")
+from polyscan.errors import PolyscanError
+
+_UNRECORDED = (None, "", "n/a", "N/A", "#N/A", "NA", "nan", "NaN", "null", "NULL", ".")
+_SEPARATORS = ("\t", ",", ";", "|")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+_KINDS = {b"PK\x03\x04": "an Excel workbook or another archive", b"\xd0\xcf\x11\xe0": "an Excel 97 workbook"}
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV table, or of a TSV table where the file's name ends so."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        return list(csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ","))
+    """The rows of a table with a line of headings, its texts without spaces about them.
+
+    Encodings are UTF-8 and UTF-16 (with a mark), columns are separated by tabs, commas, semicolons or bars: whichever
+    the headings have most of. Where semicolons do, a decimal comma is a decimal point, as in most of Europe.
+
+    Raises:
+        PolyscanError: it is in another encoding or no text, a row has more columns than there are headings, or two
+            headings are equal.
+    """
+    import pandas
+
+    text = _decoded(path).removeprefix("\ufeff")
+    first, _, rest = text.partition("\n")
+    told = re.fullmatch(r"sep=(.)\s*", first)  # of Excel
+    if told:
+        first, text = rest.partition("\n")[0], rest
+    if not text.strip():
+        return []
+    separator = told[1] if told else max(_SEPARATORS, key=first.count)
+    try:
+        table = pandas.read_csv(
+            io.StringIO(text), sep=separator, header=None, dtype=str, keep_default_na=False, skipinitialspace=True
+        ).fillna("")
+    except (pandas.errors.ParserError, pandas.errors.EmptyDataError, csv.Error) as error:
+        row = re.search(r"line (\d+), saw (\d+)", str(error))
+        what = f"has {row[2]} columns in line {row[1]}, the headings have fewer" if row else "is no table"
+        raise PolyscanError(f"{path} {what}; save it again as CSV in UTF-8, with quotes about texts.") from None
+    headings, *rows = [[str(cell).strip() for cell in row] for row in table.to_numpy().tolist()]
+    twice = sorted(name for name, count in Counter(headings).items() if name and count > 1)
+    if twice:
+        raise PolyscanError(f"{path} has the column {twice[0]} twice; rename one.")
+    if separator == ";":
+        rows = [[cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell for cell in row] for row in rows]
+    return [{name: cell for name, cell in zip(headings, row, strict=True) if name} for row in rows]
+
+
+def _decoded(path: Path) -> str:
+    content = path.read_bytes()
+    kind = next((name for start, name in _KINDS.items() if content.startswith(start)), None)
+    if kind:
+        raise PolyscanError(f"{path} is {kind}, no text; save the table as CSV in UTF-8.")
+    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise PolyscanError(
+            f"{path} is not in UTF-8 (line {line}), perhaps in Windows-1252 or another older encoding; save it as CSV "
+            "in UTF-8, so that names keep their letters."
+        ) from None
+    if "\0" in text:
+        raise PolyscanError(f"{path} holds bytes of no text; save it as CSV in UTF-8.")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def recorded(row: Mapping[str, str]) -> dict[str, Any]:

@@ -1,0 +1,117 @@
+"""The rows of a table of subjects, matched to studies: each once, and what has no partner is said."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from polyscan.discovery.owners import bare
+from polyscan.errors import PolyscanError
+from polyscan.study.table import read_rows
+
+_SUBJECT = ("participant_id", "subject", "id")
+_SESSION = ("session_id", "session", "visit")
+PLACING = ("split", "fold")
+"""Columns that say in which part of a manifest a study stands."""
+# What tells who somebody is, by the name of its column; never copied unless it is named.
+_IDENTIFYING = re.compile(
+    r"\bid\b|birth|\bdob\b|geburt|naissance|nacimiento|\bname|name\b|nachname|vorname|surname|address|street|\bzip|post.?code|"
+    r"phone|e.?mail|\bmrn\b|\bssn\b|insurance|accession|patient.?id|\bdate|date\b|comment|note|remark|report",
+    re.IGNORECASE,
+)
+_DATE = re.compile(r"\d{4}[-./]\d{1,2}[-./]\d{1,2}.*|\d{1,2}[-./]\d{1,2}[-./]\d{2,4}|(?:19|20)\d{2}[01]\d[0-3]\d")
+Key = tuple[str, str | None]
+"""Subject and session, as they stand in the table."""
+
+
+class SubjectTable:
+    """A table with one row a subject, or one a session where a column tells the session.
+
+    Args:
+        path: a CSV or TSV table whose column ``participant_id``, ``subject`` or ``id`` names the subjects.
+        columns: those to use. Where not given, all but those that may tell who somebody is: names, dates, addresses.
+
+    Attributes:
+        unused: columns that are not used.
+
+    Raises:
+        PolyscanError: the table cannot be read, has no column of subjects or none of ``columns``, or two rows of one
+            subject.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[str] | None = None) -> None:
+        rows = read_rows(path)
+        subject = next((name for name in _SUBJECT if rows and name in rows[0]), None)
+        if subject is None:
+            raise PolyscanError(f"{path} has no column {', '.join(_SUBJECT)}; name the subjects in one of them.")
+        session = next((name for name in _SESSION if name in rows[0]), None)
+        others = [name for name in rows[0] if name not in (subject, session, *PLACING)]
+        absent = [name for name in columns or () if name not in others]
+        if absent:
+            raise PolyscanError(f"{path} has no column {', '.join(absent)}; it has {', '.join(others)}.")
+        used = [name for name in others if not _identifying(name, rows)] if columns is None else list(columns)
+        self.path = path
+        self.unused = [name for name in others if name not in used]
+        self._rows: dict[Key, dict[str, str]] = {}
+        for row in rows:
+            key = (bare(row[subject]), (row[session].removeprefix("ses-") or None) if session else None)
+            if not key[0]:
+                continue
+            if key in self._rows:
+                raise PolyscanError(
+                    f"{path} has two rows of {key[0]}; keep one, or tell their sessions apart in a column session."
+                )
+            self._rows[key] = {name: row[name] for name in (*used, *PLACING) if name in row}
+
+    def match(self, studies: Sequence[Key]) -> tuple[dict[Key, dict[str, str]], list[str]]:
+        """The row of each study that has one: that of its session, else that of its subject.
+
+        Names that differ in case, in signs between their letters or in zeros before a number only are the same where no
+        other row and no other subject has such a name.
+
+        Args:
+            studies: subject and session of each.
+
+        Returns:
+            Study to row, and a sentence each on columns that are not used, on names that differ, and on rows and
+            studies without a partner.
+        """
+        found: dict[Key, Key] = {}
+        for study in studies:
+            own = next((key for key in (study, (study[0], None)) if key in self._rows), None)
+            if own is not None:
+                found[study] = own
+        left = {study[0] for study in studies if study not in found}
+        named = {key[0] for key in self._rows} - {key[0] for key in found.values()}
+        guessed = {}
+        for subject in left:
+            rows = [name for name in named if _alike(name) == _alike(subject)]
+            if len(rows) == 1 and [other for other in left if _alike(other) == _alike(subject)] == [subject]:
+                guessed[subject] = rows[0]
+        for study in studies:
+            name = guessed.get(study[0])
+            own = next((key for key in ((name, study[1]), (name, None)) if key in self._rows), None) if name else None
+            if own is not None:
+                found.setdefault(study, own)  # type: ignore[arg-type]
+        said = {
+            "not used, unless named with --columns": self.unused,
+            "taken for one another": [f"{name} and {subject}" for subject, name in sorted(guessed.items())],
+            "rows without a study": [_written(key) for key in self._rows if key not in found.values()],
+            "studies without a row": [_written(key) for key in studies if key not in found],
+        }
+        sentences = [f"{self.path.name}: {what}: {', '.join(names)}" for what, names in said.items() if names]
+        return {study: self._rows[key] for study, key in found.items()}, sentences
+
+
+def _identifying(name: str, rows: Sequence[dict[str, str]]) -> bool:
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|[_\-]", " ", name)
+    return bool(_IDENTIFYING.search(spaced)) or any(_DATE.fullmatch(row[name]) for row in rows)
+
+
+def _alike(name: str) -> str:
+    return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[\W_]+", "", name.casefold()))
+
+
+def _written(key: Key) -> str:
+    return key[0] if key[1] is None else f"{key[0]} ({key[1]})"
