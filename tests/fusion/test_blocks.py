@@ -52,6 +52,19 @@ def test_weights_of_three_modalities_of_eight_channels_keep_their_number(layer):
     assert sum(p.numel() for p in net.parameters()) == PARAMETERS[layer]
 
 
+def test_auxiliary_losses_weigh_what_their_papers_say():
+    """Those of RFNet, mmFormer, ShaSpec, U-HVED, GLoRIA and TMC; deep CCA trains nothing else, and has none."""
+    assert {layer: dict(layer.AUXILIARY_WEIGHTS) for layer in fusion.layers() if layer.AUXILIARY_WEIGHTS} == {
+        fusion.CanonicalCorrelation: {"correlation": 0.1},
+        fusion.Evidential: {"evidence": 1.0, "divergence": 1.0},
+        fusion.GlobalLocalAlignment: {"global": 1.0, "local": 1.0},
+        fusion.MaskedTransformer: {"regions": 1.0, "modalities": 1.0},
+        fusion.ProductOfExperts: {"prior": 0.1, "subsets": 0.1, "reconstruction": 0.1},
+        fusion.RegionAware: {"regions": 1.0, "modalities": 1.0},
+        fusion.SharedSpecific: {"shared": 0.1, "domain": 0.02},
+    }
+
+
 def test_layers_that_read_averages_say_how_many_tokens_are_left():
     limits = {layer: layer(2, 4).tokens for layer in fusion.layers() if hasattr(layer(2, 4), "tokens")}
     few, many = (fusion.CrossAttention, fusion.GlobalLocalAlignment, fusion.MutualAttention), 512

@@ -238,3 +238,16 @@ def test_a_row_that_has_nothing_is_zero_and_disturbs_nothing(layer):
     if layer.AUXILIARY_WEIGHTS:
         terms = net.auxiliary_loss(features, available, out, target_for(net, 3))
         assert all(term.isfinite() for term in terms.values())
+
+
+@each_with_loss
+def test_a_batch_that_has_nothing_at_all_has_a_loss_and_gradients_that_are_finite(layer):
+    torch.manual_seed(0)
+    net, features = awake(layer(3, 6, 2)), torch.full((2, 3, 6, 4, 4), torch.nan, requires_grad=True)
+    available = torch.zeros(2, 3, dtype=torch.bool)
+    out = net(features, available)
+    assert (out == 0).all()
+    terms = net.auxiliary_loss(features, available, out, target_for(net, 2))
+    assert all(term.isfinite() for term in terms.values())
+    (out.sum() + sum(terms.values())).backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in [features, *net.parameters()])

@@ -130,6 +130,9 @@ def test_evidential_is_trained_as_published():
     torch.testing.assert_close(got["evidence"].double(), evidence / 2, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(got["divergence"].double(), divergence / 2, atol=1e-5, rtol=1e-5)
     assert all(term == 0 for term in rule.auxiliary_loss(features, available, fused).values())
+    for no_class in ([1, 0, torch.nan, 0], [0, 0, torch.nan, 0], [0, 0, 0, 0], [1, 1, 0, 0], [1, 0, 0, torch.nan]):
+        target[2] = torch.tensor(no_class)
+        torch.testing.assert_close(rule.auxiliary_loss(features, available, fused, target), got)
     with pytest.raises(ValueError, match="those of the logits"):
         rule.auxiliary_loss(features, available, fused, target[:, :2])
 

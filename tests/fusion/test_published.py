@@ -12,6 +12,7 @@ from polyscan import fusion
 from polyscan.fusion.blocks import positional_encoding
 from polyscan.fusion.drifa import MultiBranchFusionAttention, MultimodalInformationFusionAttention
 from polyscan.fusion.lean_drifa import LeanMultiBranchAttention, LeanMultimodalAttention
+from polyscan.fusion.region_supervision import region_loss
 
 
 def parameters(net):
@@ -339,6 +340,15 @@ def test_regions_are_taught_by_labels(layer):
     assert all(term == 0 for term in net.auxiliary_loss(features, available, fused, torch.ones(2, 3)).values())
     with pytest.raises(ValueError, match="make it with regions=4 or more"):
         net.auxiliary_loss(features, available, fused, torch.ones(2, 3, 3, 3))
+
+
+def test_region_loss_is_taken_in_single_precision():
+    torch.manual_seed(0)
+    logits, target = torch.randn(2, 3, 4, 4).bfloat16(), torch.eye(3)[torch.randint(3, (2, 4, 4))].movedim(-1, 1)
+    known = torch.ones(2, 4, 4, dtype=torch.bool)
+    loss = region_loss(logits, target.bfloat16(), known)
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, region_loss(logits.float(), target, known), rtol=1e-6, atol=1e-6)
 
 
 def test_region_maps_learn_from_labels_alone():
