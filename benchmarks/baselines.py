@@ -37,6 +37,7 @@ from polyscan.evaluation import (
     over_folds,
     percentile_interval,
 )
+from polyscan.evaluation.statistics import Score
 from polyscan.files.atomic import read_json
 from polyscan.formats.nifti import read_nifti
 from polyscan.study import Study
@@ -53,11 +54,15 @@ class Task:
     Args:
         name: under ``label`` in the manifest.
         studies: of the manifest.
+
+    Attributes:
+        scored: (study,) bool: whom scores are of; models learn from the others too.
     """
 
     def __init__(self, name: str, studies: Sequence[Study]) -> None:
         self.name = name
         self.studies = [s for s in studies if s.label.holds(name) and s.fold is not None]
+        self.scored = np.ones(len(self.studies), dtype=bool)
         self.folds = np.array([s.fold for s in self.studies])
         self.patients = [s.subject for s in self.studies]
 
@@ -72,7 +77,8 @@ class Task:
 
     def fold_scores(self, answers: np.ndarray) -> np.ndarray:
         """(fold,) scores."""
-        return np.array([self.score(answers, np.flatnonzero(self.folds == fold)) for fold in np.unique(self.folds)])
+        rows = (np.flatnonzero((self.folds == fold) & self.scored) for fold in np.unique(self.folds))
+        return np.array([self.score(answers, of_fold) for of_fold in rows])
 
 
 class Classes(Task):
@@ -230,16 +236,17 @@ def of_levels(values: np.ndarray, mask: np.ndarray, levels: np.ndarray) -> np.nd
     return 2 * both / (found + mask.sum())
 
 
-def rows_of(task: Task) -> dict[tuple[str, str], np.ndarray]:
-    """Method and inputs to the answers, single inputs first."""
+def rows_of(task: Task, wanted: Sequence[str] = ()) -> dict[tuple[str, str], np.ndarray]:
+    """Method and inputs to the answers, single inputs first; of ``wanted`` inputs only, where some are."""
     if isinstance(task, Masks):
         scans = list(dict.fromkeys(m for s in task.studies for m, one in s.scans.items() if "nii" in one.path))
-        return {("threshold", name): thresholded(task, name) for name in scans}
+        return {("threshold", name): thresholded(task, name) for name in scans if not wanted or name in wanted}
     found = tables(task.studies)
     subsets = [subset for size in range(1, len(found) + 1) for subset in combinations(found, size)]
     return {
         (task.method, " + ".join(subset)): cross_validated(task, np.concatenate([found[t] for t in subset], axis=1))
         for subset in subsets
+        if not wanted or " + ".join(subset) in wanted
     }
 
 
@@ -251,15 +258,16 @@ def from_network(task: Task, path: Path) -> np.ndarray:
 
 def print_table(task: Task, answers: Mapping[tuple[str, str], np.ndarray], samples: int) -> None:
     """Print one task's table."""
-    scores = {row: over_folds(partial(task.score, found), task.folds) for row, found in answers.items()}
-    everyone = np.arange(len(task.studies))
-    value = {row: score(everyone) for row, score in scores.items()}
+    rows = np.flatnonzero(task.scored)
+    patients = [task.patients[k] for k in rows]
+    scores = {row: scored(task, found, rows) for row, found in answers.items()}
+    value = {row: score(np.arange(len(rows))) for row, score in scores.items()}
     best = max((row for row in answers if row[0] != NETWORK and "+" not in row[1]), key=lambda row: value[row])
-    compared = bootstrap_scores(scores[best], task.patients, samples=samples)
-    print(f"\n{task.name}: {len(task.studies)} studies of {len(set(task.patients))} patients\n")
+    compared = bootstrap_scores(scores[best], patients, samples=samples)
+    print(f"\n{task.name}: {len(rows)} studies of {len(set(patients))} patients\n")
     print(f"| method | inputs | {task.measure} | minus {best[1]} | p |\n|---|---|---|---|---|")
     for row in answers:
-        drawn = compared if row == best else bootstrap_scores(scores[row], task.patients, samples=samples)
+        drawn = compared if row == best else bootstrap_scores(scores[row], patients, samples=samples)
         cells = [*row, str(percentile_interval(value[row], drawn)), "", ""]
         if row != best:
             gain = percentile_interval(value[row] - value[best], drawn - compared)
@@ -267,6 +275,12 @@ def print_table(task: Task, answers: Mapping[tuple[str, str], np.ndarray], sampl
             p = corrected_difference(*folds, 1 / len(np.unique(task.folds)))[1]
             cells[3:] = [f"{gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})", f"{p:.3f}"]
         print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def scored(task: Task, answers: np.ndarray, rows: np.ndarray) -> Score:
+    """The mean over folds of a task's score, of studies that are counted among ``rows``."""
+    mean = over_folds(partial(task.score, answers), task.folds)
+    return lambda drawn: mean(rows[drawn])
 
 
 def tasks_of(studies: Sequence[Study]) -> list[Task]:
@@ -286,12 +300,18 @@ def main() -> None:
     parser.add_argument("manifest", type=Path, help="one that benchmarks/cohorts.py wrote")
     parser.add_argument("--task", nargs="+", help="only these")
     parser.add_argument("--answers", type=Path, nargs="+", default=[], help="manifests that polyscan infer wrote")
+    parser.add_argument("--inputs", nargs="+", default=[], help="only these subsets, as 'clinical + copy_number'")
+    parser.add_argument("--without", metavar="NAME=VALUE", help="score all but these, such as histology=GBM")
     parser.add_argument("--samples", type=int, default=1000, help="cohorts drawn for an interval (1000)")
     options = parser.parse_args()
     for task in tasks_of(read_manifest(options.manifest).studies):
         if options.task and task.name not in options.task:
             continue
-        answers = rows_of(task)
+        if options.without:
+            name, _, value = options.without.partition("=")
+            told = (s.centre if name == "centre" else s.clinical.get(name) for s in task.studies)
+            task.scored = np.array([str(one) != value for one in told])
+        answers = rows_of(task, options.inputs)
         answers |= {(NETWORK, path.parent.name): from_network(task, path) for path in options.answers}
         print_table(task, answers, options.samples)
 

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from baselines import Classes, Masks, Survival, main, matrix, rows_of, tasks_of
+from baselines import Classes, Masks, Survival, main, matrix, rows_of, scored, tasks_of
 from monai.data import MetaTensor
 
 from polyscan.formats.nifti import write_nifti
@@ -45,12 +45,26 @@ def test_no_study_is_answered_by_a_model_that_has_seen_it(tmp_path):
     """A label that is told by the study's own name alone cannot be learnt."""
     draw = np.random.default_rng(1)
     made = [
-        Study(f"P{k}", clinical={"name": f"P{k}"}, label={"class": str(draw.integers(2))}, fold=k % 5)
+        Study(f"P{k}", clinical={"name": f"P{k}"}, label=Label(tasks={"class": str(draw.integers(2))}), fold=k % 5)
         for k in range(60)
     ]
     (task,) = tasks_of(made)
     (found,) = rows_of(task).values()
     assert task.fold_scores(found).mean() < 0.7
+
+
+def test_only_some_are_scored_and_only_some_subsets_are_tried(tmp_path):
+    """Answers that are right for the women alone are right once the men are left out."""
+    made = studies(tmp_path)
+    task = Classes("class", made)
+    truth = np.array([s.label.tasks["class"] == "yes" for s in made])
+    women = np.arange(len(made)) % 2 == 0
+    answers = np.eye(2)[np.where(women, truth, ~truth).astype(int)]
+    assert task.fold_scores(answers).mean() < 0.9
+    task.scored = women
+    assert task.fold_scores(answers).mean() == 1
+    assert scored(task, answers, np.flatnonzero(women))(np.arange(women.sum())) == 1
+    assert list(rows_of(task, ["genes"])) == [("logistic regression", "genes")]
 
 
 def test_missing_values_and_words_have_columns_of_their_own():

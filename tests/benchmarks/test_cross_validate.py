@@ -6,7 +6,7 @@ import pytest
 from baselines import tasks_of
 from cohorts import make
 from cross_validate import cross_validate
-from test_cohorts import lgg, multiomic, picai
+from test_cohorts import acdc, lgg, multiomic, picai, pictures
 
 from polyscan.bundle.fragment import read_fragment
 from polyscan.errors import PolyscanError
@@ -21,17 +21,23 @@ QUICK = {"max_epochs": 1, "val_interval": 1, "batch_size": 4}
         ("tcga_survival", "tcga_glioma_multiomic", multiomic, "expression"),
         ("picai_cspca", "picai_tables_glands", picai, "laboratory"),
         ("lgg_lesion", "lgg_mri", lgg, "T1"),
+        ("lgg_molecular", "lgg_mri", lgg, "T1"),
+        ("acdc_diagnosis", "acdc_ed_es", acdc, "CINE@2"),
+        ("images_2d", "images_2d", pictures, None),
     ],
 )
 def test_every_study_is_answered_for_with_any_subset(fragment, cohort, files, absent, tmp_path):
     make(cohort, files(tmp_path), tmp_path / "cohort", folds=2, jobs=1)
     manifest, bundle = tmp_path / "cohort" / "manifest.json", read_fragment_bundle(fragment)
-    options = {"fragments": [fragment], "settings": QUICK}
+    small = {"roi_size": [64, 64]} if fragment == "images_2d" else {}
+    options = {"fragments": [fragment], "settings": {**QUICK, **small}}
     answered = read_manifest(cross_validate(bundle, manifest, tmp_path / "cv", **options)).studies
     assert sorted(s.key for s in answered) == sorted(s.key for s in read_manifest(manifest).studies)
     for task in tasks_of(answered):
-        if task.name in (*answered[0].prediction.answers, "mask"):
+        if task.name in (answered[0].prediction.answers or {"mask": None}):
             assert all(task.of_network(study) is not None for study in task.studies)
+    if absent is None:
+        return
     weights = tmp_path / "cv" / "fold0" / "run" / "model.pt"
     before = weights.stat().st_mtime_ns
     less = read_manifest(cross_validate(bundle, manifest, tmp_path / "cv", **options, absent=[absent])).studies
