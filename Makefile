@@ -1,11 +1,12 @@
 # make demo: the whole way on a made cohort.  make test: every test.  Both set up what they need first.
+# make docs: the documentation as a site, in site/
 # make label-serve STUDIES=FOLDER: MONAI Label for a folder of studies.
 PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
 LABEL := .venv-label/bin
 
-.PHONY: demo test env check label-env label-serve clean
+.PHONY: demo test docs env check label-env label-serve clean
 
 demo: env
 	$(BIN)/polyscan demo demo
@@ -13,6 +14,14 @@ demo: env
 # A file's tests run one after the other: those of the label server ask one server.
 test: env check label-env
 	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+
+# Warnings are errors. Where npm is not there, a reader's browser gets what draws diagrams from the network.
+docs: env
+	@[ -e .venv/mermaid.min.js ] || $(MAKE) --silent .venv/mermaid.min.js || true
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+.venv/mermaid.min.js:
+	cd .venv && npm pack --silent mermaid@11.12.0 && tar -xzf mermaid-*.tgz --strip-components=2 package/dist/mermaid.min.js
 
 check: env
 	$(BIN)/ruff check .
@@ -39,4 +48,4 @@ label-env: .venv-label/ready
 	touch $@
 
 clean:
-	rm -rf .venv .venv-label demo
+	rm -rf .venv .venv-label demo site
