@@ -12,6 +12,7 @@ from typing import Any
 
 from polyscan import __version__
 from polyscan.errors import PolyscanError
+from polyscan.parallel import share_cores
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command line is wrong; 130 where interrupted.
     """
     options = _parser().parse_args(arguments)
+    share_cores()
     try:
         return int(options.run(options) or 0)
     except KeyboardInterrupt:
