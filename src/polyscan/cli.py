@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         if options.debug:
             raise
-        print(f"polyscan {options.command}: {sentence(error)}", file=sys.stderr)
+        print(f"polyscan {options.command}: {sentence(error)}".replace(str(Path.home()), "~"), file=sys.stderr)
         return 1
 
 
@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_train,
         _add_infer,
         _add_native,
+        _add_check_privacy,
         _add_report,
         _add_batch,
         _add_status,
@@ -192,6 +193,7 @@ def _add_prepare(commands: Any) -> argparse.ArgumentParser:
         "--registered", action="store_true", help="the scans of each study are registered to each other already"
     )
     command.add_argument("--jobs", type=int, help="studies at a time; as many as there are cores where not given")
+    _add_roots(command)
     command.set_defaults(run=_prepare)
     return command
 
@@ -200,7 +202,7 @@ def _prepare(options: argparse.Namespace) -> int:
     from polyscan.preprocess.prepare import prepare
     from polyscan.study.manifest import read_manifest
 
-    manifest = read_manifest(options.manifest)
+    manifest = read_manifest(options.manifest, _roots(options))
     with _progress("preparing") as progress:
         result = prepare(
             manifest,
@@ -249,6 +251,7 @@ def _train(options: argparse.Namespace) -> None:
         given: Any = {
             "overrides": _overrides(options, "train"),
             "restart": options.restart,
+            "roots": _roots(options),
             "progress": progress,
         }
         where = (options.bundle, options.manifest, options.output)
@@ -329,6 +332,7 @@ def _infer(options: argparse.Namespace) -> int:
             weights=members(options.ensemble) if options.ensemble else options.weights,
             absent=options.without,
             overrides={**({"mirror": True} if options.mirror else {}), **_overrides(options, "inference")},
+            roots=_roots(options),
             progress=progress,
         )
     print(f"{len(result.studies)} predictions in {options.output / 'manifest.json'}")
@@ -467,6 +471,32 @@ def _status(options: argparse.Namespace) -> None:
     )
 
 
+def _add_check_privacy(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "check-privacy",
+        help="look for what may tell who a patient is",
+        description="Look in the outputs of a folder for what the headers of their sources hold of a patient, and for "
+        "the names of their files and folders; nothing is changed. Ends with status 1 where something was found.",
+        epilog="example:\n  polyscan check-privacy out/",
+    )
+    command.add_argument("folder", type=Path, help="what polyscan prepare or a later command wrote")
+    command.add_argument("--sources", type=Path, help="the sources.json that polyscan prepare wrote")
+    command.set_defaults(run=_check_privacy)
+    return command
+
+
+def _check_privacy(options: argparse.Namespace) -> int:
+    from polyscan.study.privacy import PRIVATE, check_privacy
+
+    found = check_privacy(options.folder, options.sources)
+    for finding in found:
+        print(f"{finding.file} holds {finding.what} of {finding.study}")
+    for file in sorted(path for path in options.folder.rglob("*") if path.name in PRIVATE):
+        print(f"{file} is private: leave it out of what you share")
+    print(f"{len(found)} findings in {options.folder}")
+    return 1 if found else 0
+
+
 def _add_phantom(commands: Any) -> argparse.ArgumentParser:
     command = commands.add_parser(
         "phantom",
@@ -534,7 +564,28 @@ def _label_app(options: argparse.Namespace) -> None:
     print(f"{options.output}: monailabel start_server --app {options.output} --studies FOLDER")
 
 
+def _add_roots(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--root",
+        metavar="NAME=DIR",
+        action="append",
+        default=[],
+        help="where a root of the manifest lies here",
+    )
+
+
+def _roots(options: argparse.Namespace) -> dict[str, str]:
+    roots = {}
+    for root in options.root:
+        name, equals, folder = root.partition("=")
+        if not equals or not Path(folder).is_dir():
+            raise PolyscanError(f"--root {root} names no folder; write it as NAME=DIR.")
+        roots[name] = folder
+    return roots
+
+
 def _add_bundle_arguments(command: argparse.ArgumentParser) -> None:
+    _add_roots(command)
     command.add_argument("bundle", help="a bundle's name, such as petct_staging, or its folder")
     command.add_argument("manifest", type=Path, help="a manifest that polyscan prepare wrote")
     command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")

@@ -81,7 +81,7 @@ def test_a_planned_network_is_trained_and_answers_without_being_told_again(manif
     weights = train(BRAIN, manifest, tmp_path / "run", overrides=read_fragment(file, "train"))
     assert torch.load(weights, weights_only=True)["body.head.deep.0.weight"].shape[:2] == (3, 8)
     answered = infer(BRAIN, manifest, tmp_path / "out", weights=weights)
-    assert not answered.info["failed"]
+    assert not answered.failed
     assert carried_settings(weights, BRAIN, {})["spacing"] == [4.0, 4.0, 4.0]
 
 

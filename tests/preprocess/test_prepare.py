@@ -60,7 +60,7 @@ def test_sidecar_tells_every_step_in_order(prepared):
     assert [step["name"] for step in sidecar["Steps"]] == ["read", "register", "resample", "z-score"]
     assert all("package" in step for step in sidecar["Steps"])
     assert sidecar["Units"] == "z-score"
-    assert sidecar["Sources"][0].endswith("T1w.nii.gz")
+    assert sidecar["Sources"] == [f"sources.json#/studies/{study.key}/scans/T1"]
     assert study.preparation.transforms["T1"].endswith("_from-T1_to-T1c_mode-image_xfm.tfm")
     assert study.preparation.registrations["T1"].trusted
 
@@ -83,7 +83,7 @@ def test_one_bad_study_stops_no_other(cohort, tmp_path):
     by_name = {study.subject: study for study in result.studies}
     assert set(by_name) == {good.subject, "halfbad", "badlabel"}
     assert {f.study for f in result.failed} == {"sub-allbad", "sub-nothing"}
-    assert all("bad_T1w" in f.reason or "it has CT" in f.reason for f in result.failed)
+    assert all("T1: left out: T1 " in f.reason or "it has CT" in f.reason for f in result.failed)
     assert list(by_name["halfbad"].scans) == ["T1c"]
     assert "left out" in by_name["halfbad"].preparation.problems["T1"]
     assert by_name["badlabel"].label.mask is None

@@ -30,13 +30,14 @@ from polyscan.report import write_report
 from polyscan.study import Study
 from polyscan.study.manifest import Failure, Manifest, read_manifest, write_manifest
 from polyscan.study.outputs import OutputFolder, sources_of
+from polyscan.study.sources import SOURCES, write_sources
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 STUDIES, MANIFEST = "studies.json", "manifest.json"
 _FOLDERS = ("prepared", "predictions", "pages", "records", "locks")
-_FILES = (STUDIES, MANIFEST, "cohort.csv", "cohort.parquet")
+_FILES = (STUDIES, SOURCES, MANIFEST, "cohort.csv", "cohort.parquet")
 
 Outcome = Literal["done", "failed", "kept", "elsewhere"]
 """Answered now; failed now; an earlier run's record is current; another run is at it."""
@@ -133,6 +134,8 @@ def batch(
     owned = OutputFolder.claim(plan.out, "batch", sources_of(found.studies))
     owned.will_hold([*_FOLDERS, *_FILES])
     write_manifest(plan.out / STUDIES, found)
+    (plan.out / STUDIES).chmod(0o600)
+    write_sources(plan.out, found)
     if shard is None:
         _remove_others(plan.out, {study.key for study in found.studies})
     part, of = shard or (1, 1)

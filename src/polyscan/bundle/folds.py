@@ -26,6 +26,7 @@ def train_folds(
     *,
     overrides: Mapping[str, Any] | None = None,
     restart: bool = False,
+    roots: Mapping[str, str | Path] | None = None,
     progress: Progress | None = None,
 ) -> list[Path]:
     """Train one network a fold, or go on where that was cut short.
@@ -37,6 +38,7 @@ def train_folds(
         folds: how many, see :func:`assign_folds`.
         overrides: config entries to change.
         restart: replace other runs that the folders hold.
+        roots: name of a root of the manifest to the folder that it is on this machine.
         progress: told after every epoch.
 
     Returns:
@@ -47,8 +49,8 @@ def train_folds(
     """
     config = read_config(bundle_folder(bundle), "train", overrides or {})
     labels = list(config["tasks"]) if "tasks" in config else ["mask"]
-    found = read_manifest(manifest)
-    studies = assign_folds(labelled_studies(manifest, labels), folds)
+    found = read_manifest(manifest, roots)
+    studies = assign_folds(labelled_studies(found, labels), folds)
     out = Path(output_dir)
     owned = OutputFolder.claim(out, "train --folds", sources_of(found.studies))
     owned.will_hold(name for k in range(folds) for name in (f"fold{k}", f"fold{k}.json"))

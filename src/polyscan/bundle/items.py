@@ -8,19 +8,19 @@ from typing import Any
 
 from polyscan.errors import PolyscanError
 from polyscan.study import Study
-from polyscan.study.manifest import Manifest, read_manifest
+from polyscan.study.manifest import Manifest, manifest_of
 
 MASK = ("mask",)
 """What segmentation learns from."""
 
 
 def training_items(
-    manifest: str | Path, labels: Sequence[str] = MASK, also: Sequence[str] = ()
+    manifest: str | Path | Manifest, labels: Sequence[str] = MASK, also: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
     """The labelled studies to train on: the section ``training``, less what :func:`validation_items` takes of it.
 
     Args:
-        manifest: a prepared manifest.
+        manifest: a prepared manifest, or its file.
         labels: a study counts as labelled that has one of these.
         also: what an item carries beside ``study``, ``image`` and ``label``: ``"clinical"``, ``"days"``.
 
@@ -31,21 +31,23 @@ def training_items(
 
 
 def validation_items(
-    manifest: str | Path, labels: Sequence[str] = MASK, also: Sequence[str] = ()
+    manifest: str | Path | Manifest, labels: Sequence[str] = MASK, also: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
     """The labelled studies to watch training with: section ``validation``, or each tenth subject of ``training``."""
     return _split(manifest, labels, also)[1]
 
 
 def inference_items(
-    manifest: str | Path, labels: Sequence[str] = MASK, also: Sequence[str] = ()
+    manifest: str | Path | Manifest, labels: Sequence[str] = MASK, also: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
     """The studies to answer for: the section ``testing``; all studies where that section is empty."""
-    found = read_manifest(manifest)
+    found = manifest_of(manifest)
     return [inference_item(study, labels, also) for study in found.testing or found.studies]
 
 
-def testing_items(manifest: str | Path, labels: Sequence[str] = MASK, also: Sequence[str] = ()) -> list[dict[str, Any]]:
+def testing_items(
+    manifest: str | Path | Manifest, labels: Sequence[str] = MASK, also: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """The labelled studies to evaluate on: those of :func:`inference_items` that have a label.
 
     Raises:
@@ -58,19 +60,20 @@ def testing_items(manifest: str | Path, labels: Sequence[str] = MASK, also: Sequ
     return items
 
 
-def labelled_studies(manifest: str | Path, labels: Sequence[str] = MASK) -> list[Study]:
+def labelled_studies(manifest: str | Path | Manifest, labels: Sequence[str] = MASK) -> list[Study]:
     """The studies that can be learnt from: those of training and validation that have one of the labels.
 
     Raises:
         PolyscanError: fewer than two subjects have a label, or one is in two sections.
     """
     _split(manifest, labels, ())
-    found = read_manifest(manifest)
-    return [study for study in [*found.training, *found.validation] if any(name in study.label for name in labels)]
+    found = manifest_of(manifest)
+    every = [*found.training, *found.validation]
+    return [study for study in every if any(study.label.holds(name) for name in labels)]
 
 
 def _split(
-    manifest: str | Path, labels: Sequence[str], also: Sequence[str]
+    manifest: str | Path | Manifest, labels: Sequence[str], also: Sequence[str]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """What is trained on and what is watched; no subject, of however many sessions, is in both."""
     found = _apart(manifest)
@@ -92,9 +95,9 @@ def _split(
     return first, second
 
 
-def _apart(manifest: str | Path) -> Manifest:
+def _apart(manifest: str | Path | Manifest) -> Manifest:
     """Read a manifest of which no subject is in two sections."""
-    found = read_manifest(manifest)
+    found = manifest_of(manifest)
     sections = {"training": found.training, "validation": found.validation, "testing": found.testing}
     first: dict[str, str] = {}
     for section, studies in sections.items():

@@ -63,7 +63,7 @@ def make_plan(bundle: str | Path, manifest: str | Path, *, memory: float | None 
     found: dict[str, Any] = {
         "studies": len(studies),
         "subjects": len({study.subject for study in studies}),
-        "measured": {name: sum(name in study.images for study in studies) for name in config["modalities"]},
+        "measured": {name: sum(name in study.scans for study in studies) for name in config["modalities"]},
         "fingerprint": fingerprint_of(manifest),
     }
     memory = memory_at_hand() if memory is None else memory
@@ -120,13 +120,13 @@ def _measure(
     shapes, spacings, share = [], [], []
     inside: dict[str, list[np.ndarray]] = {name: [] for name in config["windows"]}
     for study in studies:
-        label: Any = nibabel.load(study.label["mask"])
+        label: Any = nibabel.load(str(study.label.mask))
         mask = np.asanyarray(label.dataobj).round()
         shapes.append(label.shape[:3])
         spacings.append(label.header.get_zooms()[:3])
         share.append([np.isin(mask, values).mean() for values in config["regions"].values()])
-        for name in inside.keys() & study.images.keys():
-            scan: Any = nibabel.load(str(study.images[name]))
+        for name in inside.keys() & study.scans.keys():
+            scan: Any = nibabel.load(study.scans[name].path)
             if scan.shape == mask.shape:
                 values = np.asanyarray(scan.dataobj)[mask > 0]
                 inside[name].append(values[np.isfinite(values)])
@@ -171,7 +171,7 @@ def _classification(config: Mapping[str, Any], studies: Sequence[Study], found: 
     weights = {}
     found["classes"] = {}
     for task, classes in config["tasks"].items():
-        truth = [str(study.label[task]) for study in studies if study.label.get(task) is not None]
+        truth = [str(study.label.tasks[task]) for study in studies if study.label.tasks.get(task) is not None]
         counts = found["classes"][task] = {str(c): truth.count(str(c)) for c in classes}
         if min(counts.values()) > 0:
             weights[task] = [round(len(truth) / (len(counts) * n), 3) for n in counts.values()]

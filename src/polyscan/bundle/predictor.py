@@ -18,7 +18,7 @@ from polyscan.bundle.items import inference_item
 from polyscan.errors import PolyscanError, sentence
 from polyscan.parallel import Progress
 from polyscan.study import PredictionRecord, Study
-from polyscan.study.manifest import Failure, Manifest, read_manifest, write_manifest
+from polyscan.study.manifest import Failure, Manifest, manifest_of, read_manifest, write_manifest
 from polyscan.study.outputs import OutputFolder, fingerprint, sources_of
 
 MANIFEST = "manifest.json"
@@ -91,12 +91,17 @@ class StudyPredictor:
         return replace(study, prediction=prediction)
 
     def run(
-        self, manifest: str | Path, output_dir: str | Path, *, absent: Iterable[str] = (), made_from: str = ""
+        self,
+        manifest: str | Path | Manifest,
+        output_dir: str | Path,
+        *,
+        absent: Iterable[str] = (),
+        made_from: str = "",
     ) -> Manifest:
         """Answer for every study of a manifest and write ``output_dir/manifest.json``.
 
         Args:
-            manifest: a prepared manifest.
+            manifest: a prepared manifest, or its file.
             output_dir: where the evaluator's transforms write: a folder that is new, empty, or was made so. What it
                 holds of an earlier run and not of this one is removed, a report of it too.
             absent: modalities to treat as though they had not been acquired.
@@ -110,7 +115,7 @@ class StudyPredictor:
             PolyscanError: no study could be answered for, or ``output_dir`` is, holds or lies in a folder of the scans,
                 or holds what was not made so.
         """
-        prepared, out = read_manifest(manifest), Path(output_dir)
+        prepared, out = manifest_of(manifest), Path(output_dir)
         studies = prepared.testing or prepared.studies
         owned = OutputFolder.claim(out, "infer", sources_of(prepared.studies))
         owned.will_hold([MANIFEST, "report.html", *(f"{s.key}{ending}" for s in studies for ending in _ENDINGS)])
@@ -134,7 +139,7 @@ class StudyPredictor:
             owned.remove_others([MANIFEST, *files, *(f"{key}{_RECORD}" for key in done)] if done else [])
         if not done:
             reasons = "; ".join(failure.reason for failure in failed[:3])
-            raise PolyscanError(f"None of the {len(studies)} studies in {manifest} could be answered for: {reasons}")
+            raise PolyscanError(f"None of the {len(studies)} studies could be answered for: {reasons}")
         return result
 
     def _kept(self, study: Study, record: Path, absent: Iterable[str], made_from: str) -> Study:

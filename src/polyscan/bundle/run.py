@@ -34,6 +34,7 @@ def train(
     *,
     overrides: Mapping[str, Any] | None = None,
     restart: bool = False,
+    roots: Mapping[str, str | Path] | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Train a bundle on a prepared manifest, or go on where the same training was cut short.
@@ -47,6 +48,7 @@ def train(
             stands ``profiles.json``: how the training scans' intensities are spread.
         overrides: config entries to change, such as ``{"max_epochs": 5}``.
         restart: replace another training that the folder holds.
+        roots: name of a root of the manifest to the folder that it is on this machine.
         progress: told after every epoch.
 
     Returns:
@@ -55,7 +57,7 @@ def train(
     Raises:
         PolyscanError: the bundle, the manifest, an override or the folder cannot be used.
     """
-    found, bundle = read_manifest(manifest), bundle_folder(bundle)
+    found, bundle = read_manifest(manifest, roots), bundle_folder(bundle)
     changes = dict(overrides or {})
     if changes.get("pretrained"):
         changes = {**carried_settings(changes["pretrained"], bundle, changes), **changes}
@@ -64,7 +66,7 @@ def train(
     if run.finished:
         return run.path / BEST
     with _quiet(), run.writing():
-        workflow = _load(bundle, "train", manifest, output_dir, {**changes, "resume": run.resume})
+        workflow = _load(bundle, "train", found, output_dir, {**changes, "resume": run.resume})
         workflow.parser.get_parsed_content("network_def").settings = shared_settings(bundle, config)
         trainer: Any = workflow.parser.get_parsed_content("train#trainer")
         if progress is not None:
@@ -87,6 +89,7 @@ def infer(
     weights: str | Path | Sequence[str | Path] | None = None,
     absent: list[str] | None = None,
     overrides: Mapping[str, Any] | None = None,
+    roots: Mapping[str, str | Path] | None = None,
     progress: Progress | None = None,
 ) -> Manifest:
     """Answer for every study of a prepared manifest with a bundle.
@@ -101,6 +104,7 @@ def infer(
         weights: a file of weights, or several, whose logits are averaged; the bundle's own where not given.
         absent: modalities to treat as though they had not been acquired.
         overrides: config entries to change.
+        roots: name of a root of the manifest to the folder that it is on this machine.
         progress: told after every study.
 
     Returns:
@@ -109,9 +113,9 @@ def infer(
     Raises:
         PolyscanError: the bundle, the manifest, the weights or an override cannot be used, or no study was answered.
     """
-    read_manifest(manifest)
+    found = read_manifest(manifest, roots)
     with _quiet():
-        workflow = _load_inference(bundle, manifest, output_dir, weights, {"absent": absent or [], **(overrides or {})})
+        workflow = _load_inference(bundle, found, output_dir, weights, {"absent": absent or [], **(overrides or {})})
         workflow.parser.get_parsed_content("predictor").progress = progress
         (result,) = workflow.run()
     return result
@@ -136,7 +140,7 @@ def load_predictor(
         PolyscanError: the bundle, the weights or an override cannot be used.
     """
     with _quiet():
-        workflow = _load_inference(bundle, "", output_dir, weights, {"dataset#data": [], **(overrides or {})})
+        workflow = _load_inference(bundle, Manifest(), output_dir, weights, {"dataset#data": [], **(overrides or {})})
         return workflow.parser.get_parsed_content("predictor")
 
 
@@ -173,7 +177,7 @@ def _weights(bundle: Path, weights: str | Path | Sequence[str | Path] | None) ->
 
 def _load_inference(
     bundle: str | Path,
-    manifest: str | Path,
+    manifest: Manifest,
     output_dir: str | Path,
     weights: str | Path | Sequence[str | Path] | None,
     overrides: Mapping[str, Any],
@@ -281,11 +285,12 @@ def read_config(bundle: str | Path, config: str, overrides: Mapping[str, Any]) -
 
 
 def _load(
-    bundle: str | Path, config: str, manifest: str | Path, output_dir: str | Path, overrides: Mapping[str, Any]
+    bundle: str | Path, config: str, manifest: Manifest, output_dir: str | Path, overrides: Mapping[str, Any]
 ) -> ConfigWorkflow:
     workflow = _open(bundle, config, overrides)
-    paths = {"bundle_root": bundle, "manifest": manifest, "output_dir": output_dir}
+    paths = {"bundle_root": bundle, "output_dir": output_dir}
     workflow.parser.update({name: str(Path(path).resolve()) for name, path in paths.items()})
+    workflow.parser.update({"manifest": manifest})  # read once, checked, for all that ask for it
     if "modalities" not in overrides:
         _check_channels(bundle, workflow.parser["modalities"])
     workflow.initialize()

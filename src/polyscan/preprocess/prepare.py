@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import time
 from collections.abc import Iterable
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from polyscan import __version__
-from polyscan.errors import PolyscanError
+from polyscan.errors import PolyscanError, sentence
 from polyscan.files.atomic import whole_folder, write_json
 from polyscan.files.numbered import numbered
 from polyscan.formats.endings import is_volume, parts_of
@@ -28,6 +27,8 @@ from polyscan.preprocess.steps import Record, present
 from polyscan.study import Label, Preparation, Scan, ScanKey, Study
 from polyscan.study.manifest import Failure, Manifest, paths_of, read_manifest, write_manifest
 from polyscan.study.outputs import OutputFolder, fingerprint, sources_of
+from polyscan.study.record import plain
+from polyscan.study.sources import SOURCES, reference_to, without_paths, write_sources
 
 MANIFEST, RECORD = "manifest.json", "study.json"
 
@@ -69,12 +70,13 @@ def prepare(
     learnt = load_profiles(like) if like is not None else {}
     studies = manifest.studies
     owned = OutputFolder.claim(out, "prepare", sources_of(studies))
-    owned.will_hold([MANIFEST, *(study.key for study in studies)])
+    owned.will_hold([MANIFEST, SOURCES, *(study.key for study in studies)])
     done: dict[str, Study] = {}
     failed = list(manifest.failed)
     work = partial(prepare_study, out=owned.path, protocol=protocol, registered=registered)
     with owned.alone():
         (owned.path / MANIFEST).unlink(missing_ok=True)  # never one that names results of two protocols
+        write_sources(owned.path, manifest)
         for count, (study, result) in enumerate(run_each(work, studies, jobs), start=1):
             if isinstance(result, PolyscanError):
                 failed.append(Failure(study.key, str(result)))
@@ -95,7 +97,7 @@ def prepare(
         )
         if done:
             write_manifest(owned.path / MANIFEST, prepared)
-        owned.remove_others([MANIFEST, *done] if done else [])
+        owned.remove_others([MANIFEST, SOURCES, *done] if done else [])
     if not done:
         raise PolyscanError(f"None of {len(studies)} studies could be prepared: {failed[0].reason if failed else ''}")
     return prepared
@@ -116,12 +118,16 @@ def prepare_study(study: Study, out: Path, protocol: str | Path, registered: boo
             return kept.testing[0]
     start = time.perf_counter()
     record = Record(study, registered=registered)
-    data = steps({"record": record})
-    if not present(data):
-        raise PolyscanError("no scan is left: " + "; ".join(f"{name}: {why}" for name, why in record.problems.items()))
+    try:
+        data = steps({"record": record})
+        if not present(data):
+            reasons = (f"{name}: {why}" for name, why in record.problems.items())
+            raise PolyscanError("no scan is left: " + "; ".join(reasons))
+    except Exception as error:
+        raise PolyscanError(without_paths(sentence(error), study)) from error
     record.seconds["total"] = round(time.perf_counter() - start, 3)
     with whole_folder(final) as folder:
-        path = {name: str(folder / file) for name, file in _write(data, record, folder, final).items()}
+        path = {name: str(folder / file) for name, file in _write(data, record, folder).items()}
         for name in record.transforms:
             record.registrations[name].transform = path[f"{name} transform"]
         preparation = Preparation(
@@ -130,7 +136,7 @@ def prepare_study(study: Study, out: Path, protocol: str | Path, registered: boo
             foreground=path.get("foreground"),
             grids={name: record.grids[name] for name in present(data)},
             registrations=record.registrations,
-            problems=record.problems,
+            problems={name: without_paths(problem, study) for name, problem in record.problems.items()},
             profiles={name: profile(data[name][0].numpy(), mask_on(data, data[name])) for name in present(data)}
             if "foreground" in data
             else {},
@@ -138,9 +144,12 @@ def prepare_study(study: Study, out: Path, protocol: str | Path, registered: boo
         )
         prepared = replace(
             study,
+            subject=plain(study.subject),
+            session=None if study.session is None else plain(study.session),
             scans={name: Scan(path[name], sidecar=sidecar_of(path[name])) for name in present(data)},
             label=Label(path.get("label"), tasks=study.label.tasks),
             preparation=preparation,
+            brain_mask=None,
             decisions=[],
         )
         write_manifest(folder / RECORD, Manifest(testing=[prepared], made_from=wanted))
@@ -179,20 +188,18 @@ def _beside(sources: Iterable[str]) -> list[str]:
     return sorted(map(str, found))
 
 
-def _write(data: dict[str, Any], record: Record, folder: Path, final: Path) -> dict[str, str]:
+def _write(data: dict[str, Any], record: Record, folder: Path) -> dict[str, str]:
     """Write everything that belongs to a study; returns what each thing's file is called."""
     stem = f"{record.study.key}_space-{ScanKey.parse(record.reference).label}"
     names = {}
     for name in present(data):
         names[name] = f"{stem}_desc-{ScanKey.parse(name).distinction}preproc_{modality(name).suffix}.nii.gz"
         write_nifti(folder / names[name], data[name])
-        source = record.study.scans[name].source
-        sources = [source] if isinstance(source, str) else source
         sidecar = {
-            "Sources": [Path(os.path.relpath(path, final)).as_posix() for path in sources],
+            "Sources": [reference_to(record.study, name)],
             "Units": data[name].meta["unit"],
             "SpatialReference": f"the native grid of {record.reference}",
-            "Steps": record.steps[name],
+            "Steps": json.loads(without_paths(json.dumps(record.steps[name]), record.study)),
         }
         write_json(sidecar_of(folder / names[name]), sidecar)
     for name, suffix in (("foreground", "desc-foreground_mask"), ("label", "dseg")):

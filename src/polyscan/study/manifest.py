@@ -79,6 +79,10 @@ class Manifest(Entry):
     format_version: int = FORMAT_VERSION
     polyscan: str = __version__
 
+    def __str__(self) -> str:
+        """What a sentence calls it."""
+        return "The manifest"
+
     @property
     def studies(self) -> list[Study]:
         """Every study, in the order of the sections."""
@@ -130,6 +134,11 @@ def read_manifest(path: str | Path, roots: Mapping[str, str | Path] | None = Non
         return replace_paths(study, lambda written: absolute(written, folders, f"{path}: {study.key}"))
 
     return replace(manifest.map(checked), roots=folders)
+
+
+def manifest_of(source: str | Path | Manifest) -> Manifest:
+    """A manifest that was read already, or that of a file."""
+    return source if isinstance(source, Manifest) else read_manifest(source)
 
 
 def write_manifest(path: str | Path, manifest: Manifest) -> None:

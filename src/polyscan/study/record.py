@@ -222,8 +222,8 @@ class Study(Entry):
     @property
     def key(self) -> str:
         """The study's name in files, as BIDS writes it: ``sub-STS002`` or ``sub-01_ses-2``."""
-        key = f"sub-{_alphanumeric(self.subject)}"
-        return key if self.session is None else f"{key}_ses-{_alphanumeric(self.session)}"
+        key = f"sub-{plain(self.subject)}"
+        return key if self.session is None else f"{key}_ses-{plain(self.session)}"
 
     @property
     def times(self) -> int:
@@ -241,8 +241,13 @@ def scans_of(sources: Mapping[str, Source]) -> dict[str, Scan]:
     return {name: Scan(source) for name, source in sources.items()}
 
 
-def _alphanumeric(label: str) -> str:
-    plain = re.sub(r"[^A-Za-z0-9]", "", label)
-    if not plain:
-        raise PolyscanError(f"Identifier {label!r} has no letter or digit; give the study a name that has.")
-    return plain
+def plain(name: str) -> str:
+    """The letters and digits of a subject's or session's name, as labels of BIDS are.
+
+    Raises:
+        PolyscanError: it has none.
+    """
+    letters = re.sub(r"[^A-Za-z0-9]", "", name)
+    if not letters:
+        raise PolyscanError(f"Identifier {name!r} has no letter or digit; give the study a name that has.")
+    return letters

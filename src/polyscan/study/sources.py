@@ -1,0 +1,109 @@
+"""Where studies come from, which is private: ``sources.json`` lists it by study key, and no other output does.
+
+Folders and files are often named after patients. So what ``prepare`` and later commands write holds study keys only, a
+sidecar refers to ``sources.json`` by key, and a message names the scan, not its file.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from polyscan.files.atomic import read_json, write_json
+from polyscan.study.entry import Entry
+from polyscan.study.manifest import Manifest
+from polyscan.study.record import Study
+from polyscan.study.scan import Source
+from polyscan.study.schema import decoded, encoded
+
+SOURCES = "sources.json"
+
+
+@dataclass
+class StudySources(Entry):
+    """Where a study comes from.
+
+    Attributes:
+        scans: by their keys.
+        label: file of the mask.
+    """
+
+    scans: dict[str, Source] = field(default_factory=dict)
+    label: str | None = None
+
+
+@dataclass
+class Sources(Entry):
+    """Where studies come from.
+
+    Attributes:
+        private: what to know of the file.
+        roots: the folders under which the scans lie.
+        studies: by their keys.
+    """
+
+    private: str = ""
+    roots: list[str] = field(default_factory=list)
+    studies: dict[str, StudySources] = field(default_factory=dict)
+
+
+def write_sources(folder: Path, manifest: Manifest) -> None:
+    """Write ``sources.json``, which only its owner may read."""
+    path = folder / SOURCES
+    private = "The names of files and folders may tell who a patient is: leave this file out of what you share."
+    studies = {
+        study.key: StudySources({name: scan.source for name, scan in study.scans.items()}, study.label.mask)
+        for study in manifest.studies
+    }
+    write_json(path, encoded(Sources(private, list(manifest.roots.values()), studies)))
+    path.chmod(0o600)
+
+
+def read_sources(path: Path) -> Sources:
+    """Read ``sources.json``.
+
+    Raises:
+        PolyscanError: it is not there, or is something else.
+    """
+    return decoded(Sources, read_json(path), str(path))
+
+
+def reference_to(study: Study, scan: str) -> str:
+    """What a sidecar says of where a scan comes from: a JSON pointer (RFC 6901) into ``sources.json``."""
+    return f"{SOURCES}#/studies/{study.key}/scans/{scan}"
+
+
+def without_paths(text: str, study: Study) -> str:
+    """A message in which each name of the study's files and folders is what it means: ``file 3 of CT``."""
+    names = {str(Path.home()): "~"}
+    for key, scan in study.scans.items():
+        for number, path in enumerate(sources := _files(scan.source), start=1):
+            _note(names, path, key if len(sources) == 1 else f"file {number} of {key}")
+            _note_folder(names, path.parent, key)
+    for path in map(Path, filter(None, [study.label.mask, study.brain_mask])):
+        _note(names, path, "the label" if str(path) == study.label.mask else "the brain mask")
+        _note_folder(names, path.parent, "the label")
+    told = sorted((name for name in names if name not in study.scans), key=len, reverse=True)
+    pattern = "|".join(map(re.escape, told))
+    return re.sub(rf"(?<![\w/.-])(?:{pattern})(?![\w-])", lambda found: names[found[0]], text)
+
+
+def _files(source: Source) -> list[Path]:
+    """The files of a scan, and those of a folder of one series."""
+    paths = [Path(path.partition("#")[0]) for path in ([source] if isinstance(source, str) else source)]
+    if len(paths) == 1 and paths[0].is_dir():
+        return sorted(paths[0].iterdir()) or paths
+    return paths
+
+
+def _note(names: dict[str, str], path: Path, meant: str) -> None:
+    """Every way to write a file, from the whole path to its name alone."""
+    for start in range(len(path.parts)):
+        names.setdefault(str(Path(*path.parts[start:])), meant)
+
+
+def _note_folder(names: dict[str, str], folder: Path, meant: str) -> None:
+    """Every way to write a folder but its name alone, which may be any word."""
+    for start in range(len(folder.parts) - 1):
+        names.setdefault(str(Path(*folder.parts[start:])), meant)
