@@ -1,21 +1,25 @@
-"""A MONAI Label server in its own environment, and a client of it."""
+"""A MONAI Label server in its own environment, a client of it, and a DICOMweb server beside."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVER = ROOT / ".venv-label" / "bin"
+ORTHANC = shutil.which("Orthanc", path=f"{os.environ['PATH']}:/usr/sbin")
+PLUGINS = ROOT / ".venv-label" / "monailabel" / "plugins"
+"""What MONAI Label's wheel brings for the viewers."""
 
 
 class Client:
@@ -25,13 +29,14 @@ class Client:
         self.url, self.process, self.log = f"http://127.0.0.1:{port}", process, log
         self.temporary = log.parent / "temporary"
 
-    def ask(self, method: str, path: str, *, fields=None, file=None, body=None) -> tuple[int, bytes]:
+    def ask(self, method: str, path: str, *, fields=None, file=None, files=(), body=None) -> tuple[int, bytes]:
         """Status and answer."""
+        files = [*files, *([file] if file else [])]
         data, headers = None, {}
         if body is not None:
             data, headers = json.dumps(body).encode(), {"Content-Type": "application/json"}
-        elif fields is not None or file is not None:
-            data, headers = multipart(fields or {}, file)
+        elif fields is not None or files:
+            data, headers = multipart(fields or {}, files)
         request = urllib.request.Request(self.url + path, data=data, headers=headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=300) as answer:
@@ -57,14 +62,13 @@ class Client:
         return pages * os.sysconf("SC_PAGE_SIZE") // 2**20
 
 
-def multipart(fields: dict[str, str], file: tuple[str, Path] | None) -> tuple[bytes, dict[str, str]]:
+def multipart(fields: dict[str, str], files: Iterable[tuple[str, Path]]) -> tuple[bytes, dict[str, str]]:
     """A form as a browser sends it."""
     mark = uuid.uuid4().hex
     parts = [
         f'--{mark}\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n'.encode() for k, v in fields.items()
     ]
-    if file is not None:
-        name, path = file
+    for name, path in files:
         head = f'--{mark}\r\nContent-Disposition: form-data; name="{name}"; filename="{path.name}"\r\n\r\n'
         parts.append(head.encode() + path.read_bytes() + b"\r\n")
     return b"".join([*parts, f"--{mark}--\r\n".encode()]), {"Content-Type": f"multipart/form-data; boundary={mark}"}
@@ -100,4 +104,36 @@ def serve(studies: str, folder: Path) -> Iterator[Client]:
         yield found
     finally:
         os.killpg(process.pid, 15)
+        process.wait(20)
+
+
+@contextmanager
+def orthanc(files: Iterable[Path], folder: Path) -> Iterator[str]:
+    """Debian's Orthanc with these DICOM files: its address."""
+    port = free_port()
+    settings = {
+        "StorageDirectory": str(folder / "storage"),
+        "HttpPort": port,
+        "DicomServerEnabled": False,
+        "AuthenticationEnabled": False,
+        "Plugins": ["/usr/share/orthanc/plugins"],
+        "DicomWeb": {"Enable": True},
+    }
+    (folder / "orthanc.json").write_text(json.dumps(settings))
+    with (folder / "orthanc.txt").open("w") as log:
+        process = subprocess.Popen([str(ORTHANC), str(folder / "orthanc.json")], stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(60):
+            assert process.poll() is None, (folder / "orthanc.txt").read_text()[-2000:]
+            try:
+                urllib.request.urlopen(f"{url}/system", timeout=5)
+                break
+            except urllib.error.URLError:
+                time.sleep(0.5)
+        for file in files:
+            urllib.request.urlopen(urllib.request.Request(f"{url}/instances", file.read_bytes(), method="POST"))
+        yield url
+    finally:
+        process.terminate()
         process.wait(20)

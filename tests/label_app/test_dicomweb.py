@@ -3,75 +3,43 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-import time
-import urllib.error
 import urllib.request
-from pathlib import Path
 
 import nibabel
 import numpy as np
 import pydicom
 import pytest
-from served import SERVER, free_port, serve
+from served import ORTHANC, SERVER, orthanc, serve
 
 from polyscan.phantom import make_cohort
 
 BRAIN = "brain_mri_tumour_segmentation"
-PLUGIN = Path("/usr/share/orthanc/plugins")
 
 pytestmark = [
     pytest.mark.skipif(not (SERVER / "monailabel").exists(), reason="no environment for it: make label-env"),
     pytest.mark.skipif(
-        not any(shutil.which(name) for name in ("Orthanc", "orthanc", "/usr/sbin/Orthanc")),
-        reason="Orthanc is not installed (Debian packages orthanc and orthanc-dicomweb)",
+        ORTHANC is None, reason="Orthanc is not installed (Debian packages orthanc and orthanc-dicomweb)"
     ),
 ]
 
 
 @pytest.fixture(scope="module")
-def orthanc(tmp_path_factory):
+def web(tmp_path_factory):
     """An Orthanc that holds two made heads: its DICOMweb address and their folder."""
-    folder, port = tmp_path_factory.mktemp("orthanc"), free_port()
+    folder = tmp_path_factory.mktemp("orthanc")
     make_cohort(folder / "heads", subjects=2, seed=5, modalities=("T1c", "FLAIR"), missing=0.0, format="dicom")
-    settings = {
-        "StorageDirectory": str(folder / "storage"),
-        "HttpPort": port,
-        "DicomServerEnabled": False,
-        "AuthenticationEnabled": False,
-        "Plugins": [str(PLUGIN)],
-        "DicomWeb": {"Enable": True},
-    }
-    (folder / "orthanc.json").write_text(json.dumps(settings))
-    program = shutil.which("Orthanc") or shutil.which("orthanc") or "/usr/sbin/Orthanc"
-    with (folder / "log.txt").open("w") as log:
-        process = subprocess.Popen([program, str(folder / "orthanc.json")], stdout=log, stderr=log)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(60):
-            assert process.poll() is None, (folder / "log.txt").read_text()[-2000:]
-            try:
-                urllib.request.urlopen(f"{url}/system", timeout=5)
-                break
-            except urllib.error.URLError:
-                time.sleep(0.5)
-        for file in sorted((folder / "heads").rglob("*.dcm")):
-            urllib.request.urlopen(urllib.request.Request(f"{url}/instances", file.read_bytes(), method="POST"))
+    with orthanc(sorted((folder / "heads").rglob("*.dcm")), folder) as url:
         yield f"{url}/dicom-web", folder / "heads"
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 @pytest.fixture(scope="module")
-def client(orthanc, tmp_path_factory):
-    with serve(orthanc[0], tmp_path_factory.mktemp("server")) as found:
+def client(web, tmp_path_factory):
+    with serve(web[0], tmp_path_factory.mktemp("server")) as found:
         yield found
 
 
-def test_studies_are_listed_by_their_uid_and_fetched_once_asked_for(client, orthanc, tmp_path):
-    header = pydicom.dcmread(next((orthanc[1] / "sub-002" / "FLAIR").iterdir()), stop_before_pixels=True)
+def test_studies_are_listed_by_their_uid_and_fetched_once_asked_for(client, web, tmp_path):
+    header = pydicom.dcmread(next((web[1] / "sub-002" / "FLAIR").iterdir()), stop_before_pixels=True)
     objects = client.json("GET", "/datastore/?output=all")["objects"]
     assert header.StudyInstanceUID in objects
     assert len(objects) == 2
@@ -86,22 +54,22 @@ def test_studies_are_listed_by_their_uid_and_fetched_once_asked_for(client, orth
     )
     assert status == 200
     (tmp_path / "mask.nii.gz").write_bytes(mask)
-    slices = len(list((orthanc[1] / "sub-002" / "T1c").iterdir()))
+    slices = len(list((web[1] / "sub-002" / "T1c").iterdir()))
     assert slices in nibabel.load(tmp_path / "mask.nii.gz").shape
 
 
-def test_series_are_answered_on_their_own_grid_and_labels_stored_back(client, orthanc, tmp_path):
+def test_series_are_answered_on_their_own_grid_and_labels_stored_back(client, web, tmp_path):
     """OHIF's calls: a mask on each series of one study, then a corrected label, kept here and stored there as SEG."""
     asked = {"result_extension": ".nrrd", "result_dtype": "uint8", "result_compress": False}
     for name in ("T1c", "FLAIR"):
-        files = sorted((orthanc[1] / "sub-001" / name).iterdir())
+        files = sorted((web[1] / "sub-001" / name).iterdir())
         header = pydicom.dcmread(files[0], stop_before_pixels=True)
         where = f"/infer/{BRAIN}?image={header.SeriesInstanceUID}"
         status, answer = client.ask("POST", f"{where}&output=image", fields={"params": json.dumps(asked)})
         assert status == 200, answer
         voxels = answer.split(b"\n\n", 1)[1]
         assert len(voxels) == header.Columns * header.Rows * len(files)
-    assert set(voxels) <= {0, 1, 2, 4}
+    assert set(voxels) <= {0, 1, 2, 3}
     status, answer = client.ask("POST", f"{where}&output=dicom_seg", fields={"params": "{}"})
     assert status == 200, answer
     (tmp_path / "seg.dcm").write_bytes(answer)
@@ -109,7 +77,7 @@ def test_series_are_answered_on_their_own_grid_and_labels_stored_back(client, or
     assert segmentation.StudyInstanceUID == header.StudyInstanceUID
     assert segmentation.ReferencedSeriesSequence[0].SeriesInstanceUID == header.SeriesInstanceUID
     (tmp_path / "label.bin").write_bytes(voxels)
-    names = [{"name": n, "idx": i} for n, i in (("necrotic core", 1), ("oedema", 2), ("enhancing tumour", 4))]
+    names = [{"name": n, "idx": i} for n, i in (("necrotic core", 1), ("oedema", 2), ("enhancing tumour", 3))]
     saved = client.json(
         "PUT",
         f"/datastore/label?image={header.SeriesInstanceUID}",
@@ -117,7 +85,7 @@ def test_series_are_answered_on_their_own_grid_and_labels_stored_back(client, or
         file=("label", tmp_path / "label.bin"),
     )
     assert saved["label"] == header.StudyInstanceUID
-    stored = urllib.request.urlopen(f"{orthanc[0]}/studies/{header.StudyInstanceUID}/series?Modality=SEG")
+    stored = urllib.request.urlopen(f"{web[0]}/studies/{header.StudyInstanceUID}/series?Modality=SEG")
     assert len(json.loads(stored.read())) == 1
     for uid in (header.SeriesInstanceUID, header.StudyInstanceUID):
         status, mask = client.ask("GET", f"/datastore/label?label={uid}&tag=final")
@@ -130,6 +98,14 @@ def test_series_are_answered_on_their_own_grid_and_labels_stored_back(client, or
     assert sample["Modality"] == "MR"
     assert sample["SeriesInstanceUID"]
     assert "PatientID" in sample
+
+
+def test_ohif_is_told_of_the_patient_that_it_asks_for_alone(client, web):
+    header = pydicom.dcmread(next((web[1] / "sub-002" / "FLAIR").iterdir()), stop_before_pixels=True)
+    for query in (f"StudyInstanceUID={header.StudyInstanceUID}&limit=101", f"00100020={header.PatientID}"):
+        studies = client.json("GET", f"/proxy/dicom/qido/studies?{query}")
+        assert [study["0020000D"]["Value"] for study in studies] == [[header.StudyInstanceUID]]
+    assert len(client.json("GET", "/proxy/dicom/qido/studies")) == 2
 
 
 def test_a_study_that_the_server_does_not_have_gets_a_sentence(client):

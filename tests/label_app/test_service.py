@@ -10,12 +10,11 @@ import numpy as np
 import pydicom
 import pytest
 
+from polyscan.bundle import run as runs
 from polyscan.errors import PolyscanError
-from polyscan.label_app.corrections import Correction
 from polyscan.label_app.service import Bundle, StudyService, UnknownStudyError
 from polyscan.label_app.sources import FolderStudies
 from polyscan.phantom import make_cohort
-from polyscan.study.manifest import read_manifest
 
 BRAIN = Path(__file__).resolve().parents[2] / "bundles" / "brain_mri_tumour_segmentation"
 
@@ -89,7 +88,9 @@ def test_a_bundle_that_lacks_what_the_server_needs_is_refused(tmp_path):
         Bundle(tmp_path / "bundle")
 
 
-def test_the_mask_lies_on_the_series_that_is_named(tmp_path):
+def test_the_mask_lies_on_the_series_that_is_named(tmp_path, monkeypatch):
+    loads, load = [], runs.load_predictor
+    monkeypatch.setattr(runs, "load_predictor", lambda *what, **how: loads.append(what) or load(*what, **how))
     make_cohort(tmp_path / "heads", subjects=2, seed=5, modalities=("T1c", "FLAIR"), missing=0.0, format="dicom")
     service = StudyService(FolderStudies(tmp_path / "heads"), [BRAIN])
     series = {}
@@ -114,40 +115,4 @@ def test_the_mask_lies_on_the_series_that_is_named(tmp_path):
         assert np.median(inside) > 0.2 * np.percentile(shown.get_fdata(), 99), "it must lie in the head"
     assert nibabel.load(service.shown(service.find(series["T1c"]))).shape != shown.shape, "two grids are needed here"
     assert masses["FLAIR"] == pytest.approx(masses["T1c"], rel=0.1)
-
-
-def test_training_reads_labels_by_their_names_on_the_scan_they_were_drawn_on(tmp_path, monkeypatch):
-    make_cohort(tmp_path / "heads", subjects=2, seed=5, modalities=("T1c", "FLAIR"), missing=0.0)
-    service = StudyService(FolderStudies(tmp_path / "heads"), [BRAIN])
-    labels, drawn = {}, {}
-    for key in ("sub-001", "sub-002"):
-        source = service.find(key).study.scans["FLAIR"].path
-        scan = nibabel.load(source)
-        drawn[key] = np.zeros(scan.shape, np.uint8)
-        drawn[key][tuple(slice(n // 3, 2 * n // 3) for n in scan.shape)] = 3
-        path = tmp_path / f"{key}.nii.gz"
-        nibabel.save(nibabel.Nifti1Image(drawn[key], scan.affine), path)
-        labels[key] = Correction(path, drawn_on="FLAIR", labels={"enhancing tumour": 3})
-    seen = []
-
-    def train(bundle, manifest, run, *, overrides):
-        seen.extend(read_manifest(manifest).training)
-        assert not any(Path(study.label.mask).parent in run.parents for study in seen), "outputs lie apart"
-        run.mkdir(parents=True, exist_ok=True)
-        (run / "model.pt").touch()
-        return run / "model.pt"
-
-    monkeypatch.setattr("polyscan.label_app.service.runs.train", train)
-    assert service.train(BRAIN.name, labels, {})["studies"] == ["sub-001", "sub-002"]
-    for study in seen:
-        mask, reference = (nibabel.load(p) for p in (study.label.mask, study.scans["T1c"].path))
-        assert mask.shape == reference.shape
-        np.testing.assert_allclose(mask.affine, reference.affine, atol=1e-4)
-        values = np.asarray(mask.dataobj)
-        assert set(np.unique(values)) == {0, 4}, "the bundle's number of an enhancing tumour"
-        voxel = abs(np.linalg.det(mask.affine[:3, :3]))
-        scan = nibabel.load(labels[study.key].path)
-        drawn_volume = (drawn[study.key] > 0).sum() * abs(np.linalg.det(scan.affine[:3, :3]))
-        assert (values > 0).sum() * voxel == pytest.approx(drawn_volume, rel=0.1)
-    with pytest.raises(PolyscanError, match="0 studies have a final label"):
-        service.train(BRAIN.name, {key: Correction(tmp_path / "x.json") for key in labels}, {})
+    assert len(loads) == 1, "the bundle stays loaded"

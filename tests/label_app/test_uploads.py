@@ -26,6 +26,13 @@ def test_only_the_file_itself_is_looked_at(tmp_path):
         assert (study.scans, assumed) == ({"T2": str(tmp_path / name)}, "")
 
 
+def test_a_name_that_a_program_made_up_tells_nothing(tmp_path):
+    (tmp_path / "tmpab_cd_t2.nii.gz").touch()
+    study, assumed = uploaded_study(tmp_path / "tmpab_cd_t2.nii.gz", HEAD)
+    assert list(study.scans) == ["T1c"]
+    assert assumed
+
+
 def test_several_volumes_are_one_study(tmp_path):
     for name in ("FLAIR.nii.gz", "sub-001_ce-gd_T1w.nii.gz", "tmp1a2b.nii.gz"):
         (tmp_path / name).touch()
@@ -33,7 +40,14 @@ def test_several_volumes_are_one_study(tmp_path):
     assert set(study.scans) == {"FLAIR", "T1c", "T2"}
     with pytest.raises(PolyscanError, match="Two of the scans are FLAIR"):
         uploaded_study(tmp_path, HEAD, "FLAIR")
+    study, assumed = uploaded_study(tmp_path, HEAD)
+    assert set(study.scans) == {"FLAIR", "T1c", "T1"}, "the first that is not there"
+    assert "it was read as T1:" in assumed
     (tmp_path / "tmp3c4d.nii.gz").touch()
+    study, assumed = uploaded_study(tmp_path, HEAD, {"tmp1a2b.nii.gz": "T2", "tmp3c4d.nii.gz": "T1"})
+    assert (set(study.scans), assumed) == ({"FLAIR", "T1c", "T2", "T1"}, "")
+    with pytest.raises(PolyscanError, match=r"modality speaks of x.nii.gz, which was not sent"):
+        uploaded_study(tmp_path, HEAD, {"x.nii.gz": "T2"})
     with pytest.raises(PolyscanError, match="2 of 4 scans have names that tell no modality"):
         uploaded_study(tmp_path, HEAD, "T2")
     with pytest.raises(PolyscanError, match="modality is 'CT'; expected one that the model reads: T1, T1c"):

@@ -22,7 +22,8 @@ from polyscan.label_app.datastore import StudyDatastore
 from polyscan.label_app.routes import serve_routes
 from polyscan.label_app.service import StudyService, UnknownStudyError
 from polyscan.label_app.sources import FolderStudies, WebStudies
-from polyscan.label_app.tasks import AnyStudy, StudyBatchInfer, StudyInfer, StudyTrain, Uncertainty
+from polyscan.label_app.strategies import AnyStudy, Uncertainty
+from polyscan.label_app.tasks import AnswerOnScan, StudyBatchInfer, StudyInfer, StudyTrain
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class PolyscanApp(MONAILabelApp):
             name="polyscan",
             description="Multimodal fusion: a study of several series is one image.",
             version=__version__,
+            labels=list(dict.fromkeys(n for b in self.service.bundles.values() if not b.classifies for n in b.labels)),
         )
 
     def on_init_complete(self) -> None:
@@ -75,9 +77,7 @@ class PolyscanApp(MONAILabelApp):
             HTTPException: 404 for a model or a study that is not there, 422 with the sentence that says why the study
                 cannot be answered, 500 where a library fails.
         """
-        if model not in self._infers:
-            known = ", ".join(self._infers)
-            raise HTTPException(status_code=404, detail=f"There is no model {model!r}; there are {known}.")
+        self.known(model)
         try:
             result, facts = self._infers[model]({**request, "out": str(out)})
         except UnknownStudyError as error:
@@ -88,6 +88,27 @@ class PolyscanApp(MONAILabelApp):
             logger.exception("a study could not be answered")
             raise HTTPException(status_code=500, detail=sentence(error)) from error
         return Path(result), facts
+
+    def known(self, model: str) -> None:
+        """Refuse a model that there is not.
+
+        Raises:
+            HTTPException: 404.
+        """
+        if model not in self._infers:
+            known = ", ".join(self._infers)
+            raise HTTPException(status_code=404, detail=f"There is no model {model!r}; there are {known}.")
+
+    def trainer(self, model: str) -> StudyTrain:
+        """What trains a model."""
+        found: StudyTrain = self._trainers[model]
+        return found
+
+    def info(self) -> dict[str, Any]:
+        """What a client is told; viewers show the first of ``train_stats``, which is the training that began last."""
+        told: dict[str, Any] = super().info()
+        stats = told["train_stats"].items()
+        return {**told, "train_stats": dict(sorted(stats, key=lambda one: one[1].get("started", 0), reverse=True))}
 
     def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
         """Answer for one of the server's studies, as batches ask; the answer is kept as a label where it is asked for.
@@ -110,8 +131,12 @@ class PolyscanApp(MONAILabelApp):
         return StudyDatastore(self.service)
 
     def init_infers(self) -> dict[str, InferTask]:
-        """One model a bundle."""
-        return {name: StudyInfer(self.service, name) for name in self.service.bundles}
+        """One model a bundle, and one more of each that classifies scans: for viewers that show masks only."""
+        models: dict[str, InferTask] = {name: StudyInfer(self.service, name) for name in self.service.bundles}
+        for name, bundle in self.service.bundles.items():
+            if bundle.classifies and bundle.protocol:
+                models[f"{name}_on_scan"] = AnswerOnScan(self.service, name)
+        return models
 
     def init_trainers(self) -> dict[str, TrainTask]:
         """One trainer a bundle."""
@@ -119,7 +144,7 @@ class PolyscanApp(MONAILabelApp):
 
     def init_strategies(self) -> dict[str, Strategy]:
         """Which study to label next."""
-        return {"random": AnyStudy(), "uncertainty": Uncertainty(self.service)}
+        return {"random": AnyStudy(self.service), "uncertainty": Uncertainty(self.service)}
 
     def init_batch_infer(self) -> Callable[..., Any]:
         """All studies, of which one that cannot be answered stops no other."""

@@ -16,6 +16,7 @@ from polyscan.formats.endings import is_volume
 from polyscan.formats.nifti import read_nifti
 from polyscan.formats.read import read_volume
 from polyscan.geometry import same_grid
+from polyscan.label_app.masks import revalued
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,7 @@ class Correction:
 
     def numbered(self, labels: Mapping[str, int]) -> MetaTensor:
         """The mask (1, x, y, z) uint8 in a model's numbers."""
-        mask = read_nifti(self.path)
-        out = torch.zeros(mask.shape, dtype=torch.uint8)
-        for name, value in self.labels.items():
-            out[mask.as_tensor() == value] = labels[name]
-        return MetaTensor(out, affine=mask.affine)
+        return revalued(read_nifti(self.path), {value: labels[name] for name, value in self.labels.items()})
 
 
 def read_correction(path: Path, grid: MetaTensor) -> MetaTensor:
@@ -91,7 +88,7 @@ def renumbered(
     Args:
         mask: (1, x, y, z) whole numbers.
         label_info: what the client says of them, ``[{"name": "oedema", "idx": 2}, ...]``; one without ``idx`` has the
-            number of its place, from 1. Nothing where the numbers are the models' own.
+            number of its place, from 1. Nothing where the numbers are those that the server answers with.
         models: model to its labels, name to number.
 
     Returns:
@@ -105,9 +102,7 @@ def renumbered(
     for labels in models.values():
         meant = names or {value: name for name, value in labels.items()}
         if present <= meant.keys() and {meant[value] for value in present} <= labels.keys():
-            out = mask.clone()
-            for value in present:
-                out[mask == value] = labels[meant[value]]
+            out = revalued(mask, {value: labels[meant[value]] for value in present})
             return out, {name: labels[name] for name in meant.values() if name in labels}
     held = ", ".join(repr(names.get(value, value)) for value in sorted(present))
     known = "; ".join(

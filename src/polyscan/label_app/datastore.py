@@ -10,9 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
 from fastapi import HTTPException
-from monai.data import MetaTensor
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 
 from polyscan.dicom.write_segmentation import write_segmentation
@@ -24,7 +22,7 @@ from polyscan.label_app.corrections import check_classes, read_correction, renum
 from polyscan.label_app.found import Found, attributes_of
 from polyscan.label_app.masks import grid_of
 from polyscan.label_app.service import StudyService, UnknownStudyError
-from polyscan.label_app.sources import WebStudies, is_uid
+from polyscan.label_app.sources import WebStudies
 from polyscan.label_app.uploads import expected_modality
 from polyscan.study.manifest import paths_of
 
@@ -100,7 +98,7 @@ class StudyDatastore(Datastore):
 
     def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
         """Note something of a study."""
-        image_id = self._key(image_id)
+        image_id, info = self._key(image_id), _object(info)
         with self._lock:
             self._images.setdefault(image_id, {}).update(info)
             self._save()
@@ -121,10 +119,11 @@ class StudyDatastore(Datastore):
         Raises:
             HTTPException: 409 where it is there already, 422 where the name says no study and modality.
         """
+        image_info = _object(image_info)
         study, _, _ = _plain(image_id).rpartition("_")
         if named(image_id).modality is None and not image_id.startswith("sub-"):
             reads = self.service.bundles[self.service.in_use].modalities
-            modality, image_info = image_info.get("modality"), dict(image_info)
+            modality = image_info.get("modality")
             if modality is None:
                 modality = expected_modality(reads)
                 image_info["assumed"] = f"The name tells no modality; the scan was taken for {modality}."
@@ -193,7 +192,7 @@ class StudyDatastore(Datastore):
         Raises:
             HTTPException: 404 where there is no such study, 422 where it is no label of that scan.
         """
-        tag, path, info = str(getattr(label_tag, "value", label_tag)), Path(label_filename), dict(label_info or {})
+        tag, path, info = str(getattr(label_tag, "value", label_tag)), Path(label_filename), _object(label_info)
         found, classes = self._found(image_id), label_filename.endswith(".json")
         destination = self._label_file(found.key, tag, classes)
         try:
@@ -222,11 +221,10 @@ class StudyDatastore(Datastore):
         A final mask of a study of a DICOMweb server is stored there too, as DICOM SEG.
         """
         models = {name: bundle.labels for name, bundle in self.service.bundles.items() if not bundle.classifies}
-        if info.get("model") in models:
+        if "model" in info and info["model"] in list(models):
             models = {info["model"]: models[info["model"]]}
         mask = read_correction(path, grid_of(found.shown.source))
         mask, labels = renumbered(mask, info.get("label_info"), models)
-        mask = MetaTensor(mask.as_tensor().to(torch.uint8), affine=mask.affine)
         if isinstance(self.service.source, WebStudies) and tag == DefaultLabelTag.FINAL.value:
             with tempfile.TemporaryDirectory(prefix="polyscan-") as folder:
                 file = Path(folder) / "label.dcm"
@@ -249,8 +247,8 @@ class StudyDatastore(Datastore):
             raise HTTPException(status_code=422, detail=str(error)) from error
 
     def _key(self, image_id: str) -> str:
-        """A study's own name, where it is asked for by a UID."""
-        return self._found(image_id).key if is_uid(image_id) else image_id
+        """A study's own name, where it is asked for by a UID or by the name under which it was uploaded."""
+        return image_id if image_id in self._labels or image_id in self._images else self._found(image_id).key
 
     def remove_label(self, label_id: str, label_tag: str) -> None:
         """Remove a label."""
@@ -262,7 +260,7 @@ class StudyDatastore(Datastore):
 
     def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
         """Note something of a label."""
-        label_id = self._key(label_id)
+        label_id, info = self._key(label_id), _object(info)
         with self._lock:
             self._labels.setdefault(label_id, {}).setdefault(label_tag, {}).update(info)
             self._save()
@@ -278,7 +276,13 @@ class StudyDatastore(Datastore):
         return [key for key in self.list_images() if key not in labelled]
 
     def get_dataset_archive(self, limit_cases: int | None) -> str:
-        """A ZIP of the scans that stand for studies, with their final labels."""
+        """A ZIP of the scans that stand for studies, with their final labels.
+
+        Raises:
+            PolyscanError: the limit is no number from 1.
+        """
+        if limit_cases is not None and limit_cases < 1:
+            raise PolyscanError(f"limit_cases is {limit_cases}; expected a whole number from 1.")
         with tempfile.TemporaryDirectory() as folder:
             for item in self.datalist()[:limit_cases]:
                 for kind in ("image", "label"):
@@ -314,11 +318,15 @@ class StudyDatastore(Datastore):
             "objects": {
                 key: {
                     "image": {"info": {"modalities": list(study.scans), **self._images.get(key, {})}},
-                    "labels": self._labels.get(key, {}),
+                    "labels": {tag: self._told(key, tag) for tag in self._labels.get(key, {})},
                 }
                 for key, study in self.service.studies().items()
             },
         }
+
+    def _told(self, key: str, tag: str) -> dict[str, Any]:
+        """What is said of a label, as Slicer reads it."""
+        return {"ext": "".join(self._label_file(key, tag).suffixes[-2:]), "info": self._labels[key][tag]}
 
     def _label_file(self, key: str, tag: str, classes: bool | None = None) -> Path:
         """Where a label lies: one that is there already, where ``classes`` does not say of which kind it is."""
@@ -328,6 +336,17 @@ class StudyDatastore(Datastore):
 
     def _save(self) -> None:
         write_json(self.file, {"images": self._images, "labels": self._labels})
+
+
+def _object(sent: Any) -> dict[str, Any]:
+    """What a client sent as a JSON object; nothing is an empty one.
+
+    Raises:
+        PolyscanError: it is something else.
+    """
+    if not isinstance(sent or {}, dict):
+        raise PolyscanError(f"{sent!r} is no JSON object; expected one such as {{}}.")
+    return dict(sent or {})
 
 
 def _plain(name: str) -> str:

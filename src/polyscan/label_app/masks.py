@@ -129,6 +129,14 @@ def laid_on(mask: MetaTensor, prepared: Study, name: str, source: Source) -> tup
     return resample(mask, grid, there, label=True), assumed
 
 
+def revalued(mask: MetaTensor, numbers: Mapping[int, int]) -> MetaTensor:
+    """A mask (1, x, y, z) as uint8 with other numbers, old to new; what has no new number becomes background."""
+    out = torch.zeros(mask.shape, dtype=torch.uint8)
+    for old, new in numbers.items():
+        out[mask.as_tensor() == old] = new
+    return MetaTensor(out, affine=mask.affine)
+
+
 def brought_back(mask: MetaTensor, prepared: Study, name: str) -> MetaTensor:
     """Bring a mask (1, x, y, z) that was drawn on a scan to the grid of the reference: what :func:`laid_on` undoes."""
     import SimpleITK as sitk

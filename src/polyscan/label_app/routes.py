@@ -1,7 +1,8 @@
 """The routes that polyscan answers in place of MONAI Label's own.
 
 MONAI Label takes an upload's name away, keeps all uploads in one folder, reads any path of the server that a request
-names, and lets ``params`` name another image than the request does.
+names, and lets ``params`` name another image than the request does. What OHIF asks of the DICOMweb server it passes on
+without the query, so that every patient's studies are listed as one patient's.
 """
 
 from __future__ import annotations
@@ -15,15 +16,23 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, File, Form, HTTPException, UploadFile
+from fastapi import APIRouter, Depends, FastAPI, File, Form, HTTPException, Request, UploadFile
 from fastapi.background import BackgroundTasks
-from fastapi.responses import FileResponse, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, Response
 from monailabel.config import settings
+from monailabel.endpoints.batch_infer import run as run_batch
+from monailabel.endpoints.datastore import add_image, update_image_info, update_label_info
+from monailabel.endpoints.proxy import proxy_dicom
 from monailabel.endpoints.train import run_model
 from monailabel.endpoints.user.auth import RBAC
+from monailabel.interfaces.exception import MONAILabelException
+from monailabel.interfaces.tasks.batch_infer import BatchInferImageType
+from requests import RequestException
 from requests_toolbelt import MultipartEncoder
 
-from polyscan.errors import PolyscanError
+from polyscan.errors import PolyscanError, sentence
+from polyscan.label_app.tasks import StudyBatchInfer
 
 if TYPE_CHECKING:
     from polyscan.label_app.app import PolyscanApp
@@ -42,25 +51,138 @@ def serve_routes(server: FastAPI, app: PolyscanApp) -> None:
     """Put polyscan's routes before MONAI Label's."""
     router = APIRouter()
     user = Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))
-    router.add_api_route(
-        f"{settings.MONAI_LABEL_API_STR}/infer/{{model}}", _infer_route(app), methods=["POST"], dependencies=[user]
-    )
-    router.add_api_route(
-        f"{settings.MONAI_LABEL_API_STR}/train/",
-        _train_route(app),
-        methods=["POST"],
-        dependencies=[Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ADMIN))],
-    )
+    annotator = Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR))
+    admin = Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ADMIN))
+
+    def add(path: str, route: Callable[..., Any], who: Any, *methods: str) -> None:
+        router.add_api_route(settings.MONAI_LABEL_API_STR + path, route, methods=list(methods), dependencies=[who])
+
+    add("/infer/{model}", _infer_route(app), user, "POST")
+    add("/batch/infer/{model}", _batch_route(app), admin, "POST")
+    add("/train/", _train_in_use_route(app), admin, "POST")
+    add("/train/{model}", _train_route(app), admin, "POST")
+    for path in ("/datastore/", "/datastore/image"):
+        add(path, _add_image, annotator, "PUT")
+    add("/datastore/image/info", _note_image, annotator, "PUT")
+    add("/datastore/label/info", _note_label, annotator, "PUT")
+    add("/infer/wsi/{name}", _not_served("whole-slide images"), user, "POST")
+    add("/scoring/{name}", _not_served("scoring"), admin, "POST")
+    add("/model/{name}", _not_served("files of weights"), admin, "GET", "PUT", "DELETE")
+    for service in ("qido", "wado", "stow"):
+        add(f"/proxy/dicom/{service}/{{path:path}}", _proxy_route(app, service), user, "GET", "POST")
     server.router.routes[:0] = router.routes
+    server.exception_handlers.update({error: _refused(status) for error, status in REFUSALS.items()})
+    server.middleware_stack = server.build_middleware_stack()  # the one that is there was built without them
+
+
+def _add_image(
+    background: BackgroundTasks,
+    file: Annotated[UploadFile, File()],
+    image: str | None = None,
+    params: Annotated[str, Form()] = "{}",
+) -> Any:
+    return add_image(background, image, json.dumps(object_of("params", params)), file)
+
+
+def _note_image(image: str, info: Annotated[str, Form()] = "{}") -> Any:
+    return update_image_info(image, json.dumps(object_of("info", info)))
+
+
+def _note_label(label: str, tag: str, info: Annotated[str, Form()] = "{}") -> Any:
+    return update_label_info(label, tag, json.dumps(object_of("info", info)))
+
+
+def _not_served(what: str) -> Callable[..., Any]:
+    def refuse() -> None:
+        raise HTTPException(status_code=404, detail=f"This server has no {what}.")
+
+    return refuse
+
+
+def _refused(status: int) -> Callable[..., Any]:
+    def refuse(_: Request, error: Exception) -> Response:
+        """A sentence in place of a failure, where a client sent what means nothing."""
+        return JSONResponse({"detail": _said(error)}, status_code=status)
+
+    return refuse
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, RequestValidationError):
+        wrong = (f"{' '.join(map(str, one['loc'][1:])) or 'the body'}: {one['msg']}" for one in error.errors())
+        return f"The request cannot be read: {'; '.join(wrong)}."
+    if isinstance(error, json.JSONDecodeError):
+        return f"A parameter is no JSON: {error}."
+    return str(getattr(error, "msg", "")) or sentence(error)
+
+
+REFUSALS: dict[type[Exception], int] = {
+    RequestValidationError: 422,
+    ValueError: 422,  # JSON that is none, and the like
+    PolyscanError: 422,
+    shutil.ReadError: 422,  # an upload that is said to be an archive and is none
+    MONAILabelException: 404,  # of a model, strategy or scoring method that there is not
+}
+"""What MONAI Label's own routes raise where a client sent what means nothing, and the status that says so."""
+
+
+def _batch_route(app: PolyscanApp) -> Callable[..., Any]:
+    def batch(
+        model: str,
+        images: BatchInferImageType = BatchInferImageType.IMAGES_ALL,
+        params: dict[str, Any] | None = None,
+        run_sync: bool = False,
+    ) -> Any:
+        app.known(model)
+        StudyBatchInfer.check(params or {})
+        return run_batch(model, images, params, run_sync)
+
+    return batch
+
+
+def _train_in_use_route(app: PolyscanApp) -> Callable[..., Any]:
+    def train(params: dict[str, Any] | None = None, run_sync: bool = False) -> Any:
+        """OHIF's *Update Model*, which names no model: the one in use is meant, not each in turn.
+
+        Its parameters stand under the names of models.
+        """
+        model, sent = app.service.in_use, params or {}
+        own = sent.get(model, {name: value for name, value in sent.items() if name not in app.service.bundles})
+        return {model: {"result": _start(app, model, own, run_sync, True), "detail": ""}}
+
+    return train
 
 
 def _train_route(app: PolyscanApp) -> Callable[..., Any]:
-    def train(params: dict[str, Any] | None = None, run_sync: bool = False) -> Any:
-        """OHIF's *Update Model*, which names no model: the one in use is meant, not each in turn."""
-        model = app.service.in_use
-        return {model: {"result": run_model(model, (params or {}).get(model, params), run_sync), "detail": ""}}
+    def train(model: str, params: dict[str, Any] | None = None, run_sync: bool = False, enqueue: bool = False) -> Any:
+        return _start(app, model, params or {}, run_sync, enqueue)
 
     return train
+
+
+def _start(app: PolyscanApp, model: str, params: Any, run_sync: bool, enqueue: bool) -> Any:
+    """Begin a training whose parameters mean something: what goes wrong in a process of its own no client is told."""
+    app.known(model)
+    if not isinstance(params, dict):
+        raise PolyscanError(f"The parameters of {model} are {params!r}; expected a JSON object such as {{}}.")
+    app.trainer(model).check(params)
+    return run_model(model, params, run_sync, enqueue)
+
+
+def _proxy_route(app: PolyscanApp, service: str) -> Callable[..., Any]:
+    async def proxy(request: Request, path: str) -> Response:
+        """What OHIF asks of the DICOMweb server, with its query."""
+        if not app.studies.startswith(("http://", "https://")):
+            raise HTTPException(status_code=404, detail="The studies lie in a folder; OHIF needs a DICOMweb server.")
+        query = f"?{request.url.query}" if request.url.query else ""
+        try:
+            answer: Response = await proxy_dicom(request, service, path + query)
+        except RequestException as error:
+            detail = f"The DICOMweb server does not answer ({type(error).__name__})."
+            raise HTTPException(status_code=502, detail=detail) from error
+        return answer
+
+    return proxy
 
 
 def _infer_route(app: PolyscanApp) -> Callable[..., Any]:
@@ -100,15 +222,25 @@ def read_params(text: str) -> dict[str, Any]:
     """The parameters of a request; what names its image is not among them.
 
     Raises:
-        HTTPException: 422 where they are no JSON object.
+        PolyscanError: they are no JSON object.
+    """
+    sent = object_of("params", text).items()
+    return {name: value for name, value in sent if name not in ("model", "image", "upload", "study")}
+
+
+def object_of(name: str, text: str) -> dict[str, Any]:
+    """A JSON object that a client sent as text; nothing is an empty one.
+
+    Raises:
+        PolyscanError: it is something else.
     """
     try:
-        params = json.loads(text or "{}")
+        sent = json.loads(text or "{}")
     except ValueError:
-        params = None
-    if not isinstance(params, dict):
-        raise HTTPException(status_code=422, detail='params is no JSON object; expected one such as {"explain": true}.')
-    return {name: value for name, value in params.items() if name not in ("model", "image", "upload", "study")}
+        sent = None
+    if not isinstance(sent, dict):
+        raise PolyscanError(f'{name} is no JSON object; expected one such as {{"explain": true}}.')
+    return sent
 
 
 def keep_upload(file: UploadFile, folder: Path) -> Path:

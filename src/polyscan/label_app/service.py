@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 import threading
 import time
 from collections import defaultdict
@@ -13,14 +14,15 @@ from typing import Any
 
 import numpy as np
 
+from polyscan.bundle import StudyPredictor
 from polyscan.bundle import run as runs
 from polyscan.errors import PolyscanError, sentence
-from polyscan.files.atomic import read_json, whole_file
+from polyscan.files.atomic import read_json
 from polyscan.formats.nifti import read_nifti, write_nifti
-from polyscan.label_app.corrections import Correction
 from polyscan.label_app.found import Found, is_dicom
-from polyscan.label_app.masks import brought_back, grid_of, laid_on
+from polyscan.label_app.masks import grid_of, laid_on, revalued
 from polyscan.label_app.sources import FolderStudies, WebStudies
+from polyscan.label_app.weights import Weights
 from polyscan.preprocess.prepare import prepare_study
 from polyscan.study import Label, PredictionRecord, Study, TaskPrediction
 from polyscan.study.manifest import Manifest, read_manifest, write_manifest
@@ -55,6 +57,8 @@ class StudyService:
         self.bundles = {Path(bundle).name: Bundle(Path(bundle)) for bundle in bundles}
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._answering = threading.Lock()
+        self._loaded: dict[str, tuple[str, StudyPredictor]] = {}
+        self._answers = tempfile.TemporaryDirectory(prefix="polyscan-")
         self.in_use = next(iter(self.bundles))
 
     def studies(self) -> dict[str, Study]:
@@ -118,13 +122,13 @@ class StudyService:
         model = self.model(bundle)
         with self._answering:
             self.in_use = bundle
-            return self._answer(model, study, out, absent, explain, prepared or self.work / "prepared")
+            return self._answer(model, study, out, absent, explain, prepared)
 
     def _answer(
-        self, model: Bundle, found: Found, out: Path, absent: Sequence[str], explain: bool, place: Path
+        self, model: Bundle, found: Found, out: Path, absent: Sequence[str], explain: bool, place: Path | None
     ) -> tuple[Path, dict[str, Any]]:
         start, study = time.perf_counter(), found.study
-        prepared = self._prepared(model, study, place)
+        prepared = self.prepared(model, study, place)
         there = [m for m in model.modalities if m in prepared.scans and m not in absent]
         if not there:
             raise PolyscanError(
@@ -146,11 +150,11 @@ class StudyService:
         if model.classifies:
             facts.update(_classified(prediction.answers))
         else:
-            facts["millilitres"] = _volumes(result, model.labels)
+            facts["millilitres"] = _volumes(result, model.values)
             if explain and len(there) > 1:
                 facts.update(self._contributions(model, prepared, out, result, there, absent))
             mask, facts["assumed"] = laid_on(read_nifti(result), prepared, found.shown.name, found.shown.source)
-            write_nifti(result, mask)
+            write_nifti(result, revalued(mask, {model.values[name]: value for name, value in model.labels.items()}))
             facts["series"] = found.shown.name
         done = time.perf_counter()
         facts["latencies"] = {"prepare": round(ready - start, 2), "infer": round(done - ready, 2)}
@@ -166,50 +170,9 @@ class StudyService:
             changes[name] = round(1 - _dice(mask, Path(other.path)), 4)
         return {"contributions": changes, "uncertainty": round(float(np.mean(list(changes.values()))), 4)}
 
-    def train(self, bundle: str, labels: Mapping[str, Correction], overrides: Mapping[str, Any]) -> dict[str, Any]:
-        """Go on training a bundle on corrected labels; its answers come from the new weights afterwards.
-
-        Args:
-            bundle: name of a bundle.
-            labels: study to its label. Those of the other kind, and masks of what the bundle does not know, are left
-                alone.
-            overrides: entries of the bundle's train config, such as ``{"max_epochs": 10}``.
-
-        Raises:
-            PolyscanError: fewer than two studies have a label, or training cannot run.
-        """
-        model = self.model(bundle)
-        fitting = {
-            key: label
-            for key, label in labels.items()
-            if label.is_mask != model.classifies and label.labels.keys() <= model.labels.keys()
-        }
-        if len(fitting) < 2:
-            raise PolyscanError(f"{len(fitting)} studies have a final label; training needs two at least.")
-        run = self.work / "training" / bundle
-        shutil.rmtree(run, ignore_errors=True)
-        run.mkdir(parents=True)
-        studies = []
-        for key, label in sorted(fitting.items()):
-            prepared = self._prepared(model, self.find(key).study, self.work / "prepared")
-            if model.classifies:
-                truth = Label(tasks=dict(read_json(label.path)))
-            else:
-                mask = run / "labels" / f"{prepared.key}_label.nii.gz"  # apart from what training writes
-                write_nifti(mask, brought_back(label.numbered(model.labels), prepared, label.drawn_on))
-                truth = Label(str(mask))
-            studies.append(replace(prepared, label=truth))
-        write_manifest(run / "manifest.json", Manifest(training=studies))
-        weights = runs.train(
-            model.folder,
-            run / "manifest.json",
-            run / "run",
-            overrides={"pretrained": str(self._weights(model)), **overrides},
-        )
-        kept = self._trained(model)
-        with whole_file(kept) as temporary:
-            shutil.move(weights, temporary)
-        return {"studies": sorted(fitting), "weights": str(kept)}
+    def weights(self, model: Bundle) -> Weights:
+        """The weights of a bundle, of which one answers."""
+        return Weights(self.work / "models" / model.folder.name, model.folder / "models" / "model.pt")
 
     def model(self, bundle: str) -> Bundle:
         """A bundle by its name.
@@ -221,11 +184,20 @@ class StudyService:
             raise PolyscanError(f"There is no bundle {bundle!r}; there are {', '.join(self.bundles)}.")
         return self.bundles[bundle]
 
-    def _prepared(self, model: Bundle, study: Study, place: Path) -> Study:
-        """A study as the bundle's protocol prepares it, kept until its scans change; pictures need no preparation."""
+    def prepared(self, model: Bundle, study: Study, place: Path | None = None) -> Study:
+        """A study as a bundle's protocol prepares it, kept until its scans change; pictures need no preparation.
+
+        Args:
+            model: the bundle.
+            study: its scans.
+            place: where it is kept: an upload's own folder; where those of the server's studies are if None.
+
+        Raises:
+            PolyscanError: it cannot be prepared.
+        """
         if model.protocol is None or not set(study.scans) & set(model.modalities):
             return study
-        every = place / model.protocol / study.key
+        every = (place or self.work / "prepared") / model.protocol / study.key
         folder = every / fingerprint(scan.source for scan in study.scans.values())
         with self._locks[str(every)]:
             if not (folder / "manifest.json").exists():
@@ -238,20 +210,22 @@ class StudyService:
             return read_manifest(folder / "manifest.json").studies[0]
 
     def _infer(self, model: Bundle, prepared: Study, out: Path, absent: Sequence[str]) -> PredictionRecord:
+        """A bundle's answer for a prepared study, its file moved to a folder."""
+        prediction = self._predictor(model).predict(replace(prepared, label=Label()), absent).prediction
+        assert prediction is not None
+        file = Path(prediction.path)
         out.mkdir(parents=True, exist_ok=True)
-        manifest = out / "manifest_in.json"
-        write_manifest(manifest, Manifest(testing=[replace(prepared, label=Label())]))
-        answered = runs.infer(model.folder, manifest, out / "answer", weights=self._weights(model), absent=list(absent))
-        (study,) = answered.studies
-        assert study.prediction is not None
-        return study.prediction
+        return replace(prediction, path=str(shutil.move(file, out / file.name)))
 
-    def _weights(self, model: Bundle) -> Path:
-        trained = self._trained(model)
-        return trained if trained.exists() else model.folder / "models" / "model.pt"
-
-    def _trained(self, model: Bundle) -> Path:
-        return self.work / "models" / model.folder.name / "model.pt"
+    def _predictor(self, model: Bundle) -> StudyPredictor:
+        """A bundle with its weights, which stays loaded until they or its configs change."""
+        name, weights = model.folder.name, self.weights(model).path()
+        files = [file for file in (weights, *sorted((model.folder / "configs").iterdir())) if file.is_file()]
+        made_from = fingerprint(map(str, files))
+        if name not in self._loaded or self._loaded[name][0] != made_from:
+            predictor = runs.load_predictor(model.folder, Path(self._answers.name) / name, weights=weights)
+            self._loaded[name] = made_from, predictor
+        return self._loaded[name][1]
 
 
 class Bundle:
@@ -259,6 +233,11 @@ class Bundle:
 
     Args:
         folder: the bundle.
+
+    Attributes:
+        labels: names and numbers as the server and its clients count them: 1, 2, 3, without a gap, since Slicer's
+            plug-in takes the place of a name among them for its number; of a classification its classes, from 0.
+        values: of a segmentation, the numbers that the bundle itself writes and is trained on, such as BraTS's 1, 2, 4.
 
     Raises:
         PolyscanError: it has no metadata, or they do not say what its labels are.
@@ -277,7 +256,8 @@ class Bundle:
                 self.labels = {name: int(channel) for channel, name in answer["channel_def"].items()}
             else:
                 parts = [part.split(maxsplit=1) for part in str(metadata["label_classes"]).split(",")]
-                self.labels = {name.strip(): int(value) for value, name in parts}
+                self.values = {name.strip(): value for value, name in sorted((int(v), name) for v, name in parts)}
+                self.labels = {name: number for number, name in enumerate(self.values, 1)}
         except (ValueError, KeyError) as error:
             raise PolyscanError(
                 f"{folder} cannot be served: its configs/metadata.json lacks {error}; it needs description, the format "

@@ -59,6 +59,8 @@ class FolderStudies:
     def find(self, name: str) -> Found | None:
         """What a name, a StudyInstanceUID or a SeriesInstanceUID means; None where there is nothing of that name.
 
+        The name of a folder means the study in it: Slicer goes on asking by the name that it gave to its upload.
+
         Raises:
             PolyscanError: it means the scans of two.
         """
@@ -67,9 +69,14 @@ class FolderStudies:
             return Found(name, studies[name], standing(studies[name]))
         if name in self._doubtful:
             raise PolyscanError(self._doubtful[name])
-        if not is_uid(name):
+        if is_uid(name):
+            found = [one for key, study in studies.items() if (one := _by_uid(key, study, name)) is not None]
+        elif name != Path(name).name:
             return None
-        found = [one for key, study in studies.items() if (one := _by_uid(key, study, name)) is not None]
+        else:
+            inside = f"{self.folder / name}{os.sep}"
+            lie_there = {key: study for key, study in studies.items() if _all_under(inside, study)}
+            found = [Found(key, study, standing(study)) for key, study in lie_there.items()]
         # A study of several sessions holds the scans of each: the session alone is meant.
         alone = [one for one in found if one.study.times == 1] or found
         if len(alone) > 1:
@@ -122,6 +129,13 @@ def _two_patients(study: Study) -> str:
     if found is None:
         return ""
     return f"{study.key} means scans in {' and '.join(found)}, which may be two patients'; rename those of one."
+
+
+def _all_under(folder: str, study: Study) -> bool:
+    """Whether all files of a study lie under a folder."""
+    sources = [scan.source for scan in study.scans.values()]
+    files = [file for source in sources for file in ([source] if isinstance(source, str) else source)]
+    return bool(files) and all(file.startswith(folder) for file in files)
 
 
 def _by_uid(key: str, study: Study, uid: str) -> Found | None:
@@ -230,7 +244,7 @@ class WebStudies:
                 raise PolyscanError(f"{self.url} gives no images of study {uid}, or those of another.")
             with whole_folder(folder) as temporary:
                 for number, instance in enumerate(instances):
-                    instance.save_as(temporary / f"{number:05d}.dcm", write_like_original=False)
+                    _save(instance, temporary / f"{number:05d}.dcm")
                 (temporary / "series.json").write_text(json.dumps(series))
         studies = scan(folder).studies
         if len(studies) != 1:
@@ -244,6 +258,14 @@ class WebStudies:
             return getattr(self._client, what)(*arguments, **options)
         except Exception as error:  # whatever the client makes of a server that is not there or refuses
             raise PolyscanError(f"{self.url} does not answer as a DICOMweb server ({type(error).__name__}).") from error
+
+
+def _save(instance: Any, path: Path) -> None:
+    """Write a DICOM file with its preamble and meta information, under pydicom 2 or 3."""
+    import pydicom
+
+    third = int(pydicom.__version__.split(".")[0]) >= 3
+    instance.save_as(path, **({"enforce_file_format": True} if third else {"write_like_original": False}))
 
 
 def is_uid(name: str) -> bool:

@@ -1,11 +1,8 @@
-"""Answering, answering for many, training, and choosing the next study, as MONAI Label calls them."""
+"""Answering, answering for many, and training, as MONAI Label calls them."""
 
 from __future__ import annotations
 
 import logging
-import random
-import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,27 +12,32 @@ from fastapi import HTTPException
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.batch_infer import BatchInferTask
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
-from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
 
 from polyscan.dicom.write_segmentation import write_segmentation
-from polyscan.errors import PolyscanError, sentence
+from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import read_nifti
 from polyscan.label_app.corrections import Correction
 from polyscan.label_app.found import Found, is_dicom, standing
-from polyscan.label_app.masks import MaskFormat
+from polyscan.label_app.masks import MaskFormat, grid_of, revalued
+from polyscan.label_app.parameters import flag, modality, number, text
 from polyscan.label_app.service import StudyService
+from polyscan.label_app.training import Training
 from polyscan.label_app.uploads import uploaded_study
+from polyscan.label_app.written import written
 
 logger = logging.getLogger(__name__)
+
+SENT_BESIDE = {"model", "client_id", "gpus", "local_rank"}
+"""What clients and MONAI Label send beside a training's parameters."""
 
 
 class StudyInfer(InferTask):
     """Segment or classify a study with a bundle, whichever of its modalities are there.
 
     Parameters of a request: ``absent``, modalities to leave out; ``explain``, to be told how sure the answer is and
-    which modality drove it; ``modality``, what an uploaded scan is whose name does not tell; and those of
-    :class:`MaskFormat`.
+    which modality drove it; ``modality``, what an uploaded scan is whose name does not tell; ``label_prompt``, the
+    numbers of the labels that are wanted; and those of :class:`MaskFormat`.
 
     Args:
         service: answers.
@@ -50,7 +52,8 @@ class StudyInfer(InferTask):
             self.bundle.labels,
             3,
             self.bundle.description,
-            {"explain": False, "absent": [], "modality": ["", *self.bundle.modalities]},
+            # Of a list Slicer's plug-in sends the first entry, and fails at an empty one.
+            {"explain": False, "absent": ["", *self.bundle.modalities], "modality": ["", *self.bundle.modalities]},
         )
 
     def info(self) -> dict[str, Any]:
@@ -69,27 +72,33 @@ class StudyInfer(InferTask):
         Raises:
             PolyscanError: the study cannot be answered, or a parameter has a value that means nothing.
         """
-        out, upload = Path(request["out"]), request.get("upload")
-        form, assumed = MaskFormat.asked(request), ""
+        form, wanted, out = MaskFormat.asked(request), self._wanted(request), Path(request["out"])
+        found, result, facts = self._answered(request)
+        if request.get("output") == "dicom_seg":
+            result = self._segmentation(result, found, out)
+        elif not self.bundle.classifies:
+            mask = revalued(read_nifti(result), {value: value for value in wanted})
+            result = form.write(mask, out / found.study.key, self.bundle.labels)
+        return str(result), {"label_names": self.bundle.labels, **facts}
+
+    def _answered(self, request: dict[str, Any]) -> tuple[Found, Path, dict[str, Any]]:
+        """What is meant, the bundle's answer, and what is to be said of it."""
+        out, upload, assumed = Path(request["out"]), request.get("upload"), ""
         if upload is None:
             found = self.service.find(request["image"])
         else:
-            study, assumed = uploaded_study(upload, self.bundle.modalities, _text(request, "modality"))
+            study, assumed = uploaded_study(upload, self.bundle.modalities, modality(request))
             found = Found("upload", study, standing(study))
         result, facts = self.service.answer(
             self.bundle.folder.name,
             found,
             out / "answer",
             absent=self._absent(request),
-            explain=_flag(request, "explain"),
+            explain=flag(request, "explain"),
             prepared=out / "prepared" if upload is not None else None,
         )
-        if request.get("output") == "dicom_seg":
-            result = self._segmentation(result, found, out)
-        elif not self.bundle.classifies:
-            result = form.write(read_nifti(result), out / found.study.key, self.bundle.labels)
         facts["assumed"] = " ".join(filter(None, [assumed, facts.get("assumed")]))
-        return str(result), {"label_names": self.bundle.labels, **facts}
+        return found, result, facts
 
     def _segmentation(self, result: Path, found: Found, out: Path) -> Path:
         """An answer as DICOM SEG of the series that it lies on."""
@@ -99,30 +108,63 @@ class StudyInfer(InferTask):
         write_segmentation(path, read_nifti(result), found.shown.source, self.bundle.labels, description=name)
         return path
 
+    def _wanted(self, request: dict[str, Any]) -> list[int]:
+        """The labels that OHIF's class prompts choose; all where none is."""
+        labels, wanted = list(self.labels.values()), request.get("label_prompt") or []
+        if not isinstance(wanted, list) or any(number not in labels for number in wanted):
+            raise PolyscanError(f"label_prompt is {wanted!r}; expected a list of the model's labels, {labels}.")
+        return wanted or labels
+
     def _absent(self, request: dict[str, Any]) -> list[str]:
-        absent = request.get("absent") or []  # a list without entries is sent as empty text by Slicer
+        absent = request.get("absent") or []
         names = [absent] if isinstance(absent, str) else absent
         if not isinstance(names, list) or not all(name in self.bundle.modalities for name in names):
             raise PolyscanError(f"absent is {absent!r}; expected a list of {', '.join(self.bundle.modalities)}.")
         return list(names)
 
 
-def _flag(request: dict[str, Any], name: str) -> bool:
-    value = request.get(name, False)
-    if not isinstance(value, bool):
-        raise PolyscanError(f"{name} is {value!r}; expected true or false.")
-    return value
+class AnswerOnScan(StudyInfer):
+    """A classification as the viewers can show it: written onto the scan, and as the name of the label that it is.
 
+    Slicer's and OHIF's plug-ins offer models of masks only, and have no other place for an answer.
 
-def _text(request: dict[str, Any], name: str) -> str:
-    value = request.get(name) or ""
-    if not isinstance(value, str):
-        raise PolyscanError(f"{name} is {value!r}; expected a name.")
-    return value
+    Args:
+        service: answers.
+        bundle: the name of one that classifies.
+    """
+
+    def __init__(self, service: StudyService, bundle: str) -> None:
+        super().__init__(service, bundle)
+        self.type, self.labels = InferType.SEGMENTATION, {f"answer of {bundle}": 1}
+        self.description = f"{self.bundle.description} The answer is written onto the scan."
+
+    def __call__(self, request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """See :meth:`StudyInfer.__call__`; DICOM SEG is for masks of the body."""
+        form, out = MaskFormat.asked(request), Path(request["out"])
+        self._wanted(request)
+        if request.get("output") == "dicom_seg":
+            raise PolyscanError(f"{self.bundle.folder.name} finds no mask; ask for output=json or image.")
+        found, _, facts = self._answered(request)
+        lines = [
+            f"{task}: {it['answer']} {max(it['probabilities'].values()):.0%}" for task, it in facts["answers"].items()
+        ]
+        labels, text_on_scan = {"; ".join(lines): 1}, written(lines, grid_of(found.shown.source))
+        return str(form.write(text_on_scan, out / found.study.key, labels)), {"label_names": labels, **facts}
 
 
 class StudyBatchInfer(BatchInferTask):
     """Answer for many studies; one that fails is named with its reason and stops no other."""
+
+    @staticmethod
+    def check(request: dict[str, Any]) -> None:
+        """Refuse parameters that mean nothing.
+
+        Raises:
+            PolyscanError: the sentence that says why.
+        """
+        for name in ("max_workers", "max_batch_size"):
+            number(request, name, 0, 0)
+        text(request, "label_tag")
 
     def __call__(self, request: dict[str, Any], datastore: Datastore, infer: Callable[..., Any]) -> dict[str, Any]:
         """See ``BatchInferTask``."""
@@ -141,7 +183,7 @@ class StudyBatchInfer(BatchInferTask):
 
 
 class StudyTrain(TrainTask):
-    """Go on training a bundle on the studies that have a final label.
+    """Go on training a bundle on the studies that have a final label, or put earlier weights back.
 
     Args:
         service: trains.
@@ -150,96 +192,49 @@ class StudyTrain(TrainTask):
 
     def __init__(self, service: StudyService, bundle: str) -> None:
         super().__init__(f"Go on training {bundle} on corrected labels")
-        self.service = service
-        self.bundle = bundle
-        self._stats: dict[str, Any] = {}
+        self.training = Training(service, bundle)
 
     def config(self) -> dict[str, Any]:
-        """What a client may change."""
-        return {"max_epochs": 10}
+        """What a client may change; of a list, one entry is chosen, at first the first."""
+        return {"max_epochs": 10, "put_back": ["", *self.training.weights.names]}
 
     def stats(self) -> dict[str, Any]:
-        """What the last training told."""
-        return self._stats
+        """What the last training told, or the one that runs tells."""
+        return self.training.progress.read()
+
+    def check(self, request: dict[str, Any]) -> None:
+        """Refuse parameters that mean nothing.
+
+        Raises:
+            PolyscanError: the sentence that says why.
+        """
+        config = self.config()
+        unknown = sorted(request.keys() - config.keys() - SENT_BESIDE)
+        if unknown:
+            raise PolyscanError(f"Training has no parameter {', '.join(unknown)}; it has {', '.join(config)}.")
+        number(request, "max_epochs", 1, 1)
+        name = request.get("put_back", "")
+        if name not in config["put_back"]:
+            raise PolyscanError(f"put_back is {name!r}; expected one of {', '.join(config['put_back'][1:])}.")
 
     def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
-        """Train; the bundle's answers come from the new weights afterwards.
+        """Train, or put back the weights that ``put_back`` names.
 
         Raises:
-            HTTPException: 422 with the sentence that says why it cannot be trained.
+            HTTPException: 422 with the sentence that says why it cannot be done.
         """
-        labels = {}
-        for item in datastore.datalist():
-            info = datastore.get_label_info(item["image_id"], "final")
-            labels[item["image_id"]] = Correction(Path(item["label"]), info.get("drawn_on", ""), info.get("labels", {}))
         try:
-            self._stats = self.service.train(
-                self.bundle, labels, {"max_epochs": int(request.get("max_epochs", self.config()["max_epochs"]))}
-            )
-        except Exception as error:  # MONAI wraps what a transform says in errors of its own
-            raise HTTPException(status_code=422, detail=sentence(error)) from error
-        return self._stats
-
-
-class Uncertainty(Strategy):
-    """The unlabelled study whose answer changes most when one of its modalities is left out.
-
-    Query by committee (Seung et al., COLT 1992) whose members are the bundle without each modality in turn.
-
-    Args:
-        service: answers.
-    """
-
-    def __init__(self, service: StudyService) -> None:
-        super().__init__("The study that the model is least sure of")
-        self.service = service
-
-    def info(self) -> dict[str, Any]:
-        """What a client is told, and may say: ``model`` names the bundle, ``limit`` how many studies are tried."""
-        return {**super().info(), "config": {"model": list(self.service.bundles), "limit": 10}}
-
-    def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any] | None:
-        """Choose among the unlabelled studies, by the model in use where none is named.
-
-        Raises:
-            HTTPException: 422 for a model or a limit that there is not.
-        """
-        model, limit = request.get("model") or self.service.in_use, request.get("limit", 10)
-        if model not in self.service.bundles or not isinstance(limit, int) or limit < 1:
-            known = ", ".join(self.service.bundles)
-            raise HTTPException(
-                status_code=422,
-                detail=f"model is {model!r} and limit {limit!r}; expected one of {known} and a number from 1.",
-            )
-        scores = {}
-        for key in sorted(datastore.get_unlabeled_images())[:limit]:
-            with tempfile.TemporaryDirectory(prefix="polyscan-") as folder:
-                try:
-                    _, facts = self.service.answer(model, self.service.find(key), Path(folder), explain=True)
-                except PolyscanError as error:
-                    logger.warning("%s", error)
-                    continue
-                scores[key] = facts.get("uncertainty", 1.0)  # one modality alone: nothing to compare with
-        if not scores:
-            return None
-        best = max(scores, key=lambda key: scores[key])
-        return {"id": best, "weight": scores[best], "uncertainty": scores}
-
-
-class AnyStudy(Strategy):
-    """Any unlabelled study, the likelier the longer ago it was chosen; none is fetched for that."""
-
-    def __init__(self) -> None:
-        super().__init__("Any study that has no label")
-
-    def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any] | None:
-        """Choose among the studies without a final label, or without one of ``label_tag``."""
-        objects, now = datastore.json()["objects"], int(time.time())
-        weights = {}
-        for key in datastore.get_unlabeled_images(request.get("label_tag")):
-            chosen = objects[key]["image"]["info"].get("strategy", {}).get(request.get("strategy"), {})
-            weights[key] = max(now - int(chosen.get("ts", 0)), 1)
-        if not weights:
-            return None
-        key = random.choices(list(weights), weights=list(weights.values()))[0]
-        return {"id": key, "weight": weights[key]}
+            self.check(request)
+            if request.get("put_back"):
+                self.training.weights.put(request["put_back"])
+                return {"answering": self.training.weights.answering}
+            labels = {}
+            for item in datastore.datalist():
+                info = datastore.get_label_info(item["image_id"], "final")
+                labels[item["image_id"]] = Correction(
+                    Path(item["label"]), info.get("drawn_on", ""), info.get("labels", {})
+                )
+            epochs = request.get("max_epochs", self.config()["max_epochs"])
+            return self.training.train(labels, {"max_epochs": epochs})
+        except PolyscanError as error:
+            raise HTTPException(status_code=422, detail=str(error)) from error

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from polyscan.discovery.bids import named as told_by_name
@@ -16,16 +17,20 @@ SHOWN = ("T1c", "CT", "T1", "T2", "FLAIR", "PET")
 """Which scan of a study stands for it in a viewer, the first there is."""
 
 
-def uploaded_study(place: Path, modalities: Sequence[str], modality: str = "") -> tuple[Study, str]:
+TEMPORARY = re.compile(r"tmp[a-z0-9_]{8}\.")
+"""A name that Python's ``tempfile`` made up, as Slicer's are: a modality in it means nothing."""
+
+
+def uploaded_study(place: Path, modalities: Sequence[str], modality: str | Mapping[str, str] = "") -> tuple[Study, str]:
     """The study that an upload holds.
 
     A NIfTI file's name tells its modality. One that tells none, such as Slicer's ``tmp1a2b.nii.gz``, is the modality
-    that the client says, else the first of :data:`SHOWN` that the model reads.
+    that the client says, else the first of :data:`SHOWN` that the model reads and that is not there.
 
     Args:
         place: the file that was uploaded, or a folder that holds the files of this upload and nothing else.
         modalities: what the model reads.
-        modality: what the client says that the one scan without a telling name is.
+        modality: what the client says that the one scan without a telling name is, or what each file name is.
 
     Returns:
         The study, named ``upload``, and what was assumed of it: a sentence, or nothing.
@@ -33,7 +38,8 @@ def uploaded_study(place: Path, modalities: Sequence[str], modality: str = "") -
     Raises:
         PolyscanError: it holds no scan, scans of more than one study, or two scans of one modality.
     """
-    if modality and modality not in modalities:
+    said = [*modality.values()] if isinstance(modality, Mapping) else [modality] if modality else []
+    if any(name not in modalities for name in said):
         raise PolyscanError(f"modality is {modality!r}; expected one that the model reads: {', '.join(modalities)}.")
     files = sorted(f for f in place.rglob("*") if f.is_file()) if place.is_dir() else [place]
     volumes, _ = volumes_among(files)
@@ -49,25 +55,30 @@ def uploaded_study(place: Path, modalities: Sequence[str], modality: str = "") -
 
 def expected_modality(modalities: Sequence[str]) -> str:
     """What a scan is taken for that nothing is known of: the first of :data:`SHOWN` that a model reads."""
-    return next((name for name in SHOWN if name in modalities), modalities[0])
+    return next((name for name in SHOWN if name in modalities), next(iter(modalities), SHOWN[0]))
 
 
-def _of_volumes(files: Sequence[Path], modalities: Sequence[str], modality: str) -> tuple[Study, str]:
-    named = {file: told_by_name(file.name).modality for file in files}
-    assumed = ""
-    unnamed = [file for file, name in named.items() if name is None]
+def _of_volumes(
+    files: Sequence[Path], modalities: Sequence[str], modality: str | Mapping[str, str]
+) -> tuple[Study, str]:
+    named = {file: None if TEMPORARY.match(file.name) else told_by_name(file.name).modality for file in files}
+    if isinstance(modality, Mapping):
+        unknown = sorted(modality.keys() - {file.name for file in files})
+        if unknown:
+            raise PolyscanError(f"modality speaks of {', '.join(unknown)}, which was not sent.")
+        named |= {file: modality[file.name] for file in files if file.name in modality}
+    elif modality and len(files) == 1:
+        named[files[0]] = modality
+    unnamed, assumed = [file for file, name in named.items() if name is None], ""
     if len(unnamed) > 1:
         raise PolyscanError(
             f"{len(unnamed)} of {len(files)} scans have names that tell no modality; name them such as "
-            f"{modalities[0]}.nii.gz."
+            f"{modalities[0]}.nii.gz, or send modality such as {{{unnamed[0].name!r}: {modalities[0]!r}}}."
         )
     for file in unnamed:
-        default = expected_modality(modalities)
-        named[file] = modality or default
+        named[file] = str(modality or expected_modality([m for m in modalities if m not in named.values()]))
         if not modality:
-            assumed = f"The scan's name tells no modality; it was read as {default}: send modality to say another."
-    if modality and not unnamed and len(files) == 1:
-        named[files[0]] = modality
+            assumed = f"The scan's name tells no modality; it was read as {named[file]}: send modality to say another."
     images: dict[str, str] = {}
     for file, name in named.items():
         if name in images:
