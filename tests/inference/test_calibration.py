@@ -1,0 +1,129 @@
+"""Temperatures that were put in are found; sets cover what they promise, in each pattern of availability."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+from scipy.stats import betabinom
+
+from polyscan.errors import PolyscanError
+from polyscan.evaluation.calibration import (
+    area_under_risk_coverage,
+    brier_score,
+    calibrated_error_quantile,
+    classwise_calibration_error,
+    expected_calibration_error,
+    negative_log_likelihood,
+)
+from polyscan.inference.calibration import AvailabilityTemperature
+from polyscan.inference.conformal import ConformalSets, pattern_of
+
+MODALITIES = ("T1", "T1c", "FLAIR")
+
+
+def drawn(p: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """One class a row, by its probabilities."""
+    return (generator.random((len(p), 1)) > p.cumsum(1)).sum(1).clip(max=p.shape[1] - 1)
+
+
+def cohort(count: int, seed: int = 0, absent=(0.0, 0.7, 0.2), everything=0.5):
+    """Logits that are too sharp by exp(everything), and by exp(absent) more for each modality that is missing."""
+    generator = np.random.default_rng(seed)
+    true = generator.normal(size=(count, 4)) * 1.5
+    target = drawn(softmax(true, 1), generator)
+    available = generator.random((count, 3)) < 0.6
+    available[~available.any(1), 0] = True
+    return true * np.exp(everything + (~available) @ np.array(absent))[:, None], target, available
+
+
+def test_the_temperature_that_was_put_in_is_found():
+    logits, target, available = cohort(8000)
+    fitted = AvailabilityTemperature.fit(logits, target, available, MODALITIES)
+    assert fitted.everything == pytest.approx(0.5, abs=0.1)
+    np.testing.assert_allclose(fitted.absent, (0.0, 0.7, 0.2), atol=0.12)
+    calibrated = softmax(logits / fitted.temperature(available)[:, None], 1)
+    assert expected_calibration_error(calibrated, target) < calibrated_error_quantile(calibrated, 0.999, trials=200)
+    assert expected_calibration_error(softmax(logits, 1), target) > 0.1
+    for pattern in np.unique(available, axis=0):
+        rows = (available == pattern).all(1)
+        by_chance = calibrated_error_quantile(calibrated[rows], 0.999, trials=200)
+        assert expected_calibration_error(calibrated[rows], target[rows]) < by_chance
+
+
+def test_fewer_modalities_never_make_it_sharper():
+    """Even where the studies that it is fitted on say otherwise, and for patterns that none of them had."""
+    logits, target, available = cohort(300, absent=(-0.8, 0.4, 0.0))
+    available[:, 2] = True
+    fitted = AvailabilityTemperature.fit(logits, target, available, MODALITIES)
+    patterns = np.array([[bool(k & 1), bool(k & 2), bool(k & 4)] for k in range(1, 8)])
+    for pattern in patterns:
+        for m in np.flatnonzero(pattern):
+            fewer = pattern.copy()
+            fewer[m] = False
+            assert fitted.temperature(fewer) >= fitted.temperature(pattern)
+
+
+def test_too_few_studies_are_refused():
+    with pytest.raises(PolyscanError, match="ten labelled studies at least; there are 9"):
+        AvailabilityTemperature.fit(*cohort(9), MODALITIES)
+
+
+def test_sets_cover_what_they_promise_in_each_pattern():
+    """Over many calibrations, coverage follows the exact beta-binomial law, in the rare pattern too."""
+    coverage, tested, seen = 0.9, 100, {"111": [], "011": []}
+    calibrations = {"111": 60, "011": 25}
+    for trial in range(100):
+        generator = np.random.default_rng(trial)
+        rows = {}
+        for name, count in calibrations.items():
+            logits = generator.normal(size=(count + tested, 3)) * (2 if name == "111" else 0.7)
+            target = drawn(softmax(logits, 1), generator)
+            available = np.tile([c == "1" for c in name], (count + tested, 1))
+            rows[name] = softmax(logits, 1), target, available
+        fit = [np.concatenate([rows[name][k][: calibrations[name]] for name in rows]) for k in range(3)]
+        sets = ConformalSets.fit(*fit, coverage)
+        for name, (p, target, available) in rows.items():
+            first = calibrations[name]
+            held = [sets(p[i], available[i])[target[i]] for i in range(first, first + tested)]
+            seen[name].append(sum(held))
+    for name, held in seen.items():
+        n = calibrations[name]
+        rank = int(np.ceil((n + 1) * coverage))
+        law = betabinom(tested, rank, n + 1 - rank)
+        low, high = law.ppf(0.025), law.ppf(0.975)
+        inside = np.mean([low <= h <= high for h in held])
+        assert inside > 0.88, name  # 95 % of them, by the law, with 100 trials
+        assert np.mean(held) / tested >= coverage - 0.01
+
+
+def test_a_pattern_with_too_few_studies_holds_every_class():
+    p = np.array([[0.7, 0.3]] * 8)
+    sets = ConformalSets.fit(p, np.zeros(8, int), np.ones((8, 2), bool), 0.9)
+    assert sets.thresholds == {}
+    assert sets(p[0], np.array([True, True])).all()
+    assert pattern_of(np.array([True, False])) == "10"
+
+
+def test_scores_by_hand():
+    p = np.array([[0.8, 0.2], [0.6, 0.4], [0.3, 0.7], [0.45, 0.55]])
+    y = np.array([0, 1, 1, 0])
+    assert brier_score(p, y) == pytest.approx((0.04 + 0.36 + 0.09 + 0.3025) * 2 / 4)
+    assert negative_log_likelihood(p, y) == pytest.approx(-np.log([0.8, 0.4, 0.7, 0.45]).mean())
+    # one bin: mean confidence 0.6625 against accuracy 0.5
+    assert expected_calibration_error(p, y, bins=1) == pytest.approx(0.1625)
+    assert classwise_calibration_error(p, y, bins=1) == pytest.approx(abs(p[:, 0].mean() - 0.5))
+    assert area_under_risk_coverage([0.1, 0.2, 0.3, 0.4], [0, 0, 1, 1]) == pytest.approx((0 + 0 + 1 / 3 + 0.5) / 4)
+    assert area_under_risk_coverage([1, 1], [0, 1]) == area_under_risk_coverage([1, 1], [1, 0]) == 0.5
+    with pytest.raises(ValueError, match="expected"):
+        brier_score(p, y[:2])
+
+
+def test_perfect_probabilities_lie_below_their_quantile():
+    below = 0
+    for seed in range(40):
+        generator = np.random.default_rng(seed)
+        p = softmax(generator.normal(size=(120, 3)), 1)
+        y = drawn(p, generator)
+        below += expected_calibration_error(p, y) <= calibrated_error_quantile(p, trials=150)
+    assert below >= 34  # 95 % of 40
