@@ -22,7 +22,7 @@ FLOORS = {
     "inference": GROUND | {"fusion", "networks"},
     "evaluation": GROUND | {"study"},
     "transforms": GROUND | {"study", "formats", "evaluation", "networks", "inference"},
-    "bundle": GROUND | {"study", "formats", "preprocess", "fusion", "networks", "learning", "transforms"},
+    "bundle": GROUND | {"study", "formats", "preprocess", "fusion", "networks", "inference", "learning", "transforms"},
     "phantom": GROUND | {"study", "formats"},
     "batch": GROUND | {"study", "discovery", "preprocess", "bundle", "report"},
     "report": GROUND | {"study", "dicom", "formats"},

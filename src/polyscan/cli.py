@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_prepare,
         _add_plan,
         _add_train,
+        _add_calibrate,
         _add_infer,
         _add_native,
         _add_check_privacy,
@@ -290,6 +291,32 @@ def _plan(options: argparse.Namespace) -> None:
     for name, value in {**plan["shared"], **plan["train"]}.items():
         print(f"{name}: {json.dumps(value)}")
     print(f"plan in {options.output}; train with --config {options.output}")
+
+
+def _add_calibrate(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "calibrate",
+        help="make a classifier's probabilities mean what they say",
+        description="Fit temperatures and prediction sets on the section 'validation', with modalities left out too. "
+        "calibration.json is written beside the weights; polyscan infer uses it from then on.",
+        epilog="example:\n  polyscan calibrate BUNDLE prepared/manifest.json --weights run/model.pt",
+    )
+    command.add_argument("bundle", help="a bundle's name, such as glioma_grading_classification, or its folder")
+    command.add_argument("manifest", type=Path, help="a prepared manifest; its section validation was not trained on")
+    command.add_argument("--weights", type=Path, help="a file of weights; the bundle's own where not given")
+    command.add_argument("--coverage", type=float, default=0.9, help="how often a set is to hold the true class (0.9)")
+    command.set_defaults(run=_calibrate)
+    return command
+
+
+def _calibrate(options: argparse.Namespace) -> None:
+    from polyscan.bundle.calibrate import calibrate
+
+    with _progress("calibrating") as progress:
+        path = calibrate(
+            options.bundle, options.manifest, weights=options.weights, coverage=options.coverage, progress=progress
+        )
+    print(path)
 
 
 def _add_infer(commands: Any) -> argparse.ArgumentParser:

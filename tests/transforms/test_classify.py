@@ -12,7 +12,9 @@ from torch import nn
 
 from polyscan.errors import PolyscanError
 from polyscan.evaluation import TaskAUROC
-from polyscan.inference import shapley_values
+from polyscan.inference import TaskCalibration, load_calibration, shapley_values
+from polyscan.inference.calibration import AvailabilityTemperature
+from polyscan.inference.conformal import ConformalSets
 from polyscan.networks import FusionModel
 from polyscan.networks.fusion_model import split_missing
 from polyscan.study.schema import encoded
@@ -116,8 +118,10 @@ def test_an_explanation_names_what_drove_the_answer(tmp_path):
     net, image = ByHand().eval(), torch.ones(2, 4, 4) * torch.tensor([3.0, 2.0])[:, None, None]
     data = {"study": "sub-1", "image": image, "clinical": torch.tensor([1.0]), "label": torch.tensor([NAN, 1.0])}
     data["pred"] = net(image[None], data["clinical"][None])[0].detach()
-    data = TaskProbabilitiesd("pred", TASKS)(data)
-    data = ExplainPredictiond("pred", net, TASKS, ["clinical"], samples=50)(data)
+    logits = data["pred"]
+    uncorrected = load_calibration("", TASKS, net.modalities)
+    data = ExplainPredictiond("pred", net, uncorrected, ["clinical"], samples=50)(data)
+    torch.testing.assert_close(data["pred"], TaskProbabilitiesd("pred", TASKS)({"pred": logits})["pred"])
     grade, idh = (data["explanation"][task] for task in TASKS)
     assert list(grade["contributions"]) == ["T1", "T2", "clinical"]
     assert grade["contributions"]["T2"] == 0
@@ -135,5 +139,32 @@ def test_an_explanation_names_what_drove_the_answer(tmp_path):
     assert content["answers"]["IDH"]["truth"] == "mutated"
     data["image"] = data["image"].clone()
     data["image"][1] = NAN
-    data = ExplainPredictiond("pred", net, TASKS, ["clinical"])({**data, "clinical": torch.tensor([NAN])})
+    data = ExplainPredictiond("pred", net, uncorrected, ["clinical"])({**data, "clinical": torch.tensor([NAN])})
     assert list(data["explanation"]["grade"]["contributions"]) == ["T1"]
+
+
+def test_a_calibrated_explanation_is_softer_and_names_what_is_not_ruled_out(tmp_path):
+    """Temperature 2, and e more without T2; the contributions sum to the calibrated probability less a guess."""
+    net, image = ByHand().eval(), torch.ones(2, 4, 4) * torch.tensor([3.0, 2.0])[:, None, None]
+    temperature = AvailabilityTemperature(("T1", "T2"), float(np.log(2)), (0.0, 1.0))
+    sets = ConformalSets(0.9, {"11": 0.2, "10": 0.3})
+    TaskCalibration(TASKS, net.modalities, {"grade": temperature}, {"grade": sets}, "w").save(tmp_path / "c.json")
+    calibration = load_calibration(tmp_path / "c.json", TASKS, net.modalities, "w")
+    for absent, divisor, threshold in ((False, 2.0, 0.2), (True, 2 * np.e, 0.3)):
+        given = image.clone()
+        given[1] = NAN if absent else 2.0
+        logits = net(given[None], torch.tensor([[1.0]]))[0].detach()
+        data = {"study": "sub-1", "image": given, "clinical": torch.tensor([1.0]), "pred": logits}
+        data = ExplainPredictiond("pred", net, calibration, ["clinical"])(data)
+        expected = (logits[:3] / divisor).softmax(0)
+        torch.testing.assert_close(data["pred"][:3], expected)
+        torch.testing.assert_close(data["pred"][3:], logits[3:].softmax(0))
+        grade = data["explanation"]["grade"]
+        assert sum(grade["contributions"].values()) == pytest.approx(float(expected.max()) - 1 / 3, abs=1e-3)
+        held = [name for name, p in zip(TASKS["grade"], expected.tolist(), strict=True) if p >= threshold]
+        assert grade["prediction_set"] == held
+        assert "prediction_set" not in data["explanation"]["IDH"]
+    names = ["T1", "T2"]
+    for tasks, modalities, weights in (({"x": ["a"]}, names, "w"), (TASKS, names[::-1], "w"), (TASKS, names, "v")):
+        with pytest.raises(PolyscanError, match="was made for other"):
+            load_calibration(tmp_path / "c.json", tasks, modalities, weights)

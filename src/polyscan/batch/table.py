@@ -57,6 +57,7 @@ def _row(study: Study) -> dict[str, Any]:
         row[task] = answer.answer
         row |= {f"{task} p({name})": p for name, p in answer.probabilities.items()}
         told = {"uncertainty": answer.uncertainty, "truth": answer.truth, **answer.measures}
+        told["not ruled out"] = " ".join(answer.prediction_set) or None
         row |= {f"{task} {name}": value for name, value in told.items() if not isinstance(value, list | None)}
     row["prepare seconds"] = preparation.seconds.get("prepare") if preparation else None
     row["infer seconds"] = prediction.seconds

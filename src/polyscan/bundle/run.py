@@ -20,6 +20,7 @@ from polyscan.bundle.predictor import StudyPredictor
 from polyscan.bundle.run_folder import RunFolder
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json, shipped
+from polyscan.inference.task_calibration import NAME as CALIBRATION
 from polyscan.learning.checkpoint import BEST
 from polyscan.networks.fusion_model import check_weights
 from polyscan.parallel import Progress
@@ -115,7 +116,7 @@ def infer(
     """
     found = read_manifest(manifest, roots)
     with _quiet():
-        workflow = _load_inference(bundle, found, output_dir, weights, {"absent": absent or [], **(overrides or {})})
+        workflow = load_inference(bundle, found, output_dir, weights, {"absent": absent or [], **(overrides or {})})
         workflow.parser.get_parsed_content("predictor").progress = progress
         (result,) = workflow.run()
     return result
@@ -140,7 +141,7 @@ def load_predictor(
         PolyscanError: the bundle, the weights or an override cannot be used.
     """
     with _quiet():
-        workflow = _load_inference(bundle, Manifest(), output_dir, weights, {"dataset#data": [], **(overrides or {})})
+        workflow = load_inference(bundle, Manifest(), output_dir, weights, {"dataset#data": [], **(overrides or {})})
         return workflow.parser.get_parsed_content("predictor")
 
 
@@ -161,13 +162,24 @@ def inference_fingerprint(
     """
     settings = [(bundle / "configs" / "inference.json").read_text(encoding="utf-8"), dict(overrides or {})]
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
-    for file in _weights(bundle, weights):
+    files = weights_of(bundle, weights)
+    for file in [*files, *_calibration_of(files)]:
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
 
 
-def _weights(bundle: Path, weights: str | Path | Sequence[str | Path] | None) -> list[Path]:
-    named = [bundle / "models" / BEST] if weights is None else weights
+def weights_fingerprint(weights: Path) -> str:
+    """Changes where what stands in the file does."""
+    return hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
+
+
+def weights_of(bundle: str | Path, weights: str | Path | Sequence[str | Path] | None = None) -> list[Path]:
+    """A file of weights, or those of an ensemble; the bundle's own where not given.
+
+    Raises:
+        PolyscanError: one is not there.
+    """
+    named = [bundle_folder(bundle) / "models" / BEST] if weights is None else weights
     files = [Path(named)] if isinstance(named, (str, Path)) else [Path(file) for file in named]
     for file in files:
         if not file.is_file():
@@ -175,18 +187,31 @@ def _weights(bundle: Path, weights: str | Path | Sequence[str | Path] | None) ->
     return files
 
 
-def _load_inference(
+def _calibration_of(files: Sequence[Path]) -> list[Path]:
+    """What lies beside the weights; an ensemble has none, since each was calibrated by itself."""
+    beside = files[0].with_name(CALIBRATION)
+    return [beside] if len(files) == 1 and beside.is_file() else []
+
+
+def load_inference(
     bundle: str | Path,
     manifest: Manifest,
     output_dir: str | Path,
     weights: str | Path | Sequence[str | Path] | None,
     overrides: Mapping[str, Any],
 ) -> ConfigWorkflow:
+    """The inference config of a bundle, initialised, with its weights and the calibration that lies beside them.
+
+    Raises:
+        PolyscanError: the bundle, the weights or an override cannot be used.
+    """
     bundle = bundle_folder(bundle)
-    files = _weights(bundle, weights)
+    files = weights_of(bundle, weights)
     changes = {**carried_settings(files[0], bundle, overrides), "weights": str(files[0].resolve()), **overrides}
     if len(files) > 1:
         changes["ensemble"] = [str(file.resolve()) for file in files[1:]]
+    for beside in _calibration_of(files):
+        changes |= {"calibration": str(beside.resolve()), "weights_fingerprint": weights_fingerprint(files[0])}
     workflow = _load(bundle, "inference", manifest, output_dir, changes)
     for file in files:
         _check_weights(file, workflow.parser.get_parsed_content("network_def"))

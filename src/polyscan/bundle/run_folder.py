@@ -16,6 +16,7 @@ import torch
 
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json, write_json
+from polyscan.inference.task_calibration import NAME as CALIBRATION
 from polyscan.learning.checkpoint import BEST, CHECKPOINT, LAST
 from polyscan.learning.history import CURVES, TABLE
 from polyscan.preprocess.profiles import NAME as PROFILES
@@ -24,7 +25,7 @@ from polyscan.study.outputs import OutputFolder, fingerprint, sources_of
 
 CONFIG, RECORD, TENSORBOARD = "config.json", "run.json", "tensorboard"
 PACKAGES = ("polyscan", "torch", "monai", "numpy", "pytorch-ignite")
-_HOLDS = (BEST, LAST, CHECKPOINT, TABLE, CURVES, CONFIG, RECORD, TENSORBOARD, PROFILES)
+_HOLDS = (BEST, LAST, CALIBRATION, CHECKPOINT, TABLE, CURVES, CONFIG, RECORD, TENSORBOARD, PROFILES)
 
 
 class RunFolder:

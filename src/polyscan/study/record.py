@@ -139,7 +139,7 @@ class TaskPrediction(Entry):
         truth: the true class, or time and event, where it is known.
         probabilities: class to its probability.
         risk: of survival, the logarithm of the hazard.
-        uncertainty, spread, contributions: see :class:`polyscan.transforms.ExplainPredictiond`.
+        uncertainty, spread, contributions, prediction_set: see :class:`polyscan.transforms.ExplainPredictiond`.
         measures, true_measures: see :class:`polyscan.bundle.Staging`.
     """
 
@@ -152,6 +152,7 @@ class TaskPrediction(Entry):
     contributions: dict[str, float] = field(default_factory=dict)
     measures: dict[str, Any] = field(default_factory=dict)
     true_measures: dict[str, Any] = field(default_factory=dict)
+    prediction_set: list[str] = field(default_factory=list)
 
     @property
     def is_known(self) -> bool:

@@ -11,9 +11,9 @@ from monai.networks.utils import eval_mode
 from monai.transforms import MapTransform
 from torch import Tensor
 
-from polyscan.inference import CachedFeatures, monte_carlo, shapley_values
+from polyscan.inference import CachedFeatures, TaskCalibration, monte_carlo, shapley_values
 from polyscan.networks import FusionModel
-from polyscan.transforms.classify import Tasks, parts_of, probabilities
+from polyscan.transforms.classify import parts_of
 
 
 class ExplainPredictiond(MapTransform):
@@ -21,32 +21,34 @@ class ExplainPredictiond(MapTransform):
 
     ``uncertainty``: entropy of the mean of dropout samples (Gal and Ghahramani, ICML 2016), 0 sure to 1 a guess.
     ``spread``: standard deviation of the predicted class's probability over the samples.
+    ``prediction_set``: of a calibrated task, the classes that are not ruled out at its coverage.
     ``contributions``: Shapley values of the modalities that are there, and of each further input as a whole, for the
     probability of the predicted class; with 1 / classes, a guess, they sum to it.
 
     Args:
-        keys: probabilities (classes of all tasks,).
+        keys: logits (classes of all tasks,).
         network: that predicted.
-        tasks: see :data:`Tasks`.
+        calibration: of the network's tasks.
         inputs: entries that the network takes behind the image. One that is NaN throughout plays no part.
         samples: of dropout.
         allow_missing_keys: as in MONAI.
 
-    Adds ``explanation``: task to the three.
+    Puts probabilities, calibrated where the tasks are, in place of the logits, and adds ``explanation``: task to the
+    others.
     """
 
     def __init__(
         self,
         keys: KeysCollection,
         network: FusionModel,
-        tasks: Tasks,
+        calibration: TaskCalibration,
         inputs: Sequence[str] = (),
         samples: int = 20,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.network = network
-        self.tasks = tasks
+        self.calibration = calibration
         self.inputs = list(inputs)
         self.samples = samples
 
@@ -57,25 +59,31 @@ class ExplainPredictiond(MapTransform):
             device = next(self.network.parameters()).device
             image = torch.as_tensor(out["image"]).to(device)[None]
             inputs = [torch.as_tensor(out[name]).to(device)[None] for name in self.inputs]
-            with eval_mode(self.network):
+            tasks = self.calibration.tasks
+            with eval_mode(self.network), torch.inference_mode():
+                cached = CachedFeatures(self.network, image, inputs)
+                available = cached.available[0]
                 samples = monte_carlo(self.network, image, self.samples, inputs=inputs)[:, 0]
-                players, values = self._contributions(image, inputs)
-            each = (parts_of(x, self.tasks) for x in (out[key], probabilities(samples, self.tasks), values))
+                players, values = self._contributions(image, cached)
+            out[key] = self.calibration.probabilities(torch.as_tensor(out[key]), available)
+            sets = self.calibration.prediction_sets(out[key], available)
+            samples = self.calibration.probabilities(samples, available)
+            each = (parts_of(x, tasks) for x in (out[key], samples, values))
             out["explanation"] = {
                 task: _explain(int(predicted.argmax()), of_samples, dict(zip(players, of_players, strict=True)))
-                for task, predicted, of_samples, of_players in zip(self.tasks, *each, strict=True)
+                | ({"prediction_set": sets[task]} if task in sets else {})
+                for task, predicted, of_samples, of_players in zip(tasks, *each, strict=True)
             }
         return out
 
-    @torch.inference_mode()
-    def _contributions(self, image: Tensor, inputs: list[Tensor]) -> tuple[list[str], Tensor]:
+    def _contributions(self, image: Tensor, cached: CachedFeatures) -> tuple[list[str], Tensor]:
         """Names of the players, and their Shapley values (player, classes of all tasks)."""
-        cached = CachedFeatures(self.network, image, inputs)
+        inputs = cached.inputs
         # A network that is given no scan at all reads zeros, so that a table alone has a value too.
         blank = CachedFeatures(self.network, torch.full_like(image, torch.nan), inputs) if inputs else None
         present = cached.available[0].nonzero().flatten().tolist()
         given = [k for k, value in enumerate(inputs) if bool(value.isfinite().any())]
-        guess = torch.cat([torch.full((len(c),), 1 / len(c)) for c in self.tasks.values()])
+        guess = torch.cat([torch.full((len(c),), 1 / len(c)) for c in self.calibration.tasks.values()])
 
         def value(players: frozenset[int]) -> Tensor:
             if not players:
@@ -85,7 +93,7 @@ class ExplainPredictiond(MapTransform):
             left_out = {k for i, k in enumerate(given, start=len(present)) if i not in players}
             rest = [torch.full_like(x, torch.nan) if k in left_out else x for k, x in enumerate(inputs)]
             logits = blank(inputs=rest) if blank and not bool(available.any()) else cached(available, rest)
-            return probabilities(logits[0], self.tasks).cpu()
+            return self.calibration.probabilities(logits[0], available[0]).cpu()
 
         names = [self.network.modalities[m] for m in present] + [self.inputs[k] for k in given]
         return names, shapley_values(value, len(names))

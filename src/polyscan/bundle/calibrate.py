@@ -1,0 +1,96 @@
+"""Calibrate a trained classifier on studies that it was not trained on, with modalities left out too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from polyscan.bundle.items import inference_item
+from polyscan.bundle.run import load_inference, weights_fingerprint, weights_of
+from polyscan.errors import PolyscanError
+from polyscan.inference import CachedFeatures
+from polyscan.inference.task_calibration import NAME, fit_calibration
+from polyscan.parallel import Progress
+from polyscan.study.manifest import Manifest, read_manifest
+
+_EVERY_SUBSET_UP_TO = 4
+
+
+def calibrate(
+    bundle: str | Path,
+    manifest: str | Path,
+    *,
+    weights: str | Path | None = None,
+    coverage: float = 0.9,
+    progress: Progress | None = None,
+) -> Path:
+    """Write ``calibration.json`` beside the weights; ``infer`` uses it from then on.
+
+    Each labelled study of the section ``validation`` is answered with all it has and with modalities left out: each
+    subset of up to four, else one left out at a time. Half of the subjects fit the temperatures, half the sets.
+
+    Args:
+        bundle: the bundle's folder, or the name of one that comes with polyscan.
+        manifest: a prepared manifest; the weights were not trained on its section ``validation``.
+        weights: a file of weights; the bundle's own where not given.
+        coverage: how often a prediction set is to hold the true class.
+        progress: told after every study.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        PolyscanError: the bundle is no classifier, or too few studies are labelled.
+    """
+    (file,) = weights_of(bundle, weights)
+    parser = load_inference(bundle, Manifest(), file.parent, file, {"dataset#data": []}).parser
+    if "tasks" not in parser:
+        raise PolyscanError(f"{bundle} predicts no classes, so that there are no probabilities to calibrate.")
+    network, transform = (parser.get_parsed_content(name) for name in ("network", "preprocessing"))
+    network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+    network.eval()
+    tasks, inputs = parser["tasks"], parser["inputs"]
+    device = parser.get_parsed_content("device")
+    studies = [study for study in read_manifest(manifest).validation if study.label.tasks]
+    rows: list[tuple[Tensor, Tensor, Tensor, str]] = []
+    for count, study in enumerate(studies, start=1):
+        item = transform(inference_item(study, list(tasks), parser["also"]))
+        image, *rest = (torch.as_tensor(item[name])[None].to(device) for name in ("image", *inputs))
+        with torch.inference_mode():
+            cached = CachedFeatures(network, image, rest)
+            for pattern in _patterns(cached.available):
+                rows.append((cached(pattern)[0].cpu(), item["label"], pattern[0].cpu(), study.subject))
+        if progress is not None:
+            progress(count, len(studies), study.key)
+    if not rows:
+        raise PolyscanError(f"{manifest} has no labelled study in the section 'validation' to calibrate on.")
+    logits, targets, available = (np.stack([np.asarray(row[column]) for row in rows]) for column in range(3))
+    fitted = fit_calibration(
+        tasks,
+        network.modalities,
+        logits,
+        targets,
+        available,
+        [row[3] for row in rows],
+        coverage=coverage,
+        weights=weights_fingerprint(file),
+    )
+    fitted.save(file.with_name(NAME))
+    return file.with_name(NAME)
+
+
+def _patterns(available: Tensor) -> Iterator[Tensor]:
+    """What is there (1, modality), and fewer of it."""
+    present = available[0].nonzero().flatten().tolist()
+    if len(present) <= _EVERY_SUBSET_UP_TO:
+        subsets = [[m for k, m in enumerate(present) if code >> k & 1] for code in range(1, 2 ** len(present))]
+    else:
+        subsets = [present, *([m for m in present if m != absent] for absent in present)]
+    for subset in subsets:
+        chosen = torch.zeros_like(available)
+        chosen[0, subset] = True
+        yield chosen

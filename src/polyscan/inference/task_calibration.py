@@ -1,0 +1,167 @@
+"""What the probabilities of a network's tasks are corrected by, as it was fitted and is kept beside the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from polyscan.errors import PolyscanError
+from polyscan.files.atomic import read_json, write_json
+from polyscan.inference.calibration import AvailabilityTemperature
+from polyscan.inference.conformal import ConformalSets
+
+NAME, FORMAT_VERSION = "calibration.json", 1
+
+
+@dataclass(frozen=True)
+class TaskCalibration:
+    """Temperatures and prediction sets of a network's tasks.
+
+    Attributes:
+        tasks: task to its classes, in the order of the logits.
+        modalities: of the network, in order.
+        temperatures: of the tasks that have been calibrated.
+        sets: likewise.
+        weights: fingerprint of the weights that it was fitted with.
+    """
+
+    tasks: Mapping[str, Sequence[str]]
+    modalities: Sequence[str]
+    temperatures: Mapping[str, AvailabilityTemperature]
+    sets: Mapping[str, ConformalSets]
+    weights: str = ""
+
+    def probabilities(self, logits: Tensor, available: Tensor) -> Tensor:
+        """Softmax over the classes of each task, of logits divided by the task's temperature.
+
+        Args:
+            logits: (..., classes of all tasks).
+            available: (modality,) bool.
+        """
+        pattern = available.cpu().numpy()
+        corrected = []
+        for task, part in zip(self.tasks, self._parts(logits.float()), strict=True):
+            divisor = float(self.temperatures[task].temperature(pattern)) if task in self.temperatures else 1.0
+            corrected.append((part / divisor).softmax(-1))
+        return torch.cat(corrected, dim=-1)
+
+    def prediction_sets(self, probabilities: Tensor, available: Tensor) -> dict[str, list[str]]:
+        """Of each calibrated task the classes that are not ruled out at its coverage.
+
+        Args:
+            probabilities: (classes of all tasks,), as :meth:`probabilities` gives them.
+            available: (modality,) bool.
+        """
+        pattern, found = available.cpu().numpy(), {}
+        for (task, classes), part in zip(self.tasks.items(), self._parts(probabilities.cpu()), strict=True):
+            if task in self.sets:
+                inside = self.sets[task](part.numpy(), pattern)
+                found[task] = [str(name) for name, held in zip(classes, inside, strict=True) if held]
+        return found
+
+    def _parts(self, values: Tensor) -> tuple[Tensor, ...]:
+        return torch.split(values, [len(classes) for classes in self.tasks.values()], dim=-1)
+
+    def save(self, path: str | Path) -> None:
+        """Write JSON that a person can read."""
+        write_json(
+            path,
+            {
+                "format_version": FORMAT_VERSION,
+                "tasks": {task: list(map(str, classes)) for task, classes in self.tasks.items()},
+                "modalities": list(self.modalities),
+                "weights": self.weights,
+                "temperatures": {task: asdict(each) for task, each in self.temperatures.items()},
+                "sets": {task: asdict(each) for task, each in self.sets.items()},
+            },
+        )
+
+
+def load_calibration(
+    path: str | Path, tasks: Mapping[str, Sequence[str]], modalities: Sequence[str], weights: str = ""
+) -> TaskCalibration:
+    """What ``polyscan calibrate`` wrote; nothing is corrected where ``path`` is empty.
+
+    Args:
+        path: the file, or "".
+        tasks: of the network that is to be corrected.
+        modalities: of the network.
+        weights: fingerprint of its weights; not compared where empty.
+
+    Raises:
+        PolyscanError: the file is none, or was made for other tasks, modalities or weights.
+    """
+    if not str(path):
+        return TaskCalibration(tasks, modalities, {}, {})
+    content: dict[str, Any] = read_json(path)
+    if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION:
+        raise PolyscanError(f"{path} is no calibration of this version; make it anew with polyscan calibrate.")
+    named = {task: list(map(str, classes)) for task, classes in tasks.items()}
+    for name, own in (("tasks", named), ("modalities", list(modalities)), ("weights", weights or content["weights"])):
+        if content[name] != own:
+            raise PolyscanError(f"{path} was made for other {name}; make it anew with polyscan calibrate.")
+    temperatures = {
+        task: AvailabilityTemperature(tuple(each["modalities"]), each["everything"], tuple(each["absent"]))
+        for task, each in content["temperatures"].items()
+    }
+    return TaskCalibration(
+        tasks,
+        modalities,
+        temperatures,
+        {task: ConformalSets(each["coverage"], each["thresholds"]) for task, each in content["sets"].items()},
+        content["weights"],
+    )
+
+
+def fit_calibration(
+    tasks: Mapping[str, Sequence[str]],
+    modalities: Sequence[str],
+    logits: np.ndarray,
+    targets: np.ndarray,
+    available: np.ndarray,
+    subjects: Sequence[str],
+    *,
+    coverage: float = 0.9,
+    weights: str = "",
+) -> TaskCalibration:
+    """Fit the temperatures on one half of the subjects and the prediction sets on the other.
+
+    Args:
+        tasks: task to its classes.
+        modalities: of the network.
+        logits: (answer, classes of all tasks); a study may have several answers, with modalities left out.
+        targets: (answer, task) index of the true class, NaN where it is not known.
+        available: (answer, modality) bool.
+        subjects: whose each answer is; a subject is in one half.
+        coverage: of the sets.
+        weights: fingerprint.
+
+    Raises:
+        PolyscanError: no task has enough labelled subjects.
+    """
+    order = {name: k for k, name in enumerate(sorted(set(subjects)))}
+    first = np.array([order[name] % 2 == 0 for name in subjects])
+    temperatures, sets, start = {}, {}, 0
+    for column, (task, classes) in enumerate(tasks.items()):
+        part, start = logits[:, start : start + len(classes)], start + len(classes)
+        known = np.isfinite(targets[:, column])
+        a, b = first & known, ~first & known
+        if len({s for s, use in zip(subjects, a, strict=True) if use}) < 10 or not b.any():
+            continue
+        true = np.where(known, targets[:, column], 0).astype(int)
+        fitted = AvailabilityTemperature.fit(part[a], true[a], available[a], tuple(modalities))
+        temperatures[task] = fitted
+        scaled = torch.as_tensor(part[b] / fitted.temperature(available[b])[:, None]).softmax(-1).numpy()
+        sets[task] = ConformalSets.fit(scaled, true[b], available[b], coverage)
+    if not temperatures:
+        raise PolyscanError(
+            f"No task has the twenty labelled subjects that calibration needs; there are {len(order)} in the section "
+            "'validation'."
+        )
+    return TaskCalibration(tasks, modalities, temperatures, sets, weights)

@@ -1,0 +1,65 @@
+"""A classifier is calibrated with a command, and answers with it from then on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+from prepared import BUNDLES, make_manifest
+
+from polyscan.bundle.calibrate import calibrate
+from polyscan.bundle.run import infer
+from polyscan.errors import PolyscanError, sentence
+from polyscan.study.manifest import Manifest, read_manifest, write_manifest
+
+BUNDLE = BUNDLES / "drifa_multitask_classification"
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    """Two studies to answer for, and forty subjects to calibrate on, whose pictures are those of five."""
+    path = make_manifest(BUNDLE, tmp_path_factory.mktemp("calibrate") / "cohort")
+    found = read_manifest(path)
+    known = [study for study in found.studies if study.label.tasks]
+    many = [replace(known[k % len(known)], subject=f"v{k}") for k in range(40)]
+    write_manifest(path, replace(found, validation=many))
+    return path
+
+
+def test_answers_are_calibrated_from_then_on(manifest, tmp_path):
+    weights = tmp_path / "model.pt"
+    shutil.copy(BUNDLE / "models" / "model.pt", weights)
+    before = infer(BUNDLE, manifest, tmp_path / "out", weights=weights)
+    path = calibrate(BUNDLE, manifest, weights=weights, coverage=0.8)
+    content = json.loads(path.read_text())
+    assert content["temperatures"]
+    after = infer(BUNDLE, manifest, tmp_path / "out", weights=weights)  # answered anew, since the settings are others
+    for a, b in zip(before.studies, after.studies, strict=True):
+        for task in content["temperatures"]:
+            said, plain = b.prediction.answers[task], a.prediction.answers[task]
+            assert said.answer == plain.answer  # a temperature changes no order
+            assert said.probabilities != plain.probabilities
+            assert said.prediction_set
+            assert not plain.prediction_set
+    # what was fitted with other weights is refused
+    stored = torch.load(weights, weights_only=True)
+    torch.save({k: v * 1.1 if v.is_floating_point() else v for k, v in stored.items()}, weights)
+    with pytest.raises(RuntimeError) as caught:
+        infer(BUNDLE, manifest, tmp_path / "out", weights=weights)
+    assert "was made for other weights" in sentence(caught.value)
+
+
+def test_what_cannot_be_calibrated_is_refused(manifest, tmp_path):
+    found = read_manifest(manifest)
+    few = tmp_path / "few.json"
+    write_manifest(few, Manifest(roots=found.roots, validation=found.validation[:12]))
+    with pytest.raises(PolyscanError, match="twenty labelled subjects"):
+        calibrate(BUNDLE, few)
+    write_manifest(few, Manifest(roots=found.roots, testing=found.validation[:12]))
+    with pytest.raises(PolyscanError, match="no labelled study in the section"):
+        calibrate(BUNDLE, few)
+    with pytest.raises(PolyscanError, match="predicts no classes"):
+        calibrate(BUNDLES / "brain_mri_tumour_segmentation", manifest)
