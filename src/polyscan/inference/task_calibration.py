@@ -100,7 +100,11 @@ def load_calibration(
     if not str(path):
         return TaskCalibration(tasks, modalities, {}, {})
     content: dict[str, Any] = read_json(path)
-    if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION:
+    try:
+        current = content["format_version"] == FORMAT_VERSION
+    except (KeyError, TypeError):
+        current = False
+    if not current:
         raise PolyscanError(f"{path} is no calibration of this version; make it anew with polyscan calibrate.")
     named = {task: list(map(str, classes)) for task, classes in tasks.items()}
     for name, own in (("tasks", named), ("modalities", list(modalities)), ("weights", weights or content["weights"])):
