@@ -111,18 +111,23 @@ def without_copies(slices: list[Slice]) -> list[Slice]:
     Copies have the same place, settings and pixels. A UID proves nothing: careless de-identification gives one to all
     slices, and exporting again gives a copy its own.
     """
-    alike = grouped(slices, _settings)
     kept: list[Slice] = []
-    for members in alike.values():
-        kept += members if len(members) == 1 else list({_pixels(each): each for each in reversed(members)}.values())
+    for near in grouped(slices, _place).values():
+        for members in [near] if len(near) == 1 else grouped(near, _settings).values():
+            if len(members) > 1:
+                members = list({_pixels(each): each for each in reversed(members)}.values())
+            kept += members
     order = {id(each): k for k, each in enumerate(slices)}
     return sorted(kept, key=lambda each: order[id(each)])
 
 
-def _settings(each: Slice) -> tuple[str, ...]:
+def _place(each: Slice) -> tuple[str, ...]:
     names = ("ImagePositionPatient", "ImageOrientationPatient", "InstanceNumber")
-    place = tuple(text(each.header, name) for name in names)
-    return (*place, *(tell(each) for tell in _TELLS.values()), str(each.tile))
+    return (*(text(each.header, name) for name in names), str(each.tile))
+
+
+def _settings(each: Slice) -> tuple[str, ...]:
+    return tuple(tell(each) for tell in _TELLS.values())
 
 
 def _pixels(each: Slice) -> tuple[bytes, int, tuple[int, int]]:

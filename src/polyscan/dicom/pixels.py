@@ -145,9 +145,8 @@ def _decoded(first: Slice) -> np.ndarray:
 def _plain(first: Slice) -> np.ndarray | None:
     """The pixels of a file that stores whole bytes without compression; None for all others."""
     file = first.file
-    raw: Any = {int(tag): element for tag, element in file.items()}.get(
-        _PIXEL_DATA
-    )  # as it stands in the file, not fetched from the disk
+    elements: dict[Any, Any] = dict(file.items())
+    raw: Any = elements.get(_PIXEL_DATA)  # as it stands in the file, not fetched from the disk
     syntax = str(getattr(file.file_meta, "TransferSyntaxUID", ""))
     bits, stored = number(file, "BitsAllocated"), number(file, "BitsStored")
     grey = (number(file, "SamplesPerPixel") or 1) == 1

@@ -16,6 +16,11 @@ from polyscan.files.numbered import numbered
 from polyscan.formats.volume import Volume
 from polyscan.geometry import corners, spacing_of
 
+try:
+    from isal.igzip import IGzipFile as GzipFile
+except ImportError:  # a machine for which there is no isal: the same file, a few times slower
+    from gzip import GzipFile  # type: ignore[assignment]
+
 _TO_MILLIMETRES = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 1e-3}  # xyzt_units: unknown, metre, millimetre, micrometre
 
 
@@ -93,12 +98,19 @@ def _said(path: Path, error: Exception) -> str:
 
 
 def write_nifti(path: str | Path, image: MetaTensor) -> None:
-    """Write a (1, x, y, z) image with its affine, in the type that it has, whole or not at all."""
+    """Write a (1, x, y, z) image with its affine, in the type that it has, whole or not at all.
+
+    ``.nii.gz`` is compressed at level 1: higher ones hardly make noise smaller and take several times as long.
+    """
     values = image[0].cpu().numpy()
     file = nibabel.Nifti1Image(values, np.asarray(image.affine, dtype=float))
     file.header.set_xyzt_units("mm")
-    with whole_file(path) as temporary:
-        nibabel.save(file, temporary)
+    with whole_file(path) as temporary, temporary.open("wb") as plain:
+        if temporary.suffix == ".gz":
+            with GzipFile("", "wb", 1, plain, mtime=0) as compressed:
+                file.to_stream(compressed)
+        else:
+            file.to_stream(plain)
 
 
 def _affine(path: Path, header: Any, affine: Any) -> tuple[np.ndarray, list[str]]:

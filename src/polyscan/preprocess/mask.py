@@ -35,10 +35,12 @@ def foreground(values: np.ndarray, *, unit: str = "arbitrary") -> np.ndarray:
     parts, count = ndimage.label(bright)
     if count == 0:
         return finite
-    largest = parts == (np.bincount(parts.ravel())[1:].argmax() + 1)
-    return (
-        ndimage.binary_fill_holes(ndimage.binary_closing(np.pad(largest, 2), iterations=2))[2:-2, 2:-2, 2:-2] & finite
-    )
+    number = int(np.bincount(parts.ravel())[1:].argmax()) + 1
+    box = ndimage.find_objects(parts, number)[number - 1]
+    largest = np.zeros_like(finite)
+    inside = ndimage.binary_closing(np.pad(parts[box] == number, 2), iterations=2)
+    largest[box] = ndimage.binary_fill_holes(inside)[2:-2, 2:-2, 2:-2]
+    return largest & finite
 
 
 def same_outline(first: np.ndarray, second: np.ndarray) -> bool:

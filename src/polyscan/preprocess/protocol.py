@@ -51,10 +51,10 @@ def load_protocol(name: str | Path) -> Protocol:
         assert isinstance(steps, list)
     except Exception as error:
         raise PolyscanError(f"{path} is no protocol: it has no list of 'steps' ({error}).") from error
-    made = []
-    for step in steps:
+    made, parser = [], ConfigParser({"steps": steps})
+    for number, step in enumerate(steps):
         try:
-            made.append(ConfigParser({"step": step}).get_parsed_content("step"))
+            made.append(parser.get_parsed_content(f"steps::{number}"))
         except Exception as error:
             target = step.get("_target_", step) if isinstance(step, dict) else step
             raise PolyscanError(f"Step {target} of {path} cannot be made: {sentence(error)}") from error

@@ -100,9 +100,10 @@ class Volume:
         finite = round(self.finite * self.values.numel())
         if finite < fewest:
             return f"has only {finite} finite voxels; at least {fewest} are needed"
-        some = self.values[torch.isfinite(self.values)]
-        if bool(some.min() == some.max()):
-            return f"is constant ({float(some[0]):g} in every voxel), so that nothing can be aligned by it"
+        some = self.values if self.finite == 1 else self.values[torch.isfinite(self.values)]
+        low, high = some.aminmax()
+        if bool(low == high):
+            return f"is constant ({float(low):g} in every voxel), so that nothing can be aligned by it"
         return ""
 
     def shrunk(self, spacing: float) -> Volume:
