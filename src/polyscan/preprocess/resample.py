@@ -9,7 +9,17 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
-from polyscan.geometry import from_sitk, is_rectangular, rectangular, same_grid, spacing_along, spacing_of, to_sitk
+from polyscan.geometry import (
+    FLIP,
+    from_sitk,
+    is_rectangular,
+    matrix_of,
+    rectangular,
+    same_grid,
+    spacing_along,
+    spacing_of,
+    to_sitk,
+)
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -28,7 +38,8 @@ def resample(
     Args:
         image: (1, x, y, z); NaN is outside its field of view. A sheared one is brought to a rectangular grid first.
         grid: whose shape and affine are taken.
-        transform: from the grid's points to the image's points (LPS+ millimetres); None where they agree.
+        transform: from the grid's points to the image's points (LPS+ millimetres), rigid or affine; None where they
+            agree.
         label: whether the values are labels.
 
     Returns:
@@ -52,13 +63,16 @@ def resample(
     if label:
         moved = sitk.Resample(to_sitk(image), target, transform, sitk.sitkNearestNeighbor, 0)
         return MetaTensor(from_sitk(moved).as_tensor(), affine=grid.affine, meta=_meta(image))
-    source, there = _filled(anti_alias(image, spacing_along(np.asarray(grid.affine), np.asarray(image.affine))))
-    low, high = float(image[torch.isfinite(image)].min()), float(image[torch.isfinite(image)].max())
-    moved = sitk.Resample(source, target, transform, sitk.sitkBSpline, float("nan"))
-    seen = sitk.Resample(there, target, transform, sitk.sitkNearestNeighbor, 0)
-    values = from_sitk(moved).as_tensor().clamp(low, high)
-    values[from_sitk(seen).as_tensor() == 0] = float("nan")
-    return MetaTensor(values, affine=grid.affine, meta=_meta(image))
+    from polyscan.preprocess.spline import interpolate
+
+    own, other = (np.asarray(affine, dtype=float) for affine in (image.affine, grid.affine))
+    values = image[0].cpu().numpy().astype(np.float32, copy=False)
+    there = np.isfinite(values)
+    limits = float(values.min(where=there, initial=np.inf)), float(values.max(where=there, initial=-np.inf))
+    values = _filled(anti_alias(image, spacing_along(other, own)), there)
+    to_index = np.linalg.inv(own) @ FLIP @ matrix_of(transform) @ FLIP @ other
+    found = interpolate(values, to_index, tuple(grid.shape[1:]), there=there, limits=limits)
+    return MetaTensor(torch.from_numpy(found[None]), affine=grid.affine, meta=_meta(image))
 
 
 def anti_alias(image: MetaTensor, spacing: Sequence[float] | np.ndarray) -> MetaTensor:
@@ -99,6 +113,9 @@ def _smooth(image: MetaTensor, sigma: np.ndarray) -> MetaTensor:
     smooth = np.empty(image.shape, dtype=np.float32)
     for channel, values in enumerate(image.as_tensor().cpu().numpy()):
         there = np.isfinite(values)
+        if there.all():
+            gaussian_filter(values.astype(np.float32, copy=False), sigma, output=smooth[channel])
+            continue
         weight = gaussian_filter(there.astype(np.float32), sigma)
         total = gaussian_filter(np.where(there, values, 0).astype(np.float32), sigma)
         smooth[channel] = np.where(there, total / np.maximum(weight, 1e-6), np.nan)
@@ -113,14 +130,12 @@ def _meta(image: MetaTensor) -> dict:
     return {name: image.meta[name] for name in ("unit", "problems") if name in image.meta}
 
 
-def _filled(image: MetaTensor) -> tuple[sitk.Image, sitk.Image]:
-    """The image with NaN replaced by the nearest value, so that splines do not ring there, and where it was finite."""
+def _filled(image: MetaTensor, there: np.ndarray) -> np.ndarray:
+    """(x, y, z) with what is not there replaced by the nearest value, so that splines do not ring at its border."""
     from scipy.ndimage import distance_transform_edt
 
-    values = image[0].cpu().numpy().astype(np.float32)
-    there = np.isfinite(values)
-    if not there.all():
-        nearest = distance_transform_edt(~there, return_distances=False, return_indices=True)
-        values = values[tuple(nearest)]
-    made = [MetaTensor(torch.from_numpy(a[None]), affine=image.affine) for a in (values, there.astype(np.uint8))]
-    return to_sitk(made[0]), to_sitk(made[1])
+    values = image[0].cpu().numpy().astype(np.float32, copy=False)
+    if there.all():
+        return values
+    nearest = distance_transform_edt(~there, return_distances=False, return_indices=True)
+    return values[tuple(nearest)]

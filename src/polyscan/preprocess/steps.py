@@ -258,7 +258,7 @@ class Resampled(Step):
                 self.leave_out(data, record, name, f"nothing of it lies in the field of view of {record.reference}")
                 continue
             how = "untouched" if untouched else "cubic B-spline within the scan's own range"
-            self.tell(record, name, "SimpleITK", interpolation=how, outside="NaN", **what)
+            self.tell(record, name, "polyscan", interpolation=how, outside="NaN", **what)
         if "label" in data:
             drawn_on = record.study.label.drawn_on or record.reference
             if drawn_on in data:
