@@ -72,7 +72,7 @@ def study(config, folder, size, there):
         finest = min(there, key=lambda name: config.get("enters", {}).get(name, 0))
         factor = 2 ** config.get("enters", {}).get(finest, 0)
         mask = torch.ones(1, *(-(-n // factor) for n in size), dtype=torch.uint8)
-        item["label"]["mask"] = write(folder / "label.nii.gz", config, mask, factor)
+        item["label"] = write(folder / "label.nii.gz", config, mask, factor)
     return item
 
 

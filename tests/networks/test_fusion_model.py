@@ -245,6 +245,7 @@ def test_weights_say_what_they_were_made_for_and_are_refused_elsewhere(tmp_path)
         "format_version": 1,
         "modalities": ["T1", "T2", "CT"],
         "outputs": ["grade: 2", "grade: 3", "IDH: no", "IDH: yes"],
+        "settings": {},
     }
     net.load_state_dict(weights)
     swapped = net_at([1], partial(MulticlassHead, tasks=tasks), modalities=("T2", "T1", "CT"))
