@@ -139,7 +139,7 @@ def test_scan_names_the_volume_of_a_file_that_holds_two(data, tmp_path):
     (tmp_path / "study").mkdir()
     enhanced.save_as(tmp_path / "study" / "two.dcm")
     (study,) = scan(tmp_path).studies
-    (source,) = study.scans["T1"].path
+    (source,) = study.scans["T1"].source
     assert source.endswith(("two.dcm#1", "two.dcm#2"))
     taken = [decision.series for decision in study.decisions if decision.taken]
     assert taken == [f"study/{source.rsplit('/', 1)[1]}"]

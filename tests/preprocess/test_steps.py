@@ -117,13 +117,14 @@ def test_given_mask(run, cohort, tmp_path):
     image = read_nifti(cohort.studies[0].scans["T1c"].path)
     given = np.zeros(image.shape[1:], dtype=np.uint8)
     given[20:40, 20:40, 20:40] = 1
-    write_nifti(tmp_path / "mask.nii.gz", MetaTensor(torch.from_numpy(given[None]), affine=image.affine))
+    mask = tmp_path / "masks" / "mask.nii.gz"  # apart from the outputs, as all sources
+    write_nifti(mask, MetaTensor(torch.from_numpy(given[None]), affine=image.affine))
     write_manifest(tmp_path / "m.json", cohort)
     manifest = read_manifest(tmp_path / "m.json")
     steps = (READ, REGISTER, step("Resampled"), step("BrainMaskd", method="given"))
     with pytest.raises(PolyscanError, match="names no mask"):
         run(*steps, manifest=manifest)
-    manifest.studies[0].brain_mask = str(tmp_path / "mask.nii.gz")
+    manifest.studies[0].brain_mask = str(mask)
     study, _ = run(*steps, manifest=manifest)
     np.testing.assert_array_equal(read_nifti(study.preparation.foreground)[0].numpy(), given)
 
