@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -67,8 +68,9 @@ def test_the_whole_way(tmp_path, monkeypatch, capsys):
     for scan in Path("cohort/sub-004/anat").glob("*[1R].nii.gz"):
         scan.unlink()
     (extra := Path("cohort/sub-005/anat")).mkdir(parents=True)
-    (extra / "sub-005_T1w.nii.gz").write_bytes(b"spoiled")
+    shutil.copy("cohort/sub-001/anat/sub-001_T1w.nii.gz", extra / "sub-005_T1w.nii.gz")
     assert main(["scan", "cohort", "-o", "m.json"]) == 0
+    (extra / "sub-005_T1w.nii.gz").write_bytes(b"spoiled")
     assert main(["prepare", "m.json", "-o", "prepared", "--protocol", "brain_mri"]) == 3
     assert "sub-005 failed: none of T1" in capsys.readouterr().err
     few = ["--set", "max_epochs=1", "--set", "val_interval=1"]

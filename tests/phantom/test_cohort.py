@@ -121,13 +121,15 @@ def test_dicom_holds_the_same_scans(nifti, dicom):
     assert sorted(study.scans) == sorted(MODALITIES)
     assert study.aligned == []
     for name, file in (("T1", "anat/sub-001_T1w"), ("T2", "anat/sub-001_T2w"), ("CT", "ct/sub-001_ct")):
-        image = nibabel.Nifti1Image((read := read_image(study.scans[name], name))[0].numpy(), np.asarray(read.affine))
+        image = nibabel.Nifti1Image(
+            (read := read_image(study.scans[name].source, name))[0].numpy(), np.asarray(read.affine)
+        )
         a = nibabel.as_closest_canonical(image)
         b = nibabel.as_closest_canonical(nibabel.load(nifti / "sub-001" / f"{file}.nii.gz"))
         np.testing.assert_allclose(a.affine, b.affine, atol=1e-4)
         np.testing.assert_allclose(a.get_fdata(), b.get_fdata(), atol=1.01)
     pet, own = (
-        read_image(study.scans["PET"].path, "PET"),
+        read_image(study.scans["PET"].source, "PET"),
         read_image(str(nifti / "sub-001/pet/sub-001_pet.nii.gz"), "PET"),
     )
     assert float(np.abs(pet.numpy().max() / own.numpy().max() - 1)) < 1e-3

@@ -99,7 +99,7 @@ def test_before_is_where_the_header_had_the_scan(tmp_path):
 
 def test_folder_without_predictions(tmp_path):
     write_manifest(tmp_path / "manifest.json", Manifest(testing=[Study("a", scans={"CT": Scan("x")})]))
-    with pytest.raises(PolyscanError, match="holds no predictions"):
+    with pytest.raises(PolyscanError, match="no predictions to draw"):
         write_report(tmp_path, tmp_path / "r.html")
     assert not (tmp_path / "r.html").exists()
     with pytest.raises(PolyscanError, match="does not exist"):
