@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -40,7 +41,10 @@ class Client:
         request = urllib.request.Request(self.url + path, data=data, headers=headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=300) as answer:
-                return answer.status, answer.read()
+                content = answer.read()
+                return answer.status, gzip.decompress(content) if answer.headers[
+                    "Content-Encoding"
+                ] == "gzip" else content
         except urllib.error.HTTPError as error:
             return error.code, error.read()
 
