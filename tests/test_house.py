@@ -82,3 +82,9 @@ def test_inference_asks_a_network_nothing_but_its_contract():
     for file in (SOURCE / "inference").rglob("*.py"):
         called = {node.id for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Name)}
         assert not called & {"hasattr", "getattr", "isinstance"}, file
+
+
+def test_files_of_tests_have_names_of_their_own():
+    """Two of one name cannot be collected together, whatever folders they are in."""
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert len(names) == len(set(names)), sorted({name for name in names if names.count(name) > 1})
