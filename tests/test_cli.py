@@ -114,11 +114,12 @@ def test_a_fusion_layer_takes_options(given, path, options):
 
 
 def test_a_fusion_layer_is_named_by_one_option(capsys):
-    from polyscan.cli import _overrides, _parser
+    from polyscan.cli import parser
+    from polyscan.commands.options import overrides
 
-    options = _parser().parse_args(["train", "b", "m.json", "-o", "o", "--fusion", "GatedSum", "--set", "max_epochs=5"])
+    options = parser().parse_args(["train", "b", "m.json", "-o", "o", "--fusion", "GatedSum", "--set", "max_epochs=5"])
     layer = {"_target_": "polyscan.fusion.GatedSum", "_mode_": "callable"}
-    assert _overrides(options, "train") == {"fusion": layer, "max_epochs": 5}
+    assert overrides(options, "train") == {"fusion": layer, "max_epochs": 5}
     for given, said in {
         "Gated": "There is no fusion layer 'Gated'; there are ",
         "table.FiLM": "There is no fusion layer 'table.FiLM'; there are ",

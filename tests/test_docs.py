@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from polyscan.cli import _parser
+from polyscan.cli import parser
 from polyscan.phantom import make_cohort
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -76,7 +76,7 @@ def test_a_command_in_a_page_is_one(command, capsys):
     command = re.sub(r" \| --[^\]]*|(?<=\w)\|[\w|]+", "", command)
     words = [word if "=" in word else word.strip("[]") for word in shlex.split(command, comments=True)]
     try:
-        _parser().parse_args(words[1:])
+        parser().parse_args(words[1:])
     except SystemExit:
         pytest.fail(f"{command}: {capsys.readouterr().err}")
 

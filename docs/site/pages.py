@@ -85,9 +85,9 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 
 def command_line() -> str:
     """The page of the commands, as ``--help`` prints them."""
-    from polyscan.cli import _parser
+    from polyscan.cli import parser
 
-    root = _parser()
+    root = parser()
     lines = ["# Command line", "", "What `polyscan COMMAND --help` prints.", ""]
     (commands,) = (action for action in root._actions if isinstance(action, argparse._SubParsersAction))
     for name, command in commands.choices.items():

@@ -1,0 +1,70 @@
+"""``polyscan batch``: scan, prepare, predict and draw, for any number of studies."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from polyscan.commands.options import progress_bar, tell_failed
+
+
+def add(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "batch",
+        help="scan, prepare, predict and draw, for any number of studies",
+        description="Go the whole way for every study of a folder or a manifest. Each has one record, written last, so "
+        "that the same command goes on where one was cut short, and several machines can share the work.",
+        epilog="example:\n  polyscan batch petct_staging archive/ -o out/ --jobs 8\n"
+        "  polyscan batch petct_staging manifest.json -o out/ --shard $SLURM_ARRAY_TASK_ID/20\n"
+        "  polyscan batch petct_staging manifest.json -o out/ --dask tcp://10.0.0.1:8786",
+    )
+    command.add_argument("bundle", help="a bundle's name, such as petct_staging, or its folder")
+    command.add_argument("source", type=Path, help="a folder of scans, or a manifest that polyscan scan wrote")
+    command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
+    command.add_argument("--weights", type=Path, help="a file of weights; the bundle's own where not given")
+    command.add_argument(
+        "--registered", action="store_true", help="the scans of each study are registered to each other already"
+    )
+    command.add_argument("--retry-failed", action="store_true", help="try again what failed though nothing changed")
+    command.add_argument("--no-pages", action="store_true", help="draw no page of each study")
+    command.add_argument(
+        "--device", type=lambda text: text.split(","), default=[], help="such as cuda:0,cuda:1: studies are shared out"
+    )
+    command.add_argument("--shard", type=_shard, metavar="I/N", help="do the I-th of N equal parts of the studies")
+    where = command.add_mutually_exclusive_group()
+    where.add_argument("--jobs", type=int, help="studies at a time; as many as there are cores where not given")
+    where.add_argument("--dask", metavar="ADDRESS", help="of the scheduler of a Dask cluster that does them")
+    command.set_defaults(run=run)
+    return command
+
+
+def _shard(text: str) -> tuple[int, int]:
+    part, _, of = text.partition("/")
+    if not (part.isdigit() and of.isdigit() and 1 <= int(part) <= int(of)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no part such as 2/20: the second of twenty")
+    return int(part), int(of)
+
+
+def run(options: argparse.Namespace) -> int:
+    from functools import partial
+
+    from polyscan.batch import batch
+    from polyscan.batch.engines import dask, local
+
+    with progress_bar("reading together") as progress:
+        result = batch(
+            options.bundle,
+            options.source,
+            options.output,
+            weights=options.weights,
+            registered=options.registered,
+            shard=options.shard,
+            engine=dask(options.dask) if options.dask else partial(local, jobs=options.jobs),
+            retry_failed=options.retry_failed,
+            devices=options.device,
+            pages=not options.no_pages,
+            progress=progress,
+        )
+    print(f"{len(result.studies)} studies answered; {options.output / 'cohort.csv'}")
+    return tell_failed(result)

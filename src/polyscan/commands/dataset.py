@@ -1,0 +1,46 @@
+"""``polyscan dataset``: check the download of a public data set and find its studies."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def add(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "dataset",
+        help="check the download of a public data set and find its studies",
+        description="Say what of a public data set is there and what is missing, and write a manifest of it. "
+        "What is known of each stands in data_manifests/.",
+        epilog="example:\n  polyscan dataset ucsf_pdgm /data/UCSF-PDGM-v3 -o manifest.json",
+    )
+    command.add_argument("name", help="the data set, such as brats_2021, or the path of a file that describes one")
+    command.add_argument("folder", type=Path, help="where the download lies")
+    command.add_argument("-o", "--output", type=Path, help="the manifest to write")
+    command.set_defaults(run=run)
+    return command
+
+
+def run(options: argparse.Namespace) -> None:
+    from polyscan.discovery.datasets import match_download, read_dataset, summary
+    from polyscan.study.manifest import write_manifest
+    from polyscan.study.outputs import check_writable_file
+
+    if options.output is not None:
+        check_writable_file(options.output)
+    dataset = read_dataset(options.name)
+    manifest, missing = match_download(dataset, options.folder)
+    print(f"{dataset['name']} ({dataset['licence']})\nPlease cite: {dataset['citation']}\n\n{summary(manifest)}")
+    for sentence in missing[:20]:
+        print(f"missing: {sentence}", file=sys.stderr)
+    if len(missing) > 20:
+        print(f"missing: {len(missing) - 20} more like these", file=sys.stderr)
+    if "settings" in dataset:
+        settings = " ".join(f"--set '{name}={json.dumps(value)}'" for name, value in dataset["settings"].items())
+        print(f"\nto train {dataset['bundle']} on it: {settings}")
+    if options.output is not None:
+        write_manifest(options.output, manifest)
+        print(f"\n{len(manifest.studies)} studies in {options.output}")

@@ -1,0 +1,56 @@
+"""``polyscan infer``: predict with a bundle."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from polyscan.commands.options import add_bundle_arguments, overrides, progress_bar, roots, tell_failed
+
+
+def add(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "infer",
+        help="predict with a bundle",
+        description="Predict for prepared studies, whichever modalities each has; short for python -m monai.bundle "
+        "run inside the bundle. Masks lie in the reference scan's own space.",
+        epilog="example:\n  polyscan infer sarcoma_ct_mr_pet_segmentation prepared/manifest.json -o out/ \\\n"
+        "      --weights run/model.pt --without T1",
+    )
+    add_bundle_arguments(command)
+    weights = command.add_mutually_exclusive_group()
+    weights.add_argument("--weights", type=Path, help="a file of weights; the bundle's own where not given")
+    weights.add_argument(
+        "--ensemble",
+        type=Path,
+        nargs="+",
+        help="the mean of several networks: their files of weights, or a folder that polyscan train --folds wrote",
+    )
+    command.add_argument(
+        "--mirror", action="store_true", help="the mean over mirror images too: slower, and often a little better"
+    )
+    command.add_argument(
+        "--without", metavar="MODALITY", nargs="+", default=[], help="treat these modalities as not acquired"
+    )
+    command.set_defaults(run=run)
+    return command
+
+
+def run(options: argparse.Namespace) -> int:
+    from polyscan.bundle.folds import members
+    from polyscan.bundle.run import infer
+
+    with progress_bar("predicting") as progress:
+        result = infer(
+            options.bundle,
+            options.manifest,
+            options.output,
+            weights=members(options.ensemble) if options.ensemble else options.weights,
+            absent=options.without,
+            overrides={**({"mirror": True} if options.mirror else {}), **overrides(options, "inference")},
+            roots=roots(options),
+            progress=progress,
+        )
+    print(f"{len(result.studies)} predictions in {options.output / 'manifest.json'}")
+    return tell_failed(result)

@@ -1,0 +1,32 @@
+"""``polyscan native``: take predicted masks back to the scans' own grids."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from polyscan.commands.options import progress_bar
+
+
+def add(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "native",
+        help="take predicted masks back to the scans' own grids",
+        description="Write each predicted mask on the grid of each scan of its study as it was acquired, by the "
+        "inverse of the scan's registration.",
+        epilog="example:\n  polyscan native out/ -o native/",
+    )
+    command.add_argument("folder", type=Path, help="the folder that polyscan infer wrote")
+    command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
+    command.set_defaults(run=run)
+    return command
+
+
+def run(options: argparse.Namespace) -> None:
+    from polyscan.preprocess.native import write_native
+    from polyscan.study.manifest import read_manifest
+
+    with progress_bar("resampling") as progress:
+        written = write_native(read_manifest(options.folder / "manifest.json"), options.output, progress=progress)
+    print(f"{sum(map(len, written.values()))} masks of {len(written)} studies in {options.output}")

@@ -1,0 +1,104 @@
+"""What several commands take and tell: roots, changes to a bundle, a bar of progress, what failed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from polyscan.errors import PolyscanError
+
+
+def add_roots(command: argparse.ArgumentParser) -> None:
+    """Let a command be told where the roots of its manifest lie."""
+    command.add_argument(
+        "--root",
+        metavar="NAME=DIR",
+        action="append",
+        default=[],
+        help="where a root of the manifest lies here",
+    )
+
+
+def roots(options: argparse.Namespace) -> dict[str, str]:
+    """Folders by the names of the roots that were given."""
+    roots = {}
+    for root in options.root:
+        name, equals, folder = root.partition("=")
+        if not equals or not Path(folder).is_dir():
+            raise PolyscanError(f"--root {root} names no folder; write it as NAME=DIR.")
+        roots[name] = folder
+    return roots
+
+
+def add_bundle_arguments(command: argparse.ArgumentParser) -> None:
+    """Let a command take a bundle, a prepared manifest, an output folder and changes to the bundle's config."""
+    add_roots(command)
+    command.add_argument("bundle", help="a bundle's name, such as petct_staging, or its folder")
+    command.add_argument("manifest", type=Path, help="a manifest that polyscan prepare wrote")
+    command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
+    command.add_argument(
+        "--config",
+        metavar="FRAGMENT",
+        action="append",
+        default=[],
+        help="change entries of the bundle's configs by a file, or by one of configs/fragments, such as lgg_lesion",
+    )
+    command.add_argument(
+        "--set", metavar="NAME=VALUE", action="append", default=[], help="change an entry of the bundle's config"
+    )
+    command.add_argument(
+        "--fusion",
+        metavar="LAYER",
+        help="fuse by another layer: a name of polyscan.fusion (see docs/fusion) or any dotted path, with options or "
+        "without: GatedSum, 'polyscan.fusion.CrossAttention(query=0)'",
+    )
+
+
+def overrides(options: argparse.Namespace, config: str) -> dict[str, Any]:
+    """The changes that were given to a bundle's config, ``train`` or ``inference``, by the names of its entries."""
+    from polyscan.bundle.fragment import read_fragment
+
+    changes: dict[str, Any] = {}
+    for fragment in options.config:
+        changes.update(read_fragment(fragment, config))
+    if options.fusion is not None:
+        from polyscan.bundle.fusion_option import fusion_option
+
+        changes["fusion"] = fusion_option(options.fusion)
+    for setting in options.set:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise PolyscanError(f"--set {setting} names no value; write it as NAME=VALUE.")
+        try:
+            changes[name] = json.loads(value)
+        except json.JSONDecodeError:
+            changes[name] = value
+    return changes
+
+
+def tell_failed(manifest: Any) -> int:
+    """Name what failed; returns the exit status."""
+    for failure in manifest.failed:
+        print(f"{failure.study} failed: {failure.reason}", file=sys.stderr)
+    return 3 if manifest.failed else 0
+
+
+@contextmanager
+def progress_bar(verb: str) -> Iterator[Callable[[int, int, str], None]]:
+    """Show a bar on the terminal's error stream; the block is given what to call: (done, total, remark)."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TextColumn("{task.fields[remark]}"), console=Console(stderr=True)) as bar:
+        task = bar.add_task(verb, total=None, remark="")
+
+        def show(done: int, total: int, remark: str) -> None:
+            bar.update(task, completed=done, total=total, remark=remark)
+
+        yield show

@@ -1,0 +1,54 @@
+"""``polyscan phantom``: make a cohort."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from polyscan.commands.options import progress_bar
+
+
+def add(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "phantom",
+        help="make a cohort",
+        description="Make a cohort of heads with tumours: MRI, CT and PET with their truth, the same for each seed.",
+        epilog="example:\n  polyscan phantom cohort/ --subjects 40 --seed 0 --format dicom",
+    )
+    command.add_argument("output", type=Path, help="the folder to write")
+    command.add_argument("--subjects", type=int, default=40, help="how many (40)")
+    command.add_argument("--seed", type=int, default=0, help="another seed makes other heads (0)")
+    command.add_argument(
+        "--format",
+        choices=("nifti", "dicom", "png"),
+        default="nifti",
+        help="how scans are written (nifti); png: one slice each by MRI and CT, with a manifest",
+    )
+    command.add_argument("--size", choices=("small", "full"), default="small", help="3 mm or 1 mm scans (small)")
+    command.add_argument(
+        "--modalities", nargs="+", help="which scans (T1 T1c T2 FLAIR CT PET); ADC and CBF can be had too"
+    )
+    command.add_argument("--visits", type=int, choices=(1, 2), default=1, help="2: before and after treatment (1)")
+    command.set_defaults(run=run)
+    return command
+
+
+def run(options: argparse.Namespace) -> None:
+    from polyscan.phantom import MODALITIES, make_cohort, make_slices
+
+    with progress_bar("making") as progress:
+        if options.format == "png":
+            make_slices(options.output, subjects=options.subjects, seed=options.seed, progress=progress)
+        else:
+            make_cohort(
+                options.output,
+                subjects=options.subjects,
+                seed=options.seed,
+                format=options.format,
+                size=options.size,
+                modalities=options.modalities or MODALITIES,
+                visits=options.visits,
+                progress=progress,
+            )
+    print(f"{options.subjects} subjects in {options.output}")

@@ -1,0 +1,58 @@
+"""``polyscan prepare``: register, normalise and match resolution."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from polyscan.commands.options import add_roots, progress_bar, roots, tell_failed
+
+
+def add(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "prepare",
+        help="register, normalise and match resolution",
+        description="Load the scans of each study, register them, bring them to one scale and one grid.",
+        epilog="example:\n  polyscan prepare manifest.json -o prepared/ --protocol brain_mri",
+    )
+    command.add_argument("manifest", type=Path, help="a manifest that polyscan scan wrote")
+    command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
+    command.add_argument(
+        "--protocol", default="default", help="a protocol's name, such as brain_mri, or the path of a YAML file"
+    )
+    command.add_argument(
+        "--like",
+        type=Path,
+        help="a bundle, or a folder that polyscan train wrote: say which scans differ from those it was trained on",
+    )
+    command.add_argument(
+        "--registered", action="store_true", help="the scans of each study are registered to each other already"
+    )
+    command.add_argument("--jobs", type=int, help="studies at a time; as many as there are cores where not given")
+    add_roots(command)
+    command.set_defaults(run=run)
+    return command
+
+
+def run(options: argparse.Namespace) -> int:
+    from polyscan.preprocess.prepare import prepare
+    from polyscan.study.manifest import read_manifest
+
+    manifest = read_manifest(options.manifest, roots(options))
+    with progress_bar("preparing") as progress:
+        result = prepare(
+            manifest,
+            options.output,
+            protocol=options.protocol,
+            like=options.like,
+            registered=options.registered,
+            jobs=options.jobs,
+            progress=progress,
+        )
+    for study in result.studies:
+        for name, problem in study.problems.items():
+            print(f"{study.key}: {name}: {problem}", file=sys.stderr)
+    print(f"{len(result.studies)} studies prepared in {options.output / 'manifest.json'}")
+    return tell_failed(result)

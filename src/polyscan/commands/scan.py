@@ -1,0 +1,63 @@
+"""``polyscan scan``: find the studies in a folder."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from polyscan.commands.options import progress_bar
+
+
+def add(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "scan",
+        help="find the studies in a folder",
+        description="Find studies and series in a tree of DICOM and NIfTI files and write a manifest.",
+        epilog="example:\n  polyscan scan ward/ -o manifest.json --clinical patients.csv",
+    )
+    command.add_argument("folder", type=Path, help="the folder to look through")
+    command.add_argument("-o", "--output", type=Path, required=True, help="the manifest to write")
+    command.add_argument("--clinical", type=Path, help="a CSV or TSV table with one row a subject")
+    command.add_argument("--labels", type=Path, help="a table like it whose columns are to be learnt, such as grade")
+    command.add_argument(
+        "--join-sessions",
+        action="store_true",
+        help="one study a subject, such as before and after treatment",
+    )
+    command.add_argument("--columns", nargs="+", help="which columns of the clinical table are used")
+    command.add_argument(
+        "--pet-units", help="the unit of PET volumes without a sidecar, such as SUV; DICOM tells it by itself"
+    )
+    command.set_defaults(run=run)
+    return command
+
+
+def run(options: argparse.Namespace) -> None:
+    from polyscan.discovery.scan import scan
+    from polyscan.study.manifest import write_manifest
+    from polyscan.study.outputs import check_writable_file
+
+    check_writable_file(options.output)
+    with progress_bar("scanning"):
+        manifest = scan(
+            options.folder,
+            clinical=options.clinical,
+            labels=options.labels,
+            join=options.join_sessions,
+            pet_units=options.pet_units,
+            columns=options.columns,
+        )
+    write_manifest(options.output, manifest)
+    for study in manifest.studies:
+        print(f"{study.key}: {', '.join(study.scans)}" + (" with label" if study.label else ""))
+        for decision in study.decisions:
+            word = f"took as {decision.modality}" if decision.taken else "left out"
+            print(f"  {decision.series}: {word}: {decision.reason}")
+    for old, new in manifest.renamed.items():
+        print(f"{old} is called {new}: a key needs letters and digits of its own")
+    for doubt in manifest.doubts:
+        print(doubt)
+    for decision in manifest.left_out:
+        print(f"{decision.series}: left out: {decision.reason}")
+    print(f"{len(manifest.studies)} studies in {options.output}")

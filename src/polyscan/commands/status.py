@@ -1,0 +1,31 @@
+"""``polyscan status``: say where a batch stands."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "status",
+        help="say where a batch stands",
+        description="Say how many studies of a batch are done, failed and why, being worked on, and waiting.",
+        epilog="example:\n  polyscan status out/",
+    )
+    command.add_argument("folder", type=Path, help="the folder that polyscan batch writes")
+    command.set_defaults(run=run)
+    return command
+
+
+def run(options: argparse.Namespace) -> None:
+    from polyscan.batch import batch_status
+
+    status = batch_status(options.folder)
+    for study, reason in status.failed.items():
+        print(f"{study}: failed: {reason}")
+    print(
+        f"{len(status.done)} done, {len(status.failed)} failed, {len(status.running)} running, "
+        f"{len(status.waiting)} waiting"
+    )

@@ -1,0 +1,48 @@
+"""``polyscan train``: train a bundle."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from polyscan.commands.options import add_bundle_arguments, overrides, progress_bar, roots
+
+
+def add(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "train",
+        help="train a bundle",
+        description="Train a bundle on prepared studies; short for python -m monai.bundle run inside it. The weights "
+        "of the best validation are RUN/model.pt, those of the last epoch RUN/last.pt. A training that was cut short "
+        "goes on where the same command is given again.",
+        epilog="example:\n  polyscan train brain_mri_tumour_segmentation prepared/manifest.json -o run/\n"
+        "  polyscan train brain_mri_tumour_segmentation prepared/manifest.json -o run/ \\\n"
+        "      --set max_epochs=5 --fusion GatedSum",
+    )
+    add_bundle_arguments(command)
+    command.add_argument(
+        "--folds",
+        type=int,
+        help="train a network for each of so many folds, which polyscan infer --ensemble joins; the manifest's folds, "
+        "or drawn",
+    )
+    command.add_argument("--restart", action="store_true", help="replace another training that the folder holds")
+    command.set_defaults(run=run)
+    return command
+
+
+def run(options: argparse.Namespace) -> None:
+    from polyscan.bundle.folds import train_folds
+    from polyscan.bundle.run import train
+
+    with progress_bar("training") as progress:
+        given: Any = {
+            "overrides": overrides(options, "train"),
+            "restart": options.restart,
+            "roots": roots(options),
+            "progress": progress,
+        }
+        where = (options.bundle, options.manifest, options.output)
+        weights = train_folds(*where, options.folds, **given) if options.folds else [train(*where, **given)]
+    for file in weights:
+        print(f"weights in {file}")
