@@ -35,7 +35,7 @@ def main(folders: list[str]) -> None:
 
 def tell(task: str, known: list[TaskPrediction]) -> None:
     truth = np.array([a.truth for a in known])
-    right = np.mean([a.answer == a.truth for a in known])
+    right = np.mean([a.predicted_class == a.truth for a in known])
     ((_, most),) = Counter(truth).most_common(1)
     print(f"  {task}: {len(known)} known, right {right:.3f}, the most frequent class alone {most / len(known):.3f}")
     for name in known[0].probabilities:

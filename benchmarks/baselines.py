@@ -263,11 +263,11 @@ def print_table(task: Task, answers: Mapping[tuple[str, str], np.ndarray], sampl
     scores = {row: scored(task, found, rows) for row, found in answers.items()}
     value = {row: score(np.arange(len(rows))) for row, score in scores.items()}
     best = max((row for row in answers if row[0] != NETWORK and "+" not in row[1]), key=lambda row: value[row])
-    compared = bootstrap_scores(scores[best], patients, samples=samples)
+    compared = bootstrap_scores(scores[best], patients, n_resamples=samples)
     print(f"\n{task.name}: {len(rows)} studies of {len(set(patients))} patients\n")
     print(f"| method | inputs | {task.measure} | minus {best[1]} | p |\n|---|---|---|---|---|")
     for row in answers:
-        drawn = compared if row == best else bootstrap_scores(scores[row], patients, samples=samples)
+        drawn = compared if row == best else bootstrap_scores(scores[row], patients, n_resamples=samples)
         cells = [*row, str(percentile_interval(value[row], drawn)), "", ""]
         if row != best:
             gain = percentile_interval(value[row] - value[best], drawn - compared)

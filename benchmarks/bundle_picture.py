@@ -40,7 +40,7 @@ def answer(folder: Path, out: Path, key: str | None = None) -> None:
     grid = bars.subplots(len(answers), 2, squeeze=False)
     for (left, right), (task, found) in zip(grid, answers.items(), strict=True):
         truth = f", true {found.truth}" if found.is_known else ""
-        row(left, found.probabilities, f"{task}: {found.answer}{truth}; uncertainty {found.uncertainty:.2f}")
+        row(left, found.probabilities, f"{task}: {found.predicted_class}{truth}; uncertainty {found.uncertainty:.2f}")
         row(right, found.contributions, "what moved its probability, and by how much")
         left.set_xlim(0, 1)
     figure.savefig(out)

@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from polyscan.files.atomic import shipped
+from polyscan.files.atomic import resource_folder
 from polyscan.label_app.service import StudyService
 from polyscan.label_app.sources import FolderStudies
 from polyscan.phantom import make_cohort
@@ -28,11 +28,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         contrasts = ("T1", "T1c", "T2", "FLAIR")
         make_cohort(Path(folder) / "heads", subjects=2, seed=5, modalities=contrasts, missing=0.0)
-        service = StudyService(FolderStudies(Path(folder) / "heads"), [shipped("bundles") / BRAIN])
+        service = StudyService(FolderStudies(Path(folder) / "heads"), [resource_folder("bundles") / BRAIN])
 
         def ask(name: str) -> tuple[float, float]:
             wall, processor = time.perf_counter(), time.process_time()
-            service.answer(BRAIN, service.find(name), Path(folder) / "answer")
+            service.predict(BRAIN, service.find(name), Path(folder) / "answer")
             return time.perf_counter() - wall, time.process_time() - processor
 
         asked = {"first, imports included": [ask("sub-001")], "first of another study": [ask("sub-002")]}

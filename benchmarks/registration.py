@@ -31,7 +31,7 @@ from scipy.spatial.transform import Rotation
 from polyscan.geometry import to_sitk
 from polyscan.phantom.subject import make_subject
 from polyscan.registration import register_rigid
-from polyscan.registration.engines import to_itk
+from polyscan.registration.backends import to_itk
 from polyscan.registration.poses import Poses, placed
 
 PAIRS = [("T1", "T2"), ("T1", "FLAIR"), ("T1", "CT"), ("T1", "PET"), ("CT", "PET")]

@@ -71,7 +71,7 @@ def moved(pair: Pair, rng: np.random.Generator, degrees: float = 20.0, shift: fl
         cut, count = rng.random() < 0.5, image.GetSize()[2]
         image = image[:, :, int(0.3 * count) :] if cut else image[:, :, : int(0.7 * count)]
         name += " cropped"
-    truth = None if pair.truth is None else pose.after(pair.truth)
+    truth = None if pair.truth is None else pose.compose(pair.truth)
     return Pair(pair.kind, pair.patient, name, pair.fixed, placed(image, pose), truth)
 
 
@@ -196,7 +196,12 @@ def real_heads(data: Path, repeats: int, seed: int) -> Iterator[Pair]:
             for visit in ("study1", "study2")
         )
         listed.append(
-            (folder.name, folder / "study1_FLAIR.nii.gz", folder / "study2_FLAIR.nii.gz", second.after(first.inverse()))
+            (
+                folder.name,
+                folder / "study1_FLAIR.nii.gz",
+                folder / "study2_FLAIR.nii.gz",
+                second.compose(first.inverse()),
+            )
         )
     images = {path: sitk.ReadImage(str(path), sitk.sitkFloat32) for _, *paths, _ in listed for path in paths}
     for number, (patient, fixed, moving, truth) in enumerate(listed):

@@ -21,7 +21,7 @@ from polyscan.phantom.cohort import make_cohort
 from polyscan.preprocess.prepare import prepare
 
 _PET_CT = [
-    {"_target_": "polyscan.preprocess.ReadStudyd", "modalities": ["CT", "PET"], "reference": ["CT"]},
+    {"_target_": "polyscan.preprocess.LoadScansd", "modalities": ["CT", "PET"], "reference": ["CT"]},
     {"_target_": "polyscan.preprocess.RegisterRigidd", "keep_untrusted": True},
     {"_target_": "polyscan.preprocess.Resampled", "resolution": 2.0},
     {"_target_": "polyscan.preprocess.ForegroundMaskd"},

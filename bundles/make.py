@@ -44,7 +44,7 @@ def configs(name: str) -> dict[str, Any]:
     for config in CONFIGS:
         layers = [part.get(section, {}) for section in sections(config) for part in parts]
         for layer in layers:
-            lay(written.setdefault(config, {}), layer)
+            merge(written.setdefault(config, {}), layer)
     return written
 
 
@@ -53,11 +53,11 @@ def sections(config: str) -> list[str]:
     return ["shared", config] if config in ("train", "inference") else [config]
 
 
-def lay(under: dict[str, Any], over: dict[str, Any]) -> None:
+def merge(under: dict[str, Any], over: dict[str, Any]) -> None:
     """Lay one dictionary over another, entry by entry."""
     for key, value in over.items():
         if isinstance(value, dict) and isinstance(under.get(key), dict) and "_target_" not in value:
-            lay(under[key], value)
+            merge(under[key], value)
         else:
             under[key] = json.loads(json.dumps(value))
 

@@ -17,7 +17,7 @@ import torch
 from monai.data import MetaTensor
 
 from polyscan.batch import batch, batch_status, run_study
-from polyscan.batch.engines import dask, local
+from polyscan.batch.executors import dask, local
 from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import write_nifti
 
@@ -42,7 +42,7 @@ def ward(tmp_path) -> Path:
 
 
 def run(ward, out, **options):
-    return batch(BUNDLE, ward, out, registered=True, **{"engine": ALONE, **options})
+    return batch(BUNDLE, ward, out, registered=True, **{"executor": ALONE, **options})
 
 
 def answers(out: Path) -> dict[str, bytes]:
@@ -140,7 +140,7 @@ def test_a_killed_run_goes_on(ward, tmp_path):
 def test_on_a_cluster_of_processes(ward, tmp_path):
     distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
-        result = run(ward, tmp_path / "out", engine=dask(cluster.scheduler_address))
+        result = run(ward, tmp_path / "out", executor=dask(cluster.scheduler_address))
     run(ward, tmp_path / "whole")
     assert len(result.studies) == 2
     assert answers(tmp_path / "out") == answers(tmp_path / "whole")
@@ -158,7 +158,7 @@ def test_a_process_that_is_killed_costs_its_study(ward, tmp_path):
         for study in studies:
             yield study, PolyscanError("the process was killed") if study.key == "sub-01" else work(study)
 
-    result = run(ward, tmp_path / "out", engine=dies)
+    result = run(ward, tmp_path / "out", executor=dies)
     assert [study.key for study in result.studies] == ["sub-02"]
     assert batch_status(tmp_path / "out").failed["sub-01"] == "the process was killed"
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["bundle"] == BUNDLE

@@ -46,9 +46,9 @@ def test_every_study_is_answered_for_with_any_subset(fragment, cohort, files, ab
 
 
 def read_fragment_bundle(name):
-    from polyscan.files.atomic import read_json, shipped
+    from polyscan.files.atomic import read_json, resource_folder
 
-    return read_json(shipped("configs") / "fragments" / f"{name}.json")["bundle"]
+    return read_json(resource_folder("configs") / "fragments" / f"{name}.json")["bundle"]
 
 
 def test_a_fragment_is_a_file_with_sections(tmp_path):

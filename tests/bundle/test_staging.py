@@ -63,12 +63,12 @@ def test_a_stage_is_the_first_whose_limits_hold(tmp_path):
     prediction = PredictionRecord(str(tmp_path / "one.nii.gz"), present=["PET"])
     staging(study, prediction)
     answer = prediction.answers["stage"]
-    assert (answer.answer, answer.truth) == ("II", "III")
+    assert (answer.predicted_class, answer.truth) == ("II", "III")
     assert answer.measures["suv_max"] == 4
     assert staging.stage({"lesions": 0}) is None
     by_uptake = Staging([{"stage": "cold", "suv_max": 3}, {"stage": "hot"}], smallest_ml=0.05)
     by_uptake(study, prediction)
-    assert prediction.answers["stage"].answer == "hot"
+    assert prediction.answers["stage"].predicted_class == "hot"
     assert by_uptake.stage({"lesions": 1, "suv_max": None}) == "cold"
     prediction.present = ["CT"]
     staging(study, prediction)

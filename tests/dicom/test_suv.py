@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from polyscan.dicom.decay import average_time
 from polyscan.dicom.nuclides import half_life_of
 from polyscan.dicom.read import read_series
-from polyscan.dicom.suv import give, suv_factor, suv_factor_and_notes, suv_factors
+from polyscan.dicom.suv import override_attributes, suv_factor, suv_factor_and_notes, suv_factors
 from polyscan.errors import PolyscanError
 
 TRACER = {
@@ -155,10 +155,10 @@ def test_what_is_missing_can_be_given_by_hand():
     del bare.RadiopharmaceuticalInformationSequence[0].RadionuclideTotalDose
     with pytest.raises(PolyscanError, match="by hand in the manifest"):
         suv_factor([bare])
-    give([bare], {"PatientWeight": 70, "RadionuclideTotalDose": 370e6})
+    override_attributes([bare], {"PatientWeight": 70, "RadionuclideTotalDose": 370e6})
     assert suv_factor([bare]) == pytest.approx(EXPECTED, rel=1e-12)
     with pytest.raises(PolyscanError, match="it can hold numbers"):
-        give([bare], {"Weight": 70})
+        override_attributes([bare], {"Weight": 70})
 
 
 def test_cases_of_the_reports(data):

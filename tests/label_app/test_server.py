@@ -160,7 +160,7 @@ def test_a_classification_is_written_onto_the_scan_for_viewers_that_show_masks_o
     facts, mask = parts_of(answer)
     ((name, number),) = facts["label_names"].items()
     assert number == 1
-    assert all(f"{task}: {said['answer']}" in name for task, said in facts["answers"].items()), name
+    assert all(f"{task}: {said['predicted_class']}" in name for task, said in facts["answers"].items()), name
     ink, scan = image_of(mask, tmp_path), nibabel.load(studies / "sub-007" / "FLAIR.nii.gz")
     assert ink.shape == scan.shape
     np.testing.assert_allclose(ink.affine, scan.affine, atol=1e-4)

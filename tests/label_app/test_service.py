@@ -72,7 +72,7 @@ def test_sessions_of_one_subject_are_kept_apart(tmp_path):
     service = StudyService(FolderStudies(tmp_path / "heads"), [BRAIN])
     assert set(service.studies()) == {"sub-001", "sub-001_ses-2"}
     for key in ("sub-001_ses-2", "sub-001"):
-        service.answer(BRAIN.name, service.find(key), tmp_path / key)
+        service.predict(BRAIN.name, service.find(key), tmp_path / key)
     prepared = service.work / "prepared" / "brain_mri"
     assert sorted(file.parent.parent.name for file in prepared.glob("*/*/manifest.json")) == [
         "sub-001",
@@ -104,7 +104,7 @@ def test_the_mask_lies_on_the_series_that_is_named(tmp_path, monkeypatch):
     for name, uid in series.items():
         found = service.find(uid)
         assert (found.key, found.shown.name) == ("sub-002", name)
-        path, facts = service.answer(BRAIN.name, found, tmp_path / name)
+        path, facts = service.predict(BRAIN.name, found, tmp_path / name)
         assert (facts["series"], facts["assumed"]) == (name, "")
         shown, mask = nibabel.load(service.shown(found)), nibabel.load(path)
         assert shown.shape == mask.shape

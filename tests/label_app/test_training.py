@@ -87,7 +87,7 @@ def test_labels_are_read_by_their_names_on_the_scan_they_were_drawn_on(service, 
 def test_weights_answer_where_they_are_not_worse_on_who_was_held_out_and_can_be_put_back(service, tmp_path, trained):
     labels = {}
     for key in ("sub-001", "sub-002", "sub-003"):  # what the weights that answer find is what is right
-        path, _ = service.answer(BRAIN.name, service.find(key), tmp_path / key)
+        path, _ = service.predict(BRAIN.name, service.find(key), tmp_path / key)
         labels[key] = Correction(path, drawn_on="T1c", labels=service.model(BRAIN.name).labels)
     training = Training(service, BRAIN.name)
     manifests = trained(torch.zeros_like)  # which finds nothing
@@ -108,7 +108,7 @@ def test_weights_answer_where_they_are_not_worse_on_who_was_held_out_and_can_be_
     volumes = {}
     for name in ("1", "2", "bundle"):
         training.weights.put(name)
-        _, facts = service.answer(BRAIN.name, service.find("sub-001"), tmp_path / f"by_{name}")
+        _, facts = service.predict(BRAIN.name, service.find("sub-001"), tmp_path / f"by_{name}")
         volumes[name] = facts["millilitres"]
     assert volumes["2"] == volumes["bundle"] != volumes["1"]
     with pytest.raises(PolyscanError, match="no weights '7'; there are bundle, 1, 2"):

@@ -11,7 +11,7 @@ from monai.data import MetaTensor, list_data_collate
 from polyscan.fusion import Mean
 from polyscan.fusion.temporal import TemporalDifference
 from polyscan.networks import ClassificationHead, DRIFANet, FusionNet, MultiScaleNet, TemporalNet, UNetEncoder
-from polyscan.networks.encoders import encode_measured
+from polyscan.networks.encoders import encode_available
 
 ENCODER = partial(UNetEncoder, channels=(4, 8), norm="batch")
 
@@ -82,7 +82,7 @@ def test_rows_are_encoded_where_they_stand():
     torch.manual_seed(0)
     encoder, image = ENCODER(1, 2).train(), torch.randn(4, 1, 8, 8)
     measured = torch.tensor([False, True, False, True])
-    for level, expected in zip(encode_measured(encoder, image, measured), encoder(image[measured]), strict=True):
+    for level, expected in zip(encode_available(encoder, image, measured), encoder(image[measured]), strict=True):
         torch.testing.assert_close(level[measured], expected)
         assert (level[~measured] == 0).all()
 
@@ -99,7 +99,7 @@ def test_a_batch_of_monais_loader_can_be_trained_with_rows_missing():
 
 def test_a_lone_row_of_one_voxel_can_be_normalised():
     encoder, image = ENCODER(1, 2).train(), torch.randn(3, 1, 2, 2)
-    finest, coarsest = encode_measured(encoder, image, torch.tensor([False, True, False]))
+    finest, coarsest = encode_available(encoder, image, torch.tensor([False, True, False]))
     assert coarsest.shape == (3, 8, 1, 1)
     assert finest.isfinite().all()
     assert coarsest.isfinite().all()

@@ -35,9 +35,11 @@ def scan(seed, gain=1.0, shift=0.0):
 def test_z_scores_do_not_see_gain_and_shift_and_can_be_undone(make, seed, gain, shift):
     values, mask = scan(seed)
     changed = values * gain + shift
-    scale = make(changed, mask)
-    np.testing.assert_allclose(scale(changed), make(values, mask)(values), atol=2e-3)
-    np.testing.assert_allclose(scale.inverse(scale(changed)), changed, rtol=1e-3, atol=1e-3 * gain * 1000)
+    standardization = make(changed, mask)
+    np.testing.assert_allclose(standardization(changed), make(values, mask)(values), atol=2e-3)
+    np.testing.assert_allclose(
+        standardization.inverse(standardization(changed)), changed, rtol=1e-3, atol=1e-3 * gain * 1000
+    )
 
 
 def test_z_score_has_mean_0_and_deviation_1_inside():
@@ -51,10 +53,10 @@ def test_robust_z_score_ignores_what_is_far_off():
     values, mask = scan(0)
     bright = values.copy()
     bright[3, :4, :4] = 1e6
-    assert robust_z_score(bright, mask).spread == pytest.approx(robust_z_score(values, mask).spread, rel=0.05)
-    assert z_score(bright, mask).spread > 10 * z_score(values, mask).spread
+    assert robust_z_score(bright, mask).scale == pytest.approx(robust_z_score(values, mask).scale, rel=0.05)
+    assert z_score(bright, mask).scale > 10 * z_score(values, mask).scale
     noise = np.random.default_rng(1).normal(0, 7, 100_000)
-    assert robust_z_score(noise, np.ones(noise.shape, bool)).spread == pytest.approx(7, rel=0.02)
+    assert robust_z_score(noise, np.ones(noise.shape, bool)).scale == pytest.approx(7, rel=0.02)
 
 
 @pytest.mark.parametrize("make", [z_score, robust_z_score])

@@ -45,7 +45,7 @@ def run(tmp_path):
             images[name] = str(tmp_path / "scans" / f"{name}.nii.gz")
             write_nifti(images[name], as_image(values, affine))
         protocol = tmp_path / "own.yaml"
-        reading = step("ReadStudyd", modalities=list(read), reference=["T1"])
+        reading = step("LoadScansd", modalities=list(read), reference=["T1"])
         protocol.write_text(yaml.safe_dump({"steps": [reading, *steps]}))
         study = Study("a", scans=scans_of(images), brain_mask=brain_mask)
         return prepare(Manifest(testing=[study]), tmp_path / "out", protocol=protocol, jobs=1, **options).studies[0]
@@ -97,7 +97,7 @@ def test_an_empty_mask_is_said(run, tmp_path):
 
 
 def test_whitening_that_is_refused_changes_nothing(run):
-    steps = [step("Resampled"), step("ForegroundMaskd"), step("Whitend", keys=["T1", "T2"])]
+    steps = [step("Resampled"), step("ForegroundMaskd"), step("ZCAWhiteningd", keys=["T1", "T2"])]
     study = run({"T1": (ball(), None), "T2": (2 * ball() + 1, None)}, *steps)
     assert sorted(study.scans) == ["T1", "T2"]
     assert "copy of others" in study.preparation.problems["T1"]
@@ -190,7 +190,7 @@ def test_what_is_registered_already_is_not_again(tmp_path, how):
         write_nifti(images[name], as_image(values))
     protocol = tmp_path / "own.yaml"
     steps = [
-        step("ReadStudyd", modalities=["T1", "T2"], reference=["T1"]),
+        step("LoadScansd", modalities=["T1", "T2"], reference=["T1"]),
         step("RegisterRigidd", within_frame=True),
         step("Resampled"),
     ]

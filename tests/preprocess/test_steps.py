@@ -19,10 +19,10 @@ from polyscan.preprocess.bias import bias_field
 from polyscan.preprocess.brain import brain_mask
 from polyscan.preprocess.normalize import HistogramStandard
 from polyscan.preprocess.prepare import prepare
-from polyscan.preprocess.profiles import learn_profiles, load_profiles, unlike
+from polyscan.preprocess.profiles import learn_profiles, load_profiles, out_of_distribution
 from polyscan.study.manifest import read_manifest, write_manifest
 
-READ = {"_target_": "polyscan.preprocess.ReadStudyd", "modalities": ["T1c", "T2", "PET"], "reference": ["T1c"]}
+READ = {"_target_": "polyscan.preprocess.LoadScansd", "modalities": ["T1c", "T2", "PET"], "reference": ["T1c"]}
 REGISTER = {"_target_": "polyscan.preprocess.RegisterRigidd", "keep_untrusted": True}
 BODY = {"_target_": "polyscan.preprocess.ForegroundMaskd"}
 
@@ -97,20 +97,20 @@ def test_intensity_steps_in_one_protocol(run, cohort, tmp_path):
 
 
 def test_whitening_step(run):
-    study, images = run(READ, REGISTER, step("Resampled"), BODY, step("Whitend", keys=["T1c", "T2"]))
+    study, images = run(READ, REGISTER, step("Resampled"), BODY, step("ZCAWhiteningd", keys=["T1c", "T2"]))
     mask = read_nifti(study.preparation.foreground)[0].numpy() > 0
     both = np.stack([images[name][0].numpy()[mask] for name in ("T1c", "T2")])
     np.testing.assert_allclose(np.cov(both[:, np.isfinite(both).all(0)]), np.eye(2), atol=1e-3)
 
 
 def test_whitening_says_what_is_missing(run):
-    study, _ = run(READ, REGISTER, step("Resampled"), BODY, step("Whitend", keys=["T1c", "FLAIR"]))
+    study, _ = run(READ, REGISTER, step("Resampled"), BODY, step("ZCAWhiteningd", keys=["T1c", "FLAIR"]))
     assert study.preparation.problems["T1c"] == "not whitened: FLAIR is missing"
 
 
 def test_normalising_without_a_mask_is_an_error(run):
     with pytest.raises(PolyscanError, match="normalises before it has a mask"):
-        run(READ, step("Resampled"), step("Whitend", keys=["T1c", "T2"]))
+        run(READ, step("Resampled"), step("ZCAWhiteningd", keys=["T1c", "T2"]))
 
 
 def test_given_mask(run, cohort, tmp_path):
@@ -177,8 +177,8 @@ def test_profiles_tell_what_is_unlike_the_training_scans(run, cohort, tmp_path):
         return replace(study, preparation=replace(study.preparation, profiles=profiles))
 
     learnt = learn_profiles([varied(1) for _ in range(6)])
-    assert unlike(study.preparation.profiles, learnt) == {}
-    far = unlike(varied(5).preparation.profiles, learnt)
+    assert out_of_distribution(study.preparation.profiles, learnt) == {}
+    far = out_of_distribution(varied(5).preparation.profiles, learnt)
     assert set(far) == {"T1c", "T2", "PET"}
     with pytest.raises(PolyscanError, match="which polyscan train writes"):
         load_profiles(tmp_path)

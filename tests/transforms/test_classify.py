@@ -120,7 +120,7 @@ def test_an_explanation_names_what_drove_the_answer(tmp_path):
     data["pred"] = net(image[None], data["clinical"][None])[0].detach()
     logits = data["pred"]
     uncorrected = load_calibration("", TASKS, net.modalities)
-    data = ExplainPredictiond("pred", net, uncorrected, ["clinical"], samples=50)(data)
+    data = ExplainPredictiond("pred", net, uncorrected, ["clinical"], monte_carlo_samples=50)(data)
     torch.testing.assert_close(data["pred"], TaskProbabilitiesd("pred", TASKS)({"pred": logits})["pred"])
     grade, idh = (data["explanation"][task] for task in TASKS)
     assert list(grade["contributions"]) == ["T1", "T2", "clinical"]
@@ -128,13 +128,13 @@ def test_an_explanation_names_what_drove_the_answer(tmp_path):
     assert grade["contributions"]["T1"] > 0.3
     assert sum(grade["contributions"].values()) == pytest.approx(float(data["pred"][1]) - 1 / 3, abs=1e-3)
     assert idh["contributions"] == {"T1": 0, "T2": pytest.approx(float(data["pred"][4]) - 0.5, abs=1e-3), "clinical": 0}
-    assert grade["spread"] > 0.05
-    assert idh["spread"] == 0
+    assert grade["standard_deviation"] > 0.05
+    assert idh["standard_deviation"] == 0
     assert 0 < grade["uncertainty"] < 1
-    saved = SaveAnswerd("pred", TASKS, tmp_path)(data)["answer"]
+    saved = SaveAnswerd("pred", TASKS, tmp_path)(data)["prediction"]
     content = json.loads((tmp_path / "sub-1_answer.json").read_text())
     assert {task: encoded(answer) for task, answer in saved.answers.items()} == content["answers"]
-    assert content["answers"]["grade"]["answer"] == "3"
+    assert content["answers"]["grade"]["predicted_class"] == "3"
     assert "truth" not in content["answers"]["grade"]
     assert content["answers"]["IDH"]["truth"] == "mutated"
     data["image"] = data["image"].clone()

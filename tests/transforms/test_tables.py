@@ -80,7 +80,7 @@ def test_survival_is_a_pair_and_a_risk_is_written(tmp_path):
     out = SaveRiskd("pred", tmp_path)({**SurvivalFromLabeld("label")(data), "pred": torch.tensor([0.25])})
     written = json.loads((tmp_path / "sub-1_answer.json").read_text())
     assert written["answers"] == {"survival": {"risk": 0.25, "truth": {"time": 12.5, "event": 1}}}
-    assert out["answer"].answers == {"survival": TaskPrediction(risk=0.25, truth={"time": 12.5, "event": 1})}
+    assert out["prediction"].answers == {"survival": TaskPrediction(risk=0.25, truth={"time": 12.5, "event": 1})}
 
 
 def test_concordance_gathers_over_batches_and_leaves_out_what_is_not_known():

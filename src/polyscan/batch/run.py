@@ -17,7 +17,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from polyscan.batch.engines import Engine, local
+from polyscan.batch.executors import Executor, local
 from polyscan.batch.table import write_table
 from polyscan.bundle.predictor import StudyPredictor
 from polyscan.bundle.run import bundle_folder, inference_fingerprint, load_predictor, read_metadata
@@ -91,7 +91,7 @@ def batch(
     weights: str | Path | None = None,
     registered: bool = False,
     shard: tuple[int, int] | None = None,
-    engine: Engine = local,
+    executor: Executor = local,
     retry_failed: bool = False,
     devices: Sequence[str] = (),
     pages: bool = True,
@@ -106,7 +106,7 @@ def batch(
         weights: a file of weights; the bundle's own where not given.
         registered: whether the scans of each study are registered to each other already.
         shard: ``(i, n)``: do the i-th of n equal parts of the studies, counted from 1.
-        engine: what calls :func:`run_study` for the studies; see :mod:`polyscan.batch.engines`.
+        executor: what calls :func:`run_study` for the studies; see :mod:`polyscan.batch.executors`.
         retry_failed: try again what failed before though nothing changed.
         devices: see :class:`Batch`.
         pages: whether to draw a page of each study.
@@ -140,7 +140,7 @@ def batch(
         _remove_others(plan.out, {study.key for study in found.studies})
     part, of = shard or (1, 1)
     studies = sorted(found.studies, key=lambda study: study.key)[part - 1 :: of]
-    for count, (study, outcome) in enumerate(engine(partial(run_study, batch=plan), studies), start=1):
+    for count, (study, outcome) in enumerate(executor(partial(run_study, batch=plan), studies), start=1):
         if isinstance(outcome, PolyscanError):  # its process was killed
             _write_failed(study, plan, str(outcome))
         if progress is not None:
@@ -162,7 +162,7 @@ def run_study(study: Study, batch: Batch) -> Outcome:
             for folder in ("prepared", "predictions", "pages", "records"):
                 clear_parts(batch.out / folder, study.key)  # of a run that was killed
             try:
-                answered = _answer(study, batch)
+                answered = _predict(study, batch)
             except Exception as error:
                 _write_failed(study, batch, sentence(error))
                 return "failed"
@@ -191,7 +191,7 @@ def batch_status(out: str | Path) -> Status:
     return status
 
 
-def _answer(study: Study, batch: Batch) -> Study:
+def _predict(study: Study, batch: Batch) -> Study:
     device = ""
     if batch.devices:  # the same device for a study wherever it is done
         device = batch.devices[int(hashlib.sha256(study.key.encode()).hexdigest(), 16) % len(batch.devices)]

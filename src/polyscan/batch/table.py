@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from polyscan.files.atomic import whole_file
+from polyscan.files.atomic import atomic_write
 from polyscan.study import Study
 from polyscan.study.manifest import Failure
 
@@ -26,14 +26,14 @@ def write_table(out: Path, answered: Iterable[Study], failed: Iterable[Failure])
     first = ["study", "subject", "session", "status", "reason", "modalities", "problems"]
     table = pd.DataFrame(rows, columns=list(dict.fromkeys([*first, *(name for row in rows for name in row)])))
     table = table.sort_values("study")
-    with whole_file(out / "cohort.csv") as file:
+    with atomic_write(out / "cohort.csv") as file:
         table.to_csv(file, index=False)
     try:
         import pyarrow  # noqa: F401
     except ImportError:
         (out / "cohort.parquet").unlink(missing_ok=True)  # never one of another run beside the table of this one
         return
-    with whole_file(out / "cohort.parquet") as file:
+    with atomic_write(out / "cohort.parquet") as file:
         table.to_parquet(file, index=False)
 
 
@@ -53,11 +53,11 @@ def _row(study: Study) -> dict[str, Any]:
         row[f"{name} ml"] = round(volume, 3)
     for name, score in prediction.scores.items():
         row |= {f"{name} dice": score.dice, f"{name} true ml": score.true_ml}
-    for task, answer in prediction.answers.items():
-        row[task] = answer.answer
-        row |= {f"{task} p({name})": p for name, p in answer.probabilities.items()}
-        told = {"uncertainty": answer.uncertainty, "truth": answer.truth, **answer.measures}
-        told["not ruled out"] = " ".join(answer.prediction_set) or None
+    for task, task_prediction in prediction.answers.items():
+        row[task] = task_prediction.predicted_class
+        row |= {f"{task} p({name})": p for name, p in task_prediction.probabilities.items()}
+        told = {"uncertainty": task_prediction.uncertainty, "truth": task_prediction.truth, **task_prediction.measures}
+        told["not ruled out"] = " ".join(task_prediction.prediction_set) or None
         row |= {f"{task} {name}": value for name, value in told.items() if not isinstance(value, list | None)}
     row["prepare seconds"] = preparation.seconds.get("prepare") if preparation else None
     row["infer seconds"] = prediction.seconds

@@ -58,7 +58,7 @@ def calibrate(
     studies = [study for study in read_manifest(manifest).validation if study.label.tasks]
     rows: list[tuple[Tensor, Tensor, Tensor, str]] = []
     for count, study in enumerate(studies, start=1):
-        item = transform(inference_item(study, list(tasks), parser["also"]))
+        item = transform(inference_item(study, list(tasks), parser["extra_keys"]))
         image, *rest = (torch.as_tensor(item[name])[None].to(device) for name in ("image", *inputs))
         with torch.inference_mode():
             cached = CachedFeatures(network, image, rest)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from polyscan.errors import PolyscanError
-from polyscan.files.atomic import read_json, shipped
+from polyscan.files.atomic import read_json, resource_folder
 
 SECTIONS = ("shared", "train", "inference")
 
@@ -27,7 +27,7 @@ def read_fragment(name_or_file: str | Path, config: str) -> dict[str, Any]:
         >>> sorted(read_fragment("lgg_lesion", "train"))[:3]
         ['batch_size', 'fuse_at', 'fusion']
     """
-    folder = shipped("configs") / "fragments"
+    folder = resource_folder("configs") / "fragments"
     file = Path(name_or_file)
     if not file.is_file():
         file = folder / f"{name_or_file}.json"

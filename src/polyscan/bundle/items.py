@@ -15,38 +15,38 @@ MASK = ("mask",)
 
 
 def training_items(
-    manifest: str | Path | Manifest, labels: Sequence[str] = MASK, also: Sequence[str] = ()
+    manifest: str | Path | Manifest, labels: Sequence[str] = MASK, extra_keys: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
     """The labelled studies to train on: the section ``training``, less what :func:`validation_items` takes of it.
 
     Args:
         manifest: a prepared manifest, or its file.
         labels: a study counts as labelled that has one of these.
-        also: what an item carries beside ``study``, ``image`` and ``label``: ``"clinical"``, ``"days"``.
+        extra_keys: what an item carries beside ``study``, ``image`` and ``label``: ``"clinical"``, ``"days"``.
 
     Raises:
         PolyscanError: fewer than two subjects have a label, or one is in two sections.
     """
-    return _split(manifest, labels, also)[0]
+    return _split(manifest, labels, extra_keys)[0]
 
 
 def validation_items(
-    manifest: str | Path | Manifest, labels: Sequence[str] = MASK, also: Sequence[str] = ()
+    manifest: str | Path | Manifest, labels: Sequence[str] = MASK, extra_keys: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
     """The labelled studies to watch training with: section ``validation``, or each tenth subject of ``training``."""
-    return _split(manifest, labels, also)[1]
+    return _split(manifest, labels, extra_keys)[1]
 
 
 def inference_items(
-    manifest: str | Path | Manifest, labels: Sequence[str] = MASK, also: Sequence[str] = ()
+    manifest: str | Path | Manifest, labels: Sequence[str] = MASK, extra_keys: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
     """The studies to answer for: the section ``testing``; all studies where that section is empty."""
     found = manifest_of(manifest)
-    return [inference_item(study, labels, also) for study in found.testing or found.studies]
+    return [inference_item(study, labels, extra_keys) for study in found.testing or found.studies]
 
 
 def testing_items(
-    manifest: str | Path | Manifest, labels: Sequence[str] = MASK, also: Sequence[str] = ()
+    manifest: str | Path | Manifest, labels: Sequence[str] = MASK, extra_keys: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
     """The labelled studies to evaluate on: those of :func:`inference_items` that have a label.
 
@@ -54,7 +54,7 @@ def testing_items(
         PolyscanError: none has, or a subject is in two sections.
     """
     _apart(manifest)
-    items = [item for item in inference_items(manifest, labels, also) if "label" in item]
+    items = [item for item in inference_items(manifest, labels, extra_keys) if "label" in item]
     if not items:
         raise PolyscanError(f"{manifest} has no study with a label ({', '.join(labels)}) to evaluate on; give it some.")
     return items
@@ -73,7 +73,7 @@ def labelled_studies(manifest: str | Path | Manifest, labels: Sequence[str] = MA
 
 
 def _split(
-    manifest: str | Path | Manifest, labels: Sequence[str], also: Sequence[str]
+    manifest: str | Path | Manifest, labels: Sequence[str], extra_keys: Sequence[str]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """What is trained on and what is watched; no subject, of however many sessions, is in both."""
     found = _apart(manifest)
@@ -91,7 +91,9 @@ def _split(
             f"{manifest} has {len({s.subject for s in [*training, *validation]})} subjects with a label "
             f"({', '.join(labels)}) to train on; give at least two in the section 'training'."
         )
-    first, second = ([inference_item(study, labels, also) for study in studies] for studies in (training, validation))
+    first, second = (
+        [inference_item(study, labels, extra_keys) for study in studies] for studies in (training, validation)
+    )
     return first, second
 
 
@@ -110,10 +112,10 @@ def _apart(manifest: str | Path | Manifest) -> Manifest:
     return found
 
 
-def inference_item(study: Study, labels: Sequence[str] = MASK, also: Sequence[str] = ()) -> dict[str, Any]:
-    """What a study is to a bundle's transforms: ``study``, ``image``, ``label`` where it has one, and ``also``."""
+def inference_item(study: Study, labels: Sequence[str] = MASK, extra_keys: Sequence[str] = ()) -> dict[str, Any]:
+    """What a study is to a bundle's transforms: ``study``, ``image``, ``label`` if it has one, and ``extra_keys``."""
     item: dict[str, Any] = {"study": study.key, "image": {name: scan.path for name, scan in study.scans.items()}}
     if any(study.label.holds(name) for name in labels):
         item["label"] = study.label.mask if tuple(labels) == MASK else dict(study.label.tasks)
     known = {"clinical": study.clinical, "days": study.days}
-    return {**item, **{name: known[name] for name in also}}
+    return {**item, **{name: known[name] for name in extra_keys}}

@@ -110,7 +110,7 @@ def _segmentation(
     if inside:
         low_high = {name: np.percentile(values, [0.5, 99.5]).round(1).tolist() for name, values in inside.items()}
         settings["windows"] = {name: low_high.get(name, value) for name, value in config["windows"].items()}
-    return {**settings, **_epochs(len(studies) * config["samples"], settings["batch_size"]), "ema_decay": 0.999}
+    return {**settings, **_epochs(len(studies) * config["num_samples"], settings["batch_size"]), "ema_decay": 0.999}
 
 
 def _measure(
@@ -135,8 +135,8 @@ def _measure(
         name: {"part_of_voxels": float(f"{part:.3g}"), "studies": int(sum(row[k] > 0 for row in share))}
         for k, (name, part) in enumerate(zip(config["regions"], mean, strict=True))
     }
-    joined = {name: np.concatenate(values) for name, values in inside.items() if sum(map(len, values))}
-    return np.array(shapes, dtype=float), np.array(spacings, dtype=float), joined
+    concatenated = {name: np.concatenate(values) for name, values in inside.items() if sum(map(len, values))}
+    return np.array(shapes, dtype=float), np.array(spacings, dtype=float), concatenated
 
 
 def _network(config: Mapping[str, Any], rung: Mapping[str, int], shape: np.ndarray) -> dict[str, Any]:

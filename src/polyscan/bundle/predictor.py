@@ -31,12 +31,12 @@ class StudyPredictor:
     """Answers for prepared studies with an evaluator, one at a time; one that fails stops no other.
 
     Args:
-        evaluator: MONAI evaluator whose postprocessing leaves what is to be kept under ``answer``, as
+        evaluator: MONAI evaluator whose postprocessing leaves what is to be kept under ``prediction``, as
             :class:`polyscan.transforms.SavePredictiond` does.
         dataset: its transform makes an item of :func:`polyscan.bundle.inference_items` what the network reads.
         labels: what a study is labelled with; see :func:`polyscan.bundle.inference_items`.
-        also: what an item carries beside.
-        after: told each study and what was predicted for it; may add to that.
+        extra_keys: what an item carries beside.
+        postprocess: told each study and what was predicted for it; may add to that.
 
     Attributes:
         progress: told (done, total, study) after each study of a manifest.
@@ -48,11 +48,11 @@ class StudyPredictor:
         dataset: Dataset,
         *,
         labels: Sequence[str] = (),
-        also: Sequence[str] = (),
-        after: Callable[[Study, PredictionRecord], None] | None = None,
+        extra_keys: Sequence[str] = (),
+        postprocess: Callable[[Study, PredictionRecord], None] | None = None,
     ) -> None:
         self.evaluator, self.transform = evaluator, dataset.transform
-        self.labels, self.also, self.after = labels, also, after
+        self.labels, self.extra_keys, self.postprocess = labels, extra_keys, postprocess
         self.progress: Progress | None = None
         # An engine that raised cannot be run again; one that was told what to do with the exception can.
         self._raised: list[Exception] = []
@@ -74,18 +74,18 @@ class StudyPredictor:
         start = time.perf_counter()
         scans = {name: scan for name, scan in study.scans.items() if name not in set(absent)}
         try:
-            item = self.transform(inference_item(replace(study, scans=scans), self.labels, self.also))
+            item = self.transform(inference_item(replace(study, scans=scans), self.labels, self.extra_keys))
             self.evaluator.data_loader = [list_data_collate([item])]
             self.evaluator.state.epoch_length = 1
             self.evaluator.run()
             if self._raised:
                 raise self._raised.pop()
             (output,) = self.evaluator.state.output
-            prediction: PredictionRecord = output["answer"]
+            prediction: PredictionRecord = output["prediction"]
             prediction.seconds = round(time.perf_counter() - start, 3)
             prediction.present = list(scans)
-            if self.after is not None:
-                self.after(study, prediction)
+            if self.postprocess is not None:
+                self.postprocess(study, prediction)
         except Exception as error:
             raise PolyscanError(sentence(error)) from error
         return replace(study, prediction=prediction)

@@ -19,7 +19,7 @@ from polyscan.bundle.carried import carried_settings, shared_settings
 from polyscan.bundle.predictor import StudyPredictor
 from polyscan.bundle.run_folder import RunFolder
 from polyscan.errors import PolyscanError
-from polyscan.files.atomic import read_json, shipped
+from polyscan.files.atomic import read_json, resource_folder
 from polyscan.inference.task_calibration import NAME as CALIBRATION
 from polyscan.learning.checkpoint import BEST
 from polyscan.networks.fusion_model import check_weights
@@ -265,10 +265,10 @@ def bundle_folder(name_or_folder: str | Path) -> Path:
     Raises:
         PolyscanError: there is neither.
     """
-    for folder in (Path(name_or_folder), shipped("bundles") / name_or_folder):
+    for folder in (Path(name_or_folder), resource_folder("bundles") / name_or_folder):
         if (folder / "configs").is_dir():
             return folder
-    known = sorted(path.parents[1].name for path in shipped("bundles").glob("*/configs/metadata.json"))
+    known = sorted(path.parents[1].name for path in resource_folder("bundles").glob("*/configs/metadata.json"))
     raise PolyscanError(
         f"{name_or_folder} is no bundle: it has no folder configs; give a bundle's folder, or the name of one "
         f"that comes with polyscan: {', '.join(known)}."

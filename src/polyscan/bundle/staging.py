@@ -47,11 +47,11 @@ class Staging:
     def __call__(self, study: Study, prediction: PredictionRecord) -> None:
         """Add the task ``stage`` to the prediction of a study: of its mask, and of the true one where there is one."""
         found = self._measure(study, prediction, prediction.path)
-        answer = TaskPrediction(self.stage(found), measures=found)
+        staged = TaskPrediction(self.stage(found), measures=found)
         if study.label.mask is not None:
-            answer.true_measures = self._measure(study, prediction, study.label.mask)
-            answer.truth = self.stage(answer.true_measures)
-        prediction.answers["stage"] = answer
+            staged.true_measures = self._measure(study, prediction, study.label.mask)
+            staged.truth = self.stage(staged.true_measures)
+        prediction.answers["stage"] = staged
 
     def stage(self, measures: Mapping[str, Any]) -> str | None:
         """The stage of measures; None without a lesion."""

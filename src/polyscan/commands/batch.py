@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     from functools import partial
 
     from polyscan.batch import batch
-    from polyscan.batch.engines import dask, local
+    from polyscan.batch.executors import dask, local
 
     with progress_bar("reading together") as progress:
         result = batch(
@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
             weights=options.weights,
             registered=options.registered,
             shard=options.shard,
-            engine=dask(options.dask) if options.dask else partial(local, jobs=options.jobs),
+            executor=dask(options.dask) if options.dask else partial(local, jobs=options.jobs),
             retry_failed=options.retry_failed,
             devices=options.device,
             pages=not options.no_pages,

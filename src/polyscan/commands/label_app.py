@@ -20,10 +20,10 @@ def add(commands: Any) -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> None:
-    from polyscan.files.atomic import shipped, whole_file
+    from polyscan.files.atomic import atomic_write, resource_folder
     from polyscan.study.outputs import OutputFolder
 
     OutputFolder.claim(options.output, "label-app").will_hold(["main.py"])
-    with whole_file(options.output / "main.py") as file:
-        file.write_bytes((shipped("label_app") / "main.py").read_bytes())
+    with atomic_write(options.output / "main.py") as file:
+        file.write_bytes((resource_folder("label_app") / "main.py").read_bytes())
     print(f"{options.output}: monailabel start_server --app {options.output} --studies FOLDER")

@@ -23,7 +23,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "--protocol", default="default", help="a protocol's name, such as brain_mri, or the path of a YAML file"
     )
     command.add_argument(
-        "--like",
+        "--compare-with",
         type=Path,
         help="a bundle, or a folder that polyscan train wrote: say which scans differ from those it was trained on",
     )
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
             manifest,
             options.output,
             protocol=options.protocol,
-            like=options.like,
+            like=options.compare_with,
             registered=options.registered,
             jobs=options.jobs,
             progress=progress,

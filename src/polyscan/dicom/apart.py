@@ -17,7 +17,7 @@ from polyscan.files.packed import open_binary
 
 Item = TypeVar("Item")
 Key = TypeVar("Key", bound=Hashable)
-_Tell = Callable[[Slice], str]
+_GroupKey = Callable[[Slice], str]
 
 _SAME_DIRECTION = 0.01
 _NEAR = 0.1  # of the thickness of a slice: nearer ones are at one position
@@ -41,11 +41,11 @@ class Part:
     refused: str | None = None
 
 
-def _attribute(name: str) -> _Tell:
+def _attribute(name: str) -> _GroupKey:
     return lambda each: text(each.header, name)
 
 
-def _private(group: int, creator: str, element: int) -> _Tell:
+def _private(group: int, creator: str, element: int) -> _GroupKey:
     return lambda each: "\\".join(f"{x:g}" for x in private(each.header, group, creator, element))
 
 
@@ -55,7 +55,7 @@ def _b(each: Slice) -> str:
 
 
 # What tells volumes of one series apart, the first that does: kind of image, echo, diffusion, time.
-_TELLS: dict[str, _Tell] = {
+_GROUP_KEYS: dict[str, _GroupKey] = {
     "ImageType": _attribute("ImageType"),
     "ComplexImageComponent": _attribute("ComplexImageComponent"),
     "GE image type (0043,102F)": _private(0x0043, "GEMS_PARM_01", 0x2F),
@@ -127,7 +127,7 @@ def _place(each: Slice) -> tuple[str, ...]:
 
 
 def _settings(each: Slice) -> tuple[str, ...]:
-    return tuple(tell(each) for tell in _TELLS.values())
+    return tuple(group_key(each) for group_key in _GROUP_KEYS.values())
 
 
 def _pixels(each: Slice) -> tuple[bytes, int, tuple[int, int]]:
@@ -150,8 +150,8 @@ def apart(slices: list[Slice], told: tuple[str, ...] = ()) -> list[Part]:
     places = _places(slices)
     if places is None or max(map(len, places)) == 1:
         return [Part(slices, told)]
-    for name, tell in _TELLS.items():
-        parts = list(grouped(slices, tell).items())
+    for name, group_key in _GROUP_KEYS.items():
+        parts = list(grouped(slices, group_key).items())
         if len(parts) > 1 and all(_fuller(part, places) for _, part in parts):
             return [each for found, part in parts for each in apart(part, (*told, f"{name} {found or 'missing'}"))]
     files = list(grouped(slices, lambda each: each.path).values())

@@ -14,8 +14,8 @@ from polyscan.dicom.attributes import text
 from polyscan.dicom.headers import read_files
 from polyscan.dicom.pixels import ct_unit, name_of, read_pixels
 from polyscan.dicom.series import Series, group
-from polyscan.dicom.suv import give, suv_factors
-from polyscan.dicom.volume import straighten
+from polyscan.dicom.suv import override_attributes, suv_factors
+from polyscan.dicom.volume import resample_to_regular_grid
 from polyscan.errors import PolyscanError
 from polyscan.files.numbered import numbered
 from polyscan.files.walk import is_folder, walk
@@ -66,11 +66,11 @@ def read_series(source: str | Path | Sequence[str | Path], given: Mapping[str, A
     unit, notes = ct_unit(series.slices) if dicom == "CT" else (_UNIT.get(dicom, "arbitrary"), [])
     if dicom == "PT":
         if given:
-            give(series.headers, given)
+            override_attributes(series.headers, given)
         factors, notes = suv_factors(series.headers)
         values *= factors.astype(np.float32)
     if problems:
-        values, affine = straighten(values, series.where)
+        values, affine = resample_to_regular_grid(values, series.where)
     else:
         affine = series.where.affine()
     meta = {

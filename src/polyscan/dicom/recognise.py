@@ -227,8 +227,8 @@ def _weighting(header: Dataset, said: Told, acquired: str | None) -> tuple[str |
     wanted, source = (said.modality, "the description") if said.modality else (acquired, "AcquisitionContrast")
     if wanted in ("CT", "PET", "DWI"):
         wanted = None
-    measured = _by_sequence(sequence, repetition, echo, inversion)
-    name, reason = _agree(wanted, source, measured, sequence, echo)
+    by_sequence = _by_sequence(sequence, repetition, echo, inversion)
+    name, reason = _agree(wanted, source, by_sequence, sequence, echo)
     reason = f"{reason}; {settings}"
     if name in ("T1", "T1c"):
         given = agent_given(header, said)
@@ -272,29 +272,29 @@ def _by_inversion(repetition: float, echo: float, inversion: float | None) -> st
 
 
 def _agree(
-    wanted: str | None, source: str, measured: str | None, sequence: set[str], echo: float | None
+    wanted: str | None, source: str, by_sequence: str | None, sequence: set[str], echo: float | None
 ) -> tuple[str | None, str]:
     """One contrast of what was written and what the sequence makes, and which of them decided."""
     written = "T1" if wanted == "T1c" else wanted
     gradient = "GR" in sequence and "SE" not in sequence
     if written is None:
-        return (measured, "by its sequence") if measured else (None, NOT_KNOWN)
+        return (by_sequence, "by its sequence") if by_sequence else (None, NOT_KNOWN)
     if gradient and written == "T2":
         if echo is not None and echo >= 10:
             return "T2star", f"{source} says T2, of a gradient echo"
         return None, f"not known: {source} says T2, but the sequence is a gradient echo with a short echo time"
-    if gradient and written == "T1" and measured == "T2star" and (echo or 0) >= 20:
+    if gradient and written == "T1" and by_sequence == "T2star" and (echo or 0) >= 20:
         return None, f"not known: {source} says T1, but the sequence is a gradient echo with a long echo time"
-    if measured is None or measured == written or written in ("SWI", "T2star", "STIR"):
+    if by_sequence is None or by_sequence == written or written in ("SWI", "T2star", "STIR"):
         return wanted, f"{source} says so"
-    if {written, measured} <= {"T1", "T2", "PD"} and not gradient:
-        return measured, f"by its sequence, though {source} says {written}"
-    if written == "FLAIR" and measured == "T1":
+    if {written, by_sequence} <= {"T1", "T2", "PD"} and not gradient:
+        return by_sequence, f"by its sequence, though {source} says {written}"
+    if written == "FLAIR" and by_sequence == "T1":
         return None, f"not known: {source} says FLAIR, the sequence is that of T1"
-    if written == "T2" and measured in ("FLAIR", "STIR"):
-        return measured, "by its sequence"
-    if written == "T1" and measured == "FLAIR":
-        return measured, f"by its sequence, though {source} says {written}"
+    if written == "T2" and by_sequence in ("FLAIR", "STIR"):
+        return by_sequence, "by its sequence"
+    if written == "T1" and by_sequence == "FLAIR":
+        return by_sequence, f"by its sequence, though {source} says {written}"
     return wanted, f"{source} says so"
 
 

@@ -110,8 +110,8 @@ def _fill(shape: Sequence[int], drawn: list[tuple[str, np.ndarray]]) -> np.ndarr
     twice counts once.
     """
     filled = np.zeros(shape, dtype=bool)
-    once = {(kind, voxels.round(3).tobytes()): (kind, voxels) for kind, voxels in drawn}.values()
-    for kind, voxels in sorted(once, key=lambda each: -_area(each[1])):
+    distinct = {(kind, voxels.round(3).tobytes()): (kind, voxels) for kind, voxels in drawn}.values()
+    for kind, voxels in sorted(distinct, key=lambda each: -_area(each[1])):
         inside = _inside(shape, voxels)
         if kind != "CLOSED_PLANAR" or filled[inside].all():
             filled ^= inside

@@ -162,11 +162,11 @@ def _with_lone_reformats(volumes: list[Series]) -> list[Series]:
     """
     changed = list(volumes)
     for members in grouped(range(len(volumes)), lambda i: text(volumes[i].headers[0], "StudyInstanceUID")).values():
-        there = {volumes[i].modality for i in members}
-        there |= {"T1"} if "T1c" in there else set()
+        known = {volumes[i].modality for i in members}
+        known |= {"T1"} if "T1c" in known else set()
         for i in members:
             (name, why), where = volumes[i].shows, volumes[i].where
-            if name and name not in there and where is not None and len(volumes[i].slices) > 1:
+            if name and name not in known and where is not None and len(volumes[i].slices) > 1:
                 reason = f"{REFORMATTED}, taken since no other series of the study is {name}; {why}"
                 changed[i] = replace(volumes[i], modality=name, reason=reason)
     return changed
@@ -213,12 +213,12 @@ def _beside(series: Series, unread: Mapping[Path, str]) -> Series:
 
 def _numbered(volumes: list[Series]) -> list[Series]:
     """Number the volumes whose files hold others too."""
-    owners: dict[Path, list[int]] = defaultdict(list)
+    volumes_of: dict[Path, list[int]] = defaultdict(list)
     for index, series in enumerate(volumes):
         for path in series.files:
-            owners[path].append(index)
+            volumes_of[path].append(index)
     return [
-        replace(series, volume=_among(index, {i for path in series.files for i in owners[path]}))
+        replace(series, volume=_among(index, {i for path in series.files for i in volumes_of[path]}))
         for index, series in enumerate(volumes)
     ]
 

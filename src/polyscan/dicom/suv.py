@@ -66,7 +66,7 @@ def suv_factors(headers: Sequence[Dataset], kind: str = "bw") -> tuple[np.ndarra
     return factors, list(dict.fromkeys(notes))
 
 
-def give(headers: Sequence[Dataset], given: Mapping[str, Any]) -> None:
+def override_attributes(headers: Sequence[Dataset], given: Mapping[str, Any]) -> None:
     """Write down by hand what headers lack: attributes by keyword, those of the tracer where it has them.
 
     Raises:

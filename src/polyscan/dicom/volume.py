@@ -117,7 +117,7 @@ def stack(origins: np.ndarray, orientation: np.ndarray, spacing: tuple[float, fl
     return found
 
 
-def straighten(slices: np.ndarray, where: Stack) -> tuple[np.ndarray, np.ndarray]:
+def resample_to_regular_grid(slices: np.ndarray, where: Stack) -> tuple[np.ndarray, np.ndarray]:
     """Resample sheared or unevenly spaced slices once, linearly, onto a rectangular grid.
 
     Args:

@@ -318,9 +318,9 @@ def told(text: str) -> Told:
         return Told(other=never)
     if _EXPONENTIAL.search(plain):
         return Told(other="an exponential ADC map")
-    measured = _first(_MAPS, plain)
-    if measured:
-        return Told(measured)
+    parametric_map = _first(_MAPS, plain)
+    if parametric_map:
+        return Told(parametric_map)
     other = _first(_OTHERS, plain)
     if other:
         return Told(other=other)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from polyscan.errors import PolyscanError
-from polyscan.files.atomic import read_json, shipped
+from polyscan.files.atomic import read_json, resource_folder
 from polyscan.study import Scan, Study
 from polyscan.study.manifest import SECTIONS, Manifest
 from polyscan.study.table import read_rows, recorded, value
@@ -47,7 +47,7 @@ def read_dataset(name: str | Path) -> dict[str, Any]:
 
 def known_datasets() -> list[str]:
     """Those that can be named."""
-    return sorted(p.stem for p in shipped("data_manifests").glob("*.json") if "images" in read_json(p))
+    return sorted(p.stem for p in resource_folder("data_manifests").glob("*.json") if "images" in read_json(p))
 
 
 def match_download(dataset: Mapping[str, Any], folder: str | Path) -> tuple[Manifest, list[str]]:
@@ -189,7 +189,7 @@ def summary(manifest: Manifest) -> str:
 def _find(name: str | Path) -> Path:
     if Path(name).is_file():
         return Path(name)
-    file = shipped("data_manifests") / f"{name}.json"
+    file = resource_folder("data_manifests") / f"{name}.json"
     if file.is_file():
         return file
     raise PolyscanError(f"Data set {name} is not known; use {', '.join(known_datasets())} or the path of a file.")

@@ -17,7 +17,7 @@ from polyscan.dicom.series import Series, group, grouped
 from polyscan.discovery.candidate import Candidate
 from polyscan.discovery.labels import drawn_on
 from polyscan.discovery.names import distinct
-from polyscan.discovery.owners import bare, name_patients, owner_key
+from polyscan.discovery.patients import bare, name_patients, patient_key
 from polyscan.discovery.sessions import join_sessions, read_dates
 from polyscan.discovery.subject_table import PLACING, SubjectTable
 from polyscan.discovery.volumes import volume_candidates
@@ -188,10 +188,10 @@ def _dicom(
 ) -> tuple[list[Candidate], dict[Path, str], list[str]]:
     """Candidates of the DICOM files, and of the other files what they are instead; doubts."""
     headers, others = read_files(files)
-    owners, doubts = name_patients(folder, headers)
+    subject_of, doubts = name_patients(folder, headers)
     beside = Counter(path.parent for path, _ in headers)
     found = []
-    for (subject, session), members in grouped(headers, lambda item: owners[owner_key(folder, *item)]).items():
+    for (subject, session), members in grouped(headers, lambda item: subject_of[patient_key(folder, *item)]).items():
         drawn = [(path, header) for path, header in members if _is_label(header)]
         images = group((item for item in members if not _is_label(item[1])), {**left, **others})
         found += [_image_candidate(folder, series, (subject, session), beside) for series in images]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from polyscan.discovery.owners import bare
+from polyscan.discovery.patients import bare
 from polyscan.errors import PolyscanError
 from polyscan.study import ScanKey, Study
 from polyscan.study.table import read_rows
@@ -54,15 +54,15 @@ def _join(sessions: list[Study], dates: Dates) -> Study:
     known = [day for day in each if day is not None]
     told = len(known) == len(sessions)
     order = sorted(range(len(sessions)), key=lambda i: (known[i] if told else date.min, sessions[i].session or ""))
-    joined = Study(sessions[0].subject)
+    combined = Study(sessions[0].subject)
     for time, session in enumerate((sessions[i] for i in order), start=1):
         keys = {name: str(replace(ScanKey.parse(name), time=time)) for name in session.scans}
-        joined.scans.update({keys[name]: scan for name, scan in session.scans.items()})
-        joined.decisions += session.decisions
-        if session.label and not joined.label:
-            joined.label = replace(session.label, drawn_on=keys.get(session.label.drawn_on or ""))
+        combined.scans.update({keys[name]: scan for name, scan in session.scans.items()})
+        combined.decisions += session.decisions
+        if session.label and not combined.label:
+            combined.label = replace(session.label, drawn_on=keys.get(session.label.drawn_on or ""))
         if time == 1:
-            joined.aligned = [keys[name] for name in session.aligned]
+            combined.aligned = [keys[name] for name in session.aligned]
     if told:
-        joined.days = [(known[i] - min(known)).days for i in order]
-    return joined
+        combined.days = [(known[i] - min(known)).days for i in order]
+    return combined

@@ -41,8 +41,8 @@ class CanonicalProjection:
         Raises:
             PolyscanError: fewer than three studies have every modality.
         """
-        x, there = _checked(features)
-        complete = x[there.all(axis=1)]
+        x, available = _checked(features)
+        complete = x[available.all(axis=1)]
         if len(complete) < 3:
             raise PolyscanError(f"{len(complete)} of {len(x)} studies have every modality; CCA needs three at least.")
         self._mean = complete.mean(0)
@@ -53,10 +53,10 @@ class CanonicalProjection:
         """Turn (study, modality, feature), NaN where absent, into (study, component)."""
         if self._mean is None:
             raise PolyscanError("This projection was not fitted; call fit with a cohort's features first.")
-        x, there = _checked(features)
-        filled = np.where(there[:, :, None], x, self._mean)
+        x, available = _checked(features)
+        filled = np.where(available[:, :, None], x, self._mean)
         variates = np.stack(self.estimator.transform(list(filled.swapaxes(0, 1))), axis=1)
-        weights = there / there.sum(1, keepdims=True)
+        weights = available / available.sum(1, keepdims=True)
         found: NDArray[np.float64] = np.einsum("sm,smc->sc", weights, variates)
         return found
 
@@ -66,7 +66,9 @@ def _checked(features: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_
     x = np.asarray(features, dtype=np.float64)
     if x.ndim != 3:
         raise PolyscanError(f"features have shape {x.shape}; expected (study, modality, feature).")
-    there = np.asarray(np.isfinite(x).all(axis=2))
-    if not there.any(axis=1).all():
-        raise PolyscanError(f"{int((~there.any(axis=1)).sum())} of {len(x)} studies have no modality; leave them out.")
-    return x, there
+    available = np.asarray(np.isfinite(x).all(axis=2))
+    if not available.any(axis=1).all():
+        raise PolyscanError(
+            f"{int((~available.any(axis=1)).sum())} of {len(x)} studies have no modality; leave them out."
+        )
+    return x, available

@@ -83,7 +83,7 @@ class LateFusion:
         if member not in self.members:
             raise PolyscanError(f"{member!r} is not among the members: {', '.join(self.members)}.")
         earlier = decision.answers if decision else {}
-        shapes = {tuple(answer.shape) for answer in earlier.values()}
+        shapes = {tuple(logits_of_member.shape) for logits_of_member in earlier.values()}
         if logits.shape[:1] != (self.rule.channels,) or not shapes <= {tuple(logits.shape)}:
             raise PolyscanError(
                 f"{member} answered with shape {list(logits.shape)}; expected {self.rule.channels} channels"

@@ -63,9 +63,9 @@ def _features(probabilities: ArrayLike) -> NDArray[np.float64]:
     p = np.asarray(probabilities, dtype=np.float64)
     if p.ndim != 3:
         raise PolyscanError(f"probabilities have shape {p.shape}; expected (study, member, class).")
-    there = np.asarray(np.isfinite(p).all(axis=2))
-    silent = int((~there.any(axis=1)).sum())
+    available = np.asarray(np.isfinite(p).all(axis=2))
+    silent = int((~available.any(axis=1)).sum())
     if silent:
         raise PolyscanError(f"{silent} of {len(p)} studies have no member's answer; leave them out.")
-    logs = np.log(np.where(there[:, :, None], np.clip(p, 1e-12, 1), 1.0))
-    return np.concatenate([logs - logs.mean(2, keepdims=True), there[:, :, None]], axis=2).reshape(len(p), -1)
+    logs = np.log(np.where(available[:, :, None], np.clip(p, 1e-12, 1), 1.0))
+    return np.concatenate([logs - logs.mean(2, keepdims=True), available[:, :, None]], axis=2).reshape(len(p), -1)

@@ -73,7 +73,7 @@ def bootstrap(
     score: Score,
     groups: Sequence[Hashable],
     *,
-    samples: int = 1000,
+    n_resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
@@ -82,21 +82,21 @@ def bootstrap(
     Args:
         score: of rows, see :data:`Score`. For a paired difference give the difference of two scores of the same rows.
         groups: (study,) the patient of each row. Patients are drawn, each with all of their studies.
-        samples: how many times a cohort is drawn.
+        n_resamples: how many times a cohort is drawn.
         level: of the interval.
         seed: of the draws.
 
     Raises:
         PolyscanError: there is no row.
     """
-    drawn = bootstrap_scores(score, groups, samples=samples, seed=seed)
+    drawn = bootstrap_scores(score, groups, n_resamples=n_resamples, seed=seed)
     return percentile_interval(score(np.arange(len(groups))), drawn, level)
 
 
 def bootstrap_scores(
-    score: Score, groups: Sequence[Hashable], *, samples: int = 1000, seed: int = 0
+    score: Score, groups: Sequence[Hashable], *, n_resamples: int = 1000, seed: int = 0
 ) -> NDArray[np.float64]:
-    """The score of each drawn cohort, (samples,): what :func:`bootstrap` takes its interval from.
+    """The score of each drawn cohort, (n_resamples,): what :func:`bootstrap` takes its interval from.
 
     Arguments and errors as there. The draws depend on ``groups`` and ``seed`` alone, so that the differences of two
     scores that were found with the same ones are paired.
@@ -108,7 +108,7 @@ def bootstrap_scores(
         patients.setdefault(group, []).append(row)
     rows = [np.array(of_patient) for of_patient in patients.values()]
     draw = np.random.default_rng(seed)
-    draws = (draw.integers(len(rows), size=len(rows)) for _ in range(samples))
+    draws = (draw.integers(len(rows), size=len(rows)) for _ in range(n_resamples))
     return np.array([score(np.concatenate([rows[k] for k in drawn])) for drawn in draws])
 
 

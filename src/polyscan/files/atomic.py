@@ -16,11 +16,11 @@ from polyscan.errors import PolyscanError
 
 
 @contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` with the same ending; it takes its place when the block succeeds.
 
     Example:
-        >>> with whole_file("out/image.nii.gz") as temporary:
+        >>> with atomic_write("out/image.nii.gz") as temporary:
         ...     nibabel.save(image, temporary)
     """
     path = Path(path)
@@ -38,7 +38,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: str | Path) -> Iterator[Path]:
+def atomic_write_folder(path: str | Path) -> Iterator[Path]:
     """Give a temporary folder beside ``path`` that replaces ``path`` when the block succeeds."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def clear_parts(folder: Path, name: str) -> None:
                 part.unlink()
 
 
-def shipped(name: str) -> Path:
+def resource_folder(name: str) -> Path:
     """A folder that comes with polyscan: in a wheel it lies in the package, in a checkout beside ``src``."""
     package = Path(__file__).resolve().parents[1]
     return package / name if (package / name).is_dir() else package.parents[1] / name
@@ -72,7 +72,7 @@ def shipped(name: str) -> Path:
 
 def write_json(path: str | Path, content: Any) -> None:
     """Write JSON that a person can read, whole or not at all."""
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

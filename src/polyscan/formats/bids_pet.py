@@ -169,14 +169,14 @@ def _dose(content: dict[str, Any], given: Mapping[str, Any], name: str) -> float
         value, unit = given["RadionuclideTotalDose"], "Bq"
     else:
         value, unit = content.get("InjectedRadioactivity"), str(content.get("InjectedRadioactivityUnits", ""))
-    dose, scale = _number(value), _ACTIVITY.get(unit.upper())
-    if dose is None or scale is None:
+    dose, becquerels = _number(value), _ACTIVITY.get(unit.upper())
+    if dose is None or becquerels is None:
         raise PolyscanError(
             f"{name} has no usable InjectedRadioactivity ({value} {unit}); SUV needs it, with "
             "InjectedRadioactivityUnits in MBq, kBq or Bq."
         )
-    check_dose(dose * scale, f"InjectedRadioactivity of {name}", f"{dose:g} {unit}")
-    return dose * scale
+    check_dose(dose * becquerels, f"InjectedRadioactivity of {name}", f"{dose:g} {unit}")
+    return dose * becquerels
 
 
 def _half_life(content: dict[str, Any], given: Mapping[str, Any], name: str) -> float:

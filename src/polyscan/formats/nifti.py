@@ -11,7 +11,7 @@ import numpy as np
 from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
-from polyscan.files.atomic import whole_file
+from polyscan.files.atomic import atomic_write
 from polyscan.files.numbered import numbered
 from polyscan.formats.volume import Volume
 from polyscan.geometry import corners, spacing_of
@@ -105,7 +105,7 @@ def write_nifti(path: str | Path, image: MetaTensor) -> None:
     values = image[0].cpu().numpy()
     file = nibabel.Nifti1Image(values, np.asarray(image.affine, dtype=float))
     file.header.set_xyzt_units("mm")
-    with whole_file(path) as temporary, temporary.open("wb") as plain:
+    with atomic_write(path) as temporary, temporary.open("wb") as plain:
         if temporary.suffix == ".gz":
             with GzipFile("", "wb", 1, plain, mtime=0) as compressed:
                 file.to_stream(compressed)

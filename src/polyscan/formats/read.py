@@ -21,8 +21,8 @@ from polyscan.dicom.segmentation import SOP_CLASSES, read_segmentation
 from polyscan.errors import PolyscanError
 from polyscan.files.numbered import numbered
 from polyscan.formats.endings import ITK, ending_of, is_volume
+from polyscan.formats.fill_values import check_not_empty, without_fill_values
 from polyscan.formats.itk import open_itk
-from polyscan.formats.measured import check_not_empty, without_fill_values
 from polyscan.formats.nifti import open_nifti
 from polyscan.formats.volume import Volume
 from polyscan.geometry import same_grid

@@ -13,7 +13,7 @@ from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
 from polyscan.formats.bids_pet import bids_suv_factor
-from polyscan.formats.measured import check_not_empty, without_fill_values
+from polyscan.formats.fill_values import check_not_empty, without_fill_values
 from polyscan.geometry import is_rectangular, rectangular, spacing_of
 from polyscan.modality import modality
 

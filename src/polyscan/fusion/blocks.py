@@ -179,9 +179,9 @@ def tokens_of(features: Tensor, limit: int) -> Tensor:
     return coarse.to(features.dtype)
 
 
-def interpolate_to(coarse: Tensor, like: Tensor) -> Tensor:
-    """Interpolate (batch, channel, *coarse) linearly onto the grid of ``like``, (batch, channel, *spatial)."""
-    size = like.shape[2:]
+def interpolate_to(coarse: Tensor, reference: Tensor) -> Tensor:
+    """Interpolate (batch, channel, *coarse) linearly onto the grid of ``reference``, (batch, channel, *spatial)."""
+    size = reference.shape[2:]
     if coarse.shape[2:] == size:
         return coarse
     if coarse.dim() == 3:
@@ -216,27 +216,27 @@ class ModalityEmbedding(nn.Module):
         return features + expand(self.weight.unsqueeze(0), features)
 
 
-def positional_encoding(shape: list[int], channels: int, like: Tensor) -> Tensor:
+def positional_encoding(shape: list[int], channels: int, reference: Tensor) -> Tensor:
     """Fixed positions of tokens: sines and cosines of each axis' coordinate (Vaswani et al., 2017, section 3.5).
 
     Args:
         shape: the grid of the tokens.
         channels: numbers of a token.
-        like: gives dtype and device.
+        reference: gives dtype and device.
 
     Returns:
         (token, channel), row-major; axes take turns over the channels.
     """
     if len(shape) == 0:
-        return torch.zeros(1, channels, dtype=like.dtype, device=like.device)
+        return torch.zeros(1, channels, dtype=reference.dtype, device=reference.device)
     along: list[Tensor] = []
     for axis in range(len(shape)):
-        wave = sinusoids(torch.arange(shape[axis], device=like.device), channels // len(shape) + 1)
+        wave = sinusoids(torch.arange(shape[axis], device=reference.device), channels // len(shape) + 1)
         size = [wave.shape[0]] + [1] * len(shape)
         size[axis + 1] = shape[axis]
         along.append(wave.reshape(size).expand([wave.shape[0]] + shape))
-    turns = torch.stack(along, dim=1).flatten(0, 1)[:channels]
-    return turns.flatten(1).transpose(0, 1).to(like.dtype)
+    encoding = torch.stack(along, dim=1).flatten(0, 1)[:channels]
+    return encoding.flatten(1).transpose(0, 1).to(reference.dtype)
 
 
 def sinusoids(position: Tensor, channels: int) -> Tensor:

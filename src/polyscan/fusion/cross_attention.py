@@ -57,12 +57,12 @@ class CrossAttention(FusionLayer):
             where = asks.reshape(-1, 1, 1, 1).expand(-1, 1, voxels.shape[2], voxels.shape[3])
             fused = self._ask(voxels.gather(1, where), named.gather(1, where), context, available, asks).squeeze(1)
         else:
-            answers: list[Tensor] = []
+            readings: list[Tensor] = []
             for m in range(self.modalities):
                 asks = torch.full_like(available[:, 0], m, dtype=torch.int64)
-                answers.append(self._ask(voxels[:, m : m + 1], named[:, m : m + 1], context, available, asks))
-            answer = torch.cat(answers, dim=1)
-            fused = average(mask_absent(answer, available), available)
+                readings.append(self._ask(voxels[:, m : m + 1], named[:, m : m + 1], context, available, asks))
+            read = torch.cat(readings, dim=1)
+            fused = average(mask_absent(read, available), available)
         return fused.reshape(features.shape[:1] + features.shape[2:])
 
     def _ask(self, voxels: Tensor, named: Tensor, context: Tensor, available: Tensor, asks: Tensor) -> Tensor:

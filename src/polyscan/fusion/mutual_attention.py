@@ -49,14 +49,14 @@ class MutualAttention(FusionLayer):
         valid = torch.ones(normal.shape[0], normal.shape[2], dtype=torch.bool, device=normal.device)
         fused: list[Tensor] = []
         for m in range(self.modalities):
-            answer = torch.zeros_like(tokens[:, m])
-            partners = torch.zeros_like(answer[:, :1, :1])
+            attended = torch.zeros_like(tokens[:, m])
+            partners = torch.zeros_like(attended[:, :1, :1])
             for n in range(self.modalities):
                 if n != m:
                     asked = available[:, n].to(tokens.dtype).reshape(-1, 1, 1)
-                    answer = answer + asked * self.attention(normal[:, n], normal[:, m], valid)
+                    attended = attended + asked * self.attention(normal[:, n], normal[:, m], valid)
                     partners = partners + asked
-            read = tokens[:, m] + answer / partners.clamp(min=1)
+            read = tokens[:, m] + attended / partners.clamp(min=1)
             read = (read + self.mlp(read)).transpose(1, 2)
             read = read.reshape([features.shape[0], self.channels] + list(coarse.shape[2:]))
             fused.append(features[:, m] + interpolate_to(read, features[:, m]))

@@ -101,7 +101,7 @@ def subsets(modalities: int) -> list[list[bool]]:
         return [[bool(code >> m & 1) for m in range(modalities)] for code in range(1, 2**modalities)]
     drawn = torch.rand(15, modalities) < 0.5
     drawn[torch.arange(15), torch.randint(modalities, (15,))] = True
-    return [[bool(there) for there in row] for row in drawn]
+    return [[bool(kept) for kept in row] for row in drawn]
 
 
 def divergence(mean: Tensor, precision: Tensor, of_mean: Tensor, of_precision: Tensor) -> Tensor:

@@ -72,8 +72,8 @@ class SharedSpecific(FusionLayer):
         rows, modality = torch.nonzero(available, as_tuple=True)
         if len(rows) == 0:
             return {"shared": shared.sum() * 0, "domain": own.sum() * 0}
-        after = following(available)[rows, modality]
-        distance = (shared[rows, modality] - shared[rows, after]).abs().flatten(1).mean(1).sum() / len(features)
+        partner = following(available)[rows, modality]
+        distance = (shared[rows, modality] - shared[rows, partner]).abs().flatten(1).mean(1).sum() / len(features)
         domain = functional.cross_entropy(self.which(own[rows, modality]), modality, reduction="none")
         # A mean over studies, so that several processes learn as one does.
         domain = (domain / available.sum(1)[rows]).sum() / len(features)

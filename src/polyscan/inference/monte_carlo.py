@@ -15,14 +15,14 @@ from polyscan.networks import FusionModel
 
 @torch.inference_mode()
 def monte_carlo(
-    network: FusionModel, image: Any, samples: int = 30, *, inputs: Sequence[Tensor] = (), seed: int = 0
+    network: FusionModel, image: Any, n_samples: int = 30, *, inputs: Sequence[Tensor] = (), seed: int = 0
 ) -> Tensor:
     """Sample a network's dropout (Gal and Ghahramani, ICML 2016); what stands before the dropout runs once.
 
     Args:
         network: in evaluation mode, with dropout.
         image: what the network takes first, such as (batch, modality, *spatial); NaN where absent.
-        samples: how many.
+        n_samples: how many.
         inputs: what the network takes behind the image.
         seed: the same seed gives the same samples on the same kind of device.
 
@@ -40,7 +40,7 @@ def monte_carlo(
     sample = cached.sampler()
     with _dropping(layers), torch.random.fork_rng(devices):
         torch.manual_seed(seed)
-        return torch.stack([sample() for _ in range(samples)])
+        return torch.stack([sample() for _ in range(n_samples)])
 
 
 @contextmanager

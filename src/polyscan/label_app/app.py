@@ -17,7 +17,7 @@ from monailabel.interfaces.tasks.train import TrainTask
 
 from polyscan import __version__
 from polyscan.errors import PolyscanError, sentence
-from polyscan.files.atomic import shipped
+from polyscan.files.atomic import resource_folder
 from polyscan.label_app.datastore import StudyDatastore
 from polyscan.label_app.routes import serve_routes
 from polyscan.label_app.service import StudyService, UnknownStudyError
@@ -40,7 +40,7 @@ class PolyscanApp(MONAILabelApp):
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
-        folder = Path(conf.get("bundles", shipped("bundles")))
+        folder = Path(conf.get("bundles", resource_folder("bundles")))
         names = [n for n in conf.get("models", "").split(",") if n and n != "all"]
         names = names or sorted(p.parent.parent.name for p in folder.glob("*/configs/metadata.json"))
         if not names:
@@ -65,7 +65,7 @@ class PolyscanApp(MONAILabelApp):
         super().on_init_complete()
         serve_routes(server, self)
 
-    def answer(self, model: str, request: dict[str, Any], out: Path) -> tuple[Path, dict[str, Any]]:
+    def predict(self, model: str, request: dict[str, Any], out: Path) -> tuple[Path, dict[str, Any]]:
         """Answer for one study.
 
         Args:
@@ -114,13 +114,13 @@ class PolyscanApp(MONAILabelApp):
         """Answer for one of the server's studies, as batches ask; the answer is kept as a label where it is asked for.
 
         Raises:
-            HTTPException: see :meth:`answer`.
+            HTTPException: see :meth:`predict`.
         """
         image, tag = str(request.get("image")), request.get("label_tag", "original")
         tag = str(getattr(tag, "value", tag))  # batches name it by an enumeration
         with tempfile.TemporaryDirectory(prefix="polyscan-") as folder:
             named = {name: value for name, value in request.items() if name != "upload"}
-            result, facts = self.answer(str(request.get("model")), {**named, "image": image}, Path(folder))
+            result, facts = self.predict(str(request.get("model")), {**named, "image": image}, Path(folder))
             store = datastore or self.datastore()
             info = {"model": request.get("model"), "params": facts}
             label = store.save_label(image, str(result), tag, info) if request.get("save_label") else ""

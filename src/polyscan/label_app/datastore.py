@@ -16,7 +16,7 @@ from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 from polyscan.dicom.write_segmentation import write_segmentation
 from polyscan.discovery.bids import named
 from polyscan.errors import PolyscanError
-from polyscan.files.atomic import read_json, whole_file, write_json
+from polyscan.files.atomic import atomic_write, read_json, write_json
 from polyscan.formats.nifti import write_nifti
 from polyscan.label_app.corrections import check_classes, read_correction, renumbered
 from polyscan.label_app.found import Found, attributes_of
@@ -134,7 +134,7 @@ class StudyDatastore(Datastore):
         if path.exists():
             raise HTTPException(status_code=409, detail=f"{image_id} is there already; give it another name.")
         if study:
-            with whole_file(path) as temporary:
+            with atomic_write(path) as temporary:
                 shutil.copyfile(image_filename, temporary)
             for key, found in self.service.studies().items():
                 if str(path) in paths_of(found):
@@ -212,7 +212,7 @@ class StudyDatastore(Datastore):
         if tag == DefaultLabelTag.FINAL.value:  # others hold answers with their probabilities
             known = [name for bundle in self.service.bundles.values() if bundle.classifies for name in bundle.labels]
             check_classes(read_json(path), known)
-        with whole_file(destination) as temporary:
+        with atomic_write(destination) as temporary:
             shutil.copyfile(path, temporary)
 
     def _keep_mask(self, path: Path, destination: Path, found: Found, tag: str, info: dict[str, Any]) -> dict[str, Any]:

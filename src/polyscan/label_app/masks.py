@@ -123,10 +123,10 @@ def laid_on(mask: MetaTensor, prepared: Study, name: str, source: Source) -> tup
     file = preparation.transforms.get(name) if preparation else None
     if file is None and same_grid(mask, grid):
         return MetaTensor(mask.as_tensor(), affine=grid.affine), ""
-    there = sitk.ReadTransform(file).GetInverse() if file else None
+    inverse = sitk.ReadTransform(file).GetInverse() if file else None
     known = file is not None or name == reference or name in prepared.scans
     assumed = "" if known else f"{name} was not registered to {reference}; the mask lies by the scanner's coordinates."
-    return resample(mask, grid, there, label=True), assumed
+    return resample(mask, grid, inverse, label=True), assumed
 
 
 def revalued(mask: MetaTensor, numbers: Mapping[int, int]) -> MetaTensor:

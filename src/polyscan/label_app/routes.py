@@ -176,11 +176,11 @@ def _proxy_route(app: PolyscanApp, service: str) -> Callable[..., Any]:
             raise HTTPException(status_code=404, detail="The studies lie in a folder; OHIF needs a DICOMweb server.")
         query = f"?{request.url.query}" if request.url.query else ""
         try:
-            answer: Response = await proxy_dicom(request, service, path + query)
+            response: Response = await proxy_dicom(request, service, path + query)
         except RequestException as error:
             detail = f"The DICOMweb server does not answer ({type(error).__name__})."
             raise HTTPException(status_code=502, detail=detail) from error
-        return answer
+        return response
 
     return proxy
 
@@ -207,7 +207,7 @@ def _infer_route(app: PolyscanApp) -> Callable[..., Any]:
                 request["image"] = image
             else:
                 raise PolyscanError("The request names no image, no session and brings no file; expected one of them.")
-            result, facts = app.answer(model, request, folder)
+            result, facts = app.predict(model, request, folder)
             return _response(result, facts, output)
         except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)

@@ -91,7 +91,7 @@ class StudyService:
                 write_nifti(path, grid_of(scan.source))
         return path
 
-    def answer(
+    def predict(
         self,
         bundle: str,
         study: Found,
@@ -122,15 +122,15 @@ class StudyService:
         model = self.model(bundle)
         with self._answering:
             self.in_use = bundle
-            return self._answer(model, study, out, absent, explain, prepared)
+            return self._predict(model, study, out, absent, explain, prepared)
 
-    def _answer(
+    def _predict(
         self, model: Bundle, found: Found, out: Path, absent: Sequence[str], explain: bool, place: Path | None
     ) -> tuple[Path, dict[str, Any]]:
         start, study = time.perf_counter(), found.study
         prepared = self.prepared(model, study, place)
-        there = [m for m in model.modalities if m in prepared.scans and m not in absent]
-        if not there:
+        available = [m for m in model.modalities if m in prepared.scans and m not in absent]
+        if not available:
             raise PolyscanError(
                 f"{found.key} has none of the modalities that {model.folder.name} reads "
                 f"({', '.join(model.modalities)}); it has {', '.join(prepared.scans) or 'none'}."
@@ -141,18 +141,18 @@ class StudyService:
         facts: dict[str, Any] = {
             "study": found.key,
             "reference": prepared.preparation.reference if prepared.preparation else None,
-            "modalities": there,
-            "absent": [m for m in model.modalities if m not in there],
+            "modalities": available,
+            "absent": [m for m in model.modalities if m not in available],
             "problems": {name: problem for name, problem in prepared.problems.items() if problem},
         }
         if prediction.answers:
-            facts["answers"] = {task: encoded(answer) for task, answer in prediction.answers.items()}
+            facts["answers"] = {task: encoded(found) for task, found in prediction.answers.items()}
         if model.classifies:
             facts.update(_classified(prediction.answers))
         else:
             facts["millilitres"] = _volumes(result, model.values)
-            if explain and len(there) > 1:
-                facts.update(self._contributions(model, prepared, out, result, there, absent))
+            if explain and len(available) > 1:
+                facts.update(self._contributions(model, prepared, out, result, available, absent))
             mask, facts["assumed"] = laid_on(read_nifti(result), prepared, found.shown.name, found.shown.source)
             write_nifti(result, revalued(mask, {model.values[name]: value for name, value in model.labels.items()}))
             facts["series"] = found.shown.name
@@ -161,11 +161,11 @@ class StudyService:
         return result, facts
 
     def _contributions(
-        self, model: Bundle, prepared: Study, out: Path, mask: Path, there: Sequence[str], absent: Sequence[str]
+        self, model: Bundle, prepared: Study, out: Path, mask: Path, available: Sequence[str], absent: Sequence[str]
     ) -> dict[str, Any]:
         """How much the mask changes without each modality."""
         changes = {}
-        for name in there:
+        for name in available:
             other = self._infer(model, prepared, out / f"without_{name}", [*absent, name])
             changes[name] = round(1 - _dice(mask, Path(other.path)), 4)
         return {"contributions": changes, "uncertainty": round(float(np.mean(list(changes.values()))), 4)}
@@ -250,10 +250,10 @@ class Bundle:
         try:
             self.protocol: str | None = metadata.get("protocol")
             self.description: str = metadata["description"]
-            answer = metadata["network_data_format"]["outputs"]["pred"]
-            self.classifies = answer["format"] == "classes"
+            output_format = metadata["network_data_format"]["outputs"]["pred"]
+            self.classifies = output_format["format"] == "classes"
             if self.classifies:
-                self.labels = {name: int(channel) for channel, name in answer["channel_def"].items()}
+                self.labels = {name: int(channel) for channel, name in output_format["channel_def"].items()}
             else:
                 parts = [part.split(maxsplit=1) for part in str(metadata["label_classes"]).split(",")]
                 self.values = {name.strip(): value for value, name in sorted((int(v), name) for v, name in parts)}
@@ -270,7 +270,7 @@ def _classified(answers: Mapping[str, TaskPrediction]) -> dict[str, Any]:
     scores = [(f"{task} {name}", p) for task, a in answers.items() for name, p in a.probabilities.items()]
     return {
         "prediction": [{"idx": i, "label": label, "score": score} for i, (label, score) in enumerate(scores)],
-        "uncertainty": round(float(np.mean([answer.uncertainty or 0.0 for answer in answers.values()])), 4),
+        "uncertainty": round(float(np.mean([prediction.uncertainty or 0.0 for prediction in answers.values()])), 4),
     }
 
 

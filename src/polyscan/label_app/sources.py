@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from polyscan.discovery.names import letters_of
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
-from polyscan.files.atomic import read_json, whole_folder
+from polyscan.files.atomic import atomic_write_folder, read_json
 from polyscan.formats.pictures import picture_study
 from polyscan.label_app.found import Found, ShownScan, attributes_of, series_in, standing
 from polyscan.study import Study
@@ -95,8 +95,8 @@ class FolderStudies:
                 raise
             found = Manifest()
         single = found.studies
-        joined = scan(self.folder, join=True).studies if len({s.subject for s in single}) < len(single) else []
-        several = [study for study in joined if study.times > 1]
+        longitudinal = scan(self.folder, join=True).studies if len({s.subject for s in single}) < len(single) else []
+        several = [study for study in longitudinal if study.times > 1]
         doubtful = {study.key: reason for study in single if (reason := _two_patients(study))}
         # A number that tells two names apart would be another's once a folder is added, and labels are kept by name.
         plain = {letters_of(new): letters_of(old) for old, new in found.renamed.items()}
@@ -105,11 +105,11 @@ class FolderStudies:
             own = letters_of(study.subject)
             return study.key.replace(own, plain.get(own, own), 1)
 
-        owners: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+        keys_of: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
         for kind, group in (("pictures", pictures), ("scans", single), ("scans", several)):
             for study in group:
-                owners[unnumbered(study)].add((kind, study.subject))
-        for key, names in owners.items():
+                keys_of[unnumbered(study)].add((kind, study.subject))
+        for key, names in keys_of.items():
             if len(names) > 1:
                 folders = " and ".join(sorted(subject for _, subject in names))
                 doubtful[key] = f"{key} means {len(names)} studies, {folders}; rename the folder of one."
@@ -242,7 +242,7 @@ class WebStudies:
             instances = self._ask("retrieve_study", uid)
             if not instances or any(instance.StudyInstanceUID != uid for instance in instances):
                 raise PolyscanError(f"{self.url} gives no images of study {uid}, or those of another.")
-            with whole_folder(folder) as temporary:
+            with atomic_write_folder(folder) as temporary:
                 for number, instance in enumerate(instances):
                     _save(instance, temporary / f"{number:05d}.dcm")
                 (temporary / "series.json").write_text(json.dumps(series))

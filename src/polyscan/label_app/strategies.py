@@ -48,7 +48,7 @@ class Uncertainty(Strategy):
         for key in sorted(datastore.get_unlabeled_images())[:limit]:
             with tempfile.TemporaryDirectory(prefix="polyscan-") as folder:
                 try:
-                    _, facts = self.service.answer(model, self.service.find(key), Path(folder), explain=True)
+                    _, facts = self.service.predict(model, self.service.find(key), Path(folder), explain=True)
                 except PolyscanError as error:
                     logger.warning("%s", error)
                     continue

@@ -89,7 +89,7 @@ class StudyInfer(InferTask):
         else:
             study, assumed = uploaded_study(upload, self.bundle.modalities, modality(request))
             found = Found("upload", study, standing(study))
-        result, facts = self.service.answer(
+        result, facts = self.service.predict(
             self.bundle.folder.name,
             found,
             out / "answer",
@@ -146,7 +146,8 @@ class AnswerOnScan(StudyInfer):
             raise PolyscanError(f"{self.bundle.folder.name} finds no mask; ask for output=json or image.")
         found, _, facts = self._answered(request)
         lines = [
-            f"{task}: {it['answer']} {max(it['probabilities'].values()):.0%}" for task, it in facts["answers"].items()
+            f"{task}: {it['predicted_class']} {max(it['probabilities'].values()):.0%}"
+            for task, it in facts["answers"].items()
         ]
         labels, text_on_scan = {"; ".join(lines): 1}, written(lines, grid_of(found.shown.source))
         return str(form.write(text_on_scan, out / found.study.key, labels)), {"label_names": labels, **facts}

@@ -96,11 +96,11 @@ class Training:
             progress=self.progress.epoch,
         )
         new = best.with_name(LAST)  # the best were chosen by those who are held out
-        before, after = (
+        earlier, later = (
             self._scores(judges, file, run / name) for name, file in (("before", weights.path()), ("after", new))
         )
-        means = float(np.mean(list(before.values()))), float(np.mean(list(after.values())))
-        scores = {key: {"before": round(before[key], 4), "after": round(after[key], 4)} for key in before}
+        means = float(np.mean(list(earlier.values()))), float(np.mean(list(later.values())))
+        scores = {key: {"before": round(earlier[key], 4), "after": round(later[key], 4)} for key in earlier}
         told = {"scores": scores, "studies": [study.key for study in chosen], "from": weights.answering}
         trained = weights.add(new, told, training, held_out)
         if means[1] >= means[0]:
@@ -161,8 +161,8 @@ class Progress:
 
     def start(self) -> None:
         """A training begins; what an earlier one told is forgotten, but for how good the weights that answer are."""
-        before = {name: value for name, value in self.read().items() if name == "best_metric"}
-        write_json(self.file, {"epoch": 0, **before, "started": time.time()})
+        kept = {name: value for name, value in self.read().items() if name == "best_metric"}
+        write_json(self.file, {"epoch": 0, **kept, "started": time.time()})
 
     def epoch(self, done: int, total: int, losses: str) -> None:
         """An epoch is over."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from polyscan.errors import PolyscanError
-from polyscan.files.atomic import read_json, whole_file, write_json
+from polyscan.files.atomic import atomic_write, read_json, write_json
 
 OWN = "bundle"
 """The name of the weights that a bundle came with."""
@@ -76,7 +76,7 @@ class Weights:
         """Keep newly trained weights; they do not answer yet. Returns their name."""
         known = self._known()
         name = str(len(known["versions"]) + 1)
-        with whole_file(self.folder / f"{name}.pt") as temporary:
+        with atomic_write(self.folder / f"{name}.pt") as temporary:
             shutil.copyfile(file, temporary)
         known["versions"][name] = dict(told)
         for section, subjects in (("trained_on", training), ("held_out", held_out)):

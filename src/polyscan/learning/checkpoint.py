@@ -13,7 +13,7 @@ from ignite.handlers import Checkpoint
 from torch import nn
 
 from polyscan.errors import PolyscanError
-from polyscan.files.atomic import whole_file
+from polyscan.files.atomic import atomic_write
 from polyscan.learning.validation import every, key_metric
 
 BEST, LAST, CHECKPOINT = "model.pt", "last.pt", "checkpoint.pt"
@@ -104,7 +104,7 @@ def save_whole(content: Any, path: Path) -> None:
     if idist.get_rank() != 0:
         return
     try:
-        with whole_file(path) as temporary:
+        with atomic_write(path) as temporary:
             torch.save(content, temporary)
     except (OSError, RuntimeError) as error:  # torch's writer raises a RuntimeError of its own
         raise PolyscanError(

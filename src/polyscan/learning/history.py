@@ -10,7 +10,7 @@ import ignite.distributed as idist
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator
 
-from polyscan.files.atomic import whole_file
+from polyscan.files.atomic import atomic_write
 
 TABLE, CURVES = "training.csv", "training.png"
 
@@ -66,7 +66,7 @@ class History:
 def write_table(rows: list[dict[str, float]], path: Path) -> None:
     """Write rows that need not have the same columns as CSV, whole or not at all."""
     columns = dict.fromkeys(name for row in rows for name in row)
-    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(rows)
@@ -93,5 +93,5 @@ def draw_curves(rows: list[dict[str, float]], path: Path) -> None:
         axis.set(title=title, xlabel="epoch")
         if len(names) > 1:
             axis.legend(fontsize="small")
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=80)

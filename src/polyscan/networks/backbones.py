@@ -115,8 +115,8 @@ class DenseNetEncoder(Backbone):
         channels, width = [init_features], init_features
         for i, layers in enumerate(block_config):
             before = parts["pool0"] if i == 0 else parts[f"transition{i}"]
-            after = [parts["norm5"]] if i == len(block_config) - 1 else []
-            stages.append(nn.Sequential(before, parts[f"denseblock{i + 1}"], *after))
+            closing = [parts["norm5"]] if i == len(block_config) - 1 else []
+            stages.append(nn.Sequential(before, parts[f"denseblock{i + 1}"], *closing))
             width = (width if i == 0 else width // 2) + layers * growth_rate
             channels.append(width)
         super().__init__(net, stages, channels, weights)

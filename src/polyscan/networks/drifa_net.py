@@ -13,7 +13,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from polyscan.fusion.base import mask_absent
 from polyscan.fusion.drifa import MultiBranchFusionAttention, MultimodalInformationFusionAttention
 from polyscan.fusion.lean_drifa import LeanMultiBranchAttention, LeanMultimodalAttention
-from polyscan.networks.encoders import encode_measured
+from polyscan.networks.encoders import encode_available
 from polyscan.networks.fusion_model import FusionModel, MakeFusion, make_layer, split_missing
 from polyscan.networks.heads import slices_of
 
@@ -180,12 +180,12 @@ class Branches(nn.ModuleList):
     def forward(self, features: Tensor, available: Tensor) -> Tensor:
         """Turn (batch, modality, channel, *spatial) into what each modality's module makes of it, stacked alike.
 
-        In training absent modalities are not read, see :func:`polyscan.networks.encoders.encode_measured`.
+        In training absent modalities are not read, see :func:`polyscan.networks.encoders.encode_available`.
         """
         made: list[Tensor] = []
         for m, branch in enumerate(self):
             if self.training and not torch.jit.is_scripting():
-                made += encode_measured(OneLevel(branch), features[:, m], available[:, m])
+                made += encode_available(OneLevel(branch), features[:, m], available[:, m])
             else:
                 made.append(branch(features[:, m]))
         return torch.stack(made, dim=1)

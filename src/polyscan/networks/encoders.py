@@ -55,20 +55,20 @@ class EncoderEach(nn.ModuleList):
     def forward(self, image: Tensor, available: Tensor) -> list[Tensor]:
         """Turn (batch, modality, *spatial) into (batch, modality, channel, *spatial) of every level.
 
-        What is not ``measured``, (batch, modality) bool, is not read in training, see :func:`encode_measured`.
+        What is not ``available``, (batch, modality) bool, is not read in training, see :func:`encode_available`.
         """
         if not torch.jit.is_scripting() and pays_together(image) and not self.training:
             return together(list(self), image)
         levels: list[list[Tensor]] = []
         for m, encoder in enumerate(self):
             if self.training and not torch.jit.is_scripting():
-                levels.append(encode_measured(encoder, image[:, m : m + 1], available[:, m]))
+                levels.append(encode_available(encoder, image[:, m : m + 1], available[:, m]))
             else:
                 levels.append(encoder(image[:, m : m + 1]))
         return [torch.stack([of_one[k] for of_one in levels], dim=1) for k in range(len(levels[0]))]
 
 
-def encode_measured(encoder: nn.Module, image: Tensor, available: Tensor) -> list[Tensor]:
+def encode_available(encoder: nn.Module, image: Tensor, available: Tensor) -> list[Tensor]:
     """Encode the rows that were measured, so that batch norm learns nothing from what stands in absent ones.
 
     Args:
@@ -136,11 +136,11 @@ class EncoderShared(nn.Module):
     def forward(self, image: Tensor, available: Tensor) -> list[Tensor]:
         """Turn (batch, modality, *spatial) into (batch, modality, channel, *spatial) of every level.
 
-        What is not ``measured``, (batch, modality) bool, is not read in training, see :func:`encode_measured`.
+        What is not ``available``, (batch, modality) bool, is not read in training, see :func:`encode_available`.
         """
         rows = image.flatten(0, 1).unsqueeze(1)
         if self.training and not torch.jit.is_scripting():
-            levels = encode_measured(self.encoder, rows, available.flatten())
+            levels = encode_available(self.encoder, rows, available.flatten())
         else:
             levels = self.encoder(rows)
         return [level.unflatten(0, image.shape[:2]) for level in levels]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from polyscan.fusion.blocks import Pointwise, interpolate_to
-from polyscan.networks.encoders import Encoder, encode_measured
+from polyscan.networks.encoders import Encoder, encode_available
 from polyscan.networks.fusion_model import FusionModel, FusionWrapper, MakeFusion, check_levels, make_layer
 from polyscan.networks.fusion_net import MakeEncoder, MakeHead
 
@@ -88,15 +88,17 @@ class MultiScaleNet(FusionModel):
         for m, branch in enumerate(self.branches):
             filled = images[m].masked_fill(~torch.isfinite(images[m]), 0.0)
             if self.training and not torch.jit.is_scripting():
-                levels.append(encode_measured(branch, filled, available[:, m]))
+                levels.append(encode_available(branch, filled, available[:, m]))
             else:
                 levels.append(branch(filled))
         features: list[Tensor] = []
         for k in range(len(self.fused_channels)):
-            like = levels[self.finest][k]
+            finest = levels[self.finest][k]
             stacked: list[Tensor] = []
             for m, enters in enumerate(self.enters):
-                stacked.append(interpolate_to(levels[m][k - enters], like) if enters <= k else torch.zeros_like(like))
+                stacked.append(
+                    interpolate_to(levels[m][k - enters], finest) if enters <= k else torch.zeros_like(finest)
+                )
             features.append(torch.stack(stacked, dim=1))
         return features, available
 

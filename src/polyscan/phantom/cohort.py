@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from polyscan.errors import PolyscanError
-from polyscan.files.atomic import whole_folder, write_json
+from polyscan.files.atomic import atomic_write_folder, write_json
 from polyscan.parallel import Progress, run_each
 from polyscan.phantom.subject import MAPS, MODALITIES, Subject, follow_up, make_subject
 from polyscan.phantom.write import write_dicom, write_nifti_scan, write_nifti_values, write_pose
@@ -89,7 +89,7 @@ def new_folder(out: str | Path) -> Iterator[Path]:
     out = Path(out)
     if out.exists() and any(out.iterdir()):
         raise PolyscanError(f"{out} is not empty; name a new folder for the cohort.")
-    with whole_folder(out) as folder:
+    with atomic_write_folder(out) as folder:
         yield folder
 
 
@@ -121,19 +121,21 @@ class _Plan:
     def make(self, number: int) -> tuple[dict[str, Any], dict[str, Any]]:
         """Make one subject and write it; returns its rows of participants.tsv and labels.tsv."""
         subject, split = make_subject(number, self.seed), split_of(number, self.subjects)
-        there = _there(subject, self.modalities, 0.0 if split == "testing" else self.missing)
+        acquired = _acquired(subject, self.modalities, 0.0 if split == "testing" else self.missing)
         name = {"participant_id": f"sub-{number:03d}"}
         known = {**name, "age": subject.age, "sex": subject.sex, "biomarker": subject.biomarker, "split": split}
         truth = {**name, "grade": subject.who_grade, "IDH": "mutated" if subject.mutated else "wildtype"}
         if self.visits == 1:
-            _write(subject, there, self.folder, self.format, self.size, None)
+            _write(subject, acquired, self.folder, self.format, self.size, None)
         else:
-            after = follow_up(subject)
-            for visit in (subject, after):
-                _write(visit, there, self.folder, self.format, self.size, visit.visit)
-            days = [{"session_id": f"ses-{v.visit}", "acq_time": _DAY_0 + timedelta(v.day)} for v in (subject, after)]
+            second_visit = follow_up(subject)
+            for visit in (subject, second_visit):
+                _write(visit, acquired, self.folder, self.format, self.size, visit.visit)
+            days = [
+                {"session_id": f"ses-{v.visit}", "acq_time": _DAY_0 + timedelta(v.day)} for v in (subject, second_visit)
+            ]
             _table(self.folder / name["participant_id"] / f"{name['participant_id']}_sessions.tsv", days)
-            truth["response"] = "yes" if after.responds else "no"
+            truth["response"] = "yes" if second_visit.responds else "no"
         return known, truth
 
 
@@ -143,15 +145,15 @@ def split_of(number: int, subjects: int) -> str:
     return "training" if place < 0.7 else "validation" if place < 0.8 else "testing"
 
 
-def _there(subject: Subject, modalities: Sequence[str], missing: float) -> list[str]:
+def _acquired(subject: Subject, modalities: Sequence[str], missing: float) -> list[str]:
     """Which scans were made; each has a draw of its own, so that asking for one more changes no other."""
     names = [m for m in _ALL if m in modalities]
     draws = np.random.default_rng([subject.seed, subject.number, 7]).random(len(_ALL))
-    there = [m for m in names if draws[_ALL.index(m)] >= missing]
+    acquired = [m for m in names if draws[_ALL.index(m)] >= missing]
     brain = [m for m in names if m in _REFERENCE]
-    if brain and not set(brain) & set(there):
-        there.append(max(brain, key=lambda m: draws[_ALL.index(m)]))
-    return there or names[:1]
+    if brain and not set(brain) & set(acquired):
+        acquired.append(max(brain, key=lambda m: draws[_ALL.index(m)]))
+    return acquired or names[:1]
 
 
 def _table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
@@ -162,24 +164,24 @@ def _table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         writer.writerows(rows)
 
 
-def _write(subject: Subject, there: list[str], folder: Path, format: str, size: str, session: int | None) -> None:
+def _write(subject: Subject, acquired: list[str], folder: Path, format: str, size: str, session: int | None) -> None:
     name = f"sub-{subject.number:03d}"
     place = folder / name
     if session is not None:
         place, name = place / f"ses-{session}", f"{name}_ses-{session}"
-    for modality in there:
+    for modality in acquired:
         scan = subject.scan(modality, size)
         if format == "nifti":
             write_nifti_scan(scan, place, name)
         else:
             write_dicom(scan, place / modality, subject)
-    reference = next((m for m in _REFERENCE if m in there), there[0])
+    reference = next((m for m in _REFERENCE if m in acquired), acquired[0])
     truth = folder / "derivatives" / "truth" / place.relative_to(folder)
     truth.mkdir(parents=True)
     label, brain, grid = subject.truth(reference, size)
     write_nifti_values(truth / f"{name}_space-{reference}_dseg.nii.gz", label, grid.affine)
     write_nifti_values(truth / f"{name}_space-{reference}_desc-brain_mask.nii.gz", brain, grid.affine)
-    for modality in there:
+    for modality in acquired:
         if modality != reference:
             # It resamples the scan onto the reference: from a point there to the head, and from the head to the scan.
             pose = np.linalg.inv(subject.lying[modality]) @ subject.lying[reference]

@@ -6,10 +6,10 @@ from polyscan.preprocess.intensity_steps import (
     ForegroundMaskd,
     HistogramStandardized,
     MatchScaled,
-    Whitend,
+    ZCAWhiteningd,
     ZScored,
 )
-from polyscan.preprocess.steps import AntiAliasd, PackScalesd, ReadStudyd, RegisterRigidd, Resampled
+from polyscan.preprocess.steps import AntiAliasd, LoadScansd, PackScalesd, RegisterRigidd, Resampled
 
 __all__ = [
     "AntiAliasd",
@@ -17,11 +17,11 @@ __all__ = [
     "BrainMaskd",
     "ForegroundMaskd",
     "HistogramStandardized",
+    "LoadScansd",
     "MatchScaled",
     "PackScalesd",
-    "ReadStudyd",
     "RegisterRigidd",
     "Resampled",
-    "Whitend",
+    "ZCAWhiteningd",
     "ZScored",
 ]

@@ -83,8 +83,8 @@ def atlas_brain_mask(image: MetaTensor) -> np.ndarray:
 def without_gaps(image: MetaTensor) -> MetaTensor:
     """The image with its lowest value outside the field of view, where it has NaN."""
     values = image.as_tensor()
-    measured = torch.isfinite(values)
-    return MetaTensor(torch.where(measured, values, values[measured].min()), affine=image.affine)
+    finite = torch.isfinite(values)
+    return MetaTensor(torch.where(finite, values, values[finite].min()), affine=image.affine)
 
 
 @cache

@@ -40,8 +40,8 @@ def brain_mask(image: MetaTensor, tool: str) -> np.ndarray:
         raise PolyscanError(f"Brain mask {tool!r} is not known; use atlas, {', '.join(_TOOLS)}.")
     with tempfile.TemporaryDirectory() as folder:
         source, out = Path(folder) / "scan.nii.gz", Path(folder) / "mask.nii.gz"
-        before, between, after = (words.split() for words in _TOOLS[tool])
-        command = [*before, str(source), *between, str(out), *after]
+        opening, middle, closing = (words.split() for words in _TOOLS[tool])
+        command = [*opening, str(source), *middle, str(out), *closing]
         if shutil.which(command[0]) is None:
             raise PolyscanError(f"{command[0]} is not installed; install it, or name a mask in the manifest.")
         write_nifti(source, without_gaps(image))

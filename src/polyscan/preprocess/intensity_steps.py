@@ -15,7 +15,7 @@ from polyscan.geometry import same_grid
 from polyscan.preprocess.bias import bias_field
 from polyscan.preprocess.brain import brain_mask
 from polyscan.preprocess.mask import foreground
-from polyscan.preprocess.normalize import HistogramStandard, Scale, Whitening, robust_z_score, z_score
+from polyscan.preprocess.normalize import HistogramStandard, Standardization, Whitening, robust_z_score, z_score
 from polyscan.preprocess.resample import resample
 from polyscan.preprocess.steps import Record, Step, present
 
@@ -106,9 +106,13 @@ class ZScored(_Normalize):
 
     def scaled(self, image: MetaTensor, mask: np.ndarray, name: str) -> tuple[np.ndarray, dict[str, Any]]:
         """See :class:`_Normalize`."""
-        scale = (robust_z_score if self.robust else z_score)(image[0].numpy(), mask)
-        what = {"centre": round(scale.centre, 4), "spread": round(scale.spread, 4), "robust": self.robust}
-        return scale(image[0].numpy()), what
+        standardization = (robust_z_score if self.robust else z_score)(image[0].numpy(), mask)
+        what = {
+            "centre": round(standardization.centre, 4),
+            "scale": round(standardization.scale, 4),
+            "robust": self.robust,
+        }
+        return standardization(image[0].numpy()), what
 
 
 class BiasFieldd(_Normalize):
@@ -161,7 +165,7 @@ class MatchScaled(_Normalize):
     def __init__(self, keys: Sequence[str], to: str) -> None:
         super().__init__(keys)
         self.to = to
-        self._target: Scale | None = None
+        self._target: Standardization | None = None
 
     def apply(self, data: dict[str, Any], record: Record) -> None:
         """See :class:`Step`."""
@@ -183,7 +187,7 @@ class MatchScaled(_Normalize):
         return values, {"to": self.to}
 
 
-class Whitend(Step):
+class ZCAWhiteningd(Step):
     """Normalise modalities together: mean 0 and the identity as covariance over the body.
 
     Only where all of them are there and none is a copy of others; else they stay as they are, and that is said. One

@@ -25,10 +25,10 @@ def foreground(values: np.ndarray, *, unit: str = "arbitrary") -> np.ndarray:
     from scipy import ndimage
 
     finite = np.isfinite(values)
-    measured = values[finite]
-    if measured.size == 0 or np.ptp(measured) == 0:
+    known = values[finite]
+    if known.size == 0 or np.ptp(known) == 0:
         return finite
-    threshold = _AIR if unit == "HU" else _otsu(np.minimum(measured, np.percentile(measured, 99)))
+    threshold = _AIR if unit == "HU" else _otsu(np.minimum(known, np.percentile(known, 99)))
     bright = finite & (np.nan_to_num(values, nan=-np.inf) > threshold)
     # The body goes on beyond the picture: opening must not eat it from there, least of all where there is one slice.
     bright = ndimage.binary_dilation(ndimage.binary_erosion(bright, border_value=1)) & finite

@@ -16,26 +16,26 @@ _QUANTILES = tuple(np.linspace(0.5, 99.5, 100).tolist())
 
 
 @dataclass(frozen=True)
-class Scale:
-    """(value - centre) / spread.
+class Standardization:
+    """(value - centre) / scale.
 
     Attributes:
-        centre, spread: in the scan's own unit.
+        centre, scale: in the scan's own unit.
     """
 
     centre: float
-    spread: float
+    scale: float
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """The values on the scale, float32; NaN stays."""
-        return ((values - self.centre) / self.spread).astype(np.float32)
+        return ((values - self.centre) / self.scale).astype(np.float32)
 
     def inverse(self, values: np.ndarray) -> np.ndarray:
         """The values in the scan's own unit again."""
-        return (values * self.spread + self.centre).astype(np.float32)
+        return (values * self.scale + self.centre).astype(np.float32)
 
 
-def z_score(values: np.ndarray, mask: np.ndarray) -> Scale:
+def z_score(values: np.ndarray, mask: np.ndarray) -> Standardization:
     """Mean 0 and standard deviation 1 inside the mask.
 
     Args:
@@ -46,17 +46,17 @@ def z_score(values: np.ndarray, mask: np.ndarray) -> Scale:
         PolyscanError: nothing finite lies inside the mask, or it is all one value.
     """
     inside = _inside(values, mask)
-    return _scale(float(inside.mean()), float(inside.std()))
+    return _standardization(float(inside.mean()), float(inside.std()))
 
 
-def robust_z_score(values: np.ndarray, mask: np.ndarray) -> Scale:
+def robust_z_score(values: np.ndarray, mask: np.ndarray) -> Standardization:
     """Median 0 and median absolute deviation 1 / 1.4826, which is a standard deviation of 1 in a normal distribution.
 
     A tumour or a vein that is far brighter than all else moves neither. Arguments and errors as of :func:`z_score`.
     """
     inside = _inside(values, mask)
     median = float(np.median(inside))
-    return _scale(median, 1.4826 * float(np.median(np.abs(inside - median))))
+    return _standardization(median, 1.4826 * float(np.median(np.abs(inside - median))))
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,8 @@ class HistogramStandard:
         if not scans:
             raise PolyscanError("A standard histogram needs at least one scan.")
         landmarks = np.array([_percentiles(values, mask, percentiles) for values, mask in scans])
-        spread = landmarks[:, -1:] - landmarks[:, :1]
-        return cls(tuple(percentiles), ((landmarks - landmarks[:, :1]) / spread * 100).mean(0))
+        contrast = landmarks[:, -1:] - landmarks[:, :1]
+        return cls(tuple(percentiles), ((landmarks - landmarks[:, :1]) / contrast * 100).mean(0))
 
     def match(self, values: np.ndarray, mask: np.ndarray) -> Landmarks:
         """What brings a scan onto the standard scale.
@@ -226,19 +226,19 @@ def _inside(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return inside
 
 
-def _scale(centre: float, spread: float) -> Scale:
-    if spread == 0:
+def _standardization(centre: float, scale: float) -> Standardization:
+    if scale == 0:
         raise PolyscanError("The scan has no contrast inside the body: it cannot be normalised.")
-    return Scale(centre, spread)
+    return Standardization(centre, scale)
 
 
 def _percentiles(values: np.ndarray, mask: np.ndarray, percentiles: Sequence[float]) -> np.ndarray:
     """Rising intensities at percentiles; equal ones are parted by as little as keeps the map invertible."""
     found = np.percentile(_inside(values, mask), percentiles)
-    spread = found[-1] - found[0]
-    if spread <= 0:
+    contrast = found[-1] - found[0]
+    if contrast <= 0:
         raise PolyscanError("The scan has no contrast inside the body: it cannot be normalised.")
-    return np.maximum.accumulate(found) + spread * 1e-6 * np.arange(len(found))
+    return np.maximum.accumulate(found) + contrast * 1e-6 * np.arange(len(found))
 
 
 def _piecewise(values: np.ndarray, own: np.ndarray, standard: np.ndarray) -> np.ndarray:

@@ -14,14 +14,14 @@ from typing import Any
 
 from polyscan import __version__
 from polyscan.errors import PolyscanError, sentence
-from polyscan.files.atomic import whole_folder, write_json
+from polyscan.files.atomic import atomic_write_folder, write_json
 from polyscan.files.numbered import numbered
 from polyscan.formats.endings import is_volume, parts_of
 from polyscan.formats.nifti import write_nifti
 from polyscan.modality import modality
 from polyscan.parallel import Progress, run_each
 from polyscan.preprocess.intensity_steps import mask_on
-from polyscan.preprocess.profiles import load_profiles, profile, unlike
+from polyscan.preprocess.profiles import load_profiles, out_of_distribution, profile
 from polyscan.preprocess.protocol import load_protocol
 from polyscan.preprocess.steps import Record, present
 from polyscan.study import Label, Preparation, Scan, ScanKey, Study
@@ -83,7 +83,7 @@ def prepare(
             else:
                 assert result.preparation is not None
                 problems = result.preparation.problems
-                for modality_name, problem in unlike(result.preparation.profiles, learnt).items():
+                for modality_name, problem in out_of_distribution(result.preparation.profiles, learnt).items():
                     problems[modality_name] = "; ".join(filter(None, [problems.get(modality_name), problem]))
                 done[study.key] = result
             if progress is not None:
@@ -126,7 +126,7 @@ def prepare_study(study: Study, out: Path, protocol: str | Path, registered: boo
     except Exception as error:
         raise PolyscanError(without_paths(sentence(error), study)) from error
     record.seconds["total"] = round(time.perf_counter() - start, 3)
-    with whole_folder(final) as folder:
+    with atomic_write_folder(final) as folder:
         path = {name: str(folder / file) for name, file in _write(data, record, folder).items()}
         for name in record.transforms:
             record.registrations[name].transform = path[f"{name} transform"]

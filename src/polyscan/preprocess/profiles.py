@@ -73,7 +73,9 @@ def distance(found: Sequence[float], learnt: Mapping[str, Sequence[float]]) -> f
     return float(np.sqrt((off**2).mean()))
 
 
-def unlike(found: Mapping[str, Sequence[float]], learnt: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, str]:
+def out_of_distribution(
+    found: Mapping[str, Sequence[float]], learnt: Mapping[str, Mapping[str, Sequence[float]]]
+) -> dict[str, str]:
     """A sentence for each modality whose profile lies more than 3 standard deviations off."""
     told = {}
     for name, percentiles in found.items():

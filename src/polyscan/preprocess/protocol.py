@@ -11,7 +11,7 @@ from monai.bundle import ConfigParser
 from monai.transforms import Compose
 
 from polyscan.errors import PolyscanError, sentence
-from polyscan.files.atomic import shipped
+from polyscan.files.atomic import resource_folder
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def load_protocol(name: str | Path) -> Protocol:
 def _find(name: str | Path) -> Path:
     if Path(name).is_file():
         return Path(name)
-    folder = shipped("configs") / "protocols"
+    folder = resource_folder("configs") / "protocols"
     if (folder / f"{name}.yaml").is_file():
         return folder / f"{name}.yaml"
     known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))

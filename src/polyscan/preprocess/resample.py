@@ -67,11 +67,11 @@ def resample(
 
     own, other = (np.asarray(affine, dtype=float) for affine in (image.affine, grid.affine))
     values = image[0].cpu().numpy().astype(np.float32, copy=False)
-    there = np.isfinite(values)
-    limits = float(values.min(where=there, initial=np.inf)), float(values.max(where=there, initial=-np.inf))
-    values = _filled(anti_alias(image, spacing_along(other, own)), there)
+    finite = np.isfinite(values)
+    limits = float(values.min(where=finite, initial=np.inf)), float(values.max(where=finite, initial=-np.inf))
+    values = _filled(anti_alias(image, spacing_along(other, own)), finite)
     to_index = np.linalg.inv(own) @ FLIP @ matrix_of(transform) @ FLIP @ other
-    found = interpolate(values, to_index, tuple(grid.shape[1:]), there=there, limits=limits)
+    found = interpolate(values, to_index, tuple(grid.shape[1:]), finite=finite, limits=limits)
     return MetaTensor(torch.from_numpy(found[None]), affine=grid.affine, meta=_meta(image))
 
 
@@ -112,13 +112,13 @@ def _smooth(image: MetaTensor, sigma: np.ndarray) -> MetaTensor:
         return image
     smooth = np.empty(image.shape, dtype=np.float32)
     for channel, values in enumerate(image.as_tensor().cpu().numpy()):
-        there = np.isfinite(values)
-        if there.all():
+        finite = np.isfinite(values)
+        if finite.all():
             gaussian_filter(values.astype(np.float32, copy=False), sigma, output=smooth[channel])
             continue
-        weight = gaussian_filter(there.astype(np.float32), sigma)
-        total = gaussian_filter(np.where(there, values, 0).astype(np.float32), sigma)
-        smooth[channel] = np.where(there, total / np.maximum(weight, 1e-6), np.nan)
+        weight = gaussian_filter(finite.astype(np.float32), sigma)
+        total = gaussian_filter(np.where(finite, values, 0).astype(np.float32), sigma)
+        smooth[channel] = np.where(finite, total / np.maximum(weight, 1e-6), np.nan)
     out = image.clone() if image.is_floating_point() else image.to(torch.float32)
     out[:] = torch.from_numpy(smooth)
     assert isinstance(out, MetaTensor)
@@ -130,12 +130,12 @@ def _meta(image: MetaTensor) -> dict:
     return {name: image.meta[name] for name in ("unit", "problems") if name in image.meta}
 
 
-def _filled(image: MetaTensor, there: np.ndarray) -> np.ndarray:
+def _filled(image: MetaTensor, finite: np.ndarray) -> np.ndarray:
     """(x, y, z) with what is not there replaced by the nearest value, so that splines do not ring at its border."""
     from scipy.ndimage import distance_transform_edt
 
     values = image[0].cpu().numpy().astype(np.float32, copy=False)
-    if there.all():
+    if finite.all():
         return values
-    nearest = distance_transform_edt(~there, return_distances=False, return_indices=True)
+    nearest = distance_transform_edt(~finite, return_distances=False, return_indices=True)
     return values[tuple(nearest)]

@@ -23,7 +23,7 @@ def interpolate(
     to_index: np.ndarray,
     shape: tuple[int, ...],
     *,
-    there: np.ndarray,
+    finite: np.ndarray,
     limits: tuple[float, float],
 ) -> np.ndarray:
     """Values of an image at the voxels of another grid.
@@ -32,7 +32,7 @@ def interpolate(
         values: (x, y, z) float32, finite.
         to_index: (4, 4) from voxel indices of the other grid to those of the image.
         shape: (x, y, z) of the other grid.
-        there: (x, y, z) bool, where the image was measured.
+        finite: (x, y, z) bool, where the image was measured.
         limits: lowest and highest value to give.
 
     Returns:
@@ -41,12 +41,12 @@ def interpolate(
     coefficients = _coefficients(values)
     out = np.empty(shape, dtype=np.float32)
     low, high = map(np.float32, limits)
-    everywhere = bool(there.all())
+    everywhere = bool(finite.all())
     threads = torch.get_num_threads()
     bounds = np.linspace(0, shape[0], threads + 1).astype(int)
 
     def fill(first: int, last: int) -> None:
-        _fill(coefficients, there, everywhere, to_index, low, high, first, out[first:last])
+        _fill(coefficients, finite, everywhere, to_index, low, high, first, out[first:last])
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(fill, bounds[:-1], bounds[1:]))
@@ -85,7 +85,7 @@ def _weights(part: float) -> tuple[float, float, float, float]:
 @_compiled
 def _fill(
     coefficients: np.ndarray,
-    there: np.ndarray,
+    finite: np.ndarray,
     everywhere: bool,
     to_index: np.ndarray,
     low: np.float32,
@@ -94,7 +94,7 @@ def _fill(
     out: np.ndarray,
 ) -> None:
     """Slices of the other grid from ``first`` on."""
-    nx, ny, nz = there.shape
+    nx, ny, nz = finite.shape
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             begin = to_index[:3, 0] * (first + i) + to_index[:3, 1] * j + to_index[:3, 3]
@@ -105,7 +105,10 @@ def _fill(
                 out[i, j, k] = np.nan
                 if not (-0.5 <= x < nx - 0.5 and -0.5 <= y < ny - 0.5 and -0.5 <= z < nz - 0.5):
                     continue
-                if not everywhere and not there[int(np.floor(x + 0.5)), int(np.floor(y + 0.5)), int(np.floor(z + 0.5))]:
+                if (
+                    not everywhere
+                    and not finite[int(np.floor(x + 0.5)), int(np.floor(y + 0.5)), int(np.floor(z + 0.5))]
+                ):
                     continue
                 p, q, r = int(np.floor(x)), int(np.floor(y)), int(np.floor(z))
                 wx, wy, wz = _weights(x - p), _weights(y - q), _weights(z - r)

@@ -83,7 +83,7 @@ class Step(Transform):
         record.steps.setdefault(modality, []).append(entry)
 
 
-class ReadStudyd(Step):
+class LoadScansd(Step):
     """Read the scans and the label of a study and choose the reference.
 
     A scan that cannot be read is left out with the reason; so is a label that does not fit its scan.
@@ -119,11 +119,11 @@ class ReadStudyd(Step):
             if image.meta.get("doubts"):
                 record.problems[name] = "; ".join(image.meta["doubts"])
             self.tell(record, name, "polyscan", unit=data[name].meta["unit"], repaired=data[name].meta["problems"])
-        there = present(data)
-        if not there:
+        available = present(data)
+        if not available:
             reasons = "; ".join(record.problems.values()) or f"it has {', '.join(record.study.scans)}"
             raise PolyscanError(f"none of {', '.join(self.modalities)} can be used: {reasons}")
-        record.reference = next((name for name in self.reference if name in there), there[0])
+        record.reference = next((name for name in self.reference if name in available), available[0])
         self._label(data, record)
 
     def _label(self, data: dict[str, Any], record: Record) -> None:
@@ -328,8 +328,8 @@ def _told(study: Study, name: str) -> bool:
 
 def _overlap(image: MetaTensor, grid: MetaTensor) -> bool:
     """Whether any voxel of a grid lies where an image was measured."""
-    there = MetaTensor(torch.isfinite(image.as_tensor()).to(torch.uint8), affine=image.affine)
-    return bool(resample(there, grid, label=True).any())
+    available = MetaTensor(torch.isfinite(image.as_tensor()).to(torch.uint8), affine=image.affine)
+    return bool(resample(available, grid, label=True).any())
 
 
 def present(data: Mapping[str, Any]) -> list[str]:

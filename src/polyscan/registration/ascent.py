@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from polyscan.registration.mutual_information import Samples, evaluate
+from polyscan.registration.mutual_information import SamplePoints, evaluate
 from polyscan.registration.poses import Poses
 from polyscan.registration.volume import Volume
 
@@ -12,7 +12,7 @@ _SHORTEST = 0.02  # share of a step
 
 
 def ascend(
-    samples: Samples,
+    sample_points: SamplePoints,
     moving: Volume,
     poses: Poses,
     *,
@@ -29,7 +29,7 @@ def ascend(
     it stands.
 
     Args:
-        samples: of the fixed image.
+        sample_points: of the fixed image.
         moving: the other image.
         poses: where to begin.
         radius: in millimetres, at which a turn of 1 counts as a step of 1 mm.
@@ -43,7 +43,7 @@ def ascend(
     """
 
     def at(poses: Poses) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        found = evaluate(samples, moving, poses.matrices, poses.offsets, radius=radius, affine=affine)
+        found = evaluate(sample_points, moving, poses.matrices, poses.offsets, radius=radius, affine=affine)
         assert found.gradient is not None
         assert found.curvature is not None
         return tuple(  # type: ignore[return-value]
@@ -60,7 +60,7 @@ def ascend(
         steps = np.einsum("pij,pj->pi", metric[active], gradient[active]) * share[active, None]
         length = np.linalg.norm(steps.reshape(len(active), -1, 3), axis=2).max(1)
         steps *= np.minimum(1.0, longest / np.maximum(length, 1e-12))[:, None]
-        tried = Poses(matrices[active], offsets[active]).stepped(steps, samples.centre, radius)
+        tried = Poses(matrices[active], offsets[active]).stepped(steps, sample_points.centre, radius)
         new_value, new_gradient, new_curvature = at(tried)
         up = new_value > value[active]
         bent = gradient[active] - new_gradient

@@ -17,7 +17,7 @@ _AT_ONCE = 100_000  # points of all poses, so that a CPU keeps them in its cache
 
 
 @dataclass(frozen=True)
-class Samples:
+class SamplePoints:
     """Points of a fixed image, about ``centre``, and the bins of its gray levels there.
 
     Attributes:
@@ -30,10 +30,10 @@ class Samples:
     points: torch.Tensor
     bins: torch.Tensor
     centre: np.ndarray
-    measured: float
+    field_of_view: float
 
 
-def sampled(fixed: Volume, count: int, seed: int = 0) -> Samples:
+def sampled(fixed: Volume, count: int, seed: int = 0) -> SamplePoints:
     """Quasi-random points in the field of view of an image.
 
     The additive recurrence of the generalised golden ratio (Roberts, The unreasonable effectiveness of quasirandom
@@ -52,7 +52,7 @@ def sampled(fixed: Volume, count: int, seed: int = 0) -> Samples:
     points = fixed.to_point[:, :3] @ index + (fixed.to_point[:, 3] - fixed.centre)[:, None]
     points = torch.from_numpy(points.astype(np.float32)).to(values.device)[:, kept]
     bins = (fixed.gray(values[kept])[0] * BINS).long().clamp_(0, BINS - 1)
-    return Samples(points.contiguous(), bins, fixed.centre, fixed.measured)
+    return SamplePoints(points.contiguous(), bins, fixed.centre, fixed.field_of_view)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Value:
 
 
 def evaluate(
-    samples: Samples,
+    sample_points: SamplePoints,
     moving: Volume,
     matrices: np.ndarray,
     offsets: np.ndarray,
@@ -89,18 +89,20 @@ def evaluate(
     Economic and Social Measurement 3, 1974), since mutual information is a log-likelihood (Roche et al., MICCAI 1999).
 
     Args:
-        samples: of the fixed image.
+        sample_points: of the fixed image.
         moving: the other image.
         matrices: (pose, 3, 3).
         offsets: (pose, 3), in millimetres.
         radius: in millimetres, at which a turn of 1 counts as a step of 1 mm; no gradient where not given.
         affine: whether a step has 12 parameters (shift, and matrix row by row) instead of 6 (shift and turn).
     """
-    poses, count = len(matrices), samples.points.shape[1]
+    poses, count = len(matrices), sample_points.points.shape[1]
     at_once = max(1, _AT_ONCE // max(count, 1))
-    if poses > at_once and samples.points.device.type == "cpu":
+    if poses > at_once and sample_points.points.device.type == "cpu":
         parts = [
-            evaluate(samples, moving, matrices[k : k + at_once], offsets[k : k + at_once], radius=radius, affine=affine)
+            evaluate(
+                sample_points, moving, matrices[k : k + at_once], offsets[k : k + at_once], radius=radius, affine=affine
+            )
             for k in range(0, poses, at_once)
         ]
         return Value(
@@ -109,20 +111,20 @@ def evaluate(
             None if radius is None else torch.cat([part.gradient for part in parts if part.gradient is not None]),
             None if radius is None else torch.cat([part.curvature for part in parts if part.curvature is not None]),
         )
-    device = samples.points.device
+    device = sample_points.points.device
     to_index = moving.to_index
     matrix = to_index[:, :3] @ matrices
-    offset = (matrices @ samples.centre + offsets) @ to_index[:, :3].T + to_index[:, 3]
+    offset = (matrices @ sample_points.centre + offsets) @ to_index[:, :3].T + to_index[:, 3]
     matrix = torch.from_numpy(matrix.astype(np.float32)).to(device)
     offset = torch.from_numpy(offset.astype(np.float32)).to(device)
-    index = torch.baddbmm(offset[..., None], matrix, samples.points.expand(poses, 3, count))
+    index = torch.baddbmm(offset[..., None], matrix, sample_points.points.expand(poses, 3, count))
     index = index.transpose(0, 1).reshape(3, -1)
     values, slopes = trilinear(moving, index, slopes=radius is not None)
-    there = torch.isfinite(values)
-    weight = there.float()
+    inside = torch.isfinite(values)
+    weight = inside.float()
     levels, rate = moving.gray(values.nan_to_num_(0.0))
     fine = (levels * (_FINE - 1) + 0.5).long()
-    cell = ((torch.arange(poses, device=device) * BINS)[:, None] + samples.bins).view(-1) * _FINE + fine
+    cell = ((torch.arange(poses, device=device) * BINS)[:, None] + sample_points.bins).view(-1) * _FINE + fine
     counts = torch.zeros(poses * BINS * _FINE, device=device).index_add_(0, cell, weight).view(poses, BINS, _FINE)
     spline, derivative = _splines(device)
     seen = weight.view(poses, count).sum(1)
@@ -132,7 +134,7 @@ def evaluate(
     ratio = (joint.clamp(min=tiny) / column.clamp(min=tiny)).log()  # log p(a | b), taken off the points' own p(a)
     row = joint.sum(2, keepdim=True)
     information = (joint * (ratio - row.clamp(min=tiny).log())).sum((1, 2))
-    overlap = (seen / count / min(1.0, moving.measured / samples.measured)).clamp(max=1)
+    overlap = (seen / count / min(1.0, moving.field_of_view / sample_points.field_of_view)).clamp(max=1)
     enough = overlap >= _LEAST_OVERLAP
     information = information * enough
     if slopes is None or radius is None:
@@ -141,7 +143,7 @@ def evaluate(
     score = score.view(-1).index_select(0, cell) * rate * weight
     pull = (slopes.nan_to_num_(0.0) * score).view(3, poses, count).transpose(0, 1)
     pull = matrix.transpose(1, 2) @ pull  # (pose, 3, point), along the fixed image's axes
-    x = samples.points / radius
+    x = sample_points.points / radius
     if affine:
         turned = (pull[:, :, None] * x).reshape(poses, 9, count)
     else:

@@ -43,7 +43,7 @@ class Poses:
         back = np.linalg.inv(self.matrices)
         return Poses(back, -np.einsum("pij,pj->pi", back, self.offsets))
 
-    def after(self, first: Poses) -> Poses:
+    def compose(self, first: Poses) -> Poses:
         """These applied to the results of others."""
         return Poses(
             self.matrices @ first.matrices,
@@ -67,10 +67,10 @@ class Poses:
             radius: in millimetres.
         """
         if steps.shape[1] == 6:
-            turns = rotations(steps[:, 3:] / radius)
+            rotation = rotations(steps[:, 3:] / radius)
         else:
-            turns = np.eye(3) + steps[:, 3:].reshape(-1, 3, 3) / radius
-        return self.after(Poses(turns, centre - turns @ centre + steps[:, :3]))
+            rotation = np.eye(3) + steps[:, 3:].reshape(-1, 3, 3) / radius
+        return self.compose(Poses(rotation, centre - rotation @ centre + steps[:, :3]))
 
     def to_itk(self, centre: np.ndarray, *, affine: bool = False) -> sitk.Transform:
         """The first one, about a centre."""
@@ -105,13 +105,13 @@ def rotations(vectors: np.ndarray) -> np.ndarray:
     return np.eye(3) + np.sinc(angle / np.pi) * cross + 0.5 * np.sinc(angle / (2 * np.pi)) ** 2 * cross @ cross
 
 
-def placed(image: sitk.Image, there: Poses) -> sitk.Image:
+def placed(image: sitk.Image, pose: Poses) -> sitk.Image:
     """An image whose points are taken elsewhere by a rotation: no voxel changes, only where the image says it lies."""
     import SimpleITK as sitk
 
     moved = sitk.Image(image)
-    moved.SetOrigin(there(np.array([image.GetOrigin()]))[0, 0].tolist())
-    moved.SetDirection((there.matrices[0] @ np.array(image.GetDirection()).reshape(3, 3)).ravel().tolist())
+    moved.SetOrigin(pose(np.array([image.GetOrigin()]))[0, 0].tolist())
+    moved.SetDirection((pose.matrices[0] @ np.array(image.GetDirection()).reshape(3, 3)).ravel().tolist())
     return moved
 
 

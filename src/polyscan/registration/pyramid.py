@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from polyscan.registration.mutual_information import Samples, sampled
+from polyscan.registration.mutual_information import SamplePoints, sampled
 from polyscan.registration.volume import Volume
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Pyramid:
         self.volume = Volume.of_image(image, device)
         self._averaged: dict[float, Volume] = {}
         self._smoothed: dict[float, Volume] = {}
-        self._samples: dict[tuple[float, bool, int, int], Samples] = {}
+        self._sample_points: dict[tuple[float, bool, int, int], SamplePoints] = {}
 
     def level(self, spacing: float, *, smooth: bool) -> Volume:
         """The image averaged to about ``spacing`` mm, and smoothed by a binomial of three voxels where wanted."""
@@ -42,12 +42,12 @@ class Pyramid:
             self._smoothed[spacing] = self._averaged[spacing].smoothed()
         return self._smoothed[spacing]
 
-    def samples(self, spacing: float, count: int, seed: int, *, smooth: bool) -> Samples:
+    def sample_points(self, spacing: float, count: int, seed: int, *, smooth: bool) -> SamplePoints:
         """Points of the image at a level."""
         key = (spacing, smooth, count, seed)
-        if key not in self._samples:
-            self._samples[key] = sampled(self.level(spacing, smooth=smooth), count, seed)
-        return self._samples[key]
+        if key not in self._sample_points:
+            self._sample_points[key] = sampled(self.level(spacing, smooth=smooth), count, seed)
+        return self._sample_points[key]
 
     def mass_centre(self, spacing: float) -> np.ndarray:
         """(3,) centre of what is brighter than Otsu's threshold (IEEE SMC 9, 1979) at a level, in millimetres."""

@@ -10,10 +10,10 @@ import torch
 
 from polyscan.errors import PolyscanError
 from polyscan.parallel import one_torch_thread
-from polyscan.registration.engines import ENGINES
+from polyscan.registration.backends import BACKENDS
+from polyscan.registration.multistart import multistart, refine
 from polyscan.registration.poses import Poses
 from polyscan.registration.pyramid import Pyramid
-from polyscan.registration.search import refine, search
 from polyscan.registration.trust import judge, measure
 
 if TYPE_CHECKING:
@@ -54,9 +54,9 @@ def register_rigid(
 ) -> Registration:
     """Find the rigid transform that lays a moving image on a fixed one.
 
-    Many poses are tried at low resolution (:func:`polyscan.registration.search.search`); the best is followed to 2 mm
-    by an engine. Points are sampled in the image with the larger voxels: the other one then never has to be thinned
-    out. The same seed gives the same result.
+    Many poses are tried at low resolution (:func:`polyscan.registration.multistart.multistart`); the best is followed
+    to 2 mm by an engine. Points are sampled in the image with the larger voxels: the other one then never has to be
+    thinned out. The same seed gives the same result.
 
     Args:
         fixed: 3D image in millimetres; NaN is outside the field of view.
@@ -98,8 +98,8 @@ def register_study(
     device: torch.device | str = "cpu",
 ) -> list[Registration]:
     """Register several images to one, whose resolutions and points are made once; see :func:`register_rigid`."""
-    if engine not in ENGINES and engine != "torch":
-        raise PolyscanError(f"Engine {engine!r} is not known; use torch, {', '.join(ENGINES)}.")
+    if engine not in BACKENDS and engine != "torch":
+        raise PolyscanError(f"Engine {engine!r} is not known; use torch, {', '.join(BACKENDS)}.")
     if degrees_of_freedom not in (6, 12) or (degrees_of_freedom == 12 and engine != "torch"):
         raise PolyscanError(
             f"The {engine} engine has no transform of {degrees_of_freedom} degrees of freedom; use 6, or the torch "
@@ -147,13 +147,13 @@ def _register(
     swap = second > first * (1 + 1e-6)
     fixed, moving = reversed(pyramids) if swap else pyramids
     still, moved = reversed(images) if swap else images
-    poses, values = search(fixed, moving, seed)
+    poses, values = multistart(fixed, moving, seed)
     if engine == "torch":
         found = refine(fixed, moving, poses[:1], seed, affine=affine)
         back = refine(moving, fixed, found.inverse(), seed, affine=affine) if both_ways else None
     else:
-        found = ENGINES[engine](still, moved, poses[:1], seed)
-        back = ENGINES[engine](moved, still, found.inverse(), seed) if both_ways else None
+        found = BACKENDS[engine](still, moved, poses[:1], seed)
+        back = BACKENDS[engine](moved, still, found.inverse(), seed) if both_ways else None
     measures, information = measure(fixed, moving, found, poses, values, seed, back, affine=affine)
     trusted, reason = judge(measures)
     found = found.inverse() if swap else found

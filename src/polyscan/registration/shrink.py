@@ -22,10 +22,10 @@ def shrink(image: sitk.Image, spacing: float) -> sitk.Image:
     finite = np.isfinite(array)
     if finite.all():
         return sitk.BinShrink(image, factors)
-    there = sitk.GetImageFromArray(finite.astype(np.float32))
+    known = sitk.GetImageFromArray(finite.astype(np.float32))
     filled = sitk.GetImageFromArray(np.nan_to_num(array).astype(np.float32))
-    for new in (there, filled):
+    for new in (known, filled):
         new.CopyInformation(image)
-    weight = sitk.BinShrink(there, factors)
+    weight = sitk.BinShrink(known, factors)
     mean = sitk.BinShrink(filled, factors) / sitk.Maximum(weight, 1e-6)
     return sitk.Mask(mean, weight > 0.5, outsideValue=float("nan"))

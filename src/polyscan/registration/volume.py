@@ -43,8 +43,8 @@ class Volume:
         finite = 1.0
         if not bool(torch.isfinite(total)):
             values = torch.where(values.abs() < torch.inf, values, torch.nan)
-            there = torch.isfinite(values)
-            finite, some = float(there.float().mean()), values[there]
+            is_finite = torch.isfinite(values)
+            finite, some = float(is_finite.float().mean()), values[is_finite]
         if not len(some):
             return Volume(values, to_point, torch.zeros(KNOTS, device=values.device), (0.0, 1.0), 0.0)
         every = max(1, len(some) // _QUANTILES_FROM)
@@ -80,7 +80,7 @@ class Volume:
         return np.linalg.norm(self.to_point[:, :3], axis=0)
 
     @property
-    def measured(self) -> float:
+    def field_of_view(self) -> float:
         """How many cubic millimetres hold finite values."""
         return self.finite * float(np.prod(self.size) * np.prod(self.spacing))
 
@@ -114,8 +114,8 @@ class Volume:
         if self.finite == 1:
             values = _block_sums(self.values, factors) / float(np.prod(factors))
         else:
-            there = torch.isfinite(self.values)
-            share = _block_sums(there.float(), factors) / float(np.prod(factors))
+            is_finite = torch.isfinite(self.values)
+            share = _block_sums(is_finite.float(), factors) / float(np.prod(factors))
             values = _block_sums(self.values.nan_to_num(0.0), factors) / float(np.prod(factors)) / share
             values = torch.where(share > 0.5, values, torch.nan)
         first = self.to_point @ np.append((np.array(factors) - 1) / 2, 1.0)
@@ -123,12 +123,12 @@ class Volume:
 
     def smoothed(self) -> Volume:
         """The image weighted 1, 2, 1 along each axis; NaN is left out."""
-        there = torch.isfinite(self.values)
-        if bool(there.all()):
+        is_finite = torch.isfinite(self.values)
+        if bool(is_finite.all()):
             return Volume.of(_binomial(self.values), self.to_point)
-        weight = _binomial(there.float())
+        weight = _binomial(is_finite.float())
         values = _binomial(self.values.nan_to_num(0.0)) / weight.clamp(min=1e-6)
-        return Volume.of(torch.where(there, values, torch.nan), self.to_point)
+        return Volume.of(torch.where(is_finite, values, torch.nan), self.to_point)
 
     def gray(self, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Gray levels in [0, 1] of intensities, and how fast they change with them."""

@@ -12,7 +12,7 @@ from monai.data import MetaTensor
 
 from polyscan import __version__
 from polyscan.errors import PolyscanError
-from polyscan.files.atomic import whole_file
+from polyscan.files.atomic import atomic_write
 from polyscan.formats.nifti import read_nifti
 from polyscan.formats.pictures import is_picture
 from polyscan.geometry import from_sitk, matrix_of, same_grid, to_sitk
@@ -66,7 +66,7 @@ def write_report(source: str | Path | Manifest, output: str | Path, *, progress:
         colours={"prediction": PREDICTION, "truth": TRUTH},
         studies=drawn(),
     )
-    with whole_file(output) as temporary, temporary.open("wb") as file:
+    with atomic_write(output) as temporary, temporary.open("wb") as file:
         content.dump(file, encoding="utf-8")
     return Path(output)
 
@@ -121,8 +121,8 @@ def _on(grid: MetaTensor, image: MetaTensor) -> MetaTensor:
 
     if same_grid(image, grid):
         return image
-    like = to_sitk(MetaTensor(torch.zeros(1, *grid.shape[1:]), affine=grid.affine))
-    return from_sitk(sitk.Resample(to_sitk(image), like, sitk.Transform(), sitk.sitkLinear, float("nan")))
+    reference = to_sitk(MetaTensor(torch.zeros(1, *grid.shape[1:]), affine=grid.affine))
+    return from_sitk(sitk.Resample(to_sitk(image), reference, sitk.Transform(), sitk.sitkLinear, float("nan")))
 
 
 def _centre(masks: dict[str, np.ndarray], shape: Sequence[int]) -> np.ndarray:

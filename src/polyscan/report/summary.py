@@ -62,7 +62,7 @@ def summarise_answers(predictions: Sequence[PredictionRecord]) -> dict[str, tupl
         task: [a for found in predictions if (a := found.answers.get(task)) and a.is_known and a.risk is None]
         for task in tasks
     }
-    return {task: (sum(a.answer == a.truth for a in each), len(each)) for task, each in known.items()}
+    return {task: (sum(a.predicted_class == a.truth for a in each), len(each)) for task, each in known.items()}
 
 
 def modalities(predictions: Sequence[PredictionRecord]) -> dict[str, int]:

@@ -135,20 +135,21 @@ class TaskPrediction(Entry):
     """What was predicted for one task.
 
     Attributes:
-        answer: the class; None where there is none, as no stage without a lesion.
+        predicted_class: its name; None where there is none, as no stage without a lesion.
         truth: the true class, or time and event, where it is known.
         probabilities: class to its probability.
         risk: of survival, the logarithm of the hazard.
-        uncertainty, spread, contributions, prediction_set: see :class:`polyscan.transforms.ExplainPredictiond`.
+        uncertainty, standard_deviation, contributions, prediction_set: see
+            :class:`polyscan.transforms.ExplainPredictiond`.
         measures, true_measures: see :class:`polyscan.bundle.Staging`.
     """
 
-    answer: str | None = None
+    predicted_class: str | None = None
     truth: str | dict[str, float] | None = None
     probabilities: dict[str, float] = field(default_factory=dict)
     risk: float | None = None
     uncertainty: float | None = None
-    spread: float | None = None
+    standard_deviation: float | None = None
     contributions: dict[str, float] = field(default_factory=dict)
     measures: dict[str, Any] = field(default_factory=dict)
     true_measures: dict[str, Any] = field(default_factory=dict)

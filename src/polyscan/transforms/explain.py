@@ -20,7 +20,7 @@ class ExplainPredictiond(MapTransform):
     """Say how sure a prediction is and what drove it.
 
     ``uncertainty``: entropy of the mean of dropout samples (Gal and Ghahramani, ICML 2016), 0 sure to 1 a guess.
-    ``spread``: standard deviation of the predicted class's probability over the samples.
+    ``standard_deviation``: that of the predicted class's probability over the samples.
     ``prediction_set``: of a calibrated task, the classes that are not ruled out at its coverage.
     ``contributions``: Shapley values of the modalities that are there, and of each further input as a whole, for the
     probability of the predicted class; with 1 / classes, a guess, they sum to it.
@@ -30,7 +30,7 @@ class ExplainPredictiond(MapTransform):
         network: that predicted.
         calibration: of the network's tasks.
         inputs: entries that the network takes behind the image. One that is NaN throughout plays no part.
-        samples: of dropout.
+        monte_carlo_samples: of dropout.
         allow_missing_keys: as in MONAI.
 
     Puts probabilities, calibrated where the tasks are, in place of the logits, and adds ``explanation``: task to the
@@ -43,14 +43,14 @@ class ExplainPredictiond(MapTransform):
         network: FusionModel,
         calibration: TaskCalibration,
         inputs: Sequence[str] = (),
-        samples: int = 20,
+        monte_carlo_samples: int = 20,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.network = network
         self.calibration = calibration
         self.inputs = list(inputs)
-        self.samples = samples
+        self.monte_carlo_samples = monte_carlo_samples
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return a copy with the explanation."""
@@ -63,7 +63,7 @@ class ExplainPredictiond(MapTransform):
             with eval_mode(self.network), torch.inference_mode():
                 cached = CachedFeatures(self.network, image, inputs)
                 available = cached.available[0]
-                samples = monte_carlo(self.network, image, self.samples, inputs=inputs)[:, 0]
+                samples = monte_carlo(self.network, image, self.monte_carlo_samples, inputs=inputs)[:, 0]
                 players, values = self._contributions(image, cached)
             out[key] = self.calibration.probabilities(torch.as_tensor(out[key]), available)
             sets = self.calibration.prediction_sets(out[key], available)
@@ -105,6 +105,6 @@ def _explain(predicted: int, samples: Tensor, values: Mapping[str, Tensor]) -> d
     entropy = -(mean * mean.clamp_min(1e-12).log()).sum() / torch.log(torch.tensor(float(len(mean))))
     return {
         "uncertainty": round(float(entropy), 4),
-        "spread": round(float(samples[:, predicted].std()), 4),
+        "standard_deviation": round(float(samples[:, predicted].std()), 4),
         "contributions": {player: round(float(value[predicted]), 4) for player, value in values.items()},
     }

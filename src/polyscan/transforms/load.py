@@ -72,8 +72,8 @@ class LoadStudyd(MapTransform):
         first = next(iter(images.values()))
         for name, image in images.items():
             _check_grid(image, first, study, name)
-        nothing = torch.full_like(first.as_tensor(), float("nan"))
-        stacked = torch.cat([images[m].as_tensor() if m in images else nothing for m in self.modalities])
+        empty = torch.full_like(first.as_tensor(), float("nan"))
+        stacked = torch.cat([images[m].as_tensor() if m in images else empty for m in self.modalities])
         return MetaTensor(stacked, affine=first.affine, meta={"filename_or_obj": study})
 
 
@@ -105,8 +105,8 @@ class LoadScalesd(LoadStudyd):
         fine = {name: image for name, image in images.items() if self.enters[name] == 0}
         if not fine:
             grid = images[min(images, key=lambda name: self.enters[name])]
-            nothing = torch.full_like(grid.as_tensor(), float("nan"))
-            fine = {self.modalities[0]: MetaTensor(nothing, affine=grid.affine)}
+            empty = torch.full_like(grid.as_tensor(), float("nan"))
+            fine = {self.modalities[0]: MetaTensor(empty, affine=grid.affine)}
         coarse = {name: image for name, image in images.items() if self.enters[name] > 0}
         return {key: self._stack(fine, study), f"{key}_coarse": coarse}
 

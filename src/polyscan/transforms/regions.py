@@ -49,8 +49,8 @@ def label_map(regions: torch.Tensor, table: Regions) -> torch.Tensor:
     names = list(table)
     painted = torch.zeros(regions.shape[1:], dtype=torch.uint8, device=regions.device)
     for channel, name in enumerate(names):
-        after = set(table[names[channel + 1]]) if channel + 1 < len(names) else set()
-        own = set(table[name]) - after
+        inner = set(table[names[channel + 1]]) if channel + 1 < len(names) else set()
+        own = set(table[name]) - inner
         if len(own) != 1:
             raise ValueError(f"Region {name!r} is painted with {sorted(own)}; exactly one value of its own is needed.")
         painted[regions[channel] > 0] = own.pop()

@@ -31,7 +31,7 @@ class SavePredictiond(MapTransform):
         output_dir: folder to write ``<study>_pred.nii.gz`` to.
         allow_missing_keys: as in MONAI.
 
-    Adds ``answer``: a :class:`polyscan.study.PredictionRecord` with the path, the scores and the volumes.
+    Adds ``prediction``: a :class:`polyscan.study.PredictionRecord` with the path, the scores and the volumes.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class SavePredictiond(MapTransform):
             write_nifti(path, MetaTensor(painted, affine=prediction.affine))
             known = out.get("label") is not None  # an engine adds None where there is no label
             scores = region_scores(prediction, out["label"].cpu(), self.regions) if known else {}
-            out["answer"] = PredictionRecord(
+            out["prediction"] = PredictionRecord(
                 str(path), scores=scores, volumes_ml=region_volumes(prediction, self.regions)
             )
         return out
@@ -70,7 +70,7 @@ class SaveAnswerd(MapTransform):
         output_dir: folder to write ``<study>_answer.json`` to.
         allow_missing_keys: as in MONAI.
 
-    Adds ``answer``: a :class:`polyscan.study.PredictionRecord` with the path and what stands in the file.
+    Adds ``prediction``: a :class:`polyscan.study.PredictionRecord` with the path and what stands in the file.
     """
 
     def __init__(
@@ -95,6 +95,8 @@ class SaveAnswerd(MapTransform):
                     **out.get("explanation", {}).get(task, {}),
                 )
             path = self.output_dir / f"{out['study']}_answer.json"
-            write_json(path, {"study": out["study"], "answers": {t: encoded(answer) for t, answer in answers.items()}})
-            out["answer"] = PredictionRecord(str(path), answers=answers)
+            write_json(
+                path, {"study": out["study"], "answers": {t: encoded(prediction) for t, prediction in answers.items()}}
+            )
+            out["prediction"] = PredictionRecord(str(path), answers=answers)
         return out

@@ -60,7 +60,7 @@ class SaveRiskd(MapTransform):
         output_dir: folder to write ``<study>_answer.json`` to.
         allow_missing_keys: as in MONAI.
 
-    Adds ``answer``: a :class:`polyscan.study.PredictionRecord` with the path and the task ``survival``.
+    Adds ``prediction``: a :class:`polyscan.study.PredictionRecord` with the path and the task ``survival``.
     """
 
     def __init__(self, keys: KeysCollection, output_dir: str | Path, allow_missing_keys: bool = False) -> None:
@@ -71,10 +71,10 @@ class SaveRiskd(MapTransform):
         """Return a copy with the answer."""
         out = dict(data)
         for key in self.key_iterator(out):
-            answer = TaskPrediction(risk=round(float(torch.as_tensor(out[key]).flatten()[0]), 5))
+            prediction = TaskPrediction(risk=round(float(torch.as_tensor(out[key]).flatten()[0]), 5))
             if out.get("label") is not None and bool(out["label"].isfinite().all()):
-                answer.truth = dict(zip(("time", "event"), out["label"].tolist(), strict=True))
+                prediction.truth = dict(zip(("time", "event"), out["label"].tolist(), strict=True))
             path = self.output_dir / f"{out['study']}_answer.json"
-            write_json(path, {"study": out["study"], "answers": {SURVIVAL: encoded(answer)}})
-            out["answer"] = PredictionRecord(str(path), answers={SURVIVAL: answer})
+            write_json(path, {"study": out["study"], "answers": {SURVIVAL: encoded(prediction)}})
+            out["prediction"] = PredictionRecord(str(path), answers={SURVIVAL: prediction})
         return out

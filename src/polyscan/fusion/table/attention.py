@@ -23,11 +23,11 @@ class TableAttention(TableFusion):
     def __init__(self, channels: int, variables: int, width: int = 32, *, heads: int | None = None) -> None:
         super().__init__(channels, variables, width)
         self.norm = nn.LayerNorm(channels)
-        self.lift = nn.Linear(width, channels)
+        self.stem = nn.Linear(width, channels)
         self.attention = Attention(channels, heads)
 
     def fuse(self, features: Tensor, tokens: Tensor, recorded: Tensor) -> Tensor:
         """See :class:`TableFusion`."""
         asking = flatten_space(features, 2).transpose(1, 2)
-        read = self.attention(self.norm(asking), self.lift(tokens), recorded)
+        read = self.attention(self.norm(asking), self.stem(tokens), recorded)
         return features + read.transpose(1, 2).reshape(features.shape)

@@ -59,8 +59,8 @@ def pearson_residuals(
     if share.shape != counts.shape[1:]:
         raise ValueError(f"fractions have shape {list(share.shape)}; expected one for each of {counts.shape[1]} genes.")
     # What was measured of a patient is a part of the whole that the fractions tell.
-    measured = (~counts.isnan()).to(counts.dtype) @ share
-    depth = counts.nansum(1) / measured.clamp_min(torch.finfo(counts.dtype).tiny)
+    recorded_share = (~counts.isnan()).to(counts.dtype) @ share
+    depth = counts.nansum(1) / recorded_share.clamp_min(torch.finfo(counts.dtype).tiny)
     mean = depth[:, None] * share
     residuals = (counts - mean) / torch.sqrt(mean + mean.square() / theta).clamp_min(torch.finfo(counts.dtype).tiny)
     limit = float(len(counts)) ** 0.5 if clip is None else clip

@@ -11,7 +11,7 @@ from polyscan.parallel import run_each
 from polyscan.study import Study
 
 Work = Callable[[Study], Any]
-Engine = Callable[[Work, Sequence[Study]], Iterator[tuple[Study, Any]]]
+Executor = Callable[[Work, Sequence[Study]], Iterator[tuple[Study, Any]]]
 """Calls the work on each study, as results come: the study, and the outcome or a :class:`PolyscanError`."""
 
 
@@ -20,7 +20,7 @@ def local(work: Work, studies: Sequence[Study], jobs: int | None = None) -> Iter
     return run_each(work, studies, jobs)
 
 
-def dask(address: str) -> Engine:
+def dask(address: str) -> Executor:
     """On the workers of an existing cluster; each must see the batch's folder and the scans under the same paths.
 
     Args:

@@ -57,7 +57,7 @@ def elastix(fixed: sitk.Image, moving: sitk.Image, start: Poses, seed: int) -> P
     result = method.GetTransformParameterObject().GetParameterMap(0)
     angles_and_shift = [float(value) for value in result["TransformParameters"]]
     centre = [float(value) for value in result["CenterOfRotationPoint"]]
-    return start.after(Poses.of_itk(sitk.Euler3DTransform(centre, *angles_and_shift[:3], angles_and_shift[3:])))
+    return start.compose(Poses.of_itk(sitk.Euler3DTransform(centre, *angles_and_shift[:3], angles_and_shift[3:])))
 
 
 def simpleitk(fixed: sitk.Image, moving: sitk.Image, start: Poses, seed: int) -> Poses:
@@ -81,7 +81,7 @@ def simpleitk(fixed: sitk.Image, moving: sitk.Image, start: Poses, seed: int) ->
     return Poses.of_itk(sitk.Euler3DTransform(found.GetNthTransform(0)))
 
 
-ENGINES: dict[str, Callable[[sitk.Image, sitk.Image, Poses, int], Poses]] = {
+BACKENDS: dict[str, Callable[[sitk.Image, sitk.Image, Poses, int], Poses]] = {
     "elastix": followed(elastix),
     "simpleitk": followed(simpleitk),
 }

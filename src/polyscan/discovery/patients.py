@@ -86,7 +86,7 @@ class _Patient:
             self.studies[study] = min(date, self.studies.get(study, date))
 
 
-def owner_key(folder: Path, path: Path, header: Dataset) -> Key:
+def patient_key(folder: Path, path: Path, header: Dataset) -> Key:
     """What tells whose a file is, before it has a name."""
     parts = path.relative_to(folder).parts
     top = parts[0] if len(parts) > 1 else ""
@@ -104,7 +104,7 @@ def name_patients(
     """
     units: dict[tuple[str, str], _Patient] = {}
     for path, header in headers:
-        identifier, top, study = owner_key(folder, path, header)
+        identifier, top, study = patient_key(folder, path, header)
         unit = units.setdefault((identifier, top), _Patient(identifier, {top}))
         unit.studies[study] = min(unit.studies.get(study, "9"), text(header, "StudyDate") or "9")
         if number(header, "Rows"):
@@ -121,7 +121,7 @@ def name_patients(
             known.take(unit)
     bases = [_named(patient, folder) for patient in patients]
     shared, given = Counter(bases), Counter[str]()
-    owners: dict[Key, tuple[str, str | None]] = {}
+    subject_of: dict[Key, tuple[str, str | None]] = {}
     subjects = []
     for patient, base in zip(patients, bases, strict=True):
         given[base] += 1
@@ -131,8 +131,8 @@ def name_patients(
         several = any(patient.kinds[a] & patient.kinds[b] for i, a in enumerate(studies) for b in studies[:i])
         for top in patient.tops:
             for index, study in enumerate(studies):
-                owners[(patient.identifier, top, study)] = (subject, str(index + 1) if several else None)
-    return owners, _doubts(patients, subjects)
+                subject_of[(patient.identifier, top, study)] = (subject, str(index + 1) if several else None)
+    return subject_of, _doubts(patients, subjects)
 
 
 def _doubts(patients: list[_Patient], subjects: list[str]) -> list[str]:

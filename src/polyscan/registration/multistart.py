@@ -23,7 +23,7 @@ _SAME = 10.0  # mm; poses that lie nearer than this are one
 _ASIDE = 40.0  # mm between centres where a part of either image is missing
 
 
-def search(fixed: Pyramid, moving: Pyramid, seed: int = 0) -> tuple[Poses, np.ndarray]:
+def multistart(fixed: Pyramid, moving: Pyramid, seed: int = 0) -> tuple[Poses, np.ndarray]:
     """Poses at which mutual information has a maximum at 4 mm, the highest first, with it.
 
     Starts are the headers' own alignment, that of the grids' centres and that of the centres of what is bright, the
@@ -37,14 +37,14 @@ def search(fixed: Pyramid, moving: Pyramid, seed: int = 0) -> tuple[Poses, np.nd
     """
     points, poses = corners(fixed.volume), _starts(fixed, moving)
     coarse = moving.level(COARSE, smooth=True)
-    few = fixed.samples(COARSE, _COMPARED, seed, smooth=True)
+    few = fixed.sample_points(COARSE, _COMPARED, seed, smooth=True)
     values = evaluate(few, coarse, poses.matrices, poses.offsets).information.cpu().numpy()
     poses = poses[apart(poses, values, points, _STARTED)]
-    samples = fixed.samples(COARSE, _STEPPED, seed, smooth=True)
-    poses, values = ascend(samples, coarse, poses, radius=RADIUS, longest=15.0, tolerance=1.0, limit=15)
+    sample_points = fixed.sample_points(COARSE, _STEPPED, seed, smooth=True)
+    poses, values = ascend(sample_points, coarse, poses, radius=RADIUS, longest=15.0, tolerance=1.0, limit=15)
     poses = poses[apart(poses, values, points, _KEPT)]
-    samples, middle = fixed.samples(MIDDLE, _FOLLOWED, seed, smooth=True), moving.level(MIDDLE, smooth=True)
-    poses, values = ascend(samples, middle, poses, radius=RADIUS, longest=8.0, tolerance=0.1, limit=25)
+    sample_points, middle = fixed.sample_points(MIDDLE, _FOLLOWED, seed, smooth=True), moving.level(MIDDLE, smooth=True)
+    poses, values = ascend(sample_points, middle, poses, radius=RADIUS, longest=8.0, tolerance=0.1, limit=25)
     best = apart(poses, values, points, _KEPT)
     return poses[best], values[best]
 
@@ -53,12 +53,17 @@ def refine(fixed: Pyramid, moving: Pyramid, start: Poses, seed: int = 0, *, affi
     """Follow one pose from 4 mm to 2 mm, smoothed at first and then not."""
     poses = start
     if affine:
-        samples, volume = fixed.samples(MIDDLE, _FOLLOWED, seed, smooth=True), moving.level(MIDDLE, smooth=True)
-        poses, _ = ascend(samples, volume, poses, radius=RADIUS, longest=4.0, tolerance=0.1, limit=40, affine=True)
-    for smooth, count, limit in ((True, 20_000, 20), (False, 50_000, 12)):
-        samples, volume = fixed.samples(FINE, count, seed, smooth=False), moving.level(FINE, smooth=smooth)
+        sample_points, volume = (
+            fixed.sample_points(MIDDLE, _FOLLOWED, seed, smooth=True),
+            moving.level(MIDDLE, smooth=True),
+        )
         poses, _ = ascend(
-            samples, volume, poses, radius=RADIUS, longest=2.0, tolerance=0.03, limit=limit, affine=affine
+            sample_points, volume, poses, radius=RADIUS, longest=4.0, tolerance=0.1, limit=40, affine=True
+        )
+    for smooth, count, limit in ((True, 20_000, 20), (False, 50_000, 12)):
+        sample_points, volume = fixed.sample_points(FINE, count, seed, smooth=False), moving.level(FINE, smooth=smooth)
+        poses, _ = ascend(
+            sample_points, volume, poses, radius=RADIUS, longest=2.0, tolerance=0.03, limit=limit, affine=affine
         )
     return poses
 
@@ -71,17 +76,17 @@ def corners(volume: Volume) -> np.ndarray:
 
 def apart(poses: Poses, values: np.ndarray, points: np.ndarray, most: int, least: float = _SAME) -> list[int]:
     """Which poses are the best ``most``, from the best down, no two nearer than ``least`` mm at the points."""
-    there = poses(points)
+    moved = poses(points)
     left = np.argsort(-values, kind="stable")
     kept: list[int] = []
     while len(left) and len(kept) < most:
         kept.append(int(left[0]))
-        left = left[np.linalg.norm(there[left] - there[left[0]], axis=2).max(1) > least]
+        left = left[np.linalg.norm(moved[left] - moved[left[0]], axis=2).max(1) > least]
     return kept
 
 
 def _starts(fixed: Pyramid, moving: Pyramid) -> Poses:
-    turns = _turns()
+    turns = _start_rotations()
     centre, bright = fixed.volume.centre, fixed.mass_centre(COARSE)
     goal = moving.mass_centre(COARSE)
     goals = [(centre, centre), (centre, moving.volume.centre), (bright, goal)]
@@ -90,7 +95,7 @@ def _starts(fixed: Pyramid, moving: Pyramid) -> Poses:
 
 
 @cache
-def _turns() -> np.ndarray:
+def _start_rotations() -> np.ndarray:
     """(36, 3, 3): the rotation group of the cube, and tilts by 20 and 45 degrees."""
     cube = [
         np.eye(3)[list(order)] * signs
@@ -98,4 +103,4 @@ def _turns() -> np.ndarray:
         for signs in itertools.product((1.0, -1.0), repeat=3)
     ]
     tilts = [np.radians(angle) * axis for axis in np.eye(3) for angle in (-45.0, -20.0, 20.0, 45.0)]
-    return np.concatenate([[turn for turn in cube if np.linalg.det(turn) > 0], rotations(np.array(tilts))])
+    return np.concatenate([[rotation for rotation in cube if np.linalg.det(rotation) > 0], rotations(np.array(tilts))])
