@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from monai.losses import DiceCELoss
 from monai.transforms import Compose, ResizeWithPadOrCrop, Spacing
 from torch import Tensor
 
@@ -26,7 +25,7 @@ from polyscan import fusion
 from polyscan.discovery.scan import scan
 from polyscan.formats.nifti import read_nifti
 from polyscan.inference import every_subset
-from polyscan.learning import WithAuxiliaryLosses
+from polyscan.learning import RegionLoss, WithAuxiliaryLosses
 from polyscan.networks import FusionNet, SegmentationHead, UNetEncoder
 from polyscan.phantom import make_cohort
 from polyscan.preprocess.prepare import prepare
@@ -72,7 +71,7 @@ def network(layer: type[fusion.FusionLayer]) -> FusionNet:
 def train(net: FusionNet, scans: Tensor, masks: Tensor, epochs: int, seed: int) -> None:
     """Train on random windows with modalities dropped."""
     rng = np.random.default_rng(seed)
-    loss = DiceCELoss(sigmoid=True, batch=True, smooth_nr=1e-5, smooth_dr=1e-5)
+    loss = RegionLoss()
     steps = epochs * (len(scans) // 4)
     optimizer = torch.optim.AdamW(net.parameters(), lr=4e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)

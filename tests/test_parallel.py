@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing import get_all_start_methods
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,26 @@ def test_processes_end_with_their_parent(tmp_path):
         parent.kill()
     processes = [int(Path(mark).read_text()) for mark in marks]
     until(lambda: not any(runs(process) for process in processes))
+
+
+@pytest.mark.skipif("forkserver" not in get_all_start_methods(), reason="needs a system that forks")
+def test_what_a_function_needs_is_imported_once_for_all_processes(tmp_path):
+    log = tmp_path / "imported"
+    (tmp_path / "needed.py").write_text(
+        "from pathlib import Path\nimport os, time\n"
+        f"with Path({str(log)!r}).open('a') as file:\n    file.write(f'{{os.getpid()}}\\n')\n"
+        "def process(number):\n    time.sleep(0.05)\n    return os.getpid()\n"
+    )
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "from polyscan.parallel import run_each\nfrom needed import process\n"
+        "if __name__ == '__main__':\n    print(len({found for _, found in run_each(process, range(40), 4)}))\n"
+    )
+    here = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    environment = {**os.environ, "PYTHONPATH": here}
+    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 1
+    assert len(set(log.read_text().split())) == 2  # the parent, and what the others are forks of
 
 
 def runs(process: int) -> bool:

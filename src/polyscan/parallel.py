@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_all_start_methods, get_context, parent_process
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +22,13 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 Progress = Callable[[int, int, str], None]
 """Told how many steps are done, of how many, and a word on the last one."""
+
+_ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1",
+}
 
 
 def run_each(
@@ -44,23 +52,25 @@ def run_each(
     if jobs <= 1:
         yield from zip(items, map(work, items), strict=True)
         return
-    waiting, interrupted = deque(items), list[Item]()
+    waiting, interrupted, context = deque(items), list[Item](), _context(function)
     while waiting:
-        yield from _in_pool(work, waiting, jobs, interrupted)
+        yield from _in_pool(context, work, waiting, jobs, interrupted)
     for item in interrupted:
         alone, again = deque([item]), list[Item]()
-        yield from _in_pool(work, alone, 1, again)
+        yield from _in_pool(context, work, alone, 1, again)
         if again:
             yield item, PolyscanError("the process that worked on it was killed twice, most likely for want of memory.")
 
 
 def _in_pool(
-    work: Callable[[Item], Result | PolyscanError], waiting: deque[Item], jobs: int, interrupted: list[Item]
+    context: BaseContext,
+    work: Callable[[Item], Result | PolyscanError],
+    waiting: deque[Item],
+    jobs: int,
+    interrupted: list[Item],
 ) -> Iterator[tuple[Item, Result | PolyscanError]]:
     """Take items from ``waiting`` until a process is killed; what was under way then is added to ``interrupted``."""
-    with ProcessPoolExecutor(
-        jobs, mp_context=get_context("spawn"), initializer=_begin, initargs=(os.getpid(),)
-    ) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin) as pool:
         running: dict[Future[Result | PolyscanError], Item] = {}
         while waiting or running:
             try:
@@ -82,18 +92,46 @@ def _attempt(function: Callable[[Item], Result], item: Item) -> Result | Polysca
         return PolyscanError(sentence(error))
 
 
-def _begin(parent: int) -> None:
-    """Share the cores instead of fighting for them, before the libraries are imported; end with the parent."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = "1"
-    os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"
+def _begin() -> None:
+    """Share the cores instead of fighting for them; end with the parent."""
+    os.environ.update(_ONE_THREAD)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+    parent = parent_process()
+    assert parent is not None
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
+        parent.join()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _context(function: Callable[..., object]) -> BaseContext:
+    """How processes begin: where the system can, as forks of one that has imported what the function needs.
+
+    Importing MONAI and PyTorch takes several seconds, as long as some studies do; so it is done once and not in every
+    process. The one that is forked runs nothing and has no second thread, so that forking it is safe.
+    """
+    if "forkserver" not in get_all_start_methods():
+        return get_context("spawn")
+    from multiprocessing import forkserver
+
+    while isinstance(function, partial):
+        function = function.func
+    context = get_context("forkserver")
+    context.set_forkserver_preload([function.__module__])
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    os.environ.update(_ONE_THREAD)
+    try:
+        forkserver.ensure_running()
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+    return context
 
 
 def free_cores() -> int:

@@ -1,12 +1,13 @@
-"""Class weights and the focal exponent, beside torch's cross-entropy."""
+"""Class weights and the focal exponent beside torch's cross-entropy, regions beside MONAI's loss of each."""
 
 from __future__ import annotations
 
 import pytest
 import torch
+from monai.losses import DiceCELoss
 from torch.nn import functional
 
-from polyscan.learning import MulticlassLoss
+from polyscan.learning import MulticlassLoss, RegionLoss
 
 TASKS = {"grade": ["2", "3", "4"], "IDH": ["no", "yes"]}
 
@@ -38,3 +39,19 @@ def test_sure_answers_count_less_with_a_focal_exponent(rows):
 def test_weights_of_other_classes_are_refused(wrong):
     with pytest.raises(ValueError, match="one weight a class"):
         MulticlassLoss(TASKS, wrong)
+
+
+def test_regions_that_overlap_are_each_learnt_as_if_alone():
+    torch.manual_seed(0)
+    logits, regions = torch.randn(2, 3, 4, 4, 4), (torch.rand(2, 3, 4, 4, 4) > 0.7).float()
+    regions[:, 1] *= regions[:, 0]
+    regions[:, 2] *= regions[:, 1]
+    alone = DiceCELoss(sigmoid=True, batch=True, smooth_nr=1e-5, smooth_dr=1e-5)
+    each = [alone(logits[:, k : k + 1], regions[:, k : k + 1]) for k in range(3)]
+    assert float(RegionLoss()(logits, regions)) == pytest.approx(float(sum(each)) / 3, rel=1e-5)
+
+
+def test_where_no_region_is_every_logit_falls():
+    logits = torch.zeros(1, 3, 2, 2, 2, requires_grad=True)
+    RegionLoss(dice=0)(logits, torch.zeros(1, 3, 2, 2, 2)).backward()
+    assert bool((logits.grad > 0).all())

@@ -14,6 +14,7 @@ from polyscan.learning.history import History
 from polyscan.learning.losses import (
     MulticlassLoss,
     MultitaskLoss,
+    RegionLoss,
     classification_loss,
     cox_loss,
     discrete_survival_loss,
@@ -36,6 +37,7 @@ __all__ = [
     "MulticlassLoss",
     "MultitaskLoss",
     "OneHotTasks",
+    "RegionLoss",
     "SeedEachEpoch",
     "TrainingCheckpoint",
     "Utilisation",
