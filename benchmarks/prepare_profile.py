@@ -113,10 +113,10 @@ def run(source: Path, folder: Path, out: Path) -> dict[str, float]:
         raise RuntimeError(done.stderr)
     imports, process, memory = map(float, done.stdout.splitlines()[-1].split())
     seconds = json.loads((out / "manifest.json").read_text())["testing"][0]["preparation"]["seconds"]
-    steps = {name: seconds[name] for name in ("read", "register", "resample", "mask", "z-score", "write")}
+    steps = {name: seconds[name] for name in ("read", "register", "resample", "mask", "z-score")}
     study = process - imports
-    rest = study - sum(steps.values())
-    return {"imports": imports, **steps, "rest": rest, "study": study, "most memory, GiB": memory}
+    write = study - sum(steps.values())
+    return {"imports": imports, **steps, "write and rest": write, "study": study, "most memory, GiB": memory}
 
 
 def differences(folder: Path, other: Path) -> str:
