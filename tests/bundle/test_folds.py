@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from polyscan.bundle.folds import assign_folds, members
 from polyscan.cli import main
@@ -60,3 +61,21 @@ def test_folds_are_trained_and_answer_together(tmp_path, capsys):
     assert len(read_manifest(tmp_path / "out" / "manifest.json").studies) == 2
     with pytest.raises(PolyscanError, match="holds no fold with weights"):
         members([tmp_path / "out"])
+
+
+def test_classifiers_answer_with_their_mean_probability(tmp_path):
+    """Three files, one named twice, so that its share is two thirds."""
+    bundle = "drifa_multitask_classification"
+    manifest = make_manifest(BUNDLES / bundle, tmp_path / "cohort")
+    first, second = BUNDLES / bundle / "models" / "model.pt", tmp_path / "second.pt"
+    weights = torch.load(first, weights_only=True)
+    torch.save({k: 0.8 * v if v.is_floating_point() else v for k, v in weights.items()}, second)
+    answers = {}
+    for name, files in {"a": [first], "b": [second], "aab": [first, first, second]}.items():
+        out = ["-o", str(tmp_path / name), "--set", "monte_carlo_samples=2", "--ensemble", *map(str, files)]
+        assert main(["infer", bundle, str(manifest), *out]) == 0
+        studies = read_manifest(tmp_path / name / "manifest.json").testing
+        answers[name] = [p for s in studies for t in s.prediction.answers.values() for p in t.probabilities.values()]
+    expected = [(2 * a + b) / 3 for a, b in zip(answers["a"], answers["b"], strict=True)]
+    assert answers["a"] != pytest.approx(answers["b"], abs=1e-2)
+    assert answers["aab"] == pytest.approx(expected, abs=2e-4)

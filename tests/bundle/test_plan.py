@@ -6,13 +6,15 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from monai.bundle import ConfigParser
 
 from polyscan.bundle.carried import carried_settings
 from polyscan.bundle.fragment import read_fragment
-from polyscan.bundle.plan import make_plan
-from polyscan.bundle.run import infer, train
+from polyscan.bundle.plan import LADDER, _network, make_plan
+from polyscan.bundle.run import infer, read_config, train
 from polyscan.cli import main
 from polyscan.errors import PolyscanError
 from polyscan.learning.memory import bytes_kept
@@ -55,6 +57,18 @@ def test_the_network_fits_the_memory_and_the_data(manifest, one_pass, memory, fi
     assert plan["about"]["data"]["measured"]["T1"] == 5
     whole = plan["about"]["data"]["regions"]["whole tumour"]
     assert whole == {"part_of_voxels": pytest.approx(0.125), "studies": 5}
+
+
+def test_encoders_share_the_channels_of_one_nnu_net():
+    """Five levels of four encoders: 32 to 160 channels, and fewer weights than nnU-Net's ResEnc M (102 million)."""
+    config = read_config(BRAIN, "train", {})
+    changes = _network(config, LADDER[0], np.array([155.0, 240.0, 240.0]))
+    assert changes["network_def#encoder"]["max_filters"] == 160
+    assert changes["network_def#head#width"] == [32, 64, 128, 160]
+    with torch.device("meta"):
+        network = ConfigParser(read_config(BRAIN, "train", changes)).get_parsed_content("network_def")
+    assert network.fused_channels == [32, 64, 128, 160, 160]
+    assert 20e6 < sum(p.numel() for p in network.parameters()) < 102e6
 
 
 def test_what_does_not_fit_at_all_is_said(manifest, one_pass):

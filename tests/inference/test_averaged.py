@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -10,8 +11,8 @@ from torch import nn
 
 from polyscan.errors import PolyscanError
 from polyscan.fusion import Mean
-from polyscan.inference import EnsembleAverage, MirrorAverage
-from polyscan.networks import FusionNet, SegmentationHead, UNetEncoder
+from polyscan.inference import CachedFeatures, EnsembleAverage, MirrorAverage, monte_carlo
+from polyscan.networks import FusionNet, MulticlassHead, SegmentationHead, UNetEncoder
 
 
 def network(modalities=("A", "B"), seed=0):
@@ -39,6 +40,52 @@ def test_networks_are_averaged(tmp_path):
     found = EnsembleAverage(first, [tmp_path / "second.pt"]).eval()(image)
     torch.testing.assert_close(found, (first(image) + second(image)) / 2)
     assert all(torch.equal(value, before[name]) for name, value in first.state_dict().items())
+
+
+TASKS = {"grade": ["2", "3", "4"], "IDH": ["wildtype", "mutated"]}
+
+
+def classifiers(folder):
+    """Two networks, the second's weights in a file too."""
+    made = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        encoder = partial(UNetEncoder, channels=(4, 6))
+        made.append(
+            FusionNet(["A", "B"], encoder, [1], Mean, partial(MulticlassHead, tasks=TASKS, dropout=0.5), spatial_dims=2)
+        )
+        made[-1].eval()
+    torch.save(made[1].state_dict(), folder / "second.pt")
+    return made
+
+
+def probabilities(logits):
+    return torch.cat([part.softmax(-1) for part in logits.split([3, 2], dim=-1)], dim=-1)
+
+
+def test_probabilities_of_classes_are_averaged_for_any_subset(tmp_path):
+    """Of the whole answer, of one modality alone, and of samples of dropout; the last differ between members."""
+    first, second = classifiers(tmp_path)
+    both = EnsembleAverage(first, [tmp_path / "second.pt"], TASKS).eval()
+    image = 5 * torch.randn(3, 2, 16, 16)
+    image[0, 1] = torch.nan
+    mean = (probabilities(first(image)) + probabilities(second(image))) / 2
+    torch.testing.assert_close(probabilities(both(image)), mean)
+    assert not torch.allclose(mean, probabilities((first(image) + second(image)) / 2), atol=1e-3)
+    cached = CachedFeatures(both, image)
+    torch.testing.assert_close(cached(), both(image))
+    alone = cached.available & torch.tensor([True, False])
+    expected = sum(probabilities(CachedFeatures(net, image)(alone)) for net in (first, second)) / 2
+    torch.testing.assert_close(probabilities(cached(alone)), expected)
+    samples = monte_carlo(both, image, 4)
+    assert samples.shape == (4, 3, 5)
+    assert (samples.std(0) > 0).all()
+
+
+def test_one_network_answers_as_it_does_by_itself(tmp_path):
+    first, _ = classifiers(tmp_path)
+    image = torch.randn(2, 2, 16, 16)
+    torch.testing.assert_close(EnsembleAverage(first, tasks=TASKS).eval()(image), first(image))
 
 
 def test_a_member_that_reads_other_modalities_is_refused(tmp_path):

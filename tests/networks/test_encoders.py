@@ -9,6 +9,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 from monai.networks.nets import SwinUNETR, resnet10
+from monai.networks.nets.segresnet_ds import SegResEncoder as MonaiSegResEncoder
 
 from polyscan.errors import PolyscanError
 from polyscan.fusion import Concatenation
@@ -26,7 +27,7 @@ from polyscan.networks import (
 )
 from polyscan.networks.encoders import EncoderEach
 
-SIZE = (32, 48, 32)
+SIZE, NORM = (32, 48, 32), ("instance", {"affine": True})
 ENCODERS = {
     "resnet": partial(ResNetEncoder, depth=10, widen_factor=0.125),
     "resnet50": partial(ResNetEncoder, depth=50, widen_factor=0.125, stem_stride=1),
@@ -44,6 +45,25 @@ def make(name, dims):
             ViTEncoder, img_size=SIZE[:dims], patch_size=8, hidden_size=24, mlp_dim=32, num_heads=2, layers=(1, 1)
         )
     return ENCODERS[name]
+
+
+def test_no_level_has_more_channels_than_the_most():
+    encoder = SegResEncoder(1, 3, init_filters=4, blocks_down=(1, 1, 1, 1), max_filters=10)
+    assert encoder.channels == (4, 8, 10, 10)
+    levels = encoder(torch.randn(1, 1, 16, 16, 16))
+    assert [tuple(level.shape[1:3]) for level in levels] == [(4, 16), (8, 8), (10, 4), (10, 2)]
+
+
+def test_residual_levels_are_those_of_monai():
+    """The same weights give the same levels as MONAI's SegResEncoder."""
+    own, other = (
+        SegResEncoder(1, 3, init_filters=4, blocks_down=(1, 2)),
+        MonaiSegResEncoder(3, 4, 1, norm=NORM, blocks_down=(1, 2)),
+    )
+    other.load_state_dict(dict(zip(other.state_dict(), own.state_dict().values(), strict=True)))
+    image = torch.randn(1, 1, 8, 8, 8)
+    for found, expected in zip(own(image), other(image), strict=True):
+        torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("dims", [2, 3])

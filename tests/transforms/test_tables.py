@@ -46,6 +46,12 @@ def test_what_is_left_out_is_absent_and_nothing_at_all_is_refused(study):
         LoadTablesd("image", TABLES, absent=["scans"])
 
 
+def test_tables_of_any_length_have_the_weight_of_one_number(study):
+    scaled = LoadTablesd("image", TABLES, block_scaling=True)(study)["image"]
+    plain = LoadTablesd("image", TABLES)(study)["image"]
+    torch.testing.assert_close(scaled, plain / torch.tensor([[4.0], [2.0]]).sqrt(), equal_nan=True)
+
+
 @pytest.mark.parametrize(
     ("clinical", "said"), [({"age": "old"}, "age is 'old'; expected a number"), ({"sex": "X"}, "F, M")]
 )
@@ -68,6 +74,20 @@ def test_vectors_are_modalities_of_any_fusion(fuse_at, fusion):
     assert not torch.allclose(whole, without)
     with pytest.raises(ValueError, match="set spatial_dims=1"):
         VectorEncoder(1, 2, size=6)
+
+
+def test_some_channels_stay_linear_so_that_the_linear_model_is_within_reach():
+    torch.manual_seed(0)
+    encoder = VectorEncoder(1, 1, size=6, channels=(8, 5), linear=3).eval()
+    a, b = torch.randn(2, 1, 6), torch.randn(2, 1, 6)
+    additive = [encoder(x)[-1] - encoder(torch.zeros_like(x))[-1] for x in (a, b, a + b)]
+    same = torch.isclose(additive[0] + additive[1], additive[2], atol=1e-6).flatten(2).all(2).all(0)
+    assert not same.all()
+    first = [encoder(x)[0] - encoder(torch.zeros_like(x))[0] for x in (a, b, a + b)]
+    torch.testing.assert_close(first[0][:, :3] + first[1][:, :3], first[2][:, :3])
+    assert (encoder(a)[-1][:, 3:] >= 0).all()
+    with pytest.raises(ValueError, match="expected 0 to 5"):
+        VectorEncoder(1, 1, size=6, channels=(8, 5), linear=6)
 
 
 def test_survival_is_a_pair_and_a_risk_is_written(tmp_path):

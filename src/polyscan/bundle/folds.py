@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from polyscan.bundle.items import labelled_studies
-from polyscan.bundle.run import bundle_folder, read_config, train
+from polyscan.bundle.run import bundle_folder, labels_of, read_config, train
 from polyscan.errors import PolyscanError
 from polyscan.learning.checkpoint import BEST
 from polyscan.parallel import Progress
@@ -48,9 +48,8 @@ def train_folds(
         PolyscanError: as ``train``, or there are fewer subjects than folds.
     """
     config = read_config(bundle_folder(bundle), "train", overrides or {})
-    labels = list(config["tasks"]) if "tasks" in config else ["mask"]
     found = read_manifest(manifest, roots)
-    studies = assign_folds(labelled_studies(found, labels), folds)
+    studies = assign_folds(labelled_studies(found, labels_of(config)), folds)
     out = Path(output_dir)
     owned = OutputFolder.claim(out, "train --folds", sources_of(found.studies))
     owned.will_hold(name for k in range(folds) for name in (f"fold{k}", f"fold{k}.json"))

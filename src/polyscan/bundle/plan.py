@@ -14,7 +14,7 @@ import torch
 
 from polyscan import __version__
 from polyscan.bundle.items import labelled_studies
-from polyscan.bundle.run import bundle_folder, read_config
+from polyscan.bundle.run import bundle_folder, labels_of, read_config
 from polyscan.bundle.run_folder import fingerprint_of
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
@@ -22,6 +22,10 @@ from polyscan.learning.memory import bytes_to_train
 from polyscan.study import Study
 
 ABOUT = "about"
+MAX_FILTERS = 320
+"""Channels that no level of 3D nnU-Net exceeds (Isensee et al., Nature Methods 18, 2021); here those of all encoders
+together: n encoders have 320 / sqrt(n) each, so that they have about the weights of one."""
+
 STEPS = 25_000
 """Steps of the optimizer that a training is planned to make: a tenth of nnU-Net's, with a rate that falls to zero."""
 
@@ -59,7 +63,7 @@ def make_plan(bundle: str | Path, manifest: str | Path, *, memory: float | None 
     """
     folder = bundle_folder(bundle)
     config = read_config(folder, "train", {})
-    studies = labelled_studies(manifest, _labels(config))
+    studies = labelled_studies(manifest, labels_of(config))
     found: dict[str, Any] = {
         "studies": len(studies),
         "subjects": len({study.subject for study in studies}),
@@ -85,10 +89,6 @@ def memory_at_hand() -> float:
     if torch.cuda.is_available():
         return torch.cuda.get_device_properties(0).total_memory / 1e9
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2e9
-
-
-def _labels(config: Mapping[str, Any]) -> list[str]:
-    return list(config["tasks"]) if "tasks" in config else ["mask"]
 
 
 def _segmentation(
@@ -144,13 +144,15 @@ def _network(config: Mapping[str, Any], rung: Mapping[str, int], shape: np.ndarr
     edges = [min(rung["edge"], max(float(n), 16)) for n in shape]
     levels = min(5, max(3, int(math.log2(min(edges) / 4)) + 1))
     block = 2 ** (levels - 1)
-    filters = [rung["filters"] * 2**k for k in range(levels)]
+    most = max(rung["filters"], round(MAX_FILTERS / math.sqrt(len(config["modalities"])) / 8) * 8)
+    filters = [min(rung["filters"] * 2**k, most) for k in range(levels)]
     part = "network_def#network" if "network" in config["network_def"] else "network_def"
     encoder = {
         "_target_": "polyscan.networks.SegResEncoder",
         "_mode_": "callable",
         "init_filters": rung["filters"],
         "blocks_down": [1, 2, 2, 4, 4][:levels],
+        "max_filters": most,
     }
     changes: dict[str, Any] = {
         "roi_size": [int(math.ceil(edge / block) * block) for edge in edges],

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow
 
 from polyscan.bundle.carried import carried_settings, shared_settings
 from polyscan.bundle.predictor import StudyPredictor
@@ -307,6 +307,13 @@ def read_config(bundle: str | Path, config: str, overrides: Mapping[str, Any]) -
     with _quiet():
         content: dict[str, Any] = _open(bundle, config, overrides).parser.get()
     return content
+
+
+def labels_of(config: Mapping[str, Any]) -> list[str]:
+    """What a study must be labelled with to be learnt from, by a config as :func:`read_config` gives it."""
+    parser = ConfigParser({name: config[name] for name in ("labels", "tasks") if name in config})
+    labels: list[str] = parser.get_parsed_content("labels")
+    return labels
 
 
 def _load(

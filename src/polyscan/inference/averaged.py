@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
+
+from polyscan.networks import FusionModel
 
 
 class MirrorAverage(nn.Module):
@@ -37,25 +42,86 @@ class MirrorAverage(nn.Module):
         return total / len(self.flips)
 
 
-class EnsembleAverage(nn.Module):
-    """The mean of the logits of networks of one shape, such as those of the folds of a cross-validation.
+class EnsembleAverage(FusionModel):
+    """The mean answer of networks of one shape, such as those of the folds of a cross-validation.
+
+    It is a network as its members are, so that subsets, samples of dropout and Shapley values are those of the mean.
 
     Args:
         network: the first, whose weights are loaded elsewhere.
         others: files with the weights of the others.
+        tasks: task to its classes, in the order of the logits. Their probabilities are averaged, and the logits are the
+            logarithms of the means (Lakshminarayanan et al., NeurIPS 2017, section 2.4). Without tasks, as of masks and
+            of risks, the logits themselves are averaged.
 
     Raises:
         PolyscanError: weights were made for something else than the network, see ``polyscan.networks.FusionModel``.
     """
 
-    def __init__(self, network: nn.Module, others: Sequence[str | Path] = ()) -> None:
-        super().__init__()
-        self.members = nn.ModuleList([network])
+    def __init__(
+        self,
+        network: FusionModel,
+        others: Sequence[str | Path] = (),
+        tasks: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        super().__init__(network.modalities, network.outputs, network.fused_channels)
+        self.classes = [len(classes) for classes in (tasks or {}).values()]
+        members = [network]
         for file in others:
             member = copy.deepcopy(network)
             member.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
-            self.members.append(member)
+            members.append(member)
+        self.members = nn.ModuleList(members)
 
     def forward(self, image: Tensor, *inputs: Tensor) -> Tensor:
-        """See the class."""
-        return torch.stack([member(image, *inputs) for member in self.members]).mean(0)
+        """The mean answer; members run one after the other, and none keeps its features."""
+        return self._mean(torch.stack([member(image, *inputs) for member in self.members]))
+
+    def encode(self, image: Any) -> tuple[list[Tensor], Tensor]:
+        """See :class:`FusionModel`; the levels of the first member, then those of the next."""
+        each = [member.encode(image) for member in self._networks()]
+        return [level for levels, _ in each for level in levels], each[0][1]
+
+    def fuse(self, features: list[Tensor], available: Tensor, *inputs: Tensor) -> list[Tensor]:  # type: ignore[override]
+        """See :class:`FusionModel`."""
+        members = self._networks()
+        step = len(features) // len(members)
+        parts = [features[k : k + step] for k in range(0, len(features), step)]
+        return [
+            level
+            for member, part in zip(members, parts, strict=True)
+            for level in member.fuse(part, available, *inputs)
+        ]
+
+    def pre_logits(self, fused: list[Tensor]) -> Tensor:
+        """See :class:`FusionModel`: (member, ...)."""
+        members = self._networks()
+        step = len(fused) // len(members)
+        return torch.stack([member.pre_logits(fused[k * step : (k + 1) * step]) for k, member in enumerate(members)])
+
+    def logits(self, pre_logits: Tensor, available: Tensor) -> Tensor:
+        """See :class:`FusionModel`."""
+        return self._mean(
+            torch.stack(
+                [member.logits(own, available) for member, own in zip(self._networks(), pre_logits, strict=True)]
+            )
+        )
+
+    def dropout_layers(self) -> list[_DropoutNd]:
+        """See :class:`FusionModel`."""
+        return [layer for member in self._networks() for layer in member.dropout_layers()]
+
+    def image_size(self, image: Any) -> list[int]:
+        """See :class:`FusionModel`."""
+        return self._networks()[0].image_size(image)
+
+    def _networks(self) -> list[Any]:
+        return list(self.members)
+
+    def _mean(self, logits: Tensor) -> Tensor:
+        """From (member, batch, ...) to (batch, ...)."""
+        if not self.classes or len(logits) == 1:
+            return logits.mean(0)
+        parts = torch.split(logits, self.classes, dim=2)
+        means = [torch.logsumexp(part.log_softmax(2), 0) - math.log(len(logits)) for part in parts]
+        return torch.cat(means, dim=1)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import torch
+from monai.networks.layers import Conv
 from monai.networks.nets.basic_unet import Down, TwoConv
-from monai.networks.nets.segresnet_ds import SegResEncoder as MonaiSegResEncoder
+from monai.networks.nets.segresnet_ds import SegResBlock
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -179,6 +179,7 @@ class SegResEncoder(Encoder):
         spatial_dims: 2 or 3.
         init_filters: channels of the first level; each further one doubles them.
         blocks_down: residual blocks of each level.
+        max_filters: channels that no level exceeds, 320 in 3D nnU-Net (Isensee et al., Nature Methods 18, 2021).
         norm: as in ``monai.networks.nets.SegResNetDS``.
     """
 
@@ -189,17 +190,18 @@ class SegResEncoder(Encoder):
         *,
         init_filters: int = 16,
         blocks_down: Sequence[int] = (1, 2, 2, 4),
+        max_filters: int = 320,
         norm: str | tuple = ("instance", {"affine": True}),
     ) -> None:
-        encoder = MonaiSegResEncoder(
-            spatial_dims=spatial_dims,
-            init_filters=init_filters,
-            in_channels=in_channels,
-            norm=norm,
-            blocks_down=tuple(blocks_down),
-        )
-        layers: Sequence[Any] = list(encoder.layers)
-        stages = [nn.Sequential(encoder.conv_init, layers[0]["blocks"])]
-        for above, here in itertools.pairwise(layers):
-            stages.append(nn.Sequential(above["downsample"], here["blocks"]))
-        super().__init__(stages, [init_filters * 2**level for level in range(len(blocks_down))])
+        channels = [min(init_filters * 2**level, max_filters) for level in range(len(blocks_down))]
+        make = Conv["conv", spatial_dims]
+        stages = [
+            nn.Sequential(
+                make(before, here, kernel_size=3, padding=1, stride=2 if level else 1, bias=False),
+                nn.Sequential(*(SegResBlock(spatial_dims, here, norm) for _ in range(blocks))),
+            )
+            for level, (before, here, blocks) in enumerate(
+                zip([in_channels, *channels], channels, blocks_down, strict=False)
+            )
+        ]
+        super().__init__(stages, channels)

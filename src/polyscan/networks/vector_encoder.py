@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from polyscan.networks.encoders import Encoder
@@ -22,6 +23,9 @@ class VectorEncoder(Encoder):
         size: of the longest vector.
         channels: of each layer.
         dropout: probability of each value of the vector and of each hidden one.
+        linear: how many channels of each layer have no ReLU. With a head that is linear, the network holds the linear
+            model of the vector, and learns what is not linear beside it (Cheng et al., Wide and deep learning, DLRS
+            2016).
 
     Example:
         >>> encoder = partial(VectorEncoder, size=30, channels=(16,))
@@ -38,21 +42,31 @@ class VectorEncoder(Encoder):
         size: int,
         channels: Sequence[int] = (32,),
         dropout: float = 0.0,
+        linear: int = 0,
     ) -> None:
+        if not 0 <= linear <= min(channels):
+            raise ValueError(f"linear is {linear}; expected 0 to {min(channels)}, the channels of a layer.")
         if spatial_dims != 1:
             raise ValueError(f"spatial_dims is {spatial_dims}; a vector has 1: set spatial_dims=1 in FusionNet.")
         widths = itertools.pairwise([in_channels * size, *channels])
-        super().__init__([VectorLayer(a, b, dropout) for a, b in widths], channels)
+        super().__init__([VectorLayer(a, b, dropout, linear) for a, b in widths], channels)
 
 
 class VectorLayer(nn.Module):
-    """Dropout, a linear map of the whole vector, ReLU."""
+    """Dropout, a linear map of the whole vector, ReLU of all channels but the first few.
 
-    def __init__(self, in_size: int, out_size: int, dropout: float) -> None:
+    Args:
+        in_size, out_size: of the map.
+        dropout: probability of each value.
+        linear: channels without ReLU.
+    """
+
+    def __init__(self, in_size: int, out_size: int, dropout: float, linear: int = 0) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Dropout(dropout), nn.Linear(in_size, out_size), nn.ReLU())
+        self.layers = nn.Sequential(nn.Dropout(dropout), nn.Linear(in_size, out_size))
+        self.linear = linear
 
     def forward(self, x: Tensor) -> Tensor:
         """Turn (batch, channel, size) into (batch, out_size, 1)."""
-        out: Tensor = self.layers(x.flatten(1)).unsqueeze(2)
-        return out
+        out: Tensor = self.layers(x.flatten(1))
+        return torch.cat([out[:, : self.linear], out[:, self.linear :].relu()], dim=1).unsqueeze(2)
