@@ -7,14 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from polyscan.commands.options import progress_bar
+from polyscan.errors import PolyscanError
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
     command = commands.add_parser(
         "phantom",
         help="make a cohort",
-        description="Make a cohort of heads with tumours: MRI, CT and PET with their truth, the same for each seed.",
-        epilog="example:\n  polyscan phantom cohort/ --subjects 40 --seed 0 --format dicom",
+        description="Make a cohort of heads with tumours: MRI, CT and PET with their truth, the same for each seed. "
+        "With --task, vectors in place of scans, and the best accuracy that can be had from each subset of modalities.",
+        epilog="example:\n  polyscan phantom cohort/ --subjects 40 --seed 0 --format dicom\n"
+        "  polyscan phantom task/ --task interaction --subjects 1000\n"
+        "  polyscan train glioma_grading_classification task/manifest.json -o run/ \\\n"
+        "      --config tables --config task/task.json",
     )
     command.add_argument("output", type=Path, help="the folder to write")
     command.add_argument("--subjects", type=int, default=40, help="how many (40)")
@@ -30,6 +35,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "--modalities", nargs="+", help="which scans (T1 T1c T2 FLAIR CT PET); ADC and CBF can be had too"
     )
     command.add_argument("--visits", type=int, choices=(1, 2), default=1, help="2: before and after treatment (1)")
+    command.add_argument("--task", metavar="NAME", help="a task with a known optimum, such as interaction")
     command.set_defaults(run=run)
     return command
 
@@ -37,6 +43,16 @@ def add(commands: Any) -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> None:
     from polyscan.phantom import MODALITIES, make_cohort, make_slices
 
+    if options.task is not None:
+        from polyscan.phantom.tasks import find_task, write_task
+
+        if (options.format, options.size, options.modalities, options.visits) != ("nifti", "small", None, 1):
+            raise PolyscanError("--task makes vectors; --format, --size, --modalities and --visits are for heads.")
+        optimum = write_task(options.output, find_task(options.task), subjects=options.subjects, seed=options.seed)
+        for modalities, accuracy in optimum.items():
+            print(f"{accuracy:.3f} at best from {modalities}")
+        print(f"{options.subjects} subjects in {options.output}")
+        return
     with progress_bar("making") as progress:
         if options.format == "png":
             make_slices(options.output, subjects=options.subjects, seed=options.seed, progress=progress)
