@@ -6,8 +6,9 @@
 Classes: logistic regression. Survival: ridge Cox. Both on every subset of the tables (the clinical variables are one),
 with medians and indicators in the place of what was not recorded, and the strength of the penalty chosen by three folds
 inside the training studies. Masks: for each scan the threshold that is best on the training studies. Scores are means
-over folds with 95 % intervals of patients drawn again; the last columns compare with the best single table or scan: the
-paired difference over the same draws, and the p value of Nadeau and Bengio's corrected resampled t test over folds.
+over folds with 95 % intervals of patients drawn again; the last columns compare with ``--reference``, or with the best
+single table or scan: the paired difference over the same draws, and the p value of Nadeau and Bengio's corrected
+resampled t test over folds.
 
 ``--answers`` adds what ``polyscan infer`` wrote, for the same studies, each answered by a network that has not seen it.
 """
@@ -77,7 +78,7 @@ class Task:
 
     def fold_scores(self, answers: np.ndarray) -> np.ndarray:
         """(fold,) scores."""
-        rows = (np.flatnonzero((self.folds == fold) & self.scored) for fold in np.unique(self.folds))
+        rows = (np.flatnonzero((self.folds == fold) & self.scored) for fold in np.unique(self.folds[self.scored]))
         return np.array([self.score(answers, of_fold) for of_fold in rows])
 
 
@@ -251,18 +252,26 @@ def rows_of(task: Task, wanted: Sequence[str] = ()) -> dict[tuple[str, str], np.
 
 
 def from_network(task: Task, path: Path) -> np.ndarray:
-    """What ``polyscan infer`` answered for the task's studies."""
+    """What ``polyscan infer`` answered for the task's studies; scored are those that it answered for."""
     told = {study.key: study for study in read_manifest(path).studies}
-    return np.array([task.of_network(told[study.key]) for study in task.studies], dtype=float)
+    task.scored &= np.array([study.key in told for study in task.studies])
+    (some, *_) = (task.of_network(told[study.key]) for study in task.studies if study.key in told)
+    nothing = np.full(np.shape(some), np.nan)
+    answers = (task.of_network(told[s.key]) if s.key in told else nothing for s in task.studies)
+    return np.array(list(answers), dtype=float)
 
 
-def print_table(task: Task, answers: Mapping[tuple[str, str], np.ndarray], samples: int) -> None:
-    """Print one task's table."""
+def print_table(
+    task: Task, answers: Mapping[tuple[str, str], np.ndarray], samples: int, reference: str | None = None
+) -> None:
+    """Print one task's table; ``reference`` names the inputs of the simple model that all are compared with."""
     rows = np.flatnonzero(task.scored)
     patients = [task.patients[k] for k in rows]
     scores = {row: scored(task, found, rows) for row, found in answers.items()}
     value = {row: score(np.arange(len(rows))) for row, score in scores.items()}
-    best = max((row for row in answers if row[0] != NETWORK and "+" not in row[1]), key=lambda row: value[row])
+    simple = [row for row in answers if row[0] != NETWORK]
+    named = [row for row in simple if row[1] == reference]
+    best = named[0] if named else max((row for row in simple if "+" not in row[1]), key=lambda row: value[row])
     compared = bootstrap_scores(scores[best], patients, n_resamples=samples)
     print(f"\n{task.name}: {len(rows)} studies of {len(set(patients))} patients\n")
     print(f"| method | inputs | {task.measure} | minus {best[1]} | p |\n|---|---|---|---|---|")
@@ -302,6 +311,7 @@ def main() -> None:
     parser.add_argument("--answers", type=Path, nargs="+", default=[], help="manifests that polyscan infer wrote")
     parser.add_argument("--inputs", nargs="+", default=[], help="only these subsets, as 'clinical + copy_number'")
     parser.add_argument("--without", metavar="NAME=VALUE", help="score all but these, such as histology=GBM")
+    parser.add_argument("--reference", metavar="INPUTS", help="compare with these; the best single ones if not given")
     parser.add_argument("--samples", type=int, default=1000, help="cohorts drawn for an interval (1000)")
     options = parser.parse_args()
     for task in tasks_of(read_manifest(options.manifest).studies):
@@ -313,7 +323,7 @@ def main() -> None:
             task.scored = np.array([str(one) != value for one in told])
         answers = rows_of(task, options.inputs)
         answers |= {(NETWORK, path.parent.name): from_network(task, path) for path in options.answers}
-        print_table(task, answers, options.samples)
+        print_table(task, answers, options.samples, options.reference)
 
 
 if __name__ == "__main__":

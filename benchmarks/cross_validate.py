@@ -31,6 +31,7 @@ def cross_validate(
     fragments: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
     absent: Sequence[str] = (),
+    folds: Sequence[int] = (),
 ) -> Path:
     """Train and answer fold by fold.
 
@@ -41,6 +42,7 @@ def cross_validate(
         fragments: see :func:`read_fragment`.
         settings: entries to change; of inference only those that it has.
         absent: modalities that are left out when answers are given.
+        folds: those that are answered for; all where empty. Networks learn from every other fold all the same.
 
     Returns:
         The manifest of all answers, ``out/all/manifest.json`` or ``out/without-.../manifest.json``.
@@ -53,7 +55,7 @@ def cross_validate(
         changes[config] |= {k: v for k, v in (settings or {}).items() if config == "train" or k in known}
     given = f"without-{'-'.join(absent)}" if absent else "all"
     answered = Manifest()
-    for fold in sorted({study.fold for study in studies}):
+    for fold in folds or sorted({study.fold for study in studies}):
         folder = out / f"fold{fold}"
         weights = folder / "run" / "model.pt"
         if not (folder / "seconds.json").is_file():
@@ -79,6 +81,7 @@ def main() -> None:
     parser.add_argument("--config", action="append", default=[], metavar="FRAGMENT")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="VALUE is JSON")
     parser.add_argument("--without", nargs="+", default=[], metavar="MODALITY")
+    parser.add_argument("--folds", type=int, nargs="+", default=[], help="answer for these only")
     options = parser.parse_args()
     settings = {name: json.loads(value) for name, _, value in (setting.partition("=") for setting in options.set)}
     print(
@@ -89,6 +92,7 @@ def main() -> None:
             fragments=options.config,
             settings=settings,
             absent=options.without,
+            folds=options.folds,
         )
     )
 

@@ -99,18 +99,38 @@ def test_answers_of_a_network_stand_in_the_table(tmp_path, capsys, monkeypatch):
         study.prediction = PredictionRecord("out.json")
         study.prediction.answers["class"] = TaskPrediction(probabilities={"no": 1 - yes, "yes": yes})
     write_manifest(tmp_path / "out" / "manifest.json", Manifest(made))
-    arguments = [
-        "baselines.py",
-        tmp_path / "manifest.json",
-        "--task",
-        "class",
-        "--answers",
-        tmp_path / "out/manifest.json",
-        "--samples",
-        50,
-    ]
+    rows = table_of(tmp_path, capsys, monkeypatch, "--reference", "clinical + genes")
+    assert len(rows) == 2 + 3 + 1
+    assert "minus clinical + genes" in rows[0]
+    assert rows[-1].startswith("| polyscan | out | 1.000 (1.000 to 1.000) | +0.0")
+
+
+def test_only_studies_that_a_network_answered_for_are_scored(tmp_path, capsys, monkeypatch):
+    """Of two folds of three, wrong about the first patient."""
+    made = studies(tmp_path)
+    write_manifest(tmp_path / "manifest.json", Manifest(made))
+    answered = [study for study in made if study.fold != 2]
+    for study in answered:
+        yes = float((study.label.tasks["class"] == "yes") == (study is not answered[0]))
+        study.prediction = PredictionRecord("out.json")
+        study.prediction.answers["class"] = TaskPrediction(probabilities={"no": 1 - yes, "yes": yes})
+    write_manifest(tmp_path / "out" / "manifest.json", Manifest(answered))
+    assert main_task_size(tmp_path, capsys, monkeypatch) == "class: 30 studies of 30 patients"
+    rows = table_of(tmp_path, capsys, monkeypatch)
+    assert 0.9 < float(rows[-1].split("|")[3].split()[0]) < 1
+
+
+def run_main(tmp_path, capsys, monkeypatch, *options) -> list[str]:
+    files = [tmp_path / "manifest.json", "--answers", tmp_path / "out/manifest.json"]
+    arguments = ["baselines.py", *files, "--task", "class", "--samples", 50, *options]
     monkeypatch.setattr("sys.argv", [str(a) for a in arguments])
     main()
-    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
-    assert len(rows) == 2 + 3 + 1
-    assert rows[-1].startswith("| polyscan | out | 1.000 (1.000 to 1.000) | +0.0")
+    return capsys.readouterr().out.splitlines()
+
+
+def table_of(*arguments) -> list[str]:
+    return [line for line in run_main(*arguments) if line.startswith("|")]
+
+
+def main_task_size(*arguments) -> str:
+    return next(line for line in run_main(*arguments) if line.startswith("class:"))

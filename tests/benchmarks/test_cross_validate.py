@@ -45,6 +45,17 @@ def test_every_study_is_answered_for_with_any_subset(fragment, cohort, files, ab
     assert all(absent not in study.prediction.present for study in less)
 
 
+def test_one_fold_alone_is_answered_for_by_the_others(tmp_path):
+    make("picai_tables_glands", picai(tmp_path), tmp_path / "cohort", folds=3, jobs=1)
+    manifest = tmp_path / "cohort" / "manifest.json"
+    options = {"fragments": ["picai_cspca"], "settings": QUICK, "folds": [1]}
+    answered = cross_validate("glioma_grading_classification", manifest, tmp_path / "cv", **options)
+    (held_out,) = {s.fold for s in read_manifest(answered).studies}
+    assert held_out == 1
+    assert {s.fold for s in read_manifest(tmp_path / "cv" / "fold1" / "train.json").studies} == {0, 2}
+    assert not (tmp_path / "cv" / "fold0").exists()
+
+
 def read_fragment_bundle(name):
     from polyscan.files.atomic import read_json, resource_folder
 
