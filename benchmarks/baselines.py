@@ -310,17 +310,19 @@ def main() -> None:
     parser.add_argument("--task", nargs="+", help="only these")
     parser.add_argument("--answers", type=Path, nargs="+", default=[], help="manifests that polyscan infer wrote")
     parser.add_argument("--inputs", nargs="+", default=[], help="only these subsets, as 'clinical + copy_number'")
-    parser.add_argument("--without", metavar="NAME=VALUE", help="score all but these, such as histology=GBM")
+    some = parser.add_mutually_exclusive_group()
+    some.add_argument("--without", metavar="NAME=VALUE", help="score all but these, such as histology=GBM")
+    some.add_argument("--only", metavar="NAME=VALUE", help="score these only, such as centre=PCNN")
     parser.add_argument("--reference", metavar="INPUTS", help="compare with these; the best single ones if not given")
     parser.add_argument("--samples", type=int, default=1000, help="cohorts drawn for an interval (1000)")
     options = parser.parse_args()
     for task in tasks_of(read_manifest(options.manifest).studies):
         if options.task and task.name not in options.task:
             continue
-        if options.without:
-            name, _, value = options.without.partition("=")
+        if options.without or options.only:
+            name, _, value = (options.without or options.only).partition("=")
             told = (s.centre if name == "centre" else s.clinical.get(name) for s in task.studies)
-            task.scored = np.array([str(one) != value for one in told])
+            task.scored = np.array([(str(one) == value) == bool(options.only) for one in told])
         answers = rows_of(task, options.inputs)
         answers |= {(NETWORK, path.parent.name): from_network(task, path) for path in options.answers}
         print_table(task, answers, options.samples, options.reference)

@@ -120,6 +120,19 @@ def test_only_studies_that_a_network_answered_for_are_scored(tmp_path, capsys, m
     assert 0.9 < float(rows[-1].split("|")[3].split()[0]) < 1
 
 
+def test_one_centre_is_scored_alone_or_left_out(tmp_path, capsys, monkeypatch):
+    made = studies(tmp_path)
+    for k, study in enumerate(made):
+        study.centre = "here" if k % 5 else "there"
+        study.prediction = PredictionRecord("out.json")
+        study.prediction.answers["class"] = TaskPrediction(probabilities={"no": 0.5, "yes": 0.5})
+    for folder in ("", "out"):
+        write_manifest(tmp_path / folder / "manifest.json", Manifest(made))
+    for option, count in (("--only", 9), ("--without", 36)):
+        said = main_task_size(tmp_path, capsys, monkeypatch, option, "centre=there")
+        assert said == f"class: {count} studies of {count} patients"
+
+
 def run_main(tmp_path, capsys, monkeypatch, *options) -> list[str]:
     files = [tmp_path / "manifest.json", "--answers", tmp_path / "out/manifest.json"]
     arguments = ["baselines.py", *files, "--task", "class", "--samples", 50, *options]

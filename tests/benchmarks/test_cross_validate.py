@@ -22,6 +22,7 @@ QUICK = {"max_epochs": 1, "val_interval": 1, "batch_size": 4}
         ("picai_cspca", "picai_tables_glands", picai, "laboratory"),
         ("lgg_lesion", "lgg_mri", lgg, "T1"),
         ("lgg_molecular", "lgg_mri", lgg, "T1"),
+        ("lgg_genes", "lgg_mri", lgg, "expression"),
         ("acdc_diagnosis", "acdc_ed_es", acdc, "CINE@2"),
         ("images_2d", "images_2d", pictures, None),
     ],
