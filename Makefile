@@ -1,12 +1,12 @@
 # make demo: the whole way on a made cohort.  make test: every test.  Both set up what they need first.
-# make docs: the documentation as a site, in site/
+# make test-quick: under two minutes, without MONAI Label.  make docs: the documentation as a site, in site/
 # make label-serve STUDIES=FOLDER: MONAI Label for a folder of studies.
 PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
 LABEL := .venv-label/bin
 
-.PHONY: demo test docs env check label-env label-serve clean
+.PHONY: demo test test-quick docs env check label-env label-serve clean
 
 demo: env
 	$(BIN)/polyscan demo demo
@@ -14,6 +14,11 @@ demo: env
 # A file's tests run one after the other: those of the label server ask one server.
 test: env check label-env
 	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+
+# What trains nothing, registers nothing and starts no server: reading scans, and tensors.
+QUICK := dicom discovery ensemble evaluation files formats fusion inference study
+test-quick: env
+	$(BIN)/pytest -n 2 --dist loadfile $(QUICK:%=tests/%) $(PYTEST_ARGS)
 
 # Warnings are errors. Where npm is not there, a reader's browser gets what draws diagrams from the network.
 docs: env

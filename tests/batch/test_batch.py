@@ -27,18 +27,30 @@ ALONE = partial(local, jobs=1)
 
 @pytest.fixture
 def ward(tmp_path) -> Path:
+    return fill(tmp_path)
+
+
+def fill(folder: Path) -> Path:
     """Three studies of T1 and T2, one of whose files are no images."""
     generator = torch.Generator().manual_seed(0)
     x = torch.stack(torch.meshgrid(*[torch.linspace(-1, 1, n) for n in (28, 24, 12)], indexing="ij"))
     body = (x.square().sum(0) < 0.8).float()
     for subject in ("01", "02", "03"):
         for name in ("T1w", "T2w"):
-            path = tmp_path / "ward" / f"sub-{subject}" / f"sub-{subject}_{name}.nii.gz"
+            path = folder / "ward" / f"sub-{subject}" / f"sub-{subject}_{name}.nii.gz"
             image = body * (200 + 60 * x[0] + 20 * torch.rand(body.shape, generator=generator))
             write_nifti(path, MetaTensor(image[None], affine=torch.diag(torch.tensor([4.0, 4.0, 4.0, 1.0]))))
-    for file in (tmp_path / "ward" / "sub-03").iterdir():
+    for file in (folder / "ward" / "sub-03").iterdir():
         file.write_bytes(file.read_bytes()[:200])
-    return tmp_path / "ward"
+    return folder / "ward"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> Path:
+    """What one process makes of the ward, which holds the same for every test."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    run(fill(folder), folder / "out")
+    return folder / "out"
 
 
 def run(ward, out, **options):
@@ -87,16 +99,14 @@ def test_only_what_changed_is_done_again(ward, tmp_path):
     assert len(before) == 2
 
 
-def test_two_runs_never_do_one_study_twice(ward, tmp_path, monkeypatch):
+def test_two_runs_never_do_one_study_twice(ward, undisturbed, tmp_path):
     """While a study is held, another run leaves it alone; shards share the work and end at the same result."""
     out = tmp_path / "out"
     run(ward, out, shard=(1, 2))
     assert batch_status(out).waiting == ["sub-02"]
     result = run(ward, out, shard=(2, 2))
     assert len(result.studies) == 2
-    whole = tmp_path / "whole"
-    run(ward, whole)
-    assert answers(whole) == answers(out)
+    assert answers(undisturbed) == answers(out)
 
     from filelock import FileLock
 
@@ -108,9 +118,9 @@ def test_two_runs_never_do_one_study_twice(ward, tmp_path, monkeypatch):
     assert len(run(ward, out).studies) == 2
 
 
-def test_a_killed_run_goes_on(ward, tmp_path):
+def test_a_killed_run_goes_on(ward, undisturbed, tmp_path):
     """Killed with -9 while it works: what is there is whole, and the next run ends as an undisturbed one."""
-    out, whole = tmp_path / "out", tmp_path / "whole"
+    out = tmp_path / "out"
     command = [
         sys.executable,
         "-m",
@@ -125,26 +135,24 @@ def test_a_killed_run_goes_on(ward, tmp_path):
         "1",
     ]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    while not list((out / "records").glob("*.json")) and process.poll() is None:
+    while not list((out / "records").glob("sub-*.json")) and process.poll() is None:
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     (out / "predictions" / ".part-abc-sub-02_pred.nii.gz").write_bytes(b"half")
-    finished = {path.name: path.stat().st_mtime_ns for path in (out / "records").iterdir()}
+    finished = {path.name: path.stat().st_mtime_ns for path in (out / "records").glob("sub-*.json")}
     run(ward, out)
-    run(ward, whole)
-    assert answers(out) == answers(whole)
+    assert answers(out) == answers(undisturbed)
     assert all((out / "records" / name).stat().st_mtime_ns == when for name, when in finished.items())
 
 
-def test_on_a_cluster_of_processes(ward, tmp_path):
+def test_on_a_cluster_of_processes(ward, undisturbed, tmp_path):
     distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
         result = run(ward, tmp_path / "out", executor=dask(cluster.scheduler_address))
-    run(ward, tmp_path / "whole")
     assert len(result.studies) == 2
-    assert answers(tmp_path / "out") == answers(tmp_path / "whole")
-    assert batch_status(tmp_path / "out").failed == batch_status(tmp_path / "whole").failed
+    assert answers(tmp_path / "out") == answers(undisturbed)
+    assert batch_status(tmp_path / "out").failed == batch_status(undisturbed).failed
 
 
 def test_no_cluster_answers(tmp_path):

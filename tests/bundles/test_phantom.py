@@ -1,4 +1,4 @@
-"""Each bundle, from made scans to an answer, through MONAI's own command line."""
+"""Each bundle, from made scans to an answer: its protocol prepares what its configs read."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from commands import monai
-from prepared import is_classification, read_config
+from prepared import read_config
 
+from polyscan.bundle.run import infer, train
 from polyscan.discovery.scan import scan
 from polyscan.phantom import make_cohort, make_slices
 from polyscan.preprocess.prepare import prepare
-from polyscan.study.manifest import Manifest, read_manifest
 
 
 @pytest.fixture
@@ -30,20 +29,14 @@ def cohort(bundle, tmp_path):
     return tmp_path / "p" / "manifest.json"
 
 
-def test_train_evaluate_infer(bundle, cohort, tmp_path):
-    paths = ("--manifest", cohort, "--output_dir", tmp_path / "run")
-    quick = ("--max_epochs", 2, "--val_interval", 2)
-    monai("run", "--config_file", "configs/train.json", *paths, *quick, cwd=bundle)
-    weights = ("--weights", tmp_path / "run" / "model.pt")
-    both = "['configs/train.json','configs/evaluate.json']"
-    monai("run", "--config_file", both, *paths, *weights, cwd=bundle)
-    metric = "val_auroc" if is_classification(bundle) else "val_dice"
-    assert metric in (tmp_path / "run" / "metrics.csv").read_text()
-    out = ("--manifest", cohort, "--output_dir", tmp_path / "out", *weights)
-    monai("run", "--config_file", "configs/inference.json", *out, cwd=bundle)
-    answered: Manifest = read_manifest(tmp_path / "out" / "manifest.json")
+def test_train_and_infer(bundle, cohort, tmp_path):
+    """MONAI's own commands are tried in test_runs.py, on scans that need no preparation."""
+    weights = train(bundle, cohort, tmp_path / "run", overrides={"max_epochs": 1, "val_interval": 1})
+    answered = infer(bundle, cohort, tmp_path / "out", weights=weights)
+    assert answered.studies
     assert not answered.failed
     for study in answered.studies:
         assert sorted(study.prediction.present) == sorted(read_config(bundle, "inference")["modalities"])
+        assert study.prediction.scores or study.prediction.answers
         for task in read_config(bundle, "inference").get("tasks", {}):
             assert json.loads(Path(study.prediction.path).read_text())["answers"][task]["truth"]
