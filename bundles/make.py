@@ -2,9 +2,15 @@
 
 A bundle must be whole by itself: MONAI Label and the Model Zoo read one flat file. So what bundles have in common
 stands once, in ``parts/every.json`` and in ``parts/segmentation.json`` or ``parts/classification.json``; what makes
-a bundle itself stands in ``parts/<bundle>.json``, and names the second as its ``kind``. This lays them over each
-other. In each part, ``shared`` goes into train and inference alike. A later part replaces what an earlier one says,
-entry by entry; lists are replaced whole.
+a bundle itself stands in ``parts/<bundle>.json``, and names the second as its ``kind``. This merges them. In each part,
+``shared`` goes into train and inference alike. A later part replaces what an earlier one says, entry by entry; lists
+are replaced whole.
+
+So that a bundle need not repeat a list to change one transform, lists are put together from named ``groups``:
+``{"_group_": "load"}`` in a list stands for the entries of the group ``load``, each with what else stands beside
+``_group_``. A bundle that replaces a group changes every list that names it. Written configs hold no groups.
+
+What metadata say of channels and labels is derived from modalities, regions and tasks.
 """
 
 from __future__ import annotations
@@ -45,6 +51,8 @@ def configs(name: str) -> dict[str, Any]:
         layers = [part.get(section, {}) for section in sections(config) for part in parts]
         for layer in layers:
             merge(written.setdefault(config, {}), layer)
+        written[config] = expand(written[config], written[config].pop("groups", {}))
+    describe(written["metadata"], written["inference"])
     return written
 
 
@@ -60,6 +68,56 @@ def merge(under: dict[str, Any], over: dict[str, Any]) -> None:
             merge(under[key], value)
         else:
             under[key] = json.loads(json.dumps(value))
+
+
+def expand(value: Any, groups: dict[str, list[Any]]) -> Any:
+    """A copy with the entries of groups in place of ``{"_group_": name}``."""
+    if isinstance(value, dict):
+        return {key: expand(each, groups) for key, each in value.items()}
+    if not isinstance(value, list):
+        return value
+    entries: list[Any] = []
+    for each in value:
+        if isinstance(each, dict) and "_group_" in each:
+            beside = {key: other for key, other in each.items() if key != "_group_"}
+            members = expand(groups[each["_group_"]], groups)
+            entries += [{**member, **beside} if beside else member for member in members]
+        else:
+            entries.append(expand(each, groups))
+    return entries
+
+
+def describe(metadata: dict[str, Any], config: dict[str, Any]) -> None:
+    """Add to metadata what follows from the modalities, and the regions or tasks, of a bundle's config."""
+    channels = [name for name in config["modalities"] for _ in range(config["network_def"].get("in_channels", 1))]
+    outputs = [f"{task} {name}" for task, names in config.get("tasks", {}).items() for name in names]
+    outputs = outputs or list(config["regions"])
+    formats = metadata.pop("network_data_format")  # comes last, as it is long
+    for part, names in ((formats["inputs"]["image"], channels), (formats["outputs"]["pred"], outputs)):
+        part["num_channels"], part["channel_def"] = len(names), {str(k): name for k, name in enumerate(names)}
+    absent = "a channel of NaN is a modality that was not acquired"
+    metadata.setdefault("image_classes", f"{_numbered(channels)}; {absent}")
+    metadata["pred_classes"] = _numbered(outputs)
+    labels = metadata.pop("label_names", None) or label_names(config.get("regions", {}))
+    if labels:
+        metadata["label_classes"] = ", ".join(f"{value} {name}" for value, name in labels.items())
+    metadata["network_data_format"] = formats
+
+
+def label_names(regions: dict[str, list[int]]) -> dict[int, str]:
+    """Value of a label map to the region that it alone makes up.
+
+    Raises:
+        ValueError: regions share values; a part then names each under ``label_names`` of its metadata.
+    """
+    names = {values[0]: region for region, values in regions.items()}
+    if any(len(values) != 1 for values in regions.values()) or len(names) != len(regions):
+        raise ValueError(f"Regions {regions} share values; name each value under metadata, label_names.")
+    return names
+
+
+def _numbered(names: list[str]) -> str:
+    return ", ".join(f"channel {k}: {name}" for k, name in enumerate(names))
 
 
 def read(part: str) -> dict[str, Any]:

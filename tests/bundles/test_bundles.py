@@ -64,6 +64,30 @@ def test_configs_are_what_the_parts_say(bundle):
     assert (bundle / "LICENSE").read_text() == (make.BUNDLES.parent / "LICENSE").read_text()
 
 
+def test_parts_repeat_no_transform(bundle):
+    """A bundle changes a group, and names the others."""
+
+    def transforms(value) -> set[str]:
+        if isinstance(value, list):
+            return {json.dumps(each) for each in value if "_target_" in each}.union(*map(transforms, value))
+        return set().union(*map(transforms, value.values())) if isinstance(value, dict) else set()
+
+    own = make.read(bundle.name)
+    for common in ("every", own["kind"]):
+        for section in ("shared", "train", "inference"):
+            assert not transforms(own.get(section, {})) & transforms(make.read(common).get(section, {}))
+
+
+def test_groups_stand_for_their_entries():
+    groups = {"load": [{"_group_": "scans", "absent": "@absent"}, {"_target_": "b"}], "scans": [{"_target_": "a"}]}
+    content = {"transforms": [{"_group_": "load"}, "@others"], "kept": {"_target_": "c"}}
+    loaded = [{"_target_": "a", "absent": "@absent"}, {"_target_": "b"}]
+    assert make.expand(content, groups) == {"transforms": [*loaded, "@others"], "kept": {"_target_": "c"}}
+    assert make.label_names({"lesion": [1], "node": [2]}) == {1: "lesion", 2: "node"}
+    with pytest.raises(ValueError, match="share values"):
+        make.label_names({"whole": [1, 2], "core": [2]})
+
+
 def test_shipped_weights(bundle):
     file = bundle / "models" / "model.pt"
     assert file.stat().st_size < 8_000_000
