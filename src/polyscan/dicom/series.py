@@ -17,11 +17,11 @@ from polyscan.dicom.recognise import REFORMATTED, after_contrast, from_header, o
 from polyscan.dicom.slices import Slice, slices_of
 from polyscan.dicom.volume import Stack, grid_of, stack
 from polyscan.errors import PolyscanError
+from polyscan.modality import MODALITIES
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-_NOT_NEGATIVE = {"T1", "T1c", "T2", "FLAIR", "PD", "STIR", "T2star", "SWI", "DWI"}
 _RINGING = 0.05  # of the voxels: so many may be below zero in a magnitude that was filtered or interpolated
 
 
@@ -127,7 +127,7 @@ def _series(part: Part, beside: list[Dataset]) -> Series:
     slices = [slices[i] for i in where.order]
     if modality is not None and len(slices) < 2:
         modality, reason = None, f"{reason}; one slice is no volume"
-    if modality in _NOT_NEGATIVE and _is_negative(slices[len(slices) // 2]):
+    if modality in MODALITIES and not MODALITIES[modality].signed and _is_negative(slices[len(slices) // 2]):
         modality, reason = None, f"negative values, as of a phase image or a field map, not the magnitude; {reason}"
     return Series(slices, modality, reason, where, notes=part.notes, shows=shows)
 

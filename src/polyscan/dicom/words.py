@@ -6,6 +6,8 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from polyscan.modality import MODALITIES
+
 
 @dataclass(frozen=True)
 class Told:
@@ -87,11 +89,237 @@ _NEVER = {
     ),
     "a mask": _words("\\w*mask", "defacemask", "brain ?mask"),
 }
-_MAPS = {
-    "ADC": _words("[cd]? ?adc ?(?:map|s)?", "apparent diffusion coeff\\w*", "average dc", "avg dc"),
-    "CBF": _words("r(?:el)? ?cbf", "cbf", "cerebral blood flow"),
-    "CBV": _words("r(?:el)? ?cbv", "c?cbv ?(?:corr\\w*|lc)?", "cerebral blood volume"),
+_MAPS = {each.name: _words(*each.aliases) for each in MODALITIES.values() if each.is_map}
+# Those first that stand for no study: a "PET/CT" that is no CT is the PET.
+_ALIASES = {m.name: _words(*m.aliases) for m in reversed(MODALITIES.values()) if m.aliases and not m.is_map}
+_EXPONENTIAL = _words("e ?adc", "exp(?:onential)? ?(?:adc|apparent.*)", "exponential.*")
+_OTHERS = {
+    "a B0 field map": _words(
+        "field ?map\\w*",
+        "fmap",
+        "gre field mapping",
+        "b0 ?-?maps?",
+        "db0",
+        "delta ?b0",
+        "b0 shim\\w*",
+        "shim\\w*",
+        "b0rf",
+        "freq\\w* map",
+        "off ?resonance",
+    ),
+    "a B1 map": _words(
+        "[rt]?b1 ?\\+?-? ?maps?",
+        "[rt]b1\\w*",
+        "b1",
+        "tfl b1map",
+        "flip angle map",
+        "afi",
+        "bloch ?-?siegert",
+    ),
+    "a calibration scan": _words(
+        "calib\\w*", "asset ?cal\\w*", "asset", "sense ?ref\\w*", "ref ?scan", "coil ?(?:survey|sens\\w*)", "prescan"
+    ),
+    "a quantitative map": _words(
+        "r?t[12] ?(?:star|\\*)? ?maps?",
+        "t[12] images",
+        "r[12] ?(?:star|\\*|maps?)",
+        "t[12] ?-?mapping",
+        "t1rho",
+        "qsm",
+        "chi ?map",
+        "mtr",
+        "mtsat",
+        "pd ?map",
+        "molli",
+        "shmolli",
+        "mwf",
+        "qmap",
+        "relax\\w*",
+    ),
+    "an image computed from a quantitative scan": _words(
+        "magic\\w*", "symri", "synthetic", "synth?\\w*", "syt[12]\\w*"
+    ),
+    "a diffusion tensor map": _words(
+        "(?:col)?fa",
+        "col ?fa",
+        "tensor ?(?:b0)?(?= *$| map)",
+        "fract\\w* ?aniso\\w*",
+        "fractional",
+        "mean diff\\w*",
+        "rgb",
+        "ivim",
+        "kurtosis map",
+        "[mr]d map",
+    ),
+    "an arterial spin labelling series": _words(
+        "p?c?p? ?casl\\w*", "pasl", "asl\\w*", "3d ?p?c?asl", "\\w*pcasl", "spin label\\w*", "m0scan"
+    ),
+    "an angiography": _words(
+        "tof\\w*",
+        "\\d*d? ?tof\\w*",
+        "mra",
+        "ce ?-?mra",
+        "mrv",
+        "angio\\w*",
+        "venogra\\w*",
+        "arteriogra\\w*",
+        "pca",
+        "pc ?-?mr[av]?",
+        "[23]d ?-?pc",
+        "inhance",
+        "trance",
+        "tricks",
+        "twist",
+        "time of flight",
+        "fl3d ?tof",
+        "phase contrast",
+        "qflow",
+        "q ?-?flow",
+        "4d ?-?flow",
+        "flow(?! ?comp)",
+        "vénc\\w*",
+        "venc\\w*",
+    ),
+    "a perfusion series or map": _words(
+        "perf\\w*",
+        "pwi",
+        "dsc\\w*",
+        "dce\\w*",
+        "mtt",
+        "ttp",
+        "t ?max",
+        "tmip",
+        "pbp",
+        "gbp",
+        "ktrans",
+        "k ?trans",
+        "kep",
+        "iauc\\w*",
+        "v[ep]",
+        "wash ?(?:in|out)",
+        "neg(?:ative)? enhance\\w*",
+        "tt0",
+    ),
+    "a functional series": _words(
+        "(?<!ven )bold", "f ?mri", "resting ?state", "rest", "rs ?fmri", "task", "sbref", "moco ?series"
+    ),
+    "an elastography": _words("mre", "elasto\\w*", "stiffness\\w*"),
+    "an image of fat and water apart": _words(
+        "m? ?dixon\\w*",
+        "ideal\\w*",
+        "water(?! ?(?:exc|sat|sup|sel))",
+        "wasser",
+        "eau",
+        "agua",
+        "acqua",
+        "fat(?!\\W*(?:sat|sup|nav|free))",
+        "fett(?!\\W*(?:sat|unt|sup))",
+        "in ?-?phase",
+        "out ?-?(?:of ?-?)?phase",
+        "opp(?:osed)? ?-?phase",
+        "opp",
+        "inphase",
+        "outphase",
+        "lava ?flex",
+        "fat ?frac\\w*",
+    ),
+    "an inversion image of MP2RAGE": re.compile(r"(?<![a-z])inv ?-?[12](?!\d)"),
+    "a balanced steady-state series": _words(
+        "fiesta\\w*", "ciss", "tru ?fi\\w*", "true ?fisp", "b ?-?ffe", "b?ssfp", "balanced"
+    ),
+    "a magnetisation transfer or CEST series": _words("cest", "apt\\w*", "mtc", "magneti[sz]ation transfer"),
+    "the unweighted (b = 0) image of a diffusion series": re.compile(
+        r"(?<![a-z0-9])b ?[=-]? ?0+(?![0-9a-z])|low ?b(?![a-z])"
+    ),
 }
+_DWI = _words(
+    "dwi\\w*",
+    "dti\\w*",
+    "diff\\w*",
+    "trace\\w*",
+    "trace ?w",
+    "difu\\w*",
+    "dw",
+    "resolve",
+    "b ?=? ?[1-9]\\d{2,3}",
+    "ep b[1-9]\\d+t?",
+)
+_SWI = _words("swi\\w*", "swan\\w*", "swip", "suscept\\w*", "ven ?bold", "sus ?w\\w*")
+_STIR = _words("(?:[23]d|ax|cor|sag)? ?stir\\w*", "t2 ?stir", "short tau")
+_FLAIR = _words(
+    f"{_BEFORE} ?(?:t2)?w? ?flair\\w*", "fla", "dark ?-?fluid", "\\w*flair", "t2f", "fluid ?-?atten\\w*", "spcir\\w*"
+)
+_T1_FLAIR = re.compile(r"t1\w*[^a-z0-9]+(?:\w+[^a-z0-9]+)?flair|flair[^a-z0-9]+t1")
+_T1_NAMES = _words(
+    "mp ?-?rage\\w*",
+    "mp2rage\\w*",
+    "me ?-?mprage",
+    "bravo",
+    "i?r? ?-?f?spgr\\w*",
+    "vibe\\w*",
+    "lava\\w*",
+    "e? ?-?thrive",
+    "tfl3d\\w*",
+    "ir ?-?f?spgr",
+    "mdeft",
+    "mpr ?age",
+    "uni ?(?:den)?",
+)
+_T2_NAMES = _words("haste\\w*", "ssfse\\w*", "ss ?-?tse")
+
+_AGENT = re.compile(
+    r"post(?:erior)?[^a-z]*(?:fossa|op|surg|treat|rt|mort|proc|radi|therap|chem)\w*|pre[^a-z]*(?:op|surg|treat|rt|sat|scan|proc|"
+    r"therap|chem)\w*|c[^a-z]*(?:spine|sp|wirbel|t)(?![a-z])"
+)
+# On which scan's grid something lies says nothing of what it is.
+_ELSEWHERE = re.compile(r"(?:space|reg|registered|coreg|aligned|resampled)?[ -]*(?:to|onto|on|in|space)[ -]+t[12]\w*")
+
+_REFORMAT = _words("mpr ?range", "mprs?", "reformat\\w*")
+# What is no contrast of its own, whatever else is said.
+_NEVER = {
+    "a localizer": _words(
+        "locali[sz]er[s0-9]*",
+        "loc",
+        "scout",
+        "topogram",
+        "scanogram",
+        "survey",
+        "surview",
+        "3 ?-?plane(?: loc)?",
+        "planning",
+        "aa ?h(?:ead)? ?scout",
+        "smart ?brain",
+        "lokali[sz]er",
+        "lokalisator",
+        "localisateur",
+        "reperage",
+        "localizador",
+        "haste loc",
+        "plan scan",
+        "tri ?-?pilot",
+        "3 ?-?pl\\w*",
+        "定位",
+    ),
+    "a projection, not a volume": _words(
+        "m ?ips?", "min ?ip", "mn ?ip", "mini ?p", "vrt", "volume render\\w*", "projections?"
+    ),
+    "a subtraction of two scans": _words("sub", "subs", "subtr\\w*", "subtrakt\\w*", "soustraction", "sustraccion"),
+    "a reformatted series": _words("mpr", "mprs", "reformat\\w*", "mpr range", "cpr", "curved"),
+    "a phase image": re.compile(
+        r"(?<![a-z])(?:pha|ph)(?![a-z])(?! enc)|(?<![a-z])phase ?(?:map|image|diff)|phasediff|unwrap|"
+        r"(?:swi|swan|filt\w*|corr\w*|raw) ?phase|^phase\d?$|part-phase"
+    ),
+    "a spectroscopy": _words(
+        "csi", "svs", "mrs", "mrsi", "spectro\\w*", "spektro\\w*", "press", "steam", "semi ?laser", "epsi"
+    ),
+    "a screen capture or report": _words(
+        "screen ?saves?", "screen ?shots?", "screen ?capture", "dose report", "exam summary"
+    ),
+    "a mask": _words("\\w*mask", "defacemask", "brain ?mask"),
+}
+_MAPS = {each.name: _words(*each.aliases) for each in MODALITIES.values() if each.is_map}
+# Those first that stand for no study: a "PET/CT" that is no CT is the PET.
+_ALIASES = {m.name: _words(*m.aliases) for m in reversed(MODALITIES.values()) if m.aliases and not m.is_map}
 _EXPONENTIAL = _words("e ?adc", "exp(?:onential)? ?(?:adc|apparent.*)", "exponential.*")
 _OTHERS = {
     "a B0 field map": _words(
@@ -356,13 +584,10 @@ def _contrast_of(plain: str) -> str | None:
         ("T2", (_T2,)),
         ("T1", (_T1_NAMES,)),
         ("T2", (_T2_NAMES,)),
-        ("PD", (_PD,)),
-        ("PET", (_PET,)),
-        ("CT", (_CT,)),
     ):
         if any(pattern.search(plain) for pattern in patterns):
             return name
-    return None
+    return _first(_ALIASES, plain)
 
 
 def _given(plain: str) -> bool | None:

@@ -25,12 +25,11 @@ from polyscan.errors import PolyscanError
 from polyscan.files.packed import archive_of
 from polyscan.files.walk import account, is_folder, walk
 from polyscan.formats.endings import ending_of, is_volume, volumes_among
-from polyscan.modality import modality
+from polyscan.modality import by_precedence, modality
 from polyscan.study import Decision, Label, Scan, Source, Study
 from polyscan.study.manifest import SECTIONS, Manifest
 from polyscan.study.table import recorded
 
-_DRAWN_ON = ("CT", "T1c", "T1", "T2", "FLAIR", "PET")
 # What the parts of a rank say, where they differ, of the scan that is taken.
 _RANKS = (
     "is nearer to an original scan or to the usual b-value",
@@ -137,7 +136,8 @@ def _study(subject: str, session: str | None, candidates: list[Candidate]) -> St
     study.scans = {name: Scan(taken[name].source) for name in sorted(taken)}
     drawn = [_placed(c, taken) for c in candidates if c.label]
     labels = [c for c in drawn if c.modality in taken]
-    labels.sort(key=lambda c: _DRAWN_ON.index(c.modality) if c.modality in _DRAWN_ON else len(_DRAWN_ON))
+    order = by_precedence(taken)
+    labels.sort(key=lambda c: order.index(str(c.modality)))
     for rank, c in enumerate(labels):
         if rank == 0:
             study.label = Label(str(c.source), c.modality)
@@ -158,11 +158,11 @@ def _placed(label: Candidate, taken: Mapping[str, Candidate]) -> Candidate:
         return label
     if label.modality is not None:
         return replace(label, reason=f"drawn on {label.modality} ({label.reason}), of which no scan is taken")
-    on = [name for name in (*_DRAWN_ON, *taken) if name in taken and label.on_grid_of(taken[name])]
+    on = [name for name in by_precedence(taken) if label.on_grid_of(taken[name])]
     if not on:
         why = "and it lies on the grid of none that is taken" if label.shape else ""
         return replace(label, reason=" ".join(filter(None, [label.reason, why])))
-    return replace(label, modality=on[0], reason=f"it lies on the grid of {', '.join(dict.fromkeys(on))}")
+    return replace(label, modality=on[0], reason=f"it lies on the grid of {', '.join(on)}")
 
 
 def _frame(candidate: Candidate) -> str | None:

@@ -14,8 +14,8 @@ from polyscan.files.packed import archive_of
 from polyscan.files.walk import is_folder, walk
 from polyscan.formats.endings import is_volume
 from polyscan.formats.pictures import is_picture
-from polyscan.label_app.uploads import SHOWN
-from polyscan.study import ScanKey, Source, Study
+from polyscan.modality import by_precedence
+from polyscan.study import Source, Study
 
 NAMED = ("StudyInstanceUID", "SeriesInstanceUID", "PatientID", "Modality")
 """What OHIF opens a study by."""
@@ -62,12 +62,7 @@ class Found:
 
 def standing(study: Study) -> ShownScan | None:
     """The scan that stands for a study in a viewer; of several times the first."""
-
-    def rank(name: str) -> tuple[int, int]:
-        key = ScanKey.parse(name)
-        return SHOWN.index(key.modality) if key.modality in SHOWN else len(SHOWN), key.time or 1
-
-    name = min(study.scans, key=rank, default=None)
+    name = next(iter(by_precedence(study.scans)), None)
     return None if name is None else ShownScan(name, study.scans[name].source)
 
 

@@ -11,11 +11,8 @@ from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
 from polyscan.formats.endings import volumes_among
 from polyscan.formats.pictures import picture_study
+from polyscan.modality import MODALITIES, by_precedence
 from polyscan.study import Study, scans_of
-
-SHOWN = ("T1c", "CT", "T1", "T2", "FLAIR", "PET")
-"""Which scan of a study stands for it in a viewer, the first there is."""
-
 
 TEMPORARY = re.compile(r"tmp[a-z0-9_]{8}\.")
 """A name that Python's ``tempfile`` made up, as Slicer's are: a modality in it means nothing."""
@@ -25,7 +22,7 @@ def uploaded_study(place: Path, modalities: Sequence[str], modality: str | Mappi
     """The study that an upload holds.
 
     A NIfTI file's name tells its modality. One that tells none, such as Slicer's ``tmp1a2b.nii.gz``, is the modality
-    that the client says, else the first of :data:`SHOWN` that the model reads and that is not there.
+    that the client says, else the first in precedence that the model reads and that is not there.
 
     Args:
         place: the file that was uploaded, or a folder that holds the files of this upload and nothing else.
@@ -54,8 +51,8 @@ def uploaded_study(place: Path, modalities: Sequence[str], modality: str | Mappi
 
 
 def expected_modality(modalities: Sequence[str]) -> str:
-    """What a scan is taken for that nothing is known of: the first of :data:`SHOWN` that a model reads."""
-    return next((name for name in SHOWN if name in modalities), next(iter(modalities), SHOWN[0]))
+    """What a scan is taken for that nothing is known of: the first in precedence that a model reads."""
+    return next(iter(by_precedence(modalities or MODALITIES)))
 
 
 def _of_volumes(

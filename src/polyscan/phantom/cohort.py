@@ -14,6 +14,7 @@ import numpy as np
 
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import atomic_write_folder, write_json
+from polyscan.modality import by_precedence
 from polyscan.parallel import Progress, run_each
 from polyscan.phantom.subject import MAPS, MODALITIES, Subject, follow_up, make_subject
 from polyscan.phantom.write import write_dicom, write_nifti_scan, write_nifti_values, write_pose
@@ -21,7 +22,7 @@ from polyscan.phantom.write import write_dicom, write_nifti_scan, write_nifti_va
 T = TypeVar("T")
 _ALL = (*MODALITIES, *MAPS)
 _DAY_0 = date(2020, 1, 1)
-_REFERENCE = ("T1c", "T1", "T2", "FLAIR")
+_REFERENCE = by_precedence(("T1", "T1c", "T2", "FLAIR"))
 
 
 def make_cohort(

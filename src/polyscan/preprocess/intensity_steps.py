@@ -12,6 +12,7 @@ from monai.data import MetaTensor
 from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import read_nifti
 from polyscan.geometry import same_grid
+from polyscan.modality import modality
 from polyscan.preprocess.bias import bias_field
 from polyscan.preprocess.brain import brain_mask
 from polyscan.preprocess.mask import foreground
@@ -68,8 +69,8 @@ class _Normalize(Step):
 
     unit = "arbitrary"
 
-    def __init__(self, keys: Sequence[str]) -> None:
-        self.keys = list(keys)
+    def __init__(self, keys: Sequence[str] | None) -> None:
+        self.keys = None if keys is None else list(keys)
 
     def scaled(self, image: MetaTensor, mask: np.ndarray, name: str) -> tuple[np.ndarray, dict[str, Any]]:
         """The new (x, y, z) values and what to write down; PolyscanError where the scan cannot be used."""
@@ -77,7 +78,9 @@ class _Normalize(Step):
 
     def apply(self, data: dict[str, Any], record: Record) -> None:
         """See :class:`Step`."""
-        for name in [name for name in self.keys if name in present(data)]:
+        known = present(data)
+        keys = [name for name in known if not modality(name).has_unit] if self.keys is None else self.keys
+        for name in [name for name in keys if name in known]:
             image = data[name]
             mask = mask_on(data, image)
             try:
@@ -93,14 +96,14 @@ class ZScored(_Normalize):
     """Give scans without a unit mean 0 and standard deviation 1 inside the body.
 
     Args:
-        keys: modalities.
+        keys: modalities; where not given, all that have no unit (:attr:`polyscan.modality.Modality.has_unit`).
         robust: whether to use median and median absolute deviation, which a bright lesion does not move.
     """
 
     name = "z-score"
     unit = "z-score"
 
-    def __init__(self, keys: Sequence[str], robust: bool = False) -> None:
+    def __init__(self, keys: Sequence[str] | None = None, robust: bool = False) -> None:
         super().__init__(keys)
         self.robust = robust
 

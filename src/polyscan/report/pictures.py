@@ -11,6 +11,7 @@ import numpy as np
 from monai.data import MetaTensor
 
 from polyscan.geometry import FLIP
+from polyscan.modality import MODALITIES
 from polyscan.report.planes import Plane
 from polyscan.scan_key import ScanKey
 
@@ -35,7 +36,7 @@ def modality_picture(name: str, image: MetaTensor, cuts: list[Plane], masks: Map
     low, high = window(name, values)
     figure, axes = _row(len(cuts))
     for place, cut in zip(axes, cuts, strict=True):
-        _show(place, cut, cut.cut(values), low, high, "gray_r" if ScanKey.parse(name).modality == "PET" else "gray")
+        _show(place, cut, cut.cut(values), low, high, _colours(name))
         for kind, mask in masks.items():
             _outline(place, cut.cut(mask), kind)
     return _data_uri(figure)
@@ -76,14 +77,17 @@ def registration_picture(
 
 
 def window(name: str, values: np.ndarray) -> tuple[float, float]:
-    """What is black and what is white: soft tissue for CT, SUV 0 to 10 for PET, percentiles else."""
-    modality = ScanKey.parse(name).modality
-    if modality == "CT":
-        return -160.0, 240.0
-    if modality == "PET":
-        return 0.0, 10.0
+    """What is black and what is white: the window of the modality where it has one, percentiles else."""
+    known = MODALITIES.get(ScanKey.parse(name).modality)
+    if known is not None and known.window is not None:
+        return known.window
     low, high = np.nanpercentile(values, [1, 99.5])
     return float(low), float(high) if high > low else float(low) + 1
+
+
+def _colours(name: str) -> str:
+    known = MODALITIES.get(ScanKey.parse(name).modality)
+    return "gray" if known is None else known.colours
 
 
 def _sample(moving: MetaTensor, matrix: np.ndarray, points: np.ndarray) -> np.ndarray:

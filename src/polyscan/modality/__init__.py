@@ -1,0 +1,50 @@
+"""What a modality is: its name, the machine that makes it, the unit of its values, how it is found and shown.
+
+Each file of this package lists modalities as ``MODALITIES``; another file adds others, and nothing else need know.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterable
+
+from polyscan.errors import PolyscanError
+from polyscan.modality.base import LAST, Modality
+from polyscan.scan_key import ScanKey
+
+__all__ = ["MODALITIES", "Modality", "by_precedence", "modality"]
+
+
+def _listed() -> dict[str, Modality]:
+    """Every modality that a file of this package lists, the first in precedence first."""
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "base")
+    files = [importlib.import_module(f"{__name__}.{name}") for name in names]
+    every = [each for file in files for each in file.MODALITIES]
+    return {each.name: each for each in sorted(every, key=lambda each: each.precedence)}
+
+
+MODALITIES = _listed()
+
+
+def modality(name: str) -> Modality:
+    """Look a modality up by its name or by the key of a scan: that of ``"T1c@2"`` is T1c.
+
+    Raises:
+        PolyscanError: no modality has this name.
+    """
+    try:
+        return MODALITIES[ScanKey.parse(name).modality]
+    except KeyError:
+        raise PolyscanError(f"Modality {name!r} is not known; use one of {', '.join(MODALITIES)}.") from None
+
+
+def by_precedence(names: Iterable[str]) -> list[str]:
+    """Keys of scans, that one first that stands for a study; of several times the first, and unknown ones last."""
+
+    def precedence(name: str) -> tuple[int, int]:
+        key = ScanKey.parse(name)
+        known = MODALITIES.get(key.modality)
+        return LAST if known is None else known.precedence, key.time or 1
+
+    return sorted(names, key=precedence)

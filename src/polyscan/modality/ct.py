@@ -1,0 +1,5 @@
+"""Computed tomography, in Hounsfield units; shown through the window of soft tissue."""
+
+from polyscan.modality.base import Modality
+
+MODALITIES = (Modality("CT", "CT", "HU", "ct", aliases=("ct",), window=(-160.0, 240.0), precedence=1),)
