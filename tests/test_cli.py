@@ -61,11 +61,10 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(arguments, words, tmp_path
 
 @pytest.mark.slow
 def test_the_whole_way(tmp_path, monkeypatch, capsys):
-    """Phantom, scan, prepare, train, infer, report; then a study with one contrast, and one that is spoiled."""
+    """Phantom, scan, prepare, train, infer, report; then a study by one contrast, and one that is spoiled."""
     monkeypatch.chdir(tmp_path)
     bundle = "brain_mri_tumour_segmentation"
     assert main(["phantom", "cohort", "--subjects", "4", "--seed", "9", "--modalities", "T1", "T1c"]) == 0
-    Path("cohort/sub-004/anat/sub-004_T1w.nii.gz").unlink()
     (extra := Path("cohort/sub-005/anat")).mkdir(parents=True)
     shutil.copy("cohort/sub-001/anat/sub-001_T1w.nii.gz", extra / "sub-005_T1w.nii.gz")
     assert main(["scan", "cohort", "-o", "m.json"]) == 0
@@ -75,7 +74,7 @@ def test_the_whole_way(tmp_path, monkeypatch, capsys):
     few = ["--set", "max_epochs=1", "--set", "val_interval=1"]
     assert main(["train", bundle, "prepared/manifest.json", "-o", "run", *few]) == 0
     weights = ["--weights", "run/model.pt"]
-    assert main(["infer", bundle, "prepared/manifest.json", "-o", "out", *weights, "--without", "T2"]) == 3
+    assert main(["infer", bundle, "prepared/manifest.json", "-o", "out", *weights, "--without", "T2", "T1"]) == 3
     (study,) = read_manifest("out/manifest.json").testing
     mask, reference = (
         nibabel.load(study.prediction.path),

@@ -23,7 +23,7 @@ def test_the_users_sentence_is_found_behind_what_libraries_say():
 
 
 def test_unknown_modality_names_the_known_ones():
-    with pytest.raises(PolyscanError, match="'MEG' is not known; use one of T1, T1c"):
+    with pytest.raises(PolyscanError, match="'MEG' is not known; use one of T1c, CT, T1"):
         modality("MEG")
 
 

@@ -4,10 +4,13 @@ The names below are the stable interface. Each is imported when it is first used
 
 Example:
     >>> import polyscan
-    >>> studies = polyscan.find_studies("ward/")                                     # doctest: +SKIP
-    >>> bundle = polyscan.load_bundle("sarcoma_ct_mr_pet_segmentation")              # doctest: +SKIP
-    >>> bundle.predict(studies[0]).mask.shape                                        # doctest: +SKIP
-    torch.Size([1, 200, 200, 91])
+    >>> (study,) = polyscan.find_studies("ward/")
+    >>> sorted(study.scans)
+    ['FLAIR', 'T1c']
+    >>> bundle = polyscan.load_bundle("brain_mri_tumour_segmentation")
+    >>> prediction = bundle.predict(study)  # T1 and T2 were not acquired
+    >>> prediction.reference, prediction.mask.shape
+    ('T1c', torch.Size([1, 66, 76, 68]))
 """
 
 from __future__ import annotations

@@ -20,11 +20,11 @@ BUNDLE = BUNDLES / "drifa_multitask_classification"
 
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory):
-    """Two studies to answer for, and forty subjects to calibrate on, whose pictures are those of five."""
+    """Two studies to answer for, and twenty-four subjects to calibrate on, whose pictures are those of five."""
     path = make_manifest(BUNDLE, tmp_path_factory.mktemp("calibrate") / "cohort")
     found = read_manifest(path)
     known = [study for study in found.studies if study.label.tasks]
-    many = [replace(known[k % len(known)], subject=f"v{k}") for k in range(40)]
+    many = [replace(known[k % len(known)], subject=f"v{k}") for k in range(24)]
     write_manifest(path, replace(found, validation=many))
     return path
 

@@ -21,7 +21,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
     Example:
         >>> with atomic_write("out/image.nii.gz") as temporary:
-        ...     nibabel.save(image, temporary)
+        ...     nibabel.save(nifti, temporary)
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,8 @@ class MirrorAverage(nn.Module):
         axes: spatial axes that are mirrored, all combinations of them; none: the network as it is.
 
     Example:
-        >>> MirrorAverage(network, axes=[0, 1])(torch.randn(1, 2, 32, 32, 32))  # four passes
+        >>> MirrorAverage(network, axes=[0, 1])(torch.randn(1, 2, 16, 16, 16)).shape  # four passes
+        torch.Size([1, 1, 16, 16, 16])
     """
 
     def __init__(self, network: nn.Module, axes: Sequence[int]) -> None:

@@ -25,6 +25,8 @@ class CachedFeatures:
         >>> cached = CachedFeatures(network, image)
         >>> everything = cached()
         >>> without_first = cached(cached.available & torch.tensor([False, True]))
+        >>> everything.shape == without_first.shape
+        True
     """
 
     def __init__(self, network: FusionModel, image: Any, inputs: Sequence[Tensor] = ()) -> None:
