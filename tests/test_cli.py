@@ -69,7 +69,7 @@ def test_the_whole_way(tmp_path, monkeypatch, capsys):
     shutil.copy("cohort/sub-001/anat/sub-001_T1w.nii.gz", extra / "sub-005_T1w.nii.gz")
     assert main(["scan", "cohort", "-o", "m.json"]) == 0
     (extra / "sub-005_T1w.nii.gz").write_bytes(b"spoiled")
-    assert main(["prepare", "m.json", "-o", "prepared", "--protocol", "brain_mri"]) == 3
+    assert main(["prepare", "m.json", "-o", "prepared", "--protocol", "brain_mri", "--jobs", "1"]) == 3
     assert "sub-005 failed: none of T1" in capsys.readouterr().err
     few = ["--set", "max_epochs=1", "--set", "val_interval=1"]
     assert main(["train", bundle, "prepared/manifest.json", "-o", "run", *few]) == 0
