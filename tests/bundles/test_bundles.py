@@ -69,13 +69,14 @@ def test_parts_repeat_no_transform(bundle):
 
     def transforms(value) -> set[str]:
         if isinstance(value, list):
-            return {json.dumps(each) for each in value if "_target_" in each}.union(*map(transforms, value))
+            own = {json.dumps(each) for each in value if isinstance(each, dict) and "_target_" in each}
+            return own.union(*map(transforms, value))
         return set().union(*map(transforms, value.values())) if isinstance(value, dict) else set()
 
-    own = make.read(bundle.name)
-    for common in ("every", own["kind"]):
+    part = make.read(bundle.name)
+    for common in ("every", part["kind"]):
         for section in ("shared", "train", "inference"):
-            assert not transforms(own.get(section, {})) & transforms(make.read(common).get(section, {}))
+            assert not transforms(part.get(section, {})) & transforms(make.read(common).get(section, {}))
 
 
 def test_groups_stand_for_their_entries():
