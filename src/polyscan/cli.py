@@ -19,6 +19,7 @@ COMMANDS = (
     "prepare",
     "plan",
     "train",
+    "compare",
     "calibrate",
     "infer",
     "native",

@@ -8,6 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from polyscan.errors import PolyscanError
 from polyscan.evaluation import Interval, auroc, bootstrap, concordance_index, corrected_difference, over_folds
+from polyscan.evaluation.statistics import holm, probability_of_false_claim
 
 RNG = np.random.default_rng(0)
 
@@ -81,3 +82,16 @@ def test_corrected_difference_is_wider_than_the_t_test():
 
 def test_interval_reads_as_a_sentence():
     assert str(Interval(0.8123, 0.7761, 0.8459)) == "0.812 (0.776 to 0.846)"
+
+
+def test_holm_is_the_step_down_of_the_paper():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
+
+
+def test_a_claim_is_as_often_false_as_is_said():
+    """Two equal models over many cohorts: a claim that is said to be false with at most 0.05 is rare."""
+    rng = np.random.default_rng(0)
+    claims = [probability_of_false_claim(a, b, 0.2) <= 0.05 for a, b in rng.standard_normal((2000, 2, 15))]
+    assert 0 < np.mean(claims) < 0.1
+    assert probability_of_false_claim([0.8, 0.9], [0.8, 0.9], 0.5) == 0.5

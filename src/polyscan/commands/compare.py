@@ -1,0 +1,35 @@
+"""``polyscan compare``: train ways to fuse on the same folds, and say which may be called better."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from polyscan.commands.options import progress_bar
+
+
+def add(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "compare",
+        help="train ways to fuse on the same folds, and say which may be called better",
+        description="Train every strategy of a protocol on every fold of a cohort of tables, beside concatenation, the "
+        "mean of outputs, each modality alone and a logistic regression, and write a page and a table. A run that was "
+        "cut short goes on where the same command is given again.",
+        epilog="example:\n  polyscan compare diagnosis -o compared/",
+    )
+    command.add_argument("protocol", help="a JSON file, or the name of one of configs/compare, such as diagnosis")
+    command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
+    command.add_argument("--jobs", type=int, help="trainings at a time; as many as there are cores where not given")
+    command.set_defaults(run=run)
+    return command
+
+
+def run(options: argparse.Namespace) -> None:
+    from polyscan.compare import compare
+
+    with progress_bar("comparing") as progress:
+        rows = compare(options.protocol, options.output, jobs=options.jobs, progress=progress)
+    for row in rows:
+        print(f"{row.strategy:32} AUROC {row.auroc}  {row.difference.value:+.3f} {row.verdict}")
+    print(options.output / "compare.html")

@@ -1,0 +1,111 @@
+"""The studies of a comparison, as vectors in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from polyscan.compare.protocol import Protocol
+from polyscan.errors import PolyscanError
+from polyscan.phantom.tasks import Drawn, Task, find_task
+from polyscan.study import Study
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Studies, each a vector a modality, and their classes.
+
+    Attributes:
+        x: (study, modality, value) float32; NaN is not recorded, and throughout where a modality is missing.
+        y: (study,) the class, an index.
+        patients: (study,) a patient's studies are never in two folds.
+        modalities, classes: names.
+        task, drawn: of a task with a known optimum.
+    """
+
+    x: torch.Tensor
+    y: NDArray[np.int64]
+    patients: NDArray[Any]
+    modalities: list[str]
+    classes: list[str]
+    task: Task | None = None
+    drawn: Drawn | None = None
+
+    def folds(self, count: int, seed: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+        """Rows for training and testing of each fold: classes as even as patients allow, drawn anew for each seed.
+
+        Raises:
+            PolyscanError: there are fewer patients of a class than folds.
+        """
+        from sklearn.model_selection import StratifiedGroupKFold
+
+        fewest = min(len(set(self.patients[self.y == k])) for k in range(len(self.classes)))
+        if fewest < count:
+            raise PolyscanError(f"The rarest class has {fewest} patients; {count} folds need as many at least.")
+        split = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+        yield from split.split(np.zeros(len(self.y)), self.y, self.patients)
+
+    def optimum(self, rows: NDArray[np.intp], modalities: list[str] | None = None) -> float | None:
+        """The best accuracy on some studies, where it is known."""
+        if self.task is None or self.drawn is None:
+            return None
+        return self.task.accuracy(Drawn(self.drawn.x[rows], self.drawn.y[rows], self.drawn.missing), modalities)
+
+
+def load_cohort(protocol: Protocol) -> Cohort:
+    """Draw the task, or read the tables, that a protocol names.
+
+    Raises:
+        PolyscanError: it names neither, or they cannot be used.
+    """
+    told = dict(protocol.cohort)
+    if "task" in told:
+        return _made(told)
+    if "manifest" in told:
+        return _read(told, Path(protocol.root))
+    raise PolyscanError("The cohort of the protocol has neither a task nor a manifest; name one.")
+
+
+def _made(told: dict[str, Any]) -> Cohort:
+    if unknown := sorted(set(told) - {"task", "subjects", "seed", "missing"}):
+        raise PolyscanError(f"The cohort has {', '.join(unknown)}; with a task it may have subjects, seed and missing.")
+    task = find_task(told["task"])
+    drawn = task.draw(int(told.get("subjects", 1000)), int(told.get("seed", 0)), told.get("missing"))
+    x = torch.from_numpy(drawn.x).float()
+    return Cohort(x, drawn.y, np.arange(len(drawn.y)), task.modalities, task.classes, task, drawn)
+
+
+def _read(told: dict[str, Any], root: Path) -> Cohort:
+    from polyscan.bundle.fragment import read_fragment
+    from polyscan.study.manifest import read_manifest
+    from polyscan.transforms import LoadTablesd
+
+    if unknown := sorted(set(told) - {"manifest", "config", "target"}):
+        raise PolyscanError(f"The cohort has {', '.join(unknown)}; with a manifest it may have config and target.")
+    config = read_fragment(told["config"], "train")
+    manifest = root / told["manifest"]
+    load = LoadTablesd("image", config["tables"])
+    target = told["target"]
+    studies = [study for study in read_manifest(manifest).studies if study.label.tasks.get(target) is not None]
+    classes = sorted({str(study.label.tasks[target]) for study in studies})
+    if len(classes) < 2:
+        raise PolyscanError(f"{manifest} has {len(classes)} classes of {target}; expected two at least.")
+
+    def table(study: Study) -> torch.Tensor:
+        files = {name: scan.path for name, scan in study.scans.items()}
+        read: torch.Tensor = load({"study": study.key, "image": files, "clinical": study.clinical})["image"]
+        return read
+
+    return Cohort(
+        torch.stack([table(study) for study in studies]),
+        np.array([classes.index(str(study.label.tasks[target])) for study in studies]),
+        np.array([study.subject for study in studies]),
+        list(config["tables"]),
+        classes,
+    )

@@ -1,0 +1,179 @@
+"""Train one strategy on one fold, and ask it."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from polyscan.bundle.fusion_option import fusion_option
+from polyscan.compare.protocol import Protocol, Strategy
+from polyscan.learning import auxiliary_losses, fusion_calls
+from polyscan.networks import ClassificationHead, FusionNet, VectorEncoder
+
+HELD_OUT = 0.15
+TOLERANCE = 0.03
+"""Within which numbers of parameters are equal."""
+
+
+class TrainedNetwork:
+    """A network of a strategy, trained.
+
+    Args:
+        strategy: how it fuses.
+        protocol: how it is trained.
+        x, y: training studies, see :class:`polyscan.compare.Cohort`; only the strategy's modality where it has one.
+        classes: how many.
+        seed: of weights, order and dropout.
+
+    Attributes:
+        parameters: that the network has.
+        seconds: of CPU time that its training took.
+    """
+
+    def __init__(self, strategy: Strategy, protocol: Protocol, x: Tensor, y: Tensor, classes: int, seed: int) -> None:
+        torch.manual_seed(seed)
+        self.missing = strategy.missing
+        self.centre, self.scale = _standard(x)
+        self.network = network_of(strategy, protocol, x.shape[1:], classes)
+        self.parameters = sum(p.numel() for p in self.network.parameters())
+        start = time.process_time()
+        self._train(protocol, self._inputs(x), y, np.random.default_rng(seed))
+        self.seconds = time.process_time() - start
+
+    @torch.inference_mode()
+    def probabilities(self, x: Tensor) -> NDArray[np.float32]:
+        """(study, class)."""
+        found: NDArray[np.float32] = self.network(self._inputs(x)).softmax(1).numpy()
+        return found
+
+    def _inputs(self, x: Tensor) -> Tensor:
+        """Standardised values; what stands for missing ones as the strategy has it."""
+        x = (x - self.centre) / self.scale
+        if self.missing == "zero":  # as if what the scanner did not measure had been 0
+            return torch.where(x.isfinite(), x, -self.centre / self.scale)
+        return x.nan_to_num(0.0) if self.missing == "mean" else x
+
+    def _train(self, protocol: Protocol, x: Tensor, y: Tensor, chance: np.random.Generator) -> None:
+        order = torch.from_numpy(chance.permutation(len(x)))
+        held, rest = order[: int(HELD_OUT * len(x))], order[int(HELD_OUT * len(x)) :]
+        optimizer = torch.optim.AdamW(
+            self.network.parameters(), protocol.learning_rate, weight_decay=protocol.weight_decay
+        )
+        steps = protocol.epochs * max(1, len(rest) // protocol.batch_size)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, protocol.learning_rate, total_steps=steps)
+        best, kept = float("inf"), copy.deepcopy(self.network.state_dict())
+        for _ in range(protocol.epochs):
+            self.network.train()
+            rest = rest[torch.from_numpy(chance.permutation(len(rest)))]
+            for rows in rest.split(protocol.batch_size)[: max(1, len(rest) // protocol.batch_size)]:
+                batch = x[rows]
+                if self.missing == "dropout":
+                    batch = drop_modalities(batch, protocol.modality_dropout, chance)
+                with fusion_calls(self.network) as calls:
+                    loss = functional.cross_entropy(self.network(batch), y[rows])
+                more = auxiliary_losses(calls, functional.one_hot(y[rows], self.classes).float())
+                optimizer.zero_grad()
+                torch.stack([loss, *more.values()]).sum().backward()
+                nn.utils.clip_grad_norm_(self.network.parameters(), 12)
+                optimizer.step()
+                schedule.step()
+            self.network.eval()
+            with torch.inference_mode():
+                error = float(functional.cross_entropy(self.network(x[held]), y[held]))
+            if error < best:
+                best, kept = error, copy.deepcopy(self.network.state_dict())
+        self.network.load_state_dict(kept)
+
+    @property
+    def classes(self) -> int:
+        """How many the network tells."""
+        return len(self.network.outputs)
+
+
+def network_of(strategy: Strategy, protocol: Protocol, shape: torch.Size, classes: int) -> FusionNet:
+    """The network of a strategy whose number of parameters is nearest to the protocol's.
+
+    Args:
+        strategy: where and how it fuses.
+        protocol: ``parameters``, ``dropout``.
+        shape: (modality, value) of a study.
+        classes: how many.
+    """
+    option: dict[str, Any] = fusion_option(strategy.fusion)
+    layer = partial(_located(option.pop("_target_")), **{k: v for k, v in option.items() if k != "_mode_"})
+    fuse_at = strategy.fuse_at if isinstance(strategy.fuse_at, str) else list(strategy.fuse_at)
+
+    def make(width: int, hidden: int) -> FusionNet:
+        return FusionNet(
+            [str(m) for m in range(shape[0])],
+            partial(VectorEncoder, size=shape[1], channels=(width, width)),
+            fuse_at,
+            layer,
+            partial(
+                ClassificationHead,
+                out_channels=classes,
+                hidden=hidden,
+                dropout=protocol.dropout,
+                outputs=[str(k) for k in range(classes)],
+            ),
+            spatial_dims=1,
+            **({"input_channels": 1} if fuse_at == "input" else {}),
+        )
+
+    def count(width: int, hidden: int) -> int:
+        with torch.device("meta"):
+            return sum(p.numel() for p in make(width, hidden).parameters())
+
+    return make(*_sizes(count, protocol.parameters))
+
+
+def _sizes(count: Callable[[int, int], int], wanted: int) -> tuple[int, int]:
+    """Width of the encoders and of the head's hidden layer: near each other where the number of parameters fits."""
+    found = []
+    width = 8
+    while (least := count(width, 1)) <= wanted or width == 8:
+        a_unit = count(width, 2) - least
+        hidden = max(1, 1 + round((wanted - least) / a_unit))
+        error = abs(count(width, hidden) - wanted) / wanted
+        found.append((max(error, TOLERANCE), abs(math.log(hidden / width)), width, hidden))
+        width += 8
+    _, _, width, hidden = min(found)
+    return width, hidden
+
+
+def drop_modalities(x: Tensor, prob: float, chance: np.random.Generator) -> Tensor:
+    """Make each modality (study, modality, value) absent with a probability; one that is there is always kept.
+
+    ModDrop (Neverova et al., TPAMI 2016, section 3.3), as :class:`polyscan.transforms.RandModalityDropoutd` does.
+    """
+    present = x.isfinite().any(2)
+    drawn = torch.from_numpy(chance.random(tuple(present.shape)))
+    gone = (drawn < prob) & present
+    last = (drawn + 2.0 * ~present).argmax(1) if x.shape[1] == 1 else (drawn - 2.0 * ~present).argmax(1)
+    gone[torch.arange(len(x)), last] = False
+    return x.masked_fill(gone[:, :, None], float("nan"))
+
+
+def _standard(x: Tensor) -> tuple[Tensor, Tensor]:
+    """(modality, value) mean and standard deviation of what was recorded; 0 and 1 where nothing varies."""
+    known = x.isfinite()
+    count = known.sum(0).clamp(min=1)
+    mean = x.nan_to_num(0.0).sum(0) / count
+    deviation = (((x - mean).nan_to_num(0.0) ** 2).sum(0) / count).sqrt()
+    return mean, torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation))
+
+
+def _located(path: str) -> Any:
+    import pydoc
+
+    return pydoc.locate(path)

@@ -1,0 +1,89 @@
+"""The page of a comparison: what was fixed before, what came out, and what may be claimed."""
+
+from __future__ import annotations
+
+import io
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+from polyscan import __version__
+from polyscan.compare.cohort import Cohort
+from polyscan.compare.protocol import CONCATENATION, LOGISTIC, OUTPUT_MEAN, Protocol
+from polyscan.compare.table import Row
+from polyscan.files.atomic import atomic_write
+
+
+def write_page(path: Path, protocol: Protocol, cohort: Cohort, rows: list[Row]) -> None:
+    """Write one HTML page that opens without a network."""
+    from jinja2 import Environment, PackageLoader
+
+    template = Environment(loader=PackageLoader("polyscan.compare", "."), autoescape=True).get_template("page.html")
+    baselines = [CONCATENATION, OUTPUT_MEAN, LOGISTIC, *(f"{name} alone" for name in cohort.modalities)]
+    everywhere = np.arange(len(cohort.y))
+    text = template.render(
+        version=__version__,
+        today=date.today().isoformat(),
+        protocol=protocol,
+        cohort=cohort,
+        rows=rows,
+        baselines=baselines,
+        better=[row for row in rows if row.verdict == "better" and row.strategy not in baselines],
+        optimum=cohort.optimum(everywhere),
+        of_one=[(name, cohort.optimum(everywhere, [name])) for name in cohort.modalities],
+        patients=len(set(cohort.patients.tolist())),
+        forest=_forest(rows),
+        pareto=_pareto(rows),
+    )
+    with atomic_write(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def _forest(rows: list[Row]) -> str:
+    """Differences from concatenation with their intervals, as SVG."""
+    from matplotlib.figure import Figure
+
+    shown = [row for row in rows if row.strategy != CONCATENATION][::-1]
+    figure = Figure(figsize=(7, 0.8 + 0.3 * len(shown)), layout="constrained")
+    axes = figure.subplots()
+    for y, row in enumerate(shown):
+        colour = {"better": "tab:green", "worse": "tab:red"}.get(row.verdict, "tab:gray")
+        axes.plot([row.difference.low, row.difference.high], [y, y], color=colour, linewidth=2)
+        axes.plot(row.difference.value, y, "o", color=colour)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(shown)), [row.strategy for row in shown])
+    axes.set_xlabel("AUROC less that of concatenation, 95 % interval over folds (Nadeau and Bengio)")
+    return _svg(figure)
+
+
+def _pareto(rows: list[Row]) -> str:
+    """AUROC with everything and with one modality gone; what nothing else beats in both is joined."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    shown = [row for row in rows if np.isfinite(row.without)]
+    front = sorted(
+        (
+            (row.auroc.value, row.without)
+            for row in shown
+            if not any(o.auroc.value > row.auroc.value and o.without > row.without for o in shown)
+        ),
+    )
+    axes.plot(*zip(*front, strict=True), color="tab:gray", linewidth=1, zorder=0)
+    for row in shown:
+        axes.plot(row.auroc.value, row.without, "o", color="tab:blue")
+        axes.annotate(
+            row.strategy, (row.auroc.value, row.without), fontsize=7, xytext=(4, 3), textcoords="offset points"
+        )
+    axes.set_xlabel("AUROC with all modalities")
+    axes.set_ylabel("mean AUROC with one modality gone")
+    return _svg(figure)
+
+
+def _svg(figure: object) -> str:
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))  # type: ignore[attr-defined]
+    drawn = text.getvalue()
+    return drawn[drawn.index("<svg") :]

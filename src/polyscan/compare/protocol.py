@@ -1,0 +1,123 @@
+"""What is compared, written down before anything is run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from polyscan.errors import PolyscanError
+from polyscan.files.atomic import read_json, resource_folder
+
+MISSING = ("available", "dropout", "zero", "mean")
+"""What stands for a modality that is missing: nothing, and the layer is told (``available``), the same with modalities
+left out in training too (``dropout``), zeros as if they had been measured, or the mean of the training studies."""
+
+CONCATENATION = "concatenation"
+OUTPUT_MEAN = "output mean"
+LOGISTIC = "logistic regression"
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """One way to fuse.
+
+    Attributes:
+        fusion: as for ``--fusion``: a layer of ``polyscan.fusion``, or a dotted path, with options or without.
+        fuse_at: ``"input"``, ``"output"`` or levels, as in :class:`polyscan.networks.FusionNet`; an encoder has two.
+        missing: one of :data:`MISSING`.
+        modality: reads this one alone; all where not given.
+    """
+
+    fusion: str = "Concatenation"
+    fuse_at: Any = (1,)
+    missing: str = "dropout"
+    modality: str | None = None
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A comparison: cohort, strategies, and how they are trained, the same for all.
+
+    Attributes:
+        cohort: ``{"task": NAME, "subjects": N, "seed": S, "missing": {...}}``, a task with a known optimum, or
+            ``{"manifest": FILE, "config": FRAGMENT, "target": TASK}``, tables as a fragment reads them.
+        strategies: name to strategy. Concatenation, the mean of outputs, each modality alone and a logistic regression
+            are always there.
+        folds: of a cross-validation that keeps patients whole.
+        seeds: how often studies are shared out anew, and networks begin anew.
+        parameters: that each network has, within 5 % where its layers allow it; the table tells how many it has.
+        epochs, batch_size, learning_rate, weight_decay, dropout: of every training; the epoch is kept that is best on
+            15 % of the training studies.
+        modality_dropout: of strategies whose ``missing`` is ``dropout``.
+        level: how probable a false claim may be.
+    """
+
+    cohort: Mapping[str, Any]
+    strategies: Mapping[str, Strategy]
+    folds: int = 5
+    seeds: int = 3
+    parameters: int = 5000
+    epochs: int = 40
+    batch_size: int = 64
+    learning_rate: float = 0.003
+    weight_decay: float = 0.01
+    dropout: float = 0.0
+    modality_dropout: float = 0.3
+    level: float = 0.05
+    root: str = field(default=".", compare=False)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of everything that is fixed before the run."""
+        content = asdict(self)
+        del content["root"]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def all_strategies(self, modalities: list[str]) -> dict[str, Strategy]:
+        """The baselines that are always there, and what is compared with them."""
+        baselines = {
+            CONCATENATION: Strategy(),
+            OUTPUT_MEAN: Strategy("polyscan.fusion.output.MeanProbability", "output"),
+            **{f"{name} alone": Strategy(modality=name) for name in modalities},
+        }
+        return {**baselines, **self.strategies}
+
+
+def read_protocol(name_or_file: str | Path) -> Protocol:
+    """Read a protocol: a JSON file, or the name of one of ``configs/compare``.
+
+    Raises:
+        PolyscanError: there is none, or an entry of it is not known or cannot be.
+    """
+    folder = resource_folder("configs") / "compare"
+    file = Path(name_or_file)
+    if not file.is_file():
+        file = folder / f"{name_or_file}.json"
+    if not file.is_file():
+        known = ", ".join(sorted(path.stem for path in folder.glob("*.json")))
+        raise PolyscanError(f"{name_or_file} is no file and no protocol that comes with polyscan: {known}.")
+    content = read_json(file)
+    if not isinstance(content, dict) or "cohort" not in content or "strategies" not in content:
+        raise PolyscanError(f"{file} is no protocol of a comparison: it needs the entries cohort and strategies.")
+    content.pop("description", None)
+    strategies = {str(name): _fields(Strategy, given, name) for name, given in content["strategies"].items()}
+    protocol: Protocol = _fields(Protocol, {**content, "strategies": strategies, "root": str(file.parent)}, str(file))
+    for name, strategy in strategies.items():
+        if strategy.missing not in MISSING:
+            raise PolyscanError(f"{name}: missing is {strategy.missing!r}; expected one of {', '.join(MISSING)}.")
+    for entry, least in {"folds": 2, "seeds": 1, "parameters": 1, "epochs": 1, "batch_size": 2}.items():
+        if getattr(protocol, entry) < least:
+            raise PolyscanError(f"{file}: {entry} is {getattr(protocol, entry)}; expected {least} at least.")
+    return protocol
+
+
+def _fields(kind: Any, given: Any, where: str) -> Any:
+    known = set(kind.__dataclass_fields__)
+    if not isinstance(given, dict) or (unknown := sorted(set(given) - known)):
+        told = ", ".join(unknown) if isinstance(given, dict) else repr(given)
+        raise PolyscanError(f"{where} has {told}; it may have {', '.join(sorted(known - {'root'}))}.")
+    return kind(**given)

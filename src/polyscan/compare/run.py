@@ -1,0 +1,201 @@
+"""Train and test every strategy on every fold, one record each, and tell what came out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from polyscan.compare.cohort import Cohort, load_cohort
+from polyscan.compare.network import TrainedNetwork
+from polyscan.compare.protocol import LOGISTIC, Protocol, Strategy, read_protocol
+from polyscan.compare.table import Row, summarise, write_csv
+from polyscan.errors import PolyscanError
+from polyscan.files.atomic import read_json, write_json
+from polyscan.parallel import Progress, run_each
+from polyscan.study.outputs import OutputFolder
+
+ALL = "all"
+SPOILED = 3.0
+"""Standard deviations of the noise that a spoiled modality holds in place of what it measured."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training: a strategy, a seed and a fold."""
+
+    strategy: str
+    seed: int
+    fold: int
+
+    @property
+    def file(self) -> str:
+        """Of its record."""
+        return f"{self.strategy} {self.seed}-{self.fold}.json".replace("/", "_")
+
+
+def compare(
+    protocol: Protocol | str | Path, out: str | Path, *, jobs: int | None = None, progress: Progress | None = None
+) -> list[Row]:
+    """Compare ways to fuse on one cohort, and write a page, a table and a record of every training.
+
+    Where a run was cut short, the same call goes on; a folder of another protocol is refused.
+
+    Args:
+        protocol: see :func:`read_protocol`.
+        out: the folder to write: ``compare.html``, ``compare.csv``, ``protocol.json`` and ``cells``.
+        jobs: trainings at a time; as many as there are cores if None.
+        progress: told (done, total, strategy) after each training.
+
+    Returns:
+        A row a strategy, the best first.
+
+    Raises:
+        PolyscanError: the protocol or its cohort cannot be used, the folder holds something else, or a training failed.
+    """
+    from polyscan.compare.page import write_page
+
+    if not isinstance(protocol, Protocol):
+        protocol = read_protocol(protocol)
+    cohort = load_cohort(protocol)
+    owned = OutputFolder.claim(out, "compare")
+    owned.will_hold(["cells", "protocol.json", "compare.csv", "compare.html"])
+    with owned.alone():
+        _same_protocol(owned.path / "protocol.json", protocol)
+        cells = owned.path / "cells"
+        cells.mkdir(exist_ok=True)
+        names = [*protocol.all_strategies(cohort.modalities), LOGISTIC]
+        every = [
+            Cell(name, seed, fold) for name in names for seed in range(protocol.seeds) for fold in range(protocol.folds)
+        ]
+        waiting = [cell for cell in every if not (cells / cell.file).is_file()]
+        work = partial(run_cell, protocol=protocol, cells=cells)
+        for done, (cell, result) in enumerate(run_each(work, waiting, jobs), start=len(every) - len(waiting) + 1):
+            if isinstance(result, PolyscanError):
+                raise PolyscanError(f"{cell.strategy}: {result}")
+            if progress is not None:
+                progress(done, len(every), cell.strategy)
+        rows = summarise(protocol, cohort, {cell: read_json(cells / cell.file) for cell in every})
+        write_csv(owned.path / "compare.csv", rows)
+        write_page(owned.path / "compare.html", protocol, cohort, rows)
+    return rows
+
+
+def run_cell(cell: Cell, protocol: Protocol, cells: Path) -> None:
+    """Train and test one strategy on one fold, and write its record.
+
+    The record holds the probabilities of the testing studies under each condition: as they are, with each modality
+    gone, with each one alone, and with each one spoiled.
+    """
+    torch.set_num_threads(1)
+    cohort = load_cohort(protocol)
+    train, test = list(cohort.folds(protocol.folds, cell.seed))[cell.fold]
+    model: Any = (
+        Logistic(cohort, train)
+        if cell.strategy == LOGISTIC
+        else Fused(protocol.all_strategies(cohort.modalities)[cell.strategy], protocol, cohort, train, cell)
+    )
+    told = {
+        name: model.probabilities(x).round(5).tolist()
+        for name, x in conditions(cohort, test, [protocol.seeds, cell.seed, cell.fold]).items()
+    }
+    record = {
+        "test": test.tolist(),
+        "parameters": model.parameters,
+        "seconds": round(model.seconds, 2),
+        "probabilities": told,
+    }
+    write_json(cells / cell.file, record)
+
+
+def conditions(cohort: Cohort, rows: NDArray[np.intp], seed: list[int]) -> dict[str, torch.Tensor]:
+    """The testing studies as they are, without each modality, with each one alone, and with each one spoiled."""
+    x = cohort.x[torch.from_numpy(rows)]
+    found = {ALL: x}
+    noise = torch.from_numpy(np.random.default_rng(seed).standard_normal(x.shape)).float()
+    centre, scale = x.nanmean(0), (x - x.nanmean(0)).square().nanmean(0).sqrt().nan_to_num(1.0)
+    for m, name in enumerate(cohort.modalities):
+        for condition, gone in ((f"without {name}", [m]), (f"{name} alone", _others(x.shape[1], m))):
+            changed = x.clone()
+            changed[:, gone] = torch.nan
+            found[condition] = changed
+        spoiled = x.clone()
+        bad = (centre + SPOILED * scale * noise)[:, m]
+        spoiled[:, m] = torch.where(x[:, m].isfinite(), bad.nan_to_num(0.0), x[:, m])
+        found[f"{name} spoiled"] = spoiled
+    return found
+
+
+class Fused:
+    """A strategy's network; what it does not read it does not see."""
+
+    def __init__(
+        self, strategy: Strategy, protocol: Protocol, cohort: Cohort, train: NDArray[np.intp], cell: Cell
+    ) -> None:
+        read = [m for m, name in enumerate(cohort.modalities) if strategy.modality in (None, name)]
+        if strategy.modality is not None and not read:
+            raise PolyscanError(f"There is no modality {strategy.modality}; there are {', '.join(cohort.modalities)}.")
+        self.read = read
+        rows = torch.from_numpy(train)
+        self.model = TrainedNetwork(
+            strategy,
+            protocol,
+            cohort.x[rows][:, read],
+            torch.from_numpy(cohort.y[train]),
+            len(cohort.classes),
+            seed=1000 * cell.seed + cell.fold,
+        )
+        self.parameters, self.seconds = self.model.parameters, self.model.seconds
+
+    def probabilities(self, x: torch.Tensor) -> NDArray[np.float32]:
+        """(study, class)."""
+        return self.model.probabilities(x[:, self.read])
+
+
+class Logistic:
+    """scikit-learn's logistic regression on all values and on which were recorded, its penalty chosen within."""
+
+    def __init__(self, cohort: Cohort, train: NDArray[np.intp]) -> None:
+        import time
+
+        from sklearn.impute import SimpleImputer
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.model_selection import GridSearchCV
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        imputed = SimpleImputer(strategy="mean", add_indicator=True, keep_empty_features=True)
+        model = make_pipeline(imputed, StandardScaler(), LogisticRegression(max_iter=1000))
+        strengths = {"logisticregression__C": [1e-3, 1e-2, 1e-1, 1.0]}
+        self.model = GridSearchCV(model, strengths, cv=3, scoring="neg_log_loss")
+        start = time.process_time()
+        self.model.fit(cohort.x[torch.from_numpy(train)].flatten(1).numpy(), cohort.y[train])
+        self.seconds = time.process_time() - start
+        fitted = self.model.best_estimator_[-1]
+        self.parameters = int(fitted.coef_.size + fitted.intercept_.size)
+
+    def probabilities(self, x: torch.Tensor) -> NDArray[np.float64]:
+        """(study, class)."""
+        found: NDArray[np.float64] = self.model.predict_proba(x.flatten(1).numpy())
+        return found
+
+
+def _others(count: int, m: int) -> list[int]:
+    return [k for k in range(count) if k != m]
+
+
+def _same_protocol(file: Path, protocol: Protocol) -> None:
+    if file.is_file() and (found := read_json(file).get("sha256")) != protocol.digest:
+        raise PolyscanError(
+            f"{file.parent} holds a comparison by another protocol ({str(found)[:12]}, not {protocol.digest[:12]}); "
+            "what is compared is fixed before a run: name a new folder."
+        )
+    from dataclasses import asdict
+
+    content = {key: value for key, value in asdict(protocol).items() if key != "root"}
+    write_json(file, {"sha256": protocol.digest, **content})

@@ -1,0 +1,212 @@
+"""What a comparison found: a row a strategy, with the chance of every claim."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polyscan.compare.cohort import Cohort
+from polyscan.compare.protocol import CONCATENATION, Protocol
+from polyscan.evaluation.calibration import (
+    brier_score,
+    calibrated_error_quantile,
+    expected_calibration_error,
+    negative_log_likelihood,
+)
+from polyscan.evaluation.statistics import (
+    Interval,
+    auroc,
+    bootstrap,
+    corrected_difference,
+    holm,
+    over_folds,
+    probability_of_false_claim,
+)
+from polyscan.files.atomic import atomic_write
+
+if TYPE_CHECKING:
+    from polyscan.compare.run import Cell
+
+ALL = "all"
+N_RESAMPLES = 300
+
+
+@dataclass(frozen=True)
+class Row:
+    """One strategy.
+
+    Attributes:
+        strategy: its name.
+        auroc: mean over seeds and folds, of each class against the others, with its interval over patients drawn again.
+        accuracy: mean over seeds and folds.
+        of_optimum: the accuracy as a part of the best that can be had on the same studies, where that is known.
+        difference: auroc less that of concatenation, with its interval over folds (Nadeau and Bengio).
+        p: of that difference, after Holm over all strategies.
+        false_claim: how probable it is that the strategy is not on the side of concatenation where it seems to be.
+        verdict: ``better``, ``worse`` or nothing.
+        without: the mean auroc where one modality is gone, and the lowest.
+        alone: the mean auroc where one modality is all there is.
+        spoiled: the mean auroc where one modality holds noise.
+        ece, ece_by_chance: expected calibration error, and what a calibrated model's stays below 95 times in 100.
+        brier, log_loss: of the probabilities.
+        parameters: of the network. seconds: of CPU time, for one training.
+    """
+
+    strategy: str
+    auroc: Interval
+    accuracy: float
+    of_optimum: float | None
+    difference: Interval
+    p: float
+    false_claim: float
+    verdict: str
+    without: float
+    worst_without: float
+    alone: float
+    spoiled: float
+    ece: float
+    ece_by_chance: float
+    brier: float
+    log_loss: float
+    parameters: int
+    seconds: float
+
+
+class Told:
+    """What one strategy told of every study, once a seed.
+
+    Args:
+        protocol: folds and seeds.
+        cohort: the studies.
+        records: the strategy's cells by (seed, fold).
+    """
+
+    def __init__(
+        self, protocol: Protocol, cohort: Cohort, records: Mapping[tuple[int, int], Mapping[str, Any]]
+    ) -> None:
+        shape = (protocol.seeds, len(cohort.y))
+        self.truth = cohort.y
+        self.classes = len(cohort.classes)
+        self.folds = np.zeros(shape, dtype=int)
+        conditions = next(iter(records.values()))["probabilities"]
+        self.p = {name: np.full((*shape, self.classes), np.nan) for name in conditions}
+        for (seed, fold), record in records.items():
+            rows = record["test"]
+            self.folds[seed, rows] = fold
+            for name, probabilities in record["probabilities"].items():
+                self.p[name][seed, rows] = probabilities
+        self.parameters = int(np.median([record["parameters"] for record in records.values()]))
+        self.seconds = float(np.median([record["seconds"] for record in records.values()]))
+
+    def area(self, seed: int, rows: NDArray[np.intp], condition: str = ALL) -> float:
+        """AUROC of some studies, each class against the others."""
+        classes = [1] if self.classes == 2 else range(self.classes)
+        each = [auroc(self.p[condition][seed, rows, k], self.truth[rows] == k) for k in classes]
+        known = [area for area in each if np.isfinite(area)]
+        return float(np.mean(known)) if known else float("nan")
+
+    def fold_areas(self, condition: str = ALL) -> NDArray[np.float64]:
+        """(seed x fold,) AUROC."""
+        seeds, folds = range(len(self.folds)), np.unique(self.folds)
+        return np.array([self.area(s, np.flatnonzero(self.folds[s] == f), condition) for s in seeds for f in folds])
+
+    def mean_area(self, conditions: list[str]) -> list[float]:
+        """The mean AUROC under each of some conditions."""
+        return [float(np.nanmean(self.fold_areas(condition))) for condition in conditions]
+
+    def interval(self, patients: NDArray[Any]) -> Interval:
+        """AUROC, the mean over seeds and folds, over patients drawn again."""
+        scores = [
+            over_folds(lambda rows, s=s: self.area(s, rows), self.folds[s])  # type: ignore[misc]
+            for s in range(len(self.folds))
+        ]
+        return bootstrap(
+            lambda rows: float(np.mean([score(rows) for score in scores])), list(patients), n_resamples=N_RESAMPLES
+        )
+
+
+def summarise(protocol: Protocol, cohort: Cohort, records: Mapping[Cell, Mapping[str, Any]]) -> list[Row]:
+    """A row a strategy, the highest AUROC first.
+
+    Args:
+        protocol: what was fixed before.
+        cohort: the studies.
+        records: of every training, as :func:`polyscan.compare.run.run_cell` writes them.
+    """
+    names = list(dict.fromkeys(cell.strategy for cell in records))
+    told = {
+        name: Told(protocol, cohort, {(c.seed, c.fold): record for c, record in records.items() if c.strategy == name})
+        for name in names
+    }
+    reference = told[CONCATENATION].fold_areas()
+    fraction = 1 / protocol.folds
+    found = {
+        name: corrected_difference(of.fold_areas(), reference, fraction)
+        for name, of in told.items()
+        if name != CONCATENATION
+    }
+    adjusted = dict(zip(found, holm([p for _, p in found.values()]), strict=True))
+    best = cohort.optimum(np.arange(len(cohort.y)))
+    rows = []
+    for name, of in told.items():
+        difference = found[name][0] if name in found else Interval(0.0, 0.0, 0.0)
+        p = float(adjusted[name]) if name in found else 1.0
+        false = probability_of_false_claim(of.fold_areas(), reference, fraction) if name in found else 0.5
+        proven = p <= protocol.level and false <= protocol.level
+        rows.append(_row(name, of, cohort, best, difference, p, false, proven))
+    return sorted(rows, key=lambda row: -row.auroc.value)
+
+
+def _row(
+    name: str, of: Told, cohort: Cohort, best: float | None, difference: Interval, p: float, false: float, proven: bool
+) -> Row:
+    without = of.mean_area([f"without {m}" for m in cohort.modalities])
+    probabilities = of.p[ALL].reshape(-1, of.classes)
+    truth = np.tile(of.truth, len(of.folds))
+    accuracy = float((probabilities.argmax(1) == truth).mean())
+    return Row(
+        strategy=name,
+        auroc=of.interval(cohort.patients),
+        accuracy=accuracy,
+        of_optimum=None if best is None else accuracy / best,
+        difference=difference,
+        p=p,
+        false_claim=false,
+        verdict=("better" if difference.value > 0 else "worse") if proven else "",
+        without=float(np.nanmean(without)),
+        worst_without=float(np.nanmin(without)),
+        alone=float(np.nanmean(of.mean_area([f"{m} alone" for m in cohort.modalities]))),
+        spoiled=float(np.nanmean(of.mean_area([f"{m} spoiled" for m in cohort.modalities]))),
+        ece=expected_calibration_error(of.p[ALL][0], of.truth),
+        ece_by_chance=calibrated_error_quantile(of.p[ALL][0], trials=200),
+        brier=brier_score(probabilities, truth),
+        log_loss=negative_log_likelihood(probabilities, truth),
+        parameters=of.parameters,
+        seconds=of.seconds,
+    )
+
+
+def write_csv(path: Path, rows: list[Row]) -> None:
+    """Write the rows, an interval in three columns."""
+    with atomic_write(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        flat = [_flat(row) for row in rows]
+        writer = csv.DictWriter(file, list(flat[0]))
+        writer.writeheader()
+        writer.writerows(flat)
+
+
+def _flat(row: Row) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for field in fields(row):
+        value = getattr(row, field.name)
+        if isinstance(value, Interval):
+            out.update({field.name: value.value, f"{field.name}_low": value.low, f"{field.name}_high": value.high})
+        else:
+            out[field.name] = value
+    return {name: f"{value:.5g}" if isinstance(value, float) else value for name, value in out.items()}

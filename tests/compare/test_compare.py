@@ -1,0 +1,141 @@
+"""A comparison from protocol to page, on tasks whose optimum is known."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from polyscan.cli import main
+from polyscan.compare import compare, load_cohort, read_protocol
+from polyscan.compare.network import drop_modalities, network_of
+from polyscan.compare.protocol import CONCATENATION, LOGISTIC, OUTPUT_MEAN, Protocol, Strategy
+from polyscan.compare.run import ALL, conditions
+from polyscan.compare.table import N_RESAMPLES
+from polyscan.errors import PolyscanError
+
+
+def quick(task, **changes):
+    cohort = {"task": task, "subjects": 240, "seed": 0}
+    given = {"folds": 2, "seeds": 1, "epochs": 2, "parameters": 800, **changes}
+    return Protocol(cohort, {"gated sum": Strategy("GatedSum")}, **given)
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    out = tmp_path_factory.mktemp("compared") / "out"
+    return out, compare(quick("diagnosis"), out, jobs=1)
+
+
+def test_baselines_are_always_there(compared):
+    _, rows = compared
+    alone = {f"{name} alone" for name in ("T1", "T1c", "T2", "FLAIR")}
+    assert {row.strategy for row in rows} == {CONCATENATION, OUTPUT_MEAN, LOGISTIC, "gated sum", *alone}
+    assert [row.auroc.value for row in rows] == sorted((row.auroc.value for row in rows), reverse=True)
+
+
+def test_networks_have_as_many_parameters_as_each_other():
+    protocol = quick("diagnosis", parameters=5000)
+    for strategy in (Strategy(), Strategy("SelfAttention"), Strategy("LowRankBilinear"), Strategy(modality="T1")):
+        shape = torch.Size([1 if strategy.modality else 4, 8])
+        count = sum(p.numel() for p in network_of(strategy, protocol, shape, 2).parameters())
+        assert count == pytest.approx(5000, rel=0.05), strategy
+
+
+def test_the_page_and_the_table_say_the_same(compared):
+    out, rows = compared
+    page = (out / "compare.html").read_text()
+    assert quick("diagnosis").digest in page
+    assert not re.search(r"""(?:src|href)=["']?http""", page)
+    with (out / "compare.csv").open() as file:
+        table = list(csv.DictReader(file))
+    assert [line["strategy"] for line in table] == [row.strategy for row in rows]
+    for line, row in zip(table, rows, strict=True):
+        assert float(line["auroc"]) == pytest.approx(row.auroc.value, rel=1e-4)
+        assert str(row.auroc) in page
+
+
+def test_a_run_that_was_cut_short_goes_on_to_the_same_end(compared, tmp_path):
+    out, rows = compared
+    for number, cell in enumerate(sorted((out / "cells").iterdir())):
+        if number % 3 == 0:
+            cell.unlink()
+    kept = {path.name: path.stat().st_mtime_ns for path in (out / "cells").iterdir()}
+    again = compare(quick("diagnosis"), out, jobs=1)
+    assert [replace(row, seconds=0) for row in again] == [replace(row, seconds=0) for row in rows]
+    assert all((out / "cells" / name).stat().st_mtime_ns == time for name, time in kept.items())
+
+
+def test_another_protocol_is_refused_over_old_results(compared):
+    out, _ = compared
+    with pytest.raises(PolyscanError, match="by another protocol"):
+        compare(quick("diagnosis", epochs=3), out)
+
+
+def test_conditions_change_what_they_name():
+    cohort = load_cohort(quick("diagnosis"))
+    rows = np.arange(20)
+    found = conditions(cohort, rows, [0])
+    assert torch.equal(found[ALL], cohort.x[:20])
+    assert found["without T1"].isnan().all((0, 2)).tolist() == [True, False, False, False]
+    assert found["T1 alone"].isnan().all((0, 2)).tolist() == [False, True, True, True]
+    changed = (found["T1 spoiled"] != cohort.x[:20]).all((0, 2)).tolist()
+    assert changed == [True, False, False, False]
+
+
+def test_dropping_modalities_keeps_one():
+    x = torch.zeros(400, 3, 2)
+    x[:100, 0] = torch.nan
+    x[:50, 1] = torch.nan
+    dropped = drop_modalities(x, 0.9, np.random.default_rng(0)).isfinite().any(2)
+    assert bool((dropped.sum(1) >= 1).all())
+    assert not bool(dropped[:100, 0].any())
+    assert 0.05 < float(dropped[100:, 0].float().mean()) < 0.5
+
+
+def test_folds_keep_patients_whole_and_are_drawn_anew():
+    cohort = load_cohort(quick("diagnosis"))
+    cohort = replace(cohort, patients=np.arange(len(cohort.y)) // 3)
+    tests = [[test for _, test in cohort.folds(4, seed)] for seed in (0, 1)]
+    for rows in tests[0]:
+        inside = set(cohort.patients[rows])
+        assert not inside & set(np.delete(cohort.patients, rows))
+    assert not np.array_equal(tests[0][0], tests[1][0])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"folds": 1}, "folds is 1"),
+        ({"epoch": 3}, "has epoch; it may have"),
+        ({"strategies": {"a": {"fusion": "Sum", "missing": "guess"}}}, "missing is 'guess'"),
+        ({"strategies": {"a": {"layer": "Sum"}}}, "a has layer"),
+    ],
+)
+def test_a_protocol_that_cannot_be_is_refused(tmp_path, change, said):
+    file = tmp_path / "protocol.json"
+    file.write_text(json.dumps({"cohort": {"task": "diagnosis"}, "strategies": {}, **change}))
+    with pytest.raises(PolyscanError, match=said):
+        read_protocol(file)
+
+
+def test_the_command_names_the_page_and_what_is_wrong(tmp_path, capsys):
+    assert main(["compare", "nothing", "-o", str(tmp_path / "out")]) == 1
+    assert "protocol that comes with polyscan: diagnosis" in capsys.readouterr().err
+    file = tmp_path / "protocol.json"
+    small = {"folds": 2, "seeds": 1, "epochs": 1, "parameters": 300}
+    cohort = {"task": "interaction", "subjects": 80}
+    file.write_text(json.dumps({"cohort": cohort, "strategies": {"broken": {"fusion": "Nowhere"}}, **small}))
+    assert main(["compare", str(file), "-o", str(tmp_path / "out"), "--jobs", "1"]) == 1
+    assert "broken: There is no fusion layer 'Nowhere'" in capsys.readouterr().err
+
+
+def test_protocols_of_the_package_can_be_read():
+    for name in ("diagnosis", "interaction", "picai"):
+        assert read_protocol(name).strategies
+    assert N_RESAMPLES >= 300
