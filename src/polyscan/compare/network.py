@@ -67,7 +67,7 @@ class TrainedNetwork:
         order = torch.from_numpy(chance.permutation(len(x)))
         held, rest = order[: int(HELD_OUT * len(x))], order[int(HELD_OUT * len(x)) :]
         optimizer = torch.optim.AdamW(
-            self.network.parameters(), protocol.learning_rate, weight_decay=protocol.weight_decay
+            self.network.parameters(), protocol.learning_rate, weight_decay=protocol.weight_decay, fused=True
         )
         steps = protocol.epochs * max(1, len(rest) // protocol.batch_size)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, protocol.learning_rate, total_steps=steps)
@@ -111,7 +111,7 @@ def network_of(strategy: Strategy, protocol: Protocol, shape: torch.Size, classe
     """
     option: dict[str, Any] = fusion_option(strategy.fusion)
     layer = partial(_located(option.pop("_target_")), **{k: v for k, v in option.items() if k != "_mode_"})
-    fuse_at = strategy.fuse_at if isinstance(strategy.fuse_at, str) else list(strategy.fuse_at)
+    fuse_at: Any = strategy.fuse_at if isinstance(strategy.fuse_at, str) else list(strategy.fuse_at)
 
     def make(width: int, hidden: int) -> FusionNet:
         return FusionNet(
@@ -127,7 +127,7 @@ def network_of(strategy: Strategy, protocol: Protocol, shape: torch.Size, classe
                 outputs=[str(k) for k in range(classes)],
             ),
             spatial_dims=1,
-            **({"input_channels": 1} if fuse_at == "input" else {}),
+            input_channels=1 if fuse_at == "input" else None,
         )
 
     def count(width: int, hidden: int) -> int:
