@@ -29,6 +29,12 @@ def add(commands: Any) -> argparse.ArgumentParser:
     command.add_argument(
         "--pet-units", help="the unit of PET volumes without a sidecar, such as SUV; DICOM tells it by itself"
     )
+    command.add_argument(
+        "--index",
+        type=Path,
+        help="keep what was read in this file, so that the next scan reads only what changed; it holds headers, so "
+        "keep it private",
+    )
     command.set_defaults(run=run)
     return command
 
@@ -39,7 +45,7 @@ def run(options: argparse.Namespace) -> None:
     from polyscan.study.outputs import check_writable_file
 
     check_writable_file(options.output)
-    with progress_bar("scanning"):
+    with progress_bar("scanning") as progress:
         manifest = scan(
             options.folder,
             clinical=options.clinical,
@@ -47,6 +53,8 @@ def run(options: argparse.Namespace) -> None:
             join=options.join_sessions,
             pet_units=options.pet_units,
             columns=options.columns,
+            index=options.index,
+            progress=lambda files: progress(files, files, f"{files} files"),
         )
     write_manifest(options.output, manifest)
     for study in manifest.studies:

@@ -13,7 +13,7 @@ import numpy as np
 from polyscan.dicom.attributes import number, text
 from polyscan.dicom.slices import Slice
 from polyscan.errors import PolyscanError
-from polyscan.files.packed import is_packed, open_binary
+from polyscan.files.packed import open_binary
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -131,8 +131,8 @@ def _stored(first: Slice) -> np.ndarray:
 
 
 def _decoded(first: Slice) -> np.ndarray:
-    """The pixels by pydicom; those of a packed file, which was read up to them, are unpacked now."""
-    if "PixelData" in first.file or not is_packed(first.path):
+    """The pixels by pydicom; those of a file that was read up to them are read now."""
+    if "PixelData" in first.file:
         return np.asarray(first.file.pixel_array)
     from pydicom import dcmread
 

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime
 from pathlib import Path
-from typing import Any
 
-from polyscan.dicom.attributes import text
-from polyscan.dicom.diffusion import b_value
-from polyscan.dicom.headers import read_files
-from polyscan.dicom.series import Series, group, grouped
 from polyscan.discovery.candidate import Candidate
-from polyscan.discovery.labels import drawn_on
+from polyscan.discovery.index import Index
 from polyscan.discovery.names import distinct
-from polyscan.discovery.patients import bare, name_patients, patient_key
+from polyscan.discovery.patients import Key, bare, name_patients
 from polyscan.discovery.sessions import join_sessions, read_dates
 from polyscan.discovery.subject_table import PLACING, SubjectTable
-from polyscan.discovery.volumes import volume_candidates
 from polyscan.errors import PolyscanError
-from polyscan.files.packed import archive_of
-from polyscan.files.walk import account, is_folder, walk
-from polyscan.formats.endings import ending_of, is_volume, volumes_among
+from polyscan.files.walk import account, is_folder
+from polyscan.formats.endings import is_volume
 from polyscan.modality import by_precedence, modality
-from polyscan.study import Decision, Label, Scan, Source, Study
+from polyscan.study import Decision, Label, Scan, Study
 from polyscan.study.manifest import SECTIONS, Manifest
 from polyscan.study.table import recorded
 
@@ -37,7 +29,6 @@ _RANKS = (
     "has more slices",
     "is later, or comes first by its name",
 )
-_USUAL_B = 1000.0  # s/mm2
 
 
 def scan(
@@ -48,6 +39,8 @@ def scan(
     join: bool = False,
     pet_units: str | None = None,
     columns: Sequence[str] | None = None,
+    index: str | Path | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> Manifest:
     """Find studies and series in a tree of DICOM and NIfTI files.
 
@@ -65,6 +58,9 @@ def scan(
         pet_units: the unit of PET volumes without a sidecar, such as ``"SUV"``: kept as ``given`` of their studies.
         columns: of the table of clinical variables those to use; all where not given, but for names, dates and what
             else tells who somebody is. ``doubts`` says what was not used, and rows and studies without partner.
+        index: a file in which what was read is kept, so that the next scan of the folder reads only what changed by
+            size or time; see :class:`polyscan.discovery.index.Index`.
+        progress: told how many files were met.
         join: make one study of a subject's sessions; see :func:`polyscan.discovery.sessions.join_sessions`.
 
     Raises:
@@ -74,32 +70,38 @@ def scan(
     if not is_folder(folder):
         raise PolyscanError(f"{folder} is no folder; give the folder that holds the scans.")
     folder = Path(os.path.normpath(folder.absolute()))  # not resolved: sidecars lie beside a link, not its target
-    files, left_out = walk(folder)
-    packed = {file for file in files if ending_of(file.name) and archive_of(file)}
-    left_out |= dict.fromkeys(packed, "a volume in a zip archive, of which DICOM only is read: unpack it first")
-    volumes, parts = volumes_among(file for file in files if file not in packed)
-    series, others, doubts = _dicom(
-        folder, [path for path in files if path not in {*volumes, *parts, *packed}], left_out
-    )
-    found = [*series, *volume_candidates(folder, volumes)]
-    entries = [Decision(**entry) for entry in account(folder, {**left_out, **others, **parts})]
-    if not any(c.modality and not c.label for c in found):
-        left = "; ".join(sorted({c.reason for c in found} | {f"{e.series}: {e.reason}" for e in entries})[:3])
-        raise PolyscanError(
-            f"No images found in {folder}: {len(files)} files, none of them a DICOM or NIfTI scan that can be used"
-            + (f" ({left})." if left else "; give the folder that holds the scans.")
-        )
+    with Index(folder, index) as found:
+        found.refresh(progress)
+        return _scanned(found, clinical, labels, join, pet_units, columns)
+
+
+def _scanned(
+    index: Index,
+    clinical: str | Path | None,
+    labels: str | Path | None,
+    join: bool,
+    pet_units: str | None,
+    columns: Sequence[str] | None,
+) -> Manifest:
+    folder = index.folder
+    owners, doubts = name_patients(folder, index.parts(), index.share_images)
+    dicom: dict[tuple[str, str | None], list[Key]] = defaultdict(list)
+    for key, owner in owners.items():
+        dicom[owner].append(key)
+    volumes = index.volume_owners()
+    entries = [Decision(**entry) for entry in account(folder, index.left())]
     table = _read_table(Path(clinical) if clinical else folder / "participants.tsv", columns, clinical is not None)
     known = _read_table(Path(labels), None, needed=True) if labels else None
-    by_study: dict[tuple[str, str], list[Candidate]] = defaultdict(list)
-    for candidate in found:
-        by_study[(candidate.subject, candidate.session or "")].append(candidate)
-    names = distinct(subject for subject, _ in by_study)
+    names = distinct(subject for subject, _ in (*dicom, *volumes))
     manifest, studies, dates = Manifest(roots={"scans": str(folder)}), [], read_dates(folder) if join else {}
     manifest.doubts = doubts
     manifest.renamed = {old: new for old, new in names.items() if old != new}
-    for (subject, session), candidates in sorted(by_study.items()):
-        study = _study(names[subject], session or None, candidates)
+    any_scan, reasons = False, {f"{entry.series}: {entry.reason}" for entry in entries}
+    for owner in sorted({*dicom, *volumes}, key=lambda owner: (owner[0], owner[1] or "")):
+        candidates = [*index.dicom(dicom.get(owner, []), owner), *index.volumes(volumes.get(owner, []), owner)]
+        any_scan = any_scan or any(c.modality and not c.label for c in candidates)
+        reasons = set() if any_scan else {*sorted({*reasons, *(c.reason for c in candidates)})[:3]}
+        study = _study(names[owner[0]], owner[1], candidates)
         if study.scans:
             studies.append(study)
             days = [c.day for c in candidates if c.day is not None]
@@ -107,6 +109,11 @@ def scan(
                 dates.setdefault((study.subject, study.session), min(days))
         else:
             manifest.left_out += study.decisions
+    if not any_scan:
+        raise PolyscanError(
+            f"No images found in {folder}: {index.count()} files, none of them a DICOM or NIfTI scan that can be used"
+            + (f" ({'; '.join(sorted(reasons)[:3])})." if reasons else "; give the folder that holds the scans.")
+        )
     manifest.left_out += entries
     called = {new: bare(old) for old, new in names.items()}
     every = join_sessions(studies, dates) if join else studies
@@ -181,68 +188,6 @@ def _better(taken: tuple, other: tuple) -> str:
         if mine != others:
             return name.format(mine=mine, others=others)
     return "comes first by its name"
-
-
-def _dicom(
-    folder: Path, files: Iterable[Path], left: Mapping[Path, str]
-) -> tuple[list[Candidate], dict[Path, str], list[str]]:
-    """Candidates of the DICOM files, and of the other files what they are instead; doubts."""
-    headers, others = read_files(files)
-    subject_of, doubts = name_patients(folder, headers)
-    beside = Counter(path.parent for path, _ in headers)
-    found = []
-    for (subject, session), members in grouped(headers, lambda item: subject_of[patient_key(folder, *item)]).items():
-        drawn = [(path, header) for path, header in members if _is_label(header)]
-        images = group((item for item in members if not _is_label(item[1])), {**left, **others})
-        found += [_image_candidate(folder, series, (subject, session), beside) for series in images]
-        for path, header in drawn:
-            on, reason = drawn_on(header, images)
-            modality, name = on.modality if on else None, path.relative_to(folder).as_posix()
-            found.append(Candidate(subject, session, modality, reason, str(path), name, label=True))
-    return found, others, doubts
-
-
-def _is_label(header: Any) -> bool:
-    return text(header, "Modality") in ("RTSTRUCT", "SEG")
-
-
-def _image_candidate(folder: Path, series: Series, owner: tuple[str, str | None], beside: Counter[Path]) -> Candidate:
-    header, files = series.headers[0], series.files
-    parents = {path.parent for path in files}
-    name = min(parents).relative_to(folder).as_posix()
-    if series.volume:
-        source: Source = [f"{path}#{series.volume}" for path in files]
-    elif len(parents) == 1 and beside[min(parents)] == len(files):
-        source = str(min(parents))
-    else:
-        source = [str(path) for path in files]
-    if isinstance(source, list):
-        more = f" and {len(source) - 1} more" if len(source) > 1 else ""
-        name = f"{name}/{Path(source[0]).name}{more}"
-    moment = text(header, "SeriesDate") + text(header, "SeriesTime")
-    slices = len(series.slices)
-    rank = (_far_from_usual(series), round(series.voxel, 3), -slices, tuple(255 - ord(letter) for letter in moment))
-    reason = f"{series.reason}, {slices} slices" if series.modality else series.reason
-    subject, session = owner
-    day = _day(text(header, "StudyDate") or text(header, "SeriesDate"))
-    shape, affine = series.shape, series.affine
-    frame = series.frame_of_reference
-    return Candidate(
-        subject, session, series.modality, reason, source, name, rank, frame, day=day, shape=shape, affine=affine
-    )
-
-
-def _far_from_usual(series: Series) -> float:
-    """Of diffusion-weighted volumes how far the b-value is from the usual one: b = 1000 is taken before b = 50."""
-    found = b_value(series.headers[0]) if series.modality == "DWI" else None
-    return 0.0 if found is None else abs(found - _USUAL_B)
-
-
-def _day(text: str) -> date | None:
-    try:
-        return datetime.strptime(text, "%Y%m%d").date()
-    except ValueError:
-        return None
 
 
 def _read_table(path: Path, columns: Sequence[str] | None, needed: bool) -> SubjectTable | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from polyscan.discovery.bids import Named, named, visit_of
@@ -16,29 +16,45 @@ from polyscan.formats.read import open_volume
 from polyscan.geometry import spacing_of
 
 
-def volume_candidates(folder: Path, files: Sequence[Path]) -> list[Candidate]:
-    """What the volumes under a folder are.
+@dataclass(frozen=True)
+class Owner:
+    """Whose a volume is, by the names of its folders and file.
 
-    The subject is named by ``sub-`` of BIDS, else by the folder right under ``folder``; the session by ``ses-`` or a
-    word such as ``visit2``. Of each file the header is read: one that cannot be used is left out with the reason.
+    Attributes:
+        subject: ``sub-`` of BIDS, else the folder right under the one that is scanned.
+        session: ``ses-`` of BIDS.
+        visit: a word such as ``visit2``, which is a session only where the subject has several.
     """
-    found = []
+
+    subject: str
+    session: str | None
+    visit: str
+
+
+def owner_of(folder: Path, path: Path) -> Owner:
+    """Whose a volume under a folder is."""
+    relative = path.relative_to(folder)
+    entities = dict(re.findall(r"(sub|ses)-([A-Za-z0-9]+)", path.name))
+    subject = entities.get("sub") or bare(relative.parts[0] if len(relative.parts) > 1 else folder.name)
+    visit = "" if "ses" in entities else visit_of(relative.as_posix().removeprefix(f"{relative.parts[0]}/"))
+    return Owner(subject, entities.get("ses"), visit)
+
+
+def sessions_of(owners: Iterable[Owner]) -> dict[Owner, str | None]:
+    """The session of each owner: a word such as study1 tells visits apart only where there are several."""
+    owners = list(owners)
     visits: dict[str, set[str]] = defaultdict(set)
-    for path in files:
-        relative = path.relative_to(folder)
-        entities = dict(re.findall(r"(sub|ses)-([A-Za-z0-9]+)", path.name))
-        subject = entities.get("sub") or bare(relative.parts[0] if len(relative.parts) > 1 else folder.name)
-        visit = "" if "ses" in entities else visit_of(relative.as_posix().removeprefix(f"{relative.parts[0]}/"))
-        visits[subject] |= {visit} - {""}
-        one = _candidate(path, relative.as_posix(), subject, entities.get("ses") or visit or None)
-        found.append((one, bool(visit)))
-    # A word such as study1 tells visits apart only where there are several: one alone is no session.
-    return [replace(c, session=None) if by_word and len(visits[c.subject]) == 1 else c for c, by_word in found]
+    for owner in owners:
+        visits[owner.subject] |= {owner.visit} - {""}
+    alone = {subject for subject, words in visits.items() if len(words) == 1}
+    return {o: o.session or (None if o.subject in alone else o.visit or None) for o in owners}
 
 
-def _candidate(path: Path, name: str, subject: str, session: str | None) -> Candidate:
+def volume_candidate(folder: Path, path: Path) -> Candidate:
+    """What a volume under a folder is; its header is read, and one that cannot be used is left out with the reason."""
     told: Named = named(path.name)
-    one = Candidate(subject, session, told.modality, told.reason, str(path), name, label=told.label)
+    name = path.relative_to(folder).as_posix()
+    one = Candidate("", None, told.modality, told.reason, str(path), name, label=told.label)
     if told.modality is None and not told.label:
         return one
     try:

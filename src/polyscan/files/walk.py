@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,22 @@ def is_folder(path: Path) -> bool:
     return archive_of(path) is not None and path not in members_of(path)[0]
 
 
+@dataclass(frozen=True)
+class Met:
+    """A file under a folder, or what is left out of it.
+
+    Attributes:
+        path: as the user names it: links are not resolved.
+        left: why it is left out; None of a file that is not.
+        size, changed: of the file, or of the archive that it lies in: bytes, and nanoseconds since 1970.
+    """
+
+    path: Path
+    left: str | None = None
+    size: int = 0
+    changed: int = 0
+
+
 def walk(folder: Path) -> tuple[list[Path], dict[Path, str]]:
     """The files under a folder, as the user names them: links are not resolved, zip archives count as folders.
 
@@ -31,80 +47,96 @@ def walk(folder: Path) -> tuple[list[Path], dict[Path, str]]:
     """
     files: list[Path] = []
     left: dict[Path, str] = {}
-    if archive_of(folder) is not None:
-        return _unpacked(folder)
-    _enter(folder, set(), files, left)
+    for met in walked(folder):
+        if met.left is None:
+            files.append(met.path)
+        else:
+            left[met.path] = met.left
     return sorted(files), left
 
 
-def _enter(folder: Path, met: set[tuple[int, int]], files: list[Path], left: dict[Path, str]) -> None:
+def walked(folder: Path) -> Iterator[Met]:
+    """What :func:`walk` finds, one by one and in no order across folders: for trees of millions of files."""
+    return _unpacked(folder) if archive_of(folder) is not None else _entered(folder, set())
+
+
+def _entered(folder: Path, met: set[tuple[int, int]]) -> Iterator[Met]:
     try:
         state = folder.stat()
         with os.scandir(folder) as entries:
             inside = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        left[folder] = "a folder that may not be entered" if isinstance(error, PermissionError) else f"{error.strerror}"
+        may_not = isinstance(error, PermissionError)
+        yield Met(folder, "a folder that may not be entered" if may_not else f"{error.strerror}")
         return
     key = (state.st_dev, state.st_ino)
     if key in met:
-        left[folder] = "a link to a folder that was met already"
+        yield Met(folder, "a link to a folder that was met already")
         return
     met.add(key)
     # Real folders first, so that what a link also leads to keeps its own name.
     for entry in sorted(inside, key=lambda entry: entry.is_symlink()):
         path = folder / entry.name
         if entry.name.startswith("."):
-            left[path] = "hidden"
+            yield Met(path, "hidden")
             continue
         try:
             if entry.is_dir():
-                _enter(path, met, files, left)
+                yield from _entered(path, met)
             elif entry.is_file() and path.suffix.lower() == ".zip":
-                inside_it, out = _unpacked(path)
-                files += inside_it
-                left |= out
+                yield from _unpacked(path)
             elif entry.is_file():
-                files.append(path)
+                state = entry.stat()
+                yield Met(path, size=state.st_size, changed=state.st_mtime_ns)
+            elif entry.is_symlink():
+                yield Met(path, "a link to nothing: its data were not fetched")
             else:
-                left[path] = (
-                    "a link to nothing: its data were not fetched" if entry.is_symlink() else "no file and no folder"
-                )
+                yield Met(path, "no file and no folder")
         except OSError as error:
             may_not = isinstance(error, PermissionError)
-            left[path] = "may not be read: no permission" if may_not else f"cannot be read: {error.strerror}"
+            yield Met(path, "may not be read: no permission" if may_not else f"cannot be read: {error.strerror}")
 
 
-def _unpacked(path: Path) -> tuple[list[Path], dict[Path, str]]:
+def _unpacked(path: Path) -> Iterator[Met]:
     files, left = members_of(path)
-    return sorted(files), left if files or left else {path: "an empty zip archive"}
+    archive = archive_of(path)
+    assert archive is not None
+    state = archive.stat()
+    for file in files:
+        yield Met(file, size=state.st_size, changed=state.st_mtime_ns)
+    if not files and not left:
+        left = {path: "an empty zip archive"}
+    for each, reason in left.items():
+        yield Met(each, reason)
 
 
-def account(folder: Path, left: Mapping[Path, str]) -> list[dict[str, Any]]:
+def account(folder: Path, left: Iterable[tuple[Path, str]]) -> list[dict[str, Any]]:
     """What was left out, as decisions: one for each reason and ending in a folder, with the number of entries.
 
     Args:
         folder: the one that was walked.
         left: files and folders with the reason, empty for files that are no scan.
     """
-    alike: dict[tuple[str, str], list[Path]] = defaultdict(list)
-    for path, reason in left.items():
+    alike: dict[tuple[str, str], tuple[Path, int]] = {}  # the first, and how many
+    for path, reason in left:
         ending = path.suffix.lower()
         where = path.parent.relative_to(folder).as_posix() if path != folder else "."
         told = reason or _what_it_is(path)
         # Tables and texts are many and lie everywhere: they are counted for the whole folder.
-        alike["" if not reason and ending in _BESIDE else where, f"{ending}\0{told}"].append(path)
+        key = ("" if not reason and ending in _BESIDE else where, f"{ending}\0{told}")
+        first, count = alike.get(key, (path, 0))
+        alike[key] = (min(first, path), count + 1)
     return [
-        {"series": _name(folder, where, paths), "modality": None, "taken": False, "reason": key.split("\0")[1]}
-        for (where, key), paths in sorted(alike.items())
+        {"series": _name(folder, where, first, count), "modality": None, "taken": False, "reason": key.split("\0")[1]}
+        for (where, key), (first, count) in sorted(alike.items())
     ]
 
 
-def _name(folder: Path, where: str, paths: list[Path]) -> str:
-    first = min(paths)
-    if len(paths) == 1:
+def _name(folder: Path, where: str, first: Path, count: int) -> str:
+    if count == 1:
         return first.relative_to(folder).as_posix() if first != folder else "."
     pattern = f"*{first.suffix.lower()}" if first.suffix else "files without an ending"
-    return f"{where + '/' if where not in ('', '.') else ''}{pattern} ({len(paths)})"
+    return f"{where + '/' if where not in ('', '.') else ''}{pattern} ({count})"
 
 
 def _what_it_is(path: Path) -> str:

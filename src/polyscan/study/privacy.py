@@ -15,7 +15,7 @@ from polyscan.files.packed import open_binary
 from polyscan.study.manifest import read_manifest
 from polyscan.study.sources import SOURCES, Sources, StudySources, read_sources
 
-PRIVATE = (SOURCES, "studies.json")
+PRIVATE = (SOURCES, "studies.json", "index.sqlite")
 """Files beside outputs that say where they come from."""
 
 # Of the attributes that DICOM PS3.15 annex E has removed, those that tell who, when, where and by whom.

@@ -1,0 +1,89 @@
+"""What the DICOM files of one patient in one session are: scans, and regions that were drawn on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from polyscan.dicom.attributes import text
+from polyscan.dicom.diffusion import b_value
+from polyscan.dicom.series import Series, group
+from polyscan.discovery.candidate import Candidate
+from polyscan.discovery.labels import drawn_on
+from polyscan.study import Source
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+_USUAL_B = 1000.0  # s/mm2
+
+
+def dicom_candidates(
+    folder: Path, members: Iterable[tuple[Path, Dataset]], unread: Mapping[Path, str], beside: Mapping[Path, int]
+) -> list[Candidate]:
+    """What files of one patient in one session are; whose they are is left open.
+
+    Args:
+        folder: the one that is scanned.
+        members: the files and their headers.
+        unread: files beside them that cannot be read, with the reason.
+        beside: folder of a file to the number of DICOM files in it, whosever they are.
+    """
+    members = list(members)
+    drawn = [(path, header) for path, header in members if _is_label(header)]
+    images = group((item for item in members if not _is_label(item[1])), unread)
+    found = [_of_image(folder, series, beside) for series in images]
+    for path, header in drawn:
+        on, reason = drawn_on(header, images)
+        name = path.relative_to(folder).as_posix()
+        found.append(Candidate("", None, on.modality if on else None, reason, str(path), name, label=True))
+    return found
+
+
+def _is_label(header: Dataset) -> bool:
+    return text(header, "Modality") in ("RTSTRUCT", "SEG")
+
+
+def _of_image(folder: Path, series: Series, beside: Mapping[Path, int]) -> Candidate:
+    header, files = series.headers[0], series.files
+    parents = {path.parent for path in files}
+    name = min(parents).relative_to(folder).as_posix()
+    if series.volume:
+        source: Source = [f"{path}#{series.volume}" for path in files]
+    elif len(parents) == 1 and beside[min(parents)] == len(files):
+        source = str(min(parents))
+    else:
+        source = [str(path) for path in files]
+    if isinstance(source, list):
+        more = f" and {len(source) - 1} more" if len(source) > 1 else ""
+        name = f"{name}/{Path(source[0]).name}{more}"
+    moment = text(header, "SeriesDate") + text(header, "SeriesTime")
+    slices = len(series.slices)
+    return Candidate(
+        "",
+        None,
+        series.modality,
+        f"{series.reason}, {slices} slices" if series.modality else series.reason,
+        source,
+        name,
+        rank=(_far_from_usual(series), round(series.voxel, 3), -slices, tuple(255 - ord(letter) for letter in moment)),
+        frame=series.frame_of_reference,
+        day=_day(text(header, "StudyDate") or text(header, "SeriesDate")),
+        shape=series.shape,
+        affine=series.affine,
+    )
+
+
+def _far_from_usual(series: Series) -> float:
+    """Of diffusion-weighted volumes how far the b-value is from the usual one: b = 1000 is taken before b = 50."""
+    found = b_value(series.headers[0]) if series.modality == "DWI" else None
+    return 0.0 if found is None else abs(found - _USUAL_B)
+
+
+def _day(text: str) -> date | None:
+    try:
+        return datetime.strptime(text, "%Y%m%d").date()
+    except ValueError:
+        return None

@@ -1,0 +1,356 @@
+"""What lies under a folder, kept in a file: each header is read once, and again only where its file changed.
+
+A SQLite file, so that memory is level in the number of files: what is asked of it comes subject by subject. It holds
+headers, so that only its owner may read it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from polyscan import __version__
+from polyscan.dicom.attributes import number, text
+from polyscan.dicom.headers import DAMAGED, header_from, read_each
+from polyscan.discovery.candidate import Candidate
+from polyscan.discovery.dicom_candidates import dicom_candidates
+from polyscan.discovery.patients import Key, Part, Patient, patient_key
+from polyscan.discovery.volumes import Owner, owner_of, sessions_of, volume_candidate
+from polyscan.errors import PolyscanError
+from polyscan.files.packed import archive_of
+from polyscan.files.walk import Met, walked
+from polyscan.formats.endings import ending_of, volumes_among
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+_OURS = 0x706F6C79  # SQLite's application_id
+_AT_ONCE = 2048  # files
+_WAIT = 86_400.0  # seconds for another scan that keeps its index in the same file
+_PACKED = "a volume in a zip archive, of which DICOM only is read: unpack it first"
+_SCHEMA = """
+CREATE TABLE about (name TEXT PRIMARY KEY, value);
+CREATE TABLE owners (id INTEGER PRIMARY KEY, identifier TEXT, top TEXT, study TEXT, UNIQUE (identifier, top, study));
+CREATE TABLE files (
+    id INTEGER PRIMARY KEY, path BLOB UNIQUE, folder BLOB, ending TEXT, size INTEGER, changed INTEGER,
+    kind TEXT, reason TEXT, owner INTEGER, day TEXT, modality TEXT, instance TEXT, birth TEXT, sex TEXT
+);
+CREATE INDEX by_folder ON files (folder, kind, ending);
+CREATE INDEX by_owner ON files (owner);
+CREATE INDEX by_kind ON files (kind);
+CREATE INDEX by_instance ON files (instance);
+CREATE TABLE headers (file INTEGER PRIMARY KEY, start BLOB);
+CREATE TABLE volumes (file INTEGER PRIMARY KEY, subject TEXT, session TEXT, visit TEXT, candidate TEXT);
+CREATE TABLE found (subject TEXT, session TEXT, made_from TEXT, candidates TEXT, PRIMARY KEY (subject, session));
+"""
+
+
+class Index:
+    """The files under a folder and what they are.
+
+    Args:
+        folder: absolute, links not resolved.
+        file: where it is kept; in a temporary file that vanishes with it where not given. What the file holds of
+            another folder, or of another version of polyscan, is made anew.
+
+    Raises:
+        PolyscanError: the file is something else, or is damaged.
+    """
+
+    def __init__(self, folder: Path, file: str | Path | None = None) -> None:
+        self.folder = folder
+        self._file = None if file is None else Path(file)
+        new = self._file is None or not self._file.exists() or not self._file.stat().st_size
+        if self._file is not None and new:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(self._file, os.O_CREAT, 0o600))
+        self._db = sqlite3.connect("" if self._file is None else self._file, timeout=_WAIT, isolation_level=None)
+        try:
+            self._begin()
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            raise PolyscanError(
+                f"{file} is no index that polyscan wrote, or is damaged; remove it or name a new file."
+            ) from error
+
+    def _begin(self) -> None:
+        self._db.execute("PRAGMA locking_mode = EXCLUSIVE")  # until it is closed or its process dies
+        self._db.execute("PRAGMA synchronous = OFF")  # it can be made anew
+        self._db.execute("BEGIN EXCLUSIVE")
+        (ours,) = self._db.execute("PRAGMA application_id").fetchone()
+        tables = [name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        if tables and ours != _OURS:
+            raise sqlite3.DatabaseError
+        about = {"folder": os.fsencode(self.folder), "polyscan": __version__}
+        if not tables or dict(self._db.execute("SELECT name, value FROM about")) != about:
+            for name in tables:
+                self._db.execute(f"DROP TABLE {name}")
+            for statement in filter(str.strip, _SCHEMA.split(";")):
+                self._db.execute(statement)
+            self._db.execute(f"PRAGMA application_id = {_OURS}")
+            self._db.executemany("INSERT INTO about VALUES (?, ?)", about.items())
+        self._db.execute("CREATE TEMP TABLE met (id INTEGER PRIMARY KEY)")
+        self._db.execute("COMMIT")
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+    def refresh(self, progress: Callable[[int], None] | None = None) -> None:
+        """Read what is new or changed by size or time, and forget what is no longer there.
+
+        Args:
+            progress: told how many files were met.
+        """
+        self._db.execute("DELETE FROM temp.met")
+        parts: dict[Path, str] = {}
+        every, count = walked(self.folder), 0
+        while some := list(islice(every, _AT_ONCE)):
+            self._db.execute("BEGIN")
+            parts |= self._take(some)
+            self._db.execute("COMMIT")  # a scan that is cut short goes on from here
+            count += len(some)
+            if progress is not None:
+                progress(count)
+        self._db.execute("BEGIN")
+        for path, reason in parts.items():  # read as something else before the volume was met that they belong to
+            self._db.execute(
+                "UPDATE files SET kind = 'part', reason = ?, owner = NULL WHERE path = ? AND kind <> 'volume'",
+                (reason, self._written(path)),
+            )
+        self._db.execute("DELETE FROM files WHERE id NOT IN (SELECT id FROM temp.met)")
+        for table in ("headers", "volumes"):
+            self._db.execute(f"DELETE FROM {table} WHERE file NOT IN (SELECT id FROM files)")
+        self._db.execute("COMMIT")
+
+    def count(self) -> int:
+        """How many files there are, without what the walk left out."""
+        (found,) = self._db.execute("SELECT count(*) FROM files WHERE size IS NOT NULL").fetchone()
+        return int(found)
+
+    def left(self) -> Iterator[tuple[Path, str]]:
+        """Files and folders that are no scan, with the reason; an empty one of files that are something else."""
+        rows = self._db.execute(f"SELECT path, {_JUDGED} FROM files f WHERE kind IN ('left', 'part')")
+        return ((self._path(path), reason) for path, reason in rows)
+
+    def parts(self) -> Iterator[Part]:
+        """The files of DICOM by patient, folder and study."""
+        rows = self._db.execute(
+            "SELECT identifier, top, study, min(day), json_group_array(DISTINCT modality), "
+            "json_group_array(DISTINCT birth), json_group_array(DISTINCT sex) "
+            "FROM files f JOIN owners o ON f.owner = o.id GROUP BY o.id"
+        )
+        for identifier, top, study, day, *told in rows:
+            kinds, births, sexes = (frozenset(json.loads(each)) - {None} for each in told)
+            yield Part((identifier, top, study), day, kinds, births - {""}, sexes - {""})
+
+    def share_images(self, one: Patient, other: Patient) -> bool:
+        """Whether the folders of two with one PatientID hold an image in common."""
+        here, there = (", ".join("?" * len(each.tops)) for each in (one, other))
+        found = self._db.execute(
+            "SELECT 1 FROM owners p CROSS JOIN files a ON a.owner = p.id CROSS JOIN files b ON b.instance = a.instance "
+            f"JOIN owners q ON b.owner = q.id WHERE p.identifier = ? AND p.top IN ({here}) "
+            f"AND q.identifier = ? AND q.top IN ({there}) LIMIT 1",
+            (one.identifier, *one.tops, other.identifier, *other.tops),
+        )
+        return found.fetchone() is not None
+
+    def dicom(self, keys: Iterable[Key], owner: tuple[str, str | None]) -> list[Candidate]:
+        """What the files of one patient in one session are; worked out anew only where one of them changed."""
+        members = [
+            (self._path(path), file, size, changed)
+            for key in keys
+            for path, file, size, changed in self._db.execute(
+                "SELECT path, f.id, size, changed FROM files f JOIN owners o ON f.owner = o.id "
+                "WHERE identifier = ? AND top = ? AND study = ?",
+                key,
+            )
+        ]
+        members.sort()
+        folders = sorted({path.parent for path, *_ in members})
+        beside = {folder: self._number_in(folder) for folder in folders}
+        unread = {path: reason for folder in folders for path, reason in self._unread_in(folder)}
+        made_from = hashlib.sha256(repr((members, beside, sorted(unread.items()))).encode("utf-8", "replace"))
+        row = (owner[0], owner[1] or "", made_from.hexdigest())
+        kept = self._db.execute(
+            "SELECT candidates FROM found WHERE subject = ? AND session = ? AND made_from = ?", row
+        ).fetchone()
+        if kept is not None:
+            found = [_decoded(each) for each in json.loads(kept[0])]
+        else:
+            read = ((path, self._header(path, file)) for path, file, *_ in members)
+            headers = [(path, header) for path, header in read if header is not None]
+            found = dicom_candidates(self.folder, headers, unread, beside)
+            encoded = _json([_encoded(each) for each in found])
+            self._db.execute("INSERT OR REPLACE INTO found VALUES (?, ?, ?, ?)", (*row, encoded))
+        return [replace(each, subject=owner[0], session=owner[1]) for each in found]
+
+    def volume_owners(self) -> dict[tuple[str, str | None], list[Owner]]:
+        """Subject and session to what the names of their volumes say."""
+        rows = self._db.execute("SELECT DISTINCT subject, session, visit FROM volumes")
+        found: dict[tuple[str, str | None], list[Owner]] = {}
+        for owner, session in sessions_of(Owner(*row) for row in rows).items():
+            found.setdefault((owner.subject, session), []).append(owner)
+        return found
+
+    def volumes(self, owners: Iterable[Owner], owner: tuple[str, str | None]) -> list[Candidate]:
+        """What the volumes of a subject's session are, in the order of their names."""
+        rows = [
+            (self._path(path), json.loads(candidate))
+            for each in owners
+            for path, candidate in self._db.execute(
+                "SELECT path, candidate FROM volumes JOIN files ON file = id "
+                "WHERE subject = ? AND session IS ? AND visit = ?",
+                (each.subject, each.session, each.visit),
+            )
+        ]
+        rows.sort(key=lambda row: row[0])
+        return [replace(_decoded(found), subject=owner[0], session=owner[1]) for _, found in rows]
+
+    def _take(self, some: Sequence[Met]) -> dict[Path, str]:
+        """Note what was met; returns what is part of a volume among it."""
+        files = [met for met in some if met.left is None]
+        packed = {met.path for met in files if ending_of(met.path.name) and archive_of(met.path)}
+        volumes, parts = volumes_among(met.path for met in files if met.path not in packed)
+        named = {**dict.fromkeys(volumes, "volume"), **dict.fromkeys(parts, "part")}
+        to_read: dict[Path, Met] = {}
+        for met in some:
+            kind = named.get(met.path)
+            if self._is_known(met, kind):
+                continue
+            if met.left is not None or met.path in packed:
+                self._add(met, "left", met.left or _PACKED)
+            elif kind == "volume":
+                self._add_volume(met)
+            elif kind == "part":
+                self._add(met, "part", parts[met.path])
+            else:
+                to_read[met.path] = met
+        for path, read in read_each(to_read):
+            if read.header is None:
+                self._add(to_read[path], "left", read.reason)
+            else:
+                self._add_dicom(to_read[path], read.header, read.start)
+        return parts
+
+    def _is_known(self, met: Met, kind: str | None) -> bool:
+        """Whether a file is as it was, and what its name and its neighbours make of it, too."""
+        asked = "SELECT id, size, changed, kind, reason FROM files WHERE path = ?"
+        known = self._db.execute(asked, (self._written(met.path),)).fetchone()
+        if known is None:
+            return False
+        file, *state, was, reason = known
+        if met.left is not None:
+            same = state == [None, 0] and reason == met.left
+        else:
+            same = state == [met.size, met.changed] and (was == kind or (kind is None and was in ("dicom", "left")))
+        if same:
+            self._db.execute("INSERT OR IGNORE INTO temp.met VALUES (?)", (file,))
+        return same
+
+    def _add(self, met: Met, kind: str, reason: str = "", **told: Any) -> int:
+        """Note a file or what was left out, and forget what it was before."""
+        row = {
+            "path": self._written(met.path),
+            "folder": self._written(met.path.parent),
+            "ending": met.path.suffix.lower(),
+            "size": met.size if met.left is None else None,
+            "changed": met.changed,
+            "kind": kind,
+            "reason": reason,
+            **told,
+        }
+        self._db.execute("DELETE FROM files WHERE path = ?", (row["path"],))
+        names, marks = ", ".join(row), ", ".join("?" * len(row))
+        added = self._db.execute(f"INSERT INTO files ({names}) VALUES ({marks})", tuple(row.values())).lastrowid
+        assert added is not None
+        for table in ("headers", "volumes"):
+            self._db.execute(f"DELETE FROM {table} WHERE file = ?", (added,))  # whose number is used again
+        self._db.execute("INSERT OR IGNORE INTO temp.met VALUES (?)", (added,))
+        return added
+
+    def _add_dicom(self, met: Met, header: Dataset, start: bytes) -> None:
+        key = patient_key(self.folder, met.path, header)
+        self._db.execute("INSERT OR IGNORE INTO owners (identifier, top, study) VALUES (?, ?, ?)", key)
+        (owner,) = self._db.execute(
+            "SELECT id FROM owners WHERE identifier = ? AND top = ? AND study = ?", key
+        ).fetchone()
+        image = bool(number(header, "Rows"))
+        file = self._add(
+            met,
+            "dicom",
+            owner=owner,
+            day=text(header, "StudyDate") or "9",
+            modality=text(header, "Modality") if image else None,
+            instance=text(header, "SOPInstanceUID") if image else None,
+            birth=text(header, "PatientBirthDate").strip().upper(),
+            sex=text(header, "PatientSex").strip().upper(),
+        )
+        if start:
+            self._db.execute("INSERT INTO headers VALUES (?, ?)", (file, zlib.compress(start, 1)))
+
+    def _add_volume(self, met: Met) -> None:
+        owner, candidate = owner_of(self.folder, met.path), volume_candidate(self.folder, met.path)
+        row = (self._add(met, "volume"), owner.subject, owner.session, owner.visit, _json(_encoded(candidate)))
+        self._db.execute("INSERT INTO volumes VALUES (?, ?, ?, ?, ?)", row)
+
+    def _header(self, path: Path, file: int) -> Dataset | None:
+        row = self._db.execute("SELECT start FROM headers WHERE file = ?", (file,)).fetchone()
+        return header_from(path, zlib.decompress(row[0]) if row else b"")
+
+    def _number_in(self, folder: Path) -> int:
+        asked = "SELECT count(*) FROM files WHERE folder = ? AND kind = 'dicom'"
+        (found,) = self._db.execute(asked, (self._written(folder),)).fetchone()
+        return int(found)
+
+    def _unread_in(self, folder: Path) -> Iterator[tuple[Path, str]]:
+        rows = self._db.execute(
+            f"SELECT path, {_JUDGED} AS judged FROM files f WHERE folder = ? AND kind = 'left' "
+            "AND judged NOT IN ('', 'hidden')",
+            (self._written(folder),),
+        )
+        return ((self._path(path), reason) for path, reason in rows)
+
+    def _written(self, path: Path) -> bytes:
+        text, start = str(path), f"{self.folder}{os.sep}"
+        return os.fsencode(text.removeprefix(start) if text.startswith(start) else os.path.relpath(path, self.folder))
+
+    def _path(self, written: bytes) -> Path:
+        return self.folder / os.fsdecode(written)
+
+
+# What is no DICOM but has the ending of DICOM files beside it is damaged.
+_JUDGED = f"""CASE WHEN reason = '' AND kind = 'left' AND ending <> '' AND EXISTS (
+    SELECT 1 FROM files d WHERE d.folder = f.folder AND d.kind = 'dicom' AND d.ending = f.ending
+) THEN '{DAMAGED}' ELSE reason END"""
+
+
+def _encoded(found: Candidate) -> dict[str, Any]:
+    affine = None if found.affine is None else np.asarray(found.affine, dtype=float).tolist()
+    return {**vars(found), "affine": affine, "day": found.day and found.day.isoformat()}
+
+
+def _decoded(row: Mapping[str, Any]) -> Candidate:
+    found = Candidate(**row)
+    found.rank = tuple(tuple(part) if isinstance(part, list) else part for part in found.rank)
+    found.affine = None if found.affine is None else np.array(found.affine)
+    found.shape = None if found.shape is None else tuple(found.shape)
+    found.day = None if row["day"] is None else date.fromisoformat(row["day"])
+    return found
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, default=lambda number: number.item())  # numbers of numpy
