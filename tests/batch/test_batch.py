@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -16,8 +18,10 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from polyscan.batch import batch, batch_status, run_study
+from polyscan.batch import batch, batch_status, run_study, watch, write_cohort
 from polyscan.batch.executors import dask, local
+from polyscan.bundle.run import bundle_folder
+from polyscan.cli import main
 from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import write_nifti
 
@@ -170,3 +174,79 @@ def test_a_process_that_is_killed_costs_its_study(ward, tmp_path):
     assert [study.key for study in result.studies] == ["sub-02"]
     assert batch_status(tmp_path / "out").failed["sub-01"] == "the process was killed"
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["bundle"] == BUNDLE
+
+
+def test_other_weights_redo_the_answers_and_keep_what_was_prepared(ward, tmp_path):
+    out, weights = tmp_path / "out", tmp_path / "model.pt"
+    run(ward, out)
+    before = answers(out)
+    prepared = {path: path.stat().st_mtime_ns for path in (out / "prepared").rglob("*") if path.is_file()}
+    state = torch.load(bundle_folder(BUNDLE) / "models" / "model.pt", weights_only=True)
+    torch.save({name: value * 1.5 if value.is_floating_point() else value for name, value in state.items()}, weights)
+    run(ward, out, weights=weights)
+    assert {path: path.stat().st_mtime_ns for path in (out / "prepared").rglob("*") if path.is_file()} == prepared
+    assert answers(out).keys() == before.keys()
+    assert answers(out) != before
+
+
+def test_a_tree_is_read_once_and_watched(ward, tmp_path):
+    """A study that comes while a folder is watched is done once it has settled; the tables follow from the records."""
+    out, stop = tmp_path / "out", threading.Event()
+    late = tmp_path / "late"
+    (ward / "sub-02").rename(late)
+    options = {"settle": 0.5, "pause": 0.1, "stop": stop, "registered": True, "executor": ALONE, "pages": False}
+    thread = threading.Thread(target=watch, args=(BUNDLE, ward, out), kwargs=options)
+    thread.start()
+    try:
+        await_(lambda: (out / "records" / "sub-01.json").exists())
+        done = (out / "records" / "sub-01.json").stat().st_mtime_ns
+        late.rename(ward / "sub-02")
+        for file in (ward / "sub-02").iterdir():
+            file.touch()
+        await_(lambda: (out / "records" / "sub-02.json").exists())
+    finally:
+        stop.set()
+        thread.join()
+    assert (out / "index.sqlite").is_file()
+    assert (out / "records" / "sub-01.json").stat().st_mtime_ns == done
+    table = (out / "cohort.csv").read_bytes()
+    (out / "cohort.csv").unlink()
+    write_cohort(out)
+    assert (out / "cohort.csv").read_bytes() == table
+
+
+def await_(done, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(("scheduler", "number"), [("slurm", "SLURM_ARRAY_TASK_ID"), ("sge", "SGE_TASK_ID")])
+def test_a_job_array_does_what_one_run_does(ward, tmp_path, scheduler, number, capsys):
+    """The script's tasks, run as a scheduler runs them, one after another."""
+    out = tmp_path / "out"
+    arguments = ["batch", BUNDLE, str(ward), "-o", str(out), "--registered", "--no-pages"]
+    assert main([*arguments, "--job-array", f"{scheduler}:2"]) == 0
+    assert capsys.readouterr().out.split()[1] == str(out / "job_array.sh")
+    if scheduler == "slurm":
+        for task in ("1", "2"):
+            subprocess.run(["bash", str(out / "job_array.sh")], env={**os.environ, number: task}, check=True)
+        assert batch_status(out).done == ["sub-01", "sub-02"]
+        assert not batch_status(out).waiting
+    assert subprocess.run(["bash", "-n", str(out / "job_array.sh")], check=True).returncode == 0
+    assert f'--shard "${number}/2"' in (out / "job_array.sh").read_text()
+
+
+def test_a_full_disk_is_no_fault_of_a_study(ward, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+
+    def no_room(*_, **__):
+        raise PolyscanError("cannot be written") from OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("polyscan.batch.run.prepare_study", no_room)
+        with pytest.raises(PolyscanError, match="is full; make room"):
+            run(ward, out)
+    assert batch_status(out).waiting == ["sub-01", "sub-02", "sub-03"]
+    assert len(run(ward, out).studies) == 2

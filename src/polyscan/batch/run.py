@@ -7,40 +7,50 @@ two runs never do one study twice.
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import logging
 import shutil
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from polyscan.batch.executors import Executor, local
+from polyscan.batch.job_array import job_array
 from polyscan.batch.table import write_table
 from polyscan.bundle.predictor import StudyPredictor
 from polyscan.bundle.run import bundle_folder, inference_fingerprint, load_predictor, read_metadata
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError, sentence
-from polyscan.files.atomic import clear_parts
+from polyscan.files.atomic import atomic_write, clear_parts
 from polyscan.parallel import Progress
 from polyscan.preprocess.prepare import made_from, prepare_study
 from polyscan.report import write_report
 from polyscan.study import Study
 from polyscan.study.manifest import Failure, Manifest, read_manifest, write_manifest
-from polyscan.study.outputs import OutputFolder, sources_of
+from polyscan.study.outputs import OutputFolder, fingerprint, sources_of
 from polyscan.study.sources import SOURCES, write_sources
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-STUDIES, MANIFEST = "studies.json", "manifest.json"
-_FOLDERS = ("prepared", "predictions", "pages", "records", "locks")
-_FILES = (STUDIES, SOURCES, MANIFEST, "cohort.csv", "cohort.parquet")
+_LOG = logging.getLogger(__name__)
 
-Outcome = Literal["done", "failed", "kept", "elsewhere"]
-"""Answered now; failed now; an earlier run's record is current; another run is at it."""
+STUDIES, MANIFEST = "studies.json", "manifest.json"
+FOLDERS = ("prepared", "predictions", "pages", "records", "locks")
+INDEX, JOB_ARRAY, LOGS = "index.sqlite", "job_array.sh", "logs"
+TABLES = ("cohort.csv", "cohort.parquet")
+_FILES = (STUDIES, SOURCES, MANIFEST, INDEX, JOB_ARRAY, LOGS, *TABLES)
+_LEAST = 2**24  # bytes; a disk with less is full, whatever a library makes of that
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+Outcome = Literal["done", "failed", "kept", "elsewhere", "full"]
+"""Answered now; failed now; an earlier run's record is current; another run is at it; the disk is full."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +105,7 @@ def batch(
     retry_failed: bool = False,
     devices: Sequence[str] = (),
     pages: bool = True,
+    choose: Callable[[Study], bool] | None = None,
     progress: Progress | None = None,
 ) -> Manifest:
     """Answer for every study of a folder or a manifest with a bundle.
@@ -110,6 +121,7 @@ def batch(
         retry_failed: try again what failed before though nothing changed.
         devices: see :class:`Batch`.
         pages: whether to draw a page of each study.
+        choose: tells which studies are to be looked at; all where not given.
         progress: told (done, total, study) after each study.
 
     Returns:
@@ -130,9 +142,7 @@ def batch(
         devices=tuple(devices),
         pages=pages,
     )
-    found = scan(Path(source)) if Path(source).is_dir() else read_manifest(source)
-    owned = OutputFolder.claim(plan.out, "batch", sources_of(found.studies))
-    owned.will_hold([*_FOLDERS, *_FILES])
+    found = _find(Path(source), plan.out)
     write_manifest(plan.out / STUDIES, found)
     (plan.out / STUDIES).chmod(0o600)
     write_sources(plan.out, found)
@@ -140,12 +150,129 @@ def batch(
         _remove_others(plan.out, {study.key for study in found.studies})
     part, of = shard or (1, 1)
     studies = sorted(found.studies, key=lambda study: study.key)[part - 1 :: of]
+    studies = [study for study in studies if choose is None or choose(study)]
     for count, (study, outcome) in enumerate(executor(partial(run_study, batch=plan), studies), start=1):
+        if outcome == "full":
+            raise PolyscanError(f"The disk of {out} is full; make room and give the same command again.")
         if isinstance(outcome, PolyscanError):  # its process was killed
-            _write_failed(study, plan, str(outcome))
+            write_failed(study, plan, str(outcome))
         if progress is not None:
             progress(count, len(studies), study.key)
     return _gather(found, plan)
+
+
+def submit(source: str | Path, out: str | Path, scheduler: str, tasks: int, jobs: int, arguments: list[str]) -> Path:
+    """Find the studies once, and write the script whose tasks do them; see :mod:`polyscan.batch.job_array`.
+
+    Args:
+        source: a folder of scans, or a manifest.
+        out: the batch's folder.
+        scheduler: one of :data:`polyscan.batch.job_array.SCHEDULERS`.
+        tasks: how many shards.
+        jobs: studies at a time in each.
+        arguments: further ones of ``polyscan batch``; the first names the bundle.
+
+    Returns:
+        The script.
+
+    Raises:
+        PolyscanError: the source or the folder cannot be used.
+    """
+    out = Path(out).absolute()
+    found = _find(Path(source), out)
+    write_manifest(out / STUDIES, found)
+    (out / STUDIES).chmod(0o600)
+    (out / LOGS).mkdir(exist_ok=True)
+    script = out / JOB_ARRAY
+    named = [arguments[0], str(out / STUDIES), "-o", str(out), *arguments[1:]]
+    with atomic_write(script) as temporary:
+        temporary.write_text(job_array(scheduler, tasks, jobs, named, out / LOGS))
+    script.chmod(0o755)
+    return script
+
+
+def watch(
+    bundle: str | Path,
+    source: str | Path,
+    out: str | Path,
+    *,
+    settle: float,
+    stop: threading.Event | None = None,
+    pause: float = 10.0,
+    weights: str | Path | None = None,
+    **options: Any,
+) -> None:
+    """Do studies as they come to a folder, until told to stop: each once nothing of it changed for a while.
+
+    Args:
+        bundle: see :func:`batch`.
+        source: the folder.
+        out: see :func:`batch`.
+        weights: see :func:`batch`.
+        settle: seconds for which the files of a study must be as they are.
+        stop: set to end; the process may as well be killed.
+        pause: seconds between two looks at the folder.
+        options: further ones of :func:`batch`.
+
+    Raises:
+        PolyscanError: the bundle or the folders cannot be used.
+    """
+    inference_fingerprint(bundle_folder(bundle), weights)
+    if not Path(source).is_dir():
+        raise PolyscanError(f"{source} is no folder; give the folder that studies come to.")
+    OutputFolder.claim(out, "batch")
+    stop = stop or threading.Event()
+    looked_at: dict[str, str] = {}  # study to what it was then; while it stays so it is done
+
+    def choose(study: Study) -> bool:
+        state, last = _state(study)
+        if not state or time.time() - last < settle or looked_at.get(study.key) == state:
+            return False
+        looked_at[study.key] = state
+        return True
+
+    while not stop.is_set():
+        try:
+            batch(bundle, source, out, weights=weights, choose=choose, **options)
+        except PolyscanError as error:  # nothing came yet, all failed, or the disk is full: that may change
+            _LOG.warning("%s", error)
+            looked_at.clear()
+        stop.wait(pause)
+
+
+def _find(source: Path, out: Path) -> Manifest:
+    """The studies of a source; the folder is claimed, and what was read of a tree is kept in it for the next time."""
+    if not source.is_dir():
+        found = read_manifest(source)
+    elif _is_apart(out, source):
+        new = not out.exists()
+        OutputFolder.claim(out, "batch").will_hold([*FOLDERS, *_FILES])
+        try:
+            found = scan(source, index=out / INDEX)
+        except PolyscanError:
+            if new:
+                shutil.rmtree(out)
+            raise
+    else:
+        found = scan(source)
+    OutputFolder.claim(out, "batch", sources_of(found.studies)).will_hold([*FOLDERS, *_FILES])
+    return found
+
+
+def _is_apart(out: Path, source: Path) -> bool:
+    here, there = out.resolve(), source.resolve()
+    return not (here == there or here in there.parents or there in here.parents)
+
+
+def _state(study: Study) -> tuple[str, float]:
+    """What changes where a file of a study does, and when the last did; nothing where one is gone."""
+    try:
+        sources = sources_of([study])
+        files = [file for path in sources for file in (path.iterdir() if path.is_dir() else [path])]
+        last = max(max(stat.st_mtime, stat.st_ctime) for stat in (file.stat() for file in files))
+        return fingerprint(map(str, sources)), last
+    except (OSError, ValueError):
+        return "", 0.0
 
 
 def run_study(study: Study, batch: Batch) -> Outcome:
@@ -163,10 +290,12 @@ def run_study(study: Study, batch: Batch) -> Outcome:
                 clear_parts(batch.out / folder, study.key)  # of a run that was killed
             try:
                 answered = _predict(study, batch)
+                write_manifest(record, Manifest(testing=[answered], made_from=wanted, finished=_now()))
             except Exception as error:
-                _write_failed(study, batch, sentence(error))
+                if _is_full(error, batch.out):
+                    return "full"  # which is no fault of the study: it stays to be done
+                write_failed(study, batch, sentence(error))
                 return "failed"
-            write_manifest(record, Manifest(testing=[answered], made_from=wanted, finished=_now()))
             return "done"
     except Timeout:
         return "elsewhere"
@@ -234,9 +363,29 @@ def _is_current(record: Path, wanted: str, batch: Batch) -> bool:
     return all(found and Path(found.path).is_file() for found in predictions) if predictions else not batch.retry_failed
 
 
-def _write_failed(study: Study, batch: Batch, reason: str) -> None:
+def write_failed(study: Study, batch: Batch, reason: str) -> None:
+    """Note that there is no answer for a study, and why."""
     record = Manifest(failed=[Failure(study.key, reason)], made_from=_made_from(study, batch), finished=_now())
     write_manifest(batch.out / "records" / f"{study.key}.json", record)
+
+
+def write_cohort(out: Path) -> None:
+    """Write ``cohort.csv`` and ``cohort.parquet`` from the records alone, whoever wrote them."""
+    answered, failed = list[Study](), list[Failure]()
+    for file in sorted((out / "records").glob("*.json")):
+        record = read_manifest(file)
+        answered += record.studies
+        failed += record.failed
+    write_table(out, answered, failed)
+
+
+def _is_full(error: BaseException | None, out: Path) -> bool:
+    """Whether it failed since there was no room on the disk."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return True
+        error = error.__cause__ or error.__context__
+    return shutil.disk_usage(out).free < _LEAST
 
 
 def _lock(out: Path, study: str) -> BaseFileLock:

@@ -17,6 +17,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "that the same command goes on where one was cut short, and several machines can share the work.",
         epilog="example:\n  polyscan batch petct_staging archive/ -o out/ --jobs 8\n"
         "  polyscan batch petct_staging manifest.json -o out/ --shard $SLURM_ARRAY_TASK_ID/20\n"
+        "  polyscan batch petct_staging archive/ -o out/ --job-array slurm:20 --jobs 4\n"
         "  polyscan batch petct_staging manifest.json -o out/ --dask tcp://10.0.0.1:8786",
     )
     command.add_argument("bundle", help="a bundle's name, such as petct_staging, or its folder")
@@ -35,6 +36,18 @@ def add(commands: Any) -> argparse.ArgumentParser:
     where = command.add_mutually_exclusive_group()
     where.add_argument("--jobs", type=int, help="studies at a time; as many as there are cores where not given")
     where.add_argument("--dask", metavar="ADDRESS", help="of the scheduler of a Dask cluster that does them")
+    command.add_argument(
+        "--job-array",
+        metavar="SCHEDULER:N",
+        type=_job_array,
+        help="do nothing but find the studies and write a script for slurm, sge or lsf whose N tasks do them",
+    )
+    command.add_argument(
+        "--watch",
+        metavar="SECONDS",
+        type=float,
+        help="go on with studies as they come, each once its files stayed as they are for so long, until interrupted",
+    )
     command.set_defaults(run=run)
     return command
 
@@ -46,14 +59,27 @@ def _shard(text: str) -> tuple[int, int]:
     return int(part), int(of)
 
 
+def _job_array(text: str) -> tuple[str, int]:
+    from polyscan.batch.job_array import SCHEDULERS
+
+    scheduler, _, tasks = text.partition(":")
+    if scheduler not in SCHEDULERS or not tasks.isdigit() or int(tasks) < 1:
+        known = ", ".join(SCHEDULERS)
+        raise argparse.ArgumentTypeError(f"{text!r} is no job array such as slurm:20; schedulers are {known}")
+    return scheduler, int(tasks)
+
+
 def run(options: argparse.Namespace) -> int:
     from functools import partial
 
-    from polyscan.batch import batch
+    from polyscan.batch import batch, watch
     from polyscan.batch.executors import dask, local
 
+    if options.job_array:
+        return _write_job_array(options)
     with progress_bar("reading together") as progress:
-        result = batch(
+        do = batch if options.watch is None else partial(watch, settle=options.watch)
+        result = do(
             options.bundle,
             options.source,
             options.output,
@@ -66,5 +92,24 @@ def run(options: argparse.Namespace) -> int:
             pages=not options.no_pages,
             progress=progress,
         )
+    if result is None:
+        return 0
     print(f"{len(result.studies)} studies answered; {options.output / 'cohort.csv'}")
     return tell_failed(result)
+
+
+def _write_job_array(options: argparse.Namespace) -> int:
+    from polyscan.batch.job_array import SCHEDULERS
+    from polyscan.batch.run import submit
+
+    arguments = [options.bundle if not Path(options.bundle).is_dir() else str(Path(options.bundle).absolute())]
+    if options.weights:
+        arguments += ["--weights", str(options.weights.absolute())]
+    if options.device:
+        arguments += ["--device", ",".join(options.device)]
+    for name in ("registered", "retry_failed", "no_pages"):
+        arguments += [f"--{name.replace('_', '-')}"] if getattr(options, name) else []
+    scheduler, tasks = options.job_array
+    script = submit(options.source, options.output, scheduler, tasks, options.jobs or 1, arguments)
+    print(f"{SCHEDULERS[scheduler][0]} {script}")
+    return 0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,6 +88,14 @@ def tell_failed(manifest: Any) -> int:
     for failure in manifest.failed:
         print(f"{failure.study} failed: {failure.reason}", file=sys.stderr)
     return 3 if manifest.failed else 0
+
+
+def stopped_by_signals() -> threading.Event:
+    """An event that is set when the process is asked to end, by Ctrl-C or by a service manager."""
+    stop = threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: stop.set())
+    return stop
 
 
 @contextmanager

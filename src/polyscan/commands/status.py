@@ -15,12 +15,13 @@ def add(commands: Any) -> argparse.ArgumentParser:
         epilog="example:\n  polyscan status out/",
     )
     command.add_argument("folder", type=Path, help="the folder that polyscan batch writes")
+    command.add_argument("--table", action="store_true", help="write the tables of the cohort anew from the records")
     command.set_defaults(run=run)
     return command
 
 
 def run(options: argparse.Namespace) -> None:
-    from polyscan.batch import batch_status
+    from polyscan.batch import batch_status, write_cohort
 
     status = batch_status(options.folder)
     for study, reason in status.failed.items():
@@ -29,3 +30,6 @@ def run(options: argparse.Namespace) -> None:
         f"{len(status.done)} done, {len(status.failed)} failed, {len(status.running)} running, "
         f"{len(status.waiting)} waiting"
     )
+    if options.table:
+        write_cohort(options.folder)
+        print(options.folder / "cohort.csv")
