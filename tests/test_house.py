@@ -25,6 +25,7 @@ FLOORS = {
     "bundle": GROUND | {"study", "formats", "preprocess", "fusion", "networks", "inference", "learning", "transforms"},
     "phantom": GROUND | {"study", "formats"},
     "batch": GROUND | {"study", "discovery", "preprocess", "bundle", "report"},
+    "hospital": GROUND | {"study", "dicom", "formats", "discovery", "preprocess", "bundle", "batch"},
     "report": GROUND | {"study", "dicom", "formats"},
     "label_app": GROUND | {"study", "dicom", "formats", "discovery", "preprocess", "transforms", "bundle"},
 }

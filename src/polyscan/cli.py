@@ -27,6 +27,7 @@ COMMANDS = (
     "report",
     "batch",
     "status",
+    "listen",
     "phantom",
     "label_app",
 )

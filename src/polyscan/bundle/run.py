@@ -309,6 +309,22 @@ def read_config(bundle: str | Path, config: str, overrides: Mapping[str, Any]) -
     return content
 
 
+def label_classes(bundle: str | Path) -> dict[str, int]:
+    """The regions of a bundle's masks and their numbers, by its metadata, such as ``1 core, 2 oedema``.
+
+    Raises:
+        PolyscanError: the metadata do not say.
+    """
+    said = read_metadata(Path(bundle)).get("label_classes")
+    try:
+        parts = [part.split(maxsplit=1) for part in str(said).split(",")]
+        return {name.strip(): int(value) for value, name in parts}
+    except ValueError:
+        raise PolyscanError(
+            f"{bundle} has label_classes {said!r}; its configs/metadata.json needs them such as '1 core, 2 oedema'."
+        ) from None
+
+
 def labels_of(config: Mapping[str, Any]) -> list[str]:
     """What a study must be labelled with to be learnt from, by a config as :func:`read_config` gives it."""
     parser = ConfigParser({name: config[name] for name in ("labels", "tasks") if name in config})

@@ -1,0 +1,64 @@
+"""``polyscan listen``: answer for studies that an archive sends, and send the results."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from polyscan.commands.options import stopped_by_signals
+
+
+def add(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "listen",
+        help="answer for studies that an archive sends, and send the results",
+        description="Receive images by DICOM's C-STORE, answer for each study with a bundle once nothing more of it "
+        "comes, and send the results by C-STORE or STOW-RS. What was confirmed is on the disk: a process that is "
+        "killed loses nothing.",
+        epilog="example:\n  polyscan listen petct_staging -o out/ --port 11112 --aet POLYSCAN --send PACS@10.0.0.1:104",
+    )
+    command.add_argument("bundle", help="a bundle's name, such as petct_staging, or its folder")
+    command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
+    command.add_argument("--port", type=int, default=11112, help="to listen at")
+    command.add_argument("--host", default="", help="address to listen at; every one where not given")
+    command.add_argument("--aet", default="POLYSCAN", help="application entity title")
+    command.add_argument(
+        "--send",
+        metavar="ARCHIVE",
+        action="append",
+        default=[],
+        help="send the results to AE@HOST:PORT, or to the https address of a DICOMweb server; may be given again",
+    )
+    command.add_argument("--weights", type=Path, help="a file of weights; the bundle's own where not given")
+    command.add_argument("--quiet", type=float, default=60.0, help="seconds without an image that complete a study")
+    command.add_argument(
+        "--keep-days", type=float, default=1.0, help="how long images are kept after their results were sent"
+    )
+    command.add_argument("--reserve", type=float, default=1.0, help="GB of the disk that images may not take")
+    command.add_argument("--device", default="", help="that the network runs on, such as cuda:0")
+    command.set_defaults(run=run)
+    return command
+
+
+def run(options: argparse.Namespace) -> None:
+    import logging
+
+    from polyscan.hospital import listen
+
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
+    logging.getLogger("polyscan").setLevel(logging.INFO)
+    listen(
+        options.bundle,
+        options.output,
+        port=options.port,
+        aet=options.aet,
+        host=options.host,
+        send=options.send,
+        weights=options.weights,
+        quiet=options.quiet,
+        keep_days=options.keep_days,
+        reserve=round(options.reserve * 1e9),
+        device=options.device,
+        stop=stopped_by_signals(),
+    )

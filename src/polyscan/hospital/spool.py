@@ -1,0 +1,83 @@
+"""Images that were received, kept until their study was answered for: what lies here is the truth."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from polyscan.errors import PolyscanError
+from polyscan.files.atomic import atomic_write
+
+_UID = re.compile(r"[0-9][0-9.]{0,63}")
+
+
+class Spool:
+    """A folder a study, a file an image.
+
+    Args:
+        folder: where; what a process that was killed left half written in it is removed.
+        reserve: bytes of the disk that are left free.
+    """
+
+    def __init__(self, folder: Path, reserve: int = 0) -> None:
+        self.folder, self.reserve = folder, reserve
+        folder.mkdir(parents=True, exist_ok=True)
+        for part in folder.glob("*/.part-*"):
+            part.unlink()
+
+    def keep(self, study: str, instance: str, content: bytes) -> None:
+        """Write an image so that it outlives a loss of power; one that is there already with this content stays.
+
+        Args:
+            study: StudyInstanceUID.
+            instance: SOPInstanceUID.
+            content: a DICOM file.
+
+        Raises:
+            PolyscanError: a UID is none.
+            OSError: the disk is full, or less than the reserve would be left.
+        """
+        for name, uid in (("StudyInstanceUID", study), ("SOPInstanceUID", instance)):
+            if not _UID.fullmatch(uid):
+                raise PolyscanError(f"{name} is {uid[:64]!r}; expected digits and dots.")
+        path = self.folder / study / f"{instance}.dcm"
+        if path.is_file() and path.read_bytes() == content:
+            return
+        if shutil.disk_usage(self.folder).free < self.reserve + len(content):
+            raise OSError(f"less than {self.reserve} bytes would be left of the disk")
+        with atomic_write(path) as temporary, temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        for folder in (path.parent, self.folder):
+            _sync(folder)
+
+    def settled(self, quiet: float) -> Iterator[Path]:
+        """The folders of studies of which nothing came for this many seconds, the longest waiting first."""
+        last = {folder: newest(folder) for folder in self.folder.iterdir() if folder.is_dir()}
+        for folder in sorted(last, key=lambda folder: last[folder]):
+            if last[folder] and time.time() - last[folder] >= quiet:
+                yield folder
+
+
+def newest(folder: Path) -> float:
+    """When the last file of a folder came, in seconds since 1970; 0 where there is none."""
+    times = [0.0]
+    for file in folder.iterdir():
+        try:
+            times.append(file.stat().st_mtime)
+        except FileNotFoundError:  # a part that became whole
+            times.append(time.time())
+    return max(times)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

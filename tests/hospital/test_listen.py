@@ -1,0 +1,201 @@
+"""Studies come by C-STORE, results go back; what was confirmed is never lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import pydicom
+import pytest
+import torch
+
+from polyscan.errors import PolyscanError
+from polyscan.hospital.receive import OUT_OF_RESOURCES, SUCCESS, receiving
+from polyscan.hospital.send import sender
+from polyscan.hospital.spool import Spool
+
+pynetdicom = pytest.importorskip("pynetdicom", reason="pynetdicom is not installed (polyscan[listen])")
+
+BUNDLE = "sarcoma_ct_mr_pet_segmentation"
+ORTHANC = shutil.which("Orthanc", path=f"{os.environ['PATH']}:/usr/sbin")
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def store(port: int, files, called: str = "POLYSCAN") -> list[int]:
+    """The status of each file that is sent; 1 where the connection was lost."""
+    from pynetdicom import AE
+    from pynetdicom.presentation import StoragePresentationContexts
+
+    entity = AE("SCANNER")
+    entity.requested_contexts = StoragePresentationContexts
+    association = entity.associate("127.0.0.1", port, ae_title=called)
+    if not association.is_established:
+        return [1] * len(files)
+    told = []
+    for file in files:
+        try:
+            told.append(association.send_c_store(pydicom.dcmread(file)).get("Status", 1))
+        except RuntimeError:
+            told.append(1)
+    association.release()
+    return told
+
+
+@pytest.fixture
+def ct(make_series):
+    """A CT of a body of soft tissue in air, on a grid of 24 x 24 x 12."""
+
+    def change(k, header):
+        header.Rows = header.Columns = 24
+        y, x = torch.meshgrid(torch.arange(24.0), torch.arange(24.0), indexing="ij")
+        body = ((x - 11.5) ** 2 + (y - 11.5) ** 2 < 100).float()
+        values = body * (1024 + 40 * torch.sin(x + k)) + 0 * y
+        header.RescaleIntercept = -1024
+        header.PixelData = values.to(torch.int16).numpy().tobytes()
+
+    return sorted(make_series("ct", slices=12, change=change, StudyInstanceUID="1.2.840.7").glob("*.dcm"))
+
+
+def test_images_are_kept_once_they_are_confirmed(ct, tmp_path):
+    spool = Spool(tmp_path / "spool")
+    with receiving(spool, 0, "POLYSCAN", "127.0.0.1") as port:
+        assert set(store(port, ct)) == {SUCCESS}
+        entity = pynetdicom.AE()
+        entity.add_requested_context("1.2.840.10008.1.1")
+        association = entity.associate("127.0.0.1", port)
+        assert association.send_c_echo().Status == SUCCESS
+        association.release()
+    kept = sorted((tmp_path / "spool" / "1.2.840.7").glob("*.dcm"))
+    sent = {str(pydicom.dcmread(file).SOPInstanceUID): pydicom.dcmread(file).PixelData for file in ct}
+    assert {str(pydicom.dcmread(file).SOPInstanceUID): pydicom.dcmread(file).PixelData for file in kept} == sent
+    assert list(spool.settled(quiet=3600)) == []
+    assert list(spool.settled(quiet=0)) == [tmp_path / "spool" / "1.2.840.7"]
+
+
+def test_a_full_disk_refuses_and_loses_nothing(ct, tmp_path):
+    """The file system's limit for a file, then a reserve that is more than the disk has."""
+    spool = Spool(tmp_path / "spool")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with receiving(spool, 0, "POLYSCAN", "127.0.0.1") as port:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300, before[1]))
+        try:
+            assert set(store(port, ct[:2])) == {OUT_OF_RESOURCES}
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert not [file for file in spool.folder.rglob("*") if file.is_file()]
+        spool.reserve = 10**18
+        assert store(port, ct[:1]) == [OUT_OF_RESOURCES]
+        spool.reserve = 0
+        assert set(store(port, ct)) == {SUCCESS}
+
+
+def test_what_is_no_uid_is_refused(tmp_path):
+    with pytest.raises(PolyscanError, match="StudyInstanceUID"):
+        Spool(tmp_path / "spool").keep("../../outside", "1.2", b"")
+    assert [path.name for path in tmp_path.iterdir()] == ["spool"]
+
+
+def test_an_archive_is_named_rightly():
+    with pytest.raises(PolyscanError, match="give AE@HOST:PORT"):
+        sender("10.0.0.1:104")
+    with pytest.raises(PolyscanError, match="does not answer"):
+        sender(f"PACS@127.0.0.1:{free_port()}")([])
+
+
+@contextmanager
+def listening(out: Path, port: int, *send: str):
+    command = [sys.executable, "-m", "polyscan.cli", "listen", BUNDLE, "-o", str(out), "--port", str(port)]
+    command += ["--host", "127.0.0.1", "--quiet", "2", "--reserve", "0.001"]
+    for target in send:
+        command += ["--send", target]
+    with (out.parent / "listen.txt").open("a") as log:
+        process = subprocess.Popen(command, stderr=log, stdout=log)
+    try:
+        until(lambda: accepts(port) or process.poll() is not None)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def accepts(port: int) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
+
+
+def until(done, seconds: float = 120.0) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.1)
+
+
+def delivery(out: Path) -> dict:
+    files = list((out / "deliveries").glob("*.json"))
+    return json.loads(files[0].read_text()) if files else {}
+
+
+@contextmanager
+def orthanc(folder: Path):
+    """Debian's Orthanc: its DICOM port and its address."""
+    http, dicom = free_port(), free_port()
+    settings = {
+        "StorageDirectory": str(folder / "storage"),
+        "HttpPort": http,
+        "DicomPort": dicom,
+        "DicomAlwaysAllowStore": True,
+        "AuthenticationEnabled": False,
+        "Plugins": ["/usr/share/orthanc/plugins"],
+    }
+    (folder / "orthanc.json").write_text(json.dumps(settings))
+    with (folder / "orthanc.txt").open("w") as log:
+        process = subprocess.Popen([str(ORTHANC), str(folder / "orthanc.json")], stdout=log, stderr=log)
+    try:
+        until(lambda: (accepts(http) and accepts(dicom)) or process.poll() is not None, 60)
+        yield dicom, f"http://127.0.0.1:{http}"
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def asked(url: str):
+    with urllib.request.urlopen(url, timeout=10) as found:
+        return json.load(found)
+
+
+@pytest.mark.skipif(ORTHANC is None, reason="Orthanc is not installed (Debian package orthanc)")
+def test_from_an_archive_and_back(ct, tmp_path):
+    """Killed when the images are there and before there is an answer; the next process finds them in the spool.
+
+    The archive is down at first, and gets the result when it is up.
+    """
+    out, port = tmp_path / "out", free_port()
+    with listening(out, port) as process:
+        assert set(store(port, ct)) == {SUCCESS}
+        os.kill(process.pid, signal.SIGKILL)
+    assert len(list((out / "spool").glob("*/*.dcm"))) == len(ct)
+    with orthanc(tmp_path) as (dicom, url), listening(out, port, f"ORTHANC@127.0.0.1:{dicom}") as process:
+        until(lambda: delivery(out).get("sent") or process.poll() is not None)
+        assert process.poll() is None, (tmp_path / "listen.txt").read_text()[-2000:]
+        found = [asked(f"{url}/instances/{one}/tags?simplify") for one in asked(f"{url}/instances")]
+    assert [one["Modality"] for one in found] == ["SEG"]
+    assert found[0]["StudyInstanceUID"] == "1.2.840.7"
+    series = found[0]["ReferencedSeriesSequence"][0]
+    assert series["SeriesInstanceUID"] == pydicom.dcmread(ct[0]).SeriesInstanceUID
+    assert len(series["ReferencedInstanceSequence"]) == len(ct)
+    assert "SECRET" not in "".join(path.name for path in out.rglob("*"))
