@@ -6,6 +6,7 @@ import csv
 import errno
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from monai.data import MetaTensor
 
 from polyscan.batch import batch, batch_status, run_study, watch, write_cohort
 from polyscan.batch.executors import dask, local
+from polyscan.batch.job_array import SCHEDULERS, job_array
 from polyscan.bundle.run import bundle_folder
 from polyscan.cli import main
 from polyscan.errors import PolyscanError
@@ -222,20 +224,29 @@ def await_(done, seconds=60.0):
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize(("scheduler", "number"), [("slurm", "SLURM_ARRAY_TASK_ID"), ("sge", "SGE_TASK_ID")])
-def test_a_job_array_does_what_one_run_does(ward, tmp_path, scheduler, number, capsys):
-    """The script's tasks, run as a scheduler runs them, one after another."""
+def test_a_job_array_does_what_one_run_does(ward, tmp_path, capsys):
+    """Its command, called as the scheduler calls it for each task."""
     out = tmp_path / "out"
     arguments = ["batch", BUNDLE, str(ward), "-o", str(out), "--registered", "--no-pages"]
-    assert main([*arguments, "--job-array", f"{scheduler}:2"]) == 0
-    assert capsys.readouterr().out.split()[1] == str(out / "job_array.sh")
-    if scheduler == "slurm":
-        for task in ("1", "2"):
-            subprocess.run(["bash", str(out / "job_array.sh")], env={**os.environ, number: task}, check=True)
-        assert batch_status(out).done == ["sub-01", "sub-02"]
-        assert not batch_status(out).waiting
-    assert subprocess.run(["bash", "-n", str(out / "job_array.sh")], check=True).returncode == 0
-    assert f'--shard "${number}/2"' in (out / "job_array.sh").read_text()
+    assert main([*arguments, "--job-array", "slurm:2"]) == 0
+    script = out / "job_array.sh"
+    assert capsys.readouterr().out.split() == ["sbatch", str(script)]
+    (command,) = [line for line in script.read_text().splitlines() if "--shard" in line]
+    words = shlex.split(command)
+    assert words[:3] == [sys.executable, "-m", "polyscan.cli"]
+    assert [main([w.replace("$SLURM_ARRAY_TASK_ID", task) for w in words[3:]]) for task in ("1", "2")] == [3, 3]
+    assert batch_status(out).done == ["sub-01", "sub-02"]
+    assert not batch_status(out).waiting
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_each_scheduler_has_a_script_for_its_shell(scheduler, tmp_path):
+    submitted, _, _, number = SCHEDULERS[scheduler]
+    script = job_array(scheduler, 20, 4, ["petct_staging", "a folder"], tmp_path)
+    assert submitted in ("sbatch", "qsub", "bsub <")
+    assert f"'a folder' --jobs 4 --shard \"${number}/20\"" in script
+    assert "20" in script.partition("export")[0]
+    subprocess.run(["bash", "-n"], input=script.encode(), check=True)
 
 
 def test_a_full_disk_is_no_fault_of_a_study(ward, tmp_path, monkeypatch):

@@ -86,8 +86,8 @@ def header_from(path: Path, start: bytes) -> Dataset | None:
 
 def _holding(header: Dataset, start: bytes) -> bytes:
     """Those bytes of a file's start that its header lies in, none where it goes on behind them."""
-    pixels: Any = dict(header.items()).get(_PIXEL_DATA)  # as it stands in the file, not fetched from the disk
-    end = getattr(pixels, "value_tell", None)
+    elements: dict[Any, Any] = dict(header.items())  # as they stand in the file, not fetched from the disk
+    end = getattr(elements.get(_PIXEL_DATA), "value_tell", None)
     if end is None:
         return start if len(start) < _START else b""
     return start[:end] if end <= len(start) else b""

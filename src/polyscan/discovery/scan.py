@@ -86,8 +86,8 @@ def _scanned(
     folder = index.folder
     owners, doubts = name_patients(folder, index.parts(), index.share_images)
     dicom: dict[tuple[str, str | None], list[Key]] = defaultdict(list)
-    for key, owner in owners.items():
-        dicom[owner].append(key)
+    for examined, patient in owners.items():
+        dicom[patient].append(examined)
     volumes = index.volume_owners()
     entries = [Decision(**entry) for entry in account(folder, index.left())]
     table = _read_table(Path(clinical) if clinical else folder / "participants.tsv", columns, clinical is not None)

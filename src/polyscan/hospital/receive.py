@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from polyscan.errors import PolyscanError
 from polyscan.hospital.spool import Spool
@@ -37,18 +37,22 @@ def receiving(spool: Spool, port: int, aet: str, host: str = "") -> Iterator[int
         PolyscanError: pynetdicom is not installed, or the port cannot be had.
     """
     try:
-        from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, evt
-        from pynetdicom.sop_class import Verification
+        from pynetdicom import (
+            AE,
+            ALL_TRANSFER_SYNTAXES,
+            AllStoragePresentationContexts,
+            VerificationPresentationContexts,
+            evt,
+        )
     except ImportError:
         raise PolyscanError("pynetdicom is not installed; run pip install polyscan[listen].") from None
     entity = AE(ae_title=aet)
     entity.maximum_pdu_size = 0  # unlimited
-    entity.add_supported_context(Verification)
-    for context in AllStoragePresentationContexts:
-        entity.add_supported_context(context.abstract_syntax, ALL_TRANSFER_SYNTAXES)
-    handlers = [(evt.EVT_C_STORE, _store, [spool]), (evt.EVT_C_ECHO, lambda event: SUCCESS)]
+    for context in (*AllStoragePresentationContexts, *VerificationPresentationContexts):
+        entity.add_supported_context(str(context.abstract_syntax), ALL_TRANSFER_SYNTAXES)
+    handlers: list[Any] = [(evt.EVT_C_STORE, _store, [spool]), (evt.EVT_C_ECHO, lambda event: SUCCESS)]
     try:
-        server = entity.start_server((host, port), block=False, evt_handlers=handlers)
+        server: Any = entity.start_server((host, port), block=False, evt_handlers=handlers)
     except OSError as error:
         raise PolyscanError(
             f"Port {port} cannot be listened at ({error.strerror}); name another with --port."
@@ -63,7 +67,7 @@ def _store(event: Event, spool: Spool) -> int:
     """The status to answer a C-STORE request with."""
     try:
         found = event.dataset
-        spool.keep(str(found.StudyInstanceUID), str(event.request.AffectedSOPInstanceUID), event.encoded_dataset())
+        spool.keep(str(found.StudyInstanceUID), str(found.SOPInstanceUID), event.encoded_dataset())
     except OSError as error:
         _LOG.error("An image was refused, which its sender keeps: %s", error.strerror or error)
         return OUT_OF_RESOURCES
