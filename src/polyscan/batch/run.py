@@ -260,8 +260,8 @@ def _find(source: Path, out: Path) -> Manifest:
 
 
 def _is_apart(out: Path, source: Path) -> bool:
-    here, there = out.resolve(), source.resolve()
-    return not (here == there or here in there.parents or there in here.parents)
+    written, read = out.resolve(), source.resolve()
+    return not (written == read or written in read.parents or read in written.parents)
 
 
 def _state(study: Study) -> tuple[str, float]:

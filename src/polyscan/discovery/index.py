@@ -41,7 +41,7 @@ _WAIT = 86_400.0  # seconds for another scan that keeps its index in the same fi
 _PACKED = "a volume in a zip archive, of which DICOM only is read: unpack it first"
 _SCHEMA = """
 CREATE TABLE about (name TEXT PRIMARY KEY, value);
-CREATE TABLE owners (id INTEGER PRIMARY KEY, identifier TEXT, top TEXT, study TEXT, UNIQUE (identifier, top, study));
+CREATE TABLE keys (id INTEGER PRIMARY KEY, identifier TEXT, top TEXT, study TEXT, UNIQUE (identifier, top, study));
 CREATE TABLE files (
     id INTEGER PRIMARY KEY, path BLOB UNIQUE, folder BLOB, ending TEXT, size INTEGER, changed INTEGER,
     kind TEXT, reason TEXT, owner INTEGER, day TEXT, modality TEXT, instance TEXT, birth TEXT, sex TEXT
@@ -151,7 +151,7 @@ class Index:
         rows = self._db.execute(
             "SELECT identifier, top, study, min(day), json_group_array(DISTINCT modality), "
             "json_group_array(DISTINCT birth), json_group_array(DISTINCT sex) "
-            "FROM files f JOIN owners o ON f.owner = o.id GROUP BY o.id"
+            "FROM files f JOIN keys o ON f.owner = o.id GROUP BY o.id"
         )
         for identifier, top, study, day, *told in rows:
             kinds, births, sexes = (frozenset(json.loads(each)) - {None} for each in told)
@@ -159,11 +159,11 @@ class Index:
 
     def share_images(self, one: Patient, other: Patient) -> bool:
         """Whether the folders of two with one PatientID hold an image in common."""
-        here, there = (", ".join("?" * len(each.tops)) for each in (one, other))
+        mine, others = (", ".join("?" * len(each.tops)) for each in (one, other))
         found = self._db.execute(
-            "SELECT 1 FROM owners p CROSS JOIN files a ON a.owner = p.id CROSS JOIN files b ON b.instance = a.instance "
-            f"JOIN owners q ON b.owner = q.id WHERE p.identifier = ? AND p.top IN ({here}) "
-            f"AND q.identifier = ? AND q.top IN ({there}) LIMIT 1",
+            "SELECT 1 FROM keys p CROSS JOIN files a ON a.owner = p.id CROSS JOIN files b ON b.instance = a.instance "
+            f"JOIN keys q ON b.owner = q.id WHERE p.identifier = ? AND p.top IN ({mine}) "
+            f"AND q.identifier = ? AND q.top IN ({others}) LIMIT 1",
             (one.identifier, *one.tops, other.identifier, *other.tops),
         )
         return found.fetchone() is not None
@@ -174,7 +174,7 @@ class Index:
             (self._path(path), file, size, changed)
             for key in keys
             for path, file, size, changed in self._db.execute(
-                "SELECT path, f.id, size, changed FROM files f JOIN owners o ON f.owner = o.id "
+                "SELECT path, f.id, size, changed FROM files f JOIN keys o ON f.owner = o.id "
                 "WHERE identifier = ? AND top = ? AND study = ?",
                 key,
             )
@@ -206,11 +206,11 @@ class Index:
             found.setdefault((owner.subject, session), []).append(owner)
         return found
 
-    def volumes(self, owners: Iterable[Owner], owner: tuple[str, str | None]) -> list[Candidate]:
+    def volumes(self, named: Iterable[Owner], owner: tuple[str, str | None]) -> list[Candidate]:
         """What the volumes of a subject's session are, in the order of their names."""
         rows = [
             (self._path(path), json.loads(candidate))
-            for each in owners
+            for each in named
             for path, candidate in self._db.execute(
                 "SELECT path, candidate FROM volumes JOIN files ON file = id "
                 "WHERE subject = ? AND session IS ? AND visit = ?",
@@ -284,9 +284,9 @@ class Index:
 
     def _add_dicom(self, met: Met, header: Dataset, start: bytes) -> None:
         key = patient_key(self.folder, met.path, header)
-        self._db.execute("INSERT OR IGNORE INTO owners (identifier, top, study) VALUES (?, ?, ?)", key)
+        self._db.execute("INSERT OR IGNORE INTO keys (identifier, top, study) VALUES (?, ?, ?)", key)
         (owner,) = self._db.execute(
-            "SELECT id FROM owners WHERE identifier = ? AND top = ? AND study = ?", key
+            "SELECT id FROM keys WHERE identifier = ? AND top = ? AND study = ?", key
         ).fetchone()
         image = bool(number(header, "Rows"))
         file = self._add(

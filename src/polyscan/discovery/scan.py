@@ -84,9 +84,9 @@ def _scanned(
     columns: Sequence[str] | None,
 ) -> Manifest:
     folder = index.folder
-    owners, doubts = name_patients(folder, index.parts(), index.share_images)
+    subject_of, doubts = name_patients(folder, index.parts(), index.share_images)
     dicom: dict[tuple[str, str | None], list[Key]] = defaultdict(list)
-    for examined, patient in owners.items():
+    for examined, patient in subject_of.items():
         dicom[patient].append(examined)
     volumes = index.volume_owners()
     entries = [Decision(**entry) for entry in account(folder, index.left())]

@@ -40,14 +40,14 @@ def owner_of(folder: Path, path: Path) -> Owner:
     return Owner(subject, entities.get("ses"), visit)
 
 
-def sessions_of(owners: Iterable[Owner]) -> dict[Owner, str | None]:
+def sessions_of(found: Iterable[Owner]) -> dict[Owner, str | None]:
     """The session of each owner: a word such as study1 tells visits apart only where there are several."""
-    owners = list(owners)
+    found = list(found)
     visits: dict[str, set[str]] = defaultdict(set)
-    for owner in owners:
+    for owner in found:
         visits[owner.subject] |= {owner.visit} - {""}
     alone = {subject for subject, words in visits.items() if len(words) == 1}
-    return {o: o.session or (None if o.subject in alone else o.visit or None) for o in owners}
+    return {o: o.session or (None if o.subject in alone else o.visit or None) for o in found}
 
 
 def volume_candidate(folder: Path, path: Path) -> Candidate:

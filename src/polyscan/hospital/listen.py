@@ -143,14 +143,14 @@ class Desk:
         if delivery.images != now:
             delivery = Delivery(images=now)
         if delivery.objects is None and not delivery.failed:
-            self._answer(images, file, delivery)
+            self._predict(images, file, delivery)
         if delivery.objects is not None:
             self._send(images, file, delivery)
         done = bool(delivery.failed) or set(delivery.sent) >= self.archives.keys()
         if done and not delivery.failed and time.time() - newest(images) > self.keep_days * 86_400:
             shutil.rmtree(images)
 
-    def _answer(self, images: Path, file: Path, delivery: Delivery) -> None:
+    def _predict(self, images: Path, file: Path, delivery: Delivery) -> None:
         delivery.tries += 1
         write_json(file, encoded(delivery))
         try:
