@@ -110,11 +110,11 @@ def test_what_is_no_uid_is_refused(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["spool"]
 
 
-def test_an_archive_is_named_rightly():
+def test_an_archive_is_named_rightly(ct):
     with pytest.raises(PolyscanError, match="give AE@HOST:PORT"):
         sender("10.0.0.1:104")
     with pytest.raises(PolyscanError, match="does not answer"):
-        sender(f"PACS@127.0.0.1:{free_port()}")([])
+        sender(f"PACS@127.0.0.1:{free_port()}")(ct[:1])
 
 
 @contextmanager

@@ -92,7 +92,7 @@ class Index:
         tables = [name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         if tables and ours != _OURS:
             raise sqlite3.DatabaseError
-        about = {"folder": os.fsencode(self.folder), "polyscan": __version__}
+        about = {"folder": os.fsencode(self.folder), "polyscan": __version__, "schema": _SCHEMA}
         if not tables or dict(self._db.execute("SELECT name, value FROM about")) != about:
             for name in tables:
                 self._db.execute(f"DROP TABLE {name}")
