@@ -21,6 +21,19 @@ if TYPE_CHECKING:
     from highdicom.seg import SegmentDescription
     from pydicom import Dataset
 
+# Type 2 of the modules that the SEG has in common with its images (PS3.3 C.7.1.1, C.7.2.1): they may be empty.
+_MAY_BE_EMPTY = (
+    "PatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
+
 
 def write_segmentation(
     path: str | Path,
@@ -90,6 +103,9 @@ def _slices(source: Source, mask: MetaTensor) -> list[Dataset]:
         voxel = voxels_of(origin[None], mask)[0]
         if np.abs(voxel - [0, 0, np.rint(voxel[2])]).max() < 0.1 and (image.Columns, image.Rows) == mask.shape[1:3]:
             found[int(np.rint(voxel[2]))] = image
+        for name in _MAY_BE_EMPTY:
+            if name not in image:
+                setattr(image, name, "")
     if sorted(found) != list(range(mask.shape[3])):
         raise PolyscanError(
             f"{len(found)} of {mask.shape[3]} slices of the mask lie on an image of the series; a DICOM SEG needs a "

@@ -18,7 +18,7 @@ from pathlib import Path
 from polyscan.batch.run import FOLDERS, TABLES, Batch, run_study, write_cohort, write_failed
 from polyscan.bundle.run import bundle_folder, inference_fingerprint
 from polyscan.discovery.scan import scan
-from polyscan.errors import PolyscanError
+from polyscan.errors import PolyscanError, sentence
 from polyscan.files.atomic import read_json, write_json
 from polyscan.hospital.objects import write_objects
 from polyscan.hospital.receive import receiving
@@ -182,8 +182,10 @@ class Desk:
             objects = self.plan.out / "objects" / study.key
             files = write_objects(study, record.testing[0], self.plan.bundle, objects)
             delivery.objects = [path.relative_to(self.plan.out).as_posix() for path in files]
-        except PolyscanError as error:
-            delivery.failed = str(error)
+        except OSError:
+            raise
+        except Exception as error:  # of a library that finds something amiss in the headers
+            delivery.failed = sentence(error)
 
     def _send(self, images: Path, file: Path, delivery: Delivery) -> None:
         if time.monotonic() < self._not_before.get(images, 0.0):
