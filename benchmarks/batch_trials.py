@@ -34,6 +34,7 @@ from monai.data import MetaTensor
 
 from polyscan.batch import batch_status
 from polyscan.formats.nifti import write_nifti
+from polyscan.study.manifest import read_manifest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from scan_index import slice_
@@ -270,6 +271,14 @@ def memory(ward: Path, out: Path) -> str:
     )
 
 
+def told_of(out: Path, key: str) -> str:
+    """What is said of a study that was answered for all the same: its problems, and what of its scans was repaired."""
+    (study,) = read_manifest(out / "records" / f"sub-{key}.json").testing
+    sidecars = [json.loads(Path(str(scan.sidecar)).read_text()) for scan in study.scans.values()]
+    repaired = [text for one in sidecars for step in one["Steps"] for text in step.get("repaired", [])]
+    return f"answered: {'; '.join([*study.problems.values(), *repaired]) or 'nothing is said'}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--studies", type=int, default=90, help="beside ten that are faulty")
@@ -284,15 +293,16 @@ def main() -> None:
     expected = answers(options.work / "jobs")
     failed = batch_status(options.work / "jobs").failed
     found = json.loads((options.work / "jobs" / "studies.json").read_text())
-    table = (options.work / "jobs" / "cohort.csv").read_text().splitlines()
     masks = sum(name.endswith(".nii.gz") for name in expected)
     print(
         f"{options.studies} studies and {len(faulty)} faulty: {masks} answered, {len(failed)} failed, {seconds:.0f} s"
     )
     for key, what in faulty.items():
         left = [each["reason"] for each in found.get("left_out", []) if each["series"].startswith(key)]
-        row = next((line for line in table if line.startswith(f"sub-{key},")), "")
-        print(f"  {what}: {failed.get(f'sub-{key}') or '; '.join(left) or f'answered: {row}'}", flush=True)
+        print(
+            f"  {what}: {failed.get(f'sub-{key}') or '; '.join(left) or told_of(options.work / 'jobs', key)}",
+            flush=True,
+        )
     shards = [start(ward, options.work / "shards", "--jobs", "1", "--shard", f"{part}/2") for part in (1, 2)]
     finish(*shards)
     print(f"two shards at once: {'the same' if answers(options.work / 'shards') == expected else 'OTHER'}", flush=True)

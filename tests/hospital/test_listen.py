@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ import pytest
 import torch
 
 from polyscan.errors import PolyscanError
+from polyscan.hospital import listen
 from polyscan.hospital.receive import OUT_OF_RESOURCES, SUCCESS, receiving
 from polyscan.hospital.send import sender
 from polyscan.hospital.spool import Spool
@@ -118,13 +120,10 @@ def test_an_archive_is_named_rightly(ct):
 
 
 @contextmanager
-def listening(out: Path, port: int, *send: str):
+def listening(out: Path, port: int):
     command = [sys.executable, "-m", "polyscan.cli", "listen", BUNDLE, "-o", str(out), "--port", str(port)]
-    command += ["--host", "127.0.0.1", "--quiet", "2", "--reserve", "0.001"]
-    for target in send:
-        command += ["--send", target]
-    with (out.parent / "listen.txt").open("a") as log:
-        process = subprocess.Popen(command, stderr=log, stdout=log)
+    command += ["--host", "127.0.0.1", "--quiet", "60", "--reserve", "0.001"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
         until(lambda: accepts(port) or process.poll() is not None)
         yield process
@@ -151,9 +150,9 @@ def delivery(out: Path) -> dict:
 
 
 @contextmanager
-def orthanc(folder: Path):
-    """Debian's Orthanc: its DICOM port and its address."""
-    http, dicom = free_port(), free_port()
+def orthanc(folder: Path, dicom: int):
+    """Debian's Orthanc with this DICOM port: its address."""
+    http = free_port()
     settings = {
         "StorageDirectory": str(folder / "storage"),
         "HttpPort": http,
@@ -167,7 +166,7 @@ def orthanc(folder: Path):
         process = subprocess.Popen([str(ORTHANC), str(folder / "orthanc.json")], stdout=log, stderr=log)
     try:
         until(lambda: (accepts(http) and accepts(dicom)) or process.poll() is not None, 60)
-        yield dicom, f"http://127.0.0.1:{http}"
+        yield f"http://127.0.0.1:{http}"
     finally:
         process.terminate()
         process.wait(20)
@@ -179,7 +178,7 @@ def asked(url: str):
 
 
 @pytest.mark.skipif(ORTHANC is None, reason="Orthanc is not installed (Debian package orthanc)")
-def test_from_an_archive_and_back(ct, tmp_path):
+def test_from_an_archive_and_back(ct, tmp_path, monkeypatch):
     """Killed when the images are there and before there is an answer; the next process finds them in the spool.
 
     The archive is down at first, and gets the result when it is up.
@@ -189,10 +188,22 @@ def test_from_an_archive_and_back(ct, tmp_path):
         assert set(store(port, ct)) == {SUCCESS}
         os.kill(process.pid, signal.SIGKILL)
     assert len(list((out / "spool").glob("*/*.dcm"))) == len(ct)
-    with orthanc(tmp_path) as (dicom, url), listening(out, port, f"ORTHANC@127.0.0.1:{dicom}") as process:
-        until(lambda: delivery(out).get("sent") or process.poll() is not None)
-        assert process.poll() is None, (tmp_path / "listen.txt").read_text()[-2000:]
-        found = [asked(f"{url}/instances/{one}/tags?simplify") for one in asked(f"{url}/instances")]
+    stop, archive = threading.Event(), free_port()
+    options = {"port": port, "host": "127.0.0.1", "quiet": 1, "reserve": 0, "stop": stop}
+    thread = threading.Thread(
+        target=listen, args=(BUNDLE, out), kwargs={**options, "send": [f"ORTHANC@127.0.0.1:{archive}"]}
+    )
+    monkeypatch.setattr("polyscan.hospital.listen._AGAIN", 0.5)
+    thread.start()
+    try:
+        until(lambda: delivery(out).get("objects"))
+        assert not delivery(out)["sent"]
+        with orthanc(tmp_path, archive) as url:
+            until(lambda: delivery(out)["sent"] or not thread.is_alive())
+            found = [asked(f"{url}/instances/{one}/tags?simplify") for one in asked(f"{url}/instances")]
+    finally:
+        stop.set()
+        thread.join()
     assert [one["Modality"] for one in found] == ["SEG"]
     assert found[0]["StudyInstanceUID"] == "1.2.840.7"
     series = found[0]["ReferencedSeriesSequence"][0]
