@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 import runpy
 import shlex
@@ -79,6 +80,14 @@ def test_a_command_in_a_page_is_one(command, capsys):
         parser().parse_args(words[1:])
     except SystemExit:
         pytest.fail(f"{command}: {capsys.readouterr().err}")
+
+
+def test_the_way_of_a_study_names_what_there_is():
+    """Every ``polyscan.…`` of docs/architecture.md can be imported."""
+    names = set(re.findall(r"`(polyscan(?:\.\w+)+)`", (DOCS / "architecture.md").read_text()))
+    assert len(names) > 20
+    for name in sorted(names):
+        assert pkgutil.resolve_name(name), name
 
 
 def test_there_are_commands_in_pages():

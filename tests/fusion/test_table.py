@@ -107,7 +107,7 @@ def test_hyper_fusion():
 
 def test_table_attention():
     def by_hand(x, t, there, w):
-        return x + attention(w, "attention", norm(w, "norm", x), linear(w, "lift", t[there].T), 4)
+        return x + attention(w, "attention", norm(w, "norm", x), linear(w, "stem", t[there].T), 4)
 
     against(TableAttention(4, 2, 5), by_hand)
 

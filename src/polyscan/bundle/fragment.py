@@ -25,7 +25,7 @@ def read_fragment(name_or_file: str | Path, config: str) -> dict[str, Any]:
 
     Example:
         >>> sorted(read_fragment("lgg_lesion", "train"))[:3]
-        ['batch_size', 'fuse_at', 'fusion']
+        ['batch_size', 'checkpoint_interval', 'fuse_at']
     """
     folder = resource_folder("configs") / "fragments"
     file = Path(name_or_file)

@@ -134,7 +134,7 @@ def _size(header: Dataset, kind: str) -> float:
         return weight * 1000
     height = _needed(header, "PatientSize", "m", _TALLEST) * 100
     if kind == "bsa":
-        return 0.007184 * weight**0.425 * height**0.725 * 10_000  # Du Bois, Arch Intern Med 17, 1916
+        return float(0.007184 * weight**0.425 * height**0.725 * 10_000)  # Du Bois, Arch Intern Med 17, 1916
     sex = text(header, "PatientSex").upper()
     if sex not in ("M", "F"):
         raise PolyscanError("PatientSex (0010,0040) is neither M nor F; lean body mass needs it, body weight does not.")
