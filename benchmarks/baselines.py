@@ -264,13 +264,13 @@ def from_network(task: Task, path: Path) -> np.ndarray:
 def print_table(
     task: Task, answers: Mapping[tuple[str, str], np.ndarray], samples: int, reference: str | None = None
 ) -> None:
-    """Print one task's table; ``reference`` names the inputs of the simple model that all are compared with."""
+    """Print one task's table; ``reference`` names the inputs of the row that all are compared with."""
     rows = np.flatnonzero(task.scored)
     patients = [task.patients[k] for k in rows]
     scores = {row: scored(task, found, rows) for row, found in answers.items()}
     value = {row: score(np.arange(len(rows))) for row, score in scores.items()}
     simple = [row for row in answers if row[0] != NETWORK]
-    named = [row for row in simple if row[1] == reference]
+    named = [row for row in answers if row[1] == reference]
     best = named[0] if named else max((row for row in simple if "+" not in row[1]), key=lambda row: value[row])
     compared = bootstrap_scores(scores[best], patients, n_resamples=samples)
     print(f"\n{task.name}: {len(rows)} studies of {len(set(patients))} patients\n")
@@ -280,9 +280,10 @@ def print_table(
         cells = [*row, str(percentile_interval(value[row], drawn)), "", ""]
         if row != best:
             gain = percentile_interval(value[row] - value[best], drawn - compared)
-            folds = (task.fold_scores(answers[r]) for r in (row, best))
-            p = corrected_difference(*folds, 1 / len(np.unique(task.folds)))[1]
-            cells[3:] = [f"{gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})", f"{p:.3f}"]
+            folds = [task.fold_scores(answers[r]) for r in (row, best)]
+            cells[3] = f"{gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})"
+            if len(folds[0]) > 1:
+                cells[4] = f"{corrected_difference(*folds, 1 / len(np.unique(task.folds)))[1]:.3f}"
         print(f"| {' | '.join(cells)} |", flush=True)
 
 
@@ -313,7 +314,9 @@ def main() -> None:
     some = parser.add_mutually_exclusive_group()
     some.add_argument("--without", metavar="NAME=VALUE", help="score all but these, such as histology=GBM")
     some.add_argument("--only", metavar="NAME=VALUE", help="score these only, such as centre=PCNN")
-    parser.add_argument("--reference", metavar="INPUTS", help="compare with these; the best single ones if not given")
+    parser.add_argument(
+        "--reference", metavar="INPUTS", help="compare with the row of these; the best single ones if not given"
+    )
     parser.add_argument("--samples", type=int, default=1000, help="cohorts drawn for an interval (1000)")
     options = parser.parse_args()
     for task in tasks_of(read_manifest(options.manifest).studies):

@@ -118,6 +118,10 @@ def test_only_studies_that_a_network_answered_for_are_scored(tmp_path, capsys, m
     assert main_task_size(tmp_path, capsys, monkeypatch) == "class: 30 studies of 30 patients"
     rows = table_of(tmp_path, capsys, monkeypatch)
     assert 0.9 < float(rows[-1].split("|")[3].split()[0]) < 1
+    write_manifest(tmp_path / "out" / "manifest.json", Manifest([s for s in answered if s.fold == 1]))
+    rows = table_of(tmp_path, capsys, monkeypatch, "--reference", "out")
+    assert [row.split("|")[5].strip() for row in rows[2:]] == [""] * 4  # no test over folds of one
+    assert rows[-1].startswith("| polyscan | out | 1.000 (1.000 to 1.000) |  |")
 
 
 def test_one_centre_is_scored_alone_or_left_out(tmp_path, capsys, monkeypatch):
