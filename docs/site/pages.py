@@ -25,6 +25,7 @@ REFERENCE = {
     "polyscan": "The front door",
     "polyscan.fusion": "Fusion layers",
     "polyscan.fusion.table": "Fusion with a table",
+    "polyscan.missing": "Missing modalities",
     "polyscan.networks": "Networks",
     "polyscan.learning": "Losses and objectives",
     "polyscan.ensemble": "Ensembles",

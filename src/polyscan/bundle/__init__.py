@@ -1,6 +1,13 @@
 """What bundles share: the items they read, the loop over studies, and the commands that run them."""
 
-from polyscan.bundle.items import inference_item, inference_items, testing_items, training_items, validation_items
+from polyscan.bundle.items import (
+    inference_item,
+    inference_items,
+    missing_rates,
+    testing_items,
+    training_items,
+    validation_items,
+)
 from polyscan.bundle.predictor import StudyPredictor
 from polyscan.bundle.staging import Staging
 
@@ -9,6 +16,7 @@ __all__ = [
     "StudyPredictor",
     "inference_item",
     "inference_items",
+    "missing_rates",
     "testing_items",
     "training_items",
     "validation_items",

@@ -16,7 +16,7 @@ from polyscan.files.atomic import read_json
 from polyscan.networks.fusion_model import describe
 
 _MACHINE = {"imports", "bundle_root", "device", "dataset_dir", "manifest", "output_dir", "network", "run"}
-_TRUSTED = ("polyscan.networks.", "polyscan.fusion.", "monai.networks.", "torch.nn.")
+_TRUSTED = ("polyscan.networks.", "polyscan.fusion.", "polyscan.missing.", "monai.networks.", "torch.nn.")
 
 
 def shared_settings(bundle: str | Path, config: Mapping[str, Any]) -> dict[str, Any]:

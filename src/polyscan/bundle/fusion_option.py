@@ -30,10 +30,7 @@ def fusion_option(text: str) -> dict[str, Any]:
         >>> fusion_option("CrossAttention(query=0)")
         {'_target_': 'polyscan.fusion.CrossAttention', '_mode_': 'callable', 'query': 0}
     """
-    match = re.fullmatch(r"\s*([\w.]+)\s*(?:\((.*)\))?\s*", text, re.DOTALL)
-    if match is None:
-        raise PolyscanError(f"--fusion {text} cannot be read; write NAME or DOTTED.PATH(option=value, ...).")
-    name, given = match[1], match[2] or ""
+    name, options = read_call("--fusion", text)
     path = name if "." in name else f"polyscan.fusion.{name}"
     layer = _locate(path)
     known = ", ".join(layer.__name__ for layer in layers())
@@ -41,7 +38,6 @@ def fusion_option(text: str) -> dict[str, Any]:
         raise PolyscanError(f"There is no fusion layer {name!r}; there are {known}.")
     if not (inspect.isclass(layer) and issubclass(layer, FusionLayer)):
         raise PolyscanError(f"{name} is no layer that joins modalities; there are {known}.")
-    options = _options(text, given)
     allowed = set(inspect.signature(layer).parameters) - {"modalities", "channels", "spatial_dims"}
     if unknown := sorted(set(options) - allowed):
         raise PolyscanError(
@@ -49,6 +45,22 @@ def fusion_option(text: str) -> dict[str, Any]:
             f"it has {', '.join(sorted(allowed)) or 'none'}."
         )
     return {"_target_": path, "_mode_": "callable", **options}
+
+
+def read_call(option: str, text: str) -> tuple[str, dict[str, Any]]:
+    """A name and its options, as ``NAME`` or ``DOTTED.PATH(option=value, ...)`` writes them.
+
+    Args:
+        option: of the command line, for the sentence about what cannot be read.
+        text: what was given.
+
+    Raises:
+        PolyscanError: it is written in another way.
+    """
+    match = re.fullmatch(r"\s*([\w.]+)\s*(?:\((.*)\))?\s*", text, re.DOTALL)
+    if match is None:
+        raise PolyscanError(f"{option} {text} cannot be read; write NAME or DOTTED.PATH(option=value, ...).")
+    return match[1], _options(f"{option} {text}", match[2] or "")
 
 
 def _locate(path: str) -> Any:
@@ -69,7 +81,7 @@ def _options(text: str, given: str) -> dict[str, Any]:
         return {str(keyword.arg): ast.literal_eval(_Constants().visit(keyword.value)) for keyword in call.keywords}
     except (SyntaxError, ValueError) as error:
         raise PolyscanError(
-            f"--fusion {text}: the options cannot be read; write option=value, with commas between, values as in JSON."
+            f"{text}: the options cannot be read; write option=value, with commas between, values as in JSON."
         ) from error
 
 

@@ -72,6 +72,21 @@ def labelled_studies(manifest: str | Path | Manifest, labels: Sequence[str] = MA
     return [study for study in every if any(study.label.holds(name) for name in labels)]
 
 
+def missing_rates(
+    manifest: str | Path | Manifest, modalities: Sequence[str], labels: Sequence[str] = MASK
+) -> list[float]:
+    """How often each modality is missing among the studies that are trained on; at most 0.9, so that some are left.
+
+    Args:
+        manifest: a prepared manifest, or its file.
+        modalities: in the order of the rates. Clinical variables count as there where one was recorded.
+        labels: see :func:`training_items`.
+    """
+    items = training_items(manifest, labels, ["clinical"])
+    acquired = [{*item["image"], *(["clinical"] if item["clinical"] else [])} for item in items]
+    return [min(sum(name not in names for names in acquired) / len(acquired), 0.9) for name in modalities]
+
+
 def _split(
     manifest: str | Path | Manifest, labels: Sequence[str], extra_keys: Sequence[str]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

@@ -26,6 +26,12 @@ def add(commands: Any) -> argparse.ArgumentParser:
         help="train a network for each of so many folds, which polyscan infer --ensemble joins; the manifest's folds, "
         "or drawn",
     )
+    command.add_argument(
+        "--missing",
+        metavar="STRATEGY",
+        help="how to cope with modalities that are missing: a name of polyscan.missing, ModalityDropout or "
+        "Distillation, with options or without: GenerativeImputation, 'ModalityDropout(prob=0.4)'; see docs/missing.md",
+    )
     command.add_argument("--restart", action="store_true", help="replace another training that the folder holds")
     command.set_defaults(run=run)
     return command
@@ -33,11 +39,15 @@ def add(commands: Any) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> None:
     from polyscan.bundle.folds import train_folds
+    from polyscan.bundle.missing_option import missing_option
     from polyscan.bundle.run import train
 
+    changes = overrides(options, "train")
+    if options.missing is not None:
+        changes = missing_option(options.missing, options.bundle, changes)
     with progress_bar("training") as progress:
         given: Any = {
-            "overrides": overrides(options, "train"),
+            "overrides": changes,
             "restart": options.restart,
             "roots": roots(options),
             "progress": progress,

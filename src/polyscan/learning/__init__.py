@@ -9,6 +9,7 @@ from polyscan.learning.auxiliary_loss import (
 )
 from polyscan.learning.averaging import AveragedWeights, AverageHandler
 from polyscan.learning.checkpoint import BestWeights, TrainingCheckpoint
+from polyscan.learning.distillation import WithDistillation
 from polyscan.learning.gradients import ClipGradients
 from polyscan.learning.history import History
 from polyscan.learning.losses import (
@@ -43,6 +44,7 @@ __all__ = [
     "Utilisation",
     "Validate",
     "WithAuxiliaryLosses",
+    "WithDistillation",
     "auxiliary_losses",
     "classification_loss",
     "cox_loss",

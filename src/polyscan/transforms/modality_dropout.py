@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,17 +19,23 @@ class RandModalityDropoutd(RandomizableTransform, MapTransform):
 
     Args:
         keys: images (modality, *spatial) whose absent channels are NaN.
-        prob: probability that a modality is dropped.
+        prob: probability that a modality is dropped; one, or one a modality, such as the rates at which they are
+            missing in the data (:func:`polyscan.bundle.missing_rates`).
         channels: that each modality has, as three of a colour picture.
         allow_missing_keys: as in MONAI.
     """
 
     def __init__(
-        self, keys: KeysCollection, prob: float = 0.3, *, channels: int = 1, allow_missing_keys: bool = False
+        self,
+        keys: KeysCollection,
+        prob: float | Sequence[float] = 0.3,
+        *,
+        channels: int = 1,
+        allow_missing_keys: bool = False,
     ) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
         RandomizableTransform.__init__(self, prob=1.0)
-        if not 0 <= prob < 1:
+        if not all(0 <= p < 1 for p in ([prob] if isinstance(prob, int | float) else prob)):
             raise ValueError(f"prob is {prob}; expected 0 <= prob < 1.")
         self.drop = prob
         self.channels = channels
@@ -41,8 +47,11 @@ class RandModalityDropoutd(RandomizableTransform, MapTransform):
             image = out[key].clone()
             each = image.as_tensor() if isinstance(image, MetaTensor) else image
             each = each.view(-1, self.channels, *image.shape[1:])
+            rates = [self.drop] * len(each) if isinstance(self.drop, int | float) else list(self.drop)
+            if len(rates) != len(each):
+                raise ValueError(f"prob has {len(rates)} rates; expected one for each of {len(each)} modalities.")
             present = torch.nonzero(torch.isfinite(each).flatten(1).any(1)).flatten().tolist()
-            dropped = [m for m in present if self.R.random() < self.drop]
+            dropped = [m for m in present if self.R.random() < rates[m]]
             if dropped == present and present:
                 dropped.remove(present[self.R.randint(len(present))])
             each[dropped] = float("nan")

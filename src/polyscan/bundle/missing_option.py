@@ -1,0 +1,72 @@
+"""A strategy against missing modalities named on the command line, as changes to a bundle's training."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from polyscan import missing
+from polyscan.bundle.fusion_option import read_call
+from polyscan.bundle.run import bundle_folder, read_config
+from polyscan.errors import PolyscanError
+
+DROPOUT, DISTILLATION = "ModalityDropout", "Distillation"
+
+
+def missing_option(text: str, bundle: str | Path, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Read ``NAME`` or ``NAME(option=value, ...)``.
+
+    A strategy of :mod:`polyscan.missing` goes around the bundle's fusion, at every level that has one.
+    ``ModalityDropout(prob=0.4)`` takes one rate or a list of one a modality; without ``prob``, each modality is dropped
+    as often as it is missing in the data. ``Distillation`` takes the options of
+    :class:`polyscan.learning.WithDistillation` and turns modality dropout off, since it drops by itself.
+
+    Args:
+        text: what was given.
+        bundle: folder or name.
+        changes: what is changed of the bundle's training already.
+
+    Returns:
+        The changes with those of the strategy.
+
+    Raises:
+        PolyscanError: there is no such strategy or option, or the bundle has no fusion layer to put one around.
+    """
+    name, options = read_call("--missing", text)
+    known = {layer.__name__: layer for layer in missing.strategies()}
+    if name == DROPOUT:
+        _check(text, options, {"prob"})
+        data = {"manifest": "@manifest", "modalities": "@modalities", "labels": "@labels"}
+        drawn = options.get("prob", {"_target_": "polyscan.bundle.missing_rates", **data})
+        return {**changes, "modality_dropout": drawn}
+    if name == DISTILLATION:
+        _check(text, options, {"drop", "temperature", "weights"})
+        network = {"network": "@network", "one_hot": "@train#one_hot", "loss": "@loss"}
+        target = {"_target_": "polyscan.learning.WithDistillation", **network, **options}
+        return {**changes, "modality_dropout": 0, "train#network": target}
+    if name not in known:
+        raise PolyscanError(f"There is no strategy {name!r}; there are {', '.join([*known, DROPOUT, DISTILLATION])}.")
+    _check(
+        text,
+        options,
+        set(inspect.signature(known[name]).parameters) - {"modalities", "channels", "spatial_dims", "fusion"},
+    )
+    fusion = changes.get("fusion") or read_config(bundle_folder(bundle), "train", {}).get("fusion")
+    if not isinstance(fusion, Mapping):
+        raise PolyscanError(f"{bundle} names no fusion layer that {name} could stand around; it needs an entry fusion.")
+    around = _around(f"polyscan.missing.{name}", options)
+    levels = "_target_" not in fusion
+    return {**changes, "fusion": {k: around(layer) for k, layer in fusion.items()} if levels else around(fusion)}
+
+
+def _around(path: str, options: Mapping[str, Any]) -> Callable[[Any], dict[str, Any]]:
+    return lambda fusion: {"_target_": path, "_mode_": "callable", "fusion": fusion, **options}
+
+
+def _check(text: str, options: Mapping[str, Any], allowed: set[str]) -> None:
+    if unknown := sorted(set(options) - allowed):
+        raise PolyscanError(
+            f"--missing {text}: there is no option {', '.join(unknown)}; it has {', '.join(sorted(allowed)) or 'none'}."
+        )

@@ -1,0 +1,82 @@
+"""What every strategy is: a fusion layer around another one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from polyscan.errors import PolyscanError
+from polyscan.fusion.base import FusionLayer, expand
+from polyscan.fusion.concatenation import Concatenation
+
+MakeFusion = Callable[[int, int, int], FusionLayer]
+
+
+class MissingStrategy(FusionLayer):
+    """A fusion layer around another one, which it asks in its own way where modalities are missing.
+
+    Args:
+        modalities, channels, spatial_dims, auxiliary_weights: see :class:`FusionLayer`. The auxiliary loss of the layer
+            within is trained too, by itself.
+        fusion: makes the layer within, ``fusion(modalities, channels, spatial_dims)``.
+
+    Raises:
+        PolyscanError: the layer within joins something else than features.
+    """
+
+    def __init__(
+        self,
+        modalities: int,
+        channels: int,
+        spatial_dims: int = 3,
+        *,
+        fusion: MakeFusion = Concatenation,
+        auxiliary_weights: Mapping[str, float] | None = None,
+    ) -> None:
+        super().__init__(modalities, channels, spatial_dims, auxiliary_weights=auxiliary_weights)
+        made = fusion(modalities, channels, spatial_dims)
+        if made.joins != "features":
+            raise PolyscanError(
+                f"{type(made).__name__} joins {made.joins}; {type(self).__name__} stands around a layer of features."
+            )
+        self.fusion = made
+
+
+class Imputation(MissingStrategy):
+    """Features of modalities that are missing are imputed; the layer within is told that all are there."""
+
+    def fuse(self, features: Tensor, available: Tensor) -> Tensor:
+        """See :class:`FusionLayer`."""
+        filled = torch.where(expand(available, features), features, self.impute(features, available))
+        return self.fusion(filled, torch.ones_like(available))
+
+    def impute(self, features: Tensor, available: Tensor) -> Tensor:
+        """What stands in for each modality (batch, modality, channel, *spatial); used where it is missing.
+
+        Args:
+            features: (batch, modality, channel, *spatial), zero where missing.
+            available: (batch, modality) bool.
+        """
+        raise NotImplementedError
+
+
+def left_out(available: Tensor, modality: int) -> tuple[Tensor, Tensor]:
+    """Hide a modality from the subjects that have it and another one.
+
+    Args:
+        available: (batch, modality) bool.
+        modality: an index.
+
+    Returns:
+        ``available`` without it, and (batch) bool: which subjects can be learnt from.
+    """
+    rest = available.clone()
+    rest[:, modality] = False
+    return rest, available[:, modality] & rest.any(1)
+
+
+def mean_over(values: Tensor, rows: Tensor) -> Tensor:
+    """Mean of (batch, ...) over some rows; 0 where there are none."""
+    return values.flatten(1).mean(1).masked_fill(~rows, 0.0).sum() / rows.sum().clamp(min=1)

@@ -1,0 +1,74 @@
+"""What modalities share and what is a modality's own, apart; the shared part speaks for one that is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from polyscan.fusion.base import expand, mask_absent
+from polyscan.fusion.blocks import PerModality, average
+from polyscan.fusion.concatenation import Concatenation
+from polyscan.missing.base import Imputation, MakeFusion, left_out, mean_over
+
+
+class Disentanglement(Imputation):
+    """f_m = D_m(mean of s_j over j there) + r_m where m is missing; s_j = S_j f_j shared, f_j - D_j(s_j) specific.
+
+    The specific part of a modality that is missing is its mean r_m. Two losses: ``cross_reconstruction``, each modality
+    from what the others share and its mean specific part; ``orthogonality``, the squared
+    cosine of shared and specific part (as in domain separation networks, Bousmalis et al., NeurIPS 2016, section 3.1).
+    Both move the encoders, so that they learn to share. Unlike :class:`polyscan.fusion.SharedSpecific` it stands around
+    any layer and leaves a modality that is there as it is.
+
+    Args:
+        modalities, channels, spatial_dims, fusion, auxiliary_weights: see :class:`MissingStrategy`.
+    """
+
+    AUXILIARY_WEIGHTS: ClassVar[Mapping[str, float]] = {"cross_reconstruction": 0.1, "orthogonality": 0.02}
+
+    def __init__(
+        self,
+        modalities: int,
+        channels: int,
+        spatial_dims: int = 3,
+        *,
+        fusion: MakeFusion = Concatenation,
+        auxiliary_weights: Mapping[str, float] | None = None,
+    ) -> None:
+        super().__init__(modalities, channels, spatial_dims, fusion=fusion, auxiliary_weights=auxiliary_weights)
+        self.share = PerModality(modalities, channels, channels)
+        self.decode = PerModality(modalities, channels, channels, bias=False)
+        self.specific_mean = nn.Parameter(torch.zeros(modalities, channels))
+
+    def impute(self, features: Tensor, available: Tensor) -> Tensor:
+        """See :class:`Imputation`."""
+        shared = average(mask_absent(self.share(features), available), available)
+        decoded = self.decode(shared.unsqueeze(1).expand_as(features))
+        return decoded + expand(self.specific_mean.unsqueeze(0), features)
+
+    def auxiliary_loss(
+        self,
+        features: Tensor,
+        available: Tensor,
+        fused: Tensor,
+        target: Tensor | None = None,
+        pyramid: Sequence[Tensor] = (),
+    ) -> dict[str, Tensor]:
+        """The two losses, over what is there."""
+        known = mask_absent(features, available)
+        own_shared = self.decode(self.share(known))
+        cross, orthogonal = [], []
+        for m in range(self.modalities):
+            rest, rows = left_out(available, m)
+            # A subject without another modality counts for nothing; all are there for it, so that its mean is one.
+            others = rest | ~rest.any(1, keepdim=True)
+            predicted = self.impute(mask_absent(known, others), others)[:, m]
+            cross.append(mean_over((predicted - known[:, m]).square(), rows))
+            specific = (known - own_shared)[:, m].flatten(1)
+            cosine = functional.cosine_similarity(own_shared[:, m].flatten(1), specific, dim=1, eps=1e-6)
+            orthogonal.append(mean_over(cosine.square().unsqueeze(1), available[:, m]))
+        return {"cross_reconstruction": torch.stack(cross).mean(), "orthogonality": torch.stack(orthogonal).mean()}

@@ -1,0 +1,39 @@
+"""A learned token a modality."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from polyscan.fusion.base import expand
+from polyscan.fusion.concatenation import Concatenation
+from polyscan.missing.base import Imputation, MakeFusion
+
+
+class LearnedTokens(Imputation):
+    """f_m = t_m where modality m is missing: a vector that is learned with the network, the same at every position.
+
+    As the mask tokens of masked autoencoders (He et al., CVPR 2022, section 3). Trained only by subjects that lack the
+    modality: with none in training, add modality dropout.
+
+    Args:
+        modalities, channels, spatial_dims, fusion, auxiliary_weights: see :class:`MissingStrategy`.
+    """
+
+    def __init__(
+        self,
+        modalities: int,
+        channels: int,
+        spatial_dims: int = 3,
+        *,
+        fusion: MakeFusion = Concatenation,
+        auxiliary_weights: Mapping[str, float] | None = None,
+    ) -> None:
+        super().__init__(modalities, channels, spatial_dims, fusion=fusion, auxiliary_weights=auxiliary_weights)
+        self.tokens = nn.Parameter(0.02 * torch.randn(modalities, channels))
+
+    def impute(self, features: Tensor, available: Tensor) -> Tensor:
+        """See :class:`Imputation`."""
+        return expand(self.tokens.unsqueeze(0), features).expand_as(features).to(features.dtype)

@@ -1,0 +1,64 @@
+"""A regression of each modality's features on those of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from polyscan.fusion.base import concatenate, mask_absent
+from polyscan.fusion.blocks import Pointwise
+from polyscan.fusion.concatenation import Concatenation
+from polyscan.missing.base import Imputation, MakeFusion, left_out, mean_over
+
+
+class LinearImputation(Imputation):
+    """f_m = W_m [f_1; ...; f_n; available] + b_m at every position, with zeros and a flag for what is missing.
+
+    What imputation by chained regressions (van Buuren and Groothuis-Oudshoorn, Journal of Statistical Software 45,
+    2011) repeats until it settles, here as one regression that learns by hiding each modality of subjects that have it
+    and another one. The supervised loss does not move it.
+
+    Args:
+        modalities, channels, spatial_dims, fusion, auxiliary_weights: see :class:`MissingStrategy`.
+    """
+
+    AUXILIARY_WEIGHTS: ClassVar[Mapping[str, float]] = {"imputation": 1.0}
+
+    def __init__(
+        self,
+        modalities: int,
+        channels: int,
+        spatial_dims: int = 3,
+        *,
+        fusion: MakeFusion = Concatenation,
+        auxiliary_weights: Mapping[str, float] | None = None,
+    ) -> None:
+        super().__init__(modalities, channels, spatial_dims, fusion=fusion, auxiliary_weights=auxiliary_weights)
+        self.regression = Pointwise(modalities * channels + modalities, modalities * channels)
+
+    def impute(self, features: Tensor, available: Tensor) -> Tensor:
+        """See :class:`Imputation`."""
+        return self._predict(features, available).detach()
+
+    def auxiliary_loss(
+        self,
+        features: Tensor,
+        available: Tensor,
+        fused: Tensor,
+        target: Tensor | None = None,
+        pyramid: Sequence[Tensor] = (),
+    ) -> dict[str, Tensor]:
+        """``imputation``: the squared error of each modality, predicted from the others."""
+        known = mask_absent(features.detach(), available)
+        errors = []
+        for m in range(self.modalities):
+            rest, rows = left_out(available, m)
+            predicted = self._predict(mask_absent(known, rest), rest)[:, m]
+            errors.append(mean_over((predicted - known[:, m]).square(), rows))
+        return {"imputation": torch.stack(errors).mean()}
+
+    def _predict(self, features: Tensor, available: Tensor) -> Tensor:
+        return self.regression(concatenate(features, available)).reshape(features.shape)

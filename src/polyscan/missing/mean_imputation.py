@@ -1,0 +1,55 @@
+"""The mean of a modality's features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from polyscan.fusion.base import expand, mask_absent
+from polyscan.fusion.concatenation import Concatenation
+from polyscan.missing.base import Imputation, MakeFusion, mean_over
+
+
+class MeanImputation(Imputation):
+    """f_m = mean of f_m over the subjects that have modality m, channel by channel.
+
+    The mean is what least squares finds, by a loss of its own; the supervised loss does not move it. Unlike a learned
+    token it needs no subject that lacks the modality.
+
+    Args:
+        modalities, channels, spatial_dims, fusion, auxiliary_weights: see :class:`MissingStrategy`.
+    """
+
+    AUXILIARY_WEIGHTS: ClassVar[Mapping[str, float]] = {"imputation": 1.0}
+
+    def __init__(
+        self,
+        modalities: int,
+        channels: int,
+        spatial_dims: int = 3,
+        *,
+        fusion: MakeFusion = Concatenation,
+        auxiliary_weights: Mapping[str, float] | None = None,
+    ) -> None:
+        super().__init__(modalities, channels, spatial_dims, fusion=fusion, auxiliary_weights=auxiliary_weights)
+        self.mean = nn.Parameter(torch.zeros(modalities, channels))
+
+    def impute(self, features: Tensor, available: Tensor) -> Tensor:
+        """See :class:`Imputation`."""
+        return expand(self.mean.detach().unsqueeze(0), features).expand_as(features).to(features.dtype)
+
+    def auxiliary_loss(
+        self,
+        features: Tensor,
+        available: Tensor,
+        fused: Tensor,
+        target: Tensor | None = None,
+        pyramid: Sequence[Tensor] = (),
+    ) -> dict[str, Tensor]:
+        """``imputation``: the squared error of the mean, over what is there."""
+        known = mask_absent(features.detach(), available)
+        error = (known - expand(self.mean.unsqueeze(0), known)).square().flatten(0, 1)
+        return {"imputation": mean_over(error, available.flatten())}
