@@ -44,6 +44,10 @@ def test_answers_are_calibrated_from_then_on(manifest, tmp_path):
             assert said.probabilities != plain.probabilities
             assert said.prediction_set
             assert not plain.prediction_set
+        # the same pictures as were calibrated on, so that none is far from them
+        assert set(b.prediction.typicality) == set(content["distances"]) & set(b.prediction.present) != set()
+        assert not b.prediction.atypical
+        assert not a.prediction.typicality
     # what was fitted with other weights is refused
     stored = torch.load(weights, weights_only=True)
     torch.save({k: v * 1.1 if v.is_floating_point() else v for k, v in stored.items()}, weights)

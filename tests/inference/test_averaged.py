@@ -80,6 +80,11 @@ def test_probabilities_of_classes_are_averaged_for_any_subset(tmp_path):
     samples = monte_carlo(both, image, 4)
     assert samples.shape == (4, 3, 5)
     assert (samples.std(0) > 0).all()
+    ours, theirs = (monte_carlo(net, image, 200).mean(0) for net in (first, second))
+    samples = monte_carlo(both, image, 400)
+    torch.testing.assert_close(samples[::2].mean(0), ours, atol=0.1, rtol=0)
+    torch.testing.assert_close(samples[1::2].mean(0), theirs, atol=0.1, rtol=0)
+    assert (ours - theirs).abs().max() > 0.3
 
 
 def test_one_network_answers_as_it_does_by_itself(tmp_path):

@@ -131,6 +131,13 @@ def test_an_explanation_names_what_drove_the_answer(tmp_path):
     assert grade["standard_deviation"] > 0.05
     assert idh["standard_deviation"] == 0
     assert 0 < grade["uncertainty"] < 1
+    assert grade["aleatoric"] + grade["epistemic"] == pytest.approx(grade["uncertainty"], abs=2e-4)
+    assert grade["epistemic"] > 0
+    assert idh["epistemic"] == pytest.approx(0, abs=1e-4)
+    assert list(grade["interactions"]) == ["T1 + T2", "T1 + clinical", "T2 + clinical"]
+    assert grade["interactions"]["T1 + T2"] == 0
+    assert grade["interactions"]["T1 + clinical"] != 0
+    assert 0 < grade["conflict"] < 1  # the first modality says 3, the table 4
     saved = SaveAnswerd("pred", TASKS, tmp_path)(data)["prediction"]
     content = json.loads((tmp_path / "sub-1_answer.json").read_text())
     assert {task: encoded(answer) for task, answer in saved.answers.items()} == content["answers"]
@@ -141,6 +148,7 @@ def test_an_explanation_names_what_drove_the_answer(tmp_path):
     data["image"][1] = NAN
     data = ExplainPredictiond("pred", net, uncorrected, ["clinical"])({**data, "clinical": torch.tensor([NAN])})
     assert list(data["explanation"]["grade"]["contributions"]) == ["T1"]
+    assert "conflict" not in data["explanation"]["grade"]
 
 
 def test_a_calibrated_explanation_is_softer_and_names_what_is_not_ruled_out(tmp_path):

@@ -53,10 +53,12 @@ def _row(study: Study) -> dict[str, Any]:
         row[f"{name} ml"] = round(volume, 3)
     for name, score in prediction.scores.items():
         row |= {f"{name} dice": score.dice, f"{name} true ml": score.true_ml}
+    row["atypical"] = " ".join(prediction.atypical) or None
     for task, task_prediction in prediction.answers.items():
         row[task] = task_prediction.predicted_class
         row |= {f"{task} p({name})": p for name, p in task_prediction.probabilities.items()}
-        told = {"uncertainty": task_prediction.uncertainty, "truth": task_prediction.truth, **task_prediction.measures}
+        told = {name: getattr(task_prediction, name) for name in ("uncertainty", "aleatoric", "epistemic", "conflict")}
+        told |= {"truth": task_prediction.truth, **task_prediction.measures}
         told["not ruled out"] = " ".join(task_prediction.prediction_set) or None
         row |= {f"{task} {name}": value for name, value in told.items() if not isinstance(value, list | None)}
     row["prepare seconds"] = preparation.seconds.get("prepare") if preparation else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from torch import Tensor
 from polyscan.bundle.items import inference_item
 from polyscan.bundle.run import load_inference, weights_fingerprint, weights_of
 from polyscan.errors import PolyscanError
-from polyscan.inference import CachedFeatures
+from polyscan.inference import CachedFeatures, FeatureDistance
+from polyscan.inference.feature_distance import AT_LEAST
 from polyscan.inference.task_calibration import NAME, fit_calibration
 from polyscan.parallel import Progress
 from polyscan.study.manifest import Manifest, read_manifest
@@ -31,7 +33,8 @@ def calibrate(
     """Write ``calibration.json`` beside the weights; ``infer`` uses it from then on.
 
     Each labelled study of the section ``validation`` is answered with all it has and with modalities left out: each
-    subset of up to four, else one left out at a time. Half of the subjects fit the temperatures, half the sets.
+    subset of up to four, else one left out at a time. Half of the subjects fit the temperatures, half the sets. What
+    encoders make of each modality is kept as means and main axes, so that ``infer`` tells a scan that is unlike them.
 
     Args:
         bundle: the bundle's folder, or the name of one that comes with polyscan.
@@ -57,11 +60,14 @@ def calibrate(
     device = parser.get_parsed_content("device")
     studies = [study for study in read_manifest(manifest).validation if study.label.tasks]
     rows: list[tuple[Tensor, Tensor, Tensor, str]] = []
+    seen: dict[str, list[tuple[str, np.ndarray]]] = {name: [] for name in network.modalities}
     for count, study in enumerate(studies, start=1):
         item = transform(inference_item(study, list(tasks), parser["extra_keys"]))
         image, *rest = (torch.as_tensor(item[name])[None].to(device) for name in ("image", *inputs))
         with torch.inference_mode():
             cached = CachedFeatures(network, image, rest)
+            for m in cached.available[0].nonzero().flatten().tolist():
+                seen[network.modalities[m]].append((study.subject, cached.pooled()[0, m].float().cpu().numpy()))
             for pattern in _patterns(cached.available):
                 rows.append((cached(pattern)[0].cpu(), item["label"], pattern[0].cpu(), study.subject))
         if progress is not None:
@@ -79,8 +85,17 @@ def calibrate(
         coverage=coverage,
         weights=weights_fingerprint(file),
     )
-    fitted.save(file.with_name(NAME))
+    replace(fitted, distances=_distances(seen)).save(file.with_name(NAME))
     return file.with_name(NAME)
+
+
+def _distances(seen: Mapping[str, Sequence[tuple[str, np.ndarray]]]) -> dict[str, FeatureDistance]:
+    """Modality to the distance from its features, (subject, features) of each study; of those that enough have."""
+    return {
+        name: FeatureDistance.fit([features for _, features in each], [subject for subject, _ in each])
+        for name, each in seen.items()
+        if len({subject for subject, _ in each}) >= AT_LEAST
+    }
 
 
 def _patterns(available: Tensor) -> Iterator[Tensor]:

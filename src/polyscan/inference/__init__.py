@@ -2,18 +2,25 @@
 
 from polyscan.inference.averaged import EnsembleAverage, MirrorAverage
 from polyscan.inference.cached_features import CachedFeatures
+from polyscan.inference.feature_distance import FeatureDistance
 from polyscan.inference.monte_carlo import monte_carlo
-from polyscan.inference.shapley import shapley_values
+from polyscan.inference.shapley import shapley_interactions, shapley_values
 from polyscan.inference.subsets import every_subset
 from polyscan.inference.task_calibration import TaskCalibration, load_calibration
+from polyscan.inference.uncertainty import conflict, entropy, split_entropy
 
 __all__ = [
     "CachedFeatures",
     "EnsembleAverage",
+    "FeatureDistance",
     "MirrorAverage",
     "TaskCalibration",
+    "conflict",
+    "entropy",
     "every_subset",
     "load_calibration",
     "monte_carlo",
+    "shapley_interactions",
     "shapley_values",
+    "split_entropy",
 ]

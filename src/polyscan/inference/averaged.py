@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,8 @@ class MirrorAverage(nn.Module):
 class EnsembleAverage(FusionModel):
     """The mean answer of networks of one shape, such as those of the folds of a cross-validation.
 
-    It is a network as its members are, so that subsets, samples of dropout and Shapley values are those of the mean.
+    It is a network as its members are, so that subsets and Shapley values are those of the mean. Samples of dropout go
+    round the members, so that their spread is that of an ensemble of Monte Carlo dropout.
 
     Args:
         network: the first, whose weights are loaded elsewhere.
@@ -111,6 +112,20 @@ class EnsembleAverage(FusionModel):
     def dropout_layers(self) -> list[_DropoutNd]:
         """See :class:`FusionModel`."""
         return [layer for member in self._networks() for layer in member.dropout_layers()]
+
+    def sampler(
+        self, features: list[Tensor], available: Tensor, size: list[int], *inputs: Tensor
+    ) -> Callable[[], Tensor]:
+        """See :class:`FusionModel`; each member in turn, with dropout of its own."""
+        members = self._networks()
+        step = len(features) // len(members)
+        samplers = itertools.cycle(
+            [
+                member.sampler(features[k * step : (k + 1) * step], available, size, *inputs)
+                for k, member in enumerate(members)
+            ]
+        )
+        return lambda: next(samplers)()
 
     def image_size(self, image: Any) -> list[int]:
         """See :class:`FusionModel`."""

@@ -46,6 +46,11 @@ class CachedFeatures:
         rest = self.inputs if inputs is None else inputs
         return self.network.head(self.network.fuse(self.features, chosen, *rest), chosen, self.size)
 
+    def pooled(self) -> Tensor:
+        """(batch, modality, channel): the mean over the grid of the last level that the encoders made."""
+        last = self.features[-1]
+        return last.flatten(3).mean(3) if last.dim() > 3 else last
+
     def sampler(self) -> Callable[[], Tensor]:
         """A function that gives logits anew; only what holds the network's dropout runs again."""
         return self.network.sampler(self.features, self.available, self.size, *self.inputs)

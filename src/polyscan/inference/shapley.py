@@ -1,4 +1,4 @@
-"""Which modality drove an answer."""
+"""Which modality drove an answer, and which pair tells more together than apart."""
 
 from __future__ import annotations
 
@@ -30,4 +30,30 @@ def shapley_values(value: Callable[[frozenset[int]], Tensor], players: int) -> T
             if player not in subset:
                 weight = factorial(len(subset)) * factorial(players - len(subset) - 1) / factorial(players)
                 total[player] += weight * (known[subset | {player}] - before)
+    return total
+
+
+def shapley_interactions(value: Callable[[frozenset[int]], Tensor], players: int) -> Tensor:
+    """How much more two players are worth together than each alone, on average over what the others do.
+
+    I_ij = sum over S without i, j of |S|! (n - |S| - 2)! / (n - 1)! (v(S + i + j) - v(S + i) - v(S + j) + v(S)): the
+    interaction index of Grabisch and Roubens, Int J Game Theory 28, 1999, equation 3. Above 0: they complement each
+    other; below: one repeats the other.
+
+    Args:
+        value: v of a subset of 0 to n - 1, the empty one too; called once for each.
+        players: n.
+
+    Returns:
+        (players, players, ...) for values (...), symmetric, 0 from a player to itself.
+    """
+    everyone = range(players)
+    known = {frozenset(s): value(frozenset(s)) for size in range(players + 1) for s in combinations(everyone, size)}
+    total = torch.zeros(players, players, *known[frozenset()].shape)
+    for a, b in combinations(everyone, 2):
+        for subset, before in known.items():
+            if not subset & {a, b}:
+                weight = factorial(len(subset)) * factorial(players - len(subset) - 2) / factorial(players - 1)
+                total[a, b] += weight * (known[subset | {a, b}] - known[subset | {a}] - known[subset | {b}] + before)
+        total[b, a] = total[a, b]
     return total

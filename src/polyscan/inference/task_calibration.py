@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,14 @@ from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json, write_json
 from polyscan.inference.calibration import AvailabilityTemperature
 from polyscan.inference.conformal import ConformalSets
+from polyscan.inference.feature_distance import FeatureDistance
 
-NAME, FORMAT_VERSION = "calibration.json", 1
+NAME, FORMAT_VERSION = "calibration.json", 2
 
 
 @dataclass(frozen=True)
 class TaskCalibration:
-    """Temperatures and prediction sets of a network's tasks.
+    """Temperatures and prediction sets of a network's tasks, and what its scans look like to it.
 
     Attributes:
         tasks: task to its classes, in the order of the logits.
@@ -29,6 +30,8 @@ class TaskCalibration:
         temperatures: of the tasks that have been calibrated.
         sets: likewise.
         weights: fingerprint of the weights that it was fitted with.
+        distances: modality to the distance of its features from those of the studies that it was fitted on; only
+            modalities that enough of them have.
     """
 
     tasks: Mapping[str, Sequence[str]]
@@ -36,6 +39,20 @@ class TaskCalibration:
     temperatures: Mapping[str, AvailabilityTemperature]
     sets: Mapping[str, ConformalSets]
     weights: str = ""
+    distances: Mapping[str, FeatureDistance] = field(default_factory=dict)
+
+    def typicality(self, pooled: Tensor, available: Tensor) -> dict[str, float]:
+        """Modality that is there to how often a study as those of the calibration is as far from them.
+
+        Args:
+            pooled: (modality, channel), see :meth:`polyscan.inference.CachedFeatures.pooled`.
+            available: (modality,) bool.
+        """
+        return {
+            name: self.distances[name].p_value(pooled[m].float().cpu().numpy())
+            for m, name in enumerate(self.modalities)
+            if name in self.distances and bool(available[m])
+        }
 
     def probabilities(self, logits: Tensor, available: Tensor) -> Tensor:
         """Softmax over the classes of each task, of logits divided by the task's temperature.
@@ -79,6 +96,7 @@ class TaskCalibration:
                 "weights": self.weights,
                 "temperatures": {task: asdict(each) for task, each in self.temperatures.items()},
                 "sets": {task: asdict(each) for task, each in self.sets.items()},
+                "distances": {name: asdict(each) for name, each in self.distances.items()},
             },
         )
 
@@ -120,6 +138,7 @@ def load_calibration(
         temperatures,
         {task: ConformalSets(each["coverage"], each["thresholds"]) for task, each in content["sets"].items()},
         content["weights"],
+        {name: FeatureDistance.read(each) for name, each in content["distances"].items()},
     )
 
 

@@ -139,8 +139,8 @@ class TaskPrediction(Entry):
         truth: the true class, or time and event, where it is known.
         probabilities: class to its probability.
         risk: of survival, the logarithm of the hazard.
-        uncertainty, standard_deviation, contributions, prediction_set: see
-            :class:`polyscan.transforms.ExplainPredictiond`.
+        uncertainty, aleatoric, epistemic, conflict, standard_deviation, contributions, interactions, prediction_set:
+            see :class:`polyscan.transforms.ExplainPredictiond`.
         measures, true_measures: see :class:`polyscan.bundle.Staging`.
     """
 
@@ -149,8 +149,12 @@ class TaskPrediction(Entry):
     probabilities: dict[str, float] = field(default_factory=dict)
     risk: float | None = None
     uncertainty: float | None = None
+    aleatoric: float | None = None
+    epistemic: float | None = None
+    conflict: float | None = None
     standard_deviation: float | None = None
     contributions: dict[str, float] = field(default_factory=dict)
+    interactions: dict[str, float] = field(default_factory=dict)
     measures: dict[str, Any] = field(default_factory=dict)
     true_measures: dict[str, Any] = field(default_factory=dict)
     prediction_set: list[str] = field(default_factory=list)
@@ -172,6 +176,7 @@ class PredictionRecord(Entry):
         answers: task to what was predicted.
         volumes_ml: region to what was segmented, in millilitres.
         seconds: the time that it took.
+        typicality: scan to how often one of the calibration is as far from the others as it is, by its features.
     """
 
     path: str = field(metadata=PATH)
@@ -180,6 +185,12 @@ class PredictionRecord(Entry):
     answers: dict[str, TaskPrediction] = field(default_factory=dict)
     volumes_ml: dict[str, float] = field(default_factory=dict)
     seconds: float | None = None
+    typicality: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def atypical(self) -> list[str]:
+        """Scans unlike those of the calibration; of studies like them 5 in 100 have one (Bonferroni's correction)."""
+        return [name for name, p in self.typicality.items() if p * len(self.typicality) <= 0.05]
 
     @property
     def is_mask(self) -> bool:

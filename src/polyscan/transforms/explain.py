@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import cache
+from itertools import combinations
 from typing import Any
 
 import torch
@@ -11,7 +13,15 @@ from monai.networks.utils import eval_mode
 from monai.transforms import MapTransform
 from torch import Tensor
 
-from polyscan.inference import CachedFeatures, TaskCalibration, monte_carlo, shapley_values
+from polyscan.inference import (
+    CachedFeatures,
+    TaskCalibration,
+    conflict,
+    monte_carlo,
+    shapley_interactions,
+    shapley_values,
+    split_entropy,
+)
 from polyscan.networks import FusionModel
 from polyscan.transforms.classify import parts_of
 
@@ -19,11 +29,14 @@ from polyscan.transforms.classify import parts_of
 class ExplainPredictiond(MapTransform):
     """Say how sure a prediction is and what drove it.
 
-    ``uncertainty``: entropy of the mean of dropout samples (Gal and Ghahramani, ICML 2016), 0 sure to 1 a guess.
+    ``uncertainty``: entropy of the mean of dropout samples (Gal and Ghahramani, ICML 2016), 0 sure to 1 a guess. It is
+    the sum of ``aleatoric``, what the data leave open, and ``epistemic``, what the network has not learnt.
     ``standard_deviation``: that of the predicted class's probability over the samples.
     ``prediction_set``: of a calibrated task, the classes that are not ruled out at its coverage.
     ``contributions``: Shapley values of the modalities that are there, and of each further input as a whole, for the
     probability of the predicted class; with 1 / classes, a guess, they sum to it.
+    ``interactions``: of each pair of those, above 0 where they tell more together, below where one repeats the other.
+    ``conflict``: how far the answers from each alone contradict each other, 0 to 1; where there are at least two.
 
     Args:
         keys: logits (classes of all tasks,).
@@ -34,7 +47,7 @@ class ExplainPredictiond(MapTransform):
         allow_missing_keys: as in MONAI.
 
     Puts probabilities, calibrated where the tasks are, in place of the logits, and adds ``explanation``: task to the
-    others.
+    others. Adds ``typicality``: see :meth:`polyscan.inference.TaskCalibration.typicality`.
     """
 
     def __init__(
@@ -64,20 +77,25 @@ class ExplainPredictiond(MapTransform):
                 cached = CachedFeatures(self.network, image, inputs)
                 available = cached.available[0]
                 samples = monte_carlo(self.network, image, self.monte_carlo_samples, inputs=inputs)[:, 0]
-                players, values = self._contributions(image, cached)
+                players, value = self._game(image, cached)
+                typicality = self.calibration.typicality(cached.pooled()[0], available)
+                alone = torch.stack([value(frozenset([k])) for k in range(len(players))])
+                values = shapley_values(value, len(players))
+                pairs = shapley_interactions(value, len(players))
             out[key] = self.calibration.probabilities(torch.as_tensor(out[key]), available)
             sets = self.calibration.prediction_sets(out[key], available)
             samples = self.calibration.probabilities(samples, available)
-            each = (parts_of(x, tasks) for x in (out[key], samples, values))
+            each = (parts_of(x, tasks) for x in (out[key], samples, alone, values, pairs))
             out["explanation"] = {
-                task: _explain(int(predicted.argmax()), of_samples, dict(zip(players, of_players, strict=True)))
+                task: _explain(players, int(predicted.argmax()), *parts)
                 | ({"prediction_set": sets[task]} if task in sets else {})
-                for task, predicted, of_samples, of_players in zip(tasks, *each, strict=True)
+                for task, predicted, *parts in zip(tasks, *each, strict=True)
             }
+            out["typicality"] = {name: round(p, 4) for name, p in typicality.items()}
         return out
 
-    def _contributions(self, image: Tensor, cached: CachedFeatures) -> tuple[list[str], Tensor]:
-        """Names of the players, and their Shapley values (player, classes of all tasks)."""
+    def _game(self, image: Tensor, cached: CachedFeatures) -> tuple[list[str], Callable[[frozenset[int]], Tensor]]:
+        """Names of the players, and the probabilities (classes of all tasks,) that a subset of them leads to."""
         inputs = cached.inputs
         # A network that is given no scan at all reads zeros, so that a table alone has a value too.
         blank = CachedFeatures(self.network, torch.full_like(image, torch.nan), inputs) if inputs else None
@@ -85,6 +103,7 @@ class ExplainPredictiond(MapTransform):
         given = [k for k, value in enumerate(inputs) if bool(value.isfinite().any())]
         guess = torch.cat([torch.full((len(c),), 1 / len(c)) for c in self.calibration.tasks.values()])
 
+        @cache
         def value(players: frozenset[int]) -> Tensor:
             if not players:
                 return guess
@@ -95,16 +114,25 @@ class ExplainPredictiond(MapTransform):
             logits = blank(inputs=rest) if blank and not bool(available.any()) else cached(available, rest)
             return self.calibration.probabilities(logits[0], available[0]).cpu()
 
-        names = [self.network.modalities[m] for m in present] + [self.inputs[k] for k in given]
-        return names, shapley_values(value, len(names))
+        return [self.network.modalities[m] for m in present] + [self.inputs[k] for k in given], value
 
 
-def _explain(predicted: int, samples: Tensor, values: Mapping[str, Tensor]) -> dict[str, Any]:
-    """What is said of one task, from its samples (sample, class) and Shapley values (class,) of players."""
-    mean = samples.mean(0)
-    entropy = -(mean * mean.clamp_min(1e-12).log()).sum() / torch.log(torch.tensor(float(len(mean))))
-    return {
-        "uncertainty": round(float(entropy), 4),
+def _explain(
+    players: Sequence[str], predicted: int, samples: Tensor, alone: Tensor, values: Tensor, pairs: Tensor
+) -> dict[str, Any]:
+    """What is said of one task, from (sample, class) and what (player, class) and (player, player, class) hold."""
+    aleatoric, epistemic = (float(part) for part in split_entropy(samples))
+    said = {
+        "uncertainty": round(aleatoric + epistemic, 4),
+        "aleatoric": round(aleatoric, 4),
+        "epistemic": round(epistemic, 4),
         "standard_deviation": round(float(samples[:, predicted].std()), 4),
-        "contributions": {player: round(float(value[predicted]), 4) for player, value in values.items()},
+        "contributions": {name: round(float(v[predicted]), 4) for name, v in zip(players, values, strict=True)},
     }
+    if len(players) > 1:
+        said["conflict"] = round(float(conflict(alone)), 4)
+        said["interactions"] = {
+            f"{players[a]} + {players[b]}": round(float(pairs[a, b, predicted]), 4)
+            for a, b in combinations(range(len(players)), 2)
+        }
+    return said

@@ -95,8 +95,14 @@ class SaveAnswerd(MapTransform):
                     **out.get("explanation", {}).get(task, {}),
                 )
             path = self.output_dir / f"{out['study']}_answer.json"
+            typicality = out.get("typicality", {})
             write_json(
-                path, {"study": out["study"], "answers": {t: encoded(prediction) for t, prediction in answers.items()}}
+                path,
+                {
+                    "study": out["study"],
+                    "answers": {task: encoded(prediction) for task, prediction in answers.items()},
+                    "typicality": typicality,
+                },
             )
-            out["prediction"] = PredictionRecord(str(path), answers=answers)
+            out["prediction"] = PredictionRecord(str(path), answers=answers, typicality=typicality)
         return out

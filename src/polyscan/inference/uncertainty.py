@@ -1,0 +1,47 @@
+"""How sure an answer is, and where its doubt comes from."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def entropy(probabilities: Tensor) -> Tensor:
+    """Shannon entropy over the last axis as a part of the largest that is possible: 0 sure, 1 a guess.
+
+    Args:
+        probabilities: (..., class), which sum to 1; at least two classes.
+    """
+    return torch.special.entr(probabilities).sum(-1) / math.log(probabilities.shape[-1])
+
+
+def split_entropy(samples: Tensor) -> tuple[Tensor, Tensor]:
+    """Split the entropy of the mean of samples into what the data leave open and what the network does not know.
+
+    H(E p) = E H(p) + I: the mean entropy is aleatoric, the mutual information of answer and weights, never below 0, is
+    epistemic (Houlsby et al., arXiv 1112.5745, equation 2; Depeweg et al., ICML 2018, equation 5).
+
+    Args:
+        samples: probabilities (sample, ..., class) of one answer under dropout or of several networks.
+
+    Returns:
+        Aleatoric and epistemic part (...), whose sum is :func:`entropy` of the mean.
+    """
+    aleatoric = entropy(samples).mean(0)
+    return aleatoric, (entropy(samples.mean(0)) - aleatoric).clamp_min(0.0)
+
+
+def conflict(answers: Tensor) -> Tensor:
+    """How far answers from different modalities contradict each other: 0 all alike, 1 as far as can be.
+
+    The Jensen-Shannon divergence of all of them (Lin, IEEE Transactions on Information Theory 37, 1991, section IV), as
+    a part of its largest value, the logarithm of the number of answers or of classes, whichever is smaller.
+
+    Args:
+        answers: probabilities (modality, ..., class), each from one modality alone; at least two.
+    """
+    count, classes = len(answers), answers.shape[-1]
+    _, information = split_entropy(answers)
+    return information * math.log(classes) / math.log(min(count, classes))
