@@ -174,6 +174,20 @@ ep2d_diff_tensor => a diffusion tensor map
 localizer_T1 => a localizer
 T2 haste => T2
 subtraction T1 => a subtraction of two scans
+Brain T1 => T1
+NeuroMelanin T1 => T1
+THIN T2 TRA => T2
+T1 in T2 space => T1
+T1 -C => T1
+AX T1 -KM => T1
+AX T1 - KM => T1c
+T1-C => T1c
+3DT1CE => T1c
+3DT1 => T1
+T2W_FFE => T2star
+VenoBOLD => SWI
+t2_tirm_cor => STIR
+TIRM COR => STIR
 """
 
 

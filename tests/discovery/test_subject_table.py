@@ -53,3 +53,14 @@ def test_what_tells_who_somebody_is_is_not_copied_unless_named(tmp_path):
         table(tmp_path, text, ["weight"])
     with pytest.raises(PolyscanError, match="participant_id"):
         table(tmp_path, "who,age\nanna,1\n")
+
+
+def test_a_column_that_nobody_knows_is_used_only_where_it_is_named(tmp_path):
+    text = "id,PSADensity,psa (ng/mL),Fallnummer,geboren,Arzt,age_at_scan\nanna,0.1,4,483920,19600102,Dr X,61\n"
+    found, said = table(tmp_path, text).match([("anna", None)])
+    assert found["anna", None] == {"PSADensity": "0.1", "psa (ng/mL)": "4", "age_at_scan": "61"}
+    assert said == ["t.csv: not used, unless named with --columns: Fallnummer, geboren, Arzt"]
+    found, _ = table(tmp_path, text, ["Fallnummer"]).match([("anna", None)])
+    assert found["anna", None] == {"Fallnummer": "483920"}
+    labels = SubjectTable(tmp_path / "t.csv", clinical=False)
+    assert labels.unused == ["geboren"]

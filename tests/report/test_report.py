@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from polyscan.report.pictures import _sample
 from polyscan.report.planes import planes
 from polyscan.report.summary import summarise
 from polyscan.study import Label, PredictionRecord, Preparation, RegionScore, RegistrationRecord, Scan, Study
-from polyscan.study.manifest import Failure, Manifest, write_manifest
+from polyscan.study.manifest import Failure, Manifest, read_manifest, write_manifest
 
 
 def scores(dice, predicted=1.0):
@@ -54,6 +55,14 @@ def out(tmp_path):
     folder, failed = tmp_path / "out", [Failure("sub-3", "nothing could be read")]
     write_manifest(folder / "manifest.json", Manifest(testing=[first, second], failed=failed))
     return folder
+
+
+def test_page_says_where_scores_are_those_of_training(out):
+    manifest = read_manifest(out / "manifest.json")
+    assert "section testing" not in write_report(out, out / "report.html").read_text()
+    learnt = replace(manifest, training=manifest.testing, testing=[])
+    page = write_report(learnt, out / "report.html").read_text()
+    assert page.index("no study in its section testing") < page.index("tumour")
 
 
 def test_page_says_and_shows_everything(out):

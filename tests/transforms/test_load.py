@@ -64,7 +64,7 @@ def test_windows_map_to_one_and_clip():
 SCANS = {"T1": Scan("T1.nii.gz")}
 
 
-def test_sections(tmp_path):
+def test_sections(tmp_path, caplog):
     studies = [Study(f"{k:02d}", scans=SCANS, label=Label("m" if k % 2 else None)) for k in range(20)]
     write_manifest(tmp_path / "a.json", Manifest(training=studies))
     train, valid = items.training_items(tmp_path / "a.json"), items.validation_items(tmp_path / "a.json")
@@ -72,10 +72,14 @@ def test_sections(tmp_path):
     assert [v["study"] for v in valid] == ["sub-01"]
     assert len(items.inference_items(tmp_path / "a.json")) == 20
     assert len(items.testing_items(tmp_path / "a.json")) == 10
+    assert "no study in its section testing" in caplog.text
+    caplog.clear()
     write_manifest(tmp_path / "b.json", Manifest(training=studies[:3], testing=studies[3:]))
     with pytest.raises(PolyscanError, match="1 subjects with a label \\(mask\\)"):
         items.training_items(tmp_path / "b.json")
     assert len(items.inference_items(tmp_path / "b.json")) == 17
+    assert len(items.testing_items(tmp_path / "b.json")) == 9
+    assert not caplog.text
 
 
 def test_items_of_a_classification_carry_what_was_asked_for(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -50,10 +51,13 @@ def testing_items(
 ) -> list[dict[str, Any]]:
     """The labelled studies to evaluate on: those of :func:`inference_items` that have a label.
 
+    Where they are those that a network is trained on, the log says so before any score.
+
     Raises:
         PolyscanError: none has, or a subject is in two sections.
     """
-    _apart(manifest)
+    if told := _apart(manifest).judged_on_training:
+        logging.getLogger(__name__).warning(told)
     items = [item for item in inference_items(manifest, labels, extra_keys) if "label" in item]
     if not items:
         raise PolyscanError(f"{manifest} has no study with a label ({', '.join(labels)}) to evaluate on; give it some.")

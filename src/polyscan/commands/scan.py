@@ -25,7 +25,11 @@ def add(commands: Any) -> argparse.ArgumentParser:
         action="store_true",
         help="one study a subject, such as before and after treatment",
     )
-    command.add_argument("--columns", nargs="+", help="which columns of the clinical table are used")
+    command.add_argument(
+        "--columns",
+        nargs="+",
+        help="which columns of the clinical table are used; where not given, those whose names are known, such as age",
+    )
     command.add_argument(
         "--pet-units", help="the unit of PET volumes without a sidecar, such as SUV; DICOM tells it by itself"
     )

@@ -36,7 +36,8 @@ _BEFORE = r"(?:[23]d|ax|axi|axial|tra|trans|cor|coro|sag|obl|fs|fatsat|se|tse|fs
 _T1 = re.compile(rf"(?<![a-z]){_BEFORE}t1(?!\d|rho| rho|[ -]*[tl]\d)")
 _T2 = re.compile(rf"(?<![a-z]){_BEFORE}t2(?!\d|[ -]*[tl]\d)")
 _T2_STAR = re.compile(
-    rf"(?<![a-z]){_BEFORE}t2 ?(?:\*|star|s(?![a-z]))|(?<![a-z])(?:hemo|haemo|hemoflash)(?![a-z])|heme (?:gre|sens)"
+    rf"(?<![a-z]){_BEFORE}t2 ?(?:\*|star|s(?![a-z])|w?i? ?ffe(?![a-z]))|"
+    r"(?<![a-z])(?:hemo|haemo|hemoflash)(?![a-z])|heme (?:gre|sens)"
 )
 # Words of a place or an operation that look like words of a contrast agent.
 _NO_AGENT = re.compile(
@@ -44,7 +45,9 @@ _NO_AGENT = re.compile(
     r"therap|chem)\w*|c[^a-z]*(?:spine|sp|wirbel|t)(?![a-z])"
 )
 # On which scan's grid something lies says nothing of what it is.
-_ELSEWHERE = re.compile(r"(?:space|reg|registered|coreg|aligned|resampled)?[ -]*(?:to|onto|on|in|space)[ -]+t[12]\w*")
+_ELSEWHERE = re.compile(
+    r"(?<![a-z0-9])(?:space|reg|registered|coreg|aligned|resampled)?[ -]*(?:to|onto|on|in|space)[ -]+t[12]\w*"
+)
 
 _REFORMAT = _words("mpr ?range", "mprs?", "reformat\\w*")
 # What is no contrast of its own, whatever else is said.
@@ -201,7 +204,7 @@ _OTHERS = {
         "tt0",
     ),
     "a functional series": _words(
-        "(?<!ven )bold", "f ?mri", "resting ?state", "rest", "rs ?fmri", "task", "sbref", "moco ?series"
+        "(?<!ven )(?<!veno )bold", "f ?mri", "resting ?state", "rest", "rs ?fmri", "task", "sbref", "moco ?series"
     ),
     "an elastography": _words("mre", "elasto\\w*", "stiffness\\w*"),
     "an image of fat and water apart": _words(
@@ -244,8 +247,9 @@ _DWI = _words(
     "b ?=? ?[1-9]\\d{2,3}",
     "ep b[1-9]\\d+t?",
 )
-_SWI = _words("swi\\w*", "swan\\w*", "swip", "suscept\\w*", "ven ?bold", "sus ?w\\w*")
+_SWI = _words("swi\\w*", "swan\\w*", "swip", "suscept\\w*", "veno? ?bold", "sus ?w\\w*")
 _STIR = _words("(?:[23]d|ax|cor|sag)? ?stir\\w*", "t2 ?stir", "short tau")
+_TIRM = _words("\\w*tirm\\w*")  # Siemens' word for both: STIR, where no other says that it nulls fluid
 _FLAIR = _words(
     f"{_BEFORE} ?(?:t2)?w? ?flair\\w*", "fla", "dark ?-?fluid", "\\w*flair", "t2f", "fluid ?-?atten\\w*", "spcir\\w*"
 )
@@ -281,7 +285,7 @@ _GIVEN = re.compile(
             r"(?<![a-z0-9])(?:post|cont|enh|enhanced|enhancement|nach|apres|after|dopo|despues|po(?= k))(?![a-z0-9])",
             r"(?<![a-z0-9])post(?:con\w*|gad\w*|gd|km|k)(?![a-z0-9])|(?<![a-z0-9])pos(?= ?$|[^a-z]*[cg])",
             r"(?<![a-z])t1 ?-?(?:k|con)(?![a-z0-9])",
-            r"(?<![a-z])t1w?i? ?-?(?:c|ce|gd|gad|km|post)(?:gd|gad\w*|con\w*)?(?![a-z0-9])",
+            r"(?<![a-z])(?:[23]d)?t1w?i? ?-?(?:c|ce|gd|gad|km|post)(?:gd|gad\w*|con\w*)?(?![a-z0-9])",
             r"c ?\+|\+ ?(?:c|gd|gad\w*|km|k|contrast|ce|inj\w*)(?![a-z])|(?<![a-z])t1\w{0,2} ?\+|\( ?\+ ?\)",
             r"(?<![a-z0-9])c$|\( ?c ?\)|增强|造影|강조|조영",
         )
@@ -294,7 +298,8 @@ _NOT_GIVEN = re.compile(
             r"(?<![a-z0-9])(?:pre(?:con\w*|gad\w*|gd|km)?|unenhanced|nativ\w*|plain|non ?-?con\w*)(?![a-z0-9])",
             rf"(?<![a-z0-9])(?:{_WITHOUT})[^a-z0-9]*(?:{_AGENT})(?![a-z0-9])",
             r"(?<![a-z0-9])(?:ohne|sans|senza|zonder|without|w ?/ ?o|wo|uten|utan)(?![a-z0-9])",
-            r"(?<![a-z0-9])(?:s ?/|c ?-(?= |$))|\( ?- ?\)|平扫|[无非](?:增强|造影)|単純",
+            r"(?<![a-z0-9])(?:s ?/|c ?-(?= |$))|(?<= )-(?:c|km|gd|gad)(?![a-z0-9])|\( ?- ?\)",
+            r"平扫|[无非](?:增强|造影)|単純",
         )
     )
 )
@@ -349,6 +354,7 @@ def _contrast_of(plain: str) -> str | None:
         ("DWI", (_DWI,)),
         ("STIR", (_STIR,)),
         ("FLAIR", (_FLAIR,)),
+        ("STIR", (_TIRM,)),
         ("T2star", (_T2_STAR,)),
         ("T1", (_T1,)),
         ("T2", (_T2,)),

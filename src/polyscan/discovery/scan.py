@@ -56,8 +56,8 @@ def scan(
             names it; ``participants.tsv`` in the folder where not given.
         labels: a table like it of what is to be learnt, such as ``grade`` or ``response``: its columns are labels.
         pet_units: the unit of PET volumes without a sidecar, such as ``"SUV"``: kept as ``given`` of their studies.
-        columns: of the table of clinical variables those to use; all where not given, but for names, dates and what
-            else tells who somebody is. ``doubts`` says what was not used, and rows and studies without partner.
+        columns: of the table of clinical variables those to use; where not given, those whose names say that they are
+            clinical variables, but for dates. ``doubts`` says what was not used, and rows and studies without partner.
         index: a file in which what was read is kept, so that the next scan of the folder reads only what changed by
             size or time; see :class:`polyscan.discovery.index.Index`.
         progress: told how many files were met.
@@ -90,8 +90,10 @@ def _scanned(
         dicom[patient].append(examined)
     volumes = index.volume_owners()
     entries = [Decision(**entry) for entry in account(folder, index.left())]
-    table = _read_table(Path(clinical) if clinical else folder / "participants.tsv", columns, clinical is not None)
-    known = _read_table(Path(labels), None, needed=True) if labels else None
+    table = None
+    if clinical or (folder / "participants.tsv").is_file():
+        table = SubjectTable(_existing(Path(clinical or folder / "participants.tsv")), columns)
+    known = SubjectTable(_existing(Path(labels)), clinical=False) if labels else None
     names = distinct(subject for subject, _ in (*dicom, *volumes))
     manifest, studies, dates = Manifest(roots={"scans": str(folder)}), [], read_dates(folder) if join else {}
     manifest.doubts = doubts
@@ -190,12 +192,10 @@ def _better(taken: tuple, other: tuple) -> str:
     return "comes first by its name"
 
 
-def _read_table(path: Path, columns: Sequence[str] | None, needed: bool) -> SubjectTable | None:
-    if path.is_file():
-        return SubjectTable(path, columns)
-    if needed:
-        raise PolyscanError(f"{path} does not exist; give a CSV or TSV table with one row a subject.")
-    return None
+def _existing(table: Path) -> Path:
+    if not table.is_file():
+        raise PolyscanError(f"{table} does not exist; give a CSV or TSV table with one row a subject.")
+    return table
 
 
 def _place(manifest: Manifest, study: Study, row: dict[str, str]) -> None:

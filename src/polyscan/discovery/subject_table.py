@@ -14,9 +14,22 @@ _SUBJECT = ("participant_id", "subject", "id")
 _SESSION = ("session_id", "session", "visit")
 PLACING = ("split", "fold")
 """Columns that say in which part of a manifest a study stands."""
+# What is used unasked, by a word of the column's name; of other columns nobody knows what they tell.
+_CLINICAL = {
+    "age", "sex", "gender", "weight", "bodyweight", "height", "bmi", "bsa", "handedness", "menopause", "smoking",
+    "smoker", "alcohol", "diabetes", "hypertension", "pressure", "glucose", "creatinine", "haemoglobin",
+    "hemoglobin", "leukocytes", "albumin", "crp", "ldh", "psa", "cea", "afp", "biomarker", "marker", "dose",
+    "uptake", "tracer", "activity", "group", "arm", "treatment", "therapy", "surgery", "resection", "radiotherapy",
+    "chemotherapy", "diagnosis", "histology", "grade", "stage", "tnm", "gleason", "pirads", "birads", "lirads",
+    "rads", "score", "kps", "karnofsky", "ecog", "edss", "mmse", "moca", "updrs", "cdr", "tumour", "tumor", "lesion",
+    "lesions", "volume", "density", "diameter", "location", "side", "laterality", "mutation", "mutated",
+    "methylation", "idh", "mgmt", "codeletion", "egfr", "kras", "braf", "tp53", "brca", "ki67", "her2", "receptor",
+    "survival", "event", "status", "response", "recurrence", "progression", "metastasis", "days", "months", "years",
+    "site", "centre", "center", "scanner", "vendor", "manufacturer",
+}  # fmt: skip
 # What tells who somebody is, by the name of its column; never copied unless it is named.
 _IDENTIFYING = re.compile(
-    r"\bid\b|birth|\bdob\b|geburt|naissance|nacimiento|\bname|name\b|nachname|vorname|surname|address|street|\bzip|post.?code|"
+    r"\bid\b|birth|born|geboren|\bdob\b|geburt|naissance|nacimiento|\bname|name\b|nachname|vorname|surname|address|street|\bzip|post.?code|"
     r"phone|e.?mail|\bmrn\b|\bssn\b|insurance|accession|patient.?id|\bdate|date\b|comment|note|remark|report",
     re.IGNORECASE,
 )
@@ -30,7 +43,9 @@ class SubjectTable:
 
     Args:
         path: a CSV or TSV table whose column ``participant_id``, ``subject`` or ``id`` names the subjects.
-        columns: those to use. Where not given, all but those that may tell who somebody is: names, dates, addresses.
+        columns: those to use. Where not given, none that may tell who somebody is: names, dates, addresses.
+        clinical: whether of the others only those are used whose name says that they are clinical variables, such as
+            ``age`` or ``psa_density``, and not a number of the hospital's; otherwise all are.
 
     Attributes:
         unused: columns that are not used.
@@ -40,7 +55,7 @@ class SubjectTable:
             subject.
     """
 
-    def __init__(self, path: Path, columns: Sequence[str] | None = None) -> None:
+    def __init__(self, path: Path, columns: Sequence[str] | None = None, *, clinical: bool = True) -> None:
         rows = read_rows(path)
         subject = next((name for name in _SUBJECT if rows and name in rows[0]), None)
         if subject is None:
@@ -50,7 +65,9 @@ class SubjectTable:
         absent = [name for name in columns or () if name not in others]
         if absent:
             raise PolyscanError(f"{path} has no column {', '.join(absent)}; it has {', '.join(others)}.")
-        used = [name for name in others if not _identifying(name, rows)] if columns is None else list(columns)
+        harmless = [name for name in others if not _identifying(name, rows)]
+        known = [name for name in harmless if not _CLINICAL.isdisjoint(_words(name))] if clinical else harmless
+        used = known if columns is None else list(columns)
         self.path = path
         self.unused = [name for name in others if name not in used]
         self._rows: dict[Key, dict[str, str]] = {}
@@ -105,8 +122,13 @@ class SubjectTable:
 
 
 def _identifying(name: str, rows: Sequence[dict[str, str]]) -> bool:
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|[_\-]", " ", name)
-    return bool(_IDENTIFYING.search(spaced)) or any(_DATE.fullmatch(row[name]) for row in rows)
+    return bool(_IDENTIFYING.search(" ".join(_words(name)))) or any(_DATE.fullmatch(row[name]) for row in rows)
+
+
+def _words(name: str) -> list[str]:
+    """The words of a heading, in small letters: ``PSADensity_ng`` and ``psa density (ng)`` have the same."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
+    return re.findall(r"[^\W_]+", spaced.lower())
 
 
 def _alike(name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -17,6 +16,7 @@ from polyscan.dicom.suv import BY_HAND
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
 from polyscan.formats.endings import stem_of
+from polyscan.study.table import read_rows
 
 _ACTIVITY = {"BQ": 1.0, "KBQ": 1e3, "MBQ": 1e6, "GBQ": 1e9, "UCI": 3.7e4, "MCI": 3.7e7}
 _CONCENTRATION = {"bq/ml": 1.0, "bqml": 1.0, "kbq/ml": 1e3, "mbq/ml": 1e6}
@@ -142,12 +142,10 @@ def _weights_of_tables(path: Path, notes: list[str]) -> Iterator[float]:
         ):
             if not file.is_file() or entity not in entities:
                 continue
-            with file.open(encoding="utf-8-sig", newline="") as table:
-                rows = list(csv.DictReader(table, delimiter="\t"))
-            for row in rows:
+            for row in read_rows(file):
                 key = next(iter(row.values()))
-                column = next((c for c in row if re.sub(r"[^a-z]", "", str(c).lower()) in _WEIGHT_COLUMNS), None)
-                if str(key).removeprefix(f"{entity}-") == entities[entity] and column:
+                column = next((c for c in row if re.sub(r"[^a-z]", "", c.lower()) in _WEIGHT_COLUMNS), None)
+                if key.removeprefix(f"{entity}-") == entities[entity] and column:
                     weight = _number(row[column])
                     if weight is not None:
                         notes.append(f"the body weight is that of {file.name}")

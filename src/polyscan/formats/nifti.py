@@ -93,8 +93,9 @@ def open_nifti(path: str | Path, number: int | None = None) -> Volume:
 
 
 def _said(path: Path, error: Exception) -> str:
-    """That a file cannot be read, in the library's words without the folders that it lies in."""
-    return f"{path.name} cannot be read ({str(error).replace(str(path), path.name) or type(error).__name__})"
+    """Why a file cannot be read, in the library's words without the folders that it lies in."""
+    lines = str(error).replace(str(path), path.name).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
 
 
 def write_nifti(path: str | Path, image: MetaTensor) -> None:

@@ -56,6 +56,7 @@ def write_report(source: str | Path | Manifest, output: str | Path, *, progress:
     content = page.stream(
         version=__version__,
         protocols=sorted({study.preparation.protocol for study in studies if study.preparation}),
+        on_training=manifest.judged_on_training,
         absent=manifest.absent,
         failed=manifest.failed,
         count=len(studies),

@@ -88,6 +88,16 @@ class Manifest(Entry):
         """Every study, in the order of the sections."""
         return [study for section in SECTIONS for study in getattr(self, section)]
 
+    @property
+    def judged_on_training(self) -> str:
+        """A sentence where what would be answered or judged is what a network is trained on; else nothing."""
+        if self.testing or not self.training:
+            return ""
+        return (
+            f"{self} has no study in its section testing, so that the {len(self.studies)} of training and validation "
+            "are taken: of a network that was trained on them, scores tell nothing of other patients."
+        )
+
     def map(self, change: Callable[[Study], Study | None]) -> Manifest:
         """A copy with every study changed; one that becomes None is dropped."""
         copy = replace(self)
