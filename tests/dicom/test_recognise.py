@@ -188,6 +188,7 @@ T2W_FFE => T2star
 VenoBOLD => SWI
 t2_tirm_cor => STIR
 TIRM COR => STIR
+Mag_Images => T2star
 """
 
 
@@ -279,6 +280,7 @@ def test_dual_energy_is_no_ct(kind):
     assert from_header(ct)[0] is None
     assert from_header(header(Modality="CT", RescaleType="MGML"))[0] is None
     assert from_header(header(Modality="CT", RescaleType="HU"))[0] == "CT"
+    assert from_header(header(Modality="CT", SeriesDescription="Rho/Z Abdomen 1.5"))[0] is None
 
 
 def vendor(group, creator, element, kind, value) -> Dataset:

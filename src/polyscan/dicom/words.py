@@ -37,7 +37,7 @@ _T1 = re.compile(rf"(?<![a-z]){_BEFORE}t1(?!\d|rho| rho|[ -]*[tl]\d)")
 _T2 = re.compile(rf"(?<![a-z]){_BEFORE}t2(?!\d|[ -]*[tl]\d)")
 _T2_STAR = re.compile(
     rf"(?<![a-z]){_BEFORE}t2 ?(?:\*|star|s(?![a-z])|w?i? ?ffe(?![a-z]))|"
-    r"(?<![a-z])(?:hemo|haemo|hemoflash)(?![a-z])|heme (?:gre|sens)"
+    r"(?<![a-z])mag images|(?<![a-z])(?:hemo|haemo|hemoflash)(?![a-z])|heme (?:gre|sens)"
 )
 # Words of a place or an operation that look like words of a contrast agent.
 _NO_AGENT = re.compile(

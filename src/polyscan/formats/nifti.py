@@ -72,7 +72,7 @@ def open_nifti(path: str | Path, number: int | None = None) -> Volume:
             f"{path.name} holds {shape[3]} volumes; name the one that is meant, such as {path.name}#1, or split it."
         )
     if len(shape) not in (3, 4) or 0 in shape:
-        raise PolyscanError(f"{path} has shape {shape}; expected one 3D volume: split it first.")
+        raise PolyscanError(f"{path.name} has shape {shape}; expected one 3D volume: split it first.")
     volumes = shape[3] if len(shape) == 4 else 1
     if number is not None and not 1 <= number <= volumes:
         raise PolyscanError(f"{path.name} holds {volumes} volumes, and number {number} is none of them.")
