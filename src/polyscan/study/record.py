@@ -149,15 +149,15 @@ class TaskPrediction(Entry):
     probabilities: dict[str, float] = field(default_factory=dict)
     risk: float | None = None
     uncertainty: float | None = None
-    aleatoric: float | None = None
-    epistemic: float | None = None
-    conflict: float | None = None
     standard_deviation: float | None = None
     contributions: dict[str, float] = field(default_factory=dict)
-    interactions: dict[str, float] = field(default_factory=dict)
     measures: dict[str, Any] = field(default_factory=dict)
     true_measures: dict[str, Any] = field(default_factory=dict)
     prediction_set: list[str] = field(default_factory=list)
+    aleatoric: float | None = None
+    epistemic: float | None = None
+    conflict: float | None = None
+    interactions: dict[str, float] = field(default_factory=dict)
 
     @property
     def is_known(self) -> bool:
