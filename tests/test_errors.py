@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from polyscan.errors import PolyscanError, sentence
@@ -20,6 +22,14 @@ def wrapped(inner: Exception) -> Exception:
 def test_the_users_sentence_is_found_behind_what_libraries_say():
     assert sentence(wrapped(PolyscanError("Give a file."))) == "Give a file."
     assert sentence(wrapped(KeyError("x"))) == "KeyError: 'x'"
+
+
+def test_what_the_system_refuses_is_a_sentence():
+    for number in (errno.ENOSPC, errno.EFBIG):
+        assert sentence(wrapped(OSError(number, "File too large", "/home/anna/x"))).startswith("the disk")
+    assert "a file where a folder" in sentence(NotADirectoryError(errno.ENOTDIR, "Not a directory", "/home/anna/x/y"))
+    assert "may not be read" in sentence(PermissionError(errno.EACCES, "Permission denied", "/home/anna/x"))
+    assert sentence(OSError("of a library")) == "OSError: of a library"
 
 
 def test_unknown_modality_names_the_known_ones():

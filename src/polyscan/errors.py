@@ -1,5 +1,28 @@
 """The one exception whose text is meant for the user."""
 
+from __future__ import annotations
+
+import errno
+
+_OF_THE_SYSTEM = {
+    **dict.fromkeys(
+        (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+        "the disk, or what may be written to it, is full; make room and give the same command again to go on.",
+    ),
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM),
+        "a file or folder may not be read or written by this user; change its permissions or name another one.",
+    ),
+    **dict.fromkeys(
+        (errno.ENOTDIR, errno.EEXIST),
+        "a part of the path is a file where a folder is needed; name another place.",
+    ),
+    errno.EROFS: "the disk can be read only; name an output on another one.",
+    errno.EMFILE: "too many files are open; raise the limit (ulimit -n) or work with fewer processes.",
+    errno.EIO: "a disk failed while it was read or written; try again, and copy the data to another one.",
+}
+"""What the operating system refuses, whichever library asked for it."""
+
 
 class PolyscanError(Exception):
     """Something in the user's input cannot be used.
@@ -10,10 +33,15 @@ class PolyscanError(Exception):
 
 
 def sentence(error: BaseException) -> str:
-    """What an error says to the user: the text of the PolyscanError behind it, or type and first line of its root."""
+    """What an error says to the user: the text of the PolyscanError behind it, what the system refused, or its root.
+
+    Of the root, where nothing better is known, type and first line.
+    """
     while True:
         if isinstance(error, PolyscanError):
             return str(error)
+        if isinstance(error, OSError) and error.errno in _OF_THE_SYSTEM:
+            return _OF_THE_SYSTEM[error.errno]
         cause = error.__cause__ or error.__context__
         if cause is None:
             text = str(error).strip().splitlines()

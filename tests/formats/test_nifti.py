@@ -310,3 +310,15 @@ def test_a_pet_without_a_unit_that_need_not_be_suv_is_refused_until_it_is_said(t
     dose = {"PatientWeight": 70, "RadionuclideTotalDose": 350e6, "RadionuclideHalfLife": 6586.2}
     image = read_nifti(path, "PET", {"Units": "kBq/mL", **dose, "DecayCorrection": "ADMIN"})
     assert float(image.max()) == pytest.approx(9 * typical * 1000 * 70_000 / 350e6, rel=1e-5)
+
+
+def test_voxel_sizes_that_differ_from_the_sform_are_said(tmp_path):
+    file = nibabel.Nifti1Image(np.arange(24, dtype=np.float32).reshape(2, 3, 4), np.diag([2, 3, 4, 1]))
+    file.header["pixdim"][2] = 1
+    nibabel.save(file, tmp_path / "a.nii")
+    content = bytearray((tmp_path / "a.nii").read_bytes())
+    content[84:88] = np.float32(1).tobytes()  # nibabel mends pixdim when it saves
+    (tmp_path / "a.nii").write_bytes(content)
+    image = read_nifti(tmp_path / "a.nii")
+    assert image.meta["problems"] == ["pixdim tells other voxel sizes than the sform: the sform was used"]
+    np.testing.assert_array_equal(np.diag(image.affine), [2, 3, 4, 1])

@@ -131,6 +131,9 @@ def _affine(path: Path, header: Any, affine: Any) -> tuple[np.ndarray, list[str]
             )
             if apart.max() > 0.1 * spacing_of(affine).min():
                 problems.append(f"sform and qform lie up to {apart.max():.3g} apart: the sform was used")
+        own, told = spacing_of(affine), np.abs(np.asarray(header["pixdim"][1:4], dtype=np.float64))
+        if sform and not np.allclose(told, own, rtol=0.01, atol=0):
+            problems.append("pixdim tells other voxel sizes than the sform: the sform was used")
     unit = int(header["xyzt_units"]) & 7 if "xyzt_units" in fields else 2  # other formats are in millimetres
     if unit not in _TO_MILLIMETRES:
         raise PolyscanError(f"{path.name} has xyzt_units {unit}, which is no length; set it to millimetres.")
