@@ -210,3 +210,13 @@ def test_from_an_archive_and_back(ct, tmp_path, monkeypatch):
     assert series["SeriesInstanceUID"] == pydicom.dcmread(ct[0]).SeriesInstanceUID
     assert len(series["ReferencedInstanceSequence"]) == len(ct)
     assert "SECRET" not in "".join(path.name for path in out.rglob("*"))
+
+
+@pytest.mark.skipif(ORTHANC is None, reason="Orthanc is not installed (Debian packages orthanc and orthanc-dicomweb)")
+def test_results_go_by_stow(ct, tmp_path):
+    pytest.importorskip("dicomweb_client", reason="dicomweb-client is not installed (polyscan[listen])")
+    with orthanc(tmp_path, free_port()) as url:
+        sender(f"{url}/dicom-web")(ct[:3])
+        assert len(asked(f"{url}/instances")) == 3
+        with pytest.raises(PolyscanError, match="did not take the results"):
+            sender(f"{url}/nothing")(ct[:1])
