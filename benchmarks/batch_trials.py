@@ -321,6 +321,7 @@ def main() -> None:
             result, half = trial(kind, ward, out, seconds, chance)
             same = result == expected
         told[kind] = [told[kind][0] + 1, told[kind][1] + same, told[kind][2] + len(half)]
+        print(f"  trial {number + 1}, {kind}: {'the same' if same else 'OTHER'}, {len(half)} half files", flush=True)
         shutil.rmtree(out)
     for kind, (count, same, half) in told.items():
         print(f"{kind}: {count} trials, {same} the same in the end, {half} half files seen")

@@ -193,7 +193,7 @@ def test_from_an_archive_and_back(ct, tmp_path, monkeypatch):
     thread = threading.Thread(
         target=listen, args=(BUNDLE, out), kwargs={**options, "send": [f"ORTHANC@127.0.0.1:{archive}"]}
     )
-    monkeypatch.setattr("polyscan.hospital.listen._AGAIN", 0.5)
+    monkeypatch.setattr("polyscan.hospital.station._AGAIN", 0.5)
     thread.start()
     try:
         until(lambda: delivery(out).get("objects"))
