@@ -127,7 +127,7 @@ def network_of(strategy: Strategy, protocol: Protocol, shape: torch.Size, classe
                 outputs=[str(k) for k in range(classes)],
             ),
             spatial_dims=1,
-            input_channels=1 if fuse_at == "input" else None,
+            input_channels=shape[0] if fuse_at == "input" else None,  # as many as are joined: nothing is lost
         )
 
     def count(width: int, hidden: int) -> int:

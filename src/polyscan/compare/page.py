@@ -53,7 +53,7 @@ def _forest(rows: list[Row]) -> str:
         axes.plot(row.difference.value, y, "o", color=colour)
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_yticks(range(len(shown)), [row.strategy for row in shown])
-    axes.set_xlabel("AUROC less that of concatenation, 95 % interval over folds (Nadeau and Bengio)")
+    axes.set_xlabel("AUROC less that of concatenation, 95 % interval over folds")
     return _svg(figure)
 
 
@@ -63,7 +63,7 @@ def _pareto(rows: list[Row]) -> str:
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
-    shown = [row for row in rows if np.isfinite(row.without)]
+    shown = [row for row in rows if np.isfinite(row.without) and not row.strategy.endswith(" alone")]
     front = sorted(
         (
             (row.auroc.value, row.without)
@@ -73,10 +73,9 @@ def _pareto(rows: list[Row]) -> str:
     )
     axes.plot(*zip(*front, strict=True), color="tab:gray", linewidth=1, zorder=0)
     for row in shown:
-        axes.plot(row.auroc.value, row.without, "o", color="tab:blue")
-        axes.annotate(
-            row.strategy, (row.auroc.value, row.without), fontsize=7, xytext=(4, 3), textcoords="offset points"
-        )
+        place = (row.auroc.value, row.without)
+        axes.plot(*place, "o", color="tab:blue")
+        axes.annotate(str(rows.index(row) + 1), place, fontsize=8, xytext=(4, 3), textcoords="offset points")
     axes.set_xlabel("AUROC with all modalities")
     axes.set_ylabel("mean AUROC with one modality gone")
     return _svg(figure)
