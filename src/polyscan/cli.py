@@ -23,6 +23,7 @@ COMMANDS = (
     "calibrate",
     "infer",
     "native",
+    "dicom",
     "check_privacy",
     "report",
     "batch",

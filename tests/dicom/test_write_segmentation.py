@@ -13,7 +13,7 @@ from polyscan.dicom.write_segmentation import write_segmentation
 from polyscan.errors import PolyscanError
 from polyscan.phantom import make_cohort
 
-LABELS = {"enhancing tumour": 4, "necrotic core": 1, "oedema": 2}
+LABELS = {"enhancing tumour": [4], "necrotic core": [1], "oedema": [2]}
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def test_what_is_written_is_what_is_read(series, tmp_path):
     mask = MetaTensor(torch.from_numpy(values), affine=image.affine)
     write_segmentation(tmp_path / "seg.dcm", mask, series, LABELS, description="brain_mri_tumour_segmentation")
     for name, value in LABELS.items():
-        np.testing.assert_array_equal(read_segmentation(tmp_path / "seg.dcm", image, name), values == value)
+        np.testing.assert_array_equal(read_segmentation(tmp_path / "seg.dcm", image, name), values == value[0])
     written = highdicom.seg.segread(tmp_path / "seg.dcm")
     assert [item.SegmentLabel for item in written.SegmentSequence] == ["necrotic core", "oedema", "enhancing tumour"]
     assert {item.SegmentAlgorithmType for item in written.SegmentSequence} == {"AUTOMATIC"}
@@ -44,6 +44,6 @@ def test_a_mask_that_lies_elsewhere_is_refused(series, tmp_path):
     moved = image.affine.clone()
     moved[2, 3] += 1.3
     mask = MetaTensor(torch.zeros(image.shape, dtype=torch.uint8), affine=moved)
-    with pytest.raises(PolyscanError, match="slices of the mask lie on an image of the series"):
+    with pytest.raises(PolyscanError, match="lies elsewhere than the images of the series"):
         write_segmentation(tmp_path / "seg.dcm", mask, series, LABELS, description="model")
     assert not (tmp_path / "seg.dcm").exists()

@@ -57,7 +57,7 @@ def read_series(source: str | Path | Sequence[str | Path], given: Mapping[str, A
     Raises:
         PolyscanError: no series, several, or one that cannot be read; the text says which.
     """
-    series = _one_series(source)
+    series = one_series(source)
     if series.where is None:
         raise PolyscanError(f"{name_of(series.files[0])}: {series.reason}")
     values = read_pixels(series.slices)
@@ -81,7 +81,12 @@ def read_series(source: str | Path | Sequence[str | Path], given: Mapping[str, A
     return MetaTensor(torch.from_numpy(values[None]), affine=torch.from_numpy(affine), meta=meta)
 
 
-def _one_series(source: str | Path | Sequence[str | Path]) -> Series:
+def one_series(source: str | Path | Sequence[str | Path]) -> Series:
+    """The series that :func:`read_series` reads of a source, its pixels left on disk.
+
+    Raises:
+        PolyscanError: there is none, or several.
+    """
     sources = [source] if isinstance(source, (str, Path)) else source
     named = [numbered(each) for each in sources]
     paths, number = [path for path, _ in named], named[0][1]

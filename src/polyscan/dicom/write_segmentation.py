@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,108 +10,99 @@ from typing import TYPE_CHECKING
 import numpy as np
 from monai.data import MetaTensor
 
-from polyscan.dicom.attributes import numbers
+from polyscan.dicom.source_images import SourceImages, require_highdicom, source_images
 from polyscan.errors import PolyscanError
-from polyscan.files.packed import open_binary
-from polyscan.files.walk import is_folder, walk
-from polyscan.geometry import voxels_of
+from polyscan.files.atomic import atomic_write
 from polyscan.study import Source
 
 if TYPE_CHECKING:
-    from highdicom.seg import SegmentDescription
-    from pydicom import Dataset
+    from highdicom.seg import Segmentation, SegmentDescription
+    from pydicom.sr.coding import Code
 
-# Type 2 of the modules that the SEG has in common with its images (PS3.3 C.7.1.1, C.7.2.1): they may be empty.
-_MAY_BE_EMPTY = (
-    "PatientID",
-    "PatientName",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyDate",
-    "StudyTime",
-    "StudyID",
-    "AccessionNumber",
-    "ReferringPhysicianName",
-)
+VENDOR = "polyscan"
+"""Manufacturer and model of what writes the objects."""
 
 
 def write_segmentation(
     path: str | Path,
     mask: MetaTensor,
-    source: Source,
-    labels: Mapping[str, int],
+    source: Source | SourceImages,
+    segments: Mapping[str, Collection[int]],
     *,
     description: str,
     manual: bool = False,
-) -> None:
-    """Write a binary SEG (PS3.3 A.51), a segment a label.
+    label_map: bool = False,
+    uids: tuple[str, str] | None = None,
+) -> Segmentation:
+    """Write a SEG (PS3.3 A.51), whole or not at all.
 
     Args:
         path: the file to write.
         mask: (1, x, y, z) whole numbers on the grid of the series.
-        source: the series: a folder or files.
-        labels: segment label to the mask's number; segments are numbered from 1 in the order of the numbers.
+        source: the series: a folder or files, or its images.
+        segments: SegmentLabel to the numbers of the mask that it consists of; segments are numbered from 1 in the
+            order of these numbers.
         description: SeriesDescription, such as the name of the model.
         manual: whether a person drew or corrected it.
+        label_map: write one number a voxel (LABELMAP, of which the segments must not overlap; highdicom 0.24 or later)
+            instead of one frame a slice and segment (BINARY).
+        uids: SeriesInstanceUID and SOPInstanceUID; new ones where not given.
+
+    Returns:
+        What was written.
 
     Raises:
-        PolyscanError: the mask lies elsewhere than the slices, or the series is not one image a slice.
+        PolyscanError: the mask lies elsewhere than the slices, the series cannot carry it, segments of a label map
+            overlap, or highdicom is not installed, or is too old for a label map.
     """
+    require_highdicom()
     import highdicom
     from highdicom.seg import Segmentation, SegmentationTypeValues
     from pydicom.uid import ExplicitVRLittleEndian
 
-    slices = _slices(source, mask)
-    order = sorted(labels, key=lambda name: labels[name])
-    values = mask[0].cpu().numpy()
-    numbered = np.zeros(values.shape, np.uint8)
-    for segment, name in enumerate(order, 1):
-        numbered[values == labels[name]] = segment
+    images = source if isinstance(source, SourceImages) else source_images(source)
+    frames = images.frames(mask)
+    order = sorted(segments, key=lambda name: sorted(segments[name]))
+    inside = np.stack([np.isin(frames, list(segments[name])) for name in order], axis=-1)
+    if label_map and not hasattr(SegmentationTypeValues, "LABELMAP"):
+        raise PolyscanError(f"highdicom {highdicom.__version__} writes no label map; install 0.24 or later.")
+    if label_map and inside.sum(-1).max() > 1:
+        raise PolyscanError("Segments overlap, which a label map cannot hold; ask for a binary segmentation.")
+    series, instance = uids or (highdicom.UID(), highdicom.UID())
     segmentation = Segmentation(
-        source_images=slices,
-        pixel_array=np.ascontiguousarray(numbered.transpose(2, 1, 0)),
-        segmentation_type=SegmentationTypeValues.BINARY,
+        source_images=images.headers,
+        pixel_array=(inside @ np.arange(1, len(order) + 1)).astype(np.uint8) if label_map else inside.astype(np.uint8),
+        segmentation_type=SegmentationTypeValues["LABELMAP" if label_map else "BINARY"],
         segment_descriptions=[_described(number, name, manual) for number, name in enumerate(order, 1)],
-        series_instance_uid=highdicom.UID(),
+        series_instance_uid=series,
         series_number=1000,
-        sop_instance_uid=highdicom.UID(),
+        sop_instance_uid=instance,
         instance_number=1,
-        manufacturer="polyscan",
-        manufacturer_model_name="polyscan",
+        manufacturer=VENDOR,
+        manufacturer_model_name=VENDOR,
         software_versions=version("polyscan"),
         device_serial_number="0",
         series_description=description[:64],
         transfer_syntax_uid=ExplicitVRLittleEndian,
+        omit_empty_frames=bool(inside.any()),
     )
-    segmentation.save_as(path)
+    with atomic_write(path) as temporary:
+        segmentation.save_as(temporary)
+    return segmentation
 
 
-def _slices(source: Source, mask: MetaTensor) -> list[Dataset]:
-    """The images of a series in the order of the mask's slices, each where its slice lies."""
-    import pydicom
+def finding(name: str) -> Code:
+    """The SNOMED CT code of what a region's name says that it is; a lesion where it says nothing known."""
+    from pydicom.sr.codedict import codes
 
-    names = [source] if isinstance(source, str) else source
-    places = [Path(name.partition("#")[0]) for name in names]
-    files = [file for place in places for file in (walk(place)[0] if is_folder(place) else [place])]
-    found: dict[int, Dataset] = {}
-    for file in files:
-        with open_binary(file) as opened:
-            image = pydicom.dcmread(opened)
-        origin = numbers(image, "ImagePositionPatient", 3)
-        if origin is None:
-            continue
-        voxel = voxels_of(origin[None], mask)[0]
-        if np.abs(voxel - [0, 0, np.rint(voxel[2])]).max() < 0.1 and (image.Columns, image.Rows) == mask.shape[1:3]:
-            found[int(np.rint(voxel[2]))] = image
-        for name in _MAY_BE_EMPTY:
-            if name not in image:
-                setattr(image, name, "")
-    if sorted(found) != list(range(mask.shape[3])):
-        raise PolyscanError(
-            f"{len(found)} of {mask.shape[3]} slices of the mask lie on an image of the series; a DICOM SEG needs a "
-            "series of one image a slice, evenly spaced: ask for NIfTI."
-        )
-    return [found[place] for place in sorted(found)]
+    known = {
+        "edema": codes.SCT.Edema,
+        "oedema": codes.SCT.Edema,
+        "necro": codes.SCT.Necrosis,
+        "tumour": codes.SCT.Neoplasm,
+        "tumor": codes.SCT.Neoplasm,
+    }
+    return next((code for word, code in known.items() if word in name.lower()), codes.SCT.Lesion)
 
 
 def _described(segment: int, name: str, manual: bool) -> SegmentDescription:
@@ -121,5 +112,5 @@ def _described(segment: int, name: str, manual: bool) -> SegmentDescription:
 
     how = highdicom.AlgorithmIdentificationSequence("polyscan", codes.DCM.ArtificialIntelligence, version("polyscan"))
     kind = SegmentAlgorithmTypeValues.SEMIAUTOMATIC if manual else SegmentAlgorithmTypeValues.AUTOMATIC
-    category, meaning = codes.SCT.MorphologicallyAbnormalStructure, codes.SCT.Lesion
-    return SegmentDescription(segment, name[:64], category, meaning, kind, algorithm_identification=how)
+    category = codes.SCT.MorphologicallyAbnormalStructure
+    return SegmentDescription(segment, name[:64], category, finding(name), kind, algorithm_identification=how)

@@ -37,7 +37,6 @@ def write_objects(study: Study, answered: Study, bundle: Path, folder: Path) -> 
             own = MetaTensor(torch.zeros(1, *grid.shape), affine=torch.tensor(grid.affine, dtype=torch.float64))
             mask = to_native(read_nifti(prediction.path), own)
             source = study.scans[preparation.reference].source
-            write_segmentation(
-                temporary / "segmentation.dcm", mask, source, label_classes(bundle), description=bundle.name
-            )
+            segments = {name: [number] for name, number in label_classes(bundle).items()}
+            write_segmentation(temporary / "segmentation.dcm", mask, source, segments, description=bundle.name)
     return sorted(folder.iterdir())

@@ -228,7 +228,8 @@ class StudyDatastore(Datastore):
         if isinstance(self.service.source, WebStudies) and tag == DefaultLabelTag.FINAL.value:
             with tempfile.TemporaryDirectory(prefix="polyscan-") as folder:
                 file = Path(folder) / "label.dcm"
-                write_segmentation(file, mask, found.shown.source, labels, description=f"{tag} label", manual=True)
+                segments = {name: [number] for name, number in labels.items()}
+                write_segmentation(file, mask, found.shown.source, segments, description=f"{tag} label", manual=True)
                 self.service.source.store(file)
         write_nifti(destination, mask)
         return {"labels": labels, "drawn_on": found.shown.name}

@@ -17,6 +17,7 @@ from polyscan.formats.endings import is_volume
 from polyscan.formats.nifti import read_nifti
 from polyscan.formats.read import read_volume
 from polyscan.geometry import same_grid, to_sitk
+from polyscan.preprocess.native import to_native
 from polyscan.preprocess.resample import resample
 from polyscan.study import Source, Study
 
@@ -116,17 +117,14 @@ def laid_on(mask: MetaTensor, prepared: Study, name: str, source: Source) -> tup
     Raises:
         PolyscanError: the scan cannot be read.
     """
-    import SimpleITK as sitk
-
     grid, preparation = grid_of(source), prepared.preparation
     reference = preparation.reference if preparation else None
     file = preparation.transforms.get(name) if preparation else None
     if file is None and same_grid(mask, grid):
         return MetaTensor(mask.as_tensor(), affine=grid.affine), ""
-    inverse = sitk.ReadTransform(file).GetInverse() if file else None
     known = file is not None or name == reference or name in prepared.scans
     assumed = "" if known else f"{name} was not registered to {reference}; the mask lies by the scanner's coordinates."
-    return resample(mask, grid, inverse, label=True), assumed
+    return to_native(mask, grid, file), assumed
 
 
 def revalued(mask: MetaTensor, numbers: Mapping[int, int]) -> MetaTensor:

@@ -105,7 +105,8 @@ class StudyInfer(InferTask):
         if self.bundle.classifies or not is_dicom(found.shown.source):
             raise PolyscanError("Only masks on a DICOM series can be had as DICOM SEG; ask for output=image.")
         path, name = out / f"{found.study.key}.dcm", self.bundle.folder.name
-        write_segmentation(path, read_nifti(result), found.shown.source, self.bundle.labels, description=name)
+        segments = {label: [number] for label, number in self.bundle.labels.items()}
+        write_segmentation(path, read_nifti(result), found.shown.source, segments, description=name)
         return path
 
     def _wanted(self, request: dict[str, Any]) -> list[int]:

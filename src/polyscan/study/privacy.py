@@ -12,8 +12,7 @@ from typing import Any
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
 from polyscan.files.packed import open_binary
-from polyscan.study.manifest import read_manifest
-from polyscan.study.sources import SOURCES, Sources, StudySources, read_sources
+from polyscan.study.sources import SOURCES, Sources, StudySources, find_sources, read_sources
 
 PRIVATE = (SOURCES, "studies.json", "index.sqlite")
 """Files beside outputs that say where they come from."""
@@ -89,7 +88,7 @@ def check_privacy(out: str | Path, sources: str | Path | None = None) -> list[Fi
         PolyscanError: there is no ``sources.json``, or no source can be read.
     """
     out = Path(out)
-    known = read_sources(_find_sources(out) if sources is None else Path(sources))
+    known = read_sources(find_sources(out) if sources is None else Path(sources))
     secrets: dict[bytes, tuple[str, str]] = {}
     for key, study in known.studies.items():
         for what, value in _secrets(key, study, known):
@@ -105,16 +104,6 @@ def check_privacy(out: str | Path, sources: str | Path | None = None) -> list[Fi
         hits = {secrets[hit] for hit in pattern.findall(text.lower())}
         found += [Finding(file, what, study) for what, study in sorted(hits)]
     return found
-
-
-def _find_sources(out: Path) -> Path:
-    places = [out]
-    if (out / "manifest.json").is_file():
-        places += map(Path, read_manifest(out / "manifest.json").roots.values())
-    for place in places:
-        if (place / SOURCES).is_file():
-            return place / SOURCES
-    raise PolyscanError(f"{out} has no {SOURCES} beside it; name the one that polyscan prepare wrote with --sources.")
 
 
 def _secrets(key: str, study: StudySources, known: Sources) -> Iterator[tuple[str, str]]:

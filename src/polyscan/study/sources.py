@@ -10,9 +10,10 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json, write_json
 from polyscan.study.entry import Entry
-from polyscan.study.manifest import Manifest
+from polyscan.study.manifest import Manifest, read_manifest
 from polyscan.study.record import Study
 from polyscan.study.scan import Source
 from polyscan.study.schema import decoded, encoded
@@ -67,6 +68,21 @@ def read_sources(path: Path) -> Sources:
         PolyscanError: it is not there, or is something else.
     """
     return decoded(Sources, read_json(path), str(path))
+
+
+def find_sources(out: Path) -> Path:
+    """The ``sources.json`` of a folder of outputs, or of the prepared studies that its manifest names.
+
+    Raises:
+        PolyscanError: there is none.
+    """
+    places = [out]
+    if (out / "manifest.json").is_file():
+        places += map(Path, read_manifest(out / "manifest.json").roots.values())
+    for place in places:
+        if (place / SOURCES).is_file():
+            return place / SOURCES
+    raise PolyscanError(f"{out} has no {SOURCES} beside it; name the one that polyscan prepare wrote with --sources.")
 
 
 def reference_to(study: Study, scan: str) -> str:

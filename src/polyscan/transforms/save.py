@@ -56,7 +56,10 @@ class SavePredictiond(MapTransform):
             known = out.get("label") is not None  # an engine adds None where there is no label
             scores = region_scores(prediction, out["label"].cpu(), self.regions) if known else {}
             out["prediction"] = PredictionRecord(
-                str(path), scores=scores, volumes_ml=region_volumes(prediction, self.regions)
+                str(path),
+                scores=scores,
+                regions={name: sorted(values) for name, values in self.regions.items()},
+                volumes_ml=region_volumes(prediction, self.regions),
             )
         return out
 

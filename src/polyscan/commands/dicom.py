@@ -1,0 +1,47 @@
+"""``polyscan dicom``: predictions as DICOM objects."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from polyscan.commands.options import progress_bar, tell_failed
+
+_OBJECTS = ("seg", "labelmap", "sr", "registration")
+
+
+def add(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "dicom",
+        help="write predictions as DICOM segmentations, reports and registrations",
+        description="Write each prediction as DICOM objects that refer to the series of the reference scan, and lie "
+        "voxel for voxel on it. The objects hold the patient's name and number, as the series do.",
+        epilog="example:\n  polyscan dicom out/ -o dicom/ --objects seg sr registration",
+    )
+    command.add_argument("folder", type=Path, help="the folder that polyscan infer or batch wrote")
+    command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
+    command.add_argument(
+        "--objects",
+        nargs="+",
+        choices=_OBJECTS,
+        default=["seg", "sr", "registration"],
+        help="seg: binary segmentation; labelmap: the newer label map, which few readers know; sr: measurements and "
+        "classes (with the seg that it measures); registration: how scans were moved; all but labelmap where not given",
+    )
+    command.add_argument("--sources", type=Path, help="the sources.json that polyscan prepare wrote, if it moved")
+    command.set_defaults(run=run)
+    return command
+
+
+def run(options: argparse.Namespace) -> int:
+    from polyscan.export.dicom import write_dicom
+    from polyscan.study.manifest import read_manifest
+    from polyscan.study.sources import find_sources, read_sources
+
+    manifest = read_manifest(options.folder / "manifest.json")
+    sources = read_sources(options.sources or find_sources(options.folder))
+    with progress_bar("writing") as progress:
+        result = write_dicom(manifest, sources, options.output, options.objects, progress=progress)
+    print(f"{sum(map(len, result.files.values()))} objects of {len(result.files)} studies in {options.output}")
+    return tell_failed(result)

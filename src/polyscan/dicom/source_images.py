@@ -1,0 +1,123 @@
+"""The images of a DICOM series that an object of its grid refers to."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+
+from polyscan.dicom.read import one_series
+from polyscan.errors import PolyscanError
+from polyscan.files.packed import open_binary
+from polyscan.geometry import same_grid
+from polyscan.study import Source
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+# Type 2 of the modules that objects have in common with their images (PS3.3 C.7.1.1, C.7.2.1): they may be empty.
+_MAY_BE_EMPTY = (
+    "PatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
+_NAMESPACE = uuid.UUID("0f5a9d5c-5f0b-4a63-9d0e-3c1f1f0c7a11")
+
+
+@dataclass(frozen=True)
+class SourceImages:
+    """A series of one image a slice, or one enhanced image.
+
+    Attributes:
+        headers: the images without pixels, in the order of ``slices``; of an enhanced one the only one.
+        slices: for each frame of an object of the series which slice (z) of the grid it holds.
+        grid: (1, x, y, z) zeros where the series lies.
+    """
+
+    headers: Sequence[Dataset]
+    slices: list[int]
+    grid: MetaTensor
+
+    def frames(self, mask: MetaTensor) -> np.ndarray:
+        """The (frame, row, column) pixels of a mask (1, x, y, z) on the grid of the series.
+
+        Raises:
+            PolyscanError: the mask lies elsewhere.
+        """
+        if not same_grid(mask, self.grid):
+            raise PolyscanError(
+                f"The mask of {'x'.join(map(str, mask.shape[1:]))} voxels lies elsewhere than the images of the series "
+                f"({'x'.join(map(str, self.grid.shape[1:]))}); bring it to the grid of the series first."
+            )
+        return np.ascontiguousarray(mask[0].cpu().numpy().transpose(2, 1, 0)[self.slices])
+
+
+def source_images(source: Source) -> SourceImages:
+    """The images of a series.
+
+    Args:
+        source: a folder or the files of one series; ``#2`` behind a name takes the second volume of it.
+
+    Raises:
+        PolyscanError: it cannot be read, or an object cannot lie voxel for voxel on it: a mosaic, slices that are
+            tilted or unevenly spaced, or an enhanced image that holds several volumes.
+    """
+    import pydicom
+
+    series = one_series(source)
+    where, shape, affine = series.where, series.shape, series.affine
+    if where is None or shape is None or affine is None or where.problems():
+        reason = "; ".join(where.problems()) if where is not None else series.reason
+        raise PolyscanError(
+            f"A DICOM object needs a series of evenly spaced slices, which this is not ({reason}): ask for NIfTI."
+        )
+    grid = MetaTensor(torch.zeros(1, *shape, dtype=torch.uint8), affine=torch.from_numpy(affine))
+    headers = []
+    for path in series.files:
+        with open_binary(path) as file:
+            header = pydicom.dcmread(file, stop_before_pixels=True)
+        for name in _MAY_BE_EMPTY:
+            if name not in header:
+                setattr(header, name, "")
+        headers.append(header)
+    frames = [each.frame for each in series.slices]
+    if len(headers) == len(frames) and not any(frames):
+        return SourceImages(headers, list(range(shape[2])), grid)
+    if len(headers) > 1 or any(each.tile != (0, 0) for each in series.slices) or sorted(frames) != _all(headers[0]):
+        raise PolyscanError(
+            "A DICOM object needs a series of one image a slice, or one enhanced image of one volume; this one holds "
+            "a mosaic or several volumes: ask for NIfTI."
+        )
+    return SourceImages(headers, [int(z) for z in np.argsort(frames)], grid)
+
+
+def _all(header: Dataset) -> list[int]:
+    return list(range(int(header.NumberOfFrames)))
+
+
+def lasting_uid(*what: object) -> str:
+    """A UID by what it stands for: the same for the same, another for anything else (PS3.5 B.2, UUID version 5)."""
+    return f"2.25.{uuid.uuid5(_NAMESPACE, chr(0).join(map(str, what))).int}"
+
+
+def require_highdicom() -> None:
+    """Check that DICOM objects can be written.
+
+    Raises:
+        PolyscanError: highdicom is not installed.
+    """
+    from importlib.util import find_spec
+
+    if find_spec("highdicom") is None:
+        raise PolyscanError("highdicom, which writes DICOM objects, is not installed: pip install 'polyscan[dicom]'.")

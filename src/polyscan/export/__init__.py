@@ -1,0 +1,1 @@
+"""What was predicted, in the formats that others read."""

@@ -1,0 +1,192 @@
+"""What ``infer`` predicted as DICOM objects in the space of each study's reference series."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from monai.data import MetaTensor
+
+from polyscan import __version__
+from polyscan.dicom.source_images import SourceImages, lasting_uid, require_highdicom, source_images
+from polyscan.dicom.write_measurements import measure_region, write_measurements
+from polyscan.dicom.write_registration import write_registration
+from polyscan.dicom.write_segmentation import write_segmentation
+from polyscan.errors import PolyscanError, sentence
+from polyscan.files.atomic import write_json
+from polyscan.formats.endings import is_volume
+from polyscan.formats.nifti import read_nifti
+from polyscan.geometry import matrix_of
+from polyscan.parallel import Progress
+from polyscan.preprocess.native import to_native
+from polyscan.study import Study
+from polyscan.study.manifest import Failure, Manifest
+from polyscan.study.outputs import OutputFolder, sources_of
+from polyscan.study.sources import Sources, StudySources
+
+OBJECTS = ("seg", "labelmap", "sr", "registration")
+"""What can be written: binary and label-map segmentation, measurement report, spatial registration."""
+_INDEX = "dicom.json"
+
+
+@dataclass
+class Exported:
+    """What was written.
+
+    Attributes:
+        files: study to object to file.
+        failed: studies of which nothing could be written.
+    """
+
+    files: dict[str, dict[str, str]]
+    failed: list[Failure]
+
+
+def write_dicom(
+    manifest: Manifest,
+    sources: Sources,
+    out: str | Path,
+    objects: Collection[str] = ("seg", "sr", "registration"),
+    *,
+    progress: Progress | None = None,
+) -> Exported:
+    """Write predictions as DICOM objects, ``<study>_<object>.dcm``, that belong to the study of the reference series.
+
+    A segmentation holds each region as a segment; where regions lie inside each other its label map holds the
+    parts that are left of each. The same answer always gets the same UIDs, so that an archive that it is sent to twice
+    holds it once; another answer gets others. The objects hold what the headers of the series say of the patient.
+
+    Args:
+        manifest: what ``infer`` or ``batch`` wrote.
+        sources: where the series lie.
+        out: folder that is new, empty, or was made so; ``dicom.json`` lists what was written.
+        objects: some of :data:`OBJECTS`; what a study has nothing for is not written.
+        progress: told (done, total, study) after each.
+
+    Raises:
+        PolyscanError: there is nothing predicted, nothing could be written, ``out`` cannot be used, or highdicom is not
+            installed.
+    """
+    require_highdicom()
+    studies = [study for study in manifest.studies if study.prediction and study.preparation]
+    if not studies:
+        raise PolyscanError("No study has a prediction on prepared scans; name the folder that polyscan infer wrote.")
+    raw = [path for study in studies for path in _files(sources.studies.get(study.key))]
+    owned = OutputFolder.claim(out, "dicom", [*sources_of(studies), *raw])
+    owned.will_hold([_INDEX, *(f"{study.key}_{name}.dcm" for study in studies for name in OBJECTS)])
+    done = Exported({}, [])
+    with owned.alone():
+        for count, study in enumerate(studies, start=1):
+            try:
+                found = sources.studies.get(study.key, StudySources())
+                done.files[study.key] = _write(study, found, owned.path, objects, manifest.bundle or "polyscan")
+            except Exception as error:
+                done.failed.append(Failure(study.key, sentence(error)))
+            if progress is not None:
+                progress(count, len(studies), study.key)
+        write_json(owned.path / _INDEX, {"objects": done.files})
+        owned.remove_others([_INDEX, *(name for each in done.files.values() for name in each.values())])
+    if not done.files:
+        reasons = "; ".join(failure.reason for failure in done.failed[:3])
+        raise PolyscanError(f"None of the {len(studies)} studies could be written as DICOM: {reasons}")
+    return done
+
+
+def _write(
+    study: Study, sources: StudySources, out: Path, objects: Collection[str], description: str
+) -> dict[str, str]:
+    prediction, preparation = study.prediction, study.preparation
+    assert prediction is not None
+    assert preparation is not None
+    fixed = _images(sources, preparation.reference)
+    files = {name: f"{study.key}_{name}.dcm" for name in OBJECTS}
+    digest = hashlib.sha256(Path(prediction.path).read_bytes()).hexdigest()
+    uids = {name: _uids(name, fixed, digest) for name in OBJECTS}
+    written: dict[str, str] = {}
+    segmentation, measures = None, {}
+    if prediction.is_mask and set(objects) & {"seg", "labelmap", "sr"}:
+        if not prediction.regions:
+            raise PolyscanError(
+                "The prediction does not tell what its numbers mean; make it again with polyscan infer."
+            )
+        mask = to_native(read_nifti(prediction.path), fixed.grid)
+        if {"seg", "sr"} & set(objects):  # what is measured is the segmentation's
+            segmentation = write_segmentation(
+                out / files["seg"], mask, fixed, prediction.regions, description=description, uids=uids["seg"]
+            )
+            measures = {name: measure_region(_inside(mask, values)) for name, values in prediction.regions.items()}
+            written["seg"] = files["seg"]
+        if "labelmap" in objects:
+            parts = apart(prediction.regions)
+            path, own = out / files["labelmap"], uids["labelmap"]
+            write_segmentation(path, mask, fixed, parts, description=description, label_map=True, uids=own)
+            written["labelmap"] = files["labelmap"]
+    if "sr" in objects:
+        write_measurements(
+            out / files["sr"],
+            fixed,
+            uids["sr"],
+            description=description,
+            segmentation=segmentation,
+            regions=measures,
+            answers=prediction.answers,
+        )
+        written["sr"] = files["sr"]
+    if "registration" in objects and preparation.transforms:
+        moving = {name: (_images(sources, name), _to_reference(file)) for name, file in preparation.transforms.items()}
+        path = out / files["registration"]
+        matrices = [matrix.round(6).tolist() for _, matrix in moving.values()]
+        own = _uids("registration", fixed, str(matrices))
+        write_registration(path, fixed, moving, own, description="polyscan registration")
+        written["registration"] = files["registration"]
+    return written
+
+
+def apart(regions: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
+    """What of each region is in none inside it, by a name that says so: ``whole tumour without tumour core``."""
+    found = {}
+    for name, values in regions.items():
+        within = [other for other, inner in regions.items() if set(inner) < set(values)]
+        outermost = [a for a in within if not any(set(regions[a]) < set(regions[b]) for b in within)]
+        left = set(values) - {value for other in within for value in regions[other]}
+        found[f"{name} without {', '.join(outermost)}" if within else name] = sorted(left)
+    return found
+
+
+def _images(sources: StudySources, scan: str) -> SourceImages:
+    source = sources.scans.get(scan)
+    if source is None:
+        raise PolyscanError(f"Where {scan} lies is not known; name the sources.json of its study with --sources.")
+    first = source if isinstance(source, str) else source[0]
+    if is_volume(first):
+        raise PolyscanError(f"{scan} is no DICOM series, so that no DICOM object can refer to it; ask for NIfTI.")
+    return source_images(source)
+
+
+def _inside(mask: MetaTensor, values: Sequence[int]) -> MetaTensor:
+    import torch
+
+    return MetaTensor(torch.isin(mask.as_tensor(), torch.tensor(list(values))), affine=mask.affine)
+
+
+def _to_reference(file: str) -> np.ndarray:
+    """``prepare`` keeps what goes from points of the reference to those of the scan."""
+    import SimpleITK as sitk
+
+    return np.linalg.inv(matrix_of(sitk.ReadTransform(file)))
+
+
+def _uids(name: str, fixed: SourceImages, content: str) -> tuple[str, str]:
+    """Of the series and of the instance."""
+    series = str(fixed.headers[0].SeriesInstanceUID)
+    return lasting_uid("series", name, series, content, __version__), lasting_uid(name, series, content, __version__)
+
+
+def _files(sources: StudySources | None) -> list[Path]:
+    every = list(sources.scans.values()) if sources else []
+    return [
+        Path(path.partition("#")[0]) for source in every for path in ([source] if isinstance(source, str) else source)
+    ]

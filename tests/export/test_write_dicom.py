@@ -1,0 +1,293 @@
+"""Predictions as DICOM objects: on the series voxel for voxel, however it lies, by our reader and by others."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+import torch
+from monai.data import MetaTensor
+from pydicom.dataset import Dataset
+
+from polyscan.cli import main
+from polyscan.dicom.read import read_series
+from polyscan.dicom.segmentation import read_segmentation
+from polyscan.errors import PolyscanError
+from polyscan.export.dicom import apart, write_dicom
+from polyscan.formats.nifti import write_nifti
+from polyscan.geometry import FLIP, affine_of
+from polyscan.study import Grid, PredictionRecord, Preparation, RegistrationRecord, Study, TaskPrediction, scans_of
+from polyscan.study.manifest import Manifest, write_manifest
+from polyscan.study.sources import Sources, StudySources, write_sources
+
+highdicom = pytest.importorskip("highdicom")
+
+REGIONS = {"whole tumour": [1, 2, 4], "tumour core": [1, 4], "enhancing tumour": [4]}
+TURNED = np.array([[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0, 1]]) @ np.array([[1, 0, 0], [0, 0.96, -0.28], [0, 0.28, 0.96]])
+# Rows and columns of an image in LPS+, and the way from slice to slice; feet first is told by the vectors alone.
+ORIENTATIONS = {
+    "axial": ([1, 0, 0], [0, 1, 0], 1),
+    "axial, stored from the head": ([1, 0, 0], [0, 1, 0], -1),
+    "feet first, prone": ([-1, 0, 0], [0, -1, 0], 1),
+    "decubitus": ([0, 1, 0], [-1, 0, 0], 1),
+    "sagittal": ([0, 1, 0], [0, 0, -1], 1),
+    "coronal": ([1, 0, 0], [0, 0, -1], -1),
+    "oblique": (TURNED[0], TURNED[1], 1),
+    "doubly oblique, from the head": (TURNED[2], TURNED[0], -1),
+}
+
+
+def placed(rows, columns, way, shear=0.0):
+    """A change of ``make_series`` that lays its slices, 3 mm apart."""
+    rows, columns = np.asarray(rows, float), np.asarray(columns, float)
+    normal = np.cross(rows, columns) * way + shear * rows
+
+    def change(k, ds):
+        ds.ImageOrientationPatient = [float(f"{x:.9f}") for x in (*rows, *columns)]
+        ds.ImagePositionPatient = [float(f"{x:.6f}") for x in np.array([-10, -20, 5]) + 3 * k * normal]
+        ds.AccessionNumber, ds.StudyDate, ds.StudyTime, ds.StudyID = "", "20200101", "100000", "1"
+        ds.PatientBirthDate, ds.PatientSex, ds.SeriesNumber, ds.ReferringPhysicianName = "", "O", 1, ""
+        ds.PatientOrientation, ds.PositionReferenceIndicator, ds.Manufacturer = "", "", "x"
+        ds.Laterality = ""
+
+    return change
+
+
+@pytest.fixture
+def answered(make_series, tmp_path):
+    """Makes a study of two series of which the first is the reference, with a mask on it and a stage."""
+
+    def make(orientation="axial", change=None):
+        folder = make_series("CT", change=change or placed(*ORIENTATIONS[orientation]))
+        moving = make_series("MR", modality="MR", change=placed(*ORIENTATIONS["axial"]))
+        grid = read_series(folder)
+        values = np.random.default_rng(0).choice([0, 0, 1, 2, 4], tuple(grid.shape)).astype(np.uint8)
+        values[..., 2] = 0  # no frame of a binary segmentation
+        write_nifti(tmp_path / "out" / "sub-a_pred.nii.gz", MetaTensor(torch.from_numpy(values), affine=grid.affine))
+        sitk.WriteTransform(sitk.TranslationTransform(3, (1.0, 2.0, 3.0)), str(tmp_path / "out" / "t.tfm"))
+        study = Study("a", scans=scans_of({"CT": str(folder), "T1": str(moving)}))
+        sources = Sources(studies={study.key: StudySources({"CT": str(folder), "T1": str(moving)})})
+        study.preparation = Preparation(
+            "default",
+            "CT",
+            grids={"CT": Grid(list(grid.shape[1:]), grid.affine.tolist())},
+            registrations={"T1": RegistrationRecord(True, "fits", str(tmp_path / "out" / "t.tfm"))},
+        )
+        study.scans = scans_of({name: str(tmp_path / "prepared" / f"{name}.nii.gz") for name in study.scans})
+        measures = {"lesions": 2, "suv_max": 7.25, "spread_mm": 31.5, "each": []}
+        stage = TaskPrediction("2", probabilities={"1": 0.25, "2": 0.75}, measures=measures)
+        path = str(tmp_path / "out" / "sub-a_pred.nii.gz")
+        study.prediction = PredictionRecord(path, ["CT", "T1"], answers={"stage": stage}, regions=REGIONS)
+        return study, sources, grid, values
+
+    return make
+
+
+def exported(study, sources, out, objects=("seg", "labelmap", "sr", "registration")):
+    found = write_dicom(Manifest(testing=[study], bundle="brain"), sources, out, objects)
+    assert not found.failed
+    return {name: out / file for name, file in found.files["sub-a"].items()}
+
+
+def check_standard(files):
+    """dciodvfy of dicom3tools names no error."""
+    if shutil.which("dciodvfy") is None:
+        pytest.skip("dciodvfy is not installed (Debian dicom3tools)")
+    for name, file in files.items():
+        told = subprocess.run(["dciodvfy", str(file)], capture_output=True, text=True, check=False)
+        errors = [line for line in (told.stdout + told.stderr).splitlines() if line.startswith("Error")]
+        assert not errors, (name, errors)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_read_back_voxel_for_voxel(answered, tmp_path, orientation):
+    study, sources, grid, mask = answered(orientation)
+    files = exported(study, sources, tmp_path / "dicom", ["seg", "labelmap"])
+    for name, values in REGIONS.items():
+        np.testing.assert_array_equal(read_segmentation(files["seg"], grid, name), np.isin(mask, values))
+    for name, values in apart(REGIONS).items():
+        np.testing.assert_array_equal(read_segmentation(files["labelmap"], grid, name), np.isin(mask, values))
+    # highdicom's own reader: a volume with an affine, whose axes are slice, row, column.
+    volume = highdicom.seg.segread(files["seg"]).get_volume(combine_segments=False, allow_missing_positions=True)
+    where = np.argwhere(volume.array[..., 0])
+    points = where @ volume.affine[:3, :3].T + volume.affine[:3, 3]
+    voxels = np.argwhere(np.isin(mask[0], REGIONS["whole tumour"]))
+    affine = FLIP @ np.asarray(grid.affine)
+    np.testing.assert_allclose(sorted_rows(points), sorted_rows(voxels @ affine[:3, :3].T + affine[:3, 3]), atol=1e-3)
+
+
+def sorted_rows(points):
+    points = np.asarray(points).round(3)
+    return points[np.lexsort(points.T)]
+
+
+def test_every_object_keeps_the_standard_and_refers_to_the_series(answered, tmp_path):
+    study, sources, _, _ = answered("oblique")
+    files = exported(study, sources, tmp_path / "dicom")
+    assert sorted(files) == ["labelmap", "registration", "seg", "sr"]
+    raw = {pydicom.dcmread(p).SOPInstanceUID for p in Path(sources.studies["sub-a"].scans["CT"]).iterdir()}
+    for name, file in files.items():
+        data = pydicom.dcmread(file)
+        assert (data.StudyInstanceUID, data.PatientID) == ("1.2.3.4", "SECRET-ID")
+        assert raw <= set(referred(data)), name
+    del files["labelmap"]  # younger than dicom3tools of 2022, which says "Information Object Not found" of it
+    check_standard(files)
+
+
+def referred(data):
+    return [element.value for element in data.iterall() if element.keyword == "ReferencedSOPInstanceUID"]
+
+
+def test_report_holds_what_was_measured(answered, tmp_path):
+    study, sources, grid, mask = answered()
+    files = exported(study, sources, tmp_path / "dicom", ["sr"])
+    assert sorted(files) == ["seg", "sr"]  # the report measures the segments
+    report = highdicom.sr.srread(files["sr"])
+    groups = report.content.get_volumetric_roi_measurement_groups()
+    assert [group.tracking_identifier for group in groups] == list(REGIONS)
+    voxel = abs(np.linalg.det(np.asarray(grid.affine)[:3, :3])) / 1000
+    for group, values in zip(groups, REGIONS.values(), strict=True):
+        volume, axis = group.get_measurements()
+        assert volume.value == pytest.approx(np.isin(mask, values).sum() * voxel, rel=1e-5)
+        inside = [np.argwhere(np.isin(mask[0, :, :, z], values)) * 2 for z in range(mask.shape[3])]
+        longest = max(np.linalg.norm(a - b) for points in inside for a in points for b in points)
+        assert axis.value == pytest.approx(longest, rel=1e-5)
+    (group,) = report.content.get_image_measurement_groups()
+    assert {m.name.meaning: m.value for m in group.get_measurements()} == {
+        "lesions": 2,
+        "SUVbw": 7.25,
+        "largest distance between lesions": 31.5,
+        "probability of stage 1": 0.25,
+        "probability of stage 2": 0.75,
+    }
+    (said,) = group.get_qualitative_evaluations()
+    assert (said.name.meaning, said.value.meaning) == ("stage", "2")
+
+
+def test_registration_takes_points_of_the_scan_to_the_reference(answered, tmp_path):
+    study, sources, _, _ = answered()
+    data = pydicom.dcmread(exported(study, sources, tmp_path / "dicom", ["registration"])["registration"])
+    fixed, moved = data.RegistrationSequence
+    matrices = [
+        np.reshape(each.MatrixRegistrationSequence[0].MatrixSequence[0].FrameOfReferenceTransformationMatrix, (4, 4))
+        for each in (fixed, moved)
+    ]
+    np.testing.assert_array_equal(matrices[0], np.eye(4))
+    np.testing.assert_allclose(matrices[1] @ [1, 2, 3, 1], [0, 0, 0, 1])  # the transform sends 0 to (1, 2, 3)
+    moving = pydicom.dcmread(next(Path(sources.studies["sub-a"].scans["T1"]).iterdir()))
+    assert moved.FrameOfReferenceUID == moving.FrameOfReferenceUID
+
+
+def test_same_answer_same_uids_another_answer_others(answered, tmp_path):
+    study, sources, grid, _ = answered()
+    first, again = (pydicom.dcmread(exported(study, sources, tmp_path / n, ["seg"])["seg"]) for n in ("1", "2"))
+    assert first.SOPInstanceUID == again.SOPInstanceUID
+    nothing = MetaTensor(torch.zeros(grid.shape, dtype=torch.uint8), affine=grid.affine)
+    write_nifti(study.prediction.path, nothing)
+    other = exported(study, sources, tmp_path / "3", ["seg", "sr"])
+    assert pydicom.dcmread(other["seg"]).SOPInstanceUID != first.SOPInstanceUID
+    assert not read_segmentation(other["seg"], grid, "whole tumour").any()
+    check_standard(other)
+
+
+def test_a_tilted_series_is_refused_and_named(answered, tmp_path):
+    change = placed(*ORIENTATIONS["axial"], shear=0.2)
+    study, sources, _, _ = answered(change=change)
+    with pytest.raises(PolyscanError, match=r"sheared by .* degrees"):
+        write_dicom(Manifest(testing=[study]), sources, tmp_path / "dicom")
+    assert not list((tmp_path / "dicom").glob("*.dcm"))
+
+
+def test_enhanced_image_whose_frames_are_shuffled(answered, tmp_path):
+    study, sources, grid, mask = answered("coronal")
+    folder = Path(sources.studies["sub-a"].scans["CT"])
+    (tmp_path / "enhanced").mkdir()
+    enhance([pydicom.dcmread(folder / f"{k:03d}.dcm") for k in (3, 0, 4, 1, 2)], tmp_path / "enhanced" / "all.dcm")
+    np.testing.assert_allclose(read_series(tmp_path / "enhanced").affine, grid.affine, atol=1e-5)
+    sources.studies["sub-a"].scans["CT"] = str(tmp_path / "enhanced")
+    files = exported(study, sources, tmp_path / "dicom")
+    for name, values in REGIONS.items():
+        np.testing.assert_array_equal(read_segmentation(files["seg"], grid, name), np.isin(mask, values))
+    for name, values in apart(REGIONS).items():
+        np.testing.assert_array_equal(read_segmentation(files["labelmap"], grid, name), np.isin(mask, values))
+
+
+def enhance(images, path):
+    """The images of a CT as one enhanced CT, a frame each, in their order."""
+    made = pydicom.dcmread(images[0].filename)
+    for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"):
+        delattr(made, name)
+    made.SOPClassUID = made.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.2.1"
+    made.NumberOfFrames = len(images)
+    shared, spacing, orientation = Dataset(), Dataset(), Dataset()
+    spacing.PixelSpacing, spacing.SliceThickness = images[0].PixelSpacing, 3
+    orientation.ImageOrientationPatient = images[0].ImageOrientationPatient
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [spacing], [orientation]
+    made.SharedFunctionalGroupsSequence, made.PerFrameFunctionalGroupsSequence = [shared], []
+    for image in images:
+        frame, position = Dataset(), Dataset()
+        position.ImagePositionPatient = image.ImagePositionPatient
+        frame.PlanePositionSequence = [position]
+        made.PerFrameFunctionalGroupsSequence.append(frame)
+    made.PixelData = b"".join(image.PixelData for image in images)
+    made.save_as(path)
+
+
+def test_dcmqi_reads_the_same_voxels(answered, tmp_path):
+    reader = Path(sys.executable).with_name("segimage2itkimage")
+    if not reader.exists():
+        pytest.skip("dcmqi is not installed (pip install dcmqi)")
+    study, sources, grid, mask = answered("oblique")
+    files = exported(study, sources, tmp_path / "dicom", ["seg"])
+    (tmp_path / "itk").mkdir()
+    call = [str(reader), "--inputDICOM", str(files["seg"]), "--outputDirectory", str(tmp_path / "itk"), "-t", "nrrd"]
+    subprocess.run(call, capture_output=True, check=True)
+    for number, values in enumerate(REGIONS.values(), 1):
+        image = sitk.ReadImage(str(tmp_path / "itk" / f"{number}.nrrd"))
+        where = np.argwhere(sitk.GetArrayFromImage(image).transpose())
+        affine = affine_of(image)
+        voxels = np.argwhere(np.isin(mask[0], values))
+        own = np.asarray(grid.affine)
+        points = (at @ to[:3, :3].T + to[:3, 3] for at, to in ((where, affine), (voxels, own)))
+        found, expected = map(sorted_rows, points)
+        np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
+def test_command(answered, tmp_path, capsys):
+    study, sources, _, _ = answered()
+    raw = Study("a", scans=scans_of(sources.studies["sub-a"].scans))
+    write_sources(tmp_path / "out", Manifest(testing=[raw]))
+    write_manifest(tmp_path / "out" / "manifest.json", Manifest(testing=[study], bundle="brain"))
+    assert main(["dicom", str(tmp_path / "out"), "-o", str(tmp_path / "dicom")]) == 0
+    assert "3 objects of 1 studies" in capsys.readouterr().out
+    index = json.loads((tmp_path / "dicom" / "dicom.json").read_text())
+    assert index["objects"]["sub-a"]["sr"] == "sub-a_sr.dcm"
+    assert main(["dicom", str(tmp_path / "out"), "-o", str(tmp_path / "out" / "x")]) == 1
+    assert "apart from the scans" in capsys.readouterr().err
+
+
+def test_what_is_missing_is_said(answered, tmp_path, monkeypatch):
+    study, sources, _, _ = answered()
+    with pytest.raises(PolyscanError, match=r"CT lies is not known; name the sources\.json"):
+        write_dicom(Manifest(testing=[study]), Sources(), tmp_path / "dicom")
+    study.prediction.regions = {}
+    with pytest.raises(PolyscanError, match="does not tell what its numbers mean"):
+        write_dicom(Manifest(testing=[study]), sources, tmp_path / "dicom")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(PolyscanError, match="pip install 'polyscan\\[dicom\\]'"):
+        write_dicom(Manifest(testing=[study]), sources, tmp_path / "dicom")
+
+
+def test_parts_of_regions_inside_each_other():
+    assert apart(REGIONS) == {
+        "whole tumour without tumour core": [2],
+        "tumour core without enhancing tumour": [1],
+        "enhancing tumour": [4],
+    }
