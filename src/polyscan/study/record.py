@@ -174,20 +174,20 @@ class PredictionRecord(Entry):
         present: the scans that the network read.
         scores: region to how well it was segmented, where the truth is known.
         answers: task to what was predicted.
-        regions: of a mask, region to the numbers in it that the region consists of.
         volumes_ml: region to what was segmented, in millilitres.
         seconds: the time that it took.
         typicality: scan to how often one of the calibration is as far from the others as it is, by its features.
+        regions: of a mask, region to the numbers in it that the region consists of.
     """
 
     path: str = field(metadata=PATH)
     present: list[str] = field(default_factory=list)
     scores: dict[str, RegionScore] = field(default_factory=dict)
     answers: dict[str, TaskPrediction] = field(default_factory=dict)
-    regions: dict[str, list[int]] = field(default_factory=dict)
     volumes_ml: dict[str, float] = field(default_factory=dict)
     seconds: float | None = None
     typicality: dict[str, float] = field(default_factory=dict)
+    regions: dict[str, list[int]] = field(default_factory=dict)
 
     @property
     def atypical(self) -> list[str]:
