@@ -41,14 +41,15 @@ def test_weights_of_other_classes_are_refused(wrong):
         MulticlassLoss(TASKS, wrong)
 
 
-def test_regions_that_overlap_are_each_learnt_as_if_alone():
+@pytest.mark.parametrize("batch", [True, False])
+def test_regions_that_overlap_are_each_learnt_as_if_alone(batch):
     torch.manual_seed(0)
     logits, regions = torch.randn(2, 3, 4, 4, 4), (torch.rand(2, 3, 4, 4, 4) > 0.7).float()
     regions[:, 1] *= regions[:, 0]
     regions[:, 2] *= regions[:, 1]
-    alone = DiceCELoss(sigmoid=True, batch=True, smooth_nr=1e-5, smooth_dr=1e-5)
+    alone = DiceCELoss(sigmoid=True, batch=batch, smooth_nr=1e-5, smooth_dr=1e-5)
     each = [alone(logits[:, k : k + 1], regions[:, k : k + 1]) for k in range(3)]
-    assert float(RegionLoss()(logits, regions)) == pytest.approx(float(sum(each)) / 3, rel=1e-5)
+    assert float(RegionLoss(batch=batch)(logits, regions)) == pytest.approx(float(sum(each)) / 3, rel=1e-5)
 
 
 def test_where_no_region_is_every_logit_falls():

@@ -87,12 +87,13 @@ class RegionLoss(nn.Module):
     """1 - soft Dice + binary cross-entropy, each the mean over regions, which may overlap as tumour and core do.
 
     The loss of nnU-Net's region-based training (Isensee et al., nnU-Net for brain tumor segmentation, BrainLes 2020,
-    section 3.2), Dice over the whole batch. MONAI's ``DiceCELoss`` takes a softmax over several channels, as if a voxel
-    were in one region only; for one region both are the same.
+    section 3.2). MONAI's ``DiceCELoss`` takes a softmax over several channels, as if a voxel were in one region only;
+    for one region both are the same.
 
     Args:
         dice: weight of the first term.
         cross_entropy: weight of the second.
+        batch: whether overlap is counted over the whole batch; else study by study, and the mean is taken.
 
     Example:
         >>> logits, regions = torch.randn(2, 3, 8, 8, 8), torch.rand(2, 3, 8, 8, 8) > 0.5
@@ -100,16 +101,16 @@ class RegionLoss(nn.Module):
         tensor(True)
     """
 
-    def __init__(self, dice: float = 1.0, cross_entropy: float = 1.0) -> None:
+    def __init__(self, dice: float = 1.0, cross_entropy: float = 1.0, *, batch: bool = True) -> None:
         super().__init__()
-        self.dice, self.cross_entropy = dice, cross_entropy
+        self.dice, self.cross_entropy, self.batch = dice, cross_entropy, batch
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """One number from logits and regions, 0 or 1, both (batch, region, *spatial)."""
         logits = logits.float()
         truth = target.to(logits.dtype)
         inside = logits.sigmoid()
-        over = [0, *range(2, logits.dim())]
+        over = [*([0] if self.batch else []), *range(2, logits.dim())]
         overlap, size = (inside * truth).sum(over), (inside + truth).sum(over)
         dice = (2 * overlap + 1e-5) / (size + 1e-5)
         return self.dice * (1 - dice).mean() + self.cross_entropy * multilabel_loss(logits, truth)
