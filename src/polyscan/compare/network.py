@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai.bundle import ConfigComponent
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
@@ -18,6 +19,7 @@ from torch.nn import functional
 from polyscan.bundle.fusion_option import fusion_option
 from polyscan.compare.protocol import Protocol, Strategy
 from polyscan.learning import auxiliary_losses, fusion_calls
+from polyscan.learning.distillation import keep_by_chance
 from polyscan.networks import ClassificationHead, FusionNet, VectorEncoder
 
 HELD_OUT = 0.15
@@ -109,8 +111,7 @@ def network_of(strategy: Strategy, protocol: Protocol, shape: torch.Size, classe
         shape: (modality, value) of a study.
         classes: how many.
     """
-    option: dict[str, Any] = fusion_option(strategy.fusion)
-    layer = partial(_located(option.pop("_target_")), **{k: v for k, v in option.items() if k != "_mode_"})
+    layer: Any = ConfigComponent(fusion_option(strategy.fusion)).instantiate()
     fuse_at: Any = strategy.fuse_at if isinstance(strategy.fuse_at, str) else list(strategy.fuse_at)
 
     def make(width: int, hidden: int) -> FusionNet:
@@ -157,11 +158,8 @@ def drop_modalities(x: Tensor, prob: float, chance: np.random.Generator) -> Tens
     ModDrop (Neverova et al., TPAMI 2016, section 3.3), as :class:`polyscan.transforms.RandModalityDropoutd` does.
     """
     present = x.isfinite().any(2)
-    drawn = torch.from_numpy(chance.random(tuple(present.shape)))
-    gone = (drawn < prob) & present
-    last = (drawn + 2.0 * ~present).argmax(1) if x.shape[1] == 1 else (drawn - 2.0 * ~present).argmax(1)
-    gone[torch.arange(len(x)), last] = False
-    return x.masked_fill(gone[:, :, None], float("nan"))
+    kept = keep_by_chance(present, torch.from_numpy(chance.random(tuple(present.shape))), prob)
+    return x.masked_fill(~kept[:, :, None], float("nan"))
 
 
 def _standard(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -171,9 +169,3 @@ def _standard(x: Tensor) -> tuple[Tensor, Tensor]:
     mean = x.nan_to_num(0.0).sum(0) / count
     deviation = (((x - mean).nan_to_num(0.0) ** 2).sum(0) / count).sqrt()
     return mean, torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation))
-
-
-def _located(path: str) -> Any:
-    import pydoc
-
-    return pydoc.locate(path)

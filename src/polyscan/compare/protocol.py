@@ -71,11 +71,14 @@ class Protocol:
     root: str = field(default=".", compare=False)
 
     @property
+    def content(self) -> dict[str, Any]:
+        """Everything that is fixed before the run, as JSON has it."""
+        return {name: value for name, value in asdict(self).items() if name != "root"}
+
+    @property
     def digest(self) -> str:
-        """SHA-256 of everything that is fixed before the run."""
-        content = asdict(self)
-        del content["root"]
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        """SHA-256 of what is fixed."""
+        return hashlib.sha256(json.dumps(self.content, sort_keys=True).encode()).hexdigest()
 
     def all_strategies(self, modalities: list[str]) -> dict[str, Strategy]:
         """The baselines that are always there, and what is compared with them."""

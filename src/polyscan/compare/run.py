@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from polyscan.compare.cohort import Cohort, load_cohort
 from polyscan.compare.network import TrainedNetwork
 from polyscan.compare.protocol import LOGISTIC, Protocol, Strategy, read_protocol
-from polyscan.compare.table import Row, summarise, write_csv
+from polyscan.compare.table import ALL, Row, summarise, write_csv
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json, write_json
-from polyscan.parallel import Progress, run_each
+from polyscan.parallel import Progress, one_torch_thread, run_each
 from polyscan.study.outputs import OutputFolder
 
-ALL = "all"
 SPOILED = 3.0
 """Standard deviations of the noise that a spoiled modality holds in place of what it measured."""
 
@@ -74,7 +73,7 @@ def compare(
             Cell(name, seed, fold) for name in names for seed in range(protocol.seeds) for fold in range(protocol.folds)
         ]
         waiting = [cell for cell in every if not (cells / cell.file).is_file()]
-        work = partial(run_cell, protocol=protocol, cells=cells)
+        work = partial(run_cell, protocol=protocol, cohort=cohort, cells=cells)
         for done, (cell, result) in enumerate(run_each(work, waiting, jobs), start=len(every) - len(waiting) + 1):
             if isinstance(result, PolyscanError):
                 raise PolyscanError(f"{cell.strategy}: {result}")
@@ -86,14 +85,13 @@ def compare(
     return rows
 
 
-def run_cell(cell: Cell, protocol: Protocol, cells: Path) -> None:
+@one_torch_thread()
+def run_cell(cell: Cell, protocol: Protocol, cohort: Cohort, cells: Path) -> None:
     """Train and test one strategy on one fold, and write its record.
 
     The record holds the probabilities of the testing studies under each condition: as they are, with each modality
     gone, with each one alone, and with each one spoiled.
     """
-    torch.set_num_threads(1)
-    cohort = load_cohort(protocol)
     train, test = list(cohort.folds(protocol.folds, cell.seed))[cell.fold]
     model: Any = (
         Logistic(cohort, train)
@@ -195,7 +193,4 @@ def _same_protocol(file: Path, protocol: Protocol) -> None:
             f"{file.parent} holds a comparison by another protocol ({str(found)[:12]}, not {protocol.digest[:12]}); "
             "what is compared is fixed before a run: name a new folder."
         )
-    from dataclasses import asdict
-
-    content = {key: value for key, value in asdict(protocol).items() if key != "root"}
-    write_json(file, {"sha256": protocol.digest, **content})
+    write_json(file, {"sha256": protocol.digest, **protocol.content})

@@ -98,7 +98,11 @@ class WithDistillation(WithAuxiliaryLosses):
 
 def random_subset(available: Tensor, drop: float) -> Tensor:
     """Keep each modality of (batch, modality) with probability 1 - ``drop``; of a subject that would have none, one."""
-    chance = torch.rand(available.shape, device=available.device)
+    return keep_by_chance(available, torch.rand(available.shape, device=available.device), drop)
+
+
+def keep_by_chance(available: Tensor, chance: Tensor, drop: float) -> Tensor:
+    """The modalities of (batch, modality) whose number, from 0 to 1, is not below ``drop``; or else the highest one."""
     kept = available & (chance >= drop)
     best = chance.masked_fill(~available, -1.0).argmax(1, keepdim=True)
     one = torch.zeros_like(available).scatter(1, best, True) & available
