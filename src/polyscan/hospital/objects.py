@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-from monai.data import MetaTensor
-
 from polyscan.bundle.run import label_classes
 from polyscan.dicom.write_segmentation import write_segmentation
 from polyscan.files.atomic import atomic_write_folder
 from polyscan.formats.nifti import read_nifti
-from polyscan.preprocess.native import to_native
+from polyscan.preprocess.native import empty_image, to_native
 from polyscan.study import Study
 
 
@@ -33,8 +30,7 @@ def write_objects(study: Study, answered: Study, bundle: Path, folder: Path) -> 
     preparation, prediction = answered.preparation, answered.prediction
     with atomic_write_folder(folder) as temporary:
         if preparation is not None and prediction is not None and prediction.is_mask:
-            grid = preparation.grids[preparation.reference]
-            own = MetaTensor(torch.zeros(1, *grid.shape), affine=torch.tensor(grid.affine, dtype=torch.float64))
+            own = empty_image(preparation.grids[preparation.reference])
             mask = to_native(read_nifti(prediction.path), own)
             source = study.scans[preparation.reference].source
             segments = {name: [number] for name, number in label_classes(bundle).items()}

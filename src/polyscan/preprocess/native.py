@@ -12,11 +12,16 @@ from polyscan.files.atomic import write_json
 from polyscan.formats.nifti import read_nifti, write_nifti
 from polyscan.parallel import Progress
 from polyscan.preprocess.resample import resample
-from polyscan.study import ScanKey, Study
+from polyscan.study import Grid, ScanKey, Study
 from polyscan.study.manifest import Manifest
 from polyscan.study.outputs import OutputFolder, sources_of
 
 INDEX = "native.json"
+
+
+def empty_image(grid: Grid) -> MetaTensor:
+    """An image (1, x, y, z) of zeros on a grid that ``prepare`` noted."""
+    return MetaTensor(torch.zeros(1, *grid.shape), affine=torch.tensor(grid.affine, dtype=torch.float64))
 
 
 def to_native(mask: MetaTensor, grid: MetaTensor, transform: str | Path | None = None) -> MetaTensor:
@@ -67,8 +72,7 @@ def write_native(manifest: Manifest, out: str | Path, *, progress: Progress | No
         assert study.prediction is not None
         mask = read_nifti(study.prediction.path)
         for name, grid in study.preparation.grids.items():
-            own = MetaTensor(torch.zeros(1, *grid.shape), affine=torch.tensor(grid.affine, dtype=torch.float64))
-            labels = to_native(mask, own, study.preparation.transforms.get(name))
+            labels = to_native(mask, empty_image(grid), study.preparation.transforms.get(name))
             kept = MetaTensor(labels.as_tensor().to(torch.uint8), affine=labels.affine)
             write_nifti(owned.path / names[study.key][name], kept)
         if progress is not None:
