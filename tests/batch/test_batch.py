@@ -256,7 +256,7 @@ def test_a_full_disk_is_no_fault_of_a_study(ward, tmp_path, monkeypatch):
         raise PolyscanError("cannot be written") from OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("polyscan.batch.run.prepare_study", no_room)
+        patch.setattr("polyscan.batch.one_study.prepare_study", no_room)
         with pytest.raises(PolyscanError, match="is full; make room"):
             run(ward, out)
     assert batch_status(out).waiting == ["sub-01", "sub-02", "sub-03"]

@@ -7,6 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from polyscan.batch.folder import JOB_ARRAY, LOGS, STUDIES, find_studies
+from polyscan.files.atomic import atomic_write
+
 SCHEDULERS = {
     "slurm": (
         "sbatch",
@@ -58,3 +61,31 @@ def job_array(scheduler: str, tasks: int, jobs: int, arguments: Sequence[str], l
             "",
         ]
     )
+
+
+def submit(source: str | Path, out: str | Path, scheduler: str, tasks: int, jobs: int, arguments: list[str]) -> Path:
+    """Find the studies once, and write the script whose tasks do them; see :func:`job_array`.
+
+    Args:
+        source: a folder of scans, or a manifest.
+        out: the batch's folder.
+        scheduler: one of :data:`SCHEDULERS`.
+        tasks: how many shards.
+        jobs: studies at a time in each.
+        arguments: further ones of ``polyscan batch``; the first names the bundle.
+
+    Returns:
+        The script.
+
+    Raises:
+        PolyscanError: the source or the folder cannot be used.
+    """
+    out = Path(out).absolute()
+    find_studies(Path(source), out)
+    (out / LOGS).mkdir(exist_ok=True)
+    script = out / JOB_ARRAY
+    named = [arguments[0], str(out / STUDIES), "-o", str(out), *arguments[1:]]
+    with atomic_write(script) as temporary:
+        temporary.write_text(job_array(scheduler, tasks, jobs, named, out / LOGS))
+    script.chmod(0o755)
+    return script

@@ -99,8 +99,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _write_job_array(options: argparse.Namespace) -> int:
-    from polyscan.batch.job_array import SCHEDULERS
-    from polyscan.batch.run import submit
+    from polyscan.batch.job_array import SCHEDULERS, submit
 
     arguments = [options.bundle if not Path(options.bundle).is_dir() else str(Path(options.bundle).absolute())]
     if options.weights:

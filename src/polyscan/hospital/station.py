@@ -15,7 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from polyscan.batch.run import FOLDERS, TABLES, Batch, run_study, write_cohort, write_failed
+from polyscan.batch import Batch, run_study, write_cohort
+from polyscan.batch.folder import FOLDERS, TABLES
+from polyscan.batch.one_study import write_failed
 from polyscan.bundle.run import bundle_folder, inference_fingerprint
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError, sentence

@@ -1,0 +1,130 @@
+"""What lies in a batch's folder: the studies found, a record and a lock for each, and tables."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from polyscan.batch.table import write_table
+from polyscan.discovery.scan import scan
+from polyscan.errors import PolyscanError
+from polyscan.study import Study
+from polyscan.study.manifest import Failure, Manifest, read_manifest, write_manifest
+from polyscan.study.outputs import OutputFolder, sources_of
+from polyscan.study.sources import SOURCES
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+STUDIES, MANIFEST = "studies.json", "manifest.json"
+FOLDERS = ("prepared", "predictions", "pages", "records", "locks")
+INDEX, JOB_ARRAY, LOGS = "index.sqlite", "job_array.sh", "logs"
+TABLES = ("cohort.csv", "cohort.parquet")
+_FILES = (STUDIES, SOURCES, MANIFEST, INDEX, JOB_ARRAY, LOGS, *TABLES)
+
+
+@dataclass
+class Status:
+    """Where a batch stands.
+
+    Attributes:
+        done, failed, running, waiting: keys of studies; ``failed`` with the reasons.
+    """
+
+    done: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    running: list[str] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+
+
+def record_of(out: Path, study: str) -> Path:
+    """Where the record of a study lies, once it was answered or failed."""
+    return out / "records" / f"{study}.json"
+
+
+def find_studies(source: Path, out: Path) -> Manifest:
+    """The studies of a source, noted in the claimed folder; what was read of a tree is kept there too."""
+    if not source.is_dir():
+        found = read_manifest(source)
+    elif _is_apart(out, source):
+        new = not out.exists()
+        OutputFolder.claim(out, "batch").will_hold([*FOLDERS, *_FILES])
+        try:
+            found = scan(source, index=out / INDEX)
+        except PolyscanError:
+            if new:
+                shutil.rmtree(out)
+            raise
+    else:
+        found = scan(source)
+    OutputFolder.claim(out, "batch", sources_of(found.studies)).will_hold([*FOLDERS, *_FILES])
+    write_manifest(out / STUDIES, found)
+    (out / STUDIES).chmod(0o600)
+    return found
+
+
+def _is_apart(out: Path, source: Path) -> bool:
+    written, read = out.resolve(), source.resolve()
+    return not (written == read or written in read.parents or read in written.parents)
+
+
+def lock(out: Path, study: str) -> BaseFileLock:
+    """Held while a study is worked on; the system lets it go when its holder dies."""
+    from filelock import FileLock
+
+    (out / "locks").mkdir(parents=True, exist_ok=True)
+    return FileLock(out / "locks" / f"{study}.lock")
+
+
+def is_locked(out: Path, study: str) -> bool:
+    """Whether some process works on a study."""
+    from filelock import Timeout
+
+    try:
+        with lock(out, study).acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def batch_status(out: str | Path) -> Status:
+    """Where the batch in a folder stands, by its records and locks alone.
+
+    Raises:
+        PolyscanError: the folder holds no batch.
+    """
+    out = Path(out)
+    status = Status()
+    for study in read_manifest(out / STUDIES).studies:
+        record = record_of(out, study.key)
+        if not record.is_file():
+            (status.running if is_locked(out, study.key) else status.waiting).append(study.key)
+        elif failed := read_manifest(record).failed:
+            status.failed[study.key] = failed[0].reason
+        else:
+            status.done.append(study.key)
+    return status
+
+
+def write_cohort(out: Path) -> None:
+    """Write ``cohort.csv`` and ``cohort.parquet`` from the records alone, whoever wrote them."""
+    answered, failed = list[Study](), list[Failure]()
+    for file in sorted((out / "records").glob("*.json")):
+        record = read_manifest(file)
+        answered += record.studies
+        failed += record.failed
+    write_table(out, answered, failed)
+
+
+def remove_others(out: Path, keys: set[str]) -> None:
+    """Remove what is there of studies that the source no longer has."""
+    for record in (out / "records").glob("*.json"):
+        key = record.stem
+        if key in keys or is_locked(out, key):
+            continue
+        record.unlink()
+        shutil.rmtree(out / "prepared" / key, ignore_errors=True)
+        for file in [out / "pages" / f"{key}.html", *(out / "predictions").glob(f"{key}_*")]:
+            file.unlink(missing_ok=True)

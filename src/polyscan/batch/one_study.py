@@ -1,0 +1,143 @@
+"""One study of a batch: prepared, predicted and drawn, then its record written, last and whole."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import shutil
+import time
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from polyscan.batch.folder import lock, record_of
+from polyscan.bundle.predictor import StudyPredictor
+from polyscan.bundle.run import load_predictor, read_metadata
+from polyscan.errors import sentence
+from polyscan.files.atomic import clear_parts
+from polyscan.preprocess.prepare import made_from, prepare_study
+from polyscan.report import write_report
+from polyscan.study import Study
+from polyscan.study.manifest import Failure, Manifest, read_manifest, write_manifest
+
+_LEAST = 2**24  # bytes; a disk with less is full, whatever a library makes of that
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+Outcome = Literal["done", "failed", "kept", "elsewhere", "full"]
+"""Answered now; failed now; an earlier run's record is current; another run is at it; the disk is full."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What every study of a batch is done with, the same in every process.
+
+    Attributes:
+        out: the batch's folder.
+        bundle: the bundle's folder.
+        weights: a file of weights; the bundle's own if None.
+        settings: fingerprint of the bundle's settings and weights.
+        registered: whether the scans of each study are registered to each other already.
+        retry_failed: whether what failed before is tried again though nothing changed.
+        devices: what networks run on, such as ``("cuda:0", "cuda:1")``, shared out among the studies; the bundle's
+            choice where empty.
+        pages: whether a page of each study is drawn.
+    """
+
+    out: Path
+    bundle: Path
+    weights: Path | None = None
+    settings: str = ""
+    registered: bool = False
+    retry_failed: bool = False
+    devices: tuple[str, ...] = ()
+    pages: bool = True
+
+
+def run_study(study: Study, batch: Batch) -> Outcome:
+    """Prepare and answer for one study, unless its record is current or another run is at it."""
+    from filelock import Timeout
+
+    record = record_of(batch.out, study.key)
+    try:
+        with lock(batch.out, study.key).acquire(timeout=0):
+            wanted = _made_from(study, batch)
+            if _is_current(record, wanted, batch):
+                return "kept"
+            record.unlink(missing_ok=True)
+            for folder in ("prepared", "predictions", "pages", "records"):
+                clear_parts(batch.out / folder, study.key)  # of a run that was killed
+            try:
+                answered = _predict(study, batch)
+                write_manifest(record, Manifest(testing=[answered], made_from=wanted, finished=_now()))
+            except Exception as error:
+                if _is_full(error, batch.out):
+                    return "full"  # which is no fault of the study: it stays to be done
+                write_failed(study, batch, sentence(error))
+                return "failed"
+            return "done"
+    except Timeout:
+        return "elsewhere"
+
+
+def _predict(study: Study, batch: Batch) -> Study:
+    device = ""
+    if batch.devices:  # the same device for a study wherever it is done
+        device = batch.devices[int(hashlib.sha256(study.key.encode()).hexdigest(), 16) % len(batch.devices)]
+    predictor = _predictor(batch.bundle, batch.weights, batch.out / "predictions", device)
+    protocol = read_metadata(batch.bundle).get("protocol")
+    start = time.perf_counter()
+    prepared = study
+    if protocol is not None:
+        prepared = prepare_study(study, batch.out / "prepared", protocol, batch.registered)
+    seconds = {"prepare": round(time.perf_counter() - start, 2)}
+    answered = predictor.predict(prepared)
+    if answered.preparation is not None:
+        answered.preparation.seconds |= seconds
+    if batch.pages:
+        write_report(Manifest(testing=[answered]), batch.out / "pages" / f"{study.key}.html")
+    return answered
+
+
+@lru_cache(maxsize=4)
+def _predictor(bundle: Path, weights: Path | None, out: Path, device: str) -> StudyPredictor:
+    """Loaded once in each process."""
+    overrides = {"device": f"$torch.device({device!r})"} if device else {}
+    return load_predictor(bundle, out, weights=weights, overrides=overrides)
+
+
+def _made_from(study: Study, batch: Batch) -> str:
+    """Changes where anything does that a study's answer depends on; empty where a file is not there."""
+    protocol = read_metadata(batch.bundle).get("protocol")
+    scans = made_from(study, protocol, batch.registered)
+    return scans and hashlib.sha256(f"{scans} {batch.settings}".encode()).hexdigest()[:16]
+
+
+def _is_current(record: Path, wanted: str, batch: Batch) -> bool:
+    if not wanted or not record.is_file():
+        return False
+    kept = read_manifest(record)
+    if kept.made_from != wanted:
+        return False
+    predictions = [study.prediction for study in kept.testing]
+    return all(found and Path(found.path).is_file() for found in predictions) if predictions else not batch.retry_failed
+
+
+def write_failed(study: Study, batch: Batch, reason: str) -> None:
+    """Note that there is no answer for a study, and why."""
+    record = Manifest(failed=[Failure(study.key, reason)], made_from=_made_from(study, batch), finished=_now())
+    write_manifest(record_of(batch.out, study.key), record)
+
+
+def _is_full(error: BaseException | None, out: Path) -> bool:
+    """Whether it failed since there was no room on the disk."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return True
+        error = error.__cause__ or error.__context__
+    return shutil.disk_usage(out).free < _LEAST
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
