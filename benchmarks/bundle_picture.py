@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 
 from polyscan.formats.nifti import read_nifti
 from polyscan.formats.pictures import is_picture
-from polyscan.report.pictures import PREDICTION, TRUTH, window
+from polyscan.report.display import window
+from polyscan.report.study_page import REGION_COLOURS, TRUTH
 from polyscan.study import Study
 from polyscan.study.manifest import read_manifest
 
@@ -87,7 +88,7 @@ def scores(out: Path, *columns: str) -> None:
     for subject, dice in table.items():
         place.plot(list(named)[: len(dice)], dice, "-o", color=TRUTH, alpha=0.7, markersize=4, label=subject)
     means = np.mean([dice for dice in table.values() if len(dice) == len(named)], axis=0)
-    place.plot(list(named), means, "_", color=PREDICTION, markersize=34, markeredgewidth=3)
+    place.plot(list(named), means, "_", color=REGION_COLOURS[0], markersize=34, markeredgewidth=3)
     place.margins(x=0.12)
     place.set_ylim(0, 1)
     place.set_ylabel("Dice, held out")

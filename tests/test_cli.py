@@ -85,7 +85,7 @@ def test_the_whole_way(tmp_path, monkeypatch, capsys):
     assert main(["report", "out"]) == 0
     assert capsys.readouterr().out.strip().endswith("out/report.html")
     page = Path("out/report.html").read_text()
-    assert "treated as not acquired: " in page
+    assert "Treated as not acquired: T2, T1" in page
     assert "sub-005" in page
 
 

@@ -51,7 +51,7 @@ STUDIES = """
 import sys
 import polyscan
 from polyscan.dicom.words import told
-from polyscan.report.pictures import window
+from polyscan.report.display import window
 found = {study.key: sorted(study.scans) for study in polyscan.find_studies(sys.argv[1])}
 assert found == {"sub-01": ["T1", "UTE"], "sub-knee": ["UTE"]}, found
 assert told("sag ute3d tse").modality == told("Ultrashort TE").modality == "UTE"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from polyscan.batch.table import write_table
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
+from polyscan.report.cohort_page import PAGES, write_cohort_page
 from polyscan.study import Study
 from polyscan.study.manifest import Failure, Manifest, read_manifest, write_manifest
 from polyscan.study.outputs import OutputFolder, sources_of
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 STUDIES, MANIFEST = "studies.json", "manifest.json"
 FOLDERS = ("prepared", "predictions", "pages", "records", "locks")
 INDEX, JOB_ARRAY, LOGS = "index.sqlite", "job_array.sh", "logs"
-TABLES = ("cohort.csv", "cohort.parquet")
-_FILES = (STUDIES, SOURCES, MANIFEST, INDEX, JOB_ARRAY, LOGS, *TABLES)
+REPORT = "report.html"
+COHORT = ("cohort.csv", "cohort.parquet", REPORT)
+_FILES = (STUDIES, SOURCES, MANIFEST, INDEX, JOB_ARRAY, LOGS, *COHORT)
 
 
 @dataclass
@@ -115,7 +117,14 @@ def write_cohort(out: Path) -> None:
         record = read_manifest(file)
         answered += record.studies
         failed += record.failed
-    write_table(out, answered, failed)
+    write_results(out, Manifest(testing=answered, failed=failed))
+
+
+def write_results(out: Path, cohort: Manifest) -> None:
+    """Write the tables of a cohort, and its page where there are pages of studies that it leads to."""
+    write_table(out, cohort.studies, cohort.failed)
+    if (out / PAGES).is_dir():
+        write_cohort_page(cohort, out / REPORT, out / PAGES)
 
 
 def remove_others(out: Path, keys: set[str]) -> None:
@@ -126,5 +135,5 @@ def remove_others(out: Path, keys: set[str]) -> None:
             continue
         record.unlink()
         shutil.rmtree(out / "prepared" / key, ignore_errors=True)
-        for file in [out / "pages" / f"{key}.html", *(out / "predictions").glob(f"{key}_*")]:
+        for file in [*(out / "pages").glob(f"{key}.*"), *(out / "predictions").glob(f"{key}_*")]:
             file.unlink(missing_ok=True)

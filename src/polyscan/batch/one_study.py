@@ -18,7 +18,7 @@ from polyscan.bundle.run import load_predictor, read_metadata
 from polyscan.errors import sentence
 from polyscan.files.atomic import clear_parts
 from polyscan.preprocess.prepare import made_from, prepare_study
-from polyscan.report import write_report
+from polyscan.report import write_study_page
 from polyscan.study import Study
 from polyscan.study.manifest import Failure, Manifest, read_manifest, write_manifest
 
@@ -96,7 +96,7 @@ def _predict(study: Study, batch: Batch) -> Study:
     if answered.preparation is not None:
         answered.preparation.seconds |= seconds
     if batch.pages:
-        write_report(Manifest(testing=[answered]), batch.out / "pages" / f"{study.key}.html")
+        write_study_page(answered, batch.out / "pages" / f"{study.key}.html", cohort="../report.html")
     return answered
 
 

@@ -13,9 +13,8 @@ from functools import partial
 from pathlib import Path
 
 from polyscan.batch.executors import Executor, local
-from polyscan.batch.folder import MANIFEST, find_studies, lock, record_of, remove_others
+from polyscan.batch.folder import MANIFEST, find_studies, lock, record_of, remove_others, write_results
 from polyscan.batch.one_study import Batch, run_study, write_failed
-from polyscan.batch.table import write_table
 from polyscan.bundle.run import bundle_folder, inference_fingerprint
 from polyscan.errors import PolyscanError
 from polyscan.parallel import Progress
@@ -106,7 +105,7 @@ def _gather(found: Manifest, batch: Batch) -> Manifest:
         answered = replace(found.map(recorded), roots={**found.roots, "batch": str(batch.out)}, left_out=[], doubts=[])
         answered = replace(answered, renamed={}, bundle=batch.bundle.name, failed=failed)
         write_manifest(batch.out / MANIFEST, answered)
-        write_table(batch.out, answered.studies, failed)
+        write_results(batch.out, answered)
     if not answered.studies and failed:
         reasons = "; ".join(each.reason for each in failed[:3])
         raise PolyscanError(f"None of the {len(found.studies)} studies could be answered for: {reasons}")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from polyscan.files.atomic import atomic_write
+from polyscan.report.measures import rows_of
 from polyscan.study import Study
 from polyscan.study.manifest import Failure
 
@@ -21,8 +21,7 @@ def write_table(out: Path, answered: Iterable[Study], failed: Iterable[Failure])
     """
     import pandas as pd
 
-    rows = [_row(study) for study in answered]
-    rows += [{"study": each.study, "status": "failed", "reason": each.reason} for each in failed]
+    rows = rows_of(answered, failed)
     first = ["study", "subject", "session", "status", "reason", "modalities", "problems"]
     table = pd.DataFrame(rows, columns=list(dict.fromkeys([*first, *(name for row in rows for name in row)])))
     table = table.sort_values("study")
@@ -35,32 +34,3 @@ def write_table(out: Path, answered: Iterable[Study], failed: Iterable[Failure])
         return
     with atomic_write(out / "cohort.parquet") as file:
         table.to_parquet(file, index=False)
-
-
-def _row(study: Study) -> dict[str, Any]:
-    """A study's status, and its numbers in columns such as ``whole tumour ml`` and ``grade``."""
-    prediction, preparation = study.prediction, study.preparation
-    assert prediction is not None
-    row: dict[str, Any] = {
-        "study": study.key,
-        "subject": study.subject,
-        "session": study.session,
-        "status": "done",
-        "modalities": " ".join(prediction.present),
-        "problems": "; ".join(f"{name}: {problem}" for name, problem in study.problems.items()),
-    }
-    for name, volume in prediction.volumes_ml.items():
-        row[f"{name} ml"] = round(volume, 3)
-    for name, score in prediction.scores.items():
-        row |= {f"{name} dice": score.dice, f"{name} true ml": score.true_ml}
-    row["atypical"] = " ".join(prediction.atypical) or None
-    for task, task_prediction in prediction.answers.items():
-        row[task] = task_prediction.predicted_class
-        row |= {f"{task} p({name})": p for name, p in task_prediction.probabilities.items()}
-        told = {name: getattr(task_prediction, name) for name in ("uncertainty", "aleatoric", "epistemic", "conflict")}
-        told |= {"truth": task_prediction.truth, **task_prediction.measures}
-        told["not ruled out"] = " ".join(task_prediction.prediction_set) or None
-        row |= {f"{task} {name}": value for name, value in told.items() if not isinstance(value, list | None)}
-    row["prepare seconds"] = preparation.seconds.get("prepare") if preparation else None
-    row["infer seconds"] = prediction.seconds
-    return row

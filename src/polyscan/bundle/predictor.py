@@ -17,14 +17,15 @@ from polyscan import __version__
 from polyscan.bundle.items import inference_item
 from polyscan.errors import PolyscanError, sentence
 from polyscan.parallel import Progress
-from polyscan.study import PredictionRecord, Study
+from polyscan.study import ModelRecord, PredictionRecord, Study
 from polyscan.study.manifest import Failure, Manifest, manifest_of, read_manifest, write_manifest
 from polyscan.study.outputs import OutputFolder, fingerprint, sources_of
 
 MANIFEST = "manifest.json"
 _RECORD = "_study.json"
-_ENDINGS = ("_pred.nii.gz", "_answer.json", _RECORD)
-"""What the names of a study's files end with: a mask, or a classification, and the record that says it is done."""
+_ENDINGS = ("_pred.nii.gz", "_prob.nii.gz", "_answer.json", _RECORD)
+"""What the names of a study's files end with: a mask, its probabilities, a classification, and the record that says it
+is done."""
 
 
 class StudyPredictor:
@@ -40,6 +41,7 @@ class StudyPredictor:
 
     Attributes:
         progress: told (done, total, study) after each study of a manifest.
+        model: what is noted with each answer of which network gave it; None where that is not known.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class StudyPredictor:
         self.evaluator, self.transform = evaluator, dataset.transform
         self.labels, self.extra_keys, self.postprocess = labels, extra_keys, postprocess
         self.progress: Progress | None = None
+        self.model: ModelRecord | None = None
         # An engine that raised cannot be run again; one that was told what to do with the exception can.
         self._raised: list[Exception] = []
         evaluator.add_event_handler(Events.EXCEPTION_RAISED, lambda _, error: self._raised.append(error))
@@ -84,6 +87,7 @@ class StudyPredictor:
             prediction: PredictionRecord = output["prediction"]
             prediction.seconds = round(time.perf_counter() - start, 3)
             prediction.present = list(scans)
+            prediction.model = self.model
             if self.postprocess is not None:
                 self.postprocess(study, prediction)
         except Exception as error:
@@ -118,7 +122,8 @@ class StudyPredictor:
         prepared, out = manifest_of(manifest), Path(output_dir)
         studies = prepared.testing or prepared.studies
         owned = OutputFolder.claim(out, "infer", sources_of(prepared.studies))
-        owned.will_hold([MANIFEST, "report.html", *(f"{s.key}{ending}" for s in studies for ending in _ENDINGS)])
+        files = (f"{study.key}{ending}" for study in studies for ending in _ENDINGS)
+        owned.will_hold([MANIFEST, "report.html", "report", *files])
         done: dict[str, Study] = {}
         failed = list(prepared.failed)
         with owned.alone():
@@ -135,8 +140,8 @@ class StudyPredictor:
             result = replace(kept, roots=roots, failed=failed, absent=list(absent))
             if done:
                 write_manifest(out / MANIFEST, result)
-            files = [Path(study.prediction.path).name for study in done.values() if study.prediction]
-            owned.remove_others([MANIFEST, *files, *(f"{key}{_RECORD}" for key in done)] if done else [])
+            kept_files = [file.name for study in done.values() for file in _files(study)]
+            owned.remove_others([MANIFEST, *kept_files, *(f"{key}{_RECORD}" for key in done)] if done else [])
         if not done:
             reasons = "; ".join(failure.reason for failure in failed[:3])
             raise PolyscanError(f"None of the {len(studies)} studies could be answered for: {reasons}")
@@ -151,9 +156,15 @@ class StudyPredictor:
         if made_from and record.is_file():
             kept = read_manifest(record)
             (answered,) = kept.testing
-            if kept.made_from == made_from and answered.prediction and Path(answered.prediction.path).is_file():
+            if kept.made_from == made_from and _files(answered) and all(file.is_file() for file in _files(answered)):
                 return answered
         record.unlink(missing_ok=True)  # before its answer is replaced
         answered = self.predict(study, absent)
         write_manifest(record, Manifest(testing=[answered], made_from=made_from))
         return answered
+
+
+def _files(study: Study) -> list[Path]:
+    """What was written of a study's answer."""
+    found = study.prediction
+    return [] if found is None else [Path(path) for path in (found.path, found.probabilities) if path is not None]

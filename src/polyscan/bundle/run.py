@@ -16,6 +16,7 @@ from ignite.engine import Engine, Events
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from polyscan.bundle.carried import carried_settings, shared_settings
+from polyscan.bundle.model_record import model_record
 from polyscan.bundle.predictor import StudyPredictor
 from polyscan.bundle.run_folder import RunFolder
 from polyscan.errors import PolyscanError
@@ -216,6 +217,9 @@ def load_inference(
     for file in files:
         _check_weights(file, workflow.parser.get_parsed_content("network_def"))
     workflow.parser["made_from"] = inference_fingerprint(bundle, files, overrides)
+    workflow.parser.get_parsed_content("predictor").model = model_record(
+        bundle, workflow.parser, files, calibrated=bool(_calibration_of(files))
+    )
     return workflow
 
 

@@ -31,6 +31,11 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "--mirror", action="store_true", help="the mean over mirror images too: slower, and often a little better"
     )
     command.add_argument(
+        "--probabilities",
+        action="store_true",
+        help="keep the probability of each region too, for an uncertainty map on the page and polyscan dicom",
+    )
+    command.add_argument(
         "--without", metavar="MODALITY", nargs="+", default=[], help="treat these modalities as not acquired"
     )
     command.set_defaults(run=run)
@@ -41,6 +46,8 @@ def run(options: argparse.Namespace) -> int:
     from polyscan.bundle.folds import members
     from polyscan.bundle.run import infer
 
+    wanted = {"mirror": options.mirror, "save_probabilities": options.probabilities}
+    asked = {name: True for name, is_wanted in wanted.items() if is_wanted}
     with progress_bar("predicting") as progress:
         result = infer(
             options.bundle,
@@ -48,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
             options.output,
             weights=members(options.ensemble) if options.ensemble else options.weights,
             absent=options.without,
-            overrides={**({"mirror": True} if options.mirror else {}), **overrides(options, "inference")},
+            overrides={**asked, **overrides(options, "inference")},
             roots=roots(options),
             progress=progress,
         )

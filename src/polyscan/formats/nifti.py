@@ -101,9 +101,10 @@ def _said(path: Path, error: Exception) -> str:
 def write_nifti(path: str | Path, image: MetaTensor) -> None:
     """Write a (1, x, y, z) image with its affine, in the type that it has, whole or not at all.
 
+    Of several channels (channel, x, y, z) the file holds (x, y, z, channel).
     ``.nii.gz`` is compressed at level 1: higher ones hardly make noise smaller and take several times as long.
     """
-    values = image[0].cpu().numpy()
+    values = image[0].cpu().numpy() if len(image) == 1 else np.moveaxis(image.cpu().numpy(), 0, -1)
     file = nibabel.Nifti1Image(values, np.asarray(image.affine, dtype=float))
     file.header.set_xyzt_units("mm")
     with atomic_write(path) as temporary, temporary.open("wb") as plain:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from polyscan.batch import Batch, run_study, write_cohort
-from polyscan.batch.folder import FOLDERS, TABLES
+from polyscan.batch.folder import COHORT, FOLDERS
 from polyscan.batch.one_study import write_failed
 from polyscan.bundle.run import bundle_folder, inference_fingerprint
 from polyscan.discovery.scan import scan
@@ -101,7 +101,7 @@ def listen(
         devices=(device,) if device else (),
     )
     owned = OutputFolder.claim(plan.out, "listen")
-    owned.will_hold([*FOLDERS, *TABLES, "spool", "objects", "deliveries"])
+    owned.will_hold([*FOLDERS, *COHORT, "spool", "objects", "deliveries"])
     stop = stop or threading.Event()
     with owned.alone():
         spool = Spool(plan.out / "spool", reserve)

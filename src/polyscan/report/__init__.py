@@ -1,5 +1,6 @@
-"""What a person looks at: one page with pictures of what was done."""
+"""What a person looks at: a page a study and one for all of them."""
 
-from polyscan.report.page import write_report
+from polyscan.report.cohort_page import write_cohort_page, write_report
+from polyscan.report.study_page import write_study_page
 
-__all__ = ["write_report"]
+__all__ = ["write_cohort_page", "write_report", "write_study_page"]

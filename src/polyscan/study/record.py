@@ -166,6 +166,33 @@ class TaskPrediction(Entry):
 
 
 @dataclass
+class ModelRecord(Entry):
+    """Which network said it, as far as another needs to know to say the same.
+
+    Attributes:
+        bundle, bundle_version: of its configs.
+        network, fusion: the classes of the network and of its fusion layer; empty where there is none.
+        fuse_at: where it fuses: ``input``, ``output`` or levels of the encoder.
+        modalities: that it reads, in the order of its channels.
+        weights: SHA-256 of each file of weights; several are an ensemble.
+        calibrated: whether its probabilities were calibrated.
+        mirrored: along how many axes the image was mirrored, all answers being averaged.
+        versions: package to version.
+    """
+
+    bundle: str
+    bundle_version: str = ""
+    network: str = ""
+    fusion: str = ""
+    fuse_at: str = ""
+    modalities: list[str] = field(default_factory=list)
+    weights: list[str] = field(default_factory=list)
+    calibrated: bool = False
+    mirrored: int = 0
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
 class PredictionRecord(Entry):
     """What a bundle said of a study.
 
@@ -178,6 +205,8 @@ class PredictionRecord(Entry):
         seconds: the time that it took.
         typicality: scan to how often one of the calibration is as far from the others as it is, by its features.
         regions: of a mask, region to the numbers in it that the region consists of.
+        probabilities: NIfTI of (x, y, z, region) probabilities in the order of ``regions``; None where not kept.
+        model: what said it; None where a bundle was run by MONAI's own command.
     """
 
     path: str = field(metadata=PATH)
@@ -188,6 +217,8 @@ class PredictionRecord(Entry):
     seconds: float | None = None
     typicality: dict[str, float] = field(default_factory=dict)
     regions: dict[str, list[int]] = field(default_factory=dict)
+    probabilities: str | None = field(default=None, metadata=PATH)
+    model: ModelRecord | None = None
 
     @property
     def atypical(self) -> list[str]:

@@ -6,7 +6,7 @@ from polyscan.transforms.explain import ExplainPredictiond
 from polyscan.transforms.load import LoadMaskd, LoadPictured, LoadScalesd, LoadStudyd, block_overlap
 from polyscan.transforms.modality_dropout import RandModalityDropoutd
 from polyscan.transforms.regions import RegionsFromLabeld
-from polyscan.transforms.save import SaveAnswerd, SavePredictiond
+from polyscan.transforms.save import SaveAnswerd, SavePredictiond, SaveProbabilitiesd
 from polyscan.transforms.scale import ScaleModalitiesd
 from polyscan.transforms.scanner_variation import RandScannerd
 from polyscan.transforms.survival import SaveRiskd, SurvivalFromLabeld
@@ -26,6 +26,7 @@ __all__ = [
     "RegionsFromLabeld",
     "SaveAnswerd",
     "SavePredictiond",
+    "SaveProbabilitiesd",
     "SaveRiskd",
     "ScaleModalitiesd",
     "SurvivalFromLabeld",

@@ -20,6 +20,35 @@ from polyscan.transforms.classify import Tasks, parts_of
 from polyscan.transforms.regions import Regions, label_map
 
 
+class SaveProbabilitiesd(MapTransform):
+    """Keep the probabilities of regions beside the mask that is made of them, as NIfTI of (x, y, z, region).
+
+    They are rounded to 1/4096, which makes the files a good deal smaller.
+
+    Args:
+        keys: probabilities (region, x, y, z); the affine of each is where it lies.
+        output_dir: folder to write ``<study>_prob.nii.gz`` to.
+        allow_missing_keys: as in MONAI.
+
+    Adds ``probabilities``: the path.
+    """
+
+    def __init__(self, keys: KeysCollection, output_dir: str | Path, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.output_dir = Path(output_dir)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a copy with the path."""
+        out = dict(data)
+        for key in self.key_iterator(out):
+            probabilities = out[key].cpu()
+            path = self.output_dir / f"{out['study']}_prob.nii.gz"
+            rounded = (probabilities.as_tensor().to(torch.float32) * 4096).round() / 4096
+            write_nifti(path, MetaTensor(rounded, affine=probabilities.affine))
+            out["probabilities"] = str(path)
+        return out
+
+
 class SavePredictiond(MapTransform):
     """Write a prediction as a label map in the space of the prepared scans, and score it where the truth is known.
 
@@ -60,6 +89,7 @@ class SavePredictiond(MapTransform):
                 scores=scores,
                 regions={name: sorted(values) for name, values in self.regions.items()},
                 volumes_ml=region_volumes(prediction, self.regions),
+                probabilities=out.get("probabilities"),
             )
         return out
 

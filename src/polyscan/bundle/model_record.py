@@ -1,0 +1,56 @@
+"""What is noted with an answer of the network that gave it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigParser
+
+from polyscan import __version__
+from polyscan.files.atomic import read_json
+from polyscan.study import ModelRecord
+
+_PACKAGES = ("monai", "torch")
+
+
+def model_record(bundle: Path, config: ConfigParser, weights: Sequence[Path], calibrated: bool) -> ModelRecord:
+    """What another would need to know of a network to ask the same one.
+
+    Args:
+        bundle: its folder.
+        config: of inference, with all that was changed of it.
+        weights: its files.
+        calibrated: whether a calibration lies beside them.
+    """
+    network, at = config.get("network_def", {}), config.get("fuse_at", "")
+    return ModelRecord(
+        bundle.resolve().name,
+        bundle_version=str(read_json(bundle / "configs" / "metadata.json").get("version", "")),
+        network=_short(str(network.get("_target_", ""))),
+        fusion=", ".join(dict.fromkeys(_targets(config.get("fusion", {})))),
+        fuse_at=", ".join(map(str, at)) if isinstance(at, list) else str(at),
+        modalities=list(config.get_parsed_content("modalities")),
+        weights=[hashlib.sha256(file.read_bytes()).hexdigest() for file in weights],
+        calibrated=calibrated,
+        mirrored=len(config.get("mirror_axes", [])) if config.get("mirror", False) else 0,
+        versions={"polyscan": __version__, **{name: version(name) for name in _PACKAGES}},
+    )
+
+
+def _targets(content: Any) -> Iterator[str]:
+    """The classes that a part of a config names, without their packages."""
+    if isinstance(content, dict):
+        if "_target_" in content:
+            yield _short(content["_target_"])
+        content = list(content.values())
+    if isinstance(content, list):
+        for each in content:
+            yield from _targets(each)
+
+
+def _short(target: str) -> str:
+    return target.rpartition(".")[2]

@@ -1,0 +1,260 @@
+"""The page of a study: what was read, what was found, how sure that is, and what was done; one file, no network."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.data import MetaTensor
+
+from polyscan import __version__
+from polyscan.files.atomic import atomic_write, read_json
+from polyscan.formats.nifti import read_nifti
+from polyscan.formats.pictures import is_picture
+from polyscan.report.display import Display, colour_map, window
+from polyscan.report.sheet import data_uri, map_sheet, mask_sheet, scan_sheet
+from polyscan.study import PredictionRecord, ScanKey, Study
+from polyscan.study.outputs import fingerprint, sources_of
+
+VOXELS, REGISTRATION_VOXELS = 4_000_000, 1_000_000
+"""At most so many are kept of each volume, of the study and of what shows its registration."""
+SIZE = 6_000_000
+"""Bytes that the scans of a page are held to, by lowering the quality of their pictures; masks take little beside."""
+REGION_COLOURS = ("#f5793a", "#f0e442", "#cc79a7", "#00a878", "#e69f00", "#d55e00")  # told apart with any colour vision
+TRUTH = "#33c6ff"
+_TILE = 160
+_NO_SCANS = {"label", "foreground"}  # that problems of a preparation are told of too
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A study on the grid that is shown: scans (x, y, z), masks of labels, and where their middle is."""
+
+    display: Display
+    images: dict[str, MetaTensor]
+    scans: dict[str, np.ndarray]
+    masks: dict[str, np.ndarray]
+    middle: list[int]
+
+
+def write_study_page(study: Study, path: str | Path, *, cohort: str | None = None) -> Path:
+    """Draw the page of a study from what ``prepare`` and ``infer`` wrote, and beside it a small picture, ``.jpg``.
+
+    A page that is there already stays where the study, its files and polyscan are those that it was drawn from.
+
+    Args:
+        study: with its prediction.
+        path: the page, whole or not at all.
+        cohort: address of the page of the cohort, as seen from this one; none where not given.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        PolyscanError: a file of the study cannot be read.
+    """
+    from jinja2 import Environment, PackageLoader
+
+    path = Path(path)
+    made_from = _made_from(study, cohort)
+    if path.with_suffix(".jpg").is_file() and drawn_from(path) == made_from:
+        return path
+    assert study.prediction is not None
+    seen = None if _is_flat(study) else _see(study, study.prediction)
+    page = Environment(loader=PackageLoader("polyscan.report", "."), autoescape=True).get_template("study.html")
+    text = page.render(
+        version=__version__,
+        made_from=made_from,
+        cohort=cohort,
+        study=study,
+        prediction=study.prediction,
+        preparation=study.preparation,
+        missing=missing(study),
+        regions=_regions(study.prediction),
+        truth=TRUTH if study.label.mask is not None else None,
+        steps={name: _steps(scan.sidecar) for name, scan in study.scans.items()},
+        pictures={name: _flat(study.scans[name].path) for name in study.prediction.present} if seen is None else {},
+        volumes=None if seen is None else _volumes(study, seen),
+    )
+    with atomic_write(path.with_suffix(".jpg")) as picture:
+        _tile(study, seen).save(picture, quality=80)
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
+
+
+def missing(study: Study) -> dict[str, str]:
+    """Scan to why the network did not have it: it was left out, taken away, or never acquired."""
+    prediction = study.prediction
+    assert prediction is not None
+    absent = {name: "treated as not acquired" for name in study.scans if name not in prediction.present}
+    left_out = {
+        name: problem for name, problem in study.problems.items() if name not in study.scans and name not in _NO_SCANS
+    }
+    keys = [ScanKey.parse(name) for name in {*study.scans, *prediction.present} | left_out.keys()]
+    known = {*map(str, keys), *(key.modality for key in keys)}
+    wanted = prediction.model.modalities if prediction.model is not None else []
+    never = {name: "not found in the study" for name in wanted if name not in known}
+    return {**absent, **left_out, **never}
+
+
+def drawn_from(path: Path) -> str:
+    """What a page says that it was drawn from; empty where there is none."""
+    if not path.is_file():
+        return ""
+    with path.open(encoding="utf-8") as file:
+        _, _, rest = file.read(2000).partition('name="polyscan-made-from" content="')
+    return rest.partition('"')[0]
+
+
+def _made_from(study: Study, cohort: str | None) -> str:
+    what = [__version__, asdict(study), fingerprint(map(str, sources_of([study]))), cohort]
+    return sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _is_flat(study: Study) -> bool:
+    return all(is_picture(scan.path) for scan in study.scans.values())
+
+
+def _see(study: Study, prediction: PredictionRecord) -> _Seen:
+    images = {name: read_nifti(scan.path) for name, scan in study.scans.items()}
+    mask = read_nifti(prediction.path) if prediction.is_mask else None
+    reference = study.preparation.reference if study.preparation else ""
+    grid = mask if mask is not None else images.get(reference, next(iter(images.values())))
+    display = Display(grid, VOXELS)
+    masks = {} if mask is None else {"prediction": display.labels(mask)}
+    if study.label.mask is not None:
+        masks["truth"] = display.labels(read_nifti(study.label.mask))
+    scans = {name: display.image(images[name]) for name in prediction.present}
+    return _Seen(display, images, scans, masks, display.middle(*masks.values()))
+
+
+def _volumes(study: Study, seen: _Seen) -> dict[str, Any]:
+    """Everything that the viewer of the page shows, as JSON."""
+    prediction = study.prediction
+    assert prediction is not None
+    registered = study.preparation.transforms if study.preparation else {}
+    parts = len(seen.scans) + 0.25 * (2 * len(registered) + 1)
+    limit = int(SIZE * 3 / 4 / parts)  # base64 makes four bytes of three
+    found: dict[str, Any] = {
+        "shape": seen.display.shape,
+        "spacing": seen.display.spacing.round(4).tolist(),
+        "middle": seen.middle,
+        "scans": {name: scan_sheet(name, values, limit) for name, values in seen.scans.items()},
+        "masks": {kind: mask_sheet(values) for kind, values in seen.masks.items()},
+        "labels": _label_colours(prediction),
+        "truth": TRUTH,
+    }
+    if prediction.probabilities is not None and prediction.regions:
+        doubt = _uncertainty(prediction.probabilities, len(prediction.regions))
+        found["uncertainty"] = map_sheet(seen.display.image(doubt), limit // 2)
+    reference = study.preparation.reference if study.preparation else ""
+    if registered and reference in seen.images:
+        coarse = Display(seen.images[reference], REGISTRATION_VOXELS)
+        found["registration"] = {
+            "shape": coarse.shape,
+            "spacing": coarse.spacing.round(4).tolist(),
+            "fixed": scan_sheet(reference, coarse.image(seen.images[reference]), limit // 4),
+            "moving": {
+                name: {
+                    "before": scan_sheet(name, coarse.moved(seen.images[name], transform), limit // 4),
+                    "after": scan_sheet(name, coarse.image(seen.images[name]), limit // 4),
+                }
+                for name, transform in registered.items()
+            },
+        }
+    return found
+
+
+def _uncertainty(probabilities: str, regions: int) -> MetaTensor:
+    """The entropy of the region that is the least sure, in bits: 0 sure, 1 a guess."""
+    each = [read_nifti(f"{probabilities}#{channel}") for channel in range(1, regions + 1)]
+    p = np.stack([one[0].numpy() for one in each]).clip(1e-6, 1 - 1e-6)
+    entropy = -(p * np.log2(p) + (1 - p) * np.log2(1 - p)).max(0)
+    import torch
+
+    return MetaTensor(torch.from_numpy(entropy[None]), affine=each[0].affine)
+
+
+def _regions(prediction: PredictionRecord) -> list[dict[str, Any]]:
+    """What is told of each region: its name, colour, volume, and score where the truth is known."""
+    names = [*prediction.regions, *(name for name in prediction.volumes_ml if name not in prediction.regions)]
+    return [
+        {
+            "name": name,
+            "colour": REGION_COLOURS[number % len(REGION_COLOURS)],
+            "ml": prediction.volumes_ml.get(name),
+            "score": prediction.scores.get(name),
+        }
+        for number, name in enumerate(names)
+    ]
+
+
+def _label_colours(prediction: PredictionRecord) -> dict[int, str]:
+    """Number in the mask to the colour of the innermost region that it belongs to."""
+    found: dict[int, str] = {}
+    regions = prediction.regions or {"all": [1]}
+    colours = {name: REGION_COLOURS[number % len(REGION_COLOURS)] for number, name in enumerate(regions)}
+    for name in sorted(regions, key=lambda name: -len(regions[name])):
+        found |= dict.fromkeys(regions[name], colours[name])
+    return found
+
+
+def _steps(sidecar: str | None) -> list[str]:
+    """What was done to a scan, a line a step."""
+    if sidecar is None or not Path(sidecar).is_file():
+        return []
+    return [_step(step) for step in read_json(sidecar).get("Steps", [])]
+
+
+def _step(step: Mapping[str, Any]) -> str:
+    rest = {name: value for name, value in step.items() if name not in ("name", "package") and value not in ("", [])}
+    return f"{step['name']}: " + ", ".join(f"{name.replace('_', ' ')} {_short(value)}" for name, value in rest.items())
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(map(_short, value))
+    return str(value)
+
+
+def _flat(path: str) -> str:
+    """A 2D picture as it is, inside the page."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    with Image.open(path) as picture:
+        picture.convert("RGB").save(buffer, format="png")
+    return data_uri(buffer, "png")
+
+
+def _tile(study: Study, seen: _Seen | None) -> Any:
+    """A small picture: the axial plane through the middle of what was predicted, on the first scan."""
+    from PIL import Image
+
+    assert study.prediction is not None
+    if seen is None:
+        with Image.open(next(iter(study.scans.values())).path) as picture:
+            found = picture.convert("RGB")
+            found.thumbnail((_TILE, _TILE))
+            return found
+    name = study.prediction.present[0]
+    values = seen.scans[name][:, :, seen.middle[2]].T
+    low, high = window(name, seen.scans[name])
+    levels = np.nan_to_num(np.clip((values - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+    pixels = colour_map(name)[levels].astype(float)
+    if "prediction" in seen.masks:
+        labels = seen.masks["prediction"][:, :, seen.middle[2]].T
+        for number, colour in _label_colours(study.prediction).items():
+            over = np.array([int(colour[k : k + 2], 16) for k in (1, 3, 5)])
+            pixels[labels == number] = 0.5 * pixels[labels == number] + 0.5 * over
+    height = round(_TILE * values.shape[0] * seen.display.spacing[1] / (values.shape[1] * seen.display.spacing[0]))
+    return Image.fromarray(pixels.astype(np.uint8)).resize((_TILE, max(1, height)), Image.Resampling.BILINEAR)
