@@ -84,7 +84,7 @@ def test_a_bundle_that_lacks_what_the_server_needs_is_refused(tmp_path):
     shutil.copytree(BRAIN / "configs", tmp_path / "bundle" / "configs")
     file = tmp_path / "bundle" / "configs" / "metadata.json"
     file.write_text(file.read_text().replace('"label_classes"', '"classes"'))
-    with pytest.raises(PolyscanError, match="lacks 'label_classes'"):
+    with pytest.raises(PolyscanError, match="has label_classes None"):
         Bundle(tmp_path / "bundle")
 
 

@@ -255,13 +255,12 @@ class Bundle:
             if self.classifies:
                 self.labels = {name: int(channel) for channel, name in output_format["channel_def"].items()}
             else:
-                parts = [part.split(maxsplit=1) for part in str(metadata["label_classes"]).split(",")]
-                self.values = {name.strip(): value for value, name in sorted((int(v), name) for v, name in parts)}
+                self.values = dict(sorted(runs.label_classes(folder).items(), key=lambda named: named[1]))
                 self.labels = {name: number for number, name in enumerate(self.values, 1)}
         except (ValueError, KeyError) as error:
             raise PolyscanError(
-                f"{folder} cannot be served: its configs/metadata.json lacks {error}; it needs description, the format "
-                "of pred and, of a segmentation, label_classes such as '1 core, 2 oedema'."
+                f"{folder} cannot be served: its configs/metadata.json lacks {error}; it needs description and the "
+                "format of pred."
             ) from error
 
 
