@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
@@ -9,7 +11,7 @@ from pydicom.dataset import Dataset
 from polyscan.dicom.diffusion import b_value
 from polyscan.dicom.read import find_series
 from polyscan.dicom.recognise import from_header
-from polyscan.dicom.words import told
+from polyscan.dicom.words import Told, told
 
 WORDS = """
 AX T1 => T1
@@ -194,8 +196,22 @@ Mag_Images => T2star
 
 @pytest.mark.parametrize(("text", "expected"), [line.split(" => ") for line in WORDS.strip().splitlines()])
 def test_words(text, expected):
-    found = told(text)
-    assert (found.modality or found.other or "None") == expected
+    assert name_of(told(text)) == expected
+
+
+def name_of(found: Told) -> str:
+    return found.modality or found.other or "None"
+
+
+def descriptions() -> list[list[str]]:
+    """Series descriptions of several vendors and languages, each with what it is."""
+    table = Path(__file__).with_name("descriptions.tsv").read_text().splitlines()
+    return [line.split("\t") for line in table[1:]]
+
+
+def test_descriptions():
+    wrong = {text: (said, expected) for text, expected in descriptions() if (said := name_of(told(text))) != expected}
+    assert not wrong
 
 
 def header(**attributes) -> Dataset:

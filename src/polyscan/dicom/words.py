@@ -36,13 +36,15 @@ _BEFORE = r"(?:[23]d|ax|axi|axial|tra|trans|cor|coro|sag|obl|fs|fatsat|se|tse|fs
 _T1 = re.compile(rf"(?<![a-z]){_BEFORE}t1(?!\d|rho| rho|[ -]*[tl]\d)")
 _T2 = re.compile(rf"(?<![a-z]){_BEFORE}t2(?!\d|[ -]*[tl]\d)")
 _T2_STAR = re.compile(
-    rf"(?<![a-z]){_BEFORE}t2 ?(?:\*|star|s(?![a-z])|w?i? ?ffe(?![a-z]))|"
+    rf"(?<![a-z]){_BEFORE}t2 ?(?:\*|star|s(?![a-z])|w?i? ?ffe(?![a-z])|w?[^a-z0-9]+(?:gre|eg)(?![a-z]))|"
+    r"(?<![a-z])gre[^a-z0-9]+t2(?!\d)|"
     r"(?<![a-z])mag images|(?<![a-z])(?:hemo|haemo|hemoflash)(?![a-z])|heme (?:gre|sens)"
 )
 # Words of a place or an operation that look like words of a contrast agent.
 _NO_AGENT = re.compile(
-    r"post(?:erior)?[^a-z]*(?:fossa|op|surg|treat|rt|mort|proc|radi|therap|chem)\w*|pre[^a-z]*(?:op|surg|treat|rt|sat|scan|proc|"
-    r"therap|chem)\w*|c[^a-z]*(?:spine|sp|wirbel|t)(?![a-z])"
+    r"post(?:erior)?[^a-z]*(?:fossa|op|surg|treat|rt|mort|proc|radi|therap|chem|biops|resec|embol|ablat|trauma|stroke|ictal|"
+    r"partum|shunt|chir|srs)\w*|pre[^a-z]*(?:op|surg|treat|rt|sat|scan|proc|therap|chem|biops|resec|embol|ablat|chir|srs)\w*|"
+    r"c[^a-z]*(?:spine|sp|wirbel|t)(?![a-z])"
 )
 # On which scan's grid something lies says nothing of what it is.
 _ELSEWHERE = re.compile(
@@ -56,7 +58,8 @@ _NEVER = {
         "locali[sz]er[s0-9]*",
         "loc",
         "scout",
-        "topogram",
+        "topogram\\w*",
+        "ubersicht\\w*",
         "scanogram",
         "survey",
         "surview",
@@ -82,7 +85,7 @@ _NEVER = {
     "a reformatted series": _words("mpr", "mprs", "reformat\\w*", "mpr range", "cpr", "curved"),
     "a phase image": re.compile(
         r"(?<![a-z])(?:pha|ph)(?![a-z])(?! enc)|(?<![a-z])phase ?(?:map|image|diff)|phasediff|unwrap|"
-        r"(?:swi|swan|filt\w*|corr\w*|raw) ?phase|^phase\d?$|part-phase"
+        r"(?:swi?|swan|filt\w*|corr\w*|raw) ?phase|^phase\d?$|part-phase"
     ),
     "a spectroscopy": _words(
         "csi", "svs", "mrs", "mrsi", "spectro\\w*", "spektro\\w*", "press", "steam", "semi ?laser", "epsi"
@@ -226,6 +229,11 @@ _OTHERS = {
         "lava ?flex",
         "fat ?frac\\w*",
     ),
+    "a PET without attenuation correction": re.compile(
+        r"(?<![a-z])(?:pet|pt)[^a-z0-9]+(?:\w+[^a-z0-9]+)?(?:nac|no ?ac|non ?ac|uncorr\w*)(?![a-z0-9])|"
+        r"(?<![a-z])nac[^a-z0-9]+pe?t"
+    ),
+    "a fusion of two scans": _words("fused (?:pet|ct|mr)\\w*", "(?:pet|ct) fusion"),
     "an inversion image of MP2RAGE": re.compile(r"(?<![a-z])inv ?-?[12](?!\d)"),
     "a balanced steady-state series": _words(
         "fiesta\\w*", "ciss", "tru ?fi\\w*", "true ?fisp", "b ?-?ffe", "b?ssfp", "balanced"
@@ -251,7 +259,14 @@ _SWI = _words("swi\\w*", "swan\\w*", "swip", "suscept\\w*", "veno? ?bold", "sus 
 _STIR = _words("(?:[23]d|ax|cor|sag)? ?stir\\w*", "t2 ?stir", "short tau")
 _TIRM = _words("\\w*tirm\\w*")  # Siemens' word for both: STIR, where no other says that it nulls fluid
 _FLAIR = _words(
-    f"{_BEFORE} ?(?:t2)?w? ?flair\\w*", "fla", "dark ?-?fluid", "\\w*flair", "t2f", "fluid ?-?atten\\w*", "spcir\\w*"
+    f"{_BEFORE} ?(?:t2)?w? ?flair\\w*",
+    "fla",
+    "dark ?-?fluid",
+    "da ?-?fl",
+    "\\w*flair",
+    "t2f",
+    "fluid ?-?atten\\w*",
+    "spcir\\w*",
 )
 _T1_FLAIR = re.compile(r"t1\w*[^a-z0-9]+(?:\w+[^a-z0-9]+)?flair|flair[^a-z0-9]+t1")
 _T1_NAMES = _words(
@@ -275,7 +290,7 @@ _AGENT = "|".join(
     (
         r"gd|gad|gado\w*|gad\w+|gdp?tpa|ce|km|kontrast\w*|contrast\w*|mdc|civ|iv ?c|inj|injecte\w*|injection",
         r"dotarem|magnevist|prohance|multihance|omniscan|clariscan|vueway|elucirem|primovist|eovist|ablavar",
-        r"контраст\w*|kontrastli|kontrastem",
+        r"контраст\w*|kontrastli|kontrastem|kontraszt\w*|varjoaine\w*|teho(?:ste\w*)?",
     )
 )
 _GIVEN = re.compile(
@@ -284,22 +299,28 @@ _GIVEN = re.compile(
             rf"(?<![a-z0-9])(?:{_AGENT})(?![a-z0-9])",
             r"(?<![a-z0-9])(?:post|cont|enh|enhanced|enhancement|nach|apres|after|dopo|despues|po(?= k))(?![a-z0-9])",
             r"(?<![a-z0-9])post(?:con\w*|gad\w*|gd|km|k)(?![a-z0-9])|(?<![a-z0-9])pos(?= ?$|[^a-z]*[cg])",
-            r"(?<![a-z])t1 ?-?(?:k|con)(?![a-z0-9])",
+            r"(?<![a-z])t1 ?-?(?:k|con)(?![a-z0-9])(?! +(?:s|f))",  # "con" and then no saturation, suppression, FS
+            # A lone "w" is weighted; "with" says with what, or stands last.
+            r"(?<![a-z0-9])(?:(?:with|mit|avec|com|met|med|w ?/)(?= *$)|(?:with|w) ?/? ?(?:gad\w*|gd|con\w*))",
             r"(?<![a-z])(?:[23]d)?t1w?i? ?-?(?:c|ce|gd|gad|km|post)(?:gd|gad\w*|con\w*)?(?![a-z0-9])",
             r"c ?\+|\+ ?(?:c|gd|gad\w*|km|k|contrast|ce|inj\w*)(?![a-z])|(?<![a-z])t1\w{0,2} ?\+|\( ?\+ ?\)",
-            r"(?<![a-z0-9])c$|\( ?c ?\)|增强|造影|강조|조영",
+            r"(?<![a-z0-9])c$|\( ?c ?\)|增强|强化|造影|강조|조영",
         )
     )
 )
-_WITHOUT = r"non?|without|w ?/ ?o|wo|ohne|sans|sin|sem|senza|zonder|bez|без|vor|avant|antes|before|uten|utan"
+_WITHOUT = (
+    r"non?|without|w ?/ ?o|wo|ohne|sans|sin|sem|senza|zonder|bez|без|до|vor|voor|avant|antes|prima|before|przed|pred|"
+    r"for|fore|uten|utan|uden|ilman"
+)
 _NOT_GIVEN = re.compile(
     "|".join(
         (
             r"(?<![a-z0-9])(?:pre(?:con\w*|gad\w*|gd|km)?|unenhanced|nativ\w*|plain|non ?-?con\w*)(?![a-z0-9])",
             rf"(?<![a-z0-9])(?:{_WITHOUT})[^a-z0-9]*(?:{_AGENT})(?![a-z0-9])",
-            r"(?<![a-z0-9])(?:ohne|sans|senza|zonder|without|w ?/ ?o|wo|uten|utan)(?![a-z0-9])",
+            r"(?<![a-z0-9])(?:ohne|sans|senza|zonder|without|w ?/ ?o|wo|uten|utan|uden|ilman)(?![a-z0-9])",
+            r"kontrasts[iı]z|nelkul",
             r"(?<![a-z0-9])(?:s ?/|c ?-(?= |$))|(?<= )-(?:c|km|gd|gad)(?![a-z0-9])|\( ?- ?\)",
-            r"平扫|[无非](?:增强|造影)|単純",
+            r"平扫|[无非未](?:增强|强化|造影)|単純|(?:增强|造影剂?|조영) ?[前전]",
         )
     )
 )
@@ -307,7 +328,7 @@ _BOTH = re.compile(
     "|".join(
         (
             r"with ?(?:and|&|/|\+) ?w|w ?/? ?(?:and|&|/|\+) ?w ?/? ?o|pre[^a-z]+(?:and|&|\+|/)?[^a-z]*post",
-            r"mit[^a-z]+und ohne|avec et sans|con y sin",
+            r"mit[^a-z]+und ohne|avec et sans|con (?:y|e) (?:sin|senza)|com e sem|\+ ?/ ?-|±",
         )
     )
 )
