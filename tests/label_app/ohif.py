@@ -126,8 +126,8 @@ class Ohif:
             for (const canvas of document.querySelectorAll('canvas.cornerstone-canvas')) {
                 const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
                 for (let i = 0; i < pixels.length; i += 4) {
-                    const [low, , high] = [...pixels.slice(i, i + 3)].sort((a, b) => a - b);
-                    if (high - low > 8) found++;
+                    const red = pixels[i], green = pixels[i + 1], blue = pixels[i + 2];
+                    if (Math.max(red, green, blue) - Math.min(red, green, blue) > 8) found++;
                 }
             }
             return found;
@@ -204,18 +204,24 @@ def chromium() -> Iterator[webdriver.Chrome]:
 
 
 def main() -> None:
-    """Take the pictures of docs/label.md: ``python ohif.py SERVER FOLDER MODEL STUDY SERIES...``."""
+    """Take the pictures of docs/label.md: ``python ohif.py SERVER FOLDER MODEL STUDY SERIES...``.
+
+    Of a mask the slices through its middle are shown; of an answer in words, which lie in every slice, those that are.
+    """
     server, folder, model, study, *series = sys.argv[1:]
+    words = model.endswith("_on_scan")
     with chromium() as browser:
         for uid in series:
             ohif = Ohif(browser, server, study)
             ohif.show(uid)
             ohif.connect()
             ohif.segment(model)
-            mask, affine = ohif.labelmap()
-            ohif.go_to((affine @ [*np.argwhere(mask).mean(0), 1])[:3])
+            if not words:
+                mask, affine = ohif.labelmap()
+                ohif.go_to((affine @ [*np.argwhere(mask).mean(0), 1])[:3])
             picture = Image.fromarray(ohif.picture())
-            picture.reduce(2).save(Path(folder) / f"ohif_{ohif.shown()['Modality']}.png", optimize=True)
+            name = "class" if words else ohif.shown()["Modality"]
+            picture.reduce(2).save(Path(folder) / f"ohif_{name}.png", optimize=True)
 
 
 if __name__ == "__main__":
