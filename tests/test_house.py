@@ -26,7 +26,7 @@ FLOORS = {
     "bundle": GROUND
     | {"study", "formats", "preprocess", "fusion", "missing", "networks", "inference", "learning", "transforms"},
     "phantom": GROUND | {"study", "formats"},
-    "export": GROUND | {"study", "dicom", "formats", "preprocess"},
+    "export": GROUND | {"study", "dicom", "formats", "preprocess", "report"},
     "batch": GROUND | {"study", "discovery", "preprocess", "bundle", "report"},
     "hospital": GROUND | {"study", "dicom", "formats", "discovery", "preprocess", "bundle", "batch"},
     "report": GROUND | {"study", "dicom", "formats"},

@@ -26,6 +26,7 @@ COMMANDS = (
     "dicom",
     "check_privacy",
     "report",
+    "picture",
     "course",
     "batch",
     "status",

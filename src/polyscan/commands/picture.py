@@ -1,0 +1,67 @@
+"""``polyscan picture``: several scans of a study in one picture."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from polyscan.commands.options import progress_bar, tell_failed
+
+_KINDS = {
+    "overlay": (2, ("BELOW", "ABOVE"), "the second scan in colour over the first, as a PET over a CT"),
+    "composite": ("+", "SCAN", "two or three contrasts as red, green and blue"),
+    "checkerboard": (2, ("ONE", "OTHER"), "fields of one scan and of another in turn, to see how well they fit"),
+    "surgical": (2, ("CT", "MR"), "bone of the CT in the soft tissue of the MR; a volume too, as NIfTI and as DICOM"),
+}
+
+
+def add(commands: Any) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "picture",
+        help="draw several scans of a study in one picture",
+        description="Draw scans of each prepared study in one picture: PNG of the axial, coronal and sagittal plane "
+        "through what was predicted, or through the middle. Scans are named as prepare names them, such as CT, T1c or "
+        "PET.",
+        epilog="examples:\n  polyscan picture out/ -o pictures/ --overlay CT PET\n"
+        "  polyscan picture prepared/ -o pictures/ --composite T1c FLAIR T2 --gif --study sub-01",
+    )
+    command.add_argument("folder", type=Path, help="the folder that polyscan prepare, infer or batch wrote")
+    command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
+    kinds = command.add_mutually_exclusive_group(required=True)
+    for name, (count, metavar, text) in _KINDS.items():
+        kinds.add_argument(f"--{name}", nargs=count, metavar=metavar, help=text)
+    command.add_argument("--study", nargs="+", default=[], help="draw these studies only")
+    command.add_argument("--gif", action="store_true", help="an animation through the axial slices too")
+    command.add_argument("--sources", type=Path, help="the sources.json that polyscan prepare wrote, if it moved")
+    command.set_defaults(run=run)
+    return command
+
+
+def run(options: argparse.Namespace) -> int:
+    from polyscan.errors import PolyscanError
+    from polyscan.export.pictures import write_pictures
+    from polyscan.study.manifest import read_manifest
+    from polyscan.study.sources import find_sources, read_sources
+
+    kind = next(name for name in _KINDS if getattr(options, name))
+    sources = None
+    if kind == "surgical":
+        try:
+            sources = read_sources(options.sources or find_sources(options.folder))
+        except PolyscanError:
+            if options.sources:
+                raise
+    with progress_bar("drawing") as progress:
+        pictures = write_pictures(
+            read_manifest(options.folder / "manifest.json"),
+            options.output,
+            kind,
+            getattr(options, kind),
+            gif=options.gif,
+            only=options.study,
+            sources=sources,
+            progress=progress,
+        )
+    print(f"{sum(map(len, pictures.files.values()))} files of {len(pictures.files)} studies in {options.output}")
+    return tell_failed(pictures)

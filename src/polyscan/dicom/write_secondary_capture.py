@@ -1,0 +1,90 @@
+"""A volume that was computed of several series as a DICOM image that lies on one of them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from monai.data import MetaTensor
+
+from polyscan.dicom.source_images import SourceImages
+from polyscan.dicom.write_segmentation import VENDOR
+from polyscan.files.atomic import atomic_write
+from polyscan.geometry import FLIP, spacing_of
+
+_SOP_CLASS = "1.2.840.10008.5.1.4.1.1.7.3"  # Multi-frame Grayscale Word Secondary Capture Image Storage
+_OF_STUDY = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
+    *("StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
+)
+
+
+def write_secondary_capture(
+    path: str | Path, volume: MetaTensor, images: SourceImages, uids: tuple[str, str], *, description: str
+) -> None:
+    """Write a multi-frame grey secondary capture (PS3.3 A.8.4) with its place in the patient, whole or not at all.
+
+    Place and orientation of each frame are told in the functional groups (C.7.6.16), in the frame of reference of the
+    series, so that viewers lay it over that.
+
+    Args:
+        path: the file to write.
+        volume: (1, x, y, z) whole numbers from 0 to 65535 on the grid of the series.
+        images: the series.
+        uids: SeriesInstanceUID and SOPInstanceUID.
+        description: SeriesDescription.
+
+    Raises:
+        PolyscanError: the volume lies elsewhere than the series.
+    """
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import UID, ExplicitVRLittleEndian
+
+    images.frames(volume)  # on its grid
+    frames = np.ascontiguousarray(volume[0].cpu().numpy().transpose(2, 1, 0)).astype("<u2")
+    header, lps = images.headers[0], FLIP @ np.asarray(images.grid.affine, dtype=float)
+    spacing = spacing_of(lps)
+    made = Dataset()
+    made.file_meta = FileMetaDataset()
+    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    made.SOPClassUID = made.file_meta.MediaStorageSOPClassUID = UID(_SOP_CLASS)
+    made.SOPInstanceUID = made.file_meta.MediaStorageSOPInstanceUID = UID(uids[1])
+    made.SpecificCharacterSet = header.get("SpecificCharacterSet", "ISO_IR 192")
+    for name in _OF_STUDY:
+        setattr(made, name, header.get(name, ""))
+    now = datetime.now()
+    made.ContentDate, made.ContentTime = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
+    made.Modality, made.ConversionType, made.ImageType = "OT", "WSD", ["DERIVED", "SECONDARY"]
+    made.SeriesInstanceUID, made.SeriesNumber, made.SeriesDescription = uids[0], 1003, description[:64]
+    made.InstanceNumber, made.PatientOrientation, made.BurnedInAnnotation = 1, "", "NO"
+    made.Laterality = ""
+    made.FrameOfReferenceUID, made.PositionReferenceIndicator = header.FrameOfReferenceUID, ""
+    made.Manufacturer = made.SecondaryCaptureDeviceManufacturer = VENDOR
+    made.SecondaryCaptureDeviceSoftwareVersions = version("polyscan")
+    made.SamplesPerPixel, made.PhotometricInterpretation, made.PixelRepresentation = 1, "MONOCHROME2", 0
+    made.BitsAllocated, made.BitsStored, made.HighBit = 16, 16, 15
+    made.NumberOfFrames, made.Rows, made.Columns = frames.shape
+    made.FrameIncrementPointer = 0x52009230  # the functional groups of each frame
+    made.RescaleIntercept, made.RescaleSlope, made.RescaleType = 0, 1, "US"
+    made.PresentationLUTShape = "IDENTITY"
+    shared, measures, orientation = Dataset(), Dataset(), Dataset()
+    measures.PixelSpacing = [_decimal(spacing[1]), _decimal(spacing[0])]
+    measures.SliceThickness = measures.SpacingBetweenSlices = _decimal(spacing[2])
+    orientation.ImageOrientationPatient = [_decimal(x) for axis in (0, 1) for x in lps[:3, axis] / spacing[axis]]
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [orientation]
+    made.SharedFunctionalGroupsSequence, made.PerFrameFunctionalGroupsSequence = [shared], []
+    for z in range(len(frames)):
+        frame, position = Dataset(), Dataset()
+        position.ImagePositionPatient = [_decimal(x) for x in lps[:3] @ [0, 0, z, 1]]
+        frame.PlanePositionSequence = [position]
+        made.PerFrameFunctionalGroupsSequence.append(frame)
+    made.PixelData = frames.tobytes()
+    with atomic_write(path) as temporary:
+        made.save_as(temporary, enforce_file_format=True)
+
+
+def _decimal(value: float) -> str:
+    """A decimal string (PS3.5 6.2): at most 16 characters."""
+    return f"{value:.10g}"[:16] if abs(value) >= 1e-4 else f"{value:.9f}"

@@ -1,0 +1,206 @@
+"""Fused pictures of studies as files: PNG of three planes, GIF through the slices, and the surgical map as a volume."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from polyscan.dicom.source_images import SourceImages, lasting_uid, source_images
+from polyscan.dicom.write_secondary_capture import write_secondary_capture
+from polyscan.errors import PolyscanError, sentence
+from polyscan.export.blends import checkerboard, composite, overlay, surgical_map
+from polyscan.files.atomic import atomic_write
+from polyscan.formats.endings import is_volume
+from polyscan.formats.nifti import read_nifti, write_nifti
+from polyscan.parallel import Progress
+from polyscan.report.display import Display
+from polyscan.study import Study
+from polyscan.study.manifest import Failure, Manifest
+from polyscan.study.outputs import OutputFolder, sources_of
+from polyscan.study.sources import Sources
+
+KINDS: dict[str, tuple[int, int]] = {
+    "overlay": (2, 2),
+    "composite": (2, 3),
+    "checkerboard": (2, 2),
+    "surgical": (2, 2),
+}
+"""Kind of picture to the least and the most scans that it takes."""
+_BLENDS: dict[str, Callable[[dict[str, np.ndarray]], np.ndarray]] = {
+    "overlay": overlay,
+    "composite": composite,
+    "checkerboard": checkerboard,
+}
+_ENDINGS = (".png", ".gif", ".nii.gz", ".dcm")
+_VOXELS = 12_000_000
+_HEIGHT = 420  # pixels
+
+
+@dataclass
+class Pictures:
+    """What was written.
+
+    Attributes:
+        files: study to its files.
+        failed: studies that have no picture.
+    """
+
+    files: dict[str, list[Path]]
+    failed: list[Failure]
+
+
+def write_pictures(
+    manifest: Manifest,
+    out: str | Path,
+    kind: str,
+    scans: Sequence[str],
+    *,
+    gif: bool = False,
+    only: Sequence[str] = (),
+    sources: Sources | None = None,
+    progress: Progress | None = None,
+) -> Pictures:
+    """Write a fused picture of every study: ``<study>_<kind>.png`` and what else belongs to it.
+
+    Args:
+        manifest: prepared studies, with predictions or without.
+        out: folder that is new, empty, or was made so.
+        kind: one of :data:`KINDS`. ``surgical`` writes the volume too, as NIfTI, and as DICOM where the series of the
+            reference is known: see :func:`polyscan.export.blends.surgical_map`, which takes a CT and an MR.
+        scans: keys of the scans, in the order of the kind: below and above; red, green and blue; CT and MR.
+        gif: write an animation through the axial slices too.
+        only: keys of the studies to take; all where not given.
+        sources: where the DICOM series lie.
+        progress: told (done, total, study) after each.
+
+    Returns:
+        What was written.
+
+    Raises:
+        PolyscanError: the kind takes another number of scans, no study has them all, or ``out`` cannot be used.
+    """
+    least, most = KINDS[kind]
+    if not least <= len(set(scans)) <= most or len(set(scans)) < len(scans):
+        counts = f"{least}" if least == most else f"{least} or {most}"
+        raise PolyscanError(f"A picture of kind {kind} takes {counts} different scans; found {', '.join(scans)}.")
+    studies = [study for study in manifest.studies if not only or study.key in only or study.subject in only]
+    if not studies:
+        raise PolyscanError(f"The manifest has none of the studies {', '.join(only)}; name them by their keys.")
+    owned = OutputFolder.claim(out, "picture", sources_of(studies))
+    owned.will_hold([f"{study.key}_{kind}{ending}" for study in studies for ending in _ENDINGS])
+    done = Pictures({}, [])
+    with owned.alone():
+        for count, study in enumerate(studies, start=1):
+            try:
+                done.files[study.key] = _write(study, owned.path / f"{study.key}_{kind}", kind, scans, gif, sources)
+            except Exception as error:
+                done.failed.append(Failure(study.key, sentence(error)))
+            if progress is not None:
+                progress(count, len(studies), study.key)
+        owned.remove_others([path.name for paths in done.files.values() for path in paths])
+    if not done.files:
+        raise PolyscanError(f"There is no picture of {len(studies)} studies: {done.failed[0].reason}")
+    return done
+
+
+def _write(study: Study, stem: Path, kind: str, scans: Sequence[str], gif: bool, sources: Sources | None) -> list[Path]:
+    if missing := [name for name in scans if name not in study.scans]:
+        raise PolyscanError(f"it has no {', '.join(missing)}; it has {', '.join(study.scans)}.")
+    images = {name: read_nifti(study.scans[name].path) for name in scans}
+    written = []
+    if kind == "surgical":
+        joint = surgical_map(images[scans[0]], images[scans[1]])
+        written.append(stem.with_name(f"{stem.name}.nii.gz"))
+        write_nifti(written[-1], joint)
+        if (series := _series(study, sources)) is not None:
+            written.append(stem.with_name(f"{stem.name}.dcm"))
+            content = hashlib.sha256(joint.numpy().tobytes()).hexdigest()
+            own = str(series.headers[0].SeriesInstanceUID)
+            uids = lasting_uid("series", "surgical", own, content), lasting_uid("surgical", own, content)
+            write_secondary_capture(written[-1], joint, series, uids, description="Bone of CT in MR")
+        shown = Display(joint, _VOXELS)
+        volume = shown.image(joint)
+        soft = np.where(volume <= 1000, volume / 1000, 0.0)
+        hard = np.clip((volume - 1000) / 1200, 0, 1)
+        bone = np.where(volume > 1000, 0.55 + 0.45 * hard, 0.0)
+        colours = soft[..., None] + bone[..., None] * np.array([1.0, 0.92, 0.7])
+    else:
+        shown = Display(images[scans[0]], _VOXELS)
+        colours = _BLENDS[kind]({name: shown.image(image) for name, image in images.items()})
+    pixels = np.round(np.clip(np.nan_to_num(colours), 0, 1) * 255).astype(np.uint8)
+    middle = _middle(study, shown)
+    written.append(stem.with_name(f"{stem.name}.png"))
+    with atomic_write(written[-1]) as temporary:
+        three_planes(pixels, shown.spacing, middle).save(temporary)
+    if gif:
+        written.append(stem.with_name(f"{stem.name}.gif"))
+        with atomic_write(written[-1]) as temporary:
+            first, *rest = [_sized(pixels[:, :, z].swapaxes(0, 1), shown.spacing[[1, 0]]) for z in _slices(pixels)]
+            first.save(temporary, save_all=True, append_images=rest, duration=80, loop=0)
+    return written
+
+
+def three_planes(pixels: np.ndarray, spacing: np.ndarray, middle: Sequence[int]) -> Any:
+    """Axial, coronal and sagittal plane through a voxel beside each other, the patient's right on the left.
+
+    Args:
+        pixels: (x, y, z, 3) uint8 in LPS+ order, as :class:`polyscan.report.display.Display` shows volumes.
+        spacing: (3,) millimetres.
+        middle: (3,) voxel.
+
+    Returns:
+        A picture of PIL.
+    """
+    from PIL import Image, ImageDraw
+
+    x, y, z = middle
+    planes = [
+        (_sized(pixels[:, :, z].swapaxes(0, 1), spacing[[1, 0]]), "RLAP"),
+        (_sized(pixels[:, y, ::-1].swapaxes(0, 1), spacing[[2, 0]]), "RLSI"),
+        (_sized(pixels[x, :, ::-1].swapaxes(0, 1), spacing[[2, 1]]), "APSI"),
+    ]
+    picture = Image.new("RGB", (sum(plane.width for plane, _ in planes) + 8, _HEIGHT))
+    draw, left = ImageDraw.Draw(picture), 0
+    for plane, letters in planes:
+        picture.paste(plane, (left, 0))
+        middle_x, middle_y = left + plane.width // 2, _HEIGHT // 2
+        places = ((left + 8, middle_y), (left + plane.width - 8, middle_y), (middle_x, 8), (middle_x, _HEIGHT - 8))
+        for letter, place in zip(letters, places, strict=True):
+            draw.text(place, letter, fill="#ffd75e", anchor="mm")
+        left += plane.width + 4
+    return picture
+
+
+def _sized(rows: np.ndarray, spacing: np.ndarray) -> Any:
+    """(row, column, 3) as a picture of the common height, whose pixels are square."""
+    from PIL import Image
+
+    width = max(1, round(_HEIGHT * rows.shape[1] * spacing[1] / (rows.shape[0] * spacing[0])))
+    return Image.fromarray(np.ascontiguousarray(rows)).resize((width, _HEIGHT), Image.Resampling.BILINEAR)
+
+
+def _slices(pixels: np.ndarray) -> list[int]:
+    """The axial slices that show anything, at most 80 of them, from the feet to the head."""
+    shown = np.flatnonzero(pixels.any((0, 1, 3)))
+    every = shown if shown.size else np.arange(pixels.shape[2])
+    return [int(z) for z in every[:: -(-len(every) // 80)]]
+
+
+def _middle(study: Study, shown: Display) -> list[int]:
+    if study.prediction is not None and study.prediction.is_mask:
+        return shown.middle(shown.labels(read_nifti(study.prediction.path)))
+    return shown.middle()
+
+
+def _series(study: Study, sources: Sources | None) -> SourceImages | None:
+    """The DICOM series of the reference, on whose grid prepared scans lie; None where there is none."""
+    found = sources.studies.get(study.key) if sources is not None else None
+    source = found.scans.get(study.preparation.reference) if found and study.preparation else None
+    if source is None or is_volume(source if isinstance(source, str) else source[0]):
+        return None
+    return source_images(source)
