@@ -28,7 +28,7 @@ FLOORS = {
     "phantom": GROUND | {"study", "formats"},
     "export": GROUND | {"study", "dicom", "formats", "preprocess", "report"},
     "batch": GROUND | {"study", "discovery", "preprocess", "bundle", "report"},
-    "hospital": GROUND | {"study", "dicom", "formats", "discovery", "preprocess", "bundle", "batch"},
+    "hospital": GROUND | {"study", "discovery", "bundle", "batch", "export"},
     "report": GROUND | {"study", "dicom", "formats"},
     "label_app": GROUND | {"study", "dicom", "formats", "discovery", "preprocess", "transforms", "bundle"},
 }

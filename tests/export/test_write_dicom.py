@@ -171,6 +171,26 @@ def test_report_holds_what_was_measured(answered, tmp_path):
     assert (said.name.meaning, said.value.meaning) == ("stage", "2")
 
 
+def test_probabilities_are_read_back_voxel_for_voxel(answered, tmp_path):
+    study, sources, grid, mask = answered("oblique")
+    values = np.random.default_rng(1).integers(0, 4097, (len(REGIONS), *mask.shape[1:])) / np.float32(4096)
+    study.prediction.probabilities = str(tmp_path / "out" / "sub-a_prob.nii.gz")
+    write_nifti(study.prediction.probabilities, MetaTensor(torch.from_numpy(values), affine=grid.affine))
+    files = exported(study, sources, tmp_path / "dicom", ["probabilities"])
+    assert sorted(files) == ["probabilities"]
+    data = pydicom.dcmread(files["probabilities"])
+    said = [group.RealWorldValueMappingSequence[0].LUTExplanation for group in data.PerFrameFunctionalGroupsSequence]
+    affine = FLIP @ np.asarray(grid.affine)
+    for name, expected in zip(REGIONS, values, strict=True):
+        frames = [k for k, each in enumerate(said) if each == f"probability of {name}"]
+        assert len(frames) == mask.shape[3]
+        for k in frames:
+            place = data.PerFrameFunctionalGroupsSequence[k].PlanePositionSequence[0].ImagePositionPatient
+            z = np.linalg.solve(affine[:3, :3], np.asarray(place, float) - affine[:3, 3])[2]
+            np.testing.assert_array_equal(data.pixel_array[k].T, expected[:, :, round(float(z))])
+    check_standard(files)
+
+
 def test_registration_takes_points_of_the_scan_to_the_reference(answered, tmp_path):
     study, sources, _, _ = answered()
     data = pydicom.dcmread(exported(study, sources, tmp_path / "dicom", ["registration"])["registration"])

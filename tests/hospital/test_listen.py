@@ -204,9 +204,10 @@ def test_from_an_archive_and_back(ct, tmp_path, monkeypatch):
     finally:
         stop.set()
         thread.join()
-    assert [one["Modality"] for one in found] == ["SEG"]
-    assert found[0]["StudyInstanceUID"] == "1.2.840.7"
-    series = found[0]["ReferencedSeriesSequence"][0]
+    assert sorted(one["Modality"] for one in found) == ["SEG", "SR"]
+    assert {one["StudyInstanceUID"] for one in found} == {"1.2.840.7"}
+    segmentation = next(one for one in found if one["Modality"] == "SEG")
+    series = segmentation["ReferencedSeriesSequence"][0]
     assert series["SeriesInstanceUID"] == pydicom.dcmread(ct[0]).SeriesInstanceUID
     assert len(series["ReferencedInstanceSequence"]) == len(ct)
     assert "SECRET" not in "".join(path.name for path in out.rglob("*"))

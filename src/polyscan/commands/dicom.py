@@ -8,7 +8,7 @@ from typing import Any
 
 from polyscan.commands.options import progress_bar, tell_failed
 
-_OBJECTS = ("seg", "labelmap", "sr", "registration")
+_OBJECTS = ("seg", "labelmap", "probabilities", "sr", "registration")
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -26,8 +26,10 @@ def add(commands: Any) -> argparse.ArgumentParser:
         nargs="+",
         choices=_OBJECTS,
         default=["seg", "sr", "registration"],
-        help="seg: binary segmentation; labelmap: the newer label map, which few readers know; sr: measurements and "
-        "classes (with the seg that it measures); registration: how scans were moved; all but labelmap where not given",
+        help="seg: binary segmentation; labelmap: the newer label map, which few readers know; "
+        "probabilities: a parametric map, where infer was asked to keep them; sr: measurements and "
+        "classes (with the seg that it measures); registration: how scans were moved; "
+        "seg, sr and registration where not given",
     )
     command.add_argument("--sources", type=Path, help="the sources.json that polyscan prepare wrote, if it moved")
     command.set_defaults(run=run)

@@ -13,6 +13,7 @@ from monai.data import MetaTensor
 from polyscan import __version__
 from polyscan.dicom.source_images import SourceImages, lasting_uid, require_highdicom, source_images
 from polyscan.dicom.write_measurements import measure_region, write_measurements
+from polyscan.dicom.write_parametric_map import write_parametric_map
 from polyscan.dicom.write_registration import write_registration
 from polyscan.dicom.write_segmentation import write_segmentation
 from polyscan.errors import PolyscanError, sentence
@@ -27,8 +28,8 @@ from polyscan.study.manifest import Failure, Manifest
 from polyscan.study.outputs import OutputFolder, sources_of
 from polyscan.study.sources import Sources, StudySources
 
-OBJECTS = ("seg", "labelmap", "sr", "registration")
-"""What can be written: binary and label-map segmentation, measurement report, spatial registration."""
+OBJECTS = ("seg", "labelmap", "probabilities", "sr", "registration")
+"""What can be written: binary and label-map segmentation, parametric map, measurement report, spatial registration."""
 _INDEX = "dicom.json"
 
 
@@ -82,7 +83,7 @@ def write_dicom(
         for count, study in enumerate(studies, start=1):
             try:
                 found = sources.studies.get(study.key, StudySources())
-                done.files[study.key] = _write(study, found, owned.path, objects, manifest.bundle or "polyscan")
+                done.files[study.key] = write_objects(study, found, owned.path, objects, manifest.bundle or "polyscan")
             except Exception as error:
                 done.failed.append(Failure(study.key, sentence(error)))
             if progress is not None:
@@ -95,9 +96,24 @@ def write_dicom(
     return done
 
 
-def _write(
+def write_objects(
     study: Study, sources: StudySources, out: Path, objects: Collection[str], description: str
 ) -> dict[str, str]:
+    """Write the objects of one study; see :func:`write_dicom`.
+
+    Args:
+        study: with its preparation and prediction.
+        sources: where its series lie.
+        out: folder to write to.
+        objects: some of :data:`OBJECTS`.
+        description: SeriesDescription, such as the name of the model.
+
+    Returns:
+        Object to the name of its file.
+
+    Raises:
+        PolyscanError: the series of the reference is not known, or cannot carry the objects.
+    """
     prediction, preparation = study.prediction, study.preparation
     assert prediction is not None
     assert preparation is not None
@@ -124,6 +140,14 @@ def _write(
             path, own = out / files["labelmap"], uids["labelmap"]
             write_segmentation(path, mask, fixed, parts, description=description, label_map=True, uids=own)
             written["labelmap"] = files["labelmap"]
+    if "probabilities" in objects and prediction.probabilities is not None:
+        maps = {
+            name: to_native(read_nifti(f"{prediction.probabilities}#{channel}"), fixed.grid)
+            for channel, name in enumerate(prediction.regions, start=1)
+        }
+        path, own = out / files["probabilities"], uids["probabilities"]
+        write_parametric_map(path, maps, fixed, own, description=description)
+        written["probabilities"] = files["probabilities"]
     if "sr" in objects:
         write_measurements(
             out / files["sr"],

@@ -22,7 +22,7 @@ from polyscan.bundle.run import bundle_folder, inference_fingerprint
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError, sentence
 from polyscan.files.atomic import read_json, write_json
-from polyscan.hospital.objects import write_objects
+from polyscan.hospital.objects import write_results
 from polyscan.hospital.receive import receiving
 from polyscan.hospital.send import Sender, sender
 from polyscan.hospital.spool import Spool, newest
@@ -182,7 +182,7 @@ class Desk:
             return
         try:
             objects = self.plan.out / "objects" / study.key
-            files = write_objects(study, record.testing[0], self.plan.bundle, objects)
+            files = write_results(study, record.testing[0], self.plan.bundle.name, objects)
             delivery.objects = [path.relative_to(self.plan.out).as_posix() for path in files]
         except OSError:
             raise

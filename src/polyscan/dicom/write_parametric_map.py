@@ -1,0 +1,72 @@
+"""Probabilities of regions to a DICOM Parametric Map of the series that they lie on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from monai.data import MetaTensor
+
+from polyscan.dicom.source_images import SourceImages, require_highdicom
+from polyscan.dicom.write_segmentation import VENDOR
+from polyscan.files.atomic import atomic_write
+
+
+def write_parametric_map(
+    path: str | Path,
+    probabilities: Mapping[str, MetaTensor],
+    images: SourceImages,
+    uids: tuple[str, str],
+    *,
+    description: str,
+) -> None:
+    """Write a Parametric Map (PS3.3 A.75) of 32-bit floats, whole or not at all: for each region a frame a slice.
+
+    Args:
+        path: the file to write.
+        probabilities: region to (1, x, y, z) from 0 to 1 on the grid of the series.
+        images: the series.
+        uids: SeriesInstanceUID and SOPInstanceUID.
+        description: SeriesDescription, such as the name of the model.
+
+    Raises:
+        PolyscanError: a map lies elsewhere than the series, or highdicom is not installed.
+    """
+    require_highdicom()
+    from highdicom import VOILUTTransformation
+    from highdicom.pm import ParametricMap, RealWorldValueMapping
+    from pydicom.sr.codedict import codes
+
+    channels = np.stack([images.frames(each) for each in probabilities.values()], axis=-1).astype(np.float32)
+    meanings = [
+        RealWorldValueMapping(
+            lut_label=f"region {number}",
+            lut_explanation=f"probability of {name}"[:64],
+            unit=codes.UCUM.NoUnits,
+            value_range=(0.0, 1.0),
+            slope=1.0,
+            intercept=0.0,
+        )
+        for number, name in enumerate(probabilities, 1)
+    ]
+    made = ParametricMap(
+        source_images=images.headers,
+        pixel_array=channels,
+        series_instance_uid=uids[0],
+        series_number=1004,
+        sop_instance_uid=uids[1],
+        instance_number=1,
+        manufacturer=VENDOR,
+        manufacturer_model_name=VENDOR,
+        software_versions=version("polyscan"),
+        device_serial_number="0",
+        contains_recognizable_visual_features=False,
+        real_world_value_mappings=[[meaning] for meaning in meanings],
+        voi_lut_transformations=[VOILUTTransformation(window_center=0.5, window_width=1.0)],
+        series_description=description[:64],
+    )
+    made.Laterality = ""  # type 2C, which highdicom leaves away: not known
+    with atomic_write(path) as temporary:
+        made.save_as(temporary)
