@@ -110,3 +110,21 @@ def test_jpeg_baseline(make_series, tmp_path):
 
     image = read_series(make_series(change=compress))
     assert np.abs(image[0, :, :, 2].numpy().T - smooth).max() <= 3
+
+
+@pytest.mark.parametrize(("name", "less"), [("Rows", 1), ("Columns", 1), ("Columns", 4)])
+def test_pixels_of_another_size_are_refused(make_series, name, less):
+    """With fewer columns than were stored, every row would begin elsewhere."""
+    folder = make_series(change=lambda k, ds: setattr(ds, name, ds[name].value - less))
+    with pytest.raises(PolyscanError, match="bytes of pixels; expected"):
+        read_series(folder)
+
+
+@pytest.mark.parametrize(("name", "value"), [("ImageOrientationPatient", [0] * 6), ("Rows", 5)])
+def test_a_slice_that_cannot_be_used_is_a_problem_of_its_series_at_the_end_too(make_series, name, value):
+    def change(k, ds):
+        if k == 4:
+            setattr(ds, name, value)
+
+    (problem,) = read_series(make_series(change=change)).meta["problems"]
+    assert "slices may be missing" in problem

@@ -122,6 +122,8 @@ def _stored(first: Slice) -> np.ndarray:
     try:
         plain = _plain(first)
         pixels = _decoded(first) if plain is None else plain
+    except PolyscanError:
+        raise
     except Exception as error:
         raise PolyscanError(
             f"{name_of(first.path)} is corrupt: its pixels cannot be decoded ({type(error).__name__}); "
@@ -132,14 +134,32 @@ def _stored(first: Slice) -> np.ndarray:
 
 def _decoded(first: Slice) -> np.ndarray:
     """The pixels by pydicom; those of a file that was read up to them are read now."""
-    if "PixelData" in first.file:
-        return np.asarray(first.file.pixel_array)
-    from pydicom import dcmread
+    whole = first.file
+    if "PixelData" not in whole:
+        from pydicom import dcmread
 
-    with open_binary(first.path) as file:
-        whole = dcmread(file, force=True)
-    whole.file_meta = first.file.file_meta
+        with open_binary(first.path) as file:
+            whole = dcmread(file, force=True)
+        whole.file_meta = first.file.file_meta
+    if not whole.file_meta.TransferSyntaxUID.is_encapsulated:
+        _check_not_longer(first, len(whole.PixelData))
     return np.asarray(whole.pixel_array)
+
+
+def _check_not_longer(first: Slice, length: int) -> None:
+    """Refuse pixels that rows and columns leave over: with a wrong number of either all lie in wrong places.
+
+    Less than a row or a column may be padding.
+    """
+    file = first.file
+    rows, columns, bits = int(file.Rows), int(file.Columns), int(file.BitsAllocated)
+    samples, frames = number(file, "SamplesPerPixel") or 1, number(file, "NumberOfFrames") or 1
+    expected = int(rows * columns * samples * frames) * bits // 8
+    if length >= expected + max(2, min(rows, columns) * bits // 8):
+        raise PolyscanError(
+            f"{name_of(first.path)} has {length} bytes of pixels; expected {expected} of {rows} rows and {columns} "
+            "columns: export it again."
+        )
 
 
 def _plain(first: Slice) -> np.ndarray | None:
@@ -154,6 +174,7 @@ def _plain(first: Slice) -> np.ndarray | None:
         return None
     if syntax not in _PLAIN or bits not in (8, 16) or stored != bits or not grey:
         return None
+    _check_not_longer(first, raw.length)
     shape = (int(number(file, "NumberOfFrames") or 1), int(file.Rows), int(file.Columns))
     kind = f"<{'i' if number(file, 'PixelRepresentation') else 'u'}{int(bits) // 8}"
     pixels = np.fromfile(first.path, dtype=kind, count=int(np.prod(shape)), offset=raw.value_tell)

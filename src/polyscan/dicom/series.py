@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 _RINGING = 0.05  # of the voxels: so many may be below zero in a magnitude that was filtered or interpolated
+_ONE_SLICE = "one slice is no volume"
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,8 @@ def group(found: Iterable[tuple[Path, Dataset]], unread: Mapping[Path, str] | No
         for part in apart(without_copies(direction))
     ]
     volumes = _without_frames(_with_lone_reformats(_contrast_in_time(volumes)))
-    return [_beside(series, unread or {}) for series in (*_numbered(volumes), *without.values())]
+    every = [*_numbered(volumes), *without.values()]
+    return [_beside(_without_slices(series, every), unread or {}) for series in every]
 
 
 def _belongs(each: Slice) -> tuple[str, ...]:
@@ -126,7 +128,7 @@ def _series(part: Part, beside: list[Dataset]) -> Series:
         return Series(slices, None, f"{reason}; {error}", None)
     slices = [slices[i] for i in where.order]
     if modality is not None and len(slices) < 2:
-        modality, reason = None, f"{reason}; one slice is no volume"
+        modality, reason = None, f"{reason}; {_ONE_SLICE}"
     if modality in MODALITIES and not MODALITIES[modality].signed and _is_negative(slices[len(slices) // 2]):
         modality, reason = None, f"negative values, as of a phase image or a field map, not the magnitude; {reason}"
     return Series(slices, modality, reason, where, notes=part.notes, shows=shows)
@@ -193,6 +195,24 @@ def _examination(series: Series) -> tuple[str, ...]:
     kind = {word.upper() for word in words(header, "SeriesType")}
     name = "StudyInstanceUID" if kind & {"DYNAMIC", "GATED"} else "SeriesInstanceUID"
     return name, text(header, name), text(header, "FrameOfReferenceUID"), str(bool(kind & {"DYNAMIC", "GATED"}))
+
+
+def _without_slices(series: Series, every: Sequence[Series]) -> Series:
+    """A volume that can be used, with those slices of its series that can not: it may end where they would follow."""
+    if series.modality is None:
+        return series
+    uid = text(series.headers[0], "SeriesInstanceUID")
+    lost = [
+        other
+        for other in every
+        if text(other.headers[0], "SeriesInstanceUID") == uid
+        and (other.where is None or other.reason.endswith(_ONE_SLICE))
+    ]
+    if not lost:
+        return series
+    why = lost[0].reason.rpartition("; ")[2].removesuffix(".")
+    note = f"other slices of its series cannot be used, so that slices may be missing ({why})"
+    return replace(series, notes=(*series.notes, note), reason=f"{series.reason}; {note}")
 
 
 def _beside(series: Series, unread: Mapping[Path, str]) -> Series:
