@@ -17,6 +17,7 @@ COMMANDS = (
     "scan",
     "dataset",
     "prepare",
+    "advise",
     "plan",
     "train",
     "compare",

@@ -88,7 +88,8 @@ def _read(told: dict[str, Any], root: Path) -> Cohort:
 
     if unknown := sorted(set(told) - {"manifest", "config", "target"}):
         raise PolyscanError(f"The cohort has {', '.join(unknown)}; with a manifest it may have config and target.")
-    config = read_fragment(told["config"], "train")
+    beside = root / told["config"]
+    config = read_fragment(beside if beside.is_file() else told["config"], "train")
     manifest = root / told["manifest"]
     load = LoadTablesd("image", config["tables"])
     target = told["target"]

@@ -16,15 +16,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from polyscan import missing
 from polyscan.bundle.fusion_option import fusion_option
-from polyscan.compare.protocol import Protocol, Strategy
-from polyscan.learning import auxiliary_losses, fusion_calls
+from polyscan.compare.protocol import DISTILLATION, Protocol, Strategy
+from polyscan.learning import OneHotTasks, WithAuxiliaryLosses, WithDistillation
 from polyscan.learning.distillation import keep_by_chance
 from polyscan.networks import ClassificationHead, FusionNet, VectorEncoder
 
 HELD_OUT = 0.15
 TOLERANCE = 0.03
 """Within which numbers of parameters are equal."""
+
+_AROUND = {kind.__name__: kind for kind in missing.strategies()}
 
 
 class TrainedNetwork:
@@ -72,20 +75,25 @@ class TrainedNetwork:
             self.network.parameters(), protocol.learning_rate, weight_decay=protocol.weight_decay, fused=True
         )
         steps = protocol.epochs * max(1, len(rest) // protocol.batch_size)
+        one_hot = OneHotTasks({"class": [str(k) for k in range(self.classes)]})
+        step: WithAuxiliaryLosses = (
+            WithDistillation(self.network, one_hot, _cross_entropy, drop=protocol.modality_dropout)
+            if self.missing == DISTILLATION
+            else WithAuxiliaryLosses(self.network, one_hot)
+        )
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, protocol.learning_rate, total_steps=steps)
         best, kept = float("inf"), copy.deepcopy(self.network.state_dict())
         for _ in range(protocol.epochs):
-            self.network.train()
+            step.train()
             rest = rest[torch.from_numpy(chance.permutation(len(rest)))]
             for rows in rest.split(protocol.batch_size)[: max(1, len(rest) // protocol.batch_size)]:
                 batch = x[rows]
-                if self.missing == "dropout":
+                if self.missing == "dropout" or self.missing in _AROUND:
                     batch = drop_modalities(batch, protocol.modality_dropout, chance)
-                with fusion_calls(self.network) as calls:
-                    loss = functional.cross_entropy(self.network(batch), y[rows])
-                more = auxiliary_losses(calls, functional.one_hot(y[rows], self.classes).float())
+                target = y[rows, None].float()
+                logits, more = step(batch, target)
                 optimizer.zero_grad()
-                torch.stack([loss, *more.values()]).sum().backward()
+                torch.stack([_cross_entropy(logits, target), *more.values()]).sum().backward()
                 nn.utils.clip_grad_norm_(self.network.parameters(), 12)
                 optimizer.step()
                 schedule.step()
@@ -112,6 +120,8 @@ def network_of(strategy: Strategy, protocol: Protocol, shape: torch.Size, classe
         classes: how many.
     """
     layer: Any = ConfigComponent(fusion_option(strategy.fusion)).instantiate()
+    if strategy.missing in _AROUND:
+        layer = partial(_AROUND[strategy.missing], fusion=layer)
     fuse_at: Any = strategy.fuse_at if isinstance(strategy.fuse_at, str) else list(strategy.fuse_at)
 
     def make(width: int, hidden: int) -> FusionNet:
@@ -150,6 +160,11 @@ def _sizes(count: Callable[[int, int], int], wanted: int) -> tuple[int, int]:
         width += 8
     _, _, width, hidden = min(found)
     return width, hidden
+
+
+def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Of classes whose indices are (study, 1)."""
+    return functional.cross_entropy(logits, target[:, 0].long())
 
 
 def drop_modalities(x: Tensor, prob: float, chance: np.random.Generator) -> Tensor:

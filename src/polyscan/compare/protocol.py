@@ -16,6 +16,9 @@ MISSING = ("available", "dropout", "zero", "mean")
 """What stands for a modality that is missing: nothing, and the layer is told (``available``), the same with modalities
 left out in training too (``dropout``), zeros as if they had been measured, or the mean of the training studies."""
 
+DISTILLATION = "Distillation"
+"""Beside them, and beside the names of :mod:`polyscan.missing`: :class:`polyscan.learning.WithDistillation`."""
+
 CONCATENATION = "concatenation"
 OUTPUT_MEAN = "output mean"
 LOGISTIC = "logistic regression"
@@ -28,7 +31,7 @@ class Strategy:
     Attributes:
         fusion: as for ``--fusion``: a layer of ``polyscan.fusion``, or a dotted path, with options or without.
         fuse_at: ``"input"``, ``"output"`` or levels, as in :class:`polyscan.networks.FusionNet`; an encoder has two.
-        missing: one of :data:`MISSING`.
+        missing: one of :data:`MISSING`, a name of :mod:`polyscan.missing`, or :data:`DISTILLATION`.
         modality: reads this one alone; all where not given.
     """
 
@@ -52,7 +55,8 @@ class Protocol:
         parameters: that each network has, within 5 % where its layers allow it; the table tells how many it has.
         epochs, batch_size, learning_rate, weight_decay, dropout: of every training; the epoch is kept that is best on
             15 % of the training studies.
-        modality_dropout: of strategies whose ``missing`` is ``dropout``.
+        modality_dropout: of strategies whose ``missing`` is ``dropout``, a name of :mod:`polyscan.missing`, or
+            distillation.
         level: how probable a false claim may be.
     """
 
@@ -96,6 +100,8 @@ def read_protocol(name_or_file: str | Path) -> Protocol:
     Raises:
         PolyscanError: there is none, or an entry of it is not known or cannot be.
     """
+    from polyscan.missing import strategies as missing_strategies
+
     folder = resource_folder("configs") / "compare"
     file = Path(name_or_file)
     if not file.is_file():
@@ -109,9 +115,10 @@ def read_protocol(name_or_file: str | Path) -> Protocol:
     content.pop("description", None)
     strategies = {str(name): _fields(Strategy, given, name) for name, given in content["strategies"].items()}
     protocol: Protocol = _fields(Protocol, {**content, "strategies": strategies, "root": str(file.parent)}, str(file))
+    ways = [*MISSING, *(kind.__name__ for kind in missing_strategies()), DISTILLATION]
     for name, strategy in strategies.items():
-        if strategy.missing not in MISSING:
-            raise PolyscanError(f"{name}: missing is {strategy.missing!r}; expected one of {', '.join(MISSING)}.")
+        if strategy.missing not in ways:
+            raise PolyscanError(f"{name}: missing is {strategy.missing!r}; expected one of {', '.join(ways)}.")
     for entry, least in {"folds": 2, "seeds": 1, "parameters": 1, "epochs": 1, "batch_size": 2}.items():
         if getattr(protocol, entry) < least:
             raise PolyscanError(f"{file}: {entry} is {getattr(protocol, entry)}; expected {least} at least.")

@@ -37,6 +37,7 @@ class ExplainPredictiond(MapTransform):
     probability of the predicted class; with 1 / classes, a guess, they sum to it.
     ``interactions``: of each pair of those, above 0 where they tell more together, below where one repeats the other.
     ``conflict``: how far the answers from each alone contradict each other, 0 to 1; where there are at least two.
+    It means something only of networks that were trained with modality dropout, and so saw modalities alone.
 
     Args:
         keys: logits (classes of all tasks,).

@@ -1,0 +1,101 @@
+"""What advice loses to the best strategy, on cohorts whose own results it did not see.
+
+    python benchmarks/advise.py
+
+Reads ``strategies.csv`` and ``cohorts.json`` of ``benchmarks/results``, made by ``benchmarks/strategies.py``. For each
+cohort, advice is computed without the results of any cohort of its source. Its regret is the AUROC of the best
+strategy less that of the advised one, in points (hundredths), over the same folds; the best is the highest of noisy
+means, so that regret is above 0 even for a perfect choice. Beside it: always concatenation, a strategy drawn at random
+(the mean over all), the rules without results, and results without rules. Of patients, the paired interval of best
+minus advised (Nadeau and Bengio) is printed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from polyscan.advise.candidates import CANDIDATES
+from polyscan.advise.evidence import StoredCohort, alike, estimate, stored_cohorts
+from polyscan.advise.rules import points_by_strategy, rules_for
+from polyscan.compare.protocol import CONCATENATION
+from polyscan.evaluation import corrected_difference
+
+Choice = Callable[[StoredCohort, list[StoredCohort]], str]
+
+
+def advised(cohort: StoredCohort, others: list[StoredCohort]) -> str:
+    """By rules and results."""
+    return estimate(cohort.described, points_by_strategy(rules_for(cohort.described)), others)[0].strategy
+
+
+def by_rules(cohort: StoredCohort, others: list[StoredCohort]) -> str:
+    """Without results."""
+    return estimate(cohort.described, points_by_strategy(rules_for(cohort.described)), [])[0].strategy
+
+
+def by_results(cohort: StoredCohort, others: list[StoredCohort]) -> str:
+    """Without rules."""
+    return estimate(cohort.described, dict.fromkeys(CANDIDATES, 0.0), others)[0].strategy
+
+
+def on_average(cohort: StoredCohort, others: list[StoredCohort]) -> str:
+    """What was best on average over the others, however unlike."""
+    return max(CANDIDATES, key=lambda name: float(np.mean([other.gain(name) for other in others])))
+
+
+CHOICES: dict[str, Choice] = {
+    "advice": advised,
+    "rules alone": by_rules,
+    "results alone": by_results,
+    "best on average elsewhere": on_average,
+    "always concatenation": lambda cohort, others: CONCATENATION,
+}
+
+
+def regret(cohort: StoredCohort, strategy: str) -> float:
+    """Points of AUROC below the best."""
+    best = max(cohort.results[name].auroc for name in CANDIDATES)
+    return 100 * (best - cohort.results[strategy].auroc)
+
+
+def main() -> None:
+    """Print regret by cohort, and its mean."""
+    every = stored_cohorts()
+    table: dict[str, list[float]] = {name: [] for name in [*CHOICES, "random choice"]}
+    made = []
+    print("| cohort | advised | most alike | best | regret | concatenation | random |\n|---|---|---|---|---|---|---|")
+    for cohort in every:
+        others = [other for other in every if other.source != cohort.source]
+        chosen = {name: choice(cohort, others) for name, choice in CHOICES.items()}
+        found = {name: regret(cohort, strategy) for name, strategy in chosen.items()}
+        found["random choice"] = float(np.mean([regret(cohort, name) for name in CANDIDATES]))
+        best = max(CANDIDATES, key=lambda name: cohort.results[name].auroc)
+        nearest = max(others, key=lambda other: alike(cohort.described, other.described))
+        if cohort.made:
+            made.append(cohort)
+            for name, value in found.items():
+                table[name].append(value)
+        weight = alike(cohort.described, nearest.described)
+        print(
+            f"| {cohort.name} | {chosen['advice']} | {nearest.name} ({weight:.2f}) | {best} | "
+            f"{found['advice']:.1f} | {found['always concatenation']:.1f} | {found['random choice']:.1f} |"
+        )
+    print(f"\nMean regret on {len(made)} made cohorts, in points of AUROC (complete ones, with missing modalities):\n")
+    complete = np.array(["+" not in cohort.name for cohort in made])
+    for name, values in table.items():
+        each = np.array(values)
+        print(f"- {name}: {each.mean():.2f} ({each[complete].mean():.2f}, {each[~complete].mean():.2f})")
+    for cohort in every:
+        if not cohort.made:
+            others = [other for other in every if other.source != cohort.source]
+            name = advised(cohort, others)
+            best = max(CANDIDATES, key=lambda name: cohort.results[name].auroc)
+            ours, theirs = cohort.results[name].folds, cohort.results[best].folds
+            difference, _ = corrected_difference(theirs, ours, 1 / cohort.folds)
+            print(f"\n{cohort.name}: best ({best}) minus advised ({name}) {difference}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""Advice as text, as JSON, and as files that the next commands take."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+from polyscan.advise.advice import Advice
+from polyscan.advise.candidates import CANDIDATES
+from polyscan.compare.protocol import CONCATENATION, OUTPUT_MEAN
+from polyscan.files.atomic import atomic_write, write_json
+from polyscan.study.outputs import OutputFolder
+
+CONFIG, PROTOCOL = "config.json", "compare.json"
+COMPARED = 3
+"""Strategies that the protocol of a comparison gets beside the baselines: the best by their estimates."""
+
+
+def write_advice(advice: Advice, manifest: str | Path, out: str | Path) -> Path:
+    """Write ``advice.json``, ``advice.txt``, and what the next commands take.
+
+    ``config.json`` is a fragment for ``polyscan train --config``; of classes from tables ``compare.json`` is a protocol
+    for ``polyscan compare`` of what seems best.
+
+    Args:
+        advice: what to write.
+        manifest: that it is about.
+        out: a folder that is new, empty, or was made so.
+
+    Returns:
+        The folder.
+
+    Raises:
+        PolyscanError: the folder holds something else.
+    """
+    owned = OutputFolder.claim(out, "advise", [manifest])
+    owned.will_hold(["advice.json", "advice.txt", CONFIG, PROTOCOL])
+    write_json(owned.path / "advice.json", {**advice.as_json(), "commands": commands_of(advice, manifest, out)})
+    with atomic_write(owned.path / "advice.txt") as part:
+        part.write_text(as_text(advice, commands_of(advice, manifest, out)) + "\n", encoding="utf-8")
+    for name in (CONFIG, PROTOCOL):
+        (owned.path / name).unlink(missing_ok=True)
+    if advice.setting is not None:
+        about = {"bundle": advice.setting.bundle, "description": f"What polyscan advise chose: {advice.strategy}."}
+        write_json(owned.path / CONFIG, {**about, **advice.setting.config})
+    if _can_compare(advice):
+        best = [each.strategy for each in advice.estimates if each.strategy not in (CONCATENATION, OUTPUT_MEAN)]
+        strategies = {
+            name: {
+                "fusion": CANDIDATES[name].fusion,
+                "fuse_at": CANDIDATES[name].fuse_at,
+                "missing": CANDIDATES[name].missing,
+            }
+            for name in best[:COMPARED]
+        }
+        where = os.path.relpath(Path(manifest).resolve(), owned.path.resolve())
+        cohort = {"manifest": where, "config": CONFIG, "target": advice.cohort.target}
+        write_json(owned.path / PROTOCOL, {"cohort": cohort, "strategies": strategies, "folds": 5, "seeds": 3})
+    return owned.path
+
+
+def commands_of(advice: Advice, manifest: str | Path, out: str | Path) -> list[str]:
+    """The next commands, in order; none where no bundle learns such a thing."""
+    if advice.setting is None:
+        return []
+    found, configs = [], list(advice.setting.fragments)
+    if advice.setting.plan:
+        plan = Path(out) / "plan.json"
+        found.append(["polyscan", "plan", str(manifest), "--bundle", advice.setting.bundle, "-o", str(plan)])
+        configs.append(str(plan))
+    given = [part for config in [*configs, str(Path(out) / CONFIG)] for part in ("--config", config)]
+    train = ["polyscan", "train", advice.setting.bundle, str(manifest), "-o", "run", *given]
+    found.append(train + (["--missing", advice.setting.missing] if advice.setting.missing else []))
+    if _can_compare(advice):
+        found.append(["polyscan", "compare", str(Path(out) / PROTOCOL), "-o", "compared"])
+    return [shlex.join(command) for command in found]
+
+
+def as_text(advice: Advice, commands: list[str]) -> str:
+    """A report to be read."""
+    cohort = advice.cohort
+    missing = ", ".join(f"{name} {part:.0%}" for name, part in cohort.missing.items())
+    classes = f" ({', '.join(f'{name} {count}' for name, count in cohort.classes.items())})" if cohort.classes else ""
+    lines = [
+        f"{cohort.studies} studies of {cohort.patients} patients; {cohort.target}: {cohort.task}{classes}.",
+        f"Missing: {missing}. " + ("" if cohort.dependences else "Nothing was found that it depends on."),
+    ]
+    if cohort.probes:
+        alone = ", ".join(f"{name} {area:.3f}" for name, area in cohort.probes.alone.items())
+        lines.append(
+            f"Simple models, AUROC: {alone}; all of them {cohort.probes.together:.3f}, with products of values "
+            f"{cohort.probes.products:.3f}."
+        )
+    lines += ["", f"Advised: {advice.strategy}"]
+    chosen = {"place": advice.place, "layer": advice.layer, "missing": advice.missing}
+    if advice.setting is not None:
+        chosen |= {"encoder": advice.setting.encoder, "bundle": advice.setting.bundle}
+    lines += [f"  {about + ':':9}{what}. {advice.reasons[about]}" for about, what in chosen.items()]
+    if advice.setting is None:
+        lines.append(f"  bundle:  none. {advice.reasons['bundle']}")
+    lines += ["", "Expected over concatenation, in points of AUROC (rules alone, results alone):"]
+    for each in advice.estimates:
+        seen = "no results" if each.evidence is None else f"{each.evidence:+.1f}"
+        lines.append(f"  {each.strategy:44}{each.points:+5.1f}  ({each.rule:+.0f}, {seen})")
+    lines += ["", "Results that it rests on, the most alike first (1: just alike):"]
+    for found in advice.support:
+        kind = "made" if found.made else "patients"
+        lines.append(
+            f"  {found.cohort:34}{found.alike:.2f}  {found.points:+5.1f}; best there {found.best} "
+            f"{found.best_points:+.1f} ({kind})"
+        )
+    lines += ["", f"Beside it must stand: {', '.join(advice.baselines)}."]
+    lines += [f"Careful: {said}" for said in advice.cautions]
+    if commands:
+        lines += ["", "Next:", *(f"  {command}" for command in commands)]
+    return "\n".join(lines)
+
+
+def _can_compare(advice: Advice) -> bool:
+    return advice.cohort.task == "classes" and not advice.cohort.images

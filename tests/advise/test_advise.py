@@ -1,0 +1,205 @@
+"""Advice from a manifest to the command that it names."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from polyscan.advise import advise, describe_manifest
+from polyscan.advise.candidates import CANDIDATES, place_of
+from polyscan.advise.evidence import StoredCohort, StoredResult, alike, estimate, stored_cohorts
+from polyscan.advise.missingness import dependences
+from polyscan.advise.rules import points_by_strategy, rules_for
+from polyscan.advise.setting import setting_for
+from polyscan.bundle.fragment import read_fragment
+from polyscan.bundle.run import bundle_folder, read_config
+from polyscan.cli import main
+from polyscan.compare import read_protocol
+from polyscan.compare.protocol import CONCATENATION
+from polyscan.errors import PolyscanError
+from polyscan.phantom.tasks import find_task, task_names, write_task
+from polyscan.study import Label, Preparation, RegistrationRecord, Scan, Study
+from polyscan.study.manifest import Manifest, read_manifest
+
+
+@pytest.fixture(scope="module")
+def interaction(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("task") / "interaction"
+    write_task(folder, find_task("interaction"), subjects=300, seed=5)
+    return folder
+
+
+def cohort(names=("T1", "FLAIR"), count=200, **changes):
+    """Prepared studies with masks; ``changes`` of each study by its number."""
+    studies = []
+    for k in range(count):
+        study = Study(str(k), scans={name: Scan(f"/{k}/{name}.nii.gz") for name in names})
+        study.label = Label(mask=f"/{k}/mask.nii.gz", tasks={"grade": "low" if k % 2 else "high"})
+        study.preparation = Preparation("brain_mri", names[0])
+        studies.append(study)
+    return studies
+
+
+def places(description, **given):
+    """Place to the highest points that rules expect of a strategy at it."""
+    points = points_by_strategy(rules_for(description, **given))
+    return {
+        place: max(points[name] for name, strategy in CANDIDATES.items() if place_of(strategy) == place)
+        for place in ("input", "single-level", "hierarchical", "attention", "output")
+    }
+
+
+def test_the_next_command_trains(interaction, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    manifest = interaction / "manifest.json"
+    assert main(["advise", str(manifest), "-o", "advice"]) == 0
+    said = capsys.readouterr().out
+    told = json.loads((tmp_path / "advice" / "advice.json").read_text())
+    assert (tmp_path / "advice" / "advice.txt").read_text() == said
+    assert told["place"] != "output"  # separate answers stay at chance
+    train, compare = told["commands"]
+    assert f"  {train}\n" in said
+    words = shlex.split(train)
+    assert main([*words[1:], "--set", "max_epochs=1"]) == 0
+    assert (tmp_path / "run" / "model.pt").is_file()
+    protocol = read_protocol(shlex.split(compare)[2])
+    assert told["strategy"] in {*protocol.strategies, CONCATENATION}
+
+
+def test_advice_on_a_task_does_not_see_its_results(interaction):
+    everything = advise(interaction / "manifest.json")
+    without = advise(interaction / "manifest.json", leave_out=["interaction"])
+    assert any(found.cohort.startswith("interaction") for found in everything.support)
+    assert not any(found.cohort.startswith("interaction") for found in without.support)
+    assert {CONCATENATION, "output mean", "CT alone", "PET alone"} < set(without.baselines)
+
+
+def test_stored_results_hold_every_task_and_every_candidate():
+    stored = stored_cohorts()
+    assert {each.source for each in stored if each.made} == set(task_names())
+    for each in stored:
+        assert set(CANDIDATES) <= set(each.results)
+        assert each.gain(CONCATENATION) == 0
+        assert all(len(result.folds) == each.folds for result in each.results.values())
+        assert np.mean(each.results[CONCATENATION].folds) == pytest.approx(each.results[CONCATENATION].auroc, abs=1e-4)
+
+
+def test_results_overrule_rules_by_how_alike_cohorts_are():
+    like = stored_cohorts()[0].described
+    far = replace(like, patients=like.patients * 4096)
+    results = {CONCATENATION: StoredResult(0.8, 0.7, (0.8,)), "gated sum": StoredResult(0.9, 0.6, (0.9,))}
+    rules = {CONCATENATION: 1.0, "gated sum": 0.0}
+
+    def best(described, **given):
+        return estimate(like, rules, [StoredCohort("x", "x", True, 1, described, results)], **given)[0]
+
+    assert alike(like, like) == 1
+    assert best(like).strategy == "gated sum"
+    assert best(like).points == pytest.approx(10 / 2)  # (rule 0 + 1 x 10 points) / (1 + 1)
+    assert best(like, one_gone=True).strategy == CONCATENATION  # by what is left with one gone
+    assert best(far).strategy == CONCATENATION
+
+
+def test_rules_of_the_guide():
+    one_grid = describe_manifest(Manifest(training=cohort()), "grade")
+    assert max(places(one_grid), key=places(one_grid).get) == "input"
+    off = cohort()
+    for study in off[:50]:
+        study.preparation.registrations["FLAIR"] = RegistrationRecord(False, "low mutual information")
+    assert places(describe_manifest(Manifest(training=off), "grade"))["input"] < 1
+    often = cohort(("T1", "FLAIR", "T2"))
+    for k, study in enumerate(often):
+        del study.scans[("T1", "FLAIR", "T2")[k % 3]]
+    gone = places(describe_manifest(Manifest(training=often), "grade"))
+    assert max(gone, key=gone.get) == "output"
+    assert places(one_grid, must_show=True)["attention"] > places(one_grid)["attention"]
+    masks = places(describe_manifest(Manifest(training=cohort(("CT", "T1"))), "mask"))
+    assert max(masks, key=masks.get) == "hierarchical"
+
+
+def test_what_vanishes_at_test_asks_for_distillation():
+    tested = cohort(count=40)
+    for study in tested:
+        del study.scans["FLAIR"]
+    described = describe_manifest(Manifest(training=cohort(), testing=tested), "grade")
+    assert described.vanishing == ["FLAIR"]
+    points = points_by_strategy(rules_for(described))
+    assert points["concatenation, distillation"] > points[CONCATENATION] > points["concatenation, not dropped out"]
+
+
+def test_missingness_that_depends_on_the_label_is_found_and_chance_is_not():
+    chance = np.random.default_rng(0)
+    by_label, by_chance = cohort(), cohort()
+    for study in by_label:
+        if chance.random() < (0.6 if study.label.tasks["grade"] == "high" else 0.1):
+            del study.scans["FLAIR"]
+    for study in by_chance:
+        if chance.random() < 0.3:
+            del study.scans["FLAIR"]
+    (found,) = dependences(by_label, ["T1", "FLAIR"])
+    assert (found.modality, found.on) == ("FLAIR", "label grade")
+    assert found.rates["high"] > found.rates["low"]
+    assert found.p < 0.01
+    assert dependences(by_chance, ["T1", "FLAIR"]) == []
+
+
+def test_a_test_of_missingness_finds_chance_as_rarely_as_it_says():
+    found = 0
+    for seed in range(30):
+        chance = np.random.default_rng(seed)
+        studies = cohort(count=40)
+        for study in studies:
+            if chance.random() < 0.4:
+                del study.scans["FLAIR"]
+        found += bool(dependences(studies, ["T1", "FLAIR"]))
+    assert found <= 5  # of 30 at a level of 0.05: more has a probability below 0.01
+
+
+def test_a_segmentation_gets_a_bundle_a_plan_and_entries_that_it_has(monkeypatch, tmp_path):
+    monkeypatch.setattr("polyscan.advise.setting._mask_values", lambda studies: [1, 2, 4])
+    studies = cohort(("T1", "T1c", "T2", "FLAIR"))
+    described = describe_manifest(Manifest(training=studies), "mask")
+    for name, strategy in CANDIDATES.items():
+        setting = setting_for(described, strategy, studies)
+        assert (setting.bundle, setting.plan) == ("brain_mri_tumour_segmentation", True), name
+        file = tmp_path / "config.json"
+        file.write_text(json.dumps(setting.config))
+        config = read_config(bundle_folder(setting.bundle), "train", read_fragment(file, "train"))
+        assert config["regions"]["whole tumour"] == [1, 2, 4]
+        assert config["fusion"]["_target_"].endswith(strategy.fusion.rpartition(".")[2])
+
+
+def test_nothing_is_promised_where_no_bundle_learns_it():
+    studies = cohort()
+    for k, study in enumerate(studies):
+        study.label = Label(tasks={"survival": {"time": k, "event": k % 2}})
+    described = describe_manifest(Manifest(training=studies))
+    assert described.task == "survival"
+    assert setting_for(described, CANDIDATES[CONCATENATION], studies) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "target", "said"),
+    [
+        (lambda study: None, None, "several labels"),
+        (lambda study: None, "stage", "has a label 'stage'"),
+        (lambda study: setattr(study, "label", Label()), None, "nothing to learn"),
+        (lambda study: study.scans.pop("T1"), "grade", "nothing to fuse"),
+    ],
+)
+def test_a_manifest_that_cannot_be_advised_on_is_refused(change, target, said):
+    studies = cohort(count=4)
+    for study in studies:
+        change(study)
+    with pytest.raises(PolyscanError, match=said):
+        describe_manifest(Manifest(training=studies), target)
+
+
+def test_probes_tell_an_interaction_from_a_sum(interaction):
+    found = describe_manifest(read_manifest(interaction / "manifest.json"))
+    assert found.probes.together < 0.6 < found.probes.products
+    assert found.values == find_task("interaction").size
