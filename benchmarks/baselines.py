@@ -10,6 +10,7 @@ over folds with 95 % intervals of patients drawn again; the last columns compare
 single table or scan: the paired difference over the same draws, and the p value of Nadeau and Bengio's corrected
 resampled t test over folds.
 
+``--held-out`` names the subjects that weights have not seen: they are scored, by models of all others.
 ``--answers`` adds what ``polyscan infer`` wrote, for the same studies, each answered by a network that has not seen it.
 """
 
@@ -71,6 +72,11 @@ class Task:
     def known(self) -> bool:
         """Whether enough is known to learn and to test on every fold."""
         return len(np.unique(self.folds)) > 1
+
+    def hold_out(self, subjects: Sequence[str]) -> None:
+        """Score these subjects only, by models of all others."""
+        self.scored = np.isin(self.patients, subjects)
+        self.folds = self.scored.astype(int)
 
     def score(self, answers: np.ndarray, rows: np.ndarray) -> float:
         """How good the answers for some rows are."""
@@ -198,7 +204,7 @@ def matrix(rows: Sequence[Mapping]) -> np.ndarray:
 def cross_validated(task: Classes | Survival, x: np.ndarray) -> np.ndarray:
     """Each study's answer by the model of the other folds."""
     answers = None
-    for fold in np.unique(task.folds):
+    for fold in np.unique(task.folds[task.scored]):
         train, test = task.folds != fold, task.folds == fold
         model, scoring = task.model()
         grid = {name: values for name, values in STRENGTHS.items() if name.split("__")[0] in model.named_steps}
@@ -223,7 +229,7 @@ def thresholded(task: Masks, modality: str) -> np.ndarray:
     levels = np.quantile(np.concatenate([v[m] for v, m in filter(None, scans)]), np.linspace(0, 0.99, THRESHOLDS))
     dice = np.array([of_levels(*scan, levels) if scan else np.full(THRESHOLDS, np.nan) for scan in scans])
     answers = np.full(len(dice), np.nan)
-    for fold in np.unique(task.folds):
+    for fold in np.unique(task.folds[task.scored]):
         best = int(np.nanmean(dice[task.folds != fold], axis=0).argmax())
         answers[task.folds == fold] = dice[task.folds == fold, best]
     return answers
@@ -313,6 +319,9 @@ def main() -> None:
     parser.add_argument("--inputs", nargs="+", default=[], help="only these subsets, as 'clinical + copy_number'")
     some = parser.add_mutually_exclusive_group()
     some.add_argument("--without", metavar="NAME=VALUE", help="score all but these, such as histology=GBM")
+    some.add_argument(
+        "--held-out", nargs="+", metavar="SUBJECT", help="score these only, by models of all others, instead of folds"
+    )
     some.add_argument("--only", metavar="NAME=VALUE", help="score these only, such as centre=PCNN")
     parser.add_argument(
         "--reference", metavar="INPUTS", help="compare with the row of these; the best single ones if not given"
@@ -326,6 +335,8 @@ def main() -> None:
             name, _, value = (options.without or options.only).partition("=")
             told = (s.centre if name == "centre" else s.clinical.get(name) for s in task.studies)
             task.scored = np.array([(str(one) == value) == bool(options.only) for one in told])
+        if options.held_out:
+            task.hold_out(options.held_out)
         answers = rows_of(task, options.inputs)
         answers |= {(NETWORK, path.parent.name): from_network(task, path) for path in options.answers}
         print_table(task, answers, options.samples, options.reference)

@@ -137,6 +137,17 @@ def test_one_centre_is_scored_alone_or_left_out(tmp_path, capsys, monkeypatch):
         assert said == f"class: {count} studies of {count} patients"
 
 
+def test_models_of_all_others_answer_for_those_held_out(tmp_path):
+    made = studies(tmp_path)
+    (task,) = [task for task in tasks_of(made) if task.name == "class"]
+    held_out = [made[0].subject, made[7].subject]
+    task.hold_out(held_out)
+    assert [task.patients[k] for k in np.flatnonzero(task.scored)] == held_out
+    for answers in rows_of(task, ["clinical"]).values():
+        assert np.isfinite(answers[task.scored]).all()
+        assert np.isnan(answers[~task.scored]).all()
+
+
 def run_main(tmp_path, capsys, monkeypatch, *options) -> list[str]:
     files = [tmp_path / "manifest.json", "--answers", tmp_path / "out/manifest.json"]
     arguments = ["baselines.py", *files, "--task", "class", "--samples", 50, *options]

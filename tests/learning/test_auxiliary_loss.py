@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 import torch
-from monai.data import DataLoader
+from monai.data import DataLoader, MetaTensor
 from monai.engines import PrepareBatchExtraInput, SupervisedTrainer
 
 from polyscan.fusion import Concatenation, FusionLayer, ProductOfExperts, SharedSpecific
@@ -111,6 +111,17 @@ def train(layer, weights=None, steps=1):
     trainer.run()
     moved = [name for name, p in net.named_parameters() if not torch.equal(p, before[name])]
     return trainer, moved
+
+
+def test_a_network_is_trained_on_tensors_without_metadata():
+    net, seen = net_of(SharedSpecific), []
+    net.register_forward_pre_hook(lambda module, given: seen.append(type(given[0])))
+    image, target = torch.randn(2, 2, 8, 8), (torch.rand(2, 1, 8, 8) > 0.5).float()
+    with_metadata, _ = WithAuxiliaryLosses(net)(MetaTensor(image), MetaTensor(target))
+    without, _ = WithAuxiliaryLosses(net)(image, target)
+    assert seen == [torch.Tensor, torch.Tensor]
+    assert type(with_metadata) is torch.Tensor
+    torch.testing.assert_close(with_metadata, without, rtol=0, atol=0)
 
 
 def test_monais_trainer_trains_them_unasked_and_says_how_much_each_is():

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine
+from monai.data import MetaTensor
 from monai.engines import IterationEvents
 from torch import Tensor, nn
 from torch.nn import functional
@@ -105,12 +106,20 @@ class WithAuxiliaryLosses(nn.Module):
         self.loss = loss
 
     def forward(self, image: Any, *inputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Logits and losses by name, from what the network takes and, last, the target."""
-        *rest, target = inputs
+        """Logits and losses by name, from what the network takes and, last, the target.
+
+        All as plain tensors: the bookkeeping of a MetaTensor would take place at every operation of the network.
+        """
+        image, *rest, target = (plain(given) for given in (image, *inputs))
         with fusion_calls(self.network) as calls, deep_logits(self.network) as deep:
             logits = self.network(image, *rest)
         losses = auxiliary_losses(calls, target if self.one_hot is None else self.one_hot(target))
         return logits, losses if self.loss is None else {**losses, **deep_losses(deep, target, self.loss)}
+
+
+def plain(given: Any) -> Any:
+    """A tensor without metadata; what is no MetaTensor as it is."""
+    return given.as_tensor() if isinstance(given, MetaTensor) else given
 
 
 class AuxiliaryLossHandler:
