@@ -44,18 +44,27 @@ def kill_after(seconds: float) -> Callable[[int], None]:
 
 
 def kill_a_worker(killed: list[int], seconds: float) -> Callable[[int], None]:
-    """Kill one process that a command's forkserver has begun, and note which."""
+    """Kill one process that a command's forkserver has begun, so long after the first has, and note which."""
 
-    def kill(process: int) -> None:
-        time.sleep(seconds)
+    def workers(session: int) -> list[int]:
+        found = []
         for entry in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError, ValueError):
                 fields = (entry / "stat").read_text().rpartition(") ")[2].split()
-                parent, session = int(fields[1]), int(fields[3])
-                if session == process and parent != process and int(entry.name) != process:
-                    os.kill(int(entry.name), signal.SIGKILL)
-                    killed.append(int(entry.name))
-                    return
+                if int(fields[3]) == session and int(fields[1]) != session and entry.name != str(session):
+                    found.append(int(entry.name))
+        return found
+
+    def kill(process: int) -> None:
+        while not (found := workers(process)):  # importing takes most of the time, and how long differs
+            if os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                return
+            time.sleep(0.02)
+        time.sleep(seconds)
+        for worker in set(found) & set(workers(process)):
+            os.kill(worker, signal.SIGKILL)
+            killed.append(worker)
+            return
 
     return kill
 
@@ -138,7 +147,7 @@ def killed(task: Task, out: Path, seconds: float) -> Ended:
 def worker_killed(task: Task, out: Path, seconds: float) -> Ended:
     """Kill a worker; the study that it had goes on alone, so that the run ends well: cut short counts the kill."""
     killed: list[int] = []
-    ended = run(task.of(out), meanwhile=kill_a_worker(killed, random.uniform(0.3, 1) * seconds))
+    ended = run(task.of(out), meanwhile=kill_a_worker(killed, random.uniform(0, 0.2) * seconds))
     return replace(ended, cut_short=bool(killed))
 
 

@@ -80,8 +80,9 @@ def test_series_are_answered_on_their_own_grid_and_labels_stored_back(web_client
     np.testing.assert_array_equal(kept.ravel(order="F"), np.frombuffer(voxels, np.uint8))
     sample = web_client.json("POST", "/activelearning/random", body={})
     assert sample["StudyInstanceUID"] == sample["id"]
-    assert sample["Modality"] == "MR"
-    assert sample["SeriesInstanceUID"]
+    listed = json.loads(urllib.request.urlopen(f"{archive.url}/studies/{sample['id']}/series").read())
+    modalities = {series["0020000E"]["Value"][0]: series["00080060"]["Value"][0] for series in listed}
+    assert modalities[sample["SeriesInstanceUID"]] == sample["Modality"]
     assert "PatientID" in sample
 
 
