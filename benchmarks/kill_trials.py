@@ -147,7 +147,7 @@ def killed(task: Task, out: Path, seconds: float) -> Ended:
 def worker_killed(task: Task, out: Path, seconds: float) -> Ended:
     """Kill a worker; the study that it had goes on alone, so that the run ends well: cut short counts the kill."""
     killed: list[int] = []
-    ended = run(task.of(out), meanwhile=kill_a_worker(killed, random.uniform(0, 0.2) * seconds))
+    ended = run(task.of(out), meanwhile=kill_a_worker(killed, random.uniform(0, 0.08) * seconds))
     return replace(ended, cut_short=bool(killed))
 
 
