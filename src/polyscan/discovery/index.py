@@ -26,11 +26,12 @@ from polyscan.dicom.headers import DAMAGED, header_from, read_each
 from polyscan.discovery.candidate import Candidate
 from polyscan.discovery.dicom_candidates import dicom_candidates
 from polyscan.discovery.patients import Key, Part, Patient, patient_key
+from polyscan.discovery.persons import Place, persons_among
 from polyscan.discovery.volumes import Owner, owner_of, sessions_of, volume_candidate
 from polyscan.errors import PolyscanError
 from polyscan.files.packed import archive_of
 from polyscan.files.walk import Met, walked
-from polyscan.formats.endings import ending_of, volumes_among
+from polyscan.formats.endings import ending_of, stem_of, volumes_among
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -51,7 +52,9 @@ CREATE INDEX by_owner ON files (owner);
 CREATE INDEX by_kind ON files (kind);
 CREATE INDEX by_instance ON files (instance);
 CREATE TABLE headers (file INTEGER PRIMARY KEY, start BLOB);
-CREATE TABLE volumes (file INTEGER PRIMARY KEY, subject TEXT, session TEXT, visit TEXT, candidate TEXT);
+CREATE TABLE volumes (
+    file INTEGER PRIMARY KEY, subject TEXT, session TEXT, visit TEXT, candidate TEXT, named INTEGER, person TEXT
+);
 CREATE TABLE found (subject TEXT, session TEXT, made_from TEXT, candidates TEXT, PRIMARY KEY (subject, session));
 """
 
@@ -198,13 +201,26 @@ class Index:
             self._db.execute("INSERT OR REPLACE INTO found VALUES (?, ?, ?, ?)", (*row, encoded))
         return [replace(each, subject=owner[0], session=owner[1]) for each in found]
 
-    def volume_owners(self) -> dict[tuple[str, str | None], list[Owner]]:
-        """Subject and session to what the names of their volumes say."""
-        rows = self._db.execute("SELECT DISTINCT subject, session, visit FROM volumes")
+    def volume_owners(self) -> tuple[dict[tuple[str, str | None], list[Owner]], list[str]]:
+        """Subject and session to what the names of their volumes say, and what is doubtful about it."""
+        persons, doubts = persons_among([*self._places()])
+        self._db.execute("UPDATE volumes SET person = subject")
+        self._db.executemany("UPDATE volumes SET person = ? WHERE file = ?", ((who, n) for n, who in persons.items()))
+        rows = self._db.execute("SELECT DISTINCT person, session, visit FROM volumes")
         found: dict[tuple[str, str | None], list[Owner]] = {}
         for owner, session in sessions_of(Owner(*row) for row in rows).items():
             found.setdefault((owner.subject, session), []).append(owner)
-        return found
+        return found, doubts
+
+    def _places(self) -> Iterator[Place]:
+        """Where volumes lie whose names do not say whose they are."""
+        rows = self._db.execute(
+            "SELECT file, path, json_extract(candidate, '$.modality'), json_extract(candidate, '$.label') "
+            "FROM volumes JOIN files ON file = id WHERE NOT named"
+        )
+        for file, written, kind, label in rows:
+            *folders, name = Path(os.fsdecode(written)).parts
+            yield Place(file, tuple(folders), stem_of(name), None if label else kind)
 
     def volumes(self, named: Iterable[Owner], owner: tuple[str, str | None]) -> list[Candidate]:
         """What the volumes of a subject's session are, in the order of their names."""
@@ -213,7 +229,7 @@ class Index:
             for each in named
             for path, candidate in self._db.execute(
                 "SELECT path, candidate FROM volumes JOIN files ON file = id "
-                "WHERE subject = ? AND session IS ? AND visit = ?",
+                "WHERE person = ? AND session IS ? AND visit = ?",
                 (each.subject, each.session, each.visit),
             )
         ]
@@ -304,8 +320,8 @@ class Index:
 
     def _add_volume(self, met: Met) -> None:
         owner, candidate = owner_of(self.folder, met.path), volume_candidate(self.folder, met.path)
-        row = (self._add(met, "volume"), owner.subject, owner.session, owner.visit, _json(_encoded(candidate)))
-        self._db.execute("INSERT INTO volumes VALUES (?, ?, ?, ?, ?)", row)
+        row = (owner.subject, owner.session, owner.visit, _json(_encoded(candidate)), owner.named, owner.subject)
+        self._db.execute("INSERT INTO volumes VALUES (?, ?, ?, ?, ?, ?, ?)", (self._add(met, "volume"), *row))
 
     def _header(self, path: Path, file: int) -> Dataset | None:
         row = self._db.execute("SELECT start FROM headers WHERE file = ?", (file,)).fetchone()

@@ -191,17 +191,17 @@ def _named(patient: Patient, folder: Path) -> str:
     tops = sorted(patient.tops)
     if len(tops) == 1 and tops[0]:
         return bare(tops[0])
-    return "-".join(_whose(tops[0])) or bare(folder.name)
+    return "-".join(words_of_whom(tops[0])) or bare(folder.name)
 
 
-def _whose(name: str) -> tuple[str, ...]:
+def words_of_whom(name: str) -> tuple[str, ...]:
     """The words of a folder's name that do not say which scan lies in it: ``anna_CT`` and ``PET-anna`` are anna's."""
     words = re.split(r"[\W_]+", bare(name))
     return tuple(word for word in words if word and not _OF_A_SERIES.fullmatch(word) and told(word).modality is None)
 
 
 def _folded(top: str) -> tuple[str, ...]:
-    return tuple(word.casefold() for word in _whose(top))
+    return tuple(word.casefold() for word in words_of_whom(top))
 
 
 def bare(subject: str) -> str:

@@ -88,7 +88,7 @@ def _scanned(
     dicom: dict[tuple[str, str | None], list[Key]] = defaultdict(list)
     for examined, patient in subject_of.items():
         dicom[patient].append(examined)
-    volumes = index.volume_owners()
+    volumes, more_doubts = index.volume_owners()
     entries = [Decision(**entry) for entry in account(folder, index.left())]
     table = None
     if clinical or (folder / "participants.tsv").is_file():
@@ -96,7 +96,7 @@ def _scanned(
     known = SubjectTable(_existing(Path(labels)), clinical=False) if labels else None
     names = distinct(subject for subject, _ in (*dicom, *volumes))
     manifest, studies, dates = Manifest(roots={"scans": str(folder)}), [], read_dates(folder) if join else {}
-    manifest.doubts = doubts
+    manifest.doubts = [*doubts, *more_doubts]
     manifest.renamed = {old: new for old, new in names.items() if old != new}
     any_scan, reasons = False, {f"{entry.series}: {entry.reason}" for entry in entries}
     for owner in sorted({*dicom, *volumes}, key=lambda owner: (owner[0], owner[1] or "")):

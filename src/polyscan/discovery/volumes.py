@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from polyscan.discovery.bids import Named, named, visit_of
@@ -24,11 +24,13 @@ class Owner:
         subject: ``sub-`` of BIDS, else the folder right under the one that is scanned.
         session: ``ses-`` of BIDS.
         visit: a word such as ``visit2``, which is a session only where the subject has several.
+        named: whether the file's own name tells the subject.
     """
 
     subject: str
     session: str | None
     visit: str
+    named: bool = field(default=False, compare=False)
 
 
 def owner_of(folder: Path, path: Path) -> Owner:
@@ -37,7 +39,7 @@ def owner_of(folder: Path, path: Path) -> Owner:
     entities = dict(re.findall(r"(sub|ses)-([A-Za-z0-9]+)", path.name))
     subject = entities.get("sub") or bare(relative.parts[0] if len(relative.parts) > 1 else folder.name)
     visit = "" if "ses" in entities else visit_of(relative.as_posix().removeprefix(f"{relative.parts[0]}/"))
-    return Owner(subject, entities.get("ses"), visit)
+    return Owner(subject, entities.get("ses"), visit, "sub" in entities)
 
 
 def sessions_of(found: Iterable[Owner]) -> dict[Owner, str | None]:
