@@ -25,7 +25,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, RLELossless, generate_uid
 
 from polyscan.errors import sentence
-from polyscan.phantom.write import save_dicom
+from polyscan.files.dicom import save_dicom
 
 SLOPE = np.array([3.0, 2.0, 4.0])  # values per millimetre along LPS
 SIZE, PIXEL, STEP, COUNT = 32, 2.0, 3.0, 12

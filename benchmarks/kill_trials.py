@@ -29,7 +29,7 @@ from pathlib import Path
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from trial import BUNDLE, RAW, Ended, hashes, make, prepared, run
+from trial import BUNDLE, RAW, Ended, has_ended, hashes, make, prepared, run
 
 
 def kill_after(seconds: float) -> Callable[[int], None]:
@@ -57,7 +57,7 @@ def kill_a_worker(killed: list[int], seconds: float) -> Callable[[int], None]:
 
     def kill(process: int) -> None:
         while not (found := workers(process)):  # importing takes most of the time, and how long differs
-            if os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if has_ended(process):
                 return
             time.sleep(0.02)
         time.sleep(seconds)

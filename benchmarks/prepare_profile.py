@@ -29,8 +29,8 @@ import numpy as np
 import yaml
 from dicom_readers import slice_of
 
+from polyscan.files.dicom import save_dicom
 from polyscan.phantom.cohort import make_cohort
-from polyscan.phantom.write import save_dicom
 from polyscan.study import Scan, Study
 from polyscan.study.manifest import Manifest, write_manifest
 

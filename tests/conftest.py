@@ -33,7 +33,7 @@ SOP = {"CT": "1.2.840.10008.5.1.4.1.1.2", "MR": "1.2.840.10008.5.1.4.1.1.4", "PT
 def make_series(tmp_path: Path) -> Callable[..., Path]:
     """Write a series of 2 x 2 mm pixels; slice k is filled with 10 k + its pixel's column."""
 
-    from polyscan.phantom.write import save_dicom
+    from polyscan.files.dicom import save_dicom
 
     def make(
         name: str = "series", *, slices: int = 5, modality: str = "CT", change=lambda k, ds: None, **common

@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from polyscan.dicom.read import find_series, read_series
-from polyscan.phantom.write import save_dicom
+from polyscan.files.dicom import save_dicom
 
 PET = {
     "Units": "BQML",

@@ -13,8 +13,8 @@ from polyscan.dicom.rtstruct import read_rtstruct
 from polyscan.discovery.labels import drawn_on
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
+from polyscan.files.dicom import save_dicom
 from polyscan.formats.read import read_label
-from polyscan.phantom.write import save_dicom
 from polyscan.study import Label
 
 

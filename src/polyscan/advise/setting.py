@@ -15,7 +15,7 @@ from polyscan.bundle.fusion_option import fusion_option
 from polyscan.bundle.run import bundle_folder, read_config
 from polyscan.compare.protocol import DISTILLATION, MISSING, Strategy
 from polyscan.files.atomic import read_json, resource_folder
-from polyscan.modality import MODALITIES
+from polyscan.modality import find_modality
 from polyscan.scan_key import ScanKey
 from polyscan.study import Study
 
@@ -112,7 +112,7 @@ def _masks(cohort: Description, strategy: Strategy, studies: Sequence[Study]) ->
     shared["windows"] = {
         name: list(known.window)
         for name in cohort.images
-        if (known := MODALITIES.get(ScanKey.parse(name).modality)) and known.has_unit and known.window
+        if (known := find_modality(name)) and known.has_unit and known.window
     }
     return Setting(
         bundle,

@@ -36,9 +36,10 @@ def write_advice(advice: Advice, manifest: str | Path, out: str | Path) -> Path:
     """
     owned = OutputFolder.claim(out, "advise", [manifest])
     owned.will_hold(["advice.json", "advice.txt", CONFIG, PROTOCOL])
-    write_json(owned.path / "advice.json", {**advice.as_json(), "commands": commands_of(advice, manifest, out)})
+    commands = commands_of(advice, manifest, out)
+    write_json(owned.path / "advice.json", {**advice.as_json(), "commands": commands})
     with atomic_write(owned.path / "advice.txt") as part:
-        part.write_text(as_text(advice, commands_of(advice, manifest, out)) + "\n", encoding="utf-8")
+        part.write_text(as_text(advice, commands) + "\n", encoding="utf-8")
     for name in (CONFIG, PROTOCOL):
         (owned.path / name).unlink(missing_ok=True)
     if advice.setting is not None:

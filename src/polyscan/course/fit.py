@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from polyscan.course.population import YEAR, Population, logarithms
+from polyscan.course.population import YEAR, Population, design, logarithms
 from polyscan.course.visits import DETECTION_LIMIT, Course
 from polyscan.errors import PolyscanError
 
@@ -102,11 +102,10 @@ def _loss(courses: Sequence[Course], terms: int, limit: float) -> Callable[[torc
 
     def loss(flat: torch.Tensor) -> torch.Tensor:
         mean, covariance, drift, error, resistance = _parameters(flat, terms)
-        columns = [torch.ones_like(t), t, -(1 - torch.exp(-resistance * treated)) / resistance]
-        design = torch.stack(columns[:terms], dim=-1)
-        whole = design @ covariance @ design.mT + drift * earlier + torch.diag_embed(error + own)
+        rows = design(t, treated, resistance, terms)
+        whole = rows @ covariance @ rows.mT + drift * earlier + torch.diag_embed(error + own)
         whole = torch.where(both, whole, identity)
-        off = torch.where(valid, y - design @ mean, 0.0)
+        off = torch.where(valid, y - rows @ mean, 0.0)
         lower = torch.linalg.cholesky(whole)
         white = torch.linalg.solve_triangular(lower, off[..., None], upper=False)
         fit = 0.5 * white.square().sum() + lower.diagonal(dim1=-2, dim2=-1).log().sum()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 from polyscan.errors import PolyscanError
@@ -61,10 +62,8 @@ class Population:
             days: (n,) since the first visit.
             exposure: (n,) days under treatment until then.
         """
-        t, treated = np.asarray(days, float) / YEAR, np.asarray(exposure, float) / YEAR
-        rate = self.resistance[:, None]
-        columns = [np.ones_like(rate * t), np.ones_like(rate) * t, -(1 - np.exp(-rate * treated)) / rate]
-        return np.stack(columns[: self.mean.shape[1]], axis=-1)
+        t, treated = (torch.from_numpy(np.asarray(each, float)) / YEAR for each in (days, exposure))
+        return design(t, treated, torch.from_numpy(self.resistance)[:, None], self.mean.shape[1]).numpy()
 
     def save(self, path: Path) -> None:
         """Write a JSON file, of population figures only."""
@@ -90,6 +89,19 @@ class Population:
             return cls(**fields)
         except TypeError as error:
             raise PolyscanError(f"{path} is no whole population; make it again with polyscan course.") from error
+
+
+def design(t: torch.Tensor, treated: torch.Tensor, resistance: torch.Tensor, terms: int) -> torch.Tensor:
+    """What size, growth and effect of treatment are multiplied by, (..., terms), of :class:`Population`'s equation.
+
+    Args:
+        t: years since the first visit.
+        treated: years under treatment until then.
+        resistance: per year, to be broadcast with them.
+        terms: 3, or 2 without the effect of treatment.
+    """
+    effect = -(1 - torch.exp(-resistance * treated)) / resistance
+    return torch.stack(torch.broadcast_tensors(torch.ones_like(t), t, effect)[:terms], dim=-1)
 
 
 def logarithms(

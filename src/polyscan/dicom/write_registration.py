@@ -15,6 +15,7 @@ from polyscan.dicom.source_images import SourceImages
 from polyscan.dicom.write_segmentation import VENDOR
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import atomic_write
+from polyscan.files.dicom import save_dicom
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -86,18 +87,7 @@ def write_registration(
     out.file_meta.MediaStorageSOPClassUID = SpatialRegistrationStorage
     out.file_meta.MediaStorageSOPInstanceUID = UID(uids[1])
     with atomic_write(path) as temporary:
-        _save(out, temporary)
-
-
-def _save(out: Dataset, path: Path) -> None:
-    """Write with the preamble and meta information that pydicom 2 and 3 ask for in different words."""
-    import pydicom
-
-    if hasattr(pydicom.dcmwrite, "__kwdefaults__") and "enforce_file_format" in (pydicom.dcmwrite.__kwdefaults__ or {}):
-        out.save_as(path, enforce_file_format=True)
-    else:
-        out.is_little_endian, out.is_implicit_VR = True, False
-        out.save_as(path, write_like_original=False)
+        save_dicom(out, temporary)
 
 
 def _check_frames(every: Mapping[str, SourceImages]) -> None:

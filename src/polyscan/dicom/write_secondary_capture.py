@@ -12,6 +12,7 @@ from monai.data import MetaTensor
 from polyscan.dicom.source_images import SourceImages
 from polyscan.dicom.write_segmentation import VENDOR
 from polyscan.files.atomic import atomic_write
+from polyscan.files.dicom import save_dicom
 from polyscan.geometry import FLIP, spacing_of
 
 _SOP_CLASS = "1.2.840.10008.5.1.4.1.1.7.3"  # Multi-frame Grayscale Word Secondary Capture Image Storage
@@ -82,7 +83,7 @@ def write_secondary_capture(
         made.PerFrameFunctionalGroupsSequence.append(frame)
     made.PixelData = frames.tobytes()
     with atomic_write(path) as temporary:
-        made.save_as(temporary, enforce_file_format=True)
+        save_dicom(made, temporary)
 
 
 def _decimal(value: float) -> str:

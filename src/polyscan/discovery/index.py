@@ -203,7 +203,7 @@ class Index:
 
     def volume_owners(self) -> tuple[dict[tuple[str, str | None], list[Owner]], list[str]]:
         """Subject and session to what the names of their volumes say, and what is doubtful about it."""
-        persons, doubts = persons_among([*self._places()])
+        persons, doubts = persons_among(self._places())
         self._db.execute("UPDATE volumes SET person = subject")
         self._db.executemany("UPDATE volumes SET person = ? WHERE file = ?", ((who, n) for n, who in persons.items()))
         rows = self._db.execute("SELECT DISTINCT person, session, visit FROM volumes")

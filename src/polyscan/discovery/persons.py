@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import lru_cache
+from itertools import combinations, pairwise
 
 from polyscan.dicom.words import told
 from polyscan.discovery.bids import visit_of
@@ -39,7 +40,7 @@ class Place:
     modality: str | None
 
 
-def persons_among(places: Sequence[Place]) -> tuple[dict[int, str], list[str]]:
+def persons_among(places: Iterable[Place]) -> tuple[dict[int, str], list[str]]:
     """Volumes that are another's than the folder right under the scanned one says.
 
     A folder holds several patients where folders in it have names that do not say which scans lie in them, at which
@@ -54,10 +55,15 @@ def persons_among(places: Sequence[Place]) -> tuple[dict[int, str], list[str]]:
         File to the subject, named by the innermost such folder, with the outer ones where that name serves two; and a
         sentence for each folder that was taken apart.
     """
-    named = {place.file: tuple(filter(_tells_whom, place.folders)) for place in places}
+    named, kept = dict[int, tuple[str, ...]](), list[Place]()
+    for place in places:
+        names = tuple(filter(_tells_whom, place.folders))
+        if not names or names != place.folders[:1]:  # else it is that folder's, whatever the others are
+            named[place.file] = names
+            kept.append(place)
     whose: dict[int, tuple[str, ...]] = {}
     tops: dict[str, list[Place]] = defaultdict(list)
-    for place in places:
+    for place in kept:
         tops[place.folders[0] if place.folders and named[place.file][:1] == place.folders[:1] else ""].append(place)
     for top, inside in tops.items():
         _take_apart(inside, named, (top,) if top else (), whose)
@@ -108,14 +114,13 @@ def _by_files(places: Iterable[Place]) -> dict[int, tuple[str, ...]]:
 
 
 def _share(groups: Iterable[Iterable[Place]]) -> bool:
-    """Whether two groups have modalities in common."""
-    kinds = [{place.modality for place in group} - {None} for group in groups]
-    often = Counter(kind for each in kinds for kind in each)
-    several = [each & {kind for kind, count in often.items() if count > 1} for each in kinds]
-    candidates = [each for each in several if len(each) >= _COMMON]
-    return any(len(a & b) >= _COMMON for i, a in enumerate(candidates) for b in candidates[i + 1 :])
+    """Whether two groups have so many modalities in common."""
+    kinds = ({place.modality for place in group if place.modality} for group in groups)
+    together = Counter(some for each in kinds for some in combinations(sorted(each), _COMMON))
+    return any(count > 1 for count in together.values())
 
 
+@lru_cache(maxsize=4096)
 def _tells_whom(folder: str) -> bool:
     said = told(folder)
     return said.modality is None and not said.other and not visit_of(folder) and bool(_words(folder))

@@ -23,7 +23,7 @@ from polyscan.formats.nifti import read_nifti
 from polyscan.geometry import matrix_of
 from polyscan.parallel import Progress
 from polyscan.preprocess.native import to_native
-from polyscan.study import Study
+from polyscan.study import Study, paths_in
 from polyscan.study.manifest import Failure, Manifest
 from polyscan.study.outputs import OutputFolder, sources_of
 from polyscan.study.sources import Sources, StudySources
@@ -184,8 +184,7 @@ def _images(sources: StudySources, scan: str) -> SourceImages:
     source = sources.scans.get(scan)
     if source is None:
         raise PolyscanError(f"Where {scan} lies is not known; name the sources.json of its study with --sources.")
-    first = source if isinstance(source, str) else source[0]
-    if is_volume(first):
+    if is_volume(paths_in(source)[0]):
         raise PolyscanError(f"{scan} is no DICOM series, so that no DICOM object can refer to it; ask for NIfTI.")
     return source_images(source)
 
@@ -211,6 +210,4 @@ def _uids(name: str, fixed: SourceImages, content: str) -> tuple[str, str]:
 
 def _files(sources: StudySources | None) -> list[Path]:
     every = list(sources.scans.values()) if sources else []
-    return [
-        Path(path.partition("#")[0]) for source in every for path in ([source] if isinstance(source, str) else source)
-    ]
+    return [Path(path.partition("#")[0]) for source in every for path in paths_in(source)]

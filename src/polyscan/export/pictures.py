@@ -19,7 +19,7 @@ from polyscan.formats.endings import is_volume
 from polyscan.formats.nifti import read_nifti, write_nifti
 from polyscan.parallel import Progress
 from polyscan.report.display import Display
-from polyscan.study import Study
+from polyscan.study import Study, paths_in
 from polyscan.study.manifest import Failure, Manifest
 from polyscan.study.outputs import OutputFolder, sources_of
 from polyscan.study.sources import Sources
@@ -201,6 +201,6 @@ def _series(study: Study, sources: Sources | None) -> SourceImages | None:
     """The DICOM series of the reference, on whose grid prepared scans lie; None where there is none."""
     found = sources.studies.get(study.key) if sources is not None else None
     source = found.scans.get(study.preparation.reference) if found and study.preparation else None
-    if source is None or is_volume(source if isinstance(source, str) else source[0]):
+    if source is None or is_volume(paths_in(source)[0]):
         return None
     return source_images(source)

@@ -27,7 +27,7 @@ from polyscan.formats.nifti import open_nifti
 from polyscan.formats.volume import Volume
 from polyscan.geometry import same_grid
 from polyscan.modality import modality
-from polyscan.study import Label, Source
+from polyscan.study import Label, Source, paths_in
 
 
 def open_volume(source: str | Path) -> Volume:
@@ -105,7 +105,7 @@ def read_label(label: Label, drawn_on: MetaTensor) -> MetaTensor:
 @contextmanager
 def _naming(source: Source) -> Iterator[None]:
     """Make any exception of a reader one sentence that names the file, and no value of it."""
-    path = Path(source if isinstance(source, str) else source[0])
+    path = Path(paths_in(source)[0])
     try:
         yield
     except PolyscanError as error:

@@ -16,9 +16,10 @@ from polyscan.discovery.names import letters_of
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import atomic_write_folder, read_json
+from polyscan.files.dicom import save_dicom
 from polyscan.formats.pictures import picture_study
 from polyscan.label_app.found import Found, ShownScan, attributes_of, series_in, standing
-from polyscan.study import Study
+from polyscan.study import Study, paths_in
 from polyscan.study.manifest import Manifest
 
 BESIDE = ("labels", "derivatives")
@@ -134,7 +135,7 @@ def _two_patients(study: Study) -> str:
 def _all_under(folder: str, study: Study) -> bool:
     """Whether all files of a study lie under a folder."""
     sources = [scan.source for scan in study.scans.values()]
-    files = [file for source in sources for file in ([source] if isinstance(source, str) else source)]
+    files = [file for source in sources for file in paths_in(source)]
     return bool(files) and all(file.startswith(folder) for file in files)
 
 
@@ -244,7 +245,7 @@ class WebStudies:
                 raise PolyscanError(f"{self.url} gives no images of study {uid}, or those of another.")
             with atomic_write_folder(folder) as temporary:
                 for number, instance in enumerate(instances):
-                    _save(instance, temporary / f"{number:05d}.dcm")
+                    save_dicom(instance, temporary / f"{number:05d}.dcm")
                 (temporary / "series.json").write_text(json.dumps(series))
         studies = scan(folder).studies
         if len(studies) != 1:
@@ -258,14 +259,6 @@ class WebStudies:
             return getattr(self._client, what)(*arguments, **options)
         except Exception as error:  # whatever the client makes of a server that is not there or refuses
             raise PolyscanError(f"{self.url} does not answer as a DICOMweb server ({type(error).__name__}).") from error
-
-
-def _save(instance: Any, path: Path) -> None:
-    """Write a DICOM file with its preamble and meta information, under pydicom 2 or 3."""
-    import pydicom
-
-    third = int(pydicom.__version__.split(".")[0]) >= 3
-    instance.save_as(path, **({"enforce_file_format": True} if third else {"write_like_original": False}))
 
 
 def is_uid(name: str) -> bool:

@@ -13,7 +13,7 @@ from polyscan.errors import PolyscanError
 from polyscan.modality.base import LAST, Modality
 from polyscan.scan_key import ScanKey
 
-__all__ = ["MODALITIES", "Modality", "by_precedence", "modality"]
+__all__ = ["MODALITIES", "Modality", "by_precedence", "find_modality", "modality"]
 
 
 def _listed() -> dict[str, Modality]:
@@ -27,24 +27,28 @@ def _listed() -> dict[str, Modality]:
 MODALITIES = _listed()
 
 
+def find_modality(name: str) -> Modality | None:
+    """As :func:`modality`; None where no modality has this name, as of a table."""
+    return MODALITIES.get(ScanKey.parse(name).modality)
+
+
 def modality(name: str) -> Modality:
     """Look a modality up by its name or by the key of a scan: that of ``"T1c@2"`` is T1c.
 
     Raises:
         PolyscanError: no modality has this name.
     """
-    try:
-        return MODALITIES[ScanKey.parse(name).modality]
-    except KeyError:
-        raise PolyscanError(f"Modality {name!r} is not known; use one of {', '.join(MODALITIES)}.") from None
+    known = find_modality(name)
+    if known is None:
+        raise PolyscanError(f"Modality {name!r} is not known; use one of {', '.join(MODALITIES)}.")
+    return known
 
 
 def by_precedence(names: Iterable[str]) -> list[str]:
     """Keys of scans, that one first that stands for a study; of several times the first, and unknown ones last."""
 
     def precedence(name: str) -> tuple[int, int]:
-        key = ScanKey.parse(name)
-        known = MODALITIES.get(key.modality)
-        return LAST if known is None else known.precedence, key.time or 1
+        known = find_modality(name)
+        return LAST if known is None else known.precedence, ScanKey.parse(name).time or 1
 
     return sorted(names, key=precedence)

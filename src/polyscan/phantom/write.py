@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from polyscan.files.atomic import write_json
+from polyscan.files.dicom import save_dicom
 from polyscan.modality import modality
 from polyscan.phantom.scanner import PARAMETRIC, Scan
 
@@ -94,17 +95,6 @@ def write_dicom(scan: Scan, folder: Path, subject: Subject) -> None:
         data = _common(scan, subject, lps, z)
         _pixels(data, values[:, :, z].T, modality(scan.modality).dicom)
         save_dicom(data, folder / f"{z + 1:04d}.dcm")
-
-
-def save_dicom(data: Dataset, path: Path) -> None:
-    """Write a file with its preamble and meta information, under pydicom 2 or 3."""
-    import pydicom
-
-    if int(pydicom.__version__.split(".")[0]) >= 3:
-        data.save_as(path, enforce_file_format=True)
-    else:
-        data.is_little_endian, data.is_implicit_VR = True, False
-        data.save_as(path, write_like_original=False)
 
 
 def _common(scan: Scan, subject: Subject, lps: np.ndarray, z: int) -> Dataset:

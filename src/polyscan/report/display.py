@@ -10,8 +10,7 @@ from monai.data import MetaTensor
 from torch.nn.functional import adaptive_avg_pool3d, adaptive_max_pool3d
 
 from polyscan.geometry import from_sitk, same_grid, spacing_of, to_sitk
-from polyscan.modality import MODALITIES
-from polyscan.scan_key import ScanKey
+from polyscan.modality import find_modality
 
 
 class Display:
@@ -107,7 +106,7 @@ def _float(image: MetaTensor) -> MetaTensor:
 
 def window(name: str, values: np.ndarray) -> tuple[float, float]:
     """What is black and what is white: the window of the modality where it has one, percentiles else."""
-    known = MODALITIES.get(ScanKey.parse(name).modality)
+    known = find_modality(name)
     if known is not None and known.window is not None:
         return known.window
     finite = values[np.isfinite(values)]
@@ -119,7 +118,7 @@ def colour_map(name: str) -> np.ndarray:
     """The (256, 3) uint8 colours of a modality, from the lowest value that is shown to the highest."""
     from matplotlib import colormaps
 
-    known = MODALITIES.get(ScanKey.parse(name).modality)
+    known = find_modality(name)
     chosen = colormaps["gray" if known is None else known.colours]
     return np.round(chosen(np.linspace(0, 1, 256))[:, :3] * 255).astype(np.uint8)
 

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from polyscan.modality import MODALITIES
+from polyscan.modality import find_modality
 from polyscan.report.display import colour_map, window
-from polyscan.scan_key import ScanKey
 
 _BLOCK = 8  # of JPEG: a slice whose tile is whole blocks takes nothing from its neighbours
 _QUALITIES = (85, 75, 60, 45, 30)
@@ -34,7 +33,7 @@ def scan_sheet(name: str, values: np.ndarray, limit: int) -> dict[str, Any]:
     least, most = (float(inside.min()), float(inside.max())) if inside.size else (low, high)
     ends = [min(least, low - 1e-3 * (high - low)), low, high, max(most, high + 1e-3 * (high - low))]
     levels = np.interp(np.where(finite, values, least), ends, _LEVELS)
-    known = MODALITIES.get(ScanKey.parse(name).modality)
+    known = find_modality(name)
     return {
         **_jpeg(np.round(levels).astype(np.uint8), limit),
         "outside": None if finite.all() else mask_sheet(~finite),

@@ -14,7 +14,7 @@ from polyscan.study.record import (
     TaskPrediction,
     scans_of,
 )
-from polyscan.study.scan import Scan, Source
+from polyscan.study.scan import Scan, Source, paths_in
 
 __all__ = [
     "Decision",
@@ -30,5 +30,6 @@ __all__ = [
     "Source",
     "Study",
     "TaskPrediction",
+    "paths_in",
     "scans_of",
 ]

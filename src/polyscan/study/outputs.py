@@ -14,7 +14,7 @@ from polyscan import __version__
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import clear_parts, read_json, write_json
 from polyscan.files.packed import archive_of
-from polyscan.study import Source, Study
+from polyscan.study import Source, Study, paths_in
 from polyscan.study.manifest import paths_of
 
 MARKER = ".polyscan.json"
@@ -140,7 +140,7 @@ def fingerprint(sources: Iterable[Source]) -> str:
         OSError: one is not there.
     """
     digest = hashlib.sha256()
-    for name in sorted(chain.from_iterable([source] if isinstance(source, str) else source for source in sources)):
+    for name in sorted(chain.from_iterable(map(paths_in, sources))):
         path = Path(name.partition("#")[0])
         for file in sorted(path.iterdir()) if path.is_dir() else [archive_of(path) or path]:
             stat = file.stat()  # a file that took another's place has another time of change

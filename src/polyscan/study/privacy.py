@@ -12,6 +12,7 @@ from typing import Any
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
 from polyscan.files.packed import open_binary
+from polyscan.study.scan import paths_in
 from polyscan.study.sources import SOURCES, Sources, StudySources, find_sources, read_sources
 
 PRIVATE = (SOURCES, "studies.json", "index.sqlite")
@@ -111,7 +112,7 @@ def _secrets(key: str, study: StudySources, known: Sources) -> Iterator[tuple[st
     every = [*study.scans.values(), *([study.label] if study.label else [])]
     own = re.sub(r"[^a-z0-9]", "", key.removeprefix("sub-").lower())
     for source in every:
-        for name in [source] if isinstance(source, str) else source:
+        for name in paths_in(source):
             path = Path(name.partition("#")[0])
             root = next((root for root in known.roots if path.is_relative_to(root)), path.anchor)
             for part in path.relative_to(root).parts:

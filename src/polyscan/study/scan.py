@@ -12,6 +12,11 @@ Source = str | list[str]
 """Where a scan lies: a file, a folder of one DICOM series, or the files of one series."""
 
 
+def paths_in(source: Source) -> list[str]:
+    """The one path or the several of a source, as they are written."""
+    return [source] if isinstance(source, str) else source
+
+
 @dataclass
 class Scan(Entry):
     """A scan.

@@ -15,7 +15,7 @@ from polyscan.files.atomic import read_json, write_json
 from polyscan.study.entry import Entry
 from polyscan.study.manifest import Manifest, read_manifest
 from polyscan.study.record import Study
-from polyscan.study.scan import Source
+from polyscan.study.scan import Source, paths_in
 from polyscan.study.schema import decoded, encoded
 
 SOURCES = "sources.json"
@@ -107,7 +107,7 @@ def without_paths(text: str, study: Study) -> str:
 
 def _files(source: Source) -> list[Path]:
     """The files of a scan, and those of a folder of one series."""
-    paths = [Path(path.partition("#")[0]) for path in ([source] if isinstance(source, str) else source)]
+    paths = [Path(path.partition("#")[0]) for path in paths_in(source)]
     if len(paths) == 1 and paths[0].is_dir():
         return sorted(paths[0].iterdir()) or paths
     return paths

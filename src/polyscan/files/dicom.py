@@ -1,0 +1,21 @@
+"""Write a DICOM file, under pydicom 2 or 3."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+
+def save_dicom(data: Dataset, path: Path) -> None:
+    """Write a file with its preamble and meta information; what was made here is in explicit little endian."""
+    import pydicom
+
+    if int(pydicom.__version__.split(".")[0]) >= 3:
+        data.save_as(path, enforce_file_format=True)
+        return
+    if data.is_little_endian is None:  # it was not read from a file or a server
+        data.is_little_endian, data.is_implicit_VR = True, False
+    data.save_as(path, write_like_original=False)
