@@ -126,17 +126,3 @@ def prepared(manifest: Path, out: Path) -> Path:
 def has_ended(process: int) -> bool:
     """Whether a process has, without taking note of how."""
     return os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-
-def interrupt_after(seconds: float) -> Callable[[int], None]:
-    """Press Ctrl-C for a command that goes on until somebody does."""
-
-    def interrupt(process: int) -> None:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if has_ended(process):
-                return
-            time.sleep(0.05)
-        os.killpg(process, signal.SIGINT)
-
-    return interrupt

@@ -77,6 +77,15 @@ def test_another_protocol_is_refused_over_old_results(compared):
         compare(quick("diagnosis", epochs=3), out)
 
 
+def test_other_data_are_refused_over_old_results(compared, tmp_path):
+    out, _ = compared
+    told = json.loads((out / "protocol.json").read_text())
+    (tmp_path / "protocol.json").write_text(json.dumps(told | {"data": "of last week"}))
+    (tmp_path / ".polyscan.json").write_bytes((out / ".polyscan.json").read_bytes())
+    with pytest.raises(PolyscanError, match="holds a comparison on other data"):
+        compare(quick("diagnosis"), tmp_path)
+
+
 def test_conditions_change_what_they_name():
     cohort = load_cohort(quick("diagnosis"))
     rows = np.arange(20)

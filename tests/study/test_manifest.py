@@ -175,3 +175,10 @@ def test_a_key_is_its_text(text):
 def test_what_is_no_key_is_refused(text):
     with pytest.raises(PolyscanError, match="is no key of a scan"):
         ScanKey.parse(text)
+
+
+def test_a_scan_without_a_file_is_refused_by_name(tmp_path):
+    path = tmp_path / "m.json"
+    path.write_text('{"format_version": 2, "testing": [{"subject": "1", "scans": {"T1": {"source": []}}}]}')
+    with pytest.raises(PolyscanError, match="sub-1 has no file for T1"):
+        read_manifest(path)

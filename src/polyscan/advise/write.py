@@ -10,7 +10,8 @@ from polyscan.advise.advice import Advice
 from polyscan.advise.candidates import CANDIDATES
 from polyscan.compare.protocol import CONCATENATION, OUTPUT_MEAN
 from polyscan.files.atomic import atomic_write, write_json
-from polyscan.study.outputs import OutputFolder
+from polyscan.study.manifest import read_manifest
+from polyscan.study.outputs import OutputFolder, sources_of
 
 CONFIG, PROTOCOL = "config.json", "compare.json"
 COMPARED = 3
@@ -34,7 +35,7 @@ def write_advice(advice: Advice, manifest: str | Path, out: str | Path) -> Path:
     Raises:
         PolyscanError: the folder holds something else.
     """
-    owned = OutputFolder.claim(out, "advise", [manifest])
+    owned = OutputFolder.claim(out, "advise", sources_of(read_manifest(manifest).studies))
     owned.will_hold(["advice.json", "advice.txt", CONFIG, PROTOCOL])
     commands = commands_of(advice, manifest, out)
     write_json(owned.path / "advice.json", {**advice.as_json(), "commands": commands})

@@ -18,6 +18,7 @@ from polyscan.inference.feature_distance import AT_LEAST
 from polyscan.inference.task_calibration import NAME, fit_calibration
 from polyscan.parallel import Progress
 from polyscan.study.manifest import Manifest, read_manifest
+from polyscan.study.outputs import check_writable_file
 
 _EVERY_SUBSET_UP_TO = 4
 
@@ -47,9 +48,10 @@ def calibrate(
         The path of the file.
 
     Raises:
-        PolyscanError: the bundle is no classifier, or too few studies are labelled.
+        PolyscanError: the bundle is no classifier, too few studies are labelled, or something else has the file's name.
     """
     (file,) = weights_of(bundle, weights)
+    check_writable_file(file.with_name(NAME), "calibration")
     parser = load_inference(bundle, Manifest(), file.parent, file, {"dataset#data": []}).parser
     if "tasks" not in parser:
         raise PolyscanError(f"{bundle} predicts no classes, so that there are no probabilities to calibrate.")

@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> None:
     from polyscan.study.outputs import check_writable_file
 
     if options.output is not None:
-        check_writable_file(options.output)
+        check_writable_file(options.output, "manifest")
     dataset = read_dataset(options.name)
     manifest, missing = match_download(dataset, options.folder)
     print(f"{dataset['name']} ({dataset['licence']})\nPlease cite: {dataset['citation']}\n\n{summary(manifest)}")

@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> None:
     from polyscan.files.atomic import write_json
     from polyscan.study.outputs import check_writable_file
 
-    check_writable_file(options.output)
+    check_writable_file(options.output, "plan")
     plan = make_plan(options.bundle, options.manifest, memory=options.memory)
     write_json(options.output, plan)
     for name, value in {**plan["shared"], **plan["train"]}.items():

@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> None:
     from polyscan.study.outputs import check_writable_file
 
     output = options.output or options.folder / "report.html"
-    check_writable_file(output)
+    check_writable_file(output, "page")
     with progress_bar("drawing") as progress:
         write_report(options.folder, options.output, jobs=options.jobs, progress=progress)
     print(output)

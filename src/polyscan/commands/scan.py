@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> None:
     from polyscan.study.manifest import write_manifest
     from polyscan.study.outputs import check_writable_file
 
-    check_writable_file(options.output)
+    check_writable_file(options.output, "manifest")
     with progress_bar("scanning") as progress:
         manifest = scan(
             options.folder,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ class Cohort:
         patients: (study,) a patient's studies are never in two folds.
         modalities, classes: names.
         task, drawn: of a task with a known optimum.
+        sources: files that were read.
     """
 
     x: torch.Tensor
@@ -36,6 +38,14 @@ class Cohort:
     classes: list[str]
     task: Task | None = None
     drawn: Drawn | None = None
+    sources: Sequence[Path] = ()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what networks learn from."""
+        digest = hashlib.sha256(self.x.numpy().tobytes())
+        digest.update(repr((self.y.tolist(), self.patients.tolist(), self.modalities, self.classes)).encode())
+        return digest.hexdigest()
 
     def folds(self, count: int, seed: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
         """Rows for training and testing of each fold: classes as even as patients allow, drawn anew for each seed.
@@ -84,6 +94,7 @@ def _made(told: dict[str, Any]) -> Cohort:
 def _read(told: dict[str, Any], root: Path) -> Cohort:
     from polyscan.bundle.fragment import read_fragment
     from polyscan.study.manifest import read_manifest
+    from polyscan.study.outputs import sources_of
     from polyscan.transforms import LoadTablesd
 
     if unknown := sorted(set(told) - {"manifest", "config", "target"}):
@@ -109,4 +120,5 @@ def _read(told: dict[str, Any], root: Path) -> Cohort:
         np.array([study.subject for study in studies]),
         list(config["tables"]),
         classes,
+        sources=sources_of(studies),
     )

@@ -62,10 +62,10 @@ def compare(
     if not isinstance(protocol, Protocol):
         protocol = read_protocol(protocol)
     cohort = load_cohort(protocol)
-    owned = OutputFolder.claim(out, "compare")
+    owned = OutputFolder.claim(out, "compare", cohort.sources)
     owned.will_hold(["cells", "protocol.json", "compare.csv", "compare.html"])
     with owned.alone():
-        _same_protocol(owned.path / "protocol.json", protocol)
+        _same_protocol(owned.path / "protocol.json", protocol, cohort)
         cells = owned.path / "cells"
         cells.mkdir(exist_ok=True)
         names = [*protocol.all_strategies(cohort.modalities), LOGISTIC]
@@ -187,10 +187,13 @@ def _others(count: int, m: int) -> list[int]:
     return [k for k in range(count) if k != m]
 
 
-def _same_protocol(file: Path, protocol: Protocol) -> None:
-    if file.is_file() and (found := read_json(file).get("sha256")) != protocol.digest:
+def _same_protocol(file: Path, protocol: Protocol, cohort: Cohort) -> None:
+    found = read_json(file) if file.is_file() else None
+    if found is not None and found.get("sha256") != protocol.digest:
         raise PolyscanError(
-            f"{file.parent} holds a comparison by another protocol ({str(found)[:12]}, not {protocol.digest[:12]}); "
-            "what is compared is fixed before a run: name a new folder."
+            f"{file.parent} holds a comparison by another protocol ({str(found.get('sha256'))[:12]}, not "
+            f"{protocol.digest[:12]}); what is compared is fixed before a run: name a new folder."
         )
-    write_json(file, {"sha256": protocol.digest, **protocol.content})
+    if found is not None and found.get("data") != cohort.digest:
+        raise PolyscanError(f"{file.parent} holds a comparison on other data; name a new folder.")
+    write_json(file, {"sha256": protocol.digest, "data": cohort.digest, **protocol.content})

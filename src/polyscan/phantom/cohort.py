@@ -18,6 +18,7 @@ from polyscan.modality import by_precedence
 from polyscan.parallel import Progress, run_each
 from polyscan.phantom.subject import MAPS, MODALITIES, Subject, follow_up, make_subject
 from polyscan.phantom.write import write_dicom, write_nifti_scan, write_nifti_values, write_pose
+from polyscan.study.outputs import check_lasting
 
 T = TypeVar("T")
 _ALL = (*MODALITIES, *MAPS)
@@ -85,9 +86,10 @@ def new_folder(out: str | Path) -> Iterator[Path]:
     """A folder to write a cohort to, whole or not at all.
 
     Raises:
-        PolyscanError: it holds something already.
+        PolyscanError: it holds something already, or lies where another output is replaced.
     """
     out = Path(out)
+    check_lasting(out)
     if out.exists() and any(out.iterdir()):
         raise PolyscanError(f"{out} is not empty; name a new folder for the cohort.")
     with atomic_write_folder(out) as folder:

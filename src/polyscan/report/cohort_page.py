@@ -55,7 +55,7 @@ def write_report(
     if (folder / PAGES).is_dir() and output is None:
         pages = folder / PAGES
     else:
-        owned = OutputFolder.claim(pages, "report")
+        owned = OutputFolder.claim(pages, "report", [scan.path for study in studies for scan in study.scans.values()])
         owned.will_hold([DATA, *(f"{study.key}{ending}" for study in studies for ending in (".html", ".jpg"))])
     draw = partial(_draw, pages=pages, cohort=f"../{page.name}")
     not_drawn: dict[str, str] = {}

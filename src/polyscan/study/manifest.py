@@ -139,8 +139,10 @@ def read_manifest(path: str | Path, roots: Mapping[str, str | Path] | None = Non
         if study.key in keys:
             raise PolyscanError(f"{path} names {study.key} twice; give each study its own subject or session.")
         keys.add(study.key)
-        for name in study.scans:
+        for name, scan in study.scans.items():
             _check_key(name, f"{path}: {study.key}")
+            if not scan.source:
+                raise PolyscanError(f"{path}: {study.key} has no file for {name}; name it, or take the scan out.")
         return replace_paths(study, lambda written: absolute(written, folders, f"{path}: {study.key}"))
 
     return replace(manifest.map(checked), roots=folders)

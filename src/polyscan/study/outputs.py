@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from polyscan import __version__
 from polyscan.errors import PolyscanError
@@ -16,9 +18,17 @@ from polyscan.files.atomic import clear_parts, read_json, write_json
 from polyscan.files.packed import archive_of
 from polyscan.study import Source, Study, paths_in
 from polyscan.study.manifest import paths_of
+from polyscan.study.sources import SOURCES, read_sources
 
 MARKER = ".polyscan.json"
 LOCK = ".polyscan.lock"
+_BEGINS = {
+    "manifest": rb'\s*\{\s*"format_version": \d+,\s*"polyscan": "',
+    "plan": rb'\s*\{\s*"about": \{\s*"polyscan": "',
+    "calibration": rb'\s*\{\s*"format_version": \d+,\s*"tasks": \{',
+    "page": rb'.*<meta name="generator" content="polyscan ',
+}
+"""What a file that polyscan wrote begins with, by its kind."""
 
 
 class OutputFolder:
@@ -45,21 +55,25 @@ class OutputFolder:
             path: the folder; it is made where it does not exist.
             command: what is going to write it.
             sources: files and folders that are read. The folder must not be one of their folders, hold one, or lie in
-                one, whichever links lead there.
+                one, whichever links lead there. For prepared studies the same is true of the scans that they were made
+                from, as far as the ``sources.json`` beside them tells.
 
         Raises:
-            PolyscanError: the folder is in the sources' way, or holds what this command did not write.
+            PolyscanError: the folder is in the sources' way, lies where another output is replaced, or holds what this
+                command did not write.
         """
         path = Path(path)
         _check_apart(path, sources)
+        check_lasting(path)
         if path.exists() and not path.is_dir():
             raise PolyscanError(f"{path} is a file; name a folder to write to.")
         marker = path / MARKER
         if marker.is_file():
-            content = read_json(marker)
-            if not isinstance(content, dict) or content.get("command") != command:
-                made = content.get("command") if isinstance(content, dict) else "something else"
-                raise PolyscanError(f"{path} was made by polyscan {made}; name another folder for polyscan {command}.")
+            content = _owner(path)
+            if content.get("command") != command:
+                raise PolyscanError(
+                    f"{path} was made by polyscan {content.get('command')}; name another folder for polyscan {command}."
+                )
             return cls(path.absolute(), command, content.get("holds", []))
         if path.exists() and (found := sorted(entry.name for entry in path.iterdir())):
             raise PolyscanError(
@@ -149,36 +163,91 @@ def fingerprint(sources: Iterable[Source]) -> str:
     return digest.hexdigest()[:16]
 
 
-def check_writable_file(path: str | Path) -> None:
-    """Refuse to write a manifest or a page over anything else, such as a scan or its sidecar.
+def check_writable_file(path: str | Path, kind: str) -> None:
+    """Refuse to write a file over anything else, such as a scan, its sidecar, or a file of an output folder.
+
+    Args:
+        path: to write.
+        kind: a manifest, a plan, a calibration or a page; only one of the same is replaced.
 
     Raises:
-        PolyscanError: there is a folder of that name, or a file of another kind.
+        PolyscanError: there is a folder of that name, a file of another kind, or one that belongs to another output.
     """
     path = Path(path)
     if path.is_dir():
-        raise PolyscanError(f"{path} is a folder; name a file to write, such as {path / 'manifest.json'}.")
-    if path.exists():
-        with path.open("rb") as file:
-            start = file.read(1024)
-        if start.strip() and b"polyscan" not in start:
-            raise PolyscanError(f"{path} is no file that polyscan wrote; name a new file to write.")
+        name = f"{kind}.{'html' if kind == 'page' else 'json'}"
+        raise PolyscanError(f"{path} is a folder; name a file to write, such as {path / name}.")
+    check_lasting(path)
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        start = file.read(1024)
+    if start.strip() and not re.match(_BEGINS[kind], start, re.DOTALL):
+        raise PolyscanError(f"{path} is no {kind} that polyscan wrote; name a new file to write.")
+    owner = _owner(path.parent) if (path.parent / MARKER).is_file() else {}
+    # The page of a report lies in the folder of the answers that it shows, a calibration in that of the weights.
+    if kind in ("manifest", "plan") and path.name in owner.get("holds", []):
+        raise PolyscanError(f"{path} belongs to what polyscan {owner['command']} wrote; name another file.")
+
+
+def check_lasting(path: Path) -> None:
+    """Refuse a place within what another command wrote, and removes where it is given again.
+
+    Raises:
+        PolyscanError: the place is such a one. What the other command keeps for this very output is not.
+    """
+    target = path.resolve()
+    for folder in target.parents:
+        if (folder / MARKER).is_file():
+            owner = _owner(folder)
+            name = target.relative_to(folder).parts[0]
+            if name in owner.get("holds", []) and folder / name != target:
+                raise PolyscanError(
+                    f"{path} lies in what polyscan {owner.get('command')} wrote to {folder}, and would go with it; "
+                    "name another place."
+                )
+            return
+
+
+def _owner(folder: Path) -> dict[str, Any]:
+    content = read_json(folder / MARKER)
+    return content if isinstance(content, dict) else {"command": "something else"}
 
 
 def _check_apart(path: Path, sources: Iterable[str | Path]) -> None:
     target = path.resolve()
     checked: set[Path] = set()
     for source in sources:
-        source = Path(source)
-        if not source.exists():
+        folder = _folder_of(Path(source))
+        if folder is None or folder in checked:
             continue
-        folder = source if source.is_dir() else source.parent
-        if folder in checked:
+        for each in (folder, *_scanned_folders(folder, checked)):
+            checked.add(each)
+            real = each.resolve()
+            if target == real or target in real.parents or real in target.parents:
+                how = "is" if target == real else "holds" if target in real.parents else "lies in"
+                raise PolyscanError(
+                    f"{path} {how} {each}, which holds scans that are read; name a folder apart from the scans."
+                )
+
+
+def _folder_of(source: Path) -> Path | None:
+    """Of a folder itself, of a file where it lies, of what is gone none."""
+    if not source.exists():
+        return None
+    return source if source.is_dir() else source.parent
+
+
+def _scanned_folders(folder: Path, checked: set[Path]) -> Iterator[Path]:
+    """The folders of the scans that a prepared study was made from, by the list that lies above it."""
+    for place in (folder, *folder.parents[:2]):
+        listed = place / SOURCES
+        if listed in checked or not listed.is_file():
             continue
-        checked.add(folder)
-        real = folder.resolve()
-        if target == real or target in real.parents or real in target.parents:
-            how = "is" if target == real else "holds" if target in real.parents else "lies in"
-            raise PolyscanError(
-                f"{path} {how} {folder}, which holds scans that are read; name a folder apart from the scans."
-            )
+        checked.add(listed)
+        with suppress(PolyscanError):  # a file of that name that is none of ours tells nothing
+            known = read_sources(listed)
+            every = [source for study in known.studies.values() for source in (*study.scans.values(), study.label)]
+            names = {name.partition("#")[0] for source in every if source for name in paths_in(source)}
+            folders = {_folder_of(archive_of(Path(name)) or Path(name)) for name in names}
+            yield from sorted(found for found in folders if found is not None and found not in checked)

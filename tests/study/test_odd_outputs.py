@@ -1,0 +1,142 @@
+"""Whatever a command is told to write to, no file of somebody else is changed: each command in each odd place."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from monai.data import MetaTensor
+
+from polyscan.cli import COMMANDS, main
+from polyscan.formats.nifti import write_nifti
+from polyscan.study import PredictionRecord
+from polyscan.study.manifest import read_manifest, write_manifest
+
+BUNDLE = "sarcoma_ct_mr_pet_segmentation"
+COMMAND_LINES = {  # the place is put behind; {of} is the folder of the fixture
+    "advise": "advise {of}/prepared/manifest.json --target mask -o",
+    "batch": f"batch {BUNDLE} {{of}}/ward --jobs 1 -o",
+    "batch a manifest": f"batch {BUNDLE} {{of}}/scans.json --jobs 1 -o",
+    "batch as a job array": f"batch {BUNDLE} {{of}}/ward --job-array slurm:2 -o",
+    "compare": "compare {of}/protocol.json -o",
+    "course": "course {of}/volumes.csv --population {of}/population.json -o",
+    "dataset": "dataset brats_2021 {of}/ward -o",
+    "demo": "demo",
+    "dicom": "dicom {of}/answers --sources {of}/prepared/sources.json -o",
+    "infer": f"infer {BUNDLE} {{of}}/prepared/manifest.json -o",
+    "label-app": "label-app",
+    "listen": f"listen {BUNDLE} --port 0 -o",
+    "native": "native {of}/answers -o",
+    "phantom": "phantom --subjects 1 --modalities T1 --",
+    "phantom of a task": "phantom --task interaction --subjects 20",
+    "picture": "picture {of}/answers --overlay CT T1 -o",
+    "plan": f"plan {{of}}/prepared/manifest.json --bundle {BUNDLE} --memory 2 -o",
+    "prepare": "prepare {of}/scans.json --registered --jobs 1 -o",
+    "report": "report {of}/answers --jobs 1 -o",
+    "scan": "scan {of}/ward -o",
+    "status": "status --table",
+    "train": f"train {BUNDLE} {{of}}/prepared/manifest.json -o",
+    "train folds": f"train {BUNDLE} {{of}}/prepared/manifest.json --folds 2 -o",
+}
+PLACES = {
+    "the scans": "ward",
+    "what holds them": "",
+    "a patient": "ward/patient0",
+    "a link to a patient": "ward/link",
+    "a scan": "ward/patient0/CT.nii.gz",
+    "something else": "thesis",
+    "what is prepared": "prepared",
+    "a prepared study": "prepared/sub-patient0",
+    "the prepared manifest": "prepared/manifest.json",
+    "new, in a patient": "ward/patient0/new",
+    "new, in a prepared study": "prepared/sub-patient0/new",
+}
+READS_NO_SCAN = {"compare", "course", "demo", "label-app", "listen", "phantom", "phantom of a task", "status"}
+WRITES_A_FILE = {"dataset", "plan", "scan"}
+OWNS_NOTHING = {"calibrate", "check_privacy"}  # beside its weights; nothing at all
+
+
+def cases():
+    for command in COMMAND_LINES:
+        for place in PLACES:
+            goes_on = (command, place) == ("prepare", "what is prepared")
+            only_adds = place == "new, in a patient" and command in READS_NO_SCAN | WRITES_A_FILE
+            if not goes_on and not only_adds:
+                yield pytest.param(command, place, id=f"{command}: {place}")
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def of(tmp_path_factory):
+    """Scans, what was prepared and answered from them, what other commands read, and somebody's thesis."""
+    folder = tmp_path_factory.mktemp("odd")
+    for number in range(3):
+        home = folder / "ward" / f"patient{number}"
+        ball = torch.stack(torch.meshgrid(*[torch.linspace(-1, 1, 16)] * 3, indexing="ij")).square().sum(0) < 0.6
+        noise = torch.randn(16, 16, 16, generator=torch.Generator().manual_seed(number))
+        affine = torch.diag(torch.tensor([2.0, 2, 2, 1]))
+        for name, image in {"CT": ball * 1040.0 - 1000, "T1": ball * (100 + noise), "mask": ball.byte()}.items():
+            write_nifti(home / f"{name}.nii.gz", MetaTensor(image[None], affine=affine))
+    assert main(["scan", str(folder / "ward"), "-o", str(folder / "scans.json")]) == 0
+    (folder / "ward" / "link").symlink_to("patient1")
+    prepared = folder / "prepared"
+    assert main(["prepare", str(folder / "scans.json"), "--registered", "--jobs", "1", "-o", str(prepared)]) == 0
+    manifest = read_manifest(prepared / "manifest.json")
+    answers = [
+        replace(s, prediction=PredictionRecord(path=s.label.mask, present=list(s.scans))) for s in manifest.studies
+    ]
+    (folder / "answers").mkdir()
+    write_manifest(folder / "answers" / "manifest.json", replace(manifest, training=[], testing=answers))
+    table = ["subject,day,volume_ml"]
+    table += [f"{n},{day},{(1 + n % 5) * 1.01**day:.3f}" for n in range(30) for day in (0, 30, 60, 90)]
+    (folder / "volumes.csv").write_text("\n".join(table))
+    assert main(["course", str(folder / "volumes.csv"), "-o", str(folder / "course")]) == 0
+    (folder / "population.json").write_bytes((folder / "course" / "population.json").read_bytes())
+    cohort = {"task": "interaction", "subjects": 20}
+    (folder / "protocol.json").write_text(json.dumps({"cohort": cohort, "strategies": {}, "folds": 2, "epochs": 1}))
+    (folder / "thesis").mkdir()
+    for name in ("chapter.txt", "manifest.json", "notes.html", "cohort.csv", "model.pt", "main.py"):
+        (folder / "thesis" / name).write_text("years of work with polyscan")
+    return folder
+
+
+@pytest.mark.parametrize(("command", "place"), cases())
+def test_nothing_is_changed_and_one_sentence_is_said(of, command, place, capsys):
+    before = hashes(of)
+    assert main([*COMMAND_LINES[command].format(of=of).split(), str(of / PLACES[place])]) == 1
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert hashes(of) == before
+    assert said.startswith(f"polyscan {command.split()[0]}: ")
+    assert said.endswith(".")
+
+
+def test_every_command_is_tried():
+    tried = {line.split()[0].replace("-", "_") for line in COMMAND_LINES.values()}
+    assert tried | OWNS_NOTHING | {"native"} == set(COMMANDS)
+
+
+def test_the_scans_behind_prepared_studies_are_told_by_their_list(of, tmp_path, capsys):
+    arguments = ["native", str(of / "answers"), "-o", str(of / "ward" / "patient0" / "new")]
+    assert main(arguments) == 1
+    assert f"lies in {of / 'ward' / 'patient0'}, which holds scans" in capsys.readouterr().err
+    assert main([*arguments[:-1], str(tmp_path / "native")]) == 0
+
+
+def test_a_calibration_takes_the_place_of_a_calibration_only(of, tmp_path, capsys):
+    (tmp_path / "model.pt").write_bytes(b"weights")
+    (tmp_path / "calibration.json").write_text('{"scanner": "polyscan"}')
+    given = ["calibrate", "glioma_grading_classification", str(of / "prepared" / "manifest.json")]
+    assert main([*given, "--weights", str(tmp_path / "model.pt")]) == 1
+    assert "calibration.json is no calibration that polyscan wrote" in capsys.readouterr().err
+    assert (tmp_path / "calibration.json").read_text() == '{"scanner": "polyscan"}'
