@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import resource
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -87,6 +88,20 @@ def test_averaged_weights_are_the_formula():
     assert not averaged.module.weight.requires_grad
     with pytest.raises(ValueError, match="expected 0 <= decay < 1"):
         AveragedWeights(network, 1.0)
+
+
+def test_workers_draw_by_epoch_alone_and_each_study_anew():
+    def epoch(number):
+        seed(SimpleNamespace(state=SimpleNamespace(epoch=number), data_loader=loader))
+        return torch.cat([batch["image"] for batch in loader])
+
+    studies = [{"image": torch.ones(1)} for _ in range(6)]
+    dataset = Dataset(studies, Compose([RandScaleIntensityd("image", 0.5, prob=1)]))
+    loader, seed = DataLoader(dataset, batch_size=2, num_workers=2), SeedEachEpoch(0)
+    first, second, again = epoch(1), epoch(2), epoch(1)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, second)
+    assert len(first.unique()) == len(studies)
 
 
 @pytest.mark.parametrize("accumulated", [1, 2])
