@@ -191,6 +191,24 @@ def test_other_weights_redo_the_answers_and_keep_what_was_prepared(ward, tmp_pat
     assert answers(out) != before
 
 
+def test_a_scan_that_comes_late_updates_the_answer(ward, tmp_path):
+    files = {name: ward / "sub-01" / f"sub-01_{name}.nii.gz" for name in ("ct", "T1w")}
+    files["T1w"].with_name("sub-01_T2w.nii.gz").rename(files["ct"])
+    late = files["T1w"].rename(tmp_path / "late.nii.gz")
+    out = tmp_path / "out"
+    run(ward, out, keep_features=True)
+    late.rename(files["T1w"])
+    result = run(ward, out, keep_features=True)
+    said = next(study for study in result.studies if study.key == "sub-01").prediction
+    assert (sorted(said.present), said.reused) == (["CT", "T1"], ["CT"])
+    (earlier,) = said.earlier
+    assert (earlier.present, Path(earlier.path).name) == (["CT"], "sub-01_earlier1_pred.nii.gz")
+    assert Path(earlier.path).is_file()
+    assert f"Before, {earlier.at}, from CT" in (out / "pages" / "sub-01.html").read_text()
+    run(ward, tmp_path / "once")
+    assert answers(out)["sub-01_pred.nii.gz"] == answers(tmp_path / "once")["sub-01_pred.nii.gz"]
+
+
 def test_a_tree_is_read_once_and_watched(ward, tmp_path):
     """A study that comes while a folder is watched is done once it has settled; the tables follow from the records."""
     out, stop = tmp_path / "out", threading.Event()

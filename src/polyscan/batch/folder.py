@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 STUDIES, MANIFEST = "studies.json", "manifest.json"
-FOLDERS = ("prepared", "predictions", "pages", "records", "locks")
+FOLDERS = ("prepared", "predictions", "pages", "records", "locks", "features")
 INDEX, JOB_ARRAY, LOGS = "index.sqlite", "job_array.sh", "logs"
 REPORT = "report.html"
 COHORT = ("cohort.csv", "cohort.parquet", REPORT)
@@ -134,6 +134,7 @@ def remove_others(out: Path, keys: set[str]) -> None:
         if key in keys or is_locked(out, key):
             continue
         record.unlink()
-        shutil.rmtree(out / "prepared" / key, ignore_errors=True)
+        for folder in ("prepared", "features"):
+            shutil.rmtree(out / folder / key, ignore_errors=True)
         for file in [*(out / "pages").glob(f"{key}.*"), *(out / "predictions").glob(f"{key}_*")]:
             file.unlink(missing_ok=True)

@@ -19,7 +19,7 @@ from polyscan.errors import sentence
 from polyscan.files.atomic import clear_parts
 from polyscan.preprocess.prepare import made_from, prepare_study
 from polyscan.report import write_study_page
-from polyscan.study import Study
+from polyscan.study import PredictionRecord, Study
 from polyscan.study.manifest import Failure, Manifest, read_manifest, write_manifest
 
 _LEAST = 2**24  # bytes; a disk with less is full, whatever a library makes of that
@@ -43,6 +43,7 @@ class Batch:
         devices: what networks run on, such as ``("cuda:0", "cuda:1")``, shared out among the studies; the bundle's
             choice where empty.
         pages: whether a page of each study is drawn.
+        keep_features: whether what encoders made of each scan is kept, so that a late scan is encoded alone.
     """
 
     out: Path
@@ -53,6 +54,7 @@ class Batch:
     retry_failed: bool = False
     devices: tuple[str, ...] = ()
     pages: bool = True
+    keep_features: bool = False
 
 
 def run_study(study: Study, batch: Batch) -> Outcome:
@@ -65,11 +67,12 @@ def run_study(study: Study, batch: Batch) -> Outcome:
             wanted = _made_from(study, batch)
             if _is_current(record, wanted, batch):
                 return "kept"
+            before = _said(record)
             record.unlink(missing_ok=True)
             for folder in ("prepared", "predictions", "pages", "records"):
                 clear_parts(batch.out / folder, study.key)  # of a run that was killed
             try:
-                answered = _predict(study, batch)
+                answered = _predict(study, batch, before)
                 write_manifest(record, Manifest(testing=[answered], made_from=wanted, finished=_now()))
             except Exception as error:
                 if _is_full(error, batch.out):
@@ -81,18 +84,24 @@ def run_study(study: Study, batch: Batch) -> Outcome:
         return "elsewhere"
 
 
-def _predict(study: Study, batch: Batch) -> Study:
+def _said(record: Path) -> PredictionRecord | None:
+    """What was said of a study last."""
+    studies = read_manifest(record).testing if record.is_file() else []
+    return studies[0].prediction if studies else None
+
+
+def _predict(study: Study, batch: Batch, before: PredictionRecord | None) -> Study:
     device = ""
     if batch.devices:  # the same device for a study wherever it is done
         device = batch.devices[int(hashlib.sha256(study.key.encode()).hexdigest(), 16) % len(batch.devices)]
-    predictor = _predictor(batch.bundle, batch.weights, batch.out / "predictions", device)
+    predictor = _predictor(batch.bundle, batch.weights, batch.out / "predictions", device, batch.keep_features)
     protocol = read_metadata(batch.bundle).get("protocol")
     start = time.perf_counter()
     prepared = study
     if protocol is not None:
         prepared = prepare_study(study, batch.out / "prepared", protocol, batch.registered)
     seconds = {"prepare": round(time.perf_counter() - start, 2)}
-    answered = predictor.predict(prepared)
+    answered = predictor.predict(prepared, before=before)
     if answered.preparation is not None:
         answered.preparation.seconds |= seconds
     if batch.pages:
@@ -101,10 +110,10 @@ def _predict(study: Study, batch: Batch) -> Study:
 
 
 @lru_cache(maxsize=4)
-def _predictor(bundle: Path, weights: Path | None, out: Path, device: str) -> StudyPredictor:
+def _predictor(bundle: Path, weights: Path | None, out: Path, device: str, keep_features: bool) -> StudyPredictor:
     """Loaded once in each process."""
     overrides = {"device": f"$torch.device({device!r})"} if device else {}
-    return load_predictor(bundle, out, weights=weights, overrides=overrides)
+    return load_predictor(bundle, out, weights=weights, keep_features=keep_features, overrides=overrides)
 
 
 def _made_from(study: Study, batch: Batch) -> str:

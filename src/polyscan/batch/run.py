@@ -35,6 +35,7 @@ def batch(
     retry_failed: bool = False,
     devices: Sequence[str] = (),
     pages: bool = True,
+    keep_features: bool = False,
     choose: Callable[[Study], bool] | None = None,
     progress: Progress | None = None,
 ) -> Manifest:
@@ -51,6 +52,7 @@ def batch(
         retry_failed: try again what failed before though nothing changed.
         devices: see :class:`Batch`.
         pages: whether to draw a page of each study.
+        keep_features: see :class:`Batch`.
         choose: tells which studies are to be looked at; all where not given.
         progress: told (done, total, study) after each study.
 
@@ -71,6 +73,7 @@ def batch(
         retry_failed=retry_failed,
         devices=tuple(devices),
         pages=pages,
+        keep_features=keep_features,
     )
     found = find_studies(Path(source), plan.out)
     write_sources(plan.out, found)

@@ -6,7 +6,9 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, replace
+from datetime import datetime, timezone
 from pathlib import Path
 
 from ignite.engine import Events
@@ -14,8 +16,10 @@ from monai.data import Dataset, list_data_collate
 from monai.engines import Evaluator
 
 from polyscan import __version__
+from polyscan.bundle.earlier import copy_aside, is_updated, moved_aside
 from polyscan.bundle.items import inference_item
 from polyscan.errors import PolyscanError, sentence
+from polyscan.inference import KeptFeatures
 from polyscan.parallel import Progress
 from polyscan.study import ModelRecord, PredictionRecord, Study
 from polyscan.study.manifest import Failure, Manifest, manifest_of, read_manifest, write_manifest
@@ -38,6 +42,7 @@ class StudyPredictor:
         labels: what a study is labelled with; see :func:`polyscan.bundle.inference_items`.
         extra_keys: what an item carries beside.
         postprocess: told each study and what was predicted for it; may add to that.
+        features: the evaluator's network, or the one within it, where it keeps what it encoded.
 
     Attributes:
         progress: told (done, total, study) after each study of a manifest.
@@ -52,21 +57,24 @@ class StudyPredictor:
         labels: Sequence[str] = (),
         extra_keys: Sequence[str] = (),
         postprocess: Callable[[Study, PredictionRecord], None] | None = None,
+        features: KeptFeatures | None = None,
     ) -> None:
         self.evaluator, self.transform = evaluator, dataset.transform
-        self.labels, self.extra_keys, self.postprocess = labels, extra_keys, postprocess
+        self.labels, self.extra_keys, self.postprocess, self.features = labels, extra_keys, postprocess, features
         self.progress: Progress | None = None
         self.model: ModelRecord | None = None
         # An engine that raised cannot be run again; one that was told what to do with the exception can.
         self._raised: list[Exception] = []
         evaluator.add_event_handler(Events.EXCEPTION_RAISED, lambda _, error: self._raised.append(error))
 
-    def predict(self, study: Study, absent: Iterable[str] = ()) -> Study:
+    def predict(self, study: Study, absent: Iterable[str] = (), before: PredictionRecord | None = None) -> Study:
         """Answer for one prepared study.
 
         Args:
             study: as ``prepare`` returns it.
             absent: modalities to treat as though they had not been acquired.
+            before: what was said of it last. Where the same model said so from fewer scans, it stays in the new
+                record as an earlier answer, its files beside the new ones.
 
         Returns:
             The study with its prediction.
@@ -76,23 +84,38 @@ class StudyPredictor:
         """
         start = time.perf_counter()
         scans = {name: scan for name, scan in study.scans.items() if name not in set(absent)}
+        updates = before is not None and is_updated(before, self.model, scans)
+        earlier = copy_aside(before, study.key) if before is not None and updates else None
         try:
-            item = self.transform(inference_item(replace(study, scans=scans), self.labels, self.extra_keys))
-            self.evaluator.data_loader = [list_data_collate([item])]
-            self.evaluator.state.epoch_length = 1
-            self.evaluator.run()
-            if self._raised:
-                raise self._raised.pop()
-            (output,) = self.evaluator.state.output
-            prediction: PredictionRecord = output["prediction"]
+            with self.features.study(study.key) if self.features is not None else nullcontext():
+                prediction = self._ask(replace(study, scans=scans))
             prediction.seconds = round(time.perf_counter() - start, 3)
+            prediction.at = datetime.now(timezone.utc).isoformat(timespec="seconds")
             prediction.present = list(scans)
             prediction.model = self.model
+            if self.features is not None:
+                prediction.reused = self.features.reused
+            if earlier is not None:
+                prediction.earlier = [*earlier.earlier, replace(earlier, earlier=[])]
             if self.postprocess is not None:
                 self.postprocess(study, prediction)
         except Exception as error:
+            for file in earlier.files if earlier is not None else []:
+                Path(file).unlink()
             raise PolyscanError(sentence(error)) from error
         return replace(study, prediction=prediction)
+
+    def _ask(self, study: Study) -> PredictionRecord:
+        """What the evaluator says of a study from all of its scans."""
+        item = self.transform(inference_item(study, self.labels, self.extra_keys))
+        self.evaluator.data_loader = [list_data_collate([item])]
+        self.evaluator.state.epoch_length = 1
+        self.evaluator.run()
+        if self._raised:
+            raise self._raised.pop()
+        (output,) = self.evaluator.state.output
+        prediction: PredictionRecord = output["prediction"]
+        return prediction
 
     def run(
         self,
@@ -123,14 +146,15 @@ class StudyPredictor:
         studies = prepared.testing or prepared.studies
         owned = OutputFolder.claim(out, "infer", sources_of(prepared.studies))
         files = (f"{study.key}{ending}" for study in studies for ending in _ENDINGS)
-        owned.will_hold([MANIFEST, "report.html", "report", *files])
+        kept_features = [self.features.folder.name] if self.features and self.features.folder else []
+        owned.will_hold([MANIFEST, "report.html", "report", *kept_features, *files])
         done: dict[str, Study] = {}
         failed = list(prepared.failed)
         with owned.alone():
             (out / MANIFEST).unlink(missing_ok=True)  # never one that names answers of two settings
             for count, study in enumerate(studies, start=1):
                 try:
-                    done[study.key] = self._kept(study, out / f"{study.key}{_RECORD}", absent, made_from)
+                    done[study.key] = self._kept(study, out / f"{study.key}{_RECORD}", absent, made_from, owned)
                 except PolyscanError as error:
                     failed.append(Failure(study.key, str(error)))
                 if self.progress is not None:
@@ -140,31 +164,33 @@ class StudyPredictor:
             result = replace(kept, roots=roots, failed=failed, absent=list(absent))
             if done:
                 write_manifest(out / MANIFEST, result)
-            kept_files = [file.name for study in done.values() for file in _files(study)]
-            owned.remove_others([MANIFEST, *kept_files, *(f"{key}{_RECORD}" for key in done)] if done else [])
+            said = [record for s in done.values() if s.prediction for record in (s.prediction, *s.prediction.earlier)]
+            kept_files = [Path(file).name for record in said for file in record.files]
+            records = [f"{key}{_RECORD}" for key in done]
+            owned.remove_others([MANIFEST, *kept_features, *kept_files, *records] if done else [])
+            if self.features is not None:
+                self.features.remove_others(done)
         if not done:
             reasons = "; ".join(failure.reason for failure in failed[:3])
             raise PolyscanError(f"None of the {len(studies)} studies could be answered for: {reasons}")
         return result
 
-    def _kept(self, study: Study, record: Path, absent: Iterable[str], made_from: str) -> Study:
+    def _kept(self, study: Study, record: Path, absent: Iterable[str], made_from: str, owned: OutputFolder) -> Study:
         """The answer for a study: that of its record where it was made from the same, else a new one."""
         what = [__version__, made_from, fingerprint(map(str, sources_of([study]))), asdict(study), sorted(absent)]
         made_from = (
             made_from and hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:16]
         )
+        before = None
         if made_from and record.is_file():
             kept = read_manifest(record)
             (answered,) = kept.testing
-            if kept.made_from == made_from and _files(answered) and all(file.is_file() for file in _files(answered)):
+            before = answered.prediction
+            if kept.made_from == made_from and before and all(Path(file).is_file() for file in before.files):
                 return answered
+        if before is not None:
+            owned.will_hold(Path(file).name for file in moved_aside(before, study.key).files)
         record.unlink(missing_ok=True)  # before its answer is replaced
-        answered = self.predict(study, absent)
+        answered = self.predict(study, absent, before)
         write_manifest(record, Manifest(testing=[answered], made_from=made_from))
         return answered
-
-
-def _files(study: Study) -> list[Path]:
-    """What was written of a study's answer."""
-    found = study.prediction
-    return [] if found is None else [Path(path) for path in (found.path, found.probabilities) if path is not None]

@@ -28,6 +28,8 @@ from polyscan.parallel import Progress
 from polyscan.preprocess.profiles import save_profiles
 from polyscan.study.manifest import Manifest, read_manifest
 
+FEATURES = "features"
+
 
 def train(
     bundle: str | Path,
@@ -90,6 +92,7 @@ def infer(
     *,
     weights: str | Path | Sequence[str | Path] | None = None,
     absent: list[str] | None = None,
+    keep_features: bool = False,
     overrides: Mapping[str, Any] | None = None,
     roots: Mapping[str, str | Path] | None = None,
     progress: Progress | None = None,
@@ -105,6 +108,8 @@ def infer(
             files is taken as it is, so that a run that was cut short goes on.
         weights: a file of weights, or several, whose logits are averaged; the bundle's own where not given.
         absent: modalities to treat as though they had not been acquired.
+        keep_features: keep in ``output_dir/features`` what encoders made of each scan, so that they need not run again
+            when a scan of the study comes later; see :class:`polyscan.inference.KeptFeatures`.
         overrides: config entries to change.
         roots: name of a root of the manifest to the folder that it is on this machine.
         progress: told after every study.
@@ -117,7 +122,8 @@ def infer(
     """
     found = read_manifest(manifest, roots)
     with _quiet():
-        workflow = load_inference(bundle, found, output_dir, weights, {"absent": absent or [], **(overrides or {})})
+        changes = {"absent": absent or [], **_features(output_dir, keep_features), **(overrides or {})}
+        workflow = load_inference(bundle, found, output_dir, weights, changes)
         workflow.parser.get_parsed_content("predictor").progress = progress
         (result,) = workflow.run()
     return result
@@ -128,6 +134,7 @@ def load_predictor(
     output_dir: str | Path,
     *,
     weights: str | Path | Sequence[str | Path] | None = None,
+    keep_features: bool = False,
     overrides: Mapping[str, Any] | None = None,
 ) -> StudyPredictor:
     """A bundle with its weights, loaded once to answer for studies as they come.
@@ -136,14 +143,22 @@ def load_predictor(
         bundle: the bundle's folder, or the name of one that comes with polyscan.
         output_dir: where the files of its answers are written.
         weights: a file of weights; the bundle's own where not given.
+        keep_features: see :func:`infer`; in a folder ``features`` beside ``output_dir``.
         overrides: config entries to change.
 
     Raises:
         PolyscanError: the bundle, the weights or an override cannot be used.
     """
     with _quiet():
-        workflow = load_inference(bundle, Manifest(), output_dir, weights, {"dataset#data": [], **(overrides or {})})
+        kept = _features(Path(output_dir).parent, keep_features)
+        changes = {"dataset#data": [], **kept, **(overrides or {})}
+        workflow = load_inference(bundle, Manifest(), output_dir, weights, changes)
         return workflow.parser.get_parsed_content("predictor")
+
+
+def _features(folder: str | Path, keep: bool) -> dict[str, str]:
+    """What to change of a bundle so that it keeps features in a folder."""
+    return {"features": str((Path(folder) / FEATURES).resolve())} if keep else {}
 
 
 def inference_fingerprint(

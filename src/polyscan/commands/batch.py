@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from polyscan.commands.options import progress_bar, tell_failed
+from polyscan.commands.options import add_keep_features, progress_bar, tell_failed
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -48,6 +48,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         type=float,
         help="go on with studies as they come, each once its files stayed as they are for so long, until interrupted",
     )
+    add_keep_features(command)
     command.set_defaults(run=run)
     return command
 
@@ -90,6 +91,7 @@ def run(options: argparse.Namespace) -> int:
             retry_failed=options.retry_failed,
             devices=options.device,
             pages=not options.no_pages,
+            keep_features=options.keep_features,
             progress=progress,
         )
     if result is None:
@@ -106,7 +108,7 @@ def _write_job_array(options: argparse.Namespace) -> int:
         arguments += ["--weights", str(options.weights.absolute())]
     if options.device:
         arguments += ["--device", ",".join(options.device)]
-    for name in ("registered", "retry_failed", "no_pages"):
+    for name in ("registered", "retry_failed", "no_pages", "keep_features"):
         arguments += [f"--{name.replace('_', '-')}"] if getattr(options, name) else []
     scheduler, tasks = options.job_array
     script = submit(options.source, options.output, scheduler, tasks, options.jobs or 1, arguments)

@@ -6,7 +6,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from polyscan.commands.options import add_bundle_arguments, overrides, progress_bar, roots, tell_failed
+from polyscan.commands.options import (
+    add_bundle_arguments,
+    add_keep_features,
+    overrides,
+    progress_bar,
+    roots,
+    tell_failed,
+)
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -38,6 +45,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     command.add_argument(
         "--without", metavar="MODALITY", nargs="+", default=[], help="treat these modalities as not acquired"
     )
+    add_keep_features(command)
     command.set_defaults(run=run)
     return command
 
@@ -55,6 +63,7 @@ def run(options: argparse.Namespace) -> int:
             options.output,
             weights=members(options.ensemble) if options.ensemble else options.weights,
             absent=options.without,
+            keep_features=options.keep_features,
             overrides={**asked, **overrides(options, "inference")},
             roots=roots(options),
             progress=progress,

@@ -26,6 +26,15 @@ def add_roots(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_keep_features(command: argparse.ArgumentParser) -> None:
+    """Let a command keep what encoders made of each scan."""
+    command.add_argument(
+        "--keep-features",
+        action="store_true",
+        help="keep what the encoders made of each scan, so that a scan that comes later is encoded alone",
+    )
+
+
 def roots(options: argparse.Namespace) -> dict[str, str]:
     """Folders by the names of the roots that were given."""
     roots = {}

@@ -70,6 +70,7 @@ def listen(
     keep_days: float = 1.0,
     reserve: int = 10**9,
     device: str = "",
+    keep_features: bool = False,
     stop: threading.Event | None = None,
 ) -> None:
     """Receive studies, answer for each with a bundle, and send the results, until told to stop.
@@ -86,6 +87,7 @@ def listen(
         keep_days: how long the images of a study are kept after its results were sent, for what may come late.
         reserve: bytes of the disk that images may not take.
         device: that the network runs on; the bundle's choice where empty.
+        keep_features: see :class:`polyscan.batch.one_study.Batch`.
         stop: set to end, as when a signal came.
 
     Raises:
@@ -99,6 +101,7 @@ def listen(
         weights=Path(weights).absolute() if weights is not None else None,
         settings=inference_fingerprint(folder, weights),
         devices=(device,) if device else (),
+        keep_features=keep_features,
     )
     owned = OutputFolder.claim(plan.out, "listen")
     owned.will_hold([*FOLDERS, *COHORT, "spool", "objects", "deliveries"])

@@ -3,6 +3,7 @@
 from polyscan.inference.averaged import EnsembleAverage, MirrorAverage
 from polyscan.inference.cached_features import CachedFeatures
 from polyscan.inference.feature_distance import FeatureDistance
+from polyscan.inference.kept_features import KeptFeatures
 from polyscan.inference.monte_carlo import monte_carlo
 from polyscan.inference.shapley import shapley_interactions, shapley_values
 from polyscan.inference.subsets import every_subset
@@ -13,6 +14,7 @@ __all__ = [
     "CachedFeatures",
     "EnsembleAverage",
     "FeatureDistance",
+    "KeptFeatures",
     "MirrorAverage",
     "TaskCalibration",
     "conflict",

@@ -67,6 +67,7 @@ class EnsembleAverage(FusionModel):
         tasks: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         super().__init__(network.modalities, network.outputs, network.fused_channels)
+        self.joins_input = network.joins_input
         self.classes = [len(classes) for classes in (tasks or {}).values()]
         members = [network]
         for file in others:

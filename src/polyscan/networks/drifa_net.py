@@ -13,7 +13,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from polyscan.fusion.base import mask_absent
 from polyscan.fusion.drifa import MultiBranchFusionAttention, MultimodalInformationFusionAttention
 from polyscan.fusion.lean_drifa import LeanMultiBranchAttention, LeanMultimodalAttention
-from polyscan.networks.encoders import encode_available
+from polyscan.networks.encoders import encode_each, may_branch
 from polyscan.networks.fusion_model import FusionModel, MakeFusion, make_layer, split_missing
 from polyscan.networks.heads import slices_of
 
@@ -180,14 +180,15 @@ class Branches(nn.ModuleList):
     def forward(self, features: Tensor, available: Tensor) -> Tensor:
         """Turn (batch, modality, channel, *spatial) into what each modality's module makes of it, stacked alike.
 
-        In training absent modalities are not read, see :func:`polyscan.networks.encoders.encode_available`.
+        What is not ``available`` is not read, see :func:`polyscan.networks.encoders.encode_each`.
         """
+        if not torch.jit.is_scripting() and (self.training or may_branch()):
+            each = [OneLevel(branch).train(self.training) for branch in self]
+            (levels,) = encode_each(each, list(features.unbind(1)), available)
+            return levels
         made: list[Tensor] = []
         for m, branch in enumerate(self):
-            if self.training and not torch.jit.is_scripting():
-                made += encode_available(OneLevel(branch), features[:, m], available[:, m])
-            else:
-                made.append(branch(features[:, m]))
+            made.append(branch(features[:, m]))
         return torch.stack(made, dim=1)
 
 

@@ -55,17 +55,47 @@ class EncoderEach(nn.ModuleList):
     def forward(self, image: Tensor, available: Tensor) -> list[Tensor]:
         """Turn (batch, modality, *spatial) into (batch, modality, channel, *spatial) of every level.
 
-        What is not ``available``, (batch, modality) bool, is not read in training, see :func:`encode_available`.
+        What is not ``available``, (batch, modality) bool, is not encoded, see :func:`encode_each`.
         """
-        if not torch.jit.is_scripting() and pays_together(image) and not self.training:
-            return together(list(self), image)
+        if not torch.jit.is_scripting() and (self.training or may_branch()):
+            return encode_each(list(self), list(image.as_subclass(Tensor).split(1, dim=1)), available)
         levels: list[list[Tensor]] = []
         for m, encoder in enumerate(self):
-            if self.training and not torch.jit.is_scripting():
-                levels.append(encode_available(encoder, image[:, m : m + 1], available[:, m]))
-            else:
-                levels.append(encoder(image[:, m : m + 1]))
+            levels.append(encoder(image[:, m : m + 1]))
         return [torch.stack([of_one[k] for of_one in levels], dim=1) for k in range(len(levels[0]))]
+
+
+def may_branch() -> bool:
+    """Whether what is computed may depend on values: not while torch compiles, exports or traces."""
+    return not (torch.compiler.is_compiling() or torch.jit.is_tracing())
+
+
+def encode_each(encoders: Sequence[nn.Module], images: Sequence[Tensor], available: Tensor) -> list[Tensor]:
+    """Run each modality's encoder on the rows that have the modality.
+
+    Args:
+        encoders: of each modality, all of one shape: (batch, channel, *spatial) to levels.
+        images: of each modality (batch, channel, *spatial).
+        available: (batch, modality) bool. In an answer all of a row that has none are read.
+
+    Returns:
+        Levels (batch, modality, channel, *spatial), zero where a modality is not available.
+    """
+    if encoders[0].training:
+        each = [encode_available(*own) for own in zip(encoders, images, available.unbind(1), strict=True)]
+        return [torch.stack(level, dim=1) for level in zip(*each, strict=True)]
+    read = available | ~available.any(1, keepdim=True)
+    present = read.any(0).nonzero().flatten().tolist()
+    if pays_together(images[0]):
+        levels = together([encoders[m] for m in present], torch.cat([images[m] for m in present], dim=1))
+    else:
+        each = [encode_available(encoders[m], images[m], read[:, m]) for m in present]
+        levels = [torch.stack(level, dim=1) for level in zip(*each, strict=True)]
+    if len(present) == len(encoders):
+        return levels
+    index = torch.tensor(present, device=available.device)
+    whole = [level.new_zeros(len(level), len(encoders), *level.shape[2:]) for level in levels]
+    return [zeros.index_copy(1, index, level) for zeros, level in zip(whole, levels, strict=True)]
 
 
 def encode_available(encoder: nn.Module, image: Tensor, available: Tensor) -> list[Tensor]:
@@ -90,7 +120,7 @@ def encode_available(encoder: nn.Module, image: Tensor, available: Tensor) -> li
             return [level * 0 for level in encoder(image)]
     rows = available.nonzero().squeeze(1)
     # A lone row twice: at one voxel it would have no variance to normalise by, and the statistics are the same.
-    levels = encoder(image[rows if len(rows) > 1 else rows.repeat(2)])
+    levels = encoder(image[rows if len(rows) > 1 or not encoder.training else rows.repeat(2)])
     return [level.new_zeros(len(image), *level.shape[1:]).index_copy(0, rows, level[: len(rows)]) for level in levels]
 
 
@@ -108,9 +138,9 @@ def frozen_statistics(module: nn.Module) -> Iterator[None]:
 
 
 def pays_together(image: Tensor) -> bool:
-    """Whether encoders are faster as one call on this image (1, modality, *spatial); it needs no gradient then."""
+    """Whether encoders are faster as one call on images of this shape (1, 1, *spatial); they need no gradient then."""
     lone = image.shape[0] == 1 and image.dim() == 5 and image[0, 0].numel() <= 64**3
-    return lone and image.device.type == "cpu" and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
+    return lone and image.device.type == "cpu" and not torch.is_grad_enabled()
 
 
 def together(encoders: list[nn.Module], image: Tensor) -> list[Tensor]:
@@ -136,11 +166,12 @@ class EncoderShared(nn.Module):
     def forward(self, image: Tensor, available: Tensor) -> list[Tensor]:
         """Turn (batch, modality, *spatial) into (batch, modality, channel, *spatial) of every level.
 
-        What is not ``available``, (batch, modality) bool, is not read in training, see :func:`encode_available`.
+        What is not ``available``, (batch, modality) bool, is not encoded; in an answer all of a row that has none are.
         """
         rows = image.flatten(0, 1).unsqueeze(1)
-        if self.training and not torch.jit.is_scripting():
-            levels = encode_available(self.encoder, rows, available.flatten())
+        if not torch.jit.is_scripting() and (self.training or may_branch()):
+            read = available if self.training else available | ~available.any(1, keepdim=True)
+            levels = encode_available(self.encoder, rows, read.flatten())
         else:
             levels = self.encoder(rows)
         return [level.unflatten(0, image.shape[:2]) for level in levels]

@@ -44,6 +44,7 @@ class FusionModel(nn.Module):
 
     Attributes:
         settings: what a bundle built the network with, JSON by name; empty where no bundle did.
+        joins_input: whether modalities are joined before the encoder, so that ``encode`` makes no features of each.
     """
 
     fuse: Callable[..., list[Tensor]]
@@ -58,6 +59,7 @@ class FusionModel(nn.Module):
         self.outputs = list(outputs)
         self.fused_channels = list(fused_channels)
         self.settings: dict[str, Any] = {}
+        self.joins_input = False
         self.register_load_state_dict_pre_hook(check_weights)
 
     def encode(self, image: Any) -> tuple[list[Tensor], Tensor]:
@@ -120,6 +122,7 @@ class FusionWrapper(FusionModel):
     def __init__(self, network: FusionModel, modalities: Sequence[str] | None = None) -> None:
         super().__init__(modalities or network.modalities, network.outputs, network.fused_channels)
         self.network = network
+        self.joins_input = network.joins_input
 
     def encode(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
         """See :class:`FusionModel`."""

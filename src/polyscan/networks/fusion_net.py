@@ -79,6 +79,7 @@ class FusionNet(FusionModel):
             body = LevelFusion(count, encoder, list(fuse_at), fusion, head, spatial_dims, shared)
         super().__init__(modalities, body.outputs, body.fused_channels)
         self.spatial_dims = spatial_dims
+        self.joins_input = fuse_at == "input"
         self.body = body
         for module in self.modules():
             if isinstance(module, Encoder):

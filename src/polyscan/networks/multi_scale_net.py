@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from polyscan.fusion.blocks import Pointwise, interpolate_to
-from polyscan.networks.encoders import Encoder, encode_available
+from polyscan.networks.encoders import Encoder, encode_available, may_branch
 from polyscan.networks.fusion_model import FusionModel, FusionWrapper, MakeFusion, check_levels, make_layer
 from polyscan.networks.fusion_net import MakeEncoder, MakeHead
 
@@ -89,6 +89,8 @@ class MultiScaleNet(FusionModel):
             filled = images[m].masked_fill(~torch.isfinite(images[m]), 0.0)
             if self.training and not torch.jit.is_scripting():
                 levels.append(encode_available(branch, filled, available[:, m]))
+            elif not torch.jit.is_scripting() and m != self.finest and may_branch() and not available[:, m].any():
+                levels.append([])
             else:
                 levels.append(branch(filled))
         features: list[Tensor] = []
@@ -97,7 +99,9 @@ class MultiScaleNet(FusionModel):
             stacked: list[Tensor] = []
             for m, enters in enumerate(self.enters):
                 stacked.append(
-                    interpolate_to(levels[m][k - enters], finest) if enters <= k else torch.zeros_like(finest)
+                    interpolate_to(levels[m][k - enters], finest)
+                    if enters <= k and len(levels[m]) > 0
+                    else torch.zeros_like(finest)
                 )
             features.append(torch.stack(stacked, dim=1))
         return features, available

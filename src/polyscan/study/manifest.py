@@ -206,7 +206,7 @@ def _within(value: Any, change: Callable[[str], str]) -> Any:
         return replace_paths(value, change)
     if isinstance(value, dict):
         return {name: _within(item, change) for name, item in value.items()}
-    return value
+    return [_within(item, change) for item in value] if isinstance(value, list) else value
 
 
 def _check_key(name: str, where: str) -> None:

@@ -207,6 +207,9 @@ class PredictionRecord(Entry):
         regions: of a mask, region to the numbers in it that the region consists of.
         probabilities: NIfTI of (x, y, z, region) probabilities in the order of ``regions``; None where not kept.
         model: what said it; None where a bundle was run by MONAI's own command.
+        at: when, in ISO 8601.
+        reused: scans that were not encoded again, since features of them were kept.
+        earlier: what the same model said before, from fewer scans; first one first.
     """
 
     path: str = field(metadata=PATH)
@@ -219,11 +222,19 @@ class PredictionRecord(Entry):
     regions: dict[str, list[int]] = field(default_factory=dict)
     probabilities: str | None = field(default=None, metadata=PATH)
     model: ModelRecord | None = None
+    at: str | None = None
+    reused: list[str] = field(default_factory=list)
+    earlier: list[PredictionRecord] = field(default_factory=list)
 
     @property
     def atypical(self) -> list[str]:
         """Scans unlike those of the calibration; of studies like them 5 in 100 have one (Bonferroni's correction)."""
         return [name for name, p in self.typicality.items() if p * len(self.typicality) <= 0.05]
+
+    @property
+    def files(self) -> list[str]:
+        """What was written of it, earlier answers not included."""
+        return [path for path in (self.path, self.probabilities) if path is not None]
 
     @property
     def is_mask(self) -> bool:

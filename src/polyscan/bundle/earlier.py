@@ -1,0 +1,40 @@
+"""An answer from fewer scans, which stays beside that which a late scan updates."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+from polyscan.study import ModelRecord, PredictionRecord
+
+
+def is_updated(said: PredictionRecord, model: ModelRecord | None, scans: Collection[str]) -> bool:
+    """Whether an answer was the same model's, from some of the scans that it now reads, and its files are there."""
+    of_model = said.model is not None and said.model == model
+    return of_model and set(said.present) < set(scans) and all(Path(file).is_file() for file in said.files)
+
+
+def moved_aside(said: PredictionRecord, key: str) -> PredictionRecord:
+    """An answer with the paths that its files have beside a later one.
+
+    Args:
+        said: the answer.
+        key: of its study, with which the names of the files begin.
+    """
+    name = f"{key}_earlier{len(said.earlier) + 1}_"
+
+    def aside(file: str) -> str:
+        path = Path(file)
+        return str(path.with_name(path.name.replace(f"{key}_", name, 1)))
+
+    return replace(said, path=aside(said.path), probabilities=said.probabilities and aside(said.probabilities))
+
+
+def copy_aside(said: PredictionRecord, key: str) -> PredictionRecord:
+    """Copy the files of an answer out of the way of the next; see :func:`moved_aside`."""
+    earlier = moved_aside(said, key)
+    for file, copy in zip(said.files, earlier.files, strict=True):
+        shutil.copyfile(file, copy)
+    return earlier
