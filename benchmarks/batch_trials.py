@@ -1,6 +1,7 @@
-"""Is a batch the same whoever does it, and after a kill -9 at any moment? Made studies, ten of them faulty, are tried.
+"""Is a batch the same whoever does it, and after a kill -9 at any moment? Tried on made studies, a tenth faulty.
 
-    python benchmarks/batch_trials.py --studies 90 --trials 30 --work /tmp/trials
+    python benchmarks/batch_trials.py --studies 200 --trials 0 --work /tmp/trials
+    python benchmarks/batch_trials.py --studies 20 --trials 30 --work /tmp/killed
 
 Each run is a ``polyscan batch`` of its own. One of two processes is what the others are compared with: two shards at
 once, a Dask cluster of two workers, runs that were killed with -9 (the run, a worker, the Dask scheduler) or met a full
@@ -24,6 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from itertools import cycle
 from pathlib import Path
 
 import nibabel
@@ -47,8 +49,9 @@ Answers = dict[str, bytes]
 
 
 def make(ward: Path, studies: int) -> dict[str, str]:
-    """Write the studies, NIfTI and DICOM in turn; returns the faulty ones with what is wrong with each."""
-    for number in range(studies):
+    """Write the studies, NIfTI and DICOM in turn; returns the faulty tenth with what is wrong with each."""
+    count = studies // 10
+    for number in range(studies - count):
         write_study(ward, f"G{number:04d}", number, dicom=number % 2 == 1)
     faults: dict[str, tuple[bool, Callable[[Path], None]]] = {
         "a NIfTI that ends early": (False, lambda folder: each(folder, lambda f: f.write_bytes(f.read_bytes()[:300]))),
@@ -62,9 +65,11 @@ def make(ward: Path, studies: int) -> dict[str, str]:
         "DICOM with a missing slice": (True, lambda folder: sorted(folder.rglob("*.dcm"))[5].unlink()),
         "DICOM without a place": (True, lambda folder: each(folder, without_place)),
     }
-    for number, (dicom, spoil) in enumerate(faults.values()):
-        spoil(write_study(ward, f"F{number:02d}", 1000 + number, dicom))
-    return {f"F{number:02d}": what for number, what in enumerate(faults)}
+    faulty = {f"F{number:04d}": what for number, what in zip(range(count), cycle(faults), strict=False)}
+    for number, (subject, what) in enumerate(faulty.items()):
+        dicom, spoil = faults[what]
+        spoil(write_study(ward, subject, 100_000 + number, dicom))
+    return faulty
 
 
 def write_study(ward: Path, subject: str, seed: int, dicom: bool) -> Path:
@@ -281,7 +286,7 @@ def told_of(out: Path, key: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--studies", type=int, default=90, help="beside ten that are faulty")
+    parser.add_argument("--studies", type=int, default=200, help="of which a tenth is faulty, in ten ways in turn")
     parser.add_argument("--trials", type=int, default=30, help="that are disturbed")
     parser.add_argument("--work", type=Path, required=True, help="a new folder")
     options = parser.parse_args()
@@ -295,7 +300,8 @@ def main() -> None:
     found = json.loads((options.work / "jobs" / "studies.json").read_text())
     masks = sum(name.endswith(".nii.gz") for name in expected)
     print(
-        f"{options.studies} studies and {len(faulty)} faulty: {masks} answered, {len(failed)} failed, {seconds:.0f} s"
+        f"{options.studies} studies, {len(faulty)} of them faulty: "
+        f"{masks} answered, {len(failed)} failed, {seconds:.0f} s"
     )
     for key, what in faulty.items():
         left = [each["reason"] for each in found.get("left_out", []) if each["series"].startswith(key)]

@@ -29,6 +29,9 @@ FLOORS = {
     "export": GROUND | {"study", "dicom", "formats", "preprocess", "report"},
     "batch": GROUND | {"study", "discovery", "preprocess", "bundle", "report"},
     "hospital": GROUND | {"study", "discovery", "bundle", "batch", "export"},
+    "methods": GROUND
+    | {"study", "registration", "preprocess", "fusion", "missing", "networks", "inference", "learning", "evaluation"}
+    | {"transforms", "bundle", "compare"},
     "report": GROUND | {"study", "dicom", "formats"},
     "label_app": GROUND | {"study", "dicom", "formats", "discovery", "preprocess", "transforms", "bundle"},
 }

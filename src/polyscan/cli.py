@@ -27,6 +27,7 @@ COMMANDS = (
     "dicom",
     "check_privacy",
     "report",
+    "methods",
     "picture",
     "course",
     "batch",

@@ -27,13 +27,18 @@ def model_record(bundle: Path, config: ConfigParser, weights: Sequence[Path], ca
         calibrated: whether a calibration lies beside them.
     """
     network, at = config.get("network_def", {}), config.get("fuse_at", "")
+    parts = list(dict.fromkeys(_targets(network)))
     return ModelRecord(
         bundle.resolve().name,
         bundle_version=str(read_json(bundle / "configs" / "metadata.json").get("version", "")),
-        network=_short(str(network.get("_target_", ""))),
+        network=parts[0] if parts else "",
+        parts=parts[1:],
         fusion=", ".join(dict.fromkeys(_targets(config.get("fusion", {})))),
         fuse_at=", ".join(map(str, at)) if isinstance(at, list) else str(at),
         modalities=list(config.get_parsed_content("modalities")),
+        spacing=list(config.get("spacing", [])),
+        roi_size=list(config.get("roi_size", [])),
+        inferer=_short(str(config.get("inferer", {}).get("_target_", ""))),
         weights=[hashlib.sha256(file.read_bytes()).hexdigest() for file in weights],
         calibrated=calibrated,
         mirrored=len(config.get("mirror_axes", [])) if config.get("mirror", False) else 0,

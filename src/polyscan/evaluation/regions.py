@@ -11,7 +11,7 @@ from polyscan.study import RegionScore
 
 
 def region_scores(prediction: MetaTensor, truth: torch.Tensor, regions: Iterable[str]) -> dict[str, RegionScore]:
-    """Dice and volumes of each region.
+    """Overlap (Dice, Measures of the amount of ecologic association between species, Ecology 26, 1945) and volumes.
 
     Args:
         prediction: (region, x, y, z) binary, with its affine in millimetres.

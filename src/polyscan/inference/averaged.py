@@ -46,6 +46,7 @@ class MirrorAverage(nn.Module):
 class EnsembleAverage(FusionModel):
     """The mean answer of networks of one shape, such as those of the folds of a cross-validation.
 
+    The probabilities of tasks are averaged, as of deep ensembles (Lakshminarayanan et al., NeurIPS 2017, section 2.4).
     It is a network as its members are, so that subsets and Shapley values are those of the mean. Samples of dropout go
     round the members, so that their spread is that of an ensemble of Monte Carlo dropout.
 
@@ -53,8 +54,7 @@ class EnsembleAverage(FusionModel):
         network: the first, whose weights are loaded elsewhere.
         others: files with the weights of the others.
         tasks: task to its classes, in the order of the logits. Their probabilities are averaged, and the logits are the
-            logarithms of the means (Lakshminarayanan et al., NeurIPS 2017, section 2.4). Without tasks, as of masks and
-            of risks, the logits themselves are averaged.
+            logarithms of the means. Without tasks, as of masks and of risks, the logits themselves are averaged.
 
     Raises:
         PolyscanError: weights were made for something else than the network, see ``polyscan.networks.FusionModel``.

@@ -34,6 +34,7 @@ class ForegroundMaskd(Step):
         if np.array_equal(body, np.isfinite(values)):
             record.problems["foreground"] = f"no body was found in {record.reference}: all that was measured is taken"
         data["foreground"] = _as_image(body, image)
+        self.tell(record, record.reference, "polyscan", method="body")
 
 
 class BrainMaskd(Step):
@@ -62,6 +63,7 @@ class BrainMaskd(Step):
         if not mask.any():
             record.problems["foreground"] = f"the mask is empty on {record.reference}: nothing can be normalised in it"
         data["foreground"] = _as_image(mask, image)
+        self.tell(record, record.reference, "polyscan", method=self.method)
 
 
 class _Normalize(Step):

@@ -186,9 +186,11 @@ class RegisterRigidd(Step):
                 record,
                 name,
                 "polyscan",
+                engine=found.engine,
                 seed=self.seed,
                 trusted=found.trusted,
                 result=found.reason,
+                measures={measure: float(f"{value:.4g}") for measure, value in found.measures.items()},
                 mutual_information=[round(value, 4) for value in found.mutual_information],
             )
             if found.trusted:

@@ -33,6 +33,7 @@ class Registration:
         reason: why it is trusted, or why not.
         mutual_information: at the headers' alignment and at the end, in nats.
         measures: what ``trusted`` was decided by; see :func:`polyscan.registration.trust.measure`.
+        engine: that followed the pose.
     """
 
     transform: sitk.Transform
@@ -40,6 +41,7 @@ class Registration:
     reason: str
     mutual_information: tuple[float, float]
     measures: dict[str, float]
+    engine: str
 
 
 def register_rigid(
@@ -142,7 +144,7 @@ def _register(
         problem = pyramid.volume.problem(_FEWEST)
         if problem:
             nowhere = Poses.identity().to_itk(pyramids[0].volume.centre, affine=affine)
-            return Registration(nowhere, False, f"the {name} image {problem}", (0.0, 0.0), {})
+            return Registration(nowhere, False, f"the {name} image {problem}", (0.0, 0.0), {}, engine)
     first, second = (pyramid.volume.spacing.prod() for pyramid in pyramids)
     swap = second > first * (1 + 1e-6)
     fixed, moving = reversed(pyramids) if swap else pyramids
@@ -157,4 +159,5 @@ def _register(
     measures, information = measure(fixed, moving, found, poses, values, seed, back, affine=affine)
     trusted, reason = judge(measures)
     found = found.inverse() if swap else found
-    return Registration(found.to_itk(pyramids[0].volume.centre, affine=affine), trusted, reason, information, measures)
+    transform = found.to_itk(pyramids[0].volume.centre, affine=affine)
+    return Registration(transform, trusted, reason, information, measures, engine)

@@ -27,8 +27,10 @@ _BEGINS = {
     "plan": rb'\s*\{\s*"about": \{\s*"polyscan": "',
     "calibration": rb'\s*\{\s*"format_version": \d+,\s*"tasks": \{',
     "page": rb'.*<meta name="generator" content="polyscan ',
+    "methods": rb"# Methods\s+<!-- Written by polyscan methods",
 }
 """What a file that polyscan wrote begins with, by its kind."""
+_ENDINGS = {"page": "html", "methods": "md"}
 
 
 class OutputFolder:
@@ -168,14 +170,14 @@ def check_writable_file(path: str | Path, kind: str) -> None:
 
     Args:
         path: to write.
-        kind: a manifest, a plan, a calibration or a page; only one of the same is replaced.
+        kind: a manifest, a plan, a calibration, a page or a methods text; only one of the same is replaced.
 
     Raises:
         PolyscanError: there is a folder of that name, a file of another kind, or one that belongs to another output.
     """
     path = Path(path)
     if path.is_dir():
-        name = f"{kind}.{'html' if kind == 'page' else 'json'}"
+        name = f"{kind}.{_ENDINGS.get(kind, 'json')}"
         raise PolyscanError(f"{path} is a folder; name a file to write, such as {path / name}.")
     check_lasting(path)
     if not path.exists():

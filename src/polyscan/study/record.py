@@ -178,6 +178,10 @@ class ModelRecord(Entry):
         calibrated: whether its probabilities were calibrated.
         mirrored: along how many axes the image was mirrored, all answers being averaged.
         versions: package to version.
+        parts: the classes that the network is built of: encoder, head and others.
+        spacing: millimetres that images come to before the network; empty where they keep their own.
+        roi_size: voxels that the network sees at a time.
+        inferer: the class that goes over an image by them.
     """
 
     bundle: str
@@ -190,6 +194,10 @@ class ModelRecord(Entry):
     calibrated: bool = False
     mirrored: int = 0
     versions: dict[str, str] = field(default_factory=dict)
+    parts: list[str] = field(default_factory=list)
+    spacing: list[float] = field(default_factory=list)
+    roi_size: list[int] = field(default_factory=list)
+    inferer: str = ""
 
 
 @dataclass

@@ -1,0 +1,66 @@
+"""How ways to fuse were compared, from the folder of a comparison."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from polyscan.compare.protocol import CONCATENATION, LOGISTIC, Strategy
+from polyscan.errors import PolyscanError
+from polyscan.files.atomic import read_json
+from polyscan.methods.network import classes
+from polyscan.methods.text import Text, counted, enumerated
+
+SECTION = "Comparison"
+
+
+def tell_comparison(text: Text, folder: Path) -> None:
+    """Say what was compared, how, and by which statistics.
+
+    Raises:
+        PolyscanError: the comparison has not ended.
+    """
+    from polyscan.evaluation.calibration import calibrated_error_quantile, expected_calibration_error
+    from polyscan.evaluation.statistics import auroc, bootstrap, corrected_difference, holm, probability_of_false_claim
+
+    if not (folder / "compare.csv").is_file():
+        raise PolyscanError(f"{folder} has no compare.csv yet; let polyscan compare end first.")
+    protocol = read_json(folder / "protocol.json")
+    with (folder / "compare.csv").open(encoding="utf-8") as file:
+        ran = [row["strategy"] for row in csv.DictReader(file)]
+    strategies = {name: Strategy(**given) for name, given in protocol["strategies"].items() if name in ran}
+    others = [name for name in ran if name not in strategies]
+    cited = {LOGISTIC: "sklearn", CONCATENATION: classes()["Concatenation"]}
+    compared = [f"{name} ({_strategy(text, strategy)})" for name, strategy in strategies.items()]
+    baselines = [f"{name}{text.cite(cited[name]) if name in cited else ''}" for name in others]
+    text.say(
+        SECTION,
+        f"By a protocol that was fixed before (SHA-256 `{protocol['sha256']}`), {enumerated(compared)} were compared "
+        f"with {enumerated(baselines)}.",
+        f"Each was trained and tested on the same {protocol['folds']} folds of {_cohort(protocol['cohort'])}, patients "
+        f"kept whole, with {counted(protocol['seeds'], 'seed')}; networks had about {protocol['parameters']} "
+        f"parameters and {protocol['epochs']} epochs, batches of {protocol['batch_size']}, a learning rate of "
+        f"{protocol['learning_rate']:g} and a weight decay of {protocol['weight_decay']:g}.",
+        f"The measure is the area under the ROC curve{text.cite(auroc)}, with intervals over patients drawn again"
+        f"{text.cite(bootstrap)}; also without each modality, with each alone and with each spoiled by noise.",
+        f"Differences from {CONCATENATION} were tested by the corrected resampled t test"
+        f"{text.cite(corrected_difference)}, p values adjusted after Holm{text.cite(holm)}; a strategy is called "
+        f"better or worse where p and the probability of a false claim{text.cite(probability_of_false_claim)} are at "
+        f"most {protocol['level']:g}.",
+        f"Calibration was measured by the expected calibration error{text.cite(expected_calibration_error)}, beside "
+        f"what calibrated probabilities have by chance{text.cite(calibrated_error_quantile)}.",
+    )
+
+
+def _strategy(text: Text, strategy: Strategy) -> str:
+    name = strategy.fusion.partition("(")[0].rpartition(".")[2]
+    layer, way = classes().get(name), classes().get(strategy.missing)
+    place = strategy.fuse_at if isinstance(strategy.fuse_at, str) else "level " + enumerated(map(str, strategy.fuse_at))
+    for_missing = f"{strategy.missing}{text.cite(way) if way else ''}"
+    return f"{name}{text.cite(layer) if layer else ''} at {place}, missing modalities: {for_missing}"
+
+
+def _cohort(cohort: dict[str, object]) -> str:
+    if "task" in cohort:
+        return f"the made cohort {cohort['task']} of {cohort['subjects']} subjects"
+    return f"a cohort with the target {cohort['target']}"

@@ -1,0 +1,125 @@
+"""How weights were trained, from the folders of training runs."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import pydoc
+import re
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from polyscan.bundle.run_folder import CONFIG, RECORD
+from polyscan.errors import PolyscanError
+from polyscan.files.atomic import read_json
+from polyscan.learning.checkpoint import BEST
+from polyscan.learning.history import TABLE
+from polyscan.methods.text import Text, counted, enumerated
+
+SECTION = "Training"
+
+
+def tell_training(text: Text, runs: Sequence[Path], answered_by: Collection[str]) -> dict[str, str]:
+    """Say how networks were trained.
+
+    Args:
+        text: to say it in.
+        runs: folders of runs of one config, such as those of folds.
+        answered_by: SHA-256 of the weights that answered; empty where there are no answers.
+
+    Returns:
+        Package to its version.
+
+    Raises:
+        PolyscanError: a run has no weights yet, or its weights are not those that answered.
+    """
+    for run in runs:
+        if not (run / BEST).is_file():
+            raise PolyscanError(f"{run} has no {BEST} yet; let polyscan train end first.")
+        if answered_by and hashlib.sha256((run / BEST).read_bytes()).hexdigest() not in answered_by:
+            raise PolyscanError(f"{run} did not train the weights that answered; name the folder of the run that did.")
+    config, record = read_json(runs[0] / CONFIG), read_json(runs[0] / RECORD)
+    text.say(
+        SECTION,
+        f"{'The network was' if len(runs) == 1 else f'{len(runs)} networks, one a fold, were'} trained on a manifest "
+        f"of {counted(record['data']['studies'], 'study')} (fingerprint {record['data']['fingerprint']}).",
+        _optimisation(text, config),
+        _losses(text, config, runs[0]),
+        _augmentation(text, config),
+        *_epochs(config, runs),
+    )
+    versions: dict[str, str] = record["versions"]
+    return versions
+
+
+def _optimisation(text: Text, config: dict[str, Any]) -> str:
+    from polyscan.learning import AveragedWeights, ClipGradients
+
+    optimizer, schedule = config["optimizer"]["_target_"], config.get("lr_scheduler", {}).get("_target_", "")
+    rate = config["learning_rate"]
+    told = [f"The optimiser was {_short(optimizer)}{text.cite(optimizer)} with a learning rate of {rate:g}"]
+    if schedule:
+        told.append(f"scheduled by {_short(schedule)}{text.cite(schedule)}")
+    told.append(f"and a batch size of {config['batch_size']}")
+    if config.get("accumulation_steps", 1) > 1:
+        told.append(f"over {config['accumulation_steps']} accumulated steps")
+    sentences = [" ".join(told) + "."]
+    if config.get("clip_gradients"):
+        sentences.append(f"Gradients were clipped at a norm of {config['clip_gradients']:g}{text.cite(ClipGradients)}.")
+    if config.get("ema_decay"):
+        decay = config["ema_decay"]
+        sentences.append(f"Weights were averaged over steps with a decay of {decay:g}{text.cite(AveragedWeights)}.")
+    return " ".join(sentences)
+
+
+def _losses(text: Text, config: dict[str, Any], run: Path) -> str:
+    losses = list(dict.fromkeys(_targets(config["loss"])))
+    told = enumerated(f"{_short(name)}{text.cite(pydoc.locate(name))}" for name in losses)
+    with (run / TABLE).open(encoding="utf-8") as file:
+        columns = next(csv.reader(file))
+    terms = {name.removeprefix("loss/") for name in columns if name.startswith("loss/")} - {"supervised"}
+    beside = {term.rpartition(".")[2] for term in terms}
+    return f"The loss was {told}{f', beside it {enumerated(sorted(beside))} of the fusion layer' if beside else ''}."
+
+
+def _augmentation(text: Text, config: dict[str, Any]) -> str:
+    from polyscan.transforms import RandModalityDropoutd
+
+    written = json.dumps(config["train"].get("random_transforms", []))
+    names = dict.fromkeys(re.findall(r"\bRand\w+", written))
+    dropout = config.get("modality_dropout", 0) if names.pop(RandModalityDropoutd.__name__, 1) is None else 0
+    told = f"Images were augmented by {enumerated(names)}." if names else ""
+    if dropout:
+        told += f" Modalities were left out with a probability of {dropout:g}{text.cite(RandModalityDropoutd)}."
+    return told
+
+
+def _epochs(config: dict[str, Any], runs: Sequence[Path]) -> Iterator[str]:
+    """How many epochs there were and which was the best, by the tables that runs leave behind."""
+    each = [_rows(run) for run in runs]
+    counts = sorted({len(rows) for rows in each})
+    yield f"It took {enumerated(map(str, counts))} of at most {config['max_epochs']} epochs; seed {config['seed']}."
+    metrics = [name for name in each[0][0] if name.startswith("val_")]
+    if metrics:
+        yield f"The weights with the best {enumerated(metrics)} on validation studies were kept."
+
+
+def _rows(run: Path) -> list[dict[str, str]]:
+    with (run / TABLE).open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _targets(content: Any) -> Iterator[str]:
+    if isinstance(content, dict):
+        if "_target_" in content:
+            yield content["_target_"]
+        content = list(content.values())
+    if isinstance(content, list):
+        for each in content:
+            yield from _targets(each)
+
+
+def _short(target: str) -> str:
+    return target.rpartition(".")[2]
