@@ -18,7 +18,10 @@ from pydicom.dataset import Dataset
 
 from polyscan.cli import main
 from polyscan.dicom.read import read_series
+from polyscan.dicom.rtstruct import read_rtstruct
 from polyscan.dicom.segmentation import read_segmentation
+from polyscan.dicom.source_images import source_images
+from polyscan.dicom.write_rtstruct import write_rtstruct
 from polyscan.errors import PolyscanError
 from polyscan.export.dicom import apart, write_dicom
 from polyscan.formats.nifti import write_nifti
@@ -171,24 +174,123 @@ def test_report_holds_what_was_measured(answered, tmp_path):
     assert (said.name.meaning, said.value.meaning) == ("stage", "2")
 
 
-def test_probabilities_are_read_back_voxel_for_voxel(answered, tmp_path):
+def test_maps_are_read_back_voxel_for_voxel(answered, tmp_path):
     study, sources, grid, mask = answered("oblique")
     values = np.random.default_rng(1).integers(0, 4097, (len(REGIONS), *mask.shape[1:])) / np.float32(4096)
     study.prediction.probabilities = str(tmp_path / "out" / "sub-a_prob.nii.gz")
     write_nifti(study.prediction.probabilities, MetaTensor(torch.from_numpy(values), affine=grid.affine))
-    files = exported(study, sources, tmp_path / "dicom", ["probabilities"])
-    assert sorted(files) == ["probabilities"]
-    data = pydicom.dcmread(files["probabilities"])
-    said = [group.RealWorldValueMappingSequence[0].LUTExplanation for group in data.PerFrameFunctionalGroupsSequence]
+    files = exported(study, sources, tmp_path / "dicom", ["probabilities", "uncertainty"])
+    assert sorted(files) == ["probabilities", "uncertainty"]
+    p = values.clip(1e-6, 1 - 1e-6)
+    entropy = (-p * np.log2(p) - (1 - p) * np.log2(1 - p)).max(0)
+    assert entropy.min() < 0.5 < 0.99 < entropy.max()
+    maps = {f"probability of {name}": each for name, each in zip(REGIONS, values, strict=True)}
+    check_maps(files["probabilities"], maps, "1", grid)
+    check_maps(files["uncertainty"], {"entropy of the least sure region": entropy}, "bit", grid)
+    check_standard(files)
+
+
+def check_maps(file, maps, unit, grid):
+    """A parametric map holds maps (x, y, z), told by pydicom alone."""
+    data = pydicom.dcmread(file)
+    (shared,) = data.SharedFunctionalGroupsSequence  # which holds the meaning where there is one map
+    groups = [shared if "RealWorldValueMappingSequence" in shared else g for g in data.PerFrameFunctionalGroupsSequence]
+    said = [group.RealWorldValueMappingSequence[0] for group in groups]
+    assert {each.MeasurementUnitsCodeSequence[0].CodeValue for each in said} == {unit}
     affine = FLIP @ np.asarray(grid.affine)
-    for name, expected in zip(REGIONS, values, strict=True):
-        frames = [k for k, each in enumerate(said) if each == f"probability of {name}"]
-        assert len(frames) == mask.shape[3]
+    for name, expected in maps.items():
+        frames = [k for k, each in enumerate(said) if each.LUTExplanation == name]
+        assert len(frames) == expected.shape[2]
         for k in frames:
             place = data.PerFrameFunctionalGroupsSequence[k].PlanePositionSequence[0].ImagePositionPatient
             z = np.linalg.solve(affine[:3, :3], np.asarray(place, float) - affine[:3, 3])[2]
-            np.testing.assert_array_equal(data.pixel_array[k].T, expected[:, :, round(float(z))])
+            np.testing.assert_allclose(data.pixel_array[k].T, expected[:, :, round(float(z))], atol=1e-6)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_contours_are_read_back_voxel_for_voxel(answered, tmp_path, orientation):
+    """By our own reader, whatever the mask: single voxels, diagonal neighbours, holes, islands in holes."""
+    study, sources, grid, mask = answered(orientation)
+    file = exported(study, sources, tmp_path / "dicom", ["rtstruct"])["rtstruct"]
+    for name, values in REGIONS.items():
+        np.testing.assert_array_equal(read_rtstruct(file, grid, name), np.isin(mask, values))
+
+
+def test_contours_keep_the_standard_and_refer_to_their_slices(answered, tmp_path):
+    study, sources, _, _ = answered("doubly oblique, from the head")
+    study.prediction.regions = {**REGIONS, "not there": [7]}
+    files = exported(study, sources, tmp_path / "dicom", ["rtstruct"])
+    data = pydicom.dcmread(files["rtstruct"])
+    images = {
+        image.SOPInstanceUID: image
+        for image in map(pydicom.dcmread, Path(sources.studies["sub-a"].scans["CT"]).iterdir())
+    }
+    assert [roi.ROIName for roi in data.StructureSetROISequence] == [*REGIONS, "not there"]
+    assert "ContourSequence" not in data.ROIContourSequence[3]
+    for roi in data.ROIContourSequence[:3]:
+        for contour in roi.ContourSequence:
+            image = images[contour.ContourImageSequence[0].ReferencedSOPInstanceUID]
+            normal = np.cross(image.ImageOrientationPatient[:3], image.ImageOrientationPatient[3:])
+            points = np.reshape(contour.ContourData, (-1, 3)).astype(float)
+            assert len(points) == contour.NumberOfContourPoints
+            np.testing.assert_allclose((points - image.ImagePositionPatient) @ normal, 0, atol=1e-3)
     check_standard(files)
+
+
+@pytest.fixture
+def lesion(make_series, tmp_path):
+    """An axial series and its RTSTRUCT of a lesion with a hole and an island in it, beside a second lesion."""
+    size = 48
+
+    def change(k, ds):
+        placed(*ORIENTATIONS["axial"])(k, ds)
+        ds.Rows = ds.Columns = size
+        ds.PixelData = bytes(2 * size * size)
+
+    folder = make_series("CT", slices=9, change=change)
+    grid = read_series(folder)
+    x, y, z = np.meshgrid(*map(np.arange, grid.shape[1:]), indexing="ij")
+    far = np.hypot(np.hypot(x - 18, y - 20), 2 * (z - 4))
+    mask = ((far < 12) & ~((far > 3) & (far < 6))) | (np.hypot(np.hypot(x - 38, y - 38), 2 * (z - 4)) < 5)
+    images = source_images(str(folder))
+    volume = MetaTensor(torch.from_numpy(mask[None].astype(np.uint8)), affine=grid.affine)
+    uids = pydicom.uid.generate_uid(), pydicom.uid.generate_uid()
+    write_rtstruct(tmp_path / "rt.dcm", volume, images, {"tumour": [1]}, uids, description="x")
+    return folder, tmp_path / "rt.dcm", mask
+
+
+def dice(a, b):
+    return 2 * (a & b).sum() / (a.sum() + b.sum())
+
+
+def test_plastimatch_reads_the_contours(lesion, tmp_path):
+    """A reader of its own, in C++; it joins the contours of a slice, so that only keyholes keep holes."""
+    if shutil.which("plastimatch") is None:
+        pytest.skip("plastimatch is not installed (Debian plastimatch)")
+    folder, file, mask = lesion
+    call = ["plastimatch", "convert", "--input", str(file), "--referenced-ct", str(folder)]
+    subprocess.run(
+        [*call, "--output-prefix", str(tmp_path / "read"), "--prefix-format", "nrrd"], capture_output=True, check=True
+    )
+    read = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "read" / "tumour.nrrd"))).transpose() > 0
+    assert dice(read, mask) > 0.99
+    assert not (read & ~mask)[18 + 4, 20, 4]  # in the hole
+
+
+def test_pixels_whose_centres_lie_within_by_gdcm(lesion):
+    """Places by GDCM, and the pixels from which a ray crosses the contours of a slice an odd number of times."""
+    folder, file, mask = lesion
+    image = sitk.ReadImage(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder)))
+    read = np.zeros(image.GetSize(), dtype=bool)
+    x, y = np.meshgrid(*map(np.arange, read.shape[:2]), indexing="ij")
+    for contour in pydicom.dcmread(file).ROIContourSequence[0].ContourSequence:
+        points = np.reshape(contour.ContourData, (-1, 3)).astype(float)
+        voxels = np.array([image.TransformPhysicalPointToContinuousIndex(point) for point in points.tolist()])
+        for (ax, ay, z), (bx, by, _) in zip(voxels, np.roll(voxels, -1, axis=0), strict=True):
+            if ay != by:
+                crossed = ((ay > y) != (by > y)) & (x < ax + (y - ay) / (by - ay) * (bx - ax))
+                read[:, :, round(z)] ^= crossed
+    np.testing.assert_array_equal(read, mask)
 
 
 def test_registration_takes_points_of_the_scan_to_the_reference(answered, tmp_path):
@@ -232,9 +334,10 @@ def test_enhanced_image_whose_frames_are_shuffled(answered, tmp_path):
     enhance([pydicom.dcmread(folder / f"{k:03d}.dcm") for k in (3, 0, 4, 1, 2)], tmp_path / "enhanced" / "all.dcm")
     np.testing.assert_allclose(read_series(tmp_path / "enhanced").affine, grid.affine, atol=1e-5)
     sources.studies["sub-a"].scans["CT"] = str(tmp_path / "enhanced")
-    files = exported(study, sources, tmp_path / "dicom")
+    files = exported(study, sources, tmp_path / "dicom", ["seg", "labelmap", "rtstruct", "sr", "registration"])
     for name, values in REGIONS.items():
         np.testing.assert_array_equal(read_segmentation(files["seg"], grid, name), np.isin(mask, values))
+        np.testing.assert_array_equal(read_rtstruct(files["rtstruct"], grid, name), np.isin(mask, values))
     for name, values in apart(REGIONS).items():
         np.testing.assert_array_equal(read_segmentation(files["labelmap"], grid, name), np.isin(mask, values))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from polyscan.commands.options import progress_bar, tell_failed
 
-_OBJECTS = ("seg", "labelmap", "probabilities", "sr", "registration")
+_OBJECTS = ("seg", "labelmap", "rtstruct", "probabilities", "uncertainty", "sr", "registration")
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -27,7 +27,8 @@ def add(commands: Any) -> argparse.ArgumentParser:
         choices=_OBJECTS,
         default=["seg", "sr", "registration"],
         help="seg: binary segmentation; labelmap: the newer label map, which few readers know; "
-        "probabilities: a parametric map, where infer was asked to keep them; sr: measurements and "
+        "rtstruct: contours, for planning systems; probabilities, uncertainty: parametric maps, where infer or batch "
+        "was asked to keep probabilities; sr: measurements and "
         "classes (with the seg that it measures); registration: how scans were moved; "
         "seg, sr and registration where not given",
     )

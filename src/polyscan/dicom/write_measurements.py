@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from monai.data import MetaTensor
 
+from polyscan.dicom.derived import VENDOR
 from polyscan.dicom.source_images import SourceImages, lasting_uid, require_highdicom
-from polyscan.dicom.write_segmentation import VENDOR, finding
+from polyscan.dicom.write_segmentation import finding
 from polyscan.files.atomic import atomic_write
 from polyscan.geometry import spacing_of
 from polyscan.study import TaskPrediction

@@ -1,4 +1,4 @@
-"""Probabilities of regions to a DICOM Parametric Map of the series that they lie on."""
+"""Maps of numbers, such as probabilities of regions, to a DICOM Parametric Map of the series that they lie on."""
 
 from __future__ import annotations
 
@@ -9,27 +9,31 @@ from pathlib import Path
 import numpy as np
 from monai.data import MetaTensor
 
+from polyscan.dicom.derived import VENDOR
 from polyscan.dicom.source_images import SourceImages, require_highdicom
-from polyscan.dicom.write_segmentation import VENDOR
 from polyscan.files.atomic import atomic_write
 
 
 def write_parametric_map(
     path: str | Path,
-    probabilities: Mapping[str, MetaTensor],
+    maps: Mapping[str, MetaTensor],
     images: SourceImages,
     uids: tuple[str, str],
     *,
     description: str,
+    series_number: int,
+    unit: str = "",
 ) -> None:
-    """Write a Parametric Map (PS3.3 A.75) of 32-bit floats, whole or not at all: for each region a frame a slice.
+    """Write a Parametric Map (PS3.3 A.75) of 32-bit floats, whole or not at all: for each map a frame a slice.
 
     Args:
         path: the file to write.
-        probabilities: region to (1, x, y, z) from 0 to 1 on the grid of the series.
+        maps: what each tells, such as ``probability of tumour``, to (1, x, y, z) from 0 to 1 on the grid of the series.
         images: the series.
         uids: SeriesInstanceUID and SOPInstanceUID.
         description: SeriesDescription, such as the name of the model.
+        series_number: SeriesNumber.
+        unit: UCUM's code of it, such as ``bit``; none where not given.
 
     Raises:
         PolyscanError: a map lies elsewhere than the series, or highdicom is not installed.
@@ -38,24 +42,25 @@ def write_parametric_map(
     from highdicom import VOILUTTransformation
     from highdicom.pm import ParametricMap, RealWorldValueMapping
     from pydicom.sr.codedict import codes
+    from pydicom.sr.coding import Code
 
-    channels = np.stack([images.frames(each) for each in probabilities.values()], axis=-1).astype(np.float32)
+    channels = np.stack([images.frames(each) for each in maps.values()], axis=-1).astype(np.float32)
     meanings = [
         RealWorldValueMapping(
-            lut_label=f"region {number}",
-            lut_explanation=f"probability of {name}"[:64],
-            unit=codes.UCUM.NoUnits,
+            lut_label=f"map {number}",
+            lut_explanation=name[:64],
+            unit=Code(unit, "UCUM", unit) if unit else codes.UCUM.NoUnits,
             value_range=(0.0, 1.0),
             slope=1.0,
             intercept=0.0,
         )
-        for number, name in enumerate(probabilities, 1)
+        for number, name in enumerate(maps, 1)
     ]
     made = ParametricMap(
         source_images=images.headers,
         pixel_array=channels,
         series_instance_uid=uids[0],
-        series_number=1004,
+        series_number=series_number,
         sop_instance_uid=uids[1],
         instance_number=1,
         manufacturer=VENDOR,

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 from monai.data import MetaTensor
 
+from polyscan.dicom.derived import VENDOR, derived_object
 from polyscan.dicom.source_images import SourceImages
-from polyscan.dicom.write_segmentation import VENDOR
 from polyscan.files.atomic import atomic_write
 from polyscan.files.dicom import save_dicom
 from polyscan.geometry import FLIP, spacing_of
 
 _SOP_CLASS = "1.2.840.10008.5.1.4.1.1.7.3"  # Multi-frame Grayscale Word Secondary Capture Image Storage
-_OF_STUDY = (
-    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
-    *("StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
-)
 
 
 def write_secondary_capture(
@@ -40,29 +35,17 @@ def write_secondary_capture(
     Raises:
         PolyscanError: the volume lies elsewhere than the series.
     """
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import UID, ExplicitVRLittleEndian
+    from pydicom.dataset import Dataset
 
     images.frames(volume)  # on its grid
     frames = np.ascontiguousarray(volume[0].cpu().numpy().transpose(2, 1, 0)).astype("<u2")
     header, lps = images.headers[0], FLIP @ np.asarray(images.grid.affine, dtype=float)
     spacing = spacing_of(lps)
-    made = Dataset()
-    made.file_meta = FileMetaDataset()
-    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    made.SOPClassUID = made.file_meta.MediaStorageSOPClassUID = UID(_SOP_CLASS)
-    made.SOPInstanceUID = made.file_meta.MediaStorageSOPInstanceUID = UID(uids[1])
-    made.SpecificCharacterSet = header.get("SpecificCharacterSet", "ISO_IR 192")
-    for name in _OF_STUDY:
-        setattr(made, name, header.get(name, ""))
-    now = datetime.now()
-    made.ContentDate, made.ContentTime = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
-    made.Modality, made.ConversionType, made.ImageType = "OT", "WSD", ["DERIVED", "SECONDARY"]
-    made.SeriesInstanceUID, made.SeriesNumber, made.SeriesDescription = uids[0], 1003, description[:64]
-    made.InstanceNumber, made.PatientOrientation, made.BurnedInAnnotation = 1, "", "NO"
-    made.Laterality = ""
+    made = derived_object(images, _SOP_CLASS, uids, modality="OT", series_number=1003, description=description)
+    made.ConversionType, made.ImageType, made.BurnedInAnnotation = "WSD", ["DERIVED", "SECONDARY"], "NO"
+    made.PatientOrientation, made.Laterality = "", ""
     made.FrameOfReferenceUID, made.PositionReferenceIndicator = header.FrameOfReferenceUID, ""
-    made.Manufacturer = made.SecondaryCaptureDeviceManufacturer = VENDOR
+    made.SecondaryCaptureDeviceManufacturer = VENDOR
     made.SecondaryCaptureDeviceSoftwareVersions = version("polyscan")
     made.SamplesPerPixel, made.PhotometricInterpretation, made.PixelRepresentation = 1, "MONOCHROME2", 0
     made.BitsAllocated, made.BitsStored, made.HighBit = 16, 16, 15

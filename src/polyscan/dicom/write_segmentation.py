@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from monai.data import MetaTensor
 
+from polyscan.dicom.derived import VENDOR
 from polyscan.dicom.source_images import SourceImages, require_highdicom, source_images
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import atomic_write
@@ -18,9 +19,6 @@ from polyscan.study import Source
 if TYPE_CHECKING:
     from highdicom.seg import Segmentation, SegmentDescription
     from pydicom.sr.coding import Code
-
-VENDOR = "polyscan"
-"""Manufacturer and model of what writes the objects."""
 
 
 def write_segmentation(

@@ -15,6 +15,7 @@ from polyscan.dicom.source_images import SourceImages, lasting_uid, require_high
 from polyscan.dicom.write_measurements import measure_region, write_measurements
 from polyscan.dicom.write_parametric_map import write_parametric_map
 from polyscan.dicom.write_registration import write_registration
+from polyscan.dicom.write_rtstruct import write_rtstruct
 from polyscan.dicom.write_segmentation import write_segmentation
 from polyscan.errors import PolyscanError, sentence
 from polyscan.files.atomic import write_json
@@ -23,14 +24,18 @@ from polyscan.formats.nifti import read_nifti
 from polyscan.geometry import matrix_of
 from polyscan.parallel import Progress
 from polyscan.preprocess.native import to_native
-from polyscan.study import Study, paths_in
+from polyscan.report.uncertainty import region_probabilities, uncertainty_map
+from polyscan.study import PredictionRecord, Study, paths_in
 from polyscan.study.manifest import Failure, Manifest
 from polyscan.study.outputs import OutputFolder, sources_of
 from polyscan.study.sources import Sources, StudySources
 
-OBJECTS = ("seg", "labelmap", "probabilities", "sr", "registration")
-"""What can be written: binary and label-map segmentation, parametric map, measurement report, spatial registration."""
+OBJECTS = ("seg", "labelmap", "rtstruct", "probabilities", "uncertainty", "sr", "registration")
+"""What can be written: binary and label-map segmentation, contours, parametric maps of the probability of each region
+and of the entropy of the least sure one, measurement report, spatial registration."""
 _INDEX = "dicom.json"
+_MAPS = {"probabilities": (1004, ""), "uncertainty": (1006, "bit")}
+"""Object to its SeriesNumber and its unit."""
 
 
 @dataclass
@@ -123,7 +128,7 @@ def write_objects(
     uids = {name: _uids(name, fixed, digest) for name in OBJECTS}
     written: dict[str, str] = {}
     segmentation, measures = None, {}
-    if prediction.is_mask and set(objects) & {"seg", "labelmap", "sr"}:
+    if prediction.is_mask and set(objects) & {"seg", "labelmap", "rtstruct", "sr"}:
         if not prediction.regions:
             raise PolyscanError(
                 "The prediction does not tell what its numbers mean; make it again with polyscan infer."
@@ -140,14 +145,15 @@ def write_objects(
             path, own = out / files["labelmap"], uids["labelmap"]
             write_segmentation(path, mask, fixed, parts, description=description, label_map=True, uids=own)
             written["labelmap"] = files["labelmap"]
-    if "probabilities" in objects and prediction.probabilities is not None:
-        maps = {
-            name: to_native(read_nifti(f"{prediction.probabilities}#{channel}"), fixed.grid)
-            for channel, name in enumerate(prediction.regions, start=1)
-        }
-        path, own = out / files["probabilities"], uids["probabilities"]
-        write_parametric_map(path, maps, fixed, own, description=description)
-        written["probabilities"] = files["probabilities"]
+        if "rtstruct" in objects:
+            path, own = out / files["rtstruct"], uids["rtstruct"]
+            write_rtstruct(path, mask, fixed, prediction.regions, own, description=description)
+            written["rtstruct"] = files["rtstruct"]
+    for name, maps in _maps(prediction, fixed, objects).items():
+        number, unit = _MAPS[name]
+        path, own = out / files[name], uids[name]
+        write_parametric_map(path, maps, fixed, own, description=description, series_number=number, unit=unit)
+        written[name] = files[name]
     if "sr" in objects:
         write_measurements(
             out / files["sr"],
@@ -178,6 +184,21 @@ def apart(regions: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
         left = set(values) - {value for other in within for value in regions[other]}
         found[f"{name} without {', '.join(outermost)}" if within else name] = sorted(left)
     return found
+
+
+def _maps(
+    prediction: PredictionRecord, fixed: SourceImages, objects: Collection[str]
+) -> dict[str, dict[str, MetaTensor]]:
+    """Object to its maps on the grid of the reference series, where probabilities were kept."""
+    if prediction.probabilities is None or not set(objects) & set(_MAPS):
+        return {}
+    regions = list(prediction.regions)
+    each = [to_native(p, fixed.grid) for p in region_probabilities(prediction.probabilities, len(regions))]
+    found = {
+        "probabilities": {f"probability of {name}": p for name, p in zip(regions, each, strict=True)},
+        "uncertainty": {"entropy of the least sure region": uncertainty_map(each)},
+    }
+    return {name: maps for name, maps in found.items() if name in objects}
 
 
 def _images(sources: StudySources, scan: str) -> SourceImages:

@@ -10,12 +10,13 @@ if TYPE_CHECKING:
 
 
 def save_dicom(data: Dataset, path: Path) -> None:
-    """Write a file with its preamble and meta information; what was made here is in explicit little endian."""
+    """Write a file with its preamble and meta information, as its transfer syntax says."""
     import pydicom
 
     if int(pydicom.__version__.split(".")[0]) >= 3:
         data.save_as(path, enforce_file_format=True)
         return
     if data.is_little_endian is None:  # it was not read from a file or a server
-        data.is_little_endian, data.is_implicit_VR = True, False
+        syntax = data.file_meta.TransferSyntaxUID
+        data.is_little_endian, data.is_implicit_VR = syntax.is_little_endian, syntax.is_implicit_VR
     data.save_as(path, write_like_original=False)

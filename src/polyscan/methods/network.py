@@ -119,29 +119,29 @@ def _certainty(text: Text, predictions: Sequence[PredictionRecord]) -> list[str]
     from polyscan.inference.calibration import AvailabilityTemperature
     from polyscan.inference.conformal import ConformalSets
 
-    answers = [answer for each in predictions for answer in each.answers.values()]
+    answers = [task for each in predictions for task in each.answers.values()]
     told = []
     if any(each.model is not None and each.model.calibrated for each in predictions):
         told.append(f"Probabilities were calibrated by temperature scaling{text.cite(AvailabilityTemperature)}.")
-    if any(answer.prediction_set for answer in answers):
+    if any(each.prediction_set for each in answers):
         told.append(f"Conformal prediction gave the classes that are not ruled out{text.cite(ConformalSets)}.")
-    if any(answer.epistemic is not None for answer in answers):
+    if any(each.epistemic is not None for each in answers):
         samples = text.cite(monte_carlo, split_entropy)
         told.append(
             f"Uncertainty is the entropy over dropout samples, aleatoric and epistemic part told apart{samples}."
         )
-    if any(answer.contributions for answer in answers):
+    if any(each.contributions for each in answers):
         told.append(f"Contributions of modalities are Shapley values{text.cite(shapley_values)}.")
-    if any(answer.interactions for answer in answers):
+    if any(each.interactions for each in answers):
         told.append(f"So are interactions of pairs{text.cite(shapley_interactions)}.")
-    if any(answer.conflict is not None for answer in answers):
+    if any(each.conflict is not None for each in answers):
         told.append(f"Conflict of modalities is the divergence of what each says alone{text.cite(conflict)}.")
     if any(each.typicality for each in predictions):
         source = text.cite(FeatureDistance)
         told.append(
             f"How far a scan's features lie from those of the calibration tells whether it is like them{source}."
         )
-    if any("metabolic_tumour_volume_ml" in answer.measures for answer in answers):
+    if any("metabolic_tumour_volume_ml" in each.measures for each in answers):
         told.append(f"Lesions were measured by volume, spread and uptake{text.cite(measure_lesions)}.")
     return told
 
@@ -159,12 +159,12 @@ def _evaluation(text: Text, predictions: Sequence[PredictionRecord], manifest: M
         )
         if any(score.dice is None for each in scored for score in each.scores.values()):
             told.append("Studies in which a region does not exist were counted apart.")
-    tasks = Counter(task for each in predictions for task, answer in each.answers.items() if answer.is_known)
+    tasks = Counter(task for each in predictions for task, said in each.answers.items() if said.is_known)
     if tasks:
         known = enumerated(f"{task} in {counted(n, 'study')}" for task, n in tasks.items())
         told.append(f"The true answer was known of {known}.")
     if told:
         told.append(manifest.judged_on_training)
     if manifest.failed:
-        told.append(f"{counted(len(manifest.failed), 'study')} had no answer.")
+        told.append(f"{counted(len(manifest.failed), 'study')} had no each.")
     return told

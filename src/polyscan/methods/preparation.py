@@ -119,8 +119,8 @@ def _register(text: Text, done: Sequence[Done]) -> list[str]:
 
     told = []
     if tried := [each for each in done if "trusted" in each.what]:
-        engines = [f"{name}{text.cite(_engine(name))}" for name in _grouped(tried, "engine") if name is not None]
-        engine = f" by the engine {enumerated(engines)}" if engines else ""
+        used = [f"{name}{text.cite(_engine(name))}" for name in _grouped(tried, "engine") if name is not None]
+        engine = f" by the engine {enumerated(used)}" if used else ""
         told.append(
             f"{_scans(tried)} was registered rigidly to the reference ({_references(tried)}){engine}, from many poses, "
             f"by maximising mutual information{text.cite(evaluate)}."

@@ -19,6 +19,7 @@ from polyscan.formats.nifti import read_nifti
 from polyscan.formats.pictures import is_picture
 from polyscan.report.display import Display, colour_map, window
 from polyscan.report.sheet import data_uri, map_sheet, mask_sheet, scan_sheet
+from polyscan.report.uncertainty import region_probabilities, uncertainty_map
 from polyscan.study import PredictionRecord, ScanKey, Study
 from polyscan.study.outputs import fingerprint, sources_of
 
@@ -152,7 +153,7 @@ def _volumes(study: Study, seen: _Seen) -> dict[str, Any]:
         "truth": TRUTH,
     }
     if prediction.probabilities is not None and prediction.regions:
-        doubt = _uncertainty(prediction.probabilities, len(prediction.regions))
+        doubt = uncertainty_map(region_probabilities(prediction.probabilities, len(prediction.regions)))
         found["uncertainty"] = map_sheet(seen.display.image(doubt), limit // 2)
     reference = study.preparation.reference if study.preparation else ""
     if registered and reference in seen.images:
@@ -170,16 +171,6 @@ def _volumes(study: Study, seen: _Seen) -> dict[str, Any]:
             },
         }
     return found
-
-
-def _uncertainty(probabilities: str, regions: int) -> MetaTensor:
-    """The entropy of the region that is the least sure, in bits: 0 sure, 1 a guess."""
-    each = [read_nifti(f"{probabilities}#{channel}") for channel in range(1, regions + 1)]
-    p = np.stack([one[0].numpy() for one in each]).clip(1e-6, 1 - 1e-6)
-    entropy = -(p * np.log2(p) + (1 - p) * np.log2(1 - p)).max(0)
-    import torch
-
-    return MetaTensor(torch.from_numpy(entropy[None]), affine=each[0].affine)
 
 
 def _regions(prediction: PredictionRecord) -> list[dict[str, Any]]:
@@ -221,6 +212,8 @@ def _step(step: Mapping[str, Any]) -> str:
 def _short(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_short(each)}" for name, each in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(map(_short, value))
     return str(value)
