@@ -72,14 +72,14 @@ def out(tmp_path):
     for name in ("CT", "T1"):
         values = torch.from_numpy(rng.normal(size=shape).astype(np.float32) * 100)
         values[:, :3] = float("nan") if name == "T1" else 0
-        paths[name] = str(tmp_path / f"{name}.nii.gz")
+        paths[name] = str(tmp_path / "prepared" / f"{name}.nii.gz")
         write_nifti(paths[name], MetaTensor(values, affine=affine))
     mask = torch.zeros(shape, dtype=torch.uint8)
     mask[:, 8:14, 8:14, 5:9] = 1
-    paths["mask"], paths["prob"] = str(tmp_path / "mask.nii.gz"), str(tmp_path / "prob.nii.gz")
+    paths["mask"], paths["prob"] = (str(tmp_path / "answers" / f"{name}.nii.gz") for name in ("mask", "prob"))
     write_nifti(paths["mask"], MetaTensor(mask, affine=affine))
     write_nifti(paths["prob"], MetaTensor(torch.full(shape, 0.5), affine=affine))
-    paths["transform"] = str(tmp_path / "t.tfm")
+    paths["transform"] = str(tmp_path / "prepared" / "t.tfm")
     sitk.WriteTransform(sitk.Euler3DTransform((0.0, 0, 0), 0.1, 0, 0, (4.0, 0, 0)), paths["transform"])
     first = Study("<b>one</b>", scans={"CT": Scan(paths["CT"]), "T1": Scan(paths["T1"])}, label=Label(paths["mask"]))
     first.preparation = Preparation(
