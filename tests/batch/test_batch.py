@@ -233,6 +233,11 @@ def test_a_tree_is_read_once_and_watched(ward, tmp_path):
     (out / "cohort.csv").unlink()
     write_cohort(out)
     assert (out / "cohort.csv").read_bytes() == table
+    rated = {"sub-01": {"rating": "bad", "time": "2026-01-02T03:04:05Z"}}
+    (out / "ratings.json").write_text(json.dumps({"ratings": rated}))  # as the page of the cohort saves it
+    assert main(["status", str(out), "--table"]) == 0
+    rows = {row["study"]: row for row in csv.DictReader((out / "cohort.csv").open())}
+    assert [rows[key]["rating"] for key in ("sub-01", "sub-02")] == ["bad", ""]
 
 
 def await_(done, seconds=60.0):

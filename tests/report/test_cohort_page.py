@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("selenium", reason="selenium, which drives the browser, is not installed")
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from polyscan.cli import main
@@ -100,6 +101,49 @@ def test_ratings_are_saved_to_a_file_and_read_from_it(cohort, opened):
     Select(browser.find_element("id", "show")).select_by_value("rated")
     assert first_rows(browser) == ["sub-023"]
     browser.execute_script("localStorage.clear()")
+
+
+def test_ratings_beside_the_page_are_shown_to_everybody(tmp_path, opened):
+    told = {"sub-b": {"rating": "doubtful", "time": "2026-01-02T03:04:05.678Z"}}
+    (tmp_path / "ratings.json").write_text(json.dumps({"polyscan": "1", "ratings": told}))
+    studies = [predicted(name, 20.0) for name in "ab"]
+    write_cohort_page(Manifest(testing=studies), tmp_path / "r.html", tmp_path / "r")
+    browser = opened(tmp_path / "r.html")
+    assert "1 rated" in browser.find_element("id", "told").text
+    chooser = Select(browser.find_element("css selector", "select[aria-label='Rating of sub-b']"))
+    assert chooser.first_selected_option.text == "doubtful"
+    chooser.select_by_value("good")  # which is later
+    opened(tmp_path / "r.html")
+    chooser = Select(browser.find_element("css selector", "select[aria-label='Rating of sub-b']"))
+    assert chooser.first_selected_option.text == "good"
+    browser.execute_script("localStorage.clear()")
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", '{"ratings": {"a": {"rating": "fine", "time": "2026-01-01"}}}', '{"ratings": 3}']
+)
+def test_a_file_of_no_ratings_is_named(tmp_path, content):
+    (tmp_path / "ratings.json").write_text(content)
+    with pytest.raises(PolyscanError, match="holds no ratings as the page of a cohort saves them"):
+        write_cohort_page(Manifest(testing=[predicted("a", 1.0)]), tmp_path / "r.html", tmp_path / "r")
+
+
+def test_lines_are_walked_by_the_arrow_keys(cohort, opened):
+    browser = opened(cohort)
+    line = browser.find_element("css selector", "#strips canvas")  # volumes, of which sub-023 has the largest
+    line.send_keys(Keys.END)
+    assert browser.find_element("id", "told").text == "sub-023 is marked"
+    assert line.get_attribute("aria-valuetext") == "sub-023: 500"
+    line.send_keys(Keys.ARROW_LEFT)
+    second = float(line.get_attribute("aria-valuenow"))
+    assert second < 30
+    line.send_keys(Keys.ARROW_LEFT)
+    assert float(line.get_attribute("aria-valuenow")) <= second
+    line.send_keys(Keys.HOME, Keys.ARROW_LEFT)  # there is none below
+    first = float(line.get_attribute("aria-valuenow"))
+    assert first == float(line.get_attribute("aria-valuemin"))
+    line.send_keys(Keys.TAB)
+    assert browser.switch_to.active_element.get_attribute("role") == "slider"  # the next line
 
 
 def test_many_rows_are_not_in_the_document_until_they_are_seen(tmp_path, opened):

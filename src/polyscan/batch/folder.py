@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +12,8 @@ from polyscan.batch.table import write_table
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
 from polyscan.report.cohort_page import PAGES, write_cohort_page
-from polyscan.study import Study
-from polyscan.study.manifest import Failure, Manifest, read_manifest, write_manifest
+from polyscan.report.ratings import read_ratings
+from polyscan.study.manifest import Manifest, read_manifest, write_manifest
 from polyscan.study.outputs import OutputFolder, sources_of
 from polyscan.study.sources import SOURCES
 
@@ -91,38 +92,51 @@ def is_locked(out: Path, study: str) -> bool:
         return True
 
 
-def batch_status(out: str | Path) -> Status:
+def read_records(out: Path) -> dict[str, Manifest]:
+    """Study to its record, of all that were answered or failed, whoever did them."""
+    return {file.stem: read_manifest(file) for file in sorted((out / "records").glob("[!.]*.json"))}
+
+
+def batch_status(out: str | Path, records: Mapping[str, Manifest] | None = None) -> Status:
     """Where the batch in a folder stands, by its records and locks alone.
+
+    Args:
+        out: the folder.
+        records: as :func:`read_records` gives them; they are read where not given.
 
     Raises:
         PolyscanError: the folder holds no batch.
     """
     out = Path(out)
     status = Status()
-    for study in read_manifest(out / STUDIES).studies:
-        record = record_of(out, study.key)
-        if not record.is_file():
+    studies = read_manifest(out / STUDIES).studies
+    records = read_records(out) if records is None else records
+    for study in studies:
+        record = records.get(study.key)
+        if record is None:
             (status.running if is_locked(out, study.key) else status.waiting).append(study.key)
-        elif failed := read_manifest(record).failed:
-            status.failed[study.key] = failed[0].reason
+        elif record.failed:
+            status.failed[study.key] = record.failed[0].reason
         else:
             status.done.append(study.key)
     return status
 
 
-def write_cohort(out: Path) -> None:
-    """Write ``cohort.csv`` and ``cohort.parquet`` from the records alone, whoever wrote them."""
-    answered, failed = list[Study](), list[Failure]()
-    for file in sorted((out / "records").glob("*.json")):
-        record = read_manifest(file)
-        answered += record.studies
-        failed += record.failed
-    write_results(out, Manifest(testing=answered, failed=failed))
+def write_cohort(out: Path, records: Mapping[str, Manifest] | None = None) -> None:
+    """Write ``cohort.csv`` and ``cohort.parquet`` from the records alone, whoever wrote them.
+
+    Args:
+        out: the folder.
+        records: as :func:`read_records` gives them; they are read where not given.
+    """
+    every = (read_records(out) if records is None else records).values()
+    answered = [study for record in every for study in record.studies]
+    write_results(out, Manifest(testing=answered, failed=[failure for record in every for failure in record.failed]))
 
 
 def write_results(out: Path, cohort: Manifest) -> None:
-    """Write the tables of a cohort, and its page where there are pages of studies that it leads to."""
-    write_table(out, cohort.studies, cohort.failed)
+    """Write the tables of a cohort, with ratings where there are, and its page where there are pages of studies."""
+    write_table(out, cohort.studies, cohort.failed, read_ratings(out))
     if (out / PAGES).is_dir():
         write_cohort_page(cohort, out / REPORT, out / PAGES)
 

@@ -13,13 +13,13 @@ from functools import partial
 from pathlib import Path
 
 from polyscan.batch.executors import Executor, local
-from polyscan.batch.folder import MANIFEST, find_studies, lock, record_of, remove_others, write_results
+from polyscan.batch.folder import MANIFEST, find_studies, lock, read_records, remove_others, write_results
 from polyscan.batch.one_study import Batch, run_study, write_failed
 from polyscan.bundle.run import bundle_folder, inference_fingerprint
 from polyscan.errors import PolyscanError
 from polyscan.parallel import Progress
 from polyscan.study import Study
-from polyscan.study.manifest import Manifest, read_manifest, write_manifest
+from polyscan.study.manifest import Manifest, write_manifest
 from polyscan.study.sources import write_sources
 
 
@@ -94,18 +94,13 @@ def batch(
 
 def _gather(found: Manifest, batch: Batch) -> Manifest:
     """Write the manifest and the tables from the records of the studies, whoever wrote them."""
-    failed = list(found.failed)
-
-    def recorded(study: Study) -> Study | None:
-        path = record_of(batch.out, study.key)
-        if not path.is_file():
-            return None
-        record = read_manifest(path)
-        failed.extend(record.failed)
-        return record.testing[0] if record.testing else None
-
     with lock(batch.out, ".gather"):
-        answered = replace(found.map(recorded), roots={**found.roots, "batch": str(batch.out)}, left_out=[], doubts=[])
+        records = read_records(batch.out)
+        of_found = [records[study.key] for study in found.studies if study.key in records]
+        failed = [*found.failed, *(failure for record in of_found for failure in record.failed)]
+        done = {study.key: study for record in of_found for study in record.testing}
+        kept, roots = found.map(lambda study: done.get(study.key)), {**found.roots, "batch": str(batch.out)}
+        answered = replace(kept, roots=roots, left_out=[], doubts=[])
         answered = replace(answered, renamed={}, bundle=batch.bundle.name, failed=failed)
         write_manifest(batch.out / MANIFEST, answered)
         write_results(batch.out, answered)

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from polyscan.files.atomic import atomic_write
 from polyscan.report.measures import rows_of
+from polyscan.report.ratings import Rating
 from polyscan.study import Study
 from polyscan.study.manifest import Failure
 
 
-def write_table(out: Path, answered: Iterable[Study], failed: Iterable[Failure]) -> None:
+def write_table(out: Path, answered: Iterable[Study], failed: Iterable[Failure], ratings: Mapping[str, Rating]) -> None:
     """Write ``cohort.csv`` and, where pyarrow is installed, ``cohort.parquet``: status, times, problems, answers.
 
     Args:
         out: the folder.
         answered: studies with their answers.
         failed: those that failed.
+        ratings: study to what a person said of it.
     """
     import pandas as pd
 
     rows = rows_of(answered, failed)
+    for row in rows:
+        if (rated := ratings.get(row["study"])) is not None:
+            row |= {"rating": rated.rating, "rated": rated.time}
     first = ["study", "subject", "session", "status", "reason", "modalities", "problems"]
     table = pd.DataFrame(rows, columns=list(dict.fromkeys([*first, *(name for row in rows for name in row)])))
     table = table.sort_values("study")

@@ -22,8 +22,10 @@ def add(commands: Any) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> None:
     from polyscan.batch import batch_status, write_cohort
+    from polyscan.batch.folder import read_records
 
-    status = batch_status(options.folder)
+    records = read_records(options.folder)
+    status = batch_status(options.folder, records)
     for study, reason in status.failed.items():
         print(f"{study}: failed: {reason}")
     print(
@@ -31,5 +33,5 @@ def run(options: argparse.Namespace) -> None:
         f"{len(status.waiting)} waiting"
     )
     if options.table:
-        write_cohort(options.folder)
+        write_cohort(options.folder, records)
         print(options.folder / "cohort.csv")

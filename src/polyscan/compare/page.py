@@ -8,22 +8,20 @@ from pathlib import Path
 
 import numpy as np
 
-from polyscan import __version__
 from polyscan.compare.cohort import Cohort
 from polyscan.compare.protocol import CONCATENATION, LOGISTIC, OUTPUT_MEAN, Protocol
 from polyscan.compare.table import Row
 from polyscan.files.atomic import atomic_write
+from polyscan.report.render import render_page
 
 
 def write_page(path: Path, protocol: Protocol, cohort: Cohort, rows: list[Row]) -> None:
     """Write one HTML page that opens without a network."""
-    from jinja2 import Environment, PackageLoader
-
-    template = Environment(loader=PackageLoader("polyscan.compare", "."), autoescape=True).get_template("page.html")
     baselines = [CONCATENATION, OUTPUT_MEAN, LOGISTIC, *(f"{name} alone" for name in cohort.modalities)]
     everywhere = np.arange(len(cohort.y))
-    text = template.render(
-        version=__version__,
+    text = render_page(
+        "polyscan.compare",
+        "page.html",
         today=date.today().isoformat(),
         protocol=protocol,
         cohort=cohort,

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from polyscan import __version__
 from polyscan.course.forecast import Forecast
 from polyscan.course.population import Population
 from polyscan.course.row import Row, interval
 from polyscan.files.atomic import atomic_write
+from polyscan.report.render import render_page
 
 WIDTH, HEIGHT = 520, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 12, 34
@@ -23,11 +23,9 @@ _TICKS = np.array([m * 10.0**e for e in range(-3, 5) for m in (1, 2, 5)])
 
 def write_page(path: Path, population: Population, rows: list[Row]) -> None:
     """Write one HTML page that opens without a network."""
-    from jinja2 import Environment, PackageLoader
-
-    template = Environment(loader=PackageLoader("polyscan.course", "."), autoescape=True).get_template("page.html")
-    text = template.render(
-        version=__version__,
+    text = render_page(
+        "polyscan.course",
+        "page.html",
         today=date.today().isoformat(),
         population=population,
         rows=[(row, Plot.of(row)) for row in rows],

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
+from polyscan import __version__
 from polyscan.dicom.read import one_series
 from polyscan.errors import PolyscanError
 from polyscan.files.packed import open_binary
@@ -109,6 +110,12 @@ def _all(header: Dataset) -> list[int]:
 def lasting_uid(*what: object) -> str:
     """A UID by what it stands for: the same for the same, another for anything else (PS3.5 B.2, UUID version 5)."""
     return f"2.25.{uuid.uuid5(_NAMESPACE, chr(0).join(map(str, what))).int}"
+
+
+def lasting_uids(name: str, images: SourceImages, *content: object) -> tuple[str, str]:
+    """SeriesInstanceUID and SOPInstanceUID of an object of a series: the same for the same content and version."""
+    what = (name, str(images.headers[0].SeriesInstanceUID), *content, __version__)
+    return lasting_uid("series", *what), lasting_uid(*what)
 
 
 def require_highdicom() -> None:

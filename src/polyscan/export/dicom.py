@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 from monai.data import MetaTensor
 
-from polyscan import __version__
-from polyscan.dicom.source_images import SourceImages, lasting_uid, require_highdicom, source_images
+from polyscan.dicom.source_images import SourceImages, lasting_uids, require_highdicom, source_images
 from polyscan.dicom.write_measurements import measure_region, write_measurements
 from polyscan.dicom.write_parametric_map import write_parametric_map
 from polyscan.dicom.write_registration import write_registration
@@ -125,7 +124,7 @@ def write_objects(
     fixed = _images(sources, preparation.reference)
     files = {name: f"{study.key}_{name}.dcm" for name in OBJECTS}
     digest = hashlib.sha256(Path(prediction.path).read_bytes()).hexdigest()
-    uids = {name: _uids(name, fixed, digest) for name in OBJECTS}
+    uids = {name: lasting_uids(name, fixed, digest) for name in OBJECTS}
     written: dict[str, str] = {}
     segmentation, measures = None, {}
     if prediction.is_mask and set(objects) & {"seg", "labelmap", "rtstruct", "sr"}:
@@ -169,7 +168,7 @@ def write_objects(
         moving = {name: (_images(sources, name), _to_reference(file)) for name, file in preparation.transforms.items()}
         path = out / files["registration"]
         matrices = [matrix.round(6).tolist() for _, matrix in moving.values()]
-        own = _uids("registration", fixed, str(matrices))
+        own = lasting_uids("registration", fixed, str(matrices))
         write_registration(path, fixed, moving, own, description="polyscan registration")
         written["registration"] = files["registration"]
     return written
@@ -221,12 +220,6 @@ def _to_reference(file: str) -> np.ndarray:
     import SimpleITK as sitk
 
     return np.linalg.inv(matrix_of(sitk.ReadTransform(file)))
-
-
-def _uids(name: str, fixed: SourceImages, content: str) -> tuple[str, str]:
-    """Of the series and of the instance."""
-    series = str(fixed.headers[0].SeriesInstanceUID)
-    return lasting_uid("series", name, series, content, __version__), lasting_uid(name, series, content, __version__)
 
 
 def _files(sources: StudySources | None) -> list[Path]:

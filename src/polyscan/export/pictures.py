@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from polyscan.dicom.source_images import SourceImages, lasting_uid, source_images
+from polyscan.dicom.source_images import SourceImages, lasting_uids, source_images
 from polyscan.dicom.write_secondary_capture import write_secondary_capture
 from polyscan.errors import PolyscanError, sentence
 from polyscan.export.blends import checkerboard, composite, overlay, surgical_map
@@ -120,8 +120,7 @@ def _write(study: Study, stem: Path, kind: str, scans: Sequence[str], gif: bool,
         if (series := _series(study, sources)) is not None:
             written.append(stem.with_name(f"{stem.name}.dcm"))
             content = hashlib.sha256(joint.numpy().tobytes()).hexdigest()
-            own = str(series.headers[0].SeriesInstanceUID)
-            uids = lasting_uid("series", "surgical", own, content), lasting_uid("surgical", own, content)
+            uids = lasting_uids("surgical", series, content)
             write_secondary_capture(written[-1], joint, series, uids, description="Bone of CT in MR")
         shown = Display(joint, _VOXELS)
         volume = shown.image(joint)

@@ -14,7 +14,7 @@ const STORE = `polyscan ratings of ${location.pathname}`;
 let order = rows.map((_, k) => k); // rows of what is shown, in its order
 let marked = -1;
 let sorted = { column: -1, down: false };
-let ratings = stored();
+let ratings = newest(window.cohort.ratings, stored());
 
 function stored() {
   try {
@@ -22,6 +22,15 @@ function stored() {
   } catch { // kept out by the browser's settings
     return {};
   }
+}
+
+// Of each study the rating that was given last; what is there is never older than what a file brings.
+function newest(...many) {
+  const found = {};
+  for (const [study, each] of many.flatMap(Object.entries)) {
+    if (!found[study] || found[study].time < each.time) found[study] = each;
+  }
+  return found;
 }
 
 function element(name, attributes = {}, ...children) {
@@ -159,15 +168,31 @@ const strips = measures.map((name) => {
   const values = known.map((k) => rows[k][column]);
   const [low, high] = values.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [Infinity, -Infinity]);
   const middle = [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
-  const canvas = element("canvas", { role: "img", "aria-label": `${name}: ${values.length} studies from ${told(low)} to ${told(high)}, median ${told(middle)}` });
+  const canvas = element("canvas", {
+    role: "slider", tabindex: 0, "aria-valuemin": low, "aria-valuemax": high,
+    "aria-label": `${name}: ${values.length} studies from ${told(low)} to ${told(high)}, median ${told(middle)}; arrow keys go from study to study`,
+  });
   const here = element("span");
   control("strips").append(element("figure", {},
     element("figcaption", {}, element("span", {}, name), here), canvas,
     element("figcaption", { "aria-hidden": true }, element("span", {}, told(low)), element("span", {}, told(high)))));
-  const strip = { name, column, known, low, high, canvas, here, inSight: false };
+  const strip = { name, column, known, low, high, middle, canvas, here, inSight: false };
   canvas.addEventListener("click", (event) => mark(nearest(strip, event.offsetX, event.offsetY)));
+  canvas.addEventListener("keydown", (event) => step(strip, event));
   return strip;
 });
+
+// The arrow keys go to the study with the next value, Home and End to the lowest and the highest.
+function step(strip, event) {
+  strip.sorted ??= [...strip.known].sort((a, b) => rows[a][strip.column] - rows[b][strip.column]);
+  const [at, last] = [strip.sorted.indexOf(marked), strip.sorted.length - 1];
+  const to = {
+    ArrowRight: at + 1, ArrowUp: at + 1, ArrowLeft: at < 0 ? last : at - 1, ArrowDown: at < 0 ? last : at - 1, Home: 0, End: last,
+  }[event.key];
+  if (to === undefined) return;
+  event.preventDefault();
+  mark(strip.sorted[Math.min(last, Math.max(0, to))]);
+}
 
 // Where a study lies on a strip; its height says nothing, and keeps dots apart.
 function place({ column, low, high, canvas }, k) {
@@ -187,6 +212,13 @@ function drawStrip(strip) {
   const { canvas } = strip;
   const value = marked < 0 ? null : rows[marked][strip.column];
   strip.here.textContent = told(value);
+  if (typeof value === "number") {
+    canvas.setAttribute("aria-valuenow", value);
+    canvas.setAttribute("aria-valuetext", `${rows[marked][STUDY]}: ${told(value)}`);
+  } else {
+    canvas.setAttribute("aria-valuenow", strip.middle);
+    canvas.setAttribute("aria-valuetext", marked < 0 ? "no study is marked" : `${rows[marked][STUDY]} has none`);
+  }
   if (!strip.inSight) return;
   if (!strip.dots || strip.width !== canvas.clientWidth) {
     [canvas.width, canvas.height, strip.width] = [canvas.clientWidth, canvas.clientHeight, canvas.clientWidth];
@@ -245,7 +277,7 @@ control("load").addEventListener("change", async () => {
   try {
     const found = JSON.parse(await control("load").files[0].text());
     if (typeof found.ratings !== "object" || found.ratings === null) throw new Error("no ratings");
-    ratings = { ...ratings, ...found.ratings };
+    ratings = newest(ratings, found.ratings);
     choose();
   } catch {
     control("told").textContent = "This file holds no ratings; choose one that was saved here.";

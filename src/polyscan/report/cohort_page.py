@@ -8,11 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from polyscan import __version__
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import atomic_write
 from polyscan.parallel import Progress, run_each
 from polyscan.report.measures import is_number, outlying, rows_of
+from polyscan.report.ratings import as_json, read_ratings
+from polyscan.report.render import render_page
 from polyscan.report.study_page import write_study_page
 from polyscan.report.summary import modalities, summarise, summarise_answers
 from polyscan.study import Study
@@ -76,20 +77,19 @@ def write_cohort_page(manifest: Manifest, page: Path, pages: Path, not_drawn: Ma
 
     Args:
         manifest: the studies with their answers, and what failed.
-        page: to write, whole or not at all.
+        page: to write, whole or not at all; ``ratings.json`` beside it tells what was rated.
         pages: folder of ``<study>.html`` and ``<study>.jpg``; ``studies.js`` is written there.
         not_drawn: study to why it has no page.
     """
-    from jinja2 import Environment, PackageLoader
-
     studies = [study for study in manifest.studies if study.prediction is not None]
     predictions = [study.prediction for study in studies if study.prediction is not None]
     data = cohort_data(rows_of(studies, manifest.failed), not_drawn or {})
+    data["ratings"] = as_json(read_ratings(page.parent))
     with atomic_write(pages / DATA) as temporary:
         temporary.write_text(f"window.cohort = {json.dumps(data, separators=(',', ':'))};\n", encoding="utf-8")
-    template = Environment(loader=PackageLoader("polyscan.report", "."), autoescape=True).get_template("cohort.html")
-    text = template.render(
-        version=__version__,
+    text = render_page(
+        "polyscan.report",
+        "cohort.html",
         pages=pages.name,
         protocols=sorted({study.preparation.protocol for study in studies if study.preparation}),
         bundles=_bundles(studies),

@@ -18,6 +18,7 @@ from polyscan.files.atomic import atomic_write, read_json
 from polyscan.formats.nifti import read_nifti
 from polyscan.formats.pictures import is_picture
 from polyscan.report.display import Display, colour_map, window
+from polyscan.report.render import render_page
 from polyscan.report.sheet import data_uri, map_sheet, mask_sheet, scan_sheet
 from polyscan.report.uncertainty import region_probabilities, uncertainty_map
 from polyscan.study import PredictionRecord, ScanKey, Study
@@ -60,17 +61,15 @@ def write_study_page(study: Study, path: str | Path, *, cohort: str | None = Non
     Raises:
         PolyscanError: a file of the study cannot be read.
     """
-    from jinja2 import Environment, PackageLoader
-
     path = Path(path)
     made_from = _made_from(study, cohort)
     if path.with_suffix(".jpg").is_file() and drawn_from(path) == made_from:
         return path
     assert study.prediction is not None
     seen = None if _is_flat(study) else _see(study, study.prediction)
-    page = Environment(loader=PackageLoader("polyscan.report", "."), autoescape=True).get_template("study.html")
-    text = page.render(
-        version=__version__,
+    text = render_page(
+        "polyscan.report",
+        "study.html",
         made_from=made_from,
         cohort=cohort,
         study=study,
