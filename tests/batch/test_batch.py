@@ -26,6 +26,7 @@ from polyscan.bundle.run import bundle_folder
 from polyscan.cli import main
 from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import write_nifti
+from polyscan.study.manifest import read_manifest
 
 BUNDLE = "sarcoma_ct_mr_pet_segmentation"
 ALONE = partial(local, jobs=1)
@@ -65,6 +66,18 @@ def run(ward, out, **options):
 
 def answers(out: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted((out / "predictions").iterdir())}
+
+
+def test_probabilities_are_kept_where_asked_for(tmp_path):
+    ward, out = fill(tmp_path), tmp_path / "out"
+    options = ["--registered", "--no-pages", "--jobs", "1"]
+    assert main(["batch", BUNDLE, str(ward), "-o", str(out), *options, "--probabilities"]) == 3  # one study is torn
+    kept = sorted(path.name for path in (out / "predictions").glob("*_prob.nii.gz"))
+    assert kept == ["sub-01_prob.nii.gz", "sub-02_prob.nii.gz"]
+    (study, _) = read_manifest(out / "manifest.json").studies
+    assert study.prediction.probabilities == str(out / "predictions" / kept[0])
+    with pytest.raises(PolyscanError, match="no entry 'save_probabilities' to change"):
+        batch("glioma_grading_classification", ward, tmp_path / "classes", probabilities=True)
 
 
 def test_a_folder_goes_the_whole_way(ward, tmp_path):

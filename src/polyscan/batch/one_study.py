@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from polyscan.batch.folder import lock, record_of
 from polyscan.bundle.predictor import StudyPredictor
@@ -43,6 +43,7 @@ class Batch:
         devices: what networks run on, such as ``("cuda:0", "cuda:1")``, shared out among the studies; the bundle's
             choice where empty.
         pages: whether a page of each study is drawn.
+        probabilities: whether those of the regions are kept beside each mask.
         keep_features: whether what encoders made of each scan is kept, so that a late scan is encoded alone.
     """
 
@@ -55,6 +56,12 @@ class Batch:
     devices: tuple[str, ...] = ()
     pages: bool = True
     keep_features: bool = False
+    probabilities: bool = False
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """What is changed of the bundle's settings."""
+        return {"save_probabilities": True} if self.probabilities else {}
 
 
 def run_study(study: Study, batch: Batch) -> Outcome:
@@ -94,7 +101,7 @@ def _predict(study: Study, batch: Batch, before: PredictionRecord | None) -> Stu
     device = ""
     if batch.devices:  # the same device for a study wherever it is done
         device = batch.devices[int(hashlib.sha256(study.key.encode()).hexdigest(), 16) % len(batch.devices)]
-    predictor = _predictor(batch.bundle, batch.weights, batch.out / "predictions", device, batch.keep_features)
+    predictor = _predictor(batch, device)
     protocol = read_metadata(batch.bundle).get("protocol")
     start = time.perf_counter()
     prepared = study
@@ -110,10 +117,13 @@ def _predict(study: Study, batch: Batch, before: PredictionRecord | None) -> Stu
 
 
 @lru_cache(maxsize=4)
-def _predictor(bundle: Path, weights: Path | None, out: Path, device: str, keep_features: bool) -> StudyPredictor:
+def _predictor(batch: Batch, device: str) -> StudyPredictor:
     """Loaded once in each process."""
-    overrides = {"device": f"$torch.device({device!r})"} if device else {}
-    return load_predictor(bundle, out, weights=weights, keep_features=keep_features, overrides=overrides)
+    overrides = {**batch.overrides, **({"device": f"$torch.device({device!r})"} if device else {})}
+    out = batch.out / "predictions"
+    return load_predictor(
+        batch.bundle, out, weights=batch.weights, keep_features=batch.keep_features, overrides=overrides
+    )
 
 
 def _made_from(study: Study, batch: Batch) -> str:

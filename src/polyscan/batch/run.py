@@ -15,7 +15,7 @@ from pathlib import Path
 from polyscan.batch.executors import Executor, local
 from polyscan.batch.folder import MANIFEST, find_studies, lock, read_records, remove_others, write_results
 from polyscan.batch.one_study import Batch, run_study, write_failed
-from polyscan.bundle.run import bundle_folder, inference_fingerprint
+from polyscan.bundle.run import bundle_folder, inference_fingerprint, read_config
 from polyscan.errors import PolyscanError
 from polyscan.parallel import Progress
 from polyscan.study import Study
@@ -35,6 +35,7 @@ def batch(
     retry_failed: bool = False,
     devices: Sequence[str] = (),
     pages: bool = True,
+    probabilities: bool = False,
     keep_features: bool = False,
     choose: Callable[[Study], bool] | None = None,
     progress: Progress | None = None,
@@ -52,6 +53,7 @@ def batch(
         retry_failed: try again what failed before though nothing changed.
         devices: see :class:`Batch`.
         pages: whether to draw a page of each study.
+        probabilities: see :class:`Batch`.
         keep_features: see :class:`Batch`.
         choose: tells which studies are to be looked at; all where not given.
         progress: told (done, total, study) after each study.
@@ -68,13 +70,15 @@ def batch(
         out=Path(out).absolute(),
         bundle=folder,
         weights=Path(weights).absolute() if weights is not None else None,
-        settings=inference_fingerprint(folder, weights),
         registered=registered,
         retry_failed=retry_failed,
         devices=tuple(devices),
         pages=pages,
+        probabilities=probabilities,
         keep_features=keep_features,
     )
+    read_config(folder, "inference", plan.overrides)  # which refuses what the bundle does not have
+    plan = replace(plan, settings=inference_fingerprint(folder, weights, plan.overrides))
     found = find_studies(Path(source), plan.out)
     write_sources(plan.out, found)
     if shard is None:

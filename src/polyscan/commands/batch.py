@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from polyscan.commands.options import add_keep_features, progress_bar, tell_failed
+from polyscan.commands.options import add_keep_features, add_probabilities, progress_bar, tell_failed
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -28,6 +28,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "--registered", action="store_true", help="the scans of each study are registered to each other already"
     )
     command.add_argument("--retry-failed", action="store_true", help="try again what failed though nothing changed")
+    add_probabilities(command)
     command.add_argument("--no-pages", action="store_true", help="draw no page of each study")
     command.add_argument(
         "--device", type=lambda text: text.split(","), default=[], help="such as cuda:0,cuda:1: studies are shared out"
@@ -91,6 +92,7 @@ def run(options: argparse.Namespace) -> int:
             retry_failed=options.retry_failed,
             devices=options.device,
             pages=not options.no_pages,
+            probabilities=options.probabilities,
             keep_features=options.keep_features,
             progress=progress,
         )
@@ -108,7 +110,7 @@ def _write_job_array(options: argparse.Namespace) -> int:
         arguments += ["--weights", str(options.weights.absolute())]
     if options.device:
         arguments += ["--device", ",".join(options.device)]
-    for name in ("registered", "retry_failed", "no_pages", "keep_features"):
+    for name in ("registered", "retry_failed", "probabilities", "no_pages", "keep_features"):
         arguments += [f"--{name.replace('_', '-')}"] if getattr(options, name) else []
     scheduler, tasks = options.job_array
     script = submit(options.source, options.output, scheduler, tasks, options.jobs or 1, arguments)

@@ -9,6 +9,7 @@ from typing import Any
 from polyscan.commands.options import (
     add_bundle_arguments,
     add_keep_features,
+    add_probabilities,
     overrides,
     progress_bar,
     roots,
@@ -37,11 +38,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     command.add_argument(
         "--mirror", action="store_true", help="the mean over mirror images too: slower, and often a little better"
     )
-    command.add_argument(
-        "--probabilities",
-        action="store_true",
-        help="keep the probability of each region too, for an uncertainty map on the page and polyscan dicom",
-    )
+    add_probabilities(command)
     command.add_argument(
         "--without", metavar="MODALITY", nargs="+", default=[], help="treat these modalities as not acquired"
     )

@@ -70,6 +70,15 @@ def add_bundle_arguments(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_probabilities(command: argparse.ArgumentParser) -> None:
+    """Let a command keep the probabilities of what it segments."""
+    command.add_argument(
+        "--probabilities",
+        action="store_true",
+        help="keep the probability of each region too, for an uncertainty map on the page and polyscan dicom",
+    )
+
+
 def overrides(options: argparse.Namespace, config: str) -> dict[str, Any]:
     """The changes that were given to a bundle's config, ``train`` or ``inference``, by the names of its entries."""
     from polyscan.bundle.fragment import read_fragment
