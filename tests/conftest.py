@@ -26,6 +26,26 @@ def data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def make_ward() -> Callable[[Path, int], None]:
+    """Write CT, T1 and the mask of a ball for some patients, 16 voxels of 2 mm wide: what commands are tried on."""
+    import torch
+    from monai.data import MetaTensor
+
+    from polyscan.formats.nifti import write_nifti
+
+    def make(folder: Path, patients: int) -> None:
+        ball = torch.stack(torch.meshgrid(*[torch.linspace(-1, 1, 16)] * 3, indexing="ij")).square().sum(0) < 0.6
+        affine = torch.diag(torch.tensor([2.0, 2, 2, 1]))
+        for number in range(patients):
+            noise = torch.randn(16, 16, 16, generator=torch.Generator().manual_seed(number))
+            scans = {"CT": ball * 1040.0 - 1000 + noise, "T1": ball * (100 + noise), "mask": ball.byte()}
+            for name, image in scans.items():
+                write_nifti(folder / f"patient{number}" / f"{name}.nii.gz", MetaTensor(image[None], affine=affine))
+
+    return make
+
+
 SOP = {"CT": "1.2.840.10008.5.1.4.1.1.2", "MR": "1.2.840.10008.5.1.4.1.1.4", "PT": "1.2.840.10008.5.1.4.1.1.128"}
 
 

@@ -37,6 +37,8 @@ COMMANDS = (
     "label_app",
 )
 
+_KEPT = "every file that was written is whole; give the same command again."
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
@@ -50,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options) or 0)
     except KeyboardInterrupt:
+        kept = getattr(options, "kept", _KEPT).format(**vars(options))
+        print(f"polyscan {options.command}: interrupted; {kept}", file=sys.stderr)
         return 130
     except Exception as error:
         from polyscan.errors import sentence
@@ -61,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of the command line; of each command, ``run`` is what does it."""
+    """The parser of the command line; of a command, ``run`` is what does it, ``kept`` what an interrupt leaves."""
     whole = argparse.ArgumentParser(prog="polyscan", description="Read the scans of one patient together.")
     whole.add_argument("--version", action="version", version=f"polyscan {__version__}")
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")

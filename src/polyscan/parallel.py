@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 from collections import deque
@@ -11,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
-from multiprocessing import get_all_start_methods, get_context, parent_process
+from multiprocessing import active_children, get_all_start_methods, get_context, parent_process
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import TypeVar
@@ -39,7 +40,7 @@ def run_each(
     What a function raises becomes a :class:`PolyscanError` where it happens, since the causes of an exception, and with
     them the sentence for the user, do not cross from one process to another. Where a process is killed, as for its
     memory, each item that was under way is tried once more, alone; one whose process is killed again gives that reason.
-    Processes end when their parent does.
+    Processes end when their parent does, and at once where it is interrupted or asks for no more results.
 
     Args:
         function: can be pickled, as a module's function or a partial of one can.
@@ -70,19 +71,23 @@ def _in_pool(
     interrupted: list[Item],
 ) -> Iterator[tuple[Item, Result | PolyscanError]]:
     """Take items from ``waiting`` until a process is killed; what was under way then is added to ``interrupted``."""
+    others = set(active_children())
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin) as pool:
         running: dict[Future[Result | PolyscanError], Item] = {}
-        while waiting or running:
-            try:
+        try:
+            while waiting or running:
                 while waiting and len(running) < jobs:
                     running[pool.submit(work, waiting[0])] = waiting[0]
                     waiting.popleft()
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     result = future.result()
                     yield running.pop(future), result
-            except BrokenProcessPool:
-                interrupted += running.values()
-                return
+        except BrokenProcessPool:
+            interrupted += running.values()
+        except BaseException:  # Ctrl-C, or the caller goes on without the rest: what is under way may take minutes
+            for process in set(active_children()) - others:
+                process.terminate()
+            raise
 
 
 def _attempt(function: Callable[[Item], Result], item: Item) -> Result | PolyscanError:
@@ -93,7 +98,8 @@ def _attempt(function: Callable[[Item], Result], item: Item) -> Result | Polysca
 
 
 def _begin() -> None:
-    """Share the cores instead of fighting for them; end with the parent."""
+    """Share the cores instead of fighting for them; end with the parent, which alone is asked by Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update(_ONE_THREAD)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
@@ -124,7 +130,8 @@ def _context(function: Callable[..., object]) -> BaseContext:
     before = {name: os.environ.get(name) for name in _ONE_THREAD}
     os.environ.update(_ONE_THREAD)
     try:
-        forkserver.ensure_running()
+        with _no_interrupt():
+            forkserver.ensure_running()
     finally:
         for name, value in before.items():
             if value is None:
@@ -132,6 +139,19 @@ def _context(function: Callable[..., object]) -> BaseContext:
             else:
                 os.environ[name] = value
     return context
+
+
+@contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Processes that begin inside the block are not asked by Ctrl-C, which would end their imports with a traceback."""
+    if threading.current_thread() is not threading.main_thread():  # others may not change what a signal does
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def free_cores() -> int:

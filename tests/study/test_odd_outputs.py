@@ -8,11 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
-from monai.data import MetaTensor
 
 from polyscan.cli import COMMANDS, main
-from polyscan.formats.nifti import write_nifti
 from polyscan.study import PredictionRecord
 from polyscan.study.manifest import read_manifest, write_manifest
 
@@ -78,16 +75,10 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def of(tmp_path_factory):
+def of(make_ward, tmp_path_factory):
     """Scans, what was prepared and answered from them, what other commands read, and somebody's thesis."""
     folder = tmp_path_factory.mktemp("odd")
-    for number in range(3):
-        home = folder / "ward" / f"patient{number}"
-        ball = torch.stack(torch.meshgrid(*[torch.linspace(-1, 1, 16)] * 3, indexing="ij")).square().sum(0) < 0.6
-        noise = torch.randn(16, 16, 16, generator=torch.Generator().manual_seed(number))
-        affine = torch.diag(torch.tensor([2.0, 2, 2, 1]))
-        for name, image in {"CT": ball * 1040.0 - 1000, "T1": ball * (100 + noise), "mask": ball.byte()}.items():
-            write_nifti(home / f"{name}.nii.gz", MetaTensor(image[None], affine=affine))
+    make_ward(folder / "ward", 3)
     assert main(["scan", str(folder / "ward"), "-o", str(folder / "scans.json")]) == 0
     (folder / "ward" / "link").symlink_to("patient1")
     prepared = folder / "prepared"

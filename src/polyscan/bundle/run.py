@@ -267,9 +267,9 @@ def _check_weights(path: Path, network: torch.nn.Module) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back what MONAI and ignite log on their way: the user sees progress and results."""
+    """Hold back what MONAI and ignite log on their way: the user sees progress, results, and what is raised."""
     before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(logging.ERROR)  # of an exception they log the traceback
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -6,7 +6,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from polyscan.commands.options import add_keep_features, add_probabilities, progress_bar, tell_failed
+from polyscan.commands.options import (
+    FINISHED_STUDIES,
+    add_keep_features,
+    add_probabilities,
+    progress_bar,
+    tell_failed,
+)
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -50,7 +56,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         help="go on with studies as they come, each once its files stayed as they are for so long, until interrupted",
     )
     add_keep_features(command)
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, kept=FINISHED_STUDIES)
     return command
 
 

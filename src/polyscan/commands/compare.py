@@ -21,7 +21,9 @@ def add(commands: Any) -> argparse.ArgumentParser:
     command.add_argument("protocol", help="a JSON file, or the name of one of configs/compare, such as diagnosis")
     command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
     command.add_argument("--jobs", type=int, help="trainings at a time; as many as there are cores where not given")
-    command.set_defaults(run=run)
+    command.set_defaults(
+        run=run, kept="{output} keeps the trainings that are done; give the same command again to go on."
+    )
     return command
 
 

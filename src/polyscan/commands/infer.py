@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from polyscan.commands.options import (
+    FINISHED_STUDIES,
     add_bundle_arguments,
     add_keep_features,
     add_probabilities,
@@ -43,7 +44,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "--without", metavar="MODALITY", nargs="+", default=[], help="treat these modalities as not acquired"
     )
     add_keep_features(command)
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, kept=FINISHED_STUDIES)
     return command
 
 

@@ -14,6 +14,9 @@ from typing import Any
 
 from polyscan.errors import PolyscanError
 
+FINISHED_STUDIES = "{output} keeps the studies that are done; give the same command again to go on."
+"""What is said where a command was interrupted that does study by study."""
+
 
 def add_roots(command: argparse.ArgumentParser) -> None:
     """Let a command be told where the roots of its manifest lie."""

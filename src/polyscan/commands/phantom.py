@@ -36,7 +36,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     )
     command.add_argument("--visits", type=int, choices=(1, 2), default=1, help="2: before and after treatment (1)")
     command.add_argument("--task", metavar="NAME", help="a task with a known optimum, such as interaction")
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, kept="nothing was written; give the same command again.")
     return command
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from polyscan.commands.options import add_roots, progress_bar, roots, tell_failed
+from polyscan.commands.options import FINISHED_STUDIES, add_roots, progress_bar, roots, tell_failed
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -32,7 +32,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     )
     command.add_argument("--jobs", type=int, help="studies at a time; as many as there are cores where not given")
     add_roots(command)
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, kept=FINISHED_STUDIES)
     return command
 
 

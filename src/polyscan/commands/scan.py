@@ -39,7 +39,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         help="keep what was read in this file, so that the next scan reads only what changed; it holds headers, so "
         "keep it private",
     )
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, kept="no manifest was written; give the same command again.")
     return command
 
 

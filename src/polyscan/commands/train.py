@@ -33,7 +33,10 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "Distillation, with options or without: GenerativeImputation, 'ModalityDropout(prob=0.4)'; see docs/missing.md",
     )
     command.add_argument("--restart", action="store_true", help="replace another training that the folder holds")
-    command.set_defaults(run=run)
+    command.set_defaults(
+        run=run,
+        kept="{output} keeps what was trained until its last checkpoint; give the same command again to go on.",
+    )
     return command
 
 

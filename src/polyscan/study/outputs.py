@@ -105,7 +105,7 @@ class OutputFolder:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep another run out of the folder inside the block, and clear away what one that was cut short began.
+        """Keep another run out of the folder inside the block, and clear away what a run that was cut short began.
 
         Raises:
             PolyscanError: another run is writing it.
@@ -114,13 +114,19 @@ class OutputFolder:
 
         try:
             with FileLock(self.path / LOCK, timeout=0):
-                for name in self._holds:
-                    clear_parts(self.path, name)
-                yield
+                self._clear()
+                try:
+                    yield
+                finally:
+                    self._clear()  # of processes that were ended in the middle
         except Timeout:
             raise PolyscanError(
                 f"{self.path} is being written by another polyscan {self.command}; wait for it or name another folder."
             ) from None
+
+    def _clear(self) -> None:
+        for name in self._holds:
+            clear_parts(self.path, name)
 
     def remove_others(self, names: Iterable[str]) -> None:
         """Remove what is listed but has none of these names; where nothing is left, the folder itself."""

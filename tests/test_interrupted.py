@@ -1,0 +1,121 @@
+"""Ctrl-C, as a terminal sends it to a command and all of its processes, ends with a sentence and whole outputs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from polyscan.cli import main
+from polyscan.files.atomic import read_json
+from polyscan.study.manifest import read_manifest
+
+BUNDLE = "sarcoma_ct_mr_pet_segmentation"
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+
+
+@pytest.fixture(scope="module")
+def manifest(make_ward, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("interrupted")
+    make_ward(folder / "ward", 8)
+    assert main(["scan", str(folder / "ward"), "-o", str(folder / "scans.json")]) == 0
+    return folder / "scans.json"
+
+
+def interrupted(arguments: list[str], when: Callable[[], object], log: Path) -> str:
+    """What a command says that is interrupted once something is there; none of its processes is left."""
+    process = os.fork()
+    if process == 0:
+        os.setsid()
+        sys.stdout = sys.stderr = log.open("w", buffering=1)
+        os.dup2(sys.stderr.fileno(), 1)
+        os.dup2(sys.stderr.fileno(), 2)
+        os._exit(main(arguments))
+    until(when)
+    os.killpg(process, signal.SIGINT)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 130
+    until(lambda: not session(process), seconds=10)
+    return log.read_text()
+
+
+def session(leader: int) -> list[str]:
+    """The processes of a session that run."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            state, _, _, of, *_ = (entry / "stat").read_text().rpartition(") ")[2].split()
+        except OSError:
+            continue
+        if of == str(leader) and state != "Z":
+            found.append(entry.name)
+    return found
+
+
+def until(condition: Callable[[], object], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_preparing_keeps_the_studies_that_are_done(manifest, tmp_path, capfd):
+    out = tmp_path / "prepared"
+    arguments = ["prepare", str(manifest), "-o", str(out), "--registered", "--jobs", "2"]
+    said = interrupted(arguments, lambda: any(out.glob("*/study.json")), tmp_path / "log")
+    assert said.strip().endswith(
+        f"polyscan prepare: interrupted; {out} keeps the studies that are done; give the same command again to go on."
+    )
+    assert "Traceback" not in said
+    assert not list(out.rglob(".part-*"))
+    done = {path: path.stat().st_mtime_ns for path in out.glob("*/study.json")}
+    assert main([*arguments[:-1], "1"]) == 0
+    assert len(read_manifest(out / "manifest.json").studies) == 8
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+
+
+def test_training_goes_on_from_its_last_checkpoint(manifest, tmp_path):
+    prepared, run = tmp_path / "prepared", tmp_path / "run"
+    assert main(["prepare", str(manifest), "-o", str(prepared), "--registered", "--jobs", "1"]) == 0
+    arguments = ["train", BUNDLE, str(prepared / "manifest.json"), "-o", str(run), "--set", "roi_size=[16,16,16]"]
+    arguments += ["--set", "max_epochs=1000", "--set", "val_interval=1"]
+    for k in range(2):
+        before = epoch(run)
+        said = interrupted(arguments, lambda before=before: epoch(run) > before, tmp_path / f"log{k}")
+        assert said.strip().endswith(
+            f"polyscan train: interrupted; {run} keeps what was trained until its last checkpoint; give the same "
+            "command again to go on."
+        )
+        assert "Traceback" not in said
+        assert not list(run.rglob(".part-*"))
+    assert epoch(run) >= 2
+    assert read_json(run / "run.json")["finished"] is False
+
+
+def epoch(run: Path) -> int:
+    """That the checkpoint of a run is of; 0 where there is none."""
+    file = run / "checkpoint.pt"
+    return torch.load(file, weights_only=True)["progress"]["epoch"] if file.is_file() else 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kept"),
+    [
+        (["scan", ".", "-o", "m.json"], "no manifest was written; give the same command again."),
+        (["compare", "diagnosis", "-o", "c"], "c keeps the trainings that are done; give the same command again to go"),
+        (["report", "out"], "every file that was written is whole; give the same command again."),
+    ],
+)
+def test_each_command_says_what_it_keeps(arguments, kept, monkeypatch, capsys):
+    def interrupt(options):
+        raise KeyboardInterrupt
+
+    module = __import__(f"polyscan.commands.{arguments[0]}", fromlist=["run"])
+    monkeypatch.setattr(module, "run", interrupt)
+    assert main(arguments) == 130
+    assert f"polyscan {arguments[0]}: interrupted; {kept}" in capsys.readouterr().err
