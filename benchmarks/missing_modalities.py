@@ -36,7 +36,7 @@ Predict = Callable[[np.ndarray], np.ndarray]
 
 def network(task: Task, fusion: Callable) -> FusionNet:
     head = partial(MulticlassHead, tasks={"label": task.classes}, dropout=0.1, hidden=32)
-    encoder = partial(VectorEncoder, size=task.size, channels=(32,))
+    encoder = partial(VectorEncoder, size=task.shape[0], channels=(32,))
     return FusionNet(task.modalities, encoder, [0], fusion, head, spatial_dims=1)
 
 

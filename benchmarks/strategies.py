@@ -119,7 +119,7 @@ def main() -> None:
     if options.table:
         table(options.out)
         return
-    every = [name + more for more in ("", "+missing") for name in task_names()]
+    every = [name + more for more in ("", "+missing") for name in task_names() if not find_task(name).is_image]
     names = every if options.made is None and not options.real else options.made or []
     protocols = {name: made(name) for name in names}
     for given in options.real:

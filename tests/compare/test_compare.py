@@ -15,9 +15,10 @@ from polyscan.cli import main
 from polyscan.compare import compare, load_cohort, read_protocol
 from polyscan.compare.network import drop_modalities, network_of
 from polyscan.compare.protocol import CONCATENATION, LOGISTIC, OUTPUT_MEAN, Protocol, Strategy
-from polyscan.compare.run import ALL, conditions
+from polyscan.compare.run import ALL, Cell, conditions, run_cell
 from polyscan.compare.table import N_RESAMPLES
 from polyscan.errors import PolyscanError
+from polyscan.files.atomic import read_json
 
 
 def quick(task, **changes):
@@ -97,11 +98,27 @@ def test_conditions_change_what_they_name():
     assert changed == [True, False, False, False]
 
 
-def test_dropping_modalities_keeps_one():
-    x = torch.zeros(400, 3, 2)
+def test_images_are_compared_as_vectors_are(tmp_path):
+    protocol = quick("misalignment_images", epochs=1, parameters=4000)
+    cohort = load_cohort(protocol)
+    assert cohort.x.shape == (240, 2, 24, 24)
+    _, test = next(iter(cohort.folds(2, 0)))
+    cell = Cell("gated sum", 0, 0)
+    run_cell(cell, protocol, cohort, tmp_path)
+    told = read_json(tmp_path / cell.file)
+    assert told["test"] == test.tolist()
+    p = {condition: np.array(told["probabilities"][condition]) for condition in (ALL, "without PET", "PET spoiled")}
+    assert all(each.shape == (len(test), 2) and np.isfinite(each).all() for each in p.values())
+    assert not np.allclose(p[ALL], p["without PET"])
+    assert 0.8 < cohort.optimum(test) < 1
+
+
+@pytest.mark.parametrize("shape", [(2,), (3, 4)])
+def test_dropping_modalities_keeps_one(shape):
+    x = torch.zeros(400, 3, *shape)
     x[:100, 0] = torch.nan
     x[:50, 1] = torch.nan
-    dropped = drop_modalities(x, 0.9, np.random.default_rng(0)).isfinite().any(2)
+    dropped = drop_modalities(x, 0.9, np.random.default_rng(0)).isfinite().flatten(2).any(2)
     assert bool((dropped.sum(1) >= 1).all())
     assert not bool(dropped[:100, 0].any())
     assert 0.05 < float(dropped[100:, 0].float().mean()) < 0.5

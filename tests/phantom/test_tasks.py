@@ -12,8 +12,9 @@ from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
 from polyscan.phantom.tasks import find_task, task_names
 from polyscan.phantom.tasks.gaussian import GaussianTask
+from polyscan.phantom.tasks.lesion import ENERGY, PLACES, evidence, images, matched
 
-N = 3000
+N, IMAGES = 3000, 1000
 
 
 def subsets(task):
@@ -35,11 +36,11 @@ def is_calibrated(p, y):
 @pytest.mark.parametrize("name", task_names())
 def test_the_posterior_is_one_for_every_subset(name):
     task = find_task(name)
-    drawn = task.draw(N, seed=1)
+    drawn = task.draw(IMAGES if task.is_image else N, seed=1)
     accuracy = {}
     for subset in subsets(task):
         p = task.posterior(drawn, subset)
-        assert p.sum(1) == pytest.approx(np.ones(N))
+        assert p.sum(1) == pytest.approx(np.ones(len(drawn.y)))
         assert is_calibrated(p, drawn.y), subset
         accuracy[subset] = task.accuracy(drawn, subset)
     assert max(accuracy.values()) - accuracy[tuple(task.modalities)] < 0.01
@@ -70,12 +71,37 @@ def test_figures_that_the_field_quotes():
     assert max(glioma.optimum([name]) for name in glioma.modalities) < 0.75
 
 
-@pytest.mark.parametrize("name", ["interaction", "coincidence"])
+@pytest.mark.parametrize("name", ["interaction", "coincidence", "coincidence_images"])
 def test_what_no_modality_tells_alone(name):
     task = find_task(name)
     drawn = task.draw(N, seed=3)
     for modality in task.modalities:
         assert task.accuracy(drawn, [modality]) == pytest.approx(0.5, abs=0.03)
+
+
+def test_images_reach_a_little_less_than_vectors_of_the_same_evidence():
+    task, vectors = find_task("diagnosis_images"), find_task("diagnosis")
+    drawn = task.draw(IMAGES, seed=2)
+    for modalities in (task.modalities, task.modalities[1:], task.modalities[1:2]):
+        p = task.posterior(drawn, modalities)
+        assert vectors.optimum(modalities) - 0.04 < p.max(1).mean() < vectors.optimum(modalities) + 0.005
+
+
+def test_lesions_lie_apart_and_are_found_where_they_were_moved():
+    amplitudes = np.random.default_rng(0).standard_normal((3, len(PLACES)))
+    shift = np.array([[0, 0], [-2, 1], [2, 2]])
+    found = matched(images(amplitudes, shift), shift)
+    assert found.shape == (3, 3, len(PLACES))
+    assert found[range(3), range(3)] == pytest.approx(ENERGY * amplitudes)
+    assert abs(found[0, 1] - ENERGY * amplitudes[0]).max() > 1
+
+
+def test_the_evidence_of_a_lesion_is_that_of_numerical_integration():
+    a = np.linspace(-12, 12, 4001)
+    for g, mean in ((-7.0, 0.4), (0.0, 2.0), (30.0, 5.8)):
+        density = np.exp(-((a - mean) ** 2) / 2) / np.sqrt(2 * np.pi)
+        integral = (density * np.exp(g * a - ENERGY * a**2 / 2)).sum() * (a[1] - a[0])
+        assert evidence(np.array(g), mean) == pytest.approx(np.log(integral), rel=1e-6)
 
 
 def test_the_scan_before_tells_only_what_the_one_after_means():
@@ -112,12 +138,13 @@ def test_what_cannot_be_missing_is_refused(missing):
         find_task("diagnosis").draw(10, seed=0, missing=missing)
 
 
-def test_a_task_goes_through_training(tmp_path, capsys):
+@pytest.mark.parametrize(("name", "config"), [("interaction", "tables"), ("coincidence_images", "slices")])
+def test_a_task_goes_through_training(name, config, tmp_path, capsys):
     cohort, run, out = tmp_path / "cohort", tmp_path / "run", tmp_path / "out"
-    assert main(["phantom", str(cohort), "--task", "interaction", "--subjects", "40"]) == 0
+    assert main(["phantom", str(cohort), "--task", name, "--subjects", "40"]) == 0
     assert "at best from CT + PET" in capsys.readouterr().out
     assert set(read_json(cohort / "optimum.json")) == {"CT", "PET", "CT + PET"}
-    changes = ["--config", "tables", "--config", str(cohort / "task.json")]
+    changes = ["--config", config, "--config", str(cohort / "task.json")]
     given = ["glioma_grading_classification", str(cohort / "manifest.json")]
     assert main(["train", *given, "-o", str(run), *changes, "--set", "max_epochs=1"]) == 0
     weights = ["--weights", str(run / "model.pt")]

@@ -15,7 +15,8 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "phantom",
         help="make a cohort",
         description="Make a cohort of heads with tumours: MRI, CT and PET with their truth, the same for each seed. "
-        "With --task, vectors in place of scans, and the best accuracy that can be had from each subset of modalities.",
+        "With --task, vectors or small images in place of scans, and the best accuracy that can be had from each "
+        "subset of modalities.",
         epilog="example:\n  polyscan phantom cohort/ --subjects 40 --seed 0 --format dicom\n"
         "  polyscan phantom task/ --task interaction --subjects 1000\n"
         "  polyscan train glioma_grading_classification task/manifest.json -o run/ \\\n"
@@ -47,7 +48,9 @@ def run(options: argparse.Namespace) -> None:
         from polyscan.phantom.tasks import find_task, write_task
 
         if (options.format, options.size, options.modalities, options.visits) != ("nifti", "small", None, 1):
-            raise PolyscanError("--task makes vectors; --format, --size, --modalities and --visits are for heads.")
+            raise PolyscanError(
+                "--task makes vectors or small images; --format, --size, --modalities and --visits are for heads."
+            )
         optimum = write_task(options.output, find_task(options.task), subjects=options.subjects, seed=options.seed)
         for modalities, accuracy in optimum.items():
             print(f"{accuracy:.3f} at best from {modalities}")

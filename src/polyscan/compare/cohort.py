@@ -1,4 +1,4 @@
-"""The studies of a comparison, as vectors in memory."""
+"""The studies of a comparison, as vectors or small images in memory."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from polyscan.study import Study
 
 @dataclass(frozen=True)
 class Cohort:
-    """Studies, each a vector a modality, and their classes.
+    """Studies, each a vector or an image a modality, and their classes.
 
     Attributes:
-        x: (study, modality, value) float32; NaN is not recorded, and throughout where a modality is missing.
+        x: (study, modality, value) or (study, modality, x, y) float32; NaN is not recorded, and throughout where a
+            modality is missing.
         y: (study,) the class, an index.
         patients: (study,) a patient's studies are never in two folds.
         modalities, classes: names.

@@ -21,7 +21,7 @@ from polyscan.bundle.fusion_option import fusion_option
 from polyscan.compare.protocol import DISTILLATION, Protocol, Strategy
 from polyscan.learning import OneHotTasks, WithAuxiliaryLosses, WithDistillation
 from polyscan.learning.distillation import keep_by_chance
-from polyscan.networks import ClassificationHead, FusionNet, VectorEncoder
+from polyscan.networks import ClassificationHead, FusionNet, UNetEncoder, VectorEncoder
 
 HELD_OUT = 0.15
 TOLERANCE = 0.03
@@ -116,28 +116,30 @@ def network_of(strategy: Strategy, protocol: Protocol, shape: torch.Size, classe
     Args:
         strategy: where and how it fuses.
         protocol: ``parameters``, ``dropout``.
-        shape: (modality, value) of a study.
+        shape: (modality, value) of a study, or (modality, x, y).
         classes: how many.
     """
     layer: Any = ConfigComponent(fusion_option(strategy.fusion)).instantiate()
     if strategy.missing in _AROUND:
         layer = partial(_AROUND[strategy.missing], fusion=layer)
     fuse_at: Any = strategy.fuse_at if isinstance(strategy.fuse_at, str) else list(strategy.fuse_at)
+    encoder: Any = partial(VectorEncoder, size=shape[1]) if len(shape) == 2 else partial(UNetEncoder, norm="batch")
 
     def make(width: int, hidden: int) -> FusionNet:
         return FusionNet(
             [str(m) for m in range(shape[0])],
-            partial(VectorEncoder, size=shape[1], channels=(width, width)),
+            partial(encoder, channels=(width, width)),
             fuse_at,
             layer,
             partial(
                 ClassificationHead,
                 out_channels=classes,
+                pool="maximum",  # over places, of which a vector has one
                 hidden=hidden,
                 dropout=protocol.dropout,
                 outputs=[str(k) for k in range(classes)],
             ),
-            spatial_dims=1,
+            spatial_dims=len(shape) - 1,
             input_channels=shape[0] if fuse_at == "input" else None,  # as many as are joined: nothing is lost
         )
 
@@ -168,19 +170,26 @@ def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def drop_modalities(x: Tensor, prob: float, chance: np.random.Generator) -> Tensor:
-    """Make each modality (study, modality, value) absent with a probability; one that is there is always kept.
+    """Make each modality (study, modality, *shape) absent with a probability; one that is there is always kept.
 
     ModDrop (Neverova et al., TPAMI 2016, section 3.3), as :class:`polyscan.transforms.RandModalityDropoutd` does.
     """
-    present = x.isfinite().any(2)
+    present = x.isfinite().flatten(2).any(2)
     kept = keep_by_chance(present, torch.from_numpy(chance.random(tuple(present.shape))), prob)
-    return x.masked_fill(~kept[:, :, None], float("nan"))
+    return x.masked_fill(~kept.reshape(*kept.shape, *[1] * (x.dim() - 2)), float("nan"))
 
 
 def _standard(x: Tensor) -> tuple[Tensor, Tensor]:
-    """(modality, value) mean and standard deviation of what was recorded; 0 and 1 where nothing varies."""
-    known = x.isfinite()
-    count = known.sum(0).clamp(min=1)
-    mean = x.nan_to_num(0.0).sum(0) / count
-    deviation = (((x - mean).nan_to_num(0.0) ** 2).sum(0) / count).sqrt()
-    return mean, torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation))
+    """Mean and standard deviation of what was recorded; 0 and 1 where nothing varies.
+
+    Args:
+        x: (study, modality, value), each value of its own kind, or (study, modality, x, y), all pixels of one kind.
+
+    Returns:
+        (modality, value) or (modality, 1, 1).
+    """
+    over = [0, *range(2, x.dim())] if x.dim() > 3 else [0]
+    count = x.isfinite().sum(over, keepdim=True).clamp(min=1)
+    mean = x.nan_to_num(0.0).sum(over, keepdim=True) / count
+    deviation = (((x - mean).nan_to_num(0.0) ** 2).sum(over, keepdim=True) / count).sqrt()
+    return mean[0], torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation))[0]

@@ -1,4 +1,4 @@
-"""Tasks whose best possible answer is known: vectors in place of scans, and the Bayes posterior of every subset.
+"""Tasks whose best possible answer is known: vectors or small images, and the Bayes posterior of every subset.
 
 A strategy that reaches 0.92 is weak where 0.98 can be had and perfect where 0.92 is all that the scans hold. Each task
 is one file with a ``TASK``; the package finds it.
@@ -15,7 +15,7 @@ from polyscan.phantom.tasks.write import write_task
 
 __all__ = ["Drawn", "Task", "find_task", "task_names", "write_task"]
 
-_NO_TASKS = {"task", "gaussian", "write"}
+_NO_TASKS = {"task", "gaussian", "lesion", "write"}
 
 
 def task_names() -> list[str]:

@@ -20,18 +20,18 @@ class Coincidence(Task):
         super().__init__(
             "Whether an uptake lies where the nodule is: each scan alone is at chance, and what pools places too.",
             ["CT", "PET"],
-            places,
+            (places,),
             ["apart", "together"],
         )
-        self.strength = strength
+        self.strength, self.places = strength, places
 
     def measure(self, y: NDArray[np.int64], streams: Streams) -> Array:
         """See :class:`Task`."""
         n = len(y)
-        nodule = streams("place").integers(self.size, size=n)
-        away = streams("away").integers(1, self.size, size=n)
-        uptake = np.where(y == 1, nodule, (nodule + away) % self.size)
-        x = np.stack([streams("noise", name).standard_normal((n, self.size)) for name in self.modalities], axis=1)
+        nodule = streams("place").integers(self.places, size=n)
+        away = streams("away").integers(1, self.places, size=n)
+        uptake = np.where(y == 1, nodule, (nodule + away) % self.places)
+        x = np.stack([streams("noise", name).standard_normal((n, self.places)) for name in self.modalities], axis=1)
         x[np.arange(n), 0, nodule] += self.strength
         x[np.arange(n), 1, uptake] += self.strength
         return x
@@ -41,9 +41,9 @@ class Coincidence(Task):
         if not available.all():
             return np.zeros((len(x), 2))
         pairs = self.strength * (x[:, 0, :, None] + x[:, 1, None, :])
-        same = np.eye(self.size, dtype=bool)
-        together = logsumexp(pairs[:, same], axis=1) - np.log(self.size)
-        apart = logsumexp(pairs[:, ~same], axis=1) - np.log(self.size * (self.size - 1))
+        same = np.eye(self.places, dtype=bool)
+        together = logsumexp(pairs[:, same], axis=1) - np.log(self.places)
+        apart = logsumexp(pairs[:, ~same], axis=1) - np.log(self.places * (self.places - 1))
         return np.stack([apart, together], axis=1)
 
 

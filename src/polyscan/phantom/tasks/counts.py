@@ -21,7 +21,7 @@ class Counts(Task):
         super().__init__(
             "A type of cell from counts of genes of which half are missed, and from which genes are open to be read.",
             ["RNA", "ATAC"],
-            genes,
+            (genes,),
             ["A", "B"],
         )
         first = np.resize([0.75, 0.25], genes)
@@ -30,7 +30,7 @@ class Counts(Task):
 
     def measure(self, y: NDArray[np.int64], streams: Streams) -> Array:
         """See :class:`Task`."""
-        shape = (len(y), self.size)
+        shape = (len(y), *self.shape)
         on = streams("on").random(shape) < self.on[y]
         kept = streams("missed").random(shape) >= self.missed
         counts = streams("noise", "RNA").poisson(np.where(on, self.rate * kept, 0.1))
@@ -39,7 +39,7 @@ class Counts(Task):
 
     def log_likelihood(self, x: Array, available: NDArray[np.bool_]) -> Array:
         """See :class:`Task`."""
-        off, on = np.ones((2, len(x), self.size))
+        off, on = np.ones((2, len(x), *self.shape))
         if available[0]:
             counts = np.expm1(x[:, 0]).round()
             off = poisson.pmf(counts, 0.1)

@@ -35,7 +35,7 @@ class GaussianTask(Task):
         size: int = 8,
         classes: Sequence[str] = ("no", "yes"),
     ) -> None:
-        super().__init__(description, list(distances), size, classes)
+        super().__init__(description, list(distances), (size,), classes)
         self.difference = np.stack([d * direction(size, name, "evidence") for name, d in distances.items()])
         self.factors = {
             factor: np.stack([strengths.get(name, 0.0) * direction(size, name, factor) for name in distances])
@@ -48,7 +48,7 @@ class GaussianTask(Task):
         for factor, loading in self.factors.items():
             x = x + streams("factor", factor).standard_normal(len(y))[:, None, None] * loading
         for m, name in enumerate(self.modalities):
-            x[:, m] += streams("noise", name).standard_normal((len(y), self.size))
+            x[:, m] += streams("noise", name).standard_normal((len(y), *self.shape))
         return x
 
     def log_likelihood(self, x: Array, available: NDArray[np.bool_]) -> Array:

@@ -19,7 +19,7 @@ class Interaction(Task):
         super().__init__(
             "Whether two scans agree: each alone is at chance, and so is any sum of separate decisions.",
             ["CT", "PET"],
-            size,
+            (size,),
             ["differ", "agree"],
         )
         self.loading = np.stack([strength * direction(size, name, "evidence") for name in self.modalities])
@@ -28,7 +28,7 @@ class Interaction(Task):
         """See :class:`Task`."""
         first = streams("sign").choice([-1, 1], len(y))
         signs = np.stack([first, first * (2 * y - 1)], axis=1)
-        noise = [streams("noise", name).standard_normal((len(y), self.size)) for name in self.modalities]
+        noise = [streams("noise", name).standard_normal((len(y), *self.shape)) for name in self.modalities]
         return signs[:, :, None] * self.loading + np.stack(noise, axis=1)
 
     def log_likelihood(self, x: Array, available: NDArray[np.bool_]) -> Array:

@@ -21,20 +21,20 @@ class Misalignment(Task):
         super().__init__(
             "What a lesion is, by a scan that does not show where it is, up to two places off the scan that does.",
             ["T1c", "PET"],
-            places,
+            (places,),
             ["benign", "malignant"],
         )
-        self.strength, self.contrast, self.shift = strength, contrast, shift
+        self.strength, self.contrast, self.shift, self.places = strength, contrast, shift, places
 
     def measure(self, y: NDArray[np.int64], streams: Streams) -> Array:
         """See :class:`Task`."""
         n, rows = len(y), np.arange(len(y))
-        place = streams("place").integers(self.size, size=n)
+        place = streams("place").integers(self.places, size=n)
         shift = streams("shift").integers(-self.shift, self.shift + 1, size=n)
-        signs = streams("signs").choice([-1.0, 1.0], (n, self.size))
+        signs = streams("signs").choice([-1.0, 1.0], (n, self.places))
         for beside in (-1, 0, 1):
-            signs[rows, (place + shift + beside) % self.size] = 2 * y - 1
-        x = np.stack([streams("noise", name).standard_normal((n, self.size)) for name in self.modalities], axis=1)
+            signs[rows, (place + shift + beside) % self.places] = 2 * y - 1
+        x = np.stack([streams("noise", name).standard_normal((n, self.places)) for name in self.modalities], axis=1)
         x[rows, 0, place] += self.strength
         x[:, 1] += self.contrast * signs
         return x
@@ -43,7 +43,7 @@ class Misalignment(Task):
         """See :class:`Task`."""
         if not available[1]:
             return np.zeros((len(x), 2))
-        place = self.strength * x[:, 0] if available[0] else np.zeros((len(x), self.size))
+        place = self.strength * x[:, 0] if available[0] else np.zeros((len(x), self.places))
         shifted = [np.roll(place, s, axis=1) for s in range(-self.shift, self.shift + 1)]
         centre = logsumexp(np.stack(shifted), axis=0)  # log P(j is the lesion's centre in the second scan)
         signed = self.contrast * x[:, 1, :, None] * np.array([-1.0, 1.0])

@@ -31,7 +31,7 @@ class Drawn:
     """Subjects of a task.
 
     Attributes:
-        x: (subject, modality, value); a modality that is missing is NaN throughout.
+        x: (subject, modality, *shape); a modality that is missing is NaN throughout.
         y: (subject,) the class, an index.
         missing: what they were drawn with.
     """
@@ -43,35 +43,42 @@ class Drawn:
     @property
     def available(self) -> NDArray[np.bool_]:
         """(subject, modality): which are there."""
-        return np.asarray(np.isfinite(self.x).any(axis=2))
+        return np.asarray(np.isfinite(self.x).any(axis=tuple(range(2, self.x.ndim))))
 
 
 class Task(ABC):
-    """Classes, equally frequent, that are to be told from vectors of several modalities.
+    """Classes, equally frequent, that are to be told from vectors or images of several modalities.
 
     Args:
         description: a sentence: what is to be learnt, and what makes it hard.
         modalities: names, in the order of ``Drawn.x``.
-        size: how many values a modality has.
+        shape: of what a modality shows: ``(8,)`` of a vector, ``(24, 24)`` of an image.
         classes: names, in the order of the posterior.
     """
 
-    def __init__(self, description: str, modalities: Sequence[str], size: int, classes: Sequence[str]) -> None:
+    def __init__(
+        self, description: str, modalities: Sequence[str], shape: tuple[int, ...], classes: Sequence[str]
+    ) -> None:
         self.description = description
         self.modalities = list(modalities)
-        self.size = size
+        self.shape = shape
         self.classes = list(classes)
+
+    @property
+    def is_image(self) -> bool:
+        """Whether what a modality shows has places, not columns."""
+        return len(self.shape) > 1
 
     @abstractmethod
     def measure(self, y: NDArray[np.int64], streams: Streams) -> Array:
-        """What all modalities show of subjects: (subject, modality, value)."""
+        """What all modalities show of subjects: (subject, modality, *shape)."""
 
     @abstractmethod
     def log_likelihood(self, x: Array, available: NDArray[np.bool_]) -> Array:
         """Log p(what is available | class), (subject, class), up to a number a subject.
 
         Args:
-            x: (subject, modality, value).
+            x: (subject, modality, *shape).
             available: (modality,): what may be used, the same for all of these subjects.
         """
 

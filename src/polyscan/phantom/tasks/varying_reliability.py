@@ -18,14 +18,16 @@ class VaryingReliability(Task):
         super().__init__(
             "A diagnosis from four contrasts, each spoiled in half of the subjects; a value beside tells by how much.",
             ["T1", "T1c", "T2", "FLAIR"],
-            size,
+            (size,),
             ["no", "yes"],
         )
         self.distance, self.deviations = distance, deviations
 
     def measure(self, y: NDArray[np.int64], streams: Streams) -> Array:
         """See :class:`Task`."""
-        x = np.stack([streams("noise", name).standard_normal((len(y), self.size)) for name in self.modalities], axis=1)
+        x = np.stack(
+            [streams("noise", name).standard_normal((len(y), *self.shape)) for name in self.modalities], axis=1
+        )
         for m, name in enumerate(self.modalities):
             deviation = streams("reliability", name).choice(self.deviations, len(y))
             x[:, m, 0] = (y - 0.5) * self.distance + deviation * x[:, m, 0]
