@@ -67,7 +67,12 @@ def test_sliders_change_what_is_seen(study, tmp_path, opened):
     assert browser.find_element("css selector", told).text == "slice 8 of 16"
     assert slider.get_attribute("aria-valuetext") == "slice 8 of 16"
     canvas = browser.find_element("css selector", axial)
-    assert canvas.get_attribute("aria-label") == "axial slice 8 of 16: CT, prediction in colour, the truth outlined"
+    said = canvas.get_attribute("aria-label")
+    told = r"CT from -\d+ HU to \d+ HU, prediction in colour, the truth outlined"
+    assert re.fullmatch(f"axial slice 8 of 16: {told}", said)
+    printed = browser.find_element("css selector", "#viewer .print-only")
+    assert not printed.is_displayed()
+    assert printed.get_attribute("textContent") == f"{said.partition(': ')[2]}."
     assert pixels(browser, axial) != before
     for identifier, value in (("opacity", 0), ("brightest", 60)):
         before = pixels(browser, axial)

@@ -73,6 +73,7 @@ class Viewer {
     this.position = [...middle];
     this.paint = paint;
     this.hasCross = hasCross;
+    this.printed = root.querySelector(".print-only"); // on paper nothing else tells what the controls say
     this.panes = [...root.querySelectorAll("[data-plane]")].map((figure) => this.pane(figure, spacing));
   }
 
@@ -161,6 +162,7 @@ class Viewer {
       pane.told.textContent = slice;
       pane.slider.setAttribute("aria-valuetext", slice);
       pane.canvas.setAttribute("aria-label", `${pane.name} ${slice}: ${shown}`);
+      this.printed.textContent = `${shown}.`;
     }
   }
 }
@@ -212,7 +214,8 @@ async function showStudy() {
     }
     const beside = [overlay && `${overlay} in colour`, outlined && "the truth outlined"].filter(Boolean);
     const outlines = outlined ? [{ labels: truth, colour: study.truth }] : [];
-    return { shown: [name, ...beside].join(", "), outlines };
+    const [low, high] = ["darkest", "brightest"].map((id) => control(`${id}-value`).textContent);
+    return { shown: [`${name} from ${low} to ${high}`, ...beside].join(", "), outlines };
   }, () => control("cross").checked);
 
   const rewindow = () => {
