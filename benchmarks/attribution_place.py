@@ -1,18 +1,19 @@
 """Whether maps of attribution lie where the answer comes from: on made studies whose place is known.
 
-    python benchmarks/attribution_place.py [--seeds 2] [--extent 24] [--steps 250] [--studies 24] [--csv FILE]
+    python benchmarks/attribution_place.py [--seeds 2] [--extent 24] [--steps 250] [--studies 16] [--csv FILE]
 
 Two modalities of smooth noise, each with a ball at a place of its own. That of A is bright or dark, which is the
 class; that of B is bright or dark by a coin. A network fused at one place or another learns the class, or to segment
 the ball of A when it is bright. Of studies that it has not seen and answers right:
 
 - energy: the part of what is above 0 in the maps of both modalities that lies in the ball of A, widened by a voxel;
-- pointing: how often the highest value of both maps lies there (the pointing game: Zhang et al., IJCV 126, 2018);
+- pointing: how often the highest value of both maps lies there (the pointing game: Zhang et al., IJCV 126, 2018), of
+  studies of each class;
 - share of A: of the sum of absolute values;
 - deletion, insertion: area under the probability of the class as voxels are taken away, or put in, highest first (RISE:
   Petsiuk et al., BMVC 2018); low deletion and high insertion are good. The last voxels are of any order: 20 steps;
 - shuffled: rank correlation of the map with that of the network whose weights are all shuffled (Adebayo et al., NeurIPS
-  2018), near 0 where the map depends on them; the mean of three studies.
+  2018), near 0 where the map depends on them; of one study a seed.
 
 Beside the methods: a map that is a bump in the middle of both images, and one of noise. Each figure is the mean over
 seeds, in brackets the lowest and the highest of them.
@@ -44,7 +45,7 @@ from polyscan.fusion import Concatenation, Mean
 from polyscan.networks import FusionNet, MulticlassHead, SegmentationHead, UNetEncoder
 
 MODALITIES = ["A", "B"]
-COLUMNS = ("energy", "pointing", "share of A", "deletion", "insertion", "shuffled")
+COLUMNS = ("energy", "pointing, bright", "pointing, dark", "share of A", "deletion", "insertion", "shuffled")
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -86,14 +87,17 @@ def trained(
 
 
 def measured(network: FusionNet, method: Callable[..., Tensor], cases: list[tuple], checked: int) -> dict[str, float]:
-    """The columns of a method, means over studies (image, target, place, score)."""
+    """The columns of a method, means over studies (image, class, target, place, score)."""
     found: dict[str, list[float]] = {name: [] for name in COLUMNS}
-    for number, (image, target, place, score) in enumerate(cases):
+    for number, (image, number_of_class, target, place, score) in enumerate(cases):
         maps = method(network, image, target)
         above = maps.clamp_min(0)
         found["energy"].append(float((above[:, 0] * place).sum() / above.sum().clamp_min(1e-12)))
         highest = int(maps.flatten().argmax())
-        found["pointing"].append(float(highest < place.numel() and bool(place.flatten()[highest % place.numel()])))
+        kind = "bright" if number_of_class else "dark"
+        found[f"pointing, {kind}"].append(
+            float(highest < place.numel() and bool(place.flatten()[highest % place.numel()]))
+        )
         shares = share_of_modalities(maps[0])
         found["share of A"].append(0.0 if shares is None else float(shares[0]))
         with torch.no_grad():
@@ -142,10 +146,10 @@ def classes(fuse_at, dims: int, norm: str, options: argparse.Namespace, seed: in
     for k in right.nonzero().flatten().tolist()[: options.studies]:
         label = int(labels[k])
         score = partial(lambda image, label: network(image).softmax(1)[:, label], label=label)
-        cases.append((images[k : k + 1], Target(label), places[k, 0], score))
+        cases.append((images[k : k + 1], label, Target(label), places[k, 0], score))
     names = ["occlusion", "integrated-gradients"] if fuse_at == "output" else list(METHODS)
     for name in names:
-        yield name, measured(network, find_method(name), cases, 3)
+        yield name, measured(network, find_method(name), cases, options.shuffled)
     yield "middle", measured(network, middle, cases, 0)
     yield "noise", measured(network, noise, cases, 0)
 
@@ -178,9 +182,9 @@ def regions(dims: int, options: argparse.Namespace, seed: int) -> Iterator[tuple
     for k in (dice > 0.7).nonzero().flatten().tolist()[: options.studies]:
         weights = found[k] / found[k].sum()
         score = partial(lambda image, w: (network(image)[:, 0].sigmoid() * w).flatten(1).sum(1), w=weights)
-        cases.append((images[k : k + 1], Target(0, weights), places[k, 0], score))
+        cases.append((images[k : k + 1], 1, Target(0, weights), places[k, 0], score))
     for name in ("gradcam:0", "gradcam:1", "gradcam:2", "occlusion", "integrated-gradients"):
-        yield name, measured(network, find_method(name), cases, 3)
+        yield name, measured(network, find_method(name), cases, options.shuffled)
     yield "middle", measured(network, middle, cases, 0)
     yield "noise", measured(network, noise, cases, 0)
 
@@ -189,7 +193,7 @@ METHODS = ("gradcam", "occlusion", "integrated-gradients")
 NETWORKS: dict[str, Callable[[argparse.Namespace, int], Iterator[tuple[str, dict]]]] = {
     "class, 3D, fused at the input": partial(classes, "input", 3, "instance"),
     "class, 3D, fused at level 1": partial(classes, [1], 3, "instance"),
-    "class, 3D, fused at level 2": partial(classes, [2], 3, "instance"),
+    "class, 3D, fused at level 2, instance norm": partial(classes, [2], 3, "instance"),
     "class, 3D, fused at level 2, batch norm": partial(classes, [2], 3, "batch"),
     "class, 3D, fused at the output": partial(classes, "output", 3, "instance"),
     "class, 2D, fused at level 2": partial(classes, [2], 2, "instance"),
@@ -203,7 +207,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--extent", type=int, default=24, help="voxels along each axis")
     parser.add_argument("--steps", type=int, default=250, help="of training, 16 studies each")
-    parser.add_argument("--studies", type=int, default=24, help="that maps are made of")
+    parser.add_argument("--studies", type=int, default=16, help="that maps are made of")
+    parser.add_argument(
+        "--shuffled", type=int, default=1, help="studies of them that are explained with shuffled weights"
+    )
     parser.add_argument("--csv", type=Path)
     parser.add_argument("--only", help="networks whose names hold this")
     options = parser.parse_args()

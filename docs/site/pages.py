@@ -30,6 +30,7 @@ REFERENCE = {
     "polyscan.learning": "Losses and objectives",
     "polyscan.ensemble": "Ensembles",
     "polyscan.inference": "Inference",
+    "polyscan.attribution": "Attribution",
     "polyscan.registration": "Registration",
     "polyscan.transforms": "Transforms of bundles",
 }

@@ -138,7 +138,8 @@ def test_maps_lie_where_the_answer_comes_from(name):
     maps = find_method(name)(Spots(), image, Target(1))
     box = (slice(0, 1), slice(2, 6), slice(2, 6))
     if name == "gradcam":  # its features are the image itself, and their gradient is one number a modality
-        assert float(maps[:, 0][box].sum() / maps.sum()) > 0.8
+        assert float(maps.max()) == float(maps[:, 0][box].max())
+        assert float(maps[:, 0].sum() / maps.sum()) > 0.6
         return
     if name == "integrated-gradients":
         ends = Spots()(torch.cat([image, *(shuffled(image, seed) for seed in range(4))]))[:, 1]

@@ -77,11 +77,10 @@ def explain_region(
     padded = functional.pad(torch.as_tensor(image), pad, value=torch.nan)
     found = torch.zeros(1, len(network.modalities), *whole, device=image.device)
     for window, explained in _windows(functional.pad(region, pad), roi_size):
-        target = Target(channel, explained / region.sum())
-        found[(slice(None), slice(None), *window)] += method(
-            network, padded[(slice(None), slice(None), *window)], target, inputs
-        )
-    return found[(slice(None), slice(None), *(slice(n) for n in extent))]
+        target, seen = Target(channel, explained / region.sum()), (slice(None), slice(None), *window)
+        found[seen] += method(network, padded[seen], target, inputs)
+    inside = (slice(None), slice(None), *(slice(n) for n in extent))
+    return found[inside]
 
 
 def share_of_modalities(maps: Tensor) -> Tensor | None:
