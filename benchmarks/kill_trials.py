@@ -161,7 +161,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=15)
     parser.add_argument("--disks", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", nargs="+", choices=("prepare", "worker", "infer", "train"))
+    parser.add_argument("--only", nargs="+", choices=("prepare", "worker", "infer", "train", "restart"))
     options = parser.parse_args()
     torch.set_num_threads(1)
     random.seed(options.seed)
@@ -178,6 +178,12 @@ def main() -> None:
             "worker": Task([*prepare, "2"], [*prepare, "2", "--protocol", "brain_mri"], "*/study.json", image),
             "infer": Task(["infer", BUNDLE, ready], ["infer", BUNDLE, ready, "--without", "T1"], "*_study.json", mask),
             "train": Task(["train", BUNDLE, ready, *tiny], [], "no-record", weights),
+            "restart": Task(
+                ["train", BUNDLE, ready, *tiny, "--restart"],
+                ["train", BUNDLE, ready, *tiny[:3], "max_epochs=1"],
+                "no-record",
+                weights,
+            ),
         }
         print("| disturbed | trials | cut short | raw sentences | mixed | finished studies | of them redone |", end="")
         print(" not mended | other results | parts left |\n|---|---|---|---|---|---|---|---|---|---|", flush=True)
@@ -186,10 +192,10 @@ def main() -> None:
                 continue
             kill = worker_killed if name == "worker" else killed
             who = "its worker killed" if name == "worker" else "killed"
-            plan = [(f"{name}, {who}, new folder", options.kills, kill, False)]
+            plan = [(f"{name}, {who}, new folder", options.kills, kill, False)] if name != "restart" else []
             if task.other:
                 plan.append((f"{name}, {who}, over other results", options.kills, kill, True))
-            if name != "worker":
+            if name not in ("worker", "restart"):
                 plan.append((f"{name}, disk full", options.disks, disk_full, False))
             for what, trials, disturb, old in plan:
                 print(f"| {what} | {trials} | {disturbed(task, work, trials, disturb, old=old)} |", flush=True)

@@ -188,7 +188,7 @@ def test_a_study_whose_page_cannot_be_drawn_is_named(out):
     Path(first.scans["T1"].path).write_bytes(b"torn")
     page = write_report(out, jobs=1)
     data = json.loads((out / "report" / "studies.js").read_text().removeprefix("window.cohort = ").rstrip(";\n"))
-    assert "T1.nii.gz" in next(row[3] for row in data["rows"] if row[0] == "sub-boneb")
+    assert "T1 cannot be read" in next(row[3] for row in data["rows"] if row[0] == "sub-boneb")
     assert dict(zip([row[0] for row in data["rows"]], data["pages"], strict=True))["sub-two"]
     assert page.is_file()
 

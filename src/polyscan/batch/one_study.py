@@ -21,6 +21,7 @@ from polyscan.preprocess.prepare import made_from, prepare_study
 from polyscan.report import write_study_page
 from polyscan.study import PredictionRecord, Study
 from polyscan.study.manifest import Failure, Manifest, read_manifest, write_manifest
+from polyscan.study.sources import without_paths
 
 _LEAST = 2**24  # bytes; a disk with less is full, whatever a library makes of that
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -84,7 +85,8 @@ def run_study(study: Study, batch: Batch) -> Outcome:
             except Exception as error:
                 if _is_full(error, batch.out):
                     return "full"  # which is no fault of the study: it stays to be done
-                write_failed(study, batch, sentence(error))
+                said = without_paths(sentence(error), study)
+                write_failed(study, batch, said.replace(f"{batch.out}/", ""))
                 return "failed"
             return "done"
     except Timeout:

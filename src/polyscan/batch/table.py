@@ -27,7 +27,7 @@ def write_table(out: Path, answered: Iterable[Study], failed: Iterable[Failure],
     for row in rows:
         if (rated := ratings.get(row["study"])) is not None:
             row |= {"rating": rated.rating, "rated": rated.time}
-    first = ["study", "subject", "session", "status", "reason", "modalities", "problems"]
+    first = ["study", "subject", "session", "status", "reason", "modalities", "problems", "repaired"]
     table = pd.DataFrame(rows, columns=list(dict.fromkeys([*first, *(name for row in rows for name in row)])))
     table = table.sort_values("study")
     with atomic_write(out / "cohort.csv") as file:

@@ -24,6 +24,7 @@ from polyscan.parallel import Progress
 from polyscan.study import ModelRecord, PredictionRecord, Study
 from polyscan.study.manifest import Failure, Manifest, manifest_of, read_manifest, write_manifest
 from polyscan.study.outputs import OutputFolder, fingerprint, sources_of
+from polyscan.study.sources import without_paths
 
 MANIFEST = "manifest.json"
 _RECORD = "_study.json"
@@ -102,7 +103,7 @@ class StudyPredictor:
         except Exception as error:
             for file in earlier.files if earlier is not None else []:
                 Path(file).unlink()
-            raise PolyscanError(sentence(error)) from error
+            raise PolyscanError(without_paths(sentence(error), study)) from error
         return replace(study, prediction=prediction)
 
     def _ask(self, study: Study) -> PredictionRecord:

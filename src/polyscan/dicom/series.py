@@ -227,8 +227,9 @@ def _beside(series: Series, unread: Mapping[Path, str]) -> Series:
         return series
     first = min(bad)
     count = f"{len(bad)} of the files beside its slices cannot be read"
-    note = f"{count}, so that slices may be missing ({first.name}: {bad[first]})"
-    return replace(series, notes=(*series.notes, note), reason=f"{series.reason}; {note}")
+    note = f"{count}, so that slices may be missing"  # without names of files, which outputs do not hold
+    told = f"{series.reason}; {note} ({first.name}: {bad[first]})"
+    return replace(series, notes=(*series.notes, f"{note} ({bad[first]})"), reason=told)
 
 
 def _numbered(volumes: list[Series]) -> list[Series]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 import numpy as np
@@ -29,6 +29,7 @@ class Candidate:
         label: whether it is a label.
         day: when it was made.
         shape, affine: its grid, where that is known.
+        notes: what was decided about its slices, without names of files.
         space: of BIDS, what it was registered to, where its name tells.
     """
 
@@ -44,6 +45,7 @@ class Candidate:
     day: date | None = None
     shape: tuple[int, ...] | None = None
     affine: np.ndarray | None = None
+    notes: list[str] = field(default_factory=list)
     space: str | None = None
 
     def on_grid_of(self, other: Candidate) -> bool:

@@ -61,11 +61,12 @@ def _of_image(folder: Path, series: Series, beside: Mapping[Path, int]) -> Candi
         name = f"{name}/{Path(source[0]).name}{more}"
     moment = text(header, "SeriesDate") + text(header, "SeriesTime")
     slices = len(series.slices)
+    repaired = series.where.problems() if series.where else []
     return Candidate(
         "",
         None,
         series.modality,
-        f"{series.reason}, {slices} slices" if series.modality else series.reason,
+        "; ".join([f"{series.reason}, {slices} slices", *repaired]) if series.modality else series.reason,
         source,
         name,
         rank=(_far_from_usual(series), round(series.voxel, 3), -slices, tuple(255 - ord(letter) for letter in moment)),
@@ -73,6 +74,7 @@ def _of_image(folder: Path, series: Series, beside: Mapping[Path, int]) -> Candi
         day=_day(text(header, "StudyDate") or text(header, "SeriesDate")),
         shape=series.shape,
         affine=series.affine,
+        notes=list(series.notes),
     )
 
 

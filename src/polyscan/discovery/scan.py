@@ -142,7 +142,7 @@ def _study(subject: str, session: str | None, candidates: list[Candidate]) -> St
         first = taken.setdefault(c.modality, c)
         reason = c.reason if first is c else f"{c.reason}; {first.name} {_better(first.rank, c.rank)}"
         decisions.append(Decision(c.name, c.modality, first is c, reason))
-    study.scans = {name: Scan(taken[name].source) for name in sorted(taken)}
+    study.scans = {name: Scan(taken[name].source, notes=taken[name].notes) for name in sorted(taken)}
     drawn = [_placed(c, taken) for c in candidates if c.label]
     labels = [c for c in drawn if c.modality in taken]
     order = by_precedence(taken)

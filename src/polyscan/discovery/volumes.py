@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from polyscan.dicom.pixels import name_of
 from polyscan.discovery.bids import Named, named, visit_of
 from polyscan.discovery.candidate import Candidate
 from polyscan.discovery.patients import bare
@@ -62,7 +63,8 @@ def volume_candidate(folder: Path, path: Path) -> Candidate:
     try:
         volume = open_volume(path)
     except PolyscanError as error:
-        return replace(one, modality=None, reason=str(error), label=False)
+        said = str(error).replace(str(path), path.name).replace(name_of(path), path.name)  # where it lies is its name
+        return replace(one, modality=None, reason=said, label=False)
     voxel = round(float(spacing_of(volume.affine).prod()), 3)
     rank = (told.derived, voxel, -volume.shape[-1], str(path))
     space = told.entities.get("space")

@@ -27,7 +27,7 @@ from polyscan.report.uncertainty import region_probabilities, uncertainty_map
 from polyscan.study import PredictionRecord, Study, paths_in
 from polyscan.study.manifest import Failure, Manifest
 from polyscan.study.outputs import OutputFolder, sources_of
-from polyscan.study.sources import Sources, StudySources
+from polyscan.study.sources import Sources, StudySources, without_paths
 
 OBJECTS = ("seg", "labelmap", "rtstruct", "probabilities", "uncertainty", "sr", "registration")
 """What can be written: binary and label-map segmentation, contours, parametric maps of the probability of each region
@@ -85,11 +85,11 @@ def write_dicom(
     done = Exported({}, [])
     with owned.alone():
         for count, study in enumerate(studies, start=1):
+            found = sources.studies.get(study.key, StudySources())
             try:
-                found = sources.studies.get(study.key, StudySources())
                 done.files[study.key] = write_objects(study, found, owned.path, objects, manifest.bundle or "polyscan")
             except Exception as error:
-                done.failed.append(Failure(study.key, sentence(error)))
+                done.failed.append(Failure(study.key, without_paths(sentence(error), study, found)))
             if progress is not None:
                 progress(count, len(studies), study.key)
         write_json(owned.path / _INDEX, {"objects": done.files})

@@ -22,7 +22,7 @@ from polyscan.report.display import Display
 from polyscan.study import Study, paths_in
 from polyscan.study.manifest import Failure, Manifest
 from polyscan.study.outputs import OutputFolder, sources_of
-from polyscan.study.sources import Sources
+from polyscan.study.sources import Sources, without_paths
 
 KINDS: dict[str, tuple[int, int]] = {
     "overlay": (2, 2),
@@ -99,7 +99,8 @@ def write_pictures(
             try:
                 done.files[study.key] = _write(study, owned.path / f"{study.key}_{kind}", kind, scans, gif, sources)
             except Exception as error:
-                done.failed.append(Failure(study.key, sentence(error)))
+                found = sources.studies.get(study.key) if sources else None
+                done.failed.append(Failure(study.key, without_paths(sentence(error), study, found)))
             if progress is not None:
                 progress(count, len(studies), study.key)
         owned.remove_others([path.name for paths in done.files.values() for path in paths])

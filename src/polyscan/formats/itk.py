@@ -32,13 +32,15 @@ def open_itk(path: str | Path, number: int | None = None) -> Volume:
 
     path = Path(path)
     if not path.is_file():
-        raise PolyscanError(f"{path} does not exist; name an existing file in the manifest.")
+        raise PolyscanError(f"{path.name} does not exist; name an existing file in the manifest.")
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
-        raise PolyscanError(f"{path.name} cannot be read ({_last(error)}); write it again or leave it out.") from error
+        raise PolyscanError(
+            f"{path.name} cannot be read ({_said(path, error)}); write it again or leave it out."
+        ) from error
     size = tuple(int(length) for length in reader.GetSize())
     while len(size) > 3 and size[-1] == 1:
         size = size[:-1]
@@ -48,14 +50,14 @@ def open_itk(path: str | Path, number: int | None = None) -> Volume:
     if "complex" in sitk.GetPixelIDValueAsString(reader.GetPixelIDValue()):
         raise PolyscanError(f"{path.name} holds complex numbers; export their magnitude.")
     if len(size) != 3 or 0 in size or number not in (None, 1):
-        raise PolyscanError(f"{path} has shape {size}; expected one 3D volume: split it first.")
+        raise PolyscanError(f"{path.name} has shape {size}; expected one 3D volume: split it first.")
 
     def load() -> np.ndarray:
         try:
             with np.errstate(over="ignore"):  # beyond float32 becomes infinite, which is then said
                 values = sitk.GetArrayFromImage(reader.Execute()).astype(np.float32)
         except RuntimeError as error:
-            raise PolyscanError(f"{path.name} cannot be read ({_last(error)}); copy it again.") from error
+            raise PolyscanError(f"{path.name} cannot be read ({_said(path, error)}); copy it again.") from error
         return values.reshape(values.shape[-3:]).transpose()
 
     return Volume(path, size, _affine(reader, len(size)), load, tuple(_assumed(path, reader)))
@@ -85,7 +87,7 @@ def _assumed(path: Path, reader: sitk.ImageFileReader) -> list[str]:
     return [f"{told}, so that which side is left is not known: taken as left-posterior-superior"]
 
 
-def _last(error: RuntimeError) -> str:
-    """The last line of what ITK says."""
-    lines = str(error).strip().splitlines()
+def _said(path: Path, error: RuntimeError) -> str:
+    """The last line of what ITK says, without the folders that the file lies in."""
+    lines = str(error).replace(str(path), path.name).strip().splitlines()
     return lines[-1].strip() if lines else "no reason given"

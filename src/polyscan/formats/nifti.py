@@ -56,7 +56,7 @@ def open_nifti(path: str | Path, number: int | None = None) -> Volume:
         file: Any = nibabel.load(path)
         kind, shape = file.header.get_data_dtype(), tuple(int(size) for size in file.shape)
     except FileNotFoundError:
-        raise PolyscanError(f"{path} does not exist; name an existing file in the manifest.") from None
+        raise PolyscanError(f"{path.name} does not exist; name an existing file in the manifest.") from None
     except Exception as error:
         raise PolyscanError(
             f"{path.name} cannot be read ({_said(path, error)}); write it again or leave it out."

@@ -44,7 +44,7 @@ class Volume:
     def __post_init__(self) -> None:
         name = self.path.name
         if not np.isfinite(self.affine).all() or abs(np.linalg.det(self.affine[:3, :3])) == 0:
-            raise PolyscanError(f"{self.path} has no usable affine in its header; set it (sform or qform of NIfTI).")
+            raise PolyscanError(f"{name} has no usable affine in its header; set it (sform or qform of NIfTI).")
         spacing = spacing_of(self.affine)
         if spacing.min() < _FINEST or spacing.max() > _COARSEST:
             raise PolyscanError(

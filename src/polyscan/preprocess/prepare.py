@@ -137,6 +137,7 @@ def prepare_study(study: Study, out: Path, protocol: str | Path, registered: boo
             grids={name: record.grids[name] for name in present(data)},
             registrations=record.registrations,
             problems={name: without_paths(problem, study) for name, problem in record.problems.items()},
+            repairs={name: without_paths(repair, study) for name, repair in record.repairs.items() if name in data},
             profiles={name: profile(data[name][0].numpy(), mask_on(data, data[name])) for name in present(data)}
             if "foreground" in data
             else {},

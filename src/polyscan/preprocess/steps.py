@@ -40,6 +40,7 @@ class Record:
         grids: modality to the grid that it was acquired on.
         registrations: modality to whether its registration is trusted and why.
         problems: modality, or ``label``, to the sentence that says why it was left out or what is odd about it.
+        repairs: modality to what of it was repaired or had to be assumed when it was read.
         seconds: step to the time that it took.
     """
 
@@ -51,6 +52,7 @@ class Record:
     grids: dict[str, Grid] = field(default_factory=dict)
     registrations: dict[str, RegistrationRecord] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
+    repairs: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -116,12 +118,17 @@ class LoadScansd(Step):
                 continue
             data[name] = image
             record.grids[name] = Grid(list(image.shape[1:]), image.affine.tolist())
-            if image.meta.get("doubts"):
-                record.problems[name] = "; ".join(image.meta["doubts"])
-            self.tell(record, name, "polyscan", unit=data[name].meta["unit"], repaired=data[name].meta["problems"])
+            doubts = image.meta.get("doubts", [])
+            repaired = [each for each in dict.fromkeys([*image.meta["problems"], *scan.notes]) if each not in doubts]
+            if repaired:
+                record.repairs[name] = "; ".join(repaired)
+            if doubts:
+                record.problems[name] = "; ".join(doubts)
+            self.tell(record, name, "polyscan", unit=data[name].meta["unit"], repaired=repaired)
         available = present(data)
         if not available:
-            reasons = "; ".join(record.problems.values()) or f"it has {', '.join(record.study.scans)}"
+            why = [problem.removeprefix("left out: ") for problem in record.problems.values()]
+            reasons = "; ".join(dict.fromkeys(why)) or f"it has {', '.join(record.study.scans)}"
             raise PolyscanError(f"none of {', '.join(self.modalities)} can be used: {reasons}")
         record.reference = next((name for name in self.reference if name in available), available[0])
         self._label(data, record)

@@ -19,6 +19,7 @@ from polyscan.report.summary import modalities, summarise, summarise_answers
 from polyscan.study import Study
 from polyscan.study.manifest import Manifest, read_manifest
 from polyscan.study.outputs import OutputFolder
+from polyscan.study.sources import without_paths
 
 PAGES, DATA = "pages", "studies.js"
 _NO_MEASURES = {"study", "subject", "session", "status", "reason", "problems"}
@@ -62,7 +63,7 @@ def write_report(
     not_drawn: dict[str, str] = {}
     for done, (study, result) in enumerate(run_each(draw, studies, jobs), start=1):
         if isinstance(result, PolyscanError):
-            not_drawn[study.key] = str(result)
+            not_drawn[study.key] = without_paths(str(result), study)
         if progress is not None:
             progress(done, len(studies), study.key)
     write_cohort_page(manifest, page, pages, not_drawn)

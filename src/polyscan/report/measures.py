@@ -33,6 +33,8 @@ def _row(study: Study) -> dict[str, Any]:
         "modalities": " ".join(prediction.present),
         "problems": "; ".join(f"{name}: {problem}" for name, problem in study.problems.items()),
     }
+    repairs = preparation.repairs if preparation else {}
+    row["repaired"] = "; ".join(f"{name}: {repair}" for name, repair in repairs.items()) or None
     for name, volume in prediction.volumes_ml.items():
         row[f"{name} ml"] = round(volume, 3)
     for name, score in prediction.scores.items():

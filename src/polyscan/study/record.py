@@ -99,6 +99,7 @@ class Preparation(Entry):
         problems: scan, ``label`` or ``foreground`` to the sentence that says why it was left out or what is odd.
         profiles: scan to percentiles of its intensities; see :mod:`polyscan.preprocess.profiles`.
         seconds: step to the time that it took.
+        repairs: scan to what of it was repaired or had to be assumed when it was read, as slices at unequal steps.
     """
 
     protocol: str
@@ -109,6 +110,7 @@ class Preparation(Entry):
     problems: dict[str, str] = field(default_factory=dict)
     profiles: dict[str, list[float]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    repairs: dict[str, str] = field(default_factory=dict)
 
     @property
     def transforms(self) -> dict[str, str]:

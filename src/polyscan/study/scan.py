@@ -25,11 +25,13 @@ class Scan(Entry):
         source: where it lies.
         given: attributes that its headers lack and the user knows, such as ``{"PatientWeight": 71.0}``.
         sidecar: of a prepared scan, the JSON file that says what was done to it.
+        notes: what ``scan`` decided about its slices, as which of two at one position is kept, without names of files.
     """
 
     source: Source = field(metadata=PATH)
     given: dict[str, Any] = field(default_factory=dict)
     sidecar: str | None = field(default=None, metadata=PATH)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def path(self) -> str:

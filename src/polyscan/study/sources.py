@@ -90,16 +90,26 @@ def reference_to(study: Study, scan: str) -> str:
     return f"{SOURCES}#/studies/{study.key}/scans/{scan}"
 
 
-def without_paths(text: str, study: Study) -> str:
-    """A message in which each name of the study's files and folders is what it means: ``file 3 of CT``."""
+def without_paths(text: str, study: Study, sources: StudySources | None = None) -> str:
+    """A message in which each name of the study's files and folders is what it means: ``file 3 of CT``.
+
+    Args:
+        text: the message.
+        study: whose files are its scans, its label and its brain mask.
+        sources: of a prepared study what it was made from, whose files are told too.
+    """
     names = {str(Path.home()): "~"}
-    for key, scan in study.scans.items():
-        for number, path in enumerate(sources := _files(scan.source), start=1):
-            _note(names, path, key if len(sources) == 1 else f"file {number} of {key}")
+    scans = [*((key, scan.source) for key, scan in study.scans.items()), *(sources.scans.items() if sources else ())]
+    for key, source in scans:
+        for number, path in enumerate(files := _files(source), start=1):
+            _note(names, path, key if len(files) == 1 else f"file {number} of {key}")
             _note_folder(names, path.parent, key)
-    for path in map(Path, filter(None, [study.label.mask, study.brain_mask])):
-        _note(names, path, "the label" if str(path) == study.label.mask else "the brain mask")
-        _note_folder(names, path.parent, "the label")
+    labels = {"the label": study.label.mask, "the brain mask": study.brain_mask}
+    labels |= {"the label as drawn": sources.label} if sources else {}
+    for meant, mask in labels.items():
+        if mask is not None:
+            _note(names, Path(mask), meant)
+            _note_folder(names, Path(mask).parent, "the label")
     told = sorted((name for name in names if name not in study.scans), key=len, reverse=True)
     pattern = "|".join(map(re.escape, told))
     return re.sub(rf"(?<![\w/.-])(?:{pattern})(?![\w-])", lambda found: names[found[0]], text)
