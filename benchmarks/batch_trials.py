@@ -141,6 +141,8 @@ def finish(*runs: subprocess.Popen[bytes]) -> None:
 @contextlib.contextmanager
 def cluster() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """The address and the scheduler of a Dask cluster of two worker processes."""
+    from distributed import Client
+
     port, quiet = free_port(), {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     address = f"tcp://127.0.0.1:{port}"
     dask = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port)]
@@ -148,7 +150,8 @@ def cluster() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     worker = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nworkers", "2", "--nthreads", "1"]
     workers = subprocess.Popen([*worker, "--no-dashboard"], cwd=tempfile.gettempdir(), **quiet)
     try:
-        time.sleep(8)
+        with Client(address, timeout=120) as client:
+            client.wait_for_workers(2, timeout=240)
         yield address, scheduler
     finally:
         for process in (workers, scheduler):
@@ -245,34 +248,28 @@ def listener_trial(files: list[Path], out: Path, chance: random.Random) -> int:
     return sum(one.SOPInstanceUID not in spool or spool[one.SOPInstanceUID] != one for one in confirmed)
 
 
-MEMORY = """
-import json, resource, sys, time
-from functools import partial
-from polyscan.batch import batch
-from polyscan.batch.executors import local
-told, begun = [], time.perf_counter()
-def note(done, total, study):
-    pages = int(open("/proc/self/statm").read().split()[1])
-    told.append((time.perf_counter() - begun, pages * resource.getpagesize() / 2**20))
-alone = {"executor": partial(local, jobs=1), "progress": note}
-batch(sys.argv[1], sys.argv[2], sys.argv[3], registered=True, pages=False, **alone)
-print(json.dumps(told))
-"""
-
-
-def memory(ward: Path, out: Path) -> str:
-    """Memory and time from study to study in one process, the first fifth left aside."""
-    done = subprocess.run(
-        [sys.executable, "-c", MEMORY, BUNDLE, str(ward), str(out)], check=True, capture_output=True, text=True
-    )
-    told = np.array(json.loads(done.stdout))
-    told = told[len(told) // 5 :]
-    slope = np.polyfit(np.arange(len(told)), told[:, 1], 1)[0]
-    seconds = np.diff(told[:, 0])
-    halves = [part.mean() for part in np.array_split(seconds, 2)]
+def watched(out: Path, runs: list[subprocess.Popen[bytes]]) -> str:
+    """Memory and time from study to study of runs that do studies in their own process, the first fifth left aside."""
+    told = []
+    while all(run.poll() is None for run in runs):
+        time.sleep(0.5)
+        done = len(list(out.glob("records/[!.]*.json")))
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            pages = [int(Path(f"/proc/{run.pid}/statm").read_text().split()[1]) for run in runs]
+            if all(pages):  # one that has ended holds none
+                told.append((time.perf_counter(), done, *(each * resource.getpagesize() / 2**20 for each in pages)))
+    seen = np.array(told)
+    seen = seen[seen[:, 1] >= seen[-1, 1] / 5]
+    middle = (seen[0, 1] + seen[-1, 1]) / 2
+    slopes = [np.polyfit(seen[:, 1] / len(runs), megabytes, 1)[0] for megabytes in seen[:, 2:].T]
+    halves = seen[seen[:, 1] <= middle], seen[seen[:, 1] >= middle]
+    seconds = [len(runs) * np.ptp(half[:, 0]) / np.ptp(half[:, 1]) for half in halves]
+    ends = ", ".join(f"{first:.0f} to {last:.0f} MB" for first, last in zip(seen[0, 2:], seen[-1, 2:], strict=True))
+    kilobytes = ", ".join(f"{slope * 1024:+.1f}" for slope in slopes)
+    gigabytes = ", ".join(f"{slope * 10_000 / 1024:+.2f}" for slope in slopes)
     return (
-        f"{told[0, 1]:.0f} to {told[-1, 1]:.0f} MB over {len(told)} studies, {slope * 1024:+.1f} kB a study, "
-        f"{slope * 10_000 / 1024:+.2f} GB over 10,000; {halves[0]:.2f} and {halves[1]:.2f} s a study in its halves"
+        f"{ends} over {np.ptp(seen[:, 1]) / len(runs):.0f} studies each, {kilobytes} kB a study, {gigabytes} GB over "
+        f"10,000; {seconds[0]:.2f} and {seconds[1]:.2f} s a study in the halves"
     )
 
 
@@ -310,12 +307,13 @@ def main() -> None:
             flush=True,
         )
     shards = [start(ward, options.work / "shards", "--jobs", "1", "--shard", f"{part}/2") for part in (1, 2)]
+    memory = watched(options.work / "shards", shards)
     finish(*shards)
     print(f"two shards at once: {'the same' if answers(options.work / 'shards') == expected else 'OTHER'}", flush=True)
+    print(f"memory of each: {memory}", flush=True)
     with cluster() as (address, _):
         finish(start(ward, options.work / "dask", "--dask", address))
     print(f"Dask, two workers: {'the same' if answers(options.work / 'dask') == expected else 'OTHER'}", flush=True)
-    print(f"memory: {memory(ward, options.work / 'memory')}", flush=True)
     chance, kinds = random.Random(0), ("run", "worker", "full disk", "scheduler", "listener")
     images = sorted(ward.glob("G*/CT/*.dcm"))[: SHAPE[2]]
     told = {kind: [0, 0, 0] for kind in kinds}

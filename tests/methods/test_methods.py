@@ -79,7 +79,7 @@ def test_it_says_what_was_run_with_versions_hashes_and_references(tmp_path):
     for words in (
         "1 study of 1 patient was prepared by the polyscan protocol default.",
         "CT in 1 (2 x 2 x 5 mm)",
-        "CT in HU and T1 in arbitrary units",
+        "Values were read in HU (CT) and arbitrary units (T1).",
         "T1 was registered rigidly to the reference (CT) by the engine torch",
         "overlap 0.9 and distinctiveness 0.08",
         "Of 1 registration, 1 could be trusted",

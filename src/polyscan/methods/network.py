@@ -98,9 +98,9 @@ def classes() -> dict[str, Any]:
 
 def _read(predictions: Sequence[PredictionRecord], absent: Sequence[str]) -> list[str]:
     sets = Counter(enumerated(each.present) for each in predictions if each.present)
-    told = enumerated(f"{names} in {n}" for names, n in sets.most_common()) if sets else ""
+    told = enumerated(f"{names} in {counted(n, 'study')}" for names, n in sets.most_common()) if sets else ""
     return [
-        f"It had {told}." if told else "",
+        f"It read {told}." if told else "",
         f"{enumerated(absent)} {'was' if len(absent) == 1 else 'were'} treated as not acquired." if absent else "",
     ]
 

@@ -106,10 +106,10 @@ def _grouped(done: Sequence[Done], entry: str) -> dict[Any, list[Done]]:
 
 def _read(text: Text, done: Sequence[Done]) -> list[str]:
     units = _grouped(done, "unit")
-    told = [f"{_scans(each)} in {'arbitrary units' if unit == 'arbitrary' else unit}" for unit, each in units.items()]
+    told = [f"{'arbitrary units' if unit == 'arbitrary' else unit} ({_scans(each)})" for unit, each in units.items()]
     mended = sum(bool(each.what.get("repaired")) for each in done)
     return [
-        f"Values were read of {enumerated(told)}.",
+        f"Values were read in {enumerated(told)}.",
         f"In {counted(mended, 'scan')} irregularities were mended on reading; sidecars tell which." if mended else "",
     ]
 
@@ -211,7 +211,7 @@ def _z_score(text: Text, done: Sequence[Done]) -> list[str]:
     told = []
     for robust, each in _grouped(done, "robust").items():
         what = "median 0 and median absolute deviation 1" if robust else "mean 0 and standard deviation 1"
-        told.append(f"{_scans(each)} got {what} within that mask.")
+        told.append(f"{_scans(each)} got {what} inside the mask.")
     return told
 
 
