@@ -91,3 +91,127 @@ def test_bids_is_as_it_says(tmp_path):
     found, doubts = studies(tmp_path, *(f"derivatives/x/{path}" for path in paths), *paths)
     assert set(found) == {"sub-01", "sub-02"}
     assert not doubts
+
+
+def test_one_modality_in_common_tells_persons_whose_names_are_words(tmp_path):
+    found, doubts = studies(tmp_path, "HGG/anna/T1.nii.gz", "HGG/anna/FLAIR.nii.gz", "HGG/bob/T1.nii.gz")
+    assert found == {
+        "sub-anna": ["HGG/anna/FLAIR.nii.gz", "HGG/anna/T1.nii.gz"],
+        "sub-bob": ["HGG/bob/T1.nii.gz"],
+    }
+    assert "HGG holds several patients by the names in it: anna, bob" in doubts[0]
+
+
+def test_a_group_alone_below_another_folder(tmp_path):
+    found, _ = studies(tmp_path, *of("export/HGG", "anna", "bob"))
+    assert set(found) == {"sub-anna", "sub-bob"}
+
+
+def test_files_of_a_group_beside_each_other(tmp_path):
+    paths = [f"HGG/{name}_{kind}.nii.gz" for name in ("anna", "bob") for kind in ("T1", "FLAIR")]
+    found, _ = studies(tmp_path, *paths)
+    assert found == {f"sub-{name}": [f"HGG/{name}_FLAIR.nii.gz", f"HGG/{name}_T1.nii.gz"] for name in ("anna", "bob")}
+
+
+def test_what_cannot_be_told_is_said_with_both_names(tmp_path):
+    found, doubts = studies(tmp_path, "HGG/anna/T1.nii.gz", "HGG/bob/FLAIR.nii.gz")
+    assert set(found) == {"sub-HGG"}
+    assert "HGG is taken as one patient's, with scans from anna, bob, which have no modality in common" in doubts[0]
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        [f"anna/{folder}/{kind}.nii.gz" for folder, kind in (("T1", "T1"), ("FLAIR", "FLAIR"), ("AXIAL_T1", "T1"))],
+        ["anna/ses-1/T1.nii.gz", "anna/ses-1/FLAIR.nii.gz", "anna/run-2/T1.nii.gz"],
+        ["anna/siemens/T1.nii.gz", "anna/recon/T1.nii.gz"],  # the same for every patient
+        ["anna/2/T1.nii.gz", "anna/7/T1.nii.gz"],
+        [f"anna/{name}_{kind}.nii.gz" for name in ("tse", "fse") for kind in ("T1", "T2")],
+        [f"anna/{name}_{kind}.nii.gz" for name in ("left_breast", "right_breast") for kind in ("T1", "T2")],
+        [f"anna/visit{number}_{kind}.nii.gz" for number in (1, 2) for kind in ("T1", "T2")],
+    ],
+)
+def test_series_of_one_patient_are_nobody_elses(tmp_path, paths):
+    paths = [*paths, *(path.replace("anna", "bob") for path in paths)]
+    found, doubts = studies(tmp_path, *paths)
+    assert {key.partition("_")[0] for key in found} == {"sub-anna", "sub-bob"}
+    assert not doubts
+
+
+def dicom(make_series, folder, patient, study, **common):
+    make_series(f"ward/{folder}", PatientID=patient, StudyInstanceUID=study, **common)
+
+
+def found_in(folder):
+    found = scan(folder)
+    return {study.key: sorted(study.scans) for study in found.studies}, found.doubts
+
+
+def test_patients_of_a_group_of_dicom_are_named_by_their_folders(make_series, tmp_path):
+    for number, name in enumerate(("anna", "bob")):
+        dicom(make_series, f"HGG/{name}/CT", f"P{number}X", f"1.2.{number}")
+        dicom(make_series, f"HGG/{name}/PET", f"P{number}X", f"1.2.{number}")
+    found, doubts = found_in(tmp_path / "ward")
+    assert found == {"sub-anna": ["CT"], "sub-bob": ["CT"]}
+    assert not doubts
+
+
+@pytest.mark.parametrize("identifier", ["", "ANONYMOUS"])
+def test_patients_of_a_group_without_patient_id_are_told_apart(make_series, tmp_path, identifier):
+    dicom(make_series, "HGG/anna/series", identifier, "1.2.1")
+    mr = {"modality": "MR", "SeriesDescription": "T1 mprage"}
+    dicom(make_series, "HGG/bob/series", identifier, "1.2.2", **mr)  # would make one study with anna's CT
+    found, doubts = found_in(tmp_path / "ward")
+    assert found == {"sub-anna": ["CT"], "sub-bob": ["T1"]}
+    assert "HGG holds several patients by the names in it: anna, bob" in doubts[0]
+
+
+def test_headers_that_contradict_each_other_are_two_patients(make_series, tmp_path):
+    dicom(make_series, "HGG/a1", "SHARED7", "1.2.1", PatientBirthDate="19500101")
+    dicom(make_series, "HGG/b2", "SHARED7", "1.2.2", PatientBirthDate="19600101")
+    found, doubts = found_in(tmp_path / "ward")
+    assert set(found) == {"sub-a1", "sub-b2"}
+    assert "whose headers name several birth dates or sexes" in doubts[0]
+
+
+def test_numbers_without_patient_id_are_said_to_be_taken_as_one(make_series, tmp_path):
+    dicom(make_series, "HGG/31", "", "1.2.1")
+    dicom(make_series, "HGG/32", "", "1.2.2")
+    found, doubts = found_in(tmp_path / "ward")
+    assert set(found) == {"sub-HGG_ses-1", "sub-HGG_ses-2"}  # never one study
+    assert "HGG is taken as one patient's, with studies from 31, 32" in doubts[0]
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [("anna/T1", "anna/FLAIR"), ("anna/ses-1/CT", "anna/ses-2/CT"), ("anna/run-1", "anna/AXIAL_T1")],
+)
+def test_series_of_one_patient_without_patient_id_stay_one(make_series, tmp_path, folders):
+    for number, folder in enumerate(folders):
+        dicom(make_series, folder, "", f"1.2.{number}")
+    found, doubts = found_in(tmp_path / "ward")
+    assert {key.partition("_")[0] for key in found} == {"sub-anna"}
+    assert not doubts
+
+
+def test_a_patient_with_an_id_keeps_the_studies_of_all_folders(make_series, tmp_path):
+    dicom(make_series, "anna/first visit", "P77", "1.2.1")
+    dicom(make_series, "anna/later", "P77", "1.2.2")
+    found, doubts = found_in(tmp_path / "ward")
+    assert set(found) == {"sub-anna_ses-1", "sub-anna_ses-2"}
+    assert not doubts
+
+
+def test_names_that_two_groups_of_dicom_use_are_two_patients(make_series, tmp_path):
+    for number, folder in enumerate(("HGG/001", "HGG/002", "LGG/001", "LGG/003")):
+        dicom(make_series, folder, f"P{number}X", f"1.2.{number}")
+    found, _ = found_in(tmp_path / "ward")
+    assert set(found) == {"sub-HGG001", "sub-002", "sub-LGG001", "sub-003"}
+
+
+def test_patients_whose_files_lie_in_one_folder_are_numbered(make_series, tmp_path):
+    for number in range(2):
+        for path in make_series(f"other{number}", PatientID=f"P{number}X", StudyInstanceUID=f"1.2.{number}").iterdir():
+            (tmp_path / "ward" / "box").mkdir(parents=True, exist_ok=True)
+            path.rename(tmp_path / "ward" / "box" / f"{number}_{path.name}")
+    assert set(found_in(tmp_path / "ward")[0]) == {"sub-box1", "sub-box2"}

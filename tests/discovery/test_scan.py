@@ -52,10 +52,10 @@ def test_copies_of_a_study_stay_apart(make_series, tmp_path):
     assert [s.subject for s in scan(tmp_path / "ward").studies] == ["anna", "copy"]
 
 
-def test_two_patients_in_one_folder_are_numbered(make_series, tmp_path):
+def test_two_patients_in_one_folder_are_named_by_those_in_it(make_series, tmp_path):
     make_series("ward/box/1")
     make_series("ward/box/2", PatientID="OTHER", StudyInstanceUID="1.2.9")
-    assert [s.subject for s in scan(tmp_path / "ward").studies] == ["box-1", "box-2"]
+    assert [s.subject for s in scan(tmp_path / "ward").studies] == ["1", "2"]
 
 
 def test_a_patients_studies_of_one_modality_are_sessions(make_series, tmp_path):

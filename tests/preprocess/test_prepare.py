@@ -83,7 +83,7 @@ def test_one_bad_study_stops_no_other(cohort, tmp_path):
     by_name = {study.subject: study for study in result.studies}
     assert set(by_name) == {good.subject, "halfbad", "badlabel"}
     assert {f.study for f in result.failed} == {"sub-allbad", "sub-nothing"}
-    assert all("left out: T1 " in f.reason or "it has CT" in f.reason for f in result.failed)
+    assert all("used: T1 " in f.reason or "it has CT" in f.reason for f in result.failed)
     assert list(by_name["halfbad"].scans) == ["T1c"]
     assert "left out" in by_name["halfbad"].preparation.problems["T1"]
     assert by_name["badlabel"].label.mask is None

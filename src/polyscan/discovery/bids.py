@@ -53,6 +53,11 @@ def visit_of(path: str) -> str:
     return "" if found is None else found["number"] or re.sub(r"\W|_", "", found["word"].lower())
 
 
+def without_visit(text: str) -> str:
+    """A text without the words of :func:`visit_of`."""
+    return _VISIT.sub(" ", text)
+
+
 def named(name: str) -> Named:
     """What a file name tells.
 

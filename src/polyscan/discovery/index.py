@@ -42,7 +42,9 @@ _WAIT = 86_400.0  # seconds for another scan that keeps its index in the same fi
 _PACKED = "a volume in a zip archive, of which DICOM only is read: unpack it first"
 _SCHEMA = """
 CREATE TABLE about (name TEXT PRIMARY KEY, value);
-CREATE TABLE keys (id INTEGER PRIMARY KEY, identifier TEXT, top TEXT, study TEXT, UNIQUE (identifier, top, study));
+CREATE TABLE keys (
+    id INTEGER PRIMARY KEY, identifier TEXT, inside TEXT, study TEXT, UNIQUE (identifier, inside, study)
+);
 CREATE TABLE files (
     id INTEGER PRIMARY KEY, path BLOB UNIQUE, folder BLOB, ending TEXT, size INTEGER, changed INTEGER,
     kind TEXT, reason TEXT, owner INTEGER, day TEXT, modality TEXT, instance TEXT, birth TEXT, sex TEXT
@@ -152,22 +154,23 @@ class Index:
     def parts(self) -> Iterator[Part]:
         """The files of DICOM by patient, folder and study."""
         rows = self._db.execute(
-            "SELECT identifier, top, study, min(day), json_group_array(DISTINCT modality), "
+            "SELECT identifier, inside, study, min(day), json_group_array(DISTINCT modality), "
             "json_group_array(DISTINCT birth), json_group_array(DISTINCT sex) "
             "FROM files f JOIN keys o ON f.owner = o.id GROUP BY o.id"
         )
-        for identifier, top, study, day, *told in rows:
+        for identifier, inside, study, day, *told in rows:
             kinds, births, sexes = (frozenset(json.loads(each)) - {None} for each in told)
-            yield Part((identifier, top, study), day, kinds, births - {""}, sexes - {""})
+            yield Part((identifier, inside, study), day, kinds, births - {""}, sexes - {""})
 
     def share_images(self, one: Patient, other: Patient) -> bool:
         """Whether the folders of two with one PatientID hold an image in common."""
-        mine, others = (", ".join("?" * len(each.tops)) for each in (one, other))
+        folders = [sorted({key[1] for key in each.keys}) for each in (one, other)]
+        mine, others = (", ".join("?" * len(each)) for each in folders)
         found = self._db.execute(
             "SELECT 1 FROM keys p CROSS JOIN files a ON a.owner = p.id CROSS JOIN files b ON b.instance = a.instance "
-            f"JOIN keys q ON b.owner = q.id WHERE p.identifier = ? AND p.top IN ({mine}) "
-            f"AND q.identifier = ? AND q.top IN ({others}) LIMIT 1",
-            (one.identifier, *one.tops, other.identifier, *other.tops),
+            f"JOIN keys q ON b.owner = q.id WHERE p.identifier = ? AND p.inside IN ({mine}) "
+            f"AND q.identifier = ? AND q.inside IN ({others}) LIMIT 1",
+            (one.identifier, *folders[0], other.identifier, *folders[1]),
         )
         return found.fetchone() is not None
 
@@ -178,7 +181,7 @@ class Index:
             for key in keys
             for path, file, size, changed in self._db.execute(
                 "SELECT path, f.id, size, changed FROM files f JOIN keys o ON f.owner = o.id "
-                "WHERE identifier = ? AND top = ? AND study = ?",
+                "WHERE identifier = ? AND inside = ? AND study = ?",
                 key,
             )
         ]
@@ -300,9 +303,9 @@ class Index:
 
     def _add_dicom(self, met: Met, header: Dataset, start: bytes) -> None:
         key = patient_key(self.folder, met.path, header)
-        self._db.execute("INSERT OR IGNORE INTO keys (identifier, top, study) VALUES (?, ?, ?)", key)
+        self._db.execute("INSERT OR IGNORE INTO keys (identifier, inside, study) VALUES (?, ?, ?)", key)
         (owner,) = self._db.execute(
-            "SELECT id FROM keys WHERE identifier = ? AND top = ? AND study = ?", key
+            "SELECT id FROM keys WHERE identifier = ? AND inside = ? AND study = ?", key
         ).fetchone()
         image = bool(number(header, "Rows"))
         file = self._add(

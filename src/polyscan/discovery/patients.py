@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polyscan.dicom.attributes import text
-from polyscan.dicom.words import told
+from polyscan.discovery.whose import bare, is_word, tells_whom, words_of_whom
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 Key = tuple[str, str, str]
-"""PatientID, folder right under the one that is scanned (empty for files in that one), StudyInstanceUID."""
+"""PatientID, folder of the file under the one that is scanned (empty for that one itself), StudyInstanceUID."""
+Folders = tuple[str, ...]
+"""A folder under the one that is scanned, and those above it, the outermost first."""
 
 
 # What anonymisers and consoles write where a PatientID would stand: it tells no two patients apart.
 _PLACEHOLDER = re.compile(
     r"(?:anon\w*|pseudo\w*|de-?id\w*|removed|deleted|blank|none|null|n/?a|unknown|unk|no ?(?:id|name)|patient(?: ?id)?|"
     r"subject|test\w*|phantom|demo|x+|\*+|\?+|-+|\.+|0+|1|9{3,}|12345\w*)?",
-    re.IGNORECASE,
-)
-# Words of a folder's name that say what lies in it and not whose it is.
-_OF_A_SERIES = re.compile(
-    r"(?:mr|mri|mrt|irm|pt|petct|pet|nac|ac|dicom|dcm|dicoms|images?|scans?|series|study|session|raw|data|export|anat|"
-    r"ax|axial|tra|cor|coronal|sag|sagittal|[23]d|head|brain|body|wb|gd|ce|post|pre|rt|rtstruct|seg|struct|"
-    r"(?:19|20)\d{6}|(?:se|ser|series|im|scan)\d+)",
     re.IGNORECASE,
 )
 
@@ -54,10 +50,15 @@ class Part:
 
 @dataclass
 class Patient:
-    """What lies under some folders with one PatientID."""
+    """What lies under some folders with one PatientID.
+
+    Attributes:
+        tops: the folders, each with those that lie above it.
+    """
 
     identifier: str
-    tops: set[str]
+    tops: set[Folders]
+    keys: set[Key] = field(default_factory=set)
     studies: dict[str, str] = field(default_factory=dict)  # UID to date
     kinds: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))  # study UID to DICOM modalities
     births: set[str] = field(default_factory=set)
@@ -66,6 +67,7 @@ class Patient:
 
     def add(self, part: Part) -> None:
         """Take files of a study under one of the folders."""
+        self.keys.add(part.key)
         study = part.key[2]
         self.studies[study] = min(part.day, self.studies.get(study, "9"))
         if part.kinds:
@@ -100,6 +102,7 @@ class Patient:
     def take(self, other: Patient) -> None:
         """Become the two together."""
         self.tops |= other.tops
+        self.keys |= other.keys
         self.names |= other.names
         self.births |= other.births
         self.sexes |= other.sexes
@@ -108,6 +111,12 @@ class Patient:
         for study, date in other.studies.items():
             self.studies[study] = min(date, self.studies.get(study, date))
 
+    @property
+    def within(self) -> Folders:
+        """The innermost folder that holds all of its files."""
+        every = [_folders(key) for key in self.keys]
+        return tuple(names[0] for names in takewhile(lambda names: len(set(names)) == 1, zip(*every, strict=False)))
+
 
 ShareImages = Callable[[Patient, Patient], bool]
 """Whether folders of two with one PatientID hold an image in common."""
@@ -115,9 +124,12 @@ ShareImages = Callable[[Patient, Patient], bool]
 
 def patient_key(folder: Path, path: Path, header: Dataset) -> Key:
     """What tells whose a file is, before it has a name."""
-    parts = path.relative_to(folder).parts
-    top = parts[0] if len(parts) > 1 else ""
-    return text(header, "PatientID"), top, text(header, "StudyInstanceUID")
+    inside = "/".join(path.relative_to(folder).parts[:-1])
+    return text(header, "PatientID"), inside, text(header, "StudyInstanceUID")
+
+
+def _folders(key: Key) -> Folders:
+    return tuple(filter(None, key[1].split("/")))
 
 
 def name_patients(
@@ -126,13 +138,15 @@ def name_patients(
     """Subject and session of every key, and what is doubtful about them: a sentence each.
 
     A subject is named by the folder right under ``folder`` in which its files lie, by ``folder`` itself where they lie
-    in several, and numbered where a name would serve two. A patient's studies become sessions, in the order of their
-    dates, where they have a modality in common; they are one study else.
+    in several, by a folder further in where that is several patients', and numbered where a name would serve two. A
+    patient's studies become sessions, in the order of their dates, where they have a modality in common; they are one
+    study else.
     """
-    units: dict[tuple[str, str], Patient] = {}
+    units: dict[tuple[str, Folders], Patient] = {}
+    tops, doubts = _tops(parts := list(parts))
     for part in parts:
-        identifier, top, _ = part.key
-        units.setdefault((identifier, top), Patient(identifier, {top}, names={_folded(top)})).add(part)
+        identifier, top = part.key[0], tops[part.key]
+        units.setdefault((identifier, top), Patient(identifier, {top}, names={_folded(" ".join(top))})).add(part)
     patients: list[Patient] = []
     alike: dict[tuple, list[int]] = defaultdict(list)  # so that not each is compared with all others
     for _, unit in sorted(units.items()):
@@ -146,7 +160,7 @@ def name_patients(
             patients[known].take(unit)
         for trait in traits:
             alike[trait].append(known)
-    bases = [_named(patient, folder) for patient in patients]
+    bases = _named_further_in(patients, [_named(patient, folder) for patient in patients])
     shared, given = Counter(bases), Counter[str]()
     subject_of: dict[Key, tuple[str, str | None]] = {}
     subjects = []
@@ -156,10 +170,77 @@ def name_patients(
         subjects.append(subject)
         studies = sorted(patient.studies, key=lambda study: (patient.studies[study], study))
         several = any(patient.kinds[a] & patient.kinds[b] for i, a in enumerate(studies) for b in studies[:i])
-        for top in patient.tops:
-            for index, study in enumerate(studies):
-                subject_of[(patient.identifier, top, study)] = (subject, str(index + 1) if several else None)
-    return subject_of, _doubts(patients, subjects, share)
+        for key in patient.keys:
+            subject_of[key] = (subject, str(studies.index(key[2]) + 1) if several else None)
+    return subject_of, [*doubts, *_doubts(patients, subjects, share)]
+
+
+def _tops(parts: Iterable[Part]) -> tuple[dict[Key, Folders], list[str]]:
+    """The folder that names the patient of each key, and what is doubtful about it.
+
+    That is the folder right under the scanned one. Where it holds folders whose names may be patients', with studies of
+    their own each, and the headers' PatientID tells nothing or birth dates or sexes contradict each other, it is these.
+    """
+    tops: dict[Key, Folders] = {}
+    doubts: list[str] = []
+    together: dict[tuple[str, Folders], list[Part]] = defaultdict(list)
+    for part in parts:
+        together[part.key[0], _folders(part.key)[:1]].append(part)
+    for (identifier, top), inside in together.items():
+        tops.update(dict.fromkeys((part.key for part in inside), top))
+        if top:
+            _look_inside(inside, top, not _PLACEHOLDER.fullmatch(identifier.strip()), tops, doubts)
+    return tops, doubts
+
+
+def _look_inside(
+    parts: Iterable[Part], above: Folders, known: bool, tops: dict[Key, Folders], doubts: list[str]
+) -> None:
+    """Note of files under a folder whether they are several patients', by the names of the folders in it.
+
+    Args:
+        parts: the files.
+        above: the folder, with those above it.
+        known: whether their PatientID tells patients apart.
+        tops: where it is noted.
+        doubts: gets a sentence for each folder that is several patients' or may be.
+    """
+    children: dict[Folders, list[Part]] = defaultdict(list)
+    for part in parts:
+        below = _folders(part.key)[len(above) :]
+        first = next((k for k, name in enumerate(below) if tells_whom(name)), None)
+        if first is not None:
+            child = (*above, *below[: first + 1])
+            children[child].append(part)
+    if len(children) < 2:
+        for top, inside in children.items():
+            _look_inside(inside, top, known, tops, doubts)
+        return
+    studies = Counter(study for inside in children.values() for study in {part.key[2] for part in inside} - {""})
+    contradict = any(_contradict(trait, children.values()) for trait in ("births", "sexes"))
+    if (known and not contradict) or any(count > 1 for count in studies.values()):
+        return
+    names = ", ".join(top[-1] for top in sorted(children)[:3]) + (", ..." if len(children) > 3 else "")
+    where, why = "/".join(above), "whose headers have no PatientID that tells patients apart"
+    if not contradict and not all(is_word(top[-1]) for top in children):
+        doubts.append(
+            f"{where} is taken as one patient's, with studies from {names}, {why}. If those are patients, give each a "
+            "folder right under the scanned one."
+        )
+        return
+    said = "whose headers name several birth dates or sexes" if contradict else why
+    doubts.append(
+        f"{where} holds several patients by the names in it: {names}, {said}. If they are one patient's, keep one."
+    )
+    for top, inside in children.items():
+        tops.update(dict.fromkeys((part.key for part in inside), top))
+        _look_inside(inside, top, known, tops, doubts)
+
+
+def _contradict(trait: str, groups: Iterable[list[Part]]) -> bool:
+    """Whether headers of two groups of files name another birth date or sex; where none is named there is none."""
+    told = {frozenset().union(*(getattr(part, trait) for part in group)) for group in groups} - {frozenset()}
+    return any(not a & b for a, b in combinations(told, 2))
 
 
 def _traits(patient: Patient) -> list[tuple]:
@@ -190,21 +271,37 @@ def _named(patient: Patient, folder: Path) -> str:
     """What a patient is called before numbers: by its folder, what its folders' names have in common, ``folder``."""
     tops = sorted(patient.tops)
     if len(tops) == 1 and tops[0]:
-        return bare(tops[0])
-    return "-".join(words_of_whom(tops[0])) or bare(folder.name)
+        return bare(tops[0][-1])
+    return "-".join(words_of_whom(" ".join(tops[0]))) or bare(folder.name)
 
 
-def words_of_whom(name: str) -> tuple[str, ...]:
-    """The words of a folder's name that do not say which scan lies in it: ``anna_CT`` and ``PET-anna`` are anna's."""
-    words = re.split(r"[\W_]+", bare(name))
-    return tuple(word for word in words if word and not _OF_A_SERIES.fullmatch(word) and told(word).modality is None)
+def _named_further_in(patients: Sequence[Patient], bases: Sequence[str]) -> list[str]:
+    """Names of patients, where several have one, by the first folder that holds one of them only.
+
+    Where two such folders have one name, those above them are named too.
+    """
+    alike: dict[str, list[int]] = defaultdict(list)
+    for index, base in enumerate(bases):
+        alike[base].append(index)
+    further: dict[int, Folders] = {}
+    for indices in alike.values():
+        within = {index: patients[index].within for index in indices}
+        held = Counter(path[:end] for path in within.values() for end in range(1, len(path) + 1))
+        for index, path in within.items() if len(indices) > 1 else ():
+            own = (path[: k + 1] for k in range(len(path)) if held[path[: k + 1]] == 1 and tells_whom(path[k]))
+            found = next(own, ())
+            if found:
+                further[index] = found
+    counts = Counter(path[-1].casefold() for path in further.values())
+    return [
+        base
+        if (first := further.get(index)) is None
+        else bare(first[-1])
+        if counts[first[-1].casefold()] == 1
+        else "-".join(map(bare, first))
+        for index, base in enumerate(bases)
+    ]
 
 
 def _folded(top: str) -> tuple[str, ...]:
     return tuple(word.casefold() for word in words_of_whom(top))
-
-
-def bare(subject: str) -> str:
-    """A subject's name without the prefix that BIDS gives it and the ending of an archive."""
-    plain = subject.removeprefix("sub-")
-    return plain[: -len(".zip")] if plain.lower().endswith(".zip") and len(plain) > len(".zip") else plain

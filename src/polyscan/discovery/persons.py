@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations, pairwise
 
-from polyscan.dicom.words import told
-from polyscan.discovery.bids import visit_of
-from polyscan.discovery.patients import bare, words_of_whom
+from polyscan.discovery.bids import without_visit
+from polyscan.discovery.whose import bare, is_word, tells_whom, words_of_person
 
 _COMMON = 2  # modalities that two folders both hold, where they are two patients'; one may be a repeated series
-# What names of folders say of how the scans in them were processed, and not whose they are.
-_PROCESSED = re.compile(
-    r"(?:native|orig(?:inal)?s?|pre|post|(?:pre|post)?-?proc\w*|registered|reg|co-?reg\w*|aligned|bet|(?:skull)?strip\w*|"
-    r"skull|n4\w*|bias\w*|norm\w*|resampled|iso\w*|mni\w*|atlas|space|deriv\w*|output|out|results?|nii|nifti|nrrd|mha|gz|"
-    r"backup|old|new|tmp|temp|masks?|labels?|deface\w*|cropped|final|v\d+|run\d*|acq\d*|\d*mm)",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True)
@@ -45,29 +35,36 @@ def persons_among(places: Iterable[Place]) -> tuple[dict[int, str], list[str]]:
 
     A folder holds several patients where folders in it have names that do not say which scans lie in them, at which
     visit or how they were processed, and at least two modalities in common, so that no study is put together from scans
-    of two patients. Files right in the scanned folder are several patients' by the same rule on what their names begin
-    with.
+    of two patients. One modality in common may be a series that was repeated: it tells patients apart where the names
+    are words, not numbers, and stand in no other folder, as those of a scanner or a reading would. Files beside each
+    other are several patients' by the rule of two modalities on what their names begin with.
+
+    Folders that have nothing in common are taken as one patient's, which cannot be told from their names: that is said.
 
     Args:
         places: of all volumes whose names do not say whose they are, as ``sub-`` of BIDS does.
 
     Returns:
         File to the subject, named by the innermost such folder, with the outer ones where that name serves two; and a
-        sentence for each folder that was taken apart.
+        sentence for each folder that was taken apart, or that may hold several patients.
     """
-    named, kept = dict[int, tuple[str, ...]](), list[Place]()
-    for place in places:
-        names = tuple(filter(_tells_whom, place.folders))
-        if not names or names != place.folders[:1]:  # else it is that folder's, whatever the others are
-            named[place.file] = names
-            kept.append(place)
-    whose: dict[int, tuple[str, ...]] = {}
+    every = list(places)
+    named = {place.file: tuple(filter(tells_whom, place.folders)) for place in every}
+    found = _Found(named, Counter(name.casefold() for name in _inner_names(named.values())))
     tops: dict[str, list[Place]] = defaultdict(list)
-    for place in kept:
-        tops[place.folders[0] if place.folders and named[place.file][:1] == place.folders[:1] else ""].append(place)
+    for place in every:
+        under_top = bool(named[place.file]) and named[place.file][:1] == place.folders[:1]
+        if named[place.file] != place.folders[:1] or not under_top:  # else it is that folder's, whatever others are
+            tops[place.folders[0] if under_top else ""].append(place)
     for top, inside in tops.items():
-        _take_apart(inside, named, (top,) if top else (), whose)
-    whose |= _by_files([place for place in tops[""] if not named[place.file]])
+        found.take_apart(inside, (top,) if top else ())
+    whose = found.whose
+    beside: dict[tuple[str, ...], list[Place]] = defaultdict(list)
+    for place in every:
+        if place.file not in whose:
+            beside[named[place.file]].append(place)
+    for folders, files in beside.items():
+        whose |= _by_files(files, folders)
     counts = Counter(path[-1].casefold() for path in set(whose.values()))
     subjects = {
         file: bare(path[-1]) if counts[path[-1].casefold()] == 1 else "-".join(map(bare, path))
@@ -79,52 +76,74 @@ def persons_among(places: Iterable[Place]) -> tuple[dict[int, str], list[str]]:
         f"{', ...' if len(names) > 3 else ''}, which have modalities in common. If they are one patient's, keep one."
         for path, names in sorted(outer.items())
     ]
-    return subjects, doubts
+    return subjects, doubts + found.doubts
 
 
-def _take_apart(
-    places: Iterable[Place],
-    named: dict[int, tuple[str, ...]],
-    above: tuple[str, ...],
-    whose: dict[int, tuple[str, ...]],
-) -> None:
-    """Note of the volumes under some folders whose they are, where the next folders are several patients'."""
-    children: dict[str, list[Place]] = defaultdict(list)
-    for place in places:
-        below = named[place.file][len(above) :]
-        if below:
-            children[below[0]].append(place)
-    if not _share(children.values()):
-        return
-    for name, inside in children.items():
-        whose.update({place.file: (*above, name) for place in inside})
-        _take_apart(inside, named, (*above, name), whose)
+@dataclass
+class _Found:
+    """Whose volumes are.
+
+    Attributes:
+        named: file to those of its folders whose names may tell whose it is.
+        counts: name of such a folder to how many folders hold one of that name.
+        whose: file to the folders that name its patient.
+        doubts: a sentence for each folder that may hold several patients.
+    """
+
+    named: dict[int, tuple[str, ...]]
+    counts: Counter[str]
+    whose: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    doubts: list[str] = field(default_factory=list)
+
+    def take_apart(self, places: Sequence[Place], above: tuple[str, ...]) -> None:
+        """Note of the volumes under some folders whose they are, where the next folders are several patients'."""
+        children: dict[str, list[Place]] = defaultdict(list)
+        for place in places:
+            below = self.named[place.file][len(above) :]
+            if below:
+                children[below[0]].append(place)
+        if len(children) == 1:
+            self.take_apart(places, (*above, *children))
+        if len(children) < 2:
+            return
+        own_words = all(is_word(name) and self.counts[name.casefold()] == 1 for name in children)
+        if not _share(children.values(), 1 if own_words else _COMMON):
+            if above and own_words and all(any(place.modality for place in inside) for inside in children.values()):
+                self.doubts.append(_taken_as_one(above, sorted(children)))
+            return
+        for name, inside in children.items():
+            self.whose.update({place.file: (*above, name) for place in inside})
+            self.take_apart(inside, (*above, name))
 
 
-def _by_files(places: Iterable[Place]) -> dict[int, tuple[str, ...]]:
+def _inner_names(paths: Iterable[tuple[str, ...]]) -> list[str]:
+    """The last name of each different path of folders."""
+    every = {path[:end] for path in paths for end in range(1, len(path) + 1)}
+    return [path[-1] for path in every]
+
+
+def _taken_as_one(above: tuple[str, ...], names: list[str]) -> str:
+    return (
+        f"{'/'.join(above) or 'The scanned folder'} is taken as one patient's, with scans from {', '.join(names[:3])}"
+        f"{', ...' if len(names) > 3 else ''}, which have no modality in common. If those are patients, give each a "
+        "folder right under the scanned one."
+    )
+
+
+def _by_files(places: Iterable[Place], folders: tuple[str, ...]) -> dict[int, tuple[str, ...]]:
     """Whose files are that lie beside each other, as ``anna_T1.nii.gz`` and ``bob_T1.nii.gz`` do."""
     groups: dict[tuple[str, ...], list[Place]] = defaultdict(list)
     for place in places:
-        groups[_words(place.stem)].append(place)
+        groups[words_of_person(without_visit(place.stem))].append(place)
     names = sorted(groups)
     begins = any(longer[: len(name)] == name for name, longer in pairwise(names))
-    if begins or not _share(groups.values()):
+    if begins or not _share(groups.values(), _COMMON):
         return {}
-    return {place.file: ("-".join(name),) for name, inside in groups.items() for place in inside}
+    return {place.file: (*folders, "-".join(name)) for name, inside in groups.items() for place in inside}
 
 
-def _share(groups: Iterable[Iterable[Place]]) -> bool:
+def _share(groups: Iterable[Iterable[Place]], common: int) -> bool:
     """Whether two groups have so many modalities in common."""
     kinds = ({place.modality for place in group if place.modality} for group in groups)
-    together = Counter(some for each in kinds for some in combinations(sorted(each), _COMMON))
+    together = Counter(some for each in kinds for some in combinations(sorted(each), common))
     return any(count > 1 for count in together.values())
-
-
-@lru_cache(maxsize=4096)
-def _tells_whom(folder: str) -> bool:
-    said = told(folder)
-    return said.modality is None and not said.other and not visit_of(folder) and bool(_words(folder))
-
-
-def _words(name: str) -> tuple[str, ...]:
-    return tuple(word for word in words_of_whom(name) if not _PROCESSED.fullmatch(word))

@@ -11,9 +11,10 @@ from pathlib import Path
 from polyscan.discovery.candidate import Candidate
 from polyscan.discovery.index import Index
 from polyscan.discovery.names import distinct
-from polyscan.discovery.patients import Key, bare, name_patients
+from polyscan.discovery.patients import Key, name_patients
 from polyscan.discovery.sessions import join_sessions, read_dates
 from polyscan.discovery.subject_table import PLACING, SubjectTable
+from polyscan.discovery.whose import bare
 from polyscan.errors import PolyscanError
 from polyscan.files.walk import account, is_folder
 from polyscan.formats.endings import is_volume

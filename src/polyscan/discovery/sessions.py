@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from polyscan.discovery.patients import bare
+from polyscan.discovery.whose import bare
 from polyscan.errors import PolyscanError
 from polyscan.study import ScanKey, Study
 from polyscan.study.table import read_rows

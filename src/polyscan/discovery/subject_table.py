@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from polyscan.discovery.patients import bare
+from polyscan.discovery.whose import bare
 from polyscan.errors import PolyscanError
 from polyscan.study.table import read_rows
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from polyscan.dicom.pixels import name_of
 from polyscan.discovery.bids import Named, named, visit_of
 from polyscan.discovery.candidate import Candidate
-from polyscan.discovery.patients import bare
+from polyscan.discovery.whose import bare
 from polyscan.errors import PolyscanError
 from polyscan.formats.read import open_volume
 from polyscan.geometry import spacing_of
