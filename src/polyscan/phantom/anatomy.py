@@ -10,6 +10,7 @@ from polyscan.phantom.random_field import RandomField
 from polyscan.phantom.tissues import NAMES
 
 _EDGE = 0.8  # mm, over which one tissue gives way to another
+_REACH = 4 * _EDGE  # outside of its own depth 0, beyond which a tissue covers nothing
 
 # Ellipsoids of one side, centre and half-axes in millimetres.
 _Ellipsoids = tuple[tuple[tuple[float, float, float], tuple[float, float, float]], ...]
@@ -65,8 +66,9 @@ class Anatomy:
     def fractions(self, points: np.ndarray) -> np.ndarray:
         """The (tissue, point) fractions, in the order of :data:`NAMES`, at (point, 3) coordinates; they sum to 1."""
         points = points.astype(np.float32)
-        p = points * self._scale + 3.0 * self._warp(points)
-        canvas = np.zeros((len(NAMES), len(p)), dtype=np.float32)
+        # One axis a row: what follows goes through all points axis by axis.
+        p = np.ascontiguousarray((points * self._scale + 3.0 * self._warp(points)).T)
+        canvas = np.zeros((len(NAMES), len(points)), dtype=np.float32)
         canvas[0] = 1
         _paint(
             canvas,
@@ -74,16 +76,16 @@ class Anatomy:
             -np.minimum(_ellipsoid(p, (0, 0, 0), (76, 95, 88)), _ellipsoid(p, (0, 48, -52), (56, 44, 52))),
         )
         inside = np.flatnonzero(canvas[0] < 0.999)
-        head, q = canvas[:, inside], p[inside]
+        head, q = canvas[:, inside], p[:, inside]
         _paint(head, "skull", -_ellipsoid(q, (0, -2, 4), (70, 87.5, 79.5)))
         # The floor of the skull: higher under the frontal and temporal lobes than under the cerebellum.
-        floor = -42 - 34 / (1 + np.exp(np.clip((q[:, 1] + 22) / 3, -30, 30))) - q[:, 2]
+        floor = -42 - 34 / (1 + np.exp(np.clip((q[1] + 22) / 3, -30, 30))) - q[2]
         _paint(head, "muscle", np.minimum(floor - 7, -_ellipsoid(q, (0, -2, 0), (66, 80, 84))))
         cavity = np.maximum(_ellipsoid(q, (0, -2, 4), (64, 81, 73)), floor)
         _paint(head, "csf", -cavity)
         self._face(head, q)
         within = np.flatnonzero(cavity < 3)
-        brain, r = head[:, within], q[within]
+        brain, r = head[:, within], q[:, within]
         self._cerebrum(brain, r)
         self._cerebellum(brain, r)
         if self._tumour is not None:
@@ -102,12 +104,12 @@ class Anatomy:
 
     def _cerebrum(self, canvas: np.ndarray, p: np.ndarray) -> None:
         """Cortex folded along the zero surfaces of a random field, white matter, ventricles, deep grey matter."""
-        depth = -np.maximum(_ellipsoid(p, (0, 0, 6), (61, 77, 67)), -38 - p[:, 2] - 0.15 * p[:, 1])
-        fold = self._folds(p)[:, 0]
+        depth = -np.maximum(_ellipsoid(p, (0, 0, 6), (61, 77, 67)), -38 - p[2] - 0.15 * p[1])
+        fold = self._folds(p.T)[:, 0]
         # Folds run deep between gyri; the fissure between the hemispheres runs down to the corpus callosum.
-        fissure = np.exp(-((p[:, 0] / 3.0) ** 2)) * np.clip((p[:, 2] - 14) / 4 + np.abs(p[:, 1]) / 20, 0, 1)
+        fissure = np.exp(-((p[0] / 3.0) ** 2)) * np.clip((p[2] - 14) / 4 + np.abs(p[1]) / 20, 0, 1)
         sulcus = np.maximum(16 * np.exp(-((fold / 0.2) ** 2)), 45 * fissure)
-        grey = np.maximum(19 * np.exp(-((fold / 0.55) ** 2)), 49 * np.exp(-((p[:, 0] / 6.5) ** 2)) * (fissure > 0.02))
+        grey = np.maximum(19 * np.exp(-((fold / 0.55) ** 2)), 49 * np.exp(-((p[0] / 6.5) ** 2)) * (fissure > 0.02))
         _paint(canvas, "grey", depth - 0.9 * sulcus)
         _paint(canvas, "white", depth - 3.2 - 0.8 * np.maximum(grey, sulcus))
         for side in (-1, 1):
@@ -122,17 +124,19 @@ class Anatomy:
 
     def _cerebellum(self, canvas: np.ndarray, p: np.ndarray) -> None:
         depth = -_ellipsoid(p, (0, -50, -42), (46, 27, 22))
-        leaves = self._leaves(p)[:, 0]
-        _paint(canvas, "grey", depth - 2.5 * np.exp(-((leaves / 0.2) ** 2)))
-        _paint(canvas, "white", depth - 6 - 7 * np.exp(-((leaves / 0.7) ** 2)))
+        near = np.flatnonzero(depth > -_REACH)
+        part, depth, leaves = canvas[:, near], depth[near], self._leaves(p[:, near].T)[:, 0]
+        _paint(part, "grey", depth - 2.5 * np.exp(-((leaves / 0.2) ** 2)))
+        _paint(part, "white", depth - 6 - 7 * np.exp(-((leaves / 0.7) ** 2)))
+        canvas[:, near] = part
         _paint(canvas, "white", -_ellipsoid(p, (0, -20, -45), (11, 13, 34)))
         _paint(canvas, "csf", -_ellipsoid(p, (0, -34, -38), (5, 4, 9)))
 
     def _grow(self, canvas: np.ndarray, p: np.ndarray, tumour: Tumour) -> None:
-        distance = np.linalg.norm(p - tumour.centre.astype(np.float32), axis=1)
+        distance = np.sqrt(((p - tumour.centre.astype(np.float32)[:, None]) ** 2).sum(0))
         near = np.flatnonzero(distance < 1.8 * tumour.oedema)
         part, distance = canvas[:, near], distance[near]
-        ragged = self._shape(p[near])[:, 0]
+        ragged = self._shape(p[:, near].T)[:, 0]
         skull = part[NAMES.index("skull")] + part[NAMES.index("scalp")] + part[0]
         # Oedema runs along white matter and stops at the cortex.
         room = (0.35 + 0.65 * part[NAMES.index("white")]) * (1 - skull) * (1 - part[NAMES.index("csf")])
@@ -146,7 +150,7 @@ class Anatomy:
 
 def _paint(canvas: np.ndarray, tissue: str, depth: np.ndarray, room: np.ndarray | None = None) -> None:
     """Lay a tissue over what is there, fully where ``depth`` (mm inside its edge) is well above 0."""
-    touched = np.flatnonzero(depth > -4 * _EDGE)
+    touched = np.flatnonzero(depth > -_REACH)
     cover = 1 / (1 + np.exp(np.maximum(depth[touched] * np.float32(-2 / _EDGE), -30)))
     if room is not None:
         cover *= room[touched]
@@ -156,9 +160,13 @@ def _paint(canvas: np.ndarray, tissue: str, depth: np.ndarray, room: np.ndarray 
 
 
 def _ellipsoid(p: np.ndarray, centre: tuple, axes: tuple | list) -> np.ndarray:
-    """About the signed distance to an ellipsoid in millimetres, negative inside."""
-    scale = 1 / np.array(axes, dtype=np.float32)
-    scaled = (p - np.array(centre, dtype=np.float32)) * scale
-    norm = np.sqrt(np.einsum("ni,ni->n", scaled, scaled))
-    slope = np.sqrt(np.einsum("ni,ni,i->n", scaled, scaled, scale**2))
-    return norm * (norm - 1) / np.maximum(slope, 1e-6)
+    """About the signed distance of (3, point) to an ellipsoid in millimetres, negative inside."""
+    square, steep = np.zeros(p.shape[1], np.float32), np.zeros(p.shape[1], np.float32)
+    for row, middle, half in zip(p, centre, axes, strict=True):
+        scaled = (row - np.float32(middle)) / np.float32(half)
+        scaled *= scaled
+        square += scaled
+        scaled /= np.float32(half**2)
+        steep += scaled
+    norm = np.sqrt(square)
+    return norm * (norm - 1) / np.maximum(np.sqrt(steep), 1e-6)

@@ -22,12 +22,15 @@ class RandomField:
         self, generator: np.random.Generator, length: float, *, components: int = 1, features: int = 32
     ) -> None:
         self._frequencies = generator.normal(size=(3, features)).astype(np.float32) / np.float32(length)
-        phases = generator.uniform(0, 2 * np.pi, (features, components))
-        scale = np.sqrt(2 / features)
-        self._cosines = (scale * np.cos(phases)).astype(np.float32)
-        self._sines = (scale * np.sin(phases)).astype(np.float32)
+        self._phases = generator.uniform(0, 2 * np.pi, (features, components)).astype(np.float32)
+        self._scale = np.float32(np.sqrt(2 / features))
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
         """The (point, component) values at (point, 3) coordinates in millimetres."""
-        angles = points.astype(np.float32) @ self._frequencies
-        return np.cos(angles) @ self._cosines - np.sin(angles) @ self._sines
+        angles = points.astype(np.float32, copy=False) @ self._frequencies
+        if self._phases.shape[1] == 1:
+            angles += self._phases[:, 0]
+            return self._scale * np.cos(angles, out=angles).sum(1, keepdims=True)
+        # cos(a + p) = cos a cos p - sin a sin p: one pair of them for all components.
+        phases = self._phases
+        return self._scale * (np.cos(angles) @ np.cos(phases) - np.sin(angles) @ np.sin(phases))
