@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from polyscan.fusion import AttentionWeighted
-from polyscan.inference import every_subset, monte_carlo
+from polyscan.inference import cached_features, every_subset, monte_carlo
 from polyscan.networks import ClassificationHead, FusionNet, ResNetEncoder, SegmentationHead, UNetEncoder
 
 NAN = float("nan")
@@ -41,6 +41,19 @@ def test_every_subset_equals_the_network_with_the_others_absent(fuse_at):
             if name in names:
                 alone[:, m] = image[:, m]
         torch.testing.assert_close(logits, net(alone))
+
+
+@pytest.mark.parametrize(("at_once", "batches"), [(1, 15), (3 * 4 * 4 * 16 * 16, 5), (2**24, 1)])
+def test_subsets_are_the_same_in_batches_of_any_size(at_once, batches, monkeypatch):
+    net, image = make([0, 1, 2]), torch.randn(1, 4, 16, 16)
+    monkeypatch.setattr(cached_features, "_AT_ONCE", at_once)
+    calls = calls_of(net.body.head.up[0])
+    for names, logits in every_subset(net, image).items():
+        alone = torch.full_like(image, NAN)
+        chosen = [m for m, name in enumerate(net.modalities) if name in names]
+        alone[:, chosen] = image[:, chosen]
+        torch.testing.assert_close(logits, net(alone))
+    assert len(calls) == batches + 15
 
 
 def test_subsets_of_what_is_there_and_one_run_of_the_encoders():

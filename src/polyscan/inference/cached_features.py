@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from polyscan.networks import FusionModel
+
+_AT_ONCE = 2**24
+"""Numbers of the largest level, of all subsets that run as one batch: 64 MiB. More lose what a processor's cache gives."""
 
 
 class CachedFeatures:
@@ -45,6 +49,25 @@ class CachedFeatures:
         chosen = self.available if available is None else available
         rest = self.inputs if inputs is None else inputs
         return self.network.head(self.network.fuse(self.features, chosen, *rest), chosen, self.size)
+
+    def subsets(self, available: Tensor) -> Tensor:
+        """Logits of one study from each of several subsets of its modalities, as many in a batch as memory is spared.
+
+        Args:
+            available: (subset, modality) bool: what is read.
+
+        Returns:
+            (subset, ...), each as the network gives it for the study.
+        """
+        largest = max(level.numel() for level in self.features)
+        return torch.cat([self._batch(rows) for rows in available.split(max(1, _AT_ONCE // largest))])
+
+    def _batch(self, available: Tensor) -> Tensor:
+        def repeated(one: Tensor) -> Tensor:
+            return one.expand(len(available), *one.shape[1:])
+
+        fused = self.network.fuse(list(map(repeated, self.features)), available, *map(repeated, self.inputs))
+        return self.network.head(fused, available, self.size)
 
     def pooled(self) -> Tensor:
         """(batch, modality, channel): the mean over the grid of the last level that the encoders made."""

@@ -33,10 +33,9 @@ def every_subset(network: FusionModel, image: Any, inputs: Sequence[Tensor] = ()
     if len(cached.available) != 1:
         raise ValueError(f"image holds {len(cached.available)} studies; give one, since each has subsets of its own.")
     present = cached.available[0].nonzero().flatten().tolist()
-    found = {}
-    for size in range(1, len(present) + 1):
-        for subset in combinations(present, size):
-            available = torch.zeros_like(cached.available)
-            available[0, list(subset)] = True
-            found[tuple(network.modalities[m] for m in subset)] = cached(available)
-    return found
+    subsets = [subset for size in range(1, len(present) + 1) for subset in combinations(present, size)]
+    available = torch.zeros(len(subsets), len(network.modalities), dtype=torch.bool, device=cached.available.device)
+    for row, subset in zip(available, subsets, strict=True):
+        row[list(subset)] = True
+    names = [tuple(network.modalities[m] for m in subset) for subset in subsets]
+    return dict(zip(names, cached.subsets(available).split(1), strict=True))
