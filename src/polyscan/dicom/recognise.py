@@ -324,6 +324,8 @@ def after_contrast(volumes: Sequence[tuple[Sequence[Dataset], str | None, str]])
     Returns:
         For each volume why it is T1c; empty where it is none.
     """
+    if all(name != "T1" for _, name, _ in volumes):
+        return [""] * len(volumes)  # the times of every slice are worth reading only where they decide something
     moments = [_moment(headers) for headers, _, _ in volumes]
     given = [
         moment
