@@ -10,8 +10,8 @@ from torch import Tensor
 
 from polyscan.networks import FusionModel
 
-_AT_ONCE = 2**24
-"""Numbers of the largest level, of all subsets that run as one batch: 64 MiB. More lose what a processor's cache gives."""
+_AT_ONCE = 2**23
+"""Numbers of the largest level, of all subsets that run as one batch: 32 MiB, about what a processor's cache holds."""
 
 
 class CachedFeatures:
@@ -51,7 +51,7 @@ class CachedFeatures:
         return self.network.head(self.network.fuse(self.features, chosen, *rest), chosen, self.size)
 
     def subsets(self, available: Tensor) -> Tensor:
-        """Logits of one study from each of several subsets of its modalities, as many in a batch as memory is spared.
+        """Logits of one study from each of several subsets of its modalities, several small ones in a batch.
 
         Args:
             available: (subset, modality) bool: what is read.
