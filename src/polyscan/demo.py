@@ -22,7 +22,7 @@ def main(out: Path) -> None:
     without = {contrast: out / f"without_{contrast}" for contrast in CONTRASTS}
     owned.will_hold(["cohort", "manifest.json", "prepared", "run", "predictions", *(f.name for f in without.values())])
     cohort, manifest, prepared, run = out / "cohort", out / "manifest.json", out / "prepared", out / "run"
-    step("phantom", cohort, "--subjects", 40, "--seed", 2026, "--modalities", *CONTRASTS)
+    step("phantom", cohort, "--subjects", 30, "--seed", 2026, "--modalities", *CONTRASTS)
     step("scan", cohort, "-o", manifest)
     step("prepare", manifest, "-o", prepared, "--protocol", "brain_mri")
     step("train", BUNDLE, prepared / "manifest.json", "-o", run, "--config", "small")
