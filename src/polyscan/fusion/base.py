@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -113,6 +113,10 @@ class FusionLayer(nn.Module):
             Name of the term to one number, before its weight; the names are those of ``AUXILIARY_WEIGHTS``.
         """
         return {}
+
+
+MakeFusion = Callable[[int, int, int], FusionLayer]
+"""``fusion(modalities, channels, spatial_dims)`` makes a layer."""
 
 
 def expand(values: Tensor, features: Tensor) -> Tensor:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
 
 from polyscan.errors import PolyscanError
-from polyscan.fusion.base import FusionLayer, expand
+from polyscan.fusion.base import FusionLayer, MakeFusion, expand, mask_absent
 from polyscan.fusion.concatenation import Concatenation
-
-MakeFusion = Callable[[int, int, int], FusionLayer]
 
 
 class MissingStrategy(FusionLayer):
@@ -62,19 +60,23 @@ class Imputation(MissingStrategy):
         raise NotImplementedError
 
 
-def left_out(available: Tensor, modality: int) -> tuple[Tensor, Tensor]:
-    """Hide a modality from the subjects that have it and another one.
+def hide_each(features: Tensor, available: Tensor) -> Iterator[tuple[int, Tensor, Tensor, Tensor]]:
+    """Hide each modality in turn, to learn it from the others.
 
     Args:
+        features: (batch, modality, channel, *spatial), zero where missing.
         available: (batch, modality) bool.
-        modality: an index.
 
-    Returns:
-        ``available`` without it, and (batch) bool: which subjects can be learnt from.
+    Yields:
+        The index of the modality that is hidden; features and availability of the others; and (batch) bool: which
+        subjects have it and another one. For a subject without another one all are said to be available.
     """
-    rest = available.clone()
-    rest[:, modality] = False
-    return rest, available[:, modality] & rest.any(1)
+    for m in range(available.shape[1]):
+        rest = available.clone()
+        rest[:, m] = False
+        enough = rest.any(1)
+        rest = rest | ~enough[:, None]
+        yield m, mask_absent(features, rest), rest, available[:, m] & enough
 
 
 def mean_over(values: Tensor, rows: Tensor) -> Tensor:

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polyscan.fusion.base import expand, mask_absent
+from polyscan.fusion.base import MakeFusion, expand, mask_absent
 from polyscan.fusion.blocks import PerModality, average
 from polyscan.fusion.concatenation import Concatenation
-from polyscan.missing.base import Imputation, MakeFusion, left_out, mean_over
+from polyscan.missing.base import Imputation, hide_each, mean_over
 
 
 class Disentanglement(Imputation):
@@ -62,11 +62,8 @@ class Disentanglement(Imputation):
         known = mask_absent(features, available)
         own_shared = self.decode(self.share(known))
         cross, orthogonal = [], []
-        for m in range(self.modalities):
-            rest, rows = left_out(available, m)
-            # A subject without another modality counts for nothing; all are there for it, so that its mean is one.
-            others = rest | ~rest.any(1, keepdim=True)
-            predicted = self.impute(mask_absent(known, others), others)[:, m]
+        for m, others, rest, rows in hide_each(known, available):
+            predicted = self.impute(others, rest)[:, m]
             cross.append(mean_over((predicted - known[:, m]).square(), rows))
             specific = (known - own_shared)[:, m].flatten(1)
             cosine = functional.cosine_similarity(own_shared[:, m].flatten(1), specific, dim=1, eps=1e-6)

@@ -8,10 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from polyscan.fusion.base import concatenate, expand, mask_absent
+from polyscan.fusion.base import MakeFusion, concatenate, expand, mask_absent
 from polyscan.fusion.blocks import Pointwise
 from polyscan.fusion.concatenation import Concatenation
-from polyscan.missing.base import Imputation, MakeFusion, left_out, mean_over
+from polyscan.missing.base import Imputation, hide_each, mean_over
 
 
 class GenerativeImputation(Imputation):
@@ -66,9 +66,8 @@ class GenerativeImputation(Imputation):
         """``imputation`` and ``marginal``: negative log likelihood of what is hidden, and of what is there."""
         known = mask_absent(features.detach(), available)
         hidden, marginal = [], []
-        for m in range(self.modalities):
-            rest, rows = left_out(available, m)
-            generated, log_variance = self._generate(mask_absent(known, rest), rest)
+        for m, others, rest, rows in hide_each(known, available):
+            generated, log_variance = self._generate(others, rest)
             hidden.append(mean_over(_likelihood(known[:, m], generated[:, m], log_variance[:, m]), rows))
             own, own_variance = expand(self.mean[m], known[0, m]), expand(self.log_variance[m], known[0, m])
             marginal.append(mean_over(_likelihood(known[:, m], own, own_variance), available[:, m]))

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from polyscan.fusion.base import expand
+from polyscan.fusion.base import MakeFusion, expand
 from polyscan.fusion.concatenation import Concatenation
-from polyscan.missing.base import Imputation, MakeFusion
+from polyscan.missing.base import Imputation
 
 
 class LearnedTokens(Imputation):

@@ -8,10 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from polyscan.fusion.base import concatenate, mask_absent
+from polyscan.fusion.base import MakeFusion, concatenate, mask_absent
 from polyscan.fusion.blocks import Pointwise
 from polyscan.fusion.concatenation import Concatenation
-from polyscan.missing.base import Imputation, MakeFusion, left_out, mean_over
+from polyscan.missing.base import Imputation, hide_each, mean_over
 
 
 class LinearImputation(Imputation):
@@ -54,10 +54,9 @@ class LinearImputation(Imputation):
         """``imputation``: the squared error of each modality, predicted from the others."""
         known = mask_absent(features.detach(), available)
         errors = []
-        for m in range(self.modalities):
-            rest, rows = left_out(available, m)
-            predicted = self._predict(mask_absent(known, rest), rest)[:, m]
-            errors.append(mean_over((predicted - known[:, m]).square(), rows))
+        for m, others, rest, rows in hide_each(known, available):
+            error = self._predict(others, rest)[:, m] - known[:, m]
+            errors.append(mean_over(error.square(), rows))
         return {"imputation": torch.stack(errors).mean()}
 
     def _predict(self, features: Tensor, available: Tensor) -> Tensor:

@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from polyscan.fusion.base import expand, mask_absent
+from polyscan.fusion.base import MakeFusion, expand, mask_absent
 from polyscan.fusion.concatenation import Concatenation
-from polyscan.missing.base import Imputation, MakeFusion, mean_over
+from polyscan.missing.base import Imputation, mean_over
 
 
 class MeanImputation(Imputation):

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from polyscan.errors import PolyscanError
-from polyscan.fusion.base import expand
+from polyscan.fusion.base import MakeFusion, expand
 from polyscan.fusion.concatenation import Concatenation
-from polyscan.missing.base import MakeFusion, MissingStrategy
+from polyscan.missing.base import MissingStrategy
 
 MOST = 6
 """Modalities; seven would need 127 layers."""

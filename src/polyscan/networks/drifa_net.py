@@ -10,11 +10,11 @@ from monai.networks.layers import Conv, Norm, Pool
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from polyscan.fusion.base import mask_absent
+from polyscan.fusion.base import MakeFusion, mask_absent
 from polyscan.fusion.drifa import MultiBranchFusionAttention, MultimodalInformationFusionAttention
 from polyscan.fusion.lean_drifa import LeanMultiBranchAttention, LeanMultimodalAttention
 from polyscan.networks.encoders import encode_each, may_branch
-from polyscan.networks.fusion_model import FusionModel, MakeFusion, make_layer, split_missing
+from polyscan.networks.fusion_model import FusionModel, make_layer, split_missing
 from polyscan.networks.heads import slices_of
 
 

@@ -18,12 +18,10 @@ from torch.nn import functional
 from torch.nn.modules.dropout import _DropoutNd
 
 from polyscan.errors import PolyscanError
-from polyscan.fusion import FusionLayer
+from polyscan.fusion.base import FusionLayer
 
 FORMAT_VERSION = 1
 """Of the description that weights carry; raised when weights of before can no longer be read."""
-
-MakeFusion = Callable[[int, int, int], FusionLayer]
 
 
 class FusionModel(nn.Module):

@@ -10,8 +10,9 @@ from monai.networks.layers import Conv
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
+from polyscan.fusion.base import MakeFusion
 from polyscan.networks.encoders import Encoder, EncoderEach, EncoderShared
-from polyscan.networks.fusion_model import FusionModel, MakeFusion, NoFusion, check_levels, make_layer, split_missing
+from polyscan.networks.fusion_model import FusionModel, NoFusion, check_levels, make_layer, split_missing
 from polyscan.networks.heads import Head
 
 FuseAt = Literal["input", "output"] | Sequence[int]

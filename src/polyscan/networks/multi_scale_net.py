@@ -10,9 +10,10 @@ from monai.networks.layers import Pool
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
+from polyscan.fusion.base import MakeFusion
 from polyscan.fusion.blocks import Pointwise, interpolate_to
 from polyscan.networks.encoders import Encoder, encode_available, may_branch
-from polyscan.networks.fusion_model import FusionModel, FusionWrapper, MakeFusion, check_levels, make_layer
+from polyscan.networks.fusion_model import FusionModel, FusionWrapper, check_levels, make_layer
 from polyscan.networks.fusion_net import MakeEncoder, MakeHead
 
 
