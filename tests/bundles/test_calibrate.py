@@ -48,6 +48,7 @@ def test_answers_are_calibrated_from_then_on(manifest, tmp_path):
         assert set(b.prediction.typicality) == set(content["distances"]) & set(b.prediction.present) != set()
         assert not b.prediction.atypical
         assert not a.prediction.typicality
+        assert not b.prediction.ignored
     # what was fitted with other weights is refused
     stored = torch.load(weights, weights_only=True)
     torch.save({k: v * 1.1 if v.is_floating_point() else v for k, v in stored.items()}, weights)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,10 +13,11 @@ from torch import nn
 
 from polyscan.errors import PolyscanError
 from polyscan.evaluation import TaskAUROC
-from polyscan.inference import TaskCalibration, load_calibration, shapley_values
+from polyscan.fusion import Concatenation
+from polyscan.inference import CachedFeatures, FeatureDistance, TaskCalibration, load_calibration, shapley_values
 from polyscan.inference.calibration import AvailabilityTemperature
 from polyscan.inference.conformal import ConformalSets
-from polyscan.networks import FusionModel
+from polyscan.networks import ClassificationHead, FusionModel, FusionNet, VectorEncoder
 from polyscan.networks.fusion_model import split_missing
 from polyscan.study.schema import encoded
 from polyscan.transforms import (
@@ -176,3 +178,36 @@ def test_a_calibrated_explanation_is_softer_and_names_what_is_not_ruled_out(tmp_
     for tasks, modalities, weights in (({"x": ["a"]}, names, "w"), (TASKS, names[::-1], "w"), (TASKS, names, "v")):
         with pytest.raises(PolyscanError, match="was made for other"):
             load_calibration(tmp_path / "c.json", tasks, modalities, weights)
+
+
+def test_a_scan_that_is_unlike_the_others_is_read_as_absent_and_named():
+    torch.manual_seed(0)
+    names = ["CT", "PET", "MR"]
+    head = partial(ClassificationHead, out_channels=2, dropout=0.2)
+    net = FusionNet(
+        names, partial(VectorEncoder, size=4, channels=(6,)), [0], Concatenation, head, spatial_dims=1
+    ).eval()
+    with torch.inference_mode():
+        known = CachedFeatures(net, torch.randn(100, 3, 4)).pooled().numpy()
+    distances = {name: FeatureDistance.fit(known[:, m], [str(k) for k in range(100)]) for m, name in enumerate(names)}
+    tasks = {"found": ["no", "yes"]}
+    calibration = TaskCalibration(tasks, names, {}, {}, distances=distances)
+    image = torch.randn(3, 4) * 0.5
+    image[1] = 30
+    left = image.clone()
+    left[1] = NAN
+
+    def told(image, **options):
+        with torch.inference_mode():
+            data = {"image": image, "pred": net(image[None])[0]}
+        return ExplainPredictiond("pred", net, calibration, monte_carlo_samples=2, **options)(data)
+
+    found, plain, without = told(image, ignore_atypical=True), told(image), told(left)
+    assert (found["ignored"], plain["ignored"]) == (["PET"], [])
+    assert found["typicality"] == plain["typicality"]  # of what was ignored too: it tells why
+    torch.testing.assert_close(found["pred"], without["pred"])
+    assert not torch.allclose(found["pred"], plain["pred"])
+    assert found["explanation"]["found"]["contributions"].keys() == {"CT", "MR"}
+    assert told(torch.full((3, 4), 30.0), ignore_atypical=True)["ignored"] == []  # none would be left
+    with pytest.raises(PolyscanError, match="run polyscan calibrate first"):
+        ExplainPredictiond("pred", net, TaskCalibration(tasks, names, {}, {}), ignore_atypical=True)

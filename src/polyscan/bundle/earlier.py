@@ -13,7 +13,7 @@ from polyscan.study import ModelRecord, PredictionRecord
 def is_updated(said: PredictionRecord, model: ModelRecord | None, scans: Collection[str]) -> bool:
     """Whether an answer was the same model's, from some of the scans that it now reads, and its files are there."""
     of_model = said.model is not None and said.model == model
-    return of_model and set(said.present) < set(scans) and all(Path(file).is_file() for file in said.files)
+    return of_model and {*said.present, *said.ignored} < set(scans) and all(Path(file).is_file() for file in said.files)
 
 
 def moved_aside(said: PredictionRecord, key: str) -> PredictionRecord:

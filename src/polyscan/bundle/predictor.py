@@ -92,7 +92,7 @@ class StudyPredictor:
                 prediction = self._ask(replace(study, scans=scans))
             prediction.seconds = round(time.perf_counter() - start, 3)
             prediction.at = datetime.now(timezone.utc).isoformat(timespec="seconds")
-            prediction.present = list(scans)
+            prediction.present = [name for name in scans if name not in prediction.ignored]
             prediction.model = self.model
             if self.features is not None:
                 prediction.reused = self.features.reused

@@ -43,6 +43,11 @@ def add(commands: Any) -> argparse.ArgumentParser:
     command.add_argument(
         "--without", metavar="MODALITY", nargs="+", default=[], help="treat these modalities as not acquired"
     )
+    command.add_argument(
+        "--ignore-atypical",
+        action="store_true",
+        help="treat a scan that is unlike those of the calibration as not acquired, as it may be spoiled (of classes)",
+    )
     add_keep_features(command)
     command.set_defaults(run=run, kept=FINISHED_STUDIES)
     return command
@@ -52,7 +57,11 @@ def run(options: argparse.Namespace) -> int:
     from polyscan.bundle.folds import members
     from polyscan.bundle.run import infer
 
-    wanted = {"mirror": options.mirror, "save_probabilities": options.probabilities}
+    wanted = {
+        "mirror": options.mirror,
+        "save_probabilities": options.probabilities,
+        "ignore_atypical": options.ignore_atypical,
+    }
     asked = {name: True for name, is_wanted in wanted.items() if is_wanted}
     with progress_bar("predicting") as progress:
         result = infer(

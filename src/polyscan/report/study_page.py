@@ -93,7 +93,13 @@ def missing(study: Study) -> dict[str, str]:
     """Scan to why the network did not have it: it was left out, taken away, or never acquired."""
     prediction = study.prediction
     assert prediction is not None
-    absent = {name: "treated as not acquired" for name in study.scans if name not in prediction.present}
+    absent = {
+        name: "left out, being unlike the scans that the network was calibrated on"
+        if name in prediction.ignored
+        else "treated as not acquired"
+        for name in study.scans
+        if name not in prediction.present
+    }
     left_out = {
         name: problem for name, problem in study.problems.items() if name not in study.scans and name not in _NO_SCANS
     }

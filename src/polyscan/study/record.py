@@ -202,6 +202,15 @@ class ModelRecord(Entry):
     inferer: str = ""
 
 
+def atypical(typicality: Mapping[str, float]) -> list[str]:
+    """Scans unlike those of the calibration; of studies like them 5 in 100 have one (Bonferroni's correction).
+
+    Args:
+        typicality: see :class:`PredictionRecord`.
+    """
+    return [name for name, p in typicality.items() if p * len(typicality) <= 0.05]
+
+
 @dataclass
 class PredictionRecord(Entry):
     """What a bundle said of a study.
@@ -220,6 +229,7 @@ class PredictionRecord(Entry):
         at: when, in ISO 8601.
         reused: scans that were not encoded again, since features of them were kept.
         earlier: what the same model said before, from fewer scans; first one first.
+        ignored: scans that were there and not read, since they are atypical.
     """
 
     path: str = field(metadata=PATH)
@@ -235,11 +245,12 @@ class PredictionRecord(Entry):
     at: str | None = None
     reused: list[str] = field(default_factory=list)
     earlier: list[PredictionRecord] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
 
     @property
     def atypical(self) -> list[str]:
-        """Scans unlike those of the calibration; of studies like them 5 in 100 have one (Bonferroni's correction)."""
-        return [name for name, p in self.typicality.items() if p * len(self.typicality) <= 0.05]
+        """Scans unlike those of the calibration, see :func:`atypical`."""
+        return atypical(self.typicality)
 
     @property
     def files(self) -> list[str]:

@@ -13,6 +13,7 @@ from monai.networks.utils import eval_mode
 from monai.transforms import MapTransform
 from torch import Tensor
 
+from polyscan.errors import PolyscanError
 from polyscan.inference import (
     CachedFeatures,
     TaskCalibration,
@@ -23,6 +24,7 @@ from polyscan.inference import (
     split_entropy,
 )
 from polyscan.networks import FusionModel
+from polyscan.study.record import atypical
 from polyscan.transforms.classify import parts_of
 
 
@@ -45,10 +47,15 @@ class ExplainPredictiond(MapTransform):
         calibration: of the network's tasks.
         inputs: entries that the network takes behind the image. One that is NaN throughout plays no part.
         monte_carlo_samples: of dropout.
+        ignore_atypical: read a scan that is unlike those of the calibration as absent, unless none would be left.
         allow_missing_keys: as in MONAI.
 
     Puts probabilities, calibrated where the tasks are, in place of the logits, and adds ``explanation``: task to the
-    others. Adds ``typicality``: see :meth:`polyscan.inference.TaskCalibration.typicality`.
+    others. Adds ``typicality``: see :meth:`polyscan.inference.TaskCalibration.typicality`, and ``ignored``: the
+    modalities that were read as absent.
+
+    Raises:
+        PolyscanError: atypical scans are to be ignored, and the calibration tells of no modality what is typical.
     """
 
     def __init__(
@@ -58,13 +65,20 @@ class ExplainPredictiond(MapTransform):
         calibration: TaskCalibration,
         inputs: Sequence[str] = (),
         monte_carlo_samples: int = 20,
+        ignore_atypical: bool = False,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
+        if ignore_atypical and not calibration.distances:
+            raise PolyscanError(
+                "Nothing tells which scans are atypical: beside the weights lies no calibration on twenty subjects or "
+                "more; run polyscan calibrate first, or leave --ignore-atypical away."
+            )
         self.network = network
         self.calibration = calibration
         self.inputs = list(inputs)
         self.monte_carlo_samples = monte_carlo_samples
+        self.ignore_atypical = ignore_atypical
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return a copy with the explanation."""
@@ -76,10 +90,15 @@ class ExplainPredictiond(MapTransform):
             tasks = self.calibration.tasks
             with eval_mode(self.network), torch.inference_mode():
                 cached = CachedFeatures(self.network, image, inputs)
+                typicality = self.calibration.typicality(cached.pooled()[0], cached.available[0])
+                ignored = self._ignored(typicality, cached.available)
+                if ignored:
+                    image = self._without(image, ignored)
+                    cached = CachedFeatures(self.network, image, inputs)
+                    out[key] = cached()[0]
                 available = cached.available[0]
                 samples = monte_carlo(self.network, image, self.monte_carlo_samples, inputs=inputs)[:, 0]
                 players, value = self._game(image, cached)
-                typicality = self.calibration.typicality(cached.pooled()[0], available)
                 alone = torch.stack([value(frozenset([k])) for k in range(len(players))])
                 values = shapley_values(value, len(players))
                 pairs = shapley_interactions(value, len(players))
@@ -93,7 +112,19 @@ class ExplainPredictiond(MapTransform):
                 for task, predicted, *parts in zip(tasks, *each, strict=True)
             }
             out["typicality"] = {name: round(p, 4) for name, p in typicality.items()}
+            out["ignored"] = ignored
         return out
+
+    def _ignored(self, typicality: Mapping[str, float], available: Tensor) -> list[str]:
+        """The modalities to read as absent."""
+        found = atypical(typicality) if self.ignore_atypical else []
+        return found if len(found) < int(available.sum()) else []
+
+    def _without(self, image: Tensor, absent: Sequence[str]) -> Tensor:
+        """An image (1, modality * channel, *spatial) with some modalities gone."""
+        each = image.unflatten(1, (len(self.network.modalities), -1)).clone()
+        each[:, [self.network.modalities.index(name) for name in absent]] = torch.nan
+        return each.flatten(1, 2)
 
     def _game(self, image: Tensor, cached: CachedFeatures) -> tuple[list[str], Callable[[frozenset[int]], Tensor]]:
         """Names of the players, and the probabilities (classes of all tasks,) that a subset of them leads to."""

@@ -135,7 +135,10 @@ class SaveAnswerd(MapTransform):
                     "study": out["study"],
                     "answers": {task: encoded(prediction) for task, prediction in answers.items()},
                     "typicality": typicality,
+                    "ignored": out.get("ignored", []),
                 },
             )
-            out["prediction"] = PredictionRecord(str(path), answers=answers, typicality=typicality)
+            out["prediction"] = PredictionRecord(
+                str(path), answers=answers, typicality=typicality, ignored=out.get("ignored", [])
+            )
         return out
