@@ -27,6 +27,7 @@ COMMAND_LINES = {  # the place is put behind; {of} is the folder of the fixture
     "infer": f"infer {BUNDLE} {{of}}/prepared/manifest.json -o",
     "label-app": "label-app",
     "listen": f"listen {BUNDLE} --port 0 -o",
+    "methods": "methods {of}/answers -o",
     "native": "native {of}/answers -o",
     "phantom": "phantom --subjects 1 --modalities T1 --",
     "phantom of a task": "phantom --task interaction --subjects 20",
@@ -53,7 +54,7 @@ PLACES = {
     "new, in a prepared study": "prepared/sub-patient0/new",
 }
 READS_NO_SCAN = {"compare", "course", "demo", "label-app", "listen", "phantom", "phantom of a task", "status"}
-WRITES_A_FILE = {"dataset", "plan", "scan"}
+WRITES_A_FILE = {"dataset", "methods", "plan", "scan"}
 OWNS_NOTHING = {"calibrate", "check_privacy"}  # beside its weights; nothing at all
 
 
