@@ -43,7 +43,7 @@ def folders(tmp_path_factory) -> Path:
     [
         ("README.md", 2, "torch"),
         ("docs/networks.md", 6, "torch"),
-        ("docs/ensemble.md", 3, "cca_zoo"),
+        ("docs/ensemble.md", 2, "cca_zoo"),
         ("docs/dicom.md", 1, "torch"),
         ("docs/tutorial.md", 6, "matplotlib"),
     ],

@@ -114,7 +114,7 @@ T1_gadolinium => T1c
 Perfusion_MTT => a perfusion series or map
 T2 TSE fat sat => T2
 STIR T2 => STIR
-PD T2 => T2
+PD T2 => None
 MP2RAGE_INV1 => an inversion image of MP2RAGE
 MP2RAGE_UNI => T1
 spectroscopy => a spectroscopy
@@ -347,3 +347,25 @@ def test_negative_values_are_no_magnitude(make_series):
     (series,) = find_series(make_series(change=signed, **mr))
     assert series.modality is None
     assert series.reason.startswith("negative values")
+
+
+@pytest.mark.parametrize(
+    ("description", "kind", "means"),
+    [
+        ("t1_mpr_sag", ["ORIGINAL", "PRIMARY", "M", "ND", "NORM"], "T1"),
+        ("t1_mpr_ns_sag_KM", ["ORIGINAL", "PRIMARY", "M", "ND"], "T1c"),
+        ("t1_mpr_sag", ["DERIVED", "SECONDARY", "MPR"], None),
+    ],
+)
+def test_the_short_word_for_mprage_is_no_reformat(description, kind, means):
+    series = header(SeriesDescription=description, SequenceName="*tfl3d1_ns", EchoTime=3, RepetitionTime=2300)
+    series.ScanningSequence, series.InversionTime, series.ImageType = ["GR", "IR"], 900, kind
+    assert from_header(series)[0] == means
+
+
+@pytest.mark.parametrize(("echo", "means"), [(14, "PD"), (95, "T2")])
+def test_echoes_of_one_description_are_told_by_their_sequence(echo, means):
+    named = {"SeriesDescription": "pd+t2_tse_tra", "ScanningSequence": "SE", "RepetitionTime": 3500}
+    assert from_header(header(**named, EchoTime=echo))[0] == means
+    del named["ScanningSequence"]
+    assert from_header(header(**named, EchoTime=14))[0] is None

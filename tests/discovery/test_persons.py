@@ -128,6 +128,23 @@ def test_what_cannot_be_told_is_said_with_both_names(tmp_path):
         ["anna/2/T1.nii.gz", "anna/7/T1.nii.gz"],
         [f"anna/{name}_{kind}.nii.gz" for name in ("tse", "fse") for kind in ("T1", "T2")],
         [f"anna/{name}_{kind}.nii.gz" for name in ("left_breast", "right_breast") for kind in ("T1", "T2")],
+        *(
+            [f"anna/{folder}/{kind}.nii.gz" for folder in pair.split() for kind in ("T1", "FLAIR")]
+            for pair in (
+                "week0 week12",
+                "day1 day2",
+                "pre_op post_op",
+                "preRT postRT",
+                "before after",
+                "Jan2020 March2021",
+                "MR1 MR2",
+                "exam1 exam2",
+                "diagnosis relapse",
+                "initial followup2",
+                "test retest",
+                "siteA siteB",
+            )
+        ),
         [f"anna/visit{number}_{kind}.nii.gz" for number in (1, 2) for kind in ("T1", "T2")],
     ],
 )

@@ -22,6 +22,7 @@ SPOILED = {
     "text.nii.gz": lambda p: p.write_bytes(b"spoiled"),
     "short.nii.gz": lambda p: p.write_bytes(gzip.compress(b"short")),
     "empty.nii": lambda p: p.write_bytes(b""),
+    "cut.nii": lambda p: p.write_bytes(nibabel.Nifti1Image(np.ones((4, 4, 4), np.float32), np.eye(4)).to_bytes()[:-9]),
     "text.mha": lambda p: p.write_bytes(b"ObjectType = Image\n"),
     "text.nrrd": lambda p: p.write_bytes(b"NRRD0004\nbla"),
     "short.mgz": lambda p: p.write_bytes(gzip.compress(b"x")),

@@ -94,7 +94,7 @@ def from_header(header: Dataset, beside: Sequence[Dataset] = ()) -> tuple[str | 
         The modality, or None where it is left out; the reason in one phrase.
     """
     kind = {word.upper() for word in words(header, "ImageType")}
-    said = _said(header)
+    said = _said(header, as_acquired={"ORIGINAL", "PRIMARY"} <= kind)
     for reason, values in _NO_VOLUME.items():
         if kind & values and not (reason == REFORMATTED and "ORIGINAL" in kind):
             return None, reason
@@ -141,10 +141,19 @@ def of_reformat(header: Dataset, beside: Sequence[Dataset] = ()) -> tuple[str | 
     return from_header(plain, beside)
 
 
-def _said(header: Dataset) -> Told:
-    """What was written of the series; where that says nothing of the protocol, often named after the examination."""
+def _said(header: Dataset, as_acquired: bool = False) -> Told:
+    """What was written of the series; where that says nothing of the protocol, often named after the examination.
+
+    Args:
+        header: of one of its slices.
+        as_acquired: whether the slices are said to be those that were acquired: then ``t1_mpr_sag`` of a turboFLASH
+            sequence (tfl) is Siemens' short word for MPRAGE, and no reformat.
+    """
+    mprage = as_acquired and text(header, "SequenceName").lstrip("*").startswith("tfl")
     for name in ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName"):
         found = told(text(header, name))
+        if mprage and found.other == REFORMATTED:
+            found = told(without_reformat(text(header, name)))
         if found:
             return found
     return Told()

@@ -368,7 +368,11 @@ def _first(known: dict[str, re.Pattern[str]], plain: str) -> str | None:
 def _contrast_of(plain: str) -> str | None:
     if _T1_FLAIR.search(plain) and not _T2.search(plain):
         return "T1"
-    if _T1.search(plain) and _T2.search(plain) and not (_FLAIR.search(plain) or _STIR.search(plain)):
+    weightings = (_T1, _T2, _ALIASES["PD"])
+    several = (
+        sum(bool(pattern.search(plain)) for pattern in weightings) > 1
+    )  # as of a double echo, whose volumes differ
+    if several and not (_FLAIR.search(plain) or _STIR.search(plain)):
         return None
     for name, patterns in (
         ("SWI", (_SWI,)),

@@ -17,13 +17,17 @@ _OF_A_SERIES = re.compile(
     r"(?:19|20)\d{6}|(?:se|ser|series|im|scan)\d+)",
     re.IGNORECASE,
 )
-# What names say of how the scans were made and processed, and not whose they are.
+# What names say of how, when and where the scans were made and processed, and not whose they are.
 _PROCESSED = re.compile(
     r"(?:native|orig(?:inal)?s?|pre|post|(?:pre|post)?-?proc\w*|registered|reg|co-?reg\w*|aligned|bet|(?:skull)?strip\w*|"
     r"skull|n4\w*|bias\w*|norm\w*|resampled|iso\w*|mni\w*|atlas|space|deriv\w*|output|out|results?|nii|nifti|nrrd|mha|gz|"
     r"backup|old|new|tmp|temp|copy|masks?|labels?|deface\w*|cropped|final|converted|fsl|spm\d*|ants|freesurfer|fs|"
     r"v\d+|run\d*|acq\d*|\d*mm|fr?fse|[tf]se|gre|flash|cube|vista|spgr|bravo|tfe|ffe|haste|blade|propeller|vibe|epi|"
-    r"fat\w*|nofs|dyn\w*|art|arterial|ven|venous|portal|delayed|early|late)",
+    r"fat\w*|nofs|dyn\w*|art|arterial|ven|venous|portal|delayed|early|late|"
+    r"(?:mri?|ct|pet|pt|exam\w*|examination|visit|week|wk|month|mo|day|year|yr|fu|time|tp)\d+|before|after|op|initial|"
+    r"(?:pre|post)(?:op\w*|rt|rx|tx|treat\w*|ther\w*|surg\w*|biops\w*|chemo\w*|contrast)|first|second|third|last|"
+    r"baseline|follow\w*|diagnos\w*|relapse|recurren\w*|progress\w*|retest|rescan|repeat\w*|good|bad|week|month|day|exam|"
+    r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\d{2,4}|(?:hospital|site|cent(?:er|re)|scanner)\w?)",
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\W\d_]{2,}")

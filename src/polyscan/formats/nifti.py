@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,7 @@ def open_nifti(path: str | Path, number: int | None = None) -> Volume:
     volumes = shape[3] if len(shape) == 4 else 1
     if number is not None and not 1 <= number <= volumes:
         raise PolyscanError(f"{path.name} holds {volumes} volumes, and number {number} is none of them.")
+    _check_whole(path, file, kind.itemsize)
     affine, problems = _affine(path, file.header, file.affine)
 
     def load() -> np.ndarray:
@@ -90,6 +92,16 @@ def open_nifti(path: str | Path, number: int | None = None) -> Volume:
         return values.reshape(values.shape[:3])
 
     return Volume(path, shape[:3], affine, load, tuple(problems))
+
+
+def _check_whole(path: Path, file: Any, bytes_each: int) -> None:
+    """Refuse a file that ends before its last voxel; of a compressed one that is found out when it is read."""
+    stored = Path(file.file_map["image"].filename)
+    if stored.suffix.lower() in (".gz", ".mgz", ".bz2", ".zst") or not hasattr(file.dataobj, "offset"):
+        return
+    needed, size = file.dataobj.offset + bytes_each * math.prod(file.shape), stored.stat().st_size
+    if size < needed:
+        raise PolyscanError(f"{path.name} ends early: it has {size} bytes and needs {needed}; copy it again.")
 
 
 def _said(path: Path, error: Exception) -> str:

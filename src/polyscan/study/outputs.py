@@ -125,6 +125,8 @@ class OutputFolder:
             ) from None
 
     def _clear(self) -> None:
+        if not any(self.path.glob(".part-*")):  # of ten thousand studies each would be looked for by itself
+            return
         for name in self._holds:
             clear_parts(self.path, name)
 
