@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -15,7 +16,7 @@ from functools import partial
 from multiprocessing import active_children, get_all_start_methods, get_context, parent_process
 from multiprocessing.context import BaseContext
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from polyscan.errors import PolyscanError, sentence
 
@@ -61,6 +62,12 @@ def run_each(
         yield from _in_pool(context, work, alone, 1, again)
         if again:
             yield item, PolyscanError("the process that worked on it was killed twice, most likely for want of memory.")
+
+
+def call_packed(packed: bytes) -> Any:
+    """Call a pickled (function, item)."""
+    function, item = pickle.loads(packed)
+    return function(item)
 
 
 def _in_pool(

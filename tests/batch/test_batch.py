@@ -6,6 +6,7 @@ import csv
 import errno
 import json
 import os
+import pickle
 import shlex
 import signal
 import subprocess
@@ -26,6 +27,7 @@ from polyscan.bundle.run import bundle_folder
 from polyscan.cli import main
 from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import write_nifti
+from polyscan.parallel import call_packed
 from polyscan.study.manifest import read_manifest
 
 BUNDLE = "sarcoma_ct_mr_pet_segmentation"
@@ -172,6 +174,14 @@ def test_on_a_cluster_of_processes(ward, undisturbed, tmp_path):
     assert len(result.studies) == 2
     assert answers(tmp_path / "out") == answers(undisturbed)
     assert batch_status(tmp_path / "out").failed == batch_status(undisturbed).failed
+
+
+def test_a_scheduler_has_nothing_heavy_to_import():
+    """It unpickles what it hands on, and answers nobody while it imports."""
+    light = "import sys, polyscan.parallel; assert not {'torch', 'monai', 'numpy'} & sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", light], check=True)
+    assert call_packed.__module__ == "polyscan.parallel"
+    assert call_packed(pickle.dumps((len, "abc"))) == 3
 
 
 def test_no_cluster_answers(tmp_path):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 from polyscan.errors import PolyscanError, sentence
-from polyscan.parallel import run_each
+from polyscan.parallel import call_packed, run_each
 from polyscan.study import Study
 
 Work = Callable[[Study], Any]
@@ -42,7 +43,9 @@ def _on_cluster(work: Work, studies: Sequence[Study], address: str) -> Iterator[
     except OSError as error:
         raise PolyscanError(f"No Dask scheduler answers at {address}; start one, or give its address.") from error
     with client:
-        waiting = {client.submit(work, study, pure=False, retries=1): study for study in studies}
+        # A scheduler unpickles what it hands on; in bytes it has nothing to import, which would keep it from answering.
+        packed = {pickle.dumps((work, study)): study for study in studies}
+        waiting = {client.submit(call_packed, each, pure=False, retries=1): study for each, study in packed.items()}
         for future in as_completed(list(waiting)):
             study = waiting.pop(future)  # so that the cluster forgets the result
             lost = future.exception()
