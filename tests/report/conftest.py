@@ -13,6 +13,7 @@ from monai.data import MetaTensor
 
 from polyscan.formats.nifti import write_nifti
 from polyscan.study import (
+    AttributionRecord,
     Label,
     ModelRecord,
     PredictionRecord,
@@ -99,6 +100,7 @@ def out(tmp_path):
         regions={"tumour": [1]},
         probabilities=paths["prob"],
         model=model,
+        attributions=[AttributionRecord("gradcam", "tumour", None, {"CT": paths["CT"]}, {"CT": 0.75, "T1": 0.25})],
     )
     second = Study("two", scans={"CT": Scan(paths["CT"])}, preparation=Preparation("default", "CT"))
     second.prediction = PredictionRecord(paths["mask"], ["CT"], scores(None), regions={"tumour": [1]})

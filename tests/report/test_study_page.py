@@ -39,6 +39,7 @@ def test_page_says_everything(study, tmp_path):
     text = write_study_page(study, tmp_path / "page.html", cohort="../report.html").read_text()
     for words in ("0.875", "left out: its slice is corrupt", "Not for clinical use", "it fits", "&lt;b&gt;one"):
         assert words in text
+    assert '<td class="number">0.75</td><td class="number">0.25</td>' in text
     for words in ("<td>FusionNet; fused by Mean at 0, 1", "abababababababab", "T2</strong> is missing: not found"):
         assert words in text
     assert "<b>one" not in text
@@ -81,6 +82,16 @@ def test_sliders_change_what_is_seen(study, tmp_path, opened):
     before = pixels(browser, axial)
     slide(browser, "opacity", 100)
     Select(browser.find_element("id", "overlay")).select_by_value("uncertainty")
+    assert pixels(browser, axial) != before
+    before = pixels(browser, axial)
+    Select(browser.find_element("id", "overlay")).select_by_visible_text("tumour by gradcam")
+    label = "axial slice 8 of 16: CT, tumour by gradcam in colour, the truth outlined"
+    browser.execute_async_script(  # a map is decoded when it is first shown
+        "const [canvas, label, done] = arguments;"
+        "const wait = () => canvas.ariaLabel === label ? done() : setTimeout(wait, 20); wait()",
+        canvas,
+        label,
+    )
     assert pixels(browser, axial) != before
     browser.find_element("id", "truth").click()
     assert "truth" not in canvas.get_attribute("aria-label")

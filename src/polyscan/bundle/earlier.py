@@ -17,7 +17,7 @@ def is_updated(said: PredictionRecord, model: ModelRecord | None, scans: Collect
 
 
 def moved_aside(said: PredictionRecord, key: str) -> PredictionRecord:
-    """An answer with the paths that its files have beside a later one.
+    """An answer with the paths that its files have beside a later one; its maps of attribution are not kept.
 
     Args:
         said: the answer.
@@ -29,7 +29,8 @@ def moved_aside(said: PredictionRecord, key: str) -> PredictionRecord:
         path = Path(file)
         return str(path.with_name(path.name.replace(f"{key}_", name, 1)))
 
-    return replace(said, path=aside(said.path), probabilities=said.probabilities and aside(said.probabilities))
+    probabilities = said.probabilities and aside(said.probabilities)
+    return replace(said, path=aside(said.path), probabilities=probabilities, attributions=[])
 
 
 def copy_aside(said: PredictionRecord, key: str) -> PredictionRecord:

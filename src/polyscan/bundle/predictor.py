@@ -28,9 +28,10 @@ from polyscan.study.sources import without_paths
 
 MANIFEST = "manifest.json"
 _RECORD = "_study.json"
-_ENDINGS = ("_pred.nii.gz", "_prob.nii.gz", "_answer.json", _RECORD)
-"""What the names of a study's files end with: a mask, its probabilities, a classification, and the record that says it
-is done."""
+_MAPS = "_attribution"
+_ENDINGS = ("_pred.nii.gz", "_prob.nii.gz", "_answer.json", _MAPS, _RECORD)
+"""What the names of a study's files end with: a mask, its probabilities, a classification, the folder of its maps of
+attribution, and the record that says it is done."""
 
 
 class StudyPredictor:
@@ -168,7 +169,8 @@ class StudyPredictor:
             said = [record for s in done.values() if s.prediction for record in (s.prediction, *s.prediction.earlier)]
             kept_files = [Path(file).name for record in said for file in record.files]
             records = [f"{key}{_RECORD}" for key in done]
-            owned.remove_others([MANIFEST, *kept_features, *kept_files, *records] if done else [])
+            maps = [f"{key}{_MAPS}" for key, study in done.items() if study.prediction and study.prediction.maps]
+            owned.remove_others([MANIFEST, *kept_features, *kept_files, *maps, *records] if done else [])
             if self.features is not None:
                 self.features.remove_others(done)
         if not done:
@@ -187,7 +189,11 @@ class StudyPredictor:
             kept = read_manifest(record)
             (answered,) = kept.testing
             before = answered.prediction
-            if kept.made_from == made_from and before and all(Path(file).is_file() for file in before.files):
+            if (
+                kept.made_from == made_from
+                and before
+                and all(Path(file).is_file() for file in (*before.files, *before.maps))
+            ):
                 return answered
         if before is not None:
             owned.will_hold(Path(file).name for file in moved_aside(before, study.key).files)

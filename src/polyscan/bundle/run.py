@@ -27,6 +27,7 @@ from polyscan.networks.fusion_model import check_weights
 from polyscan.parallel import Progress
 from polyscan.preprocess.profiles import save_profiles
 from polyscan.study.manifest import Manifest, read_manifest
+from polyscan.transforms import SaveAttributionsd
 
 FEATURES = "features"
 
@@ -231,6 +232,10 @@ def load_inference(
     workflow = _load(bundle, "inference", manifest, output_dir, changes)
     for file in files:
         _check_weights(file, workflow.parser.get_parsed_content("network_def"))
+    if workflow.parser.get("attribution") and SaveAttributionsd.__name__ not in str(workflow.parser["postprocessing"]):
+        raise PolyscanError(
+            f"{bundle.name} with these settings answers from tables, which have no places; leave --attribution away."
+        )
     workflow.parser["made_from"] = inference_fingerprint(bundle, files, overrides)
     workflow.parser.get_parsed_content("predictor").model = model_record(
         bundle, workflow.parser, files, calibrated=bool(_calibration_of(files))

@@ -41,6 +41,13 @@ def add(commands: Any) -> argparse.ArgumentParser:
     )
     add_probabilities(command)
     command.add_argument(
+        "--attribution",
+        metavar="METHOD",
+        nargs="+",
+        default=[],
+        help="maps of where in each scan the answer comes from: gradcam, occlusion, integrated-gradients",
+    )
+    command.add_argument(
         "--without", metavar="MODALITY", nargs="+", default=[], help="treat these modalities as not acquired"
     )
     command.add_argument(
@@ -62,7 +69,9 @@ def run(options: argparse.Namespace) -> int:
         "save_probabilities": options.probabilities,
         "ignore_atypical": options.ignore_atypical,
     }
-    asked = {name: True for name, is_wanted in wanted.items() if is_wanted}
+    asked: dict[str, Any] = {name: True for name, is_wanted in wanted.items() if is_wanted}
+    if options.attribution:
+        asked["attribution"] = options.attribution
     with progress_bar("predicting") as progress:
         result = infer(
             options.bundle,

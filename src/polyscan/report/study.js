@@ -195,7 +195,7 @@ async function showStudy() {
   const mask = study.masks.prediction && await voxels(study.masks.prediction, study.shape);
   const truth = study.masks.truth && await voxels(study.masks.truth, study.shape);
   const doubt = study.uncertainty && await voxels(study.uncertainty, study.shape);
-  let name, scan, held, grey, colours;
+  let name, scan, held, grey, colours, marks;
 
   const viewer = new Viewer(control("viewer"), study.shape, study.spacing, study.middle, (pixels, at) => {
     const overlay = control("overlay")?.value ?? "";
@@ -210,9 +210,14 @@ async function showStudy() {
       } else if (overlay === "uncertainty") {
         const p = doubt[at[i]] / 255;
         mix(pixels, i, [255, 255 * p, 40], opacity * Math.min(1, 2 * p));
+      } else if (marks) {
+        const v = (marks[at[i]] - 128) / 127;
+        const rest = 220 * (1 - Math.abs(v));
+        if (Math.abs(v) > 0.04) mix(pixels, i, v > 0 ? [255, rest, 0] : [0, rest, 255], opacity * Math.min(1, 2 * Math.abs(v)));
       }
     }
-    const beside = [overlay && `${overlay} in colour`, outlined && "the truth outlined"].filter(Boolean);
+    const shownInColour = study.attributions[overlay]?.name ?? overlay;
+    const beside = [shownInColour && `${shownInColour} in colour`, outlined && "the truth outlined"].filter(Boolean);
     const outlines = outlined ? [{ labels: truth, colour: study.truth }] : [];
     const [low, high] = ["darkest", "brightest"].map((id) => control(`${id}-value`).textContent);
     return { shown: [`${name} from ${low} to ${high}`, ...beside].join(", "), outlines };
@@ -229,17 +234,24 @@ async function showStudy() {
     if (control("opacity")) control("opacity-value").textContent = `${control("opacity").value} %`;
     viewer.draw();
   };
+  // A map of attribution belongs to one scan.
+  const mark = async () => {
+    const sheet = study.attributions[control("overlay")?.value]?.scans[name];
+    marks = sheet && await voxels(sheet, study.shape);
+  };
   const choose = async () => {
     name = control("scan").value;
     scan = study.scans[name];
     held = await scanVoxels(scan, study.shape);
     colours = bytes(scan.colours);
+    await mark();
     [control("darkest").value, control("brightest").value] = [scan.levels[1], scan.levels[2]];
     rewindow();
   };
   control("scan").addEventListener("change", choose);
   for (const id of ["darkest", "brightest", "opacity"]) control(id)?.addEventListener("input", rewindow);
-  for (const id of ["overlay", "truth", "cross"]) control(id)?.addEventListener("change", () => viewer.draw());
+  control("overlay")?.addEventListener("change", () => mark().then(() => viewer.draw()));
+  for (const id of ["truth", "cross"]) control(id)?.addEventListener("change", () => viewer.draw());
   await choose();
 }
 

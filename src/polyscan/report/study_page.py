@@ -21,7 +21,7 @@ from polyscan.report.display import Display, colour_map, window
 from polyscan.report.render import render_page
 from polyscan.report.sheet import data_uri, map_sheet, mask_sheet, scan_sheet
 from polyscan.report.uncertainty import region_probabilities, uncertainty_map
-from polyscan.study import PredictionRecord, ScanKey, Study
+from polyscan.study import AttributionRecord, PredictionRecord, ScanKey, Study
 from polyscan.study.outputs import fingerprint, sources_of
 
 VOXELS, REGISTRATION_VOXELS = 4_000_000, 1_000_000
@@ -79,7 +79,8 @@ def write_study_page(study: Study, path: str | Path, *, cohort: str | None = Non
         regions=_regions(study.prediction),
         truth=TRUTH if study.label.mask is not None else None,
         steps={name: _steps(scan.sidecar) for name, scan in study.scans.items()},
-        pictures={name: _flat(study.scans[name].path) for name in study.prediction.present} if seen is None else {},
+        pictures=_pictures(study) if seen is None else {},
+        attributions={_told(each): each.shares for each in study.prediction.attributions},
         volumes=None if seen is None else _volumes(study, seen),
     )
     with atomic_write(path.with_suffix(".jpg")) as picture:
@@ -146,7 +147,8 @@ def _volumes(study: Study, seen: _Seen) -> dict[str, Any]:
     prediction = study.prediction
     assert prediction is not None
     registered = study.preparation.transforms if study.preparation else {}
-    parts = len(seen.scans) + 0.25 * (2 * len(registered) + 1)
+    marks = sum(len(each.maps) for each in prediction.attributions)
+    parts = len(seen.scans) + 0.25 * (2 * len(registered) + 1 + marks)
     limit = int(SIZE * 3 / 4 / parts)  # base64 makes four bytes of three
     found: dict[str, Any] = {
         "shape": seen.display.shape,
@@ -160,6 +162,7 @@ def _volumes(study: Study, seen: _Seen) -> dict[str, Any]:
     if prediction.probabilities is not None and prediction.regions:
         doubt = uncertainty_map(region_probabilities(prediction.probabilities, len(prediction.regions)))
         found["uncertainty"] = map_sheet(seen.display.image(doubt), limit // 2)
+    found["attributions"] = [_marked(each, seen, limit // 4) for each in prediction.attributions]
     reference = study.preparation.reference if study.preparation else ""
     if registered and reference in seen.images:
         coarse = Display(seen.images[reference], REGISTRATION_VOXELS)
@@ -176,6 +179,26 @@ def _volumes(study: Study, seen: _Seen) -> dict[str, Any]:
             },
         }
     return found
+
+
+def _marked(found: AttributionRecord, seen: _Seen, limit: int) -> dict[str, Any]:
+    """Maps of attribution as sheets in which a half is 0; those of one target have one scale, so that they compare."""
+    maps = {name: seen.display.image(read_nifti(path)) for name, path in found.maps.items() if name in seen.scans}
+    scale = _scale(list(maps.values()))
+    return {
+        "name": _told(found),
+        "scans": {name: map_sheet(0.5 + np.nan_to_num(values) / (2 * scale), limit) for name, values in maps.items()},
+    }
+
+
+def _told(found: AttributionRecord) -> str:
+    """What a map explains, and by what."""
+    return " ".join(filter(None, [found.target, found.predicted_class, f"by {found.method}"]))
+
+
+def _scale(maps: Sequence[np.ndarray]) -> float:
+    """The absolute value that a thousandth of the voxels of all maps exceed."""
+    return max((float(np.nanquantile(np.abs(values), 0.999)) for values in maps), default=0.0) or 1.0
 
 
 def _regions(prediction: PredictionRecord) -> list[dict[str, Any]]:
@@ -224,13 +247,35 @@ def _short(value: Any) -> str:
     return str(value)
 
 
-def _flat(path: str) -> str:
-    """A 2D picture as it is, inside the page."""
+def _pictures(study: Study) -> dict[str, str]:
+    """2D pictures as they are, and with each map of attribution over them, inside the page."""
+    prediction = study.prediction
+    assert prediction is not None
+    found = {name: _flat(study.scans[name].path) for name in prediction.present}
+    for each in prediction.attributions:
+        maps = {name: read_nifti(path).numpy()[0, :, :, 0].T for name, path in each.maps.items()}
+        scale = _scale(list(maps.values()))
+        for name, values in maps.items():
+            found[f"{name}: {_told(each)}"] = _flat(study.scans[name].path, values / scale)
+    return found
+
+
+def _flat(path: str, marks: np.ndarray | None = None) -> str:
+    """A 2D picture, with marks from -1, in blue, to 1, in red, over it."""
     from PIL import Image
 
     buffer = io.BytesIO()
     with Image.open(path) as picture:
-        picture.convert("RGB").save(buffer, format="png")
+        shown = picture.convert("RGB")
+    if marks is not None:
+        large = Image.fromarray(marks.astype(np.float32)).resize(shown.size, Image.Resampling.BILINEAR)
+        strength = np.clip(np.asarray(large), -1, 1)[..., None]
+        rest = 220 * (1 - np.abs(strength))
+        full, none = np.full_like(rest, 255), np.zeros_like(rest)
+        colour = np.where(strength > 0, np.concatenate([full, rest, none], 2), np.concatenate([none, rest, full], 2))
+        opacity = np.minimum(1, 2 * np.abs(strength)) * 0.6
+        shown = Image.fromarray(((1 - opacity) * np.asarray(shown) + opacity * colour).astype(np.uint8))
+    shown.save(buffer, format="png")
     return data_uri(buffer, "png")
 
 

@@ -2,6 +2,7 @@
 
 from polyscan.scan_key import ScanKey
 from polyscan.study.record import (
+    AttributionRecord,
     Decision,
     Grid,
     Label,
@@ -17,6 +18,7 @@ from polyscan.study.record import (
 from polyscan.study.scan import Scan, Source, paths_in
 
 __all__ = [
+    "AttributionRecord",
     "Decision",
     "Grid",
     "Label",

@@ -212,6 +212,25 @@ def atypical(typicality: Mapping[str, float]) -> list[str]:
 
 
 @dataclass
+class AttributionRecord(Entry):
+    """Where in the scans a prediction comes from; see :mod:`polyscan.attribution`.
+
+    Attributes:
+        method: its name, such as ``"gradcam"``.
+        target: the task, or the region, that is explained.
+        predicted_class: of a task, the class that is explained.
+        maps: modality to its map, NIfTI on the grid of the prepared scans.
+        shares: modality to its part of the sum of absolute values.
+    """
+
+    method: str
+    target: str
+    predicted_class: str | None = None
+    maps: dict[str, str] = field(default_factory=dict, metadata=PATH)
+    shares: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
 class PredictionRecord(Entry):
     """What a bundle said of a study.
 
@@ -225,6 +244,7 @@ class PredictionRecord(Entry):
         typicality: scan to how often one of the calibration is as far from the others as it is, by its features.
         regions: of a mask, region to the numbers in it that the region consists of.
         probabilities: NIfTI of (x, y, z, region) probabilities in the order of ``regions``; None where not kept.
+        attributions: where in the scans it comes from, where that was asked for.
         model: what said it; None where a bundle was run by MONAI's own command.
         at: when, in ISO 8601.
         reused: scans that were not encoded again, since features of them were kept.
@@ -242,6 +262,7 @@ class PredictionRecord(Entry):
     regions: dict[str, list[int]] = field(default_factory=dict)
     probabilities: str | None = field(default=None, metadata=PATH)
     model: ModelRecord | None = None
+    attributions: list[AttributionRecord] = field(default_factory=list)
     at: str | None = None
     reused: list[str] = field(default_factory=list)
     earlier: list[PredictionRecord] = field(default_factory=list)
@@ -254,8 +275,13 @@ class PredictionRecord(Entry):
 
     @property
     def files(self) -> list[str]:
-        """What was written of it, earlier answers not included."""
+        """What was written of it, earlier answers and maps of attribution not included."""
         return [path for path in (self.path, self.probabilities) if path is not None]
+
+    @property
+    def maps(self) -> list[str]:
+        """Maps of attribution."""
+        return [path for each in self.attributions for path in each.maps.values()]
 
     @property
     def is_mask(self) -> bool:

@@ -1,5 +1,6 @@
 """The MONAI dictionary transforms that bundles name: a prepared study to tensors, and a network's answer to files."""
 
+from polyscan.transforms.attribution import SaveAttributionsd
 from polyscan.transforms.classify import DaysOfStudyd, TableFromClinicald, TargetsFromLabeld, TaskProbabilitiesd
 from polyscan.transforms.each_modality import RandEachModalityd
 from polyscan.transforms.explain import ExplainPredictiond
@@ -25,6 +26,7 @@ __all__ = [
     "RandScannerd",
     "RegionsFromLabeld",
     "SaveAnswerd",
+    "SaveAttributionsd",
     "SavePredictiond",
     "SaveProbabilitiesd",
     "SaveRiskd",

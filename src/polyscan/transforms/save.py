@@ -90,6 +90,7 @@ class SavePredictiond(MapTransform):
                 regions={name: sorted(values) for name, values in self.regions.items()},
                 volumes_ml=region_volumes(prediction, self.regions),
                 probabilities=out.get("probabilities"),
+                attributions=out.get("attributions", []),
             )
         return out
 
@@ -139,6 +140,10 @@ class SaveAnswerd(MapTransform):
                 },
             )
             out["prediction"] = PredictionRecord(
-                str(path), answers=answers, typicality=typicality, ignored=out.get("ignored", [])
+                str(path),
+                answers=answers,
+                typicality=typicality,
+                ignored=out.get("ignored", []),
+                attributions=out.get("attributions", []),
             )
         return out
