@@ -27,6 +27,7 @@ COMMANDS = (
     "dicom",
     "check_privacy",
     "report",
+    "features",
     "methods",
     "picture",
     "course",

@@ -1,5 +1,6 @@
 """Where in the scans an answer comes from, and whether that can be believed."""
 
+from polyscan.attribution.by_cohort import tsne_map, umap_map, utilisation
 from polyscan.attribution.by_place import METHODS, explain_region, find_method, share_of_modalities
 from polyscan.attribution.curves import area_under_curve, deletion_curve, insertion_curve
 from polyscan.attribution.grad_cam import grad_cam
@@ -21,4 +22,7 @@ __all__ = [
     "integrated_gradients",
     "occlusion",
     "share_of_modalities",
+    "tsne_map",
+    "umap_map",
+    "utilisation",
 ]

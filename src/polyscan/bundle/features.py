@@ -1,0 +1,59 @@
+"""What a trained network makes of each study of a cohort: features of each modality, and of all that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from polyscan.bundle.items import inference_item
+from polyscan.bundle.run import load_inference, weights_of
+from polyscan.inference import CachedFeatures
+from polyscan.study import Study
+from polyscan.study.manifest import Manifest, read_manifest
+
+FUSED = "fused"
+
+
+def cohort_features(
+    bundle: str | Path, manifest: str | Path, *, weights: str | Path | None = None
+) -> Iterator[tuple[Study, dict[str, NDArray]]]:
+    """Read each study of a prepared manifest with a network, without its head.
+
+    Args:
+        bundle: the bundle's folder, or the name of one that comes with polyscan.
+        manifest: a prepared manifest, or that of ``infer``; its section ``testing``, or all where that is empty.
+        weights: a file of weights; the bundle's own where not given.
+
+    Yields:
+        The study, and (channel,) features of each modality that it has and of ``fused``: the deepest level, mean over
+        the grid. Of a network that fuses behind its heads the fused ones are its logits.
+
+    Raises:
+        PolyscanError: the bundle, the weights or a study cannot be used.
+    """
+    (file,) = weights_of(bundle, weights)
+    parser = load_inference(bundle, Manifest(), file.parent, file, {"dataset#data": []}).parser
+    network, transform = (parser.get_parsed_content(name) for name in ("network", "preprocessing"))
+    network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+    network.eval()
+    device = parser.get_parsed_content("device")
+    found = read_manifest(manifest)
+    for study in found.testing or found.studies:
+        item = transform(inference_item(study, [], parser["extra_keys"]))
+        image, *rest = (torch.as_tensor(item[name])[None].to(device) for name in ("image", *parser["inputs"]))
+        with torch.inference_mode():
+            cached = CachedFeatures(network, image, rest)
+            present = cached.available[0].nonzero().flatten().tolist()
+            vectors = {network.modalities[m]: _vector(cached.pooled()[:, m]) for m in present}
+            fused = network.fuse(cached.features, cached.available, *rest)[-1] if network.fused_channels else cached()
+            vectors[FUSED] = _vector(fused)
+        yield study, vectors
+
+
+def _vector(features: torch.Tensor) -> NDArray:
+    """(1, channel, *spatial) to the mean over space."""
+    return np.asarray(features.flatten(2).mean(2)[0].float().cpu() if features.dim() > 2 else features[0].float().cpu())
