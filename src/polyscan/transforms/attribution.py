@@ -29,10 +29,11 @@ class SaveAttributionsd(MapTransform):
     """Write maps of where a prediction comes from, as NIfTI on the grid of the prepared scans, one a modality.
 
     Explained are the class that was predicted for each task, or each region that was segmented; see
-    :mod:`polyscan.attribution`. Of 2D pictures the maps have the size that the network reads.
+    :mod:`polyscan.attribution`. Scans that the prediction left out, those under ``ignored``, are left out here too. Of
+    2D pictures the maps have the size that the network reads.
 
     Args:
-        keys: logits, of the classes of all tasks, or (region, *spatial) on the grid of ``image``.
+        keys: probabilities of the classes of all tasks, or logits (region, *spatial) on the grid of ``image``.
         network: that predicted.
         methods: names, see :func:`polyscan.attribution.find_method`.
         output_dir: folder to write ``<study>_attribution/<method>_<task or region>_<modality>.nii.gz`` to; what an
@@ -76,8 +77,10 @@ class SaveAttributionsd(MapTransform):
         out = dict(data)
         for key in self.key_iterator(out):
             device = next(self.network.parameters()).device
-            image = torch.as_tensor(out["image"].as_tensor()).to(device, torch.float32)[None]
+            image = torch.as_tensor(out["image"].as_tensor()).to(device, torch.float32, copy=True)[None]
             inputs = [torch.as_tensor(out[name]).to(device)[None] for name in self.inputs]
+            each = image.unflatten(1, (len(self.network.modalities), -1))
+            each[:, [self.network.modalities.index(name) for name in out.get("ignored", [])]] = torch.nan
             logits = torch.as_tensor(out[key].as_tensor() if isinstance(out[key], MetaTensor) else out[key]).to(device)
             folder = self.output_dir / f"{out['study']}_attribution"
             shutil.rmtree(folder, ignore_errors=True)
