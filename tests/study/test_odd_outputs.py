@@ -24,6 +24,7 @@ COMMAND_LINES = {  # the place is put behind; {of} is the folder of the fixture
     "dataset": "dataset brats_2021 {of}/ward -o",
     "demo": "demo",
     "dicom": "dicom {of}/answers --sources {of}/prepared/sources.json -o",
+    "features": f"features {BUNDLE} {{of}}/five.json -o",
     "infer": f"infer {BUNDLE} {{of}}/prepared/manifest.json -o",
     "label-app": "label-app",
     "listen": f"listen {BUNDLE} --port 0 -o",
@@ -88,6 +89,8 @@ def of(make_ward, tmp_path_factory):
     answers = [
         replace(s, prediction=PredictionRecord(path=s.label.mask, present=list(s.scans))) for s in manifest.studies
     ]
+    five = [replace(manifest.studies[0], subject=f"copy{n}") for n in range(5)]
+    write_manifest(folder / "five.json", replace(manifest, training=[], testing=five))
     (folder / "answers").mkdir()
     write_manifest(folder / "answers" / "manifest.json", replace(manifest, training=[], testing=answers))
     table = ["subject,day,volume_ml"]
