@@ -32,11 +32,12 @@ class KeptFeatures(FusionWrapper):
         PolyscanError: features are to be kept of a network that joins modalities before it encodes them.
 
     Example:
-        >>> kept = KeptFeatures(network, "out/features")
+        >>> kept, without_pet = KeptFeatures(network.eval(), "out/features"), image.clone()
+        >>> without_pet[:, 1] = torch.nan
         >>> with kept.study("sub-01"):
-        ...     first = kept(torch.stack([ct, torch.full_like(ct, torch.nan)], dim=1))
+        ...     first = kept(without_pet)
         >>> with kept.study("sub-01"):
-        ...     later = kept(torch.stack([ct, pet], dim=1))
+        ...     later = kept(image)
         >>> kept.reused
         ['CT']
     """

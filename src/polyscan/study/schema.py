@@ -31,7 +31,7 @@ def decoded(kind: type[T], content: Any, file: str) -> T:
     Example:
         >>> from polyscan.study import Scan
         >>> decoded(Scan, {"source": "CT.nii.gz"}, "m.json")
-        Scan(source='CT.nii.gz', given={}, sidecar=None)
+        Scan(source='CT.nii.gz', given={}, sidecar=None, notes=[])
     """
     from pydantic import ValidationError
     from pydantic_core import to_json
