@@ -33,6 +33,7 @@ def interrupted(arguments: list[str], when: Callable[[], object], log: Path) -> 
     process = os.fork()
     if process == 0:
         os.setsid()
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell runs in the background
         sys.stdout = sys.stderr = log.open("w", buffering=1)
         os.dup2(sys.stderr.fileno(), 1)
         os.dup2(sys.stderr.fileno(), 2)
