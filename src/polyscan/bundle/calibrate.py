@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +30,7 @@ def calibrate(
     *,
     weights: str | Path | None = None,
     coverage: float = 0.9,
+    overrides: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Write ``calibration.json`` beside the weights; ``infer`` uses it from then on.
@@ -42,6 +44,7 @@ def calibrate(
         manifest: a prepared manifest; the weights were not trained on its section ``validation``.
         weights: a file of weights; the bundle's own where not given.
         coverage: how often a prediction set is to hold the true class.
+        overrides: config entries to change, those that ``infer`` is given.
         progress: told after every study.
 
     Returns:
@@ -52,7 +55,7 @@ def calibrate(
     """
     (file,) = weights_of(bundle, weights)
     check_writable_file(file.with_name(NAME), "calibration")
-    parser = load_inference(bundle, Manifest(), file.parent, file, {"dataset#data": []}).parser
+    parser = load_inference(bundle, Manifest(), file.parent, file, {"dataset#data": [], **(overrides or {})}).parser
     if "tasks" not in parser:
         raise PolyscanError(f"{bundle} predicts no classes, so that there are no probabilities to calibrate.")
     network, transform = (parser.get_parsed_content(name) for name in ("network", "preprocessing"))

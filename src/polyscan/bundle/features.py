@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,11 @@ FUSED = "fused"
 
 
 def cohort_features(
-    bundle: str | Path, manifest: str | Path, *, weights: str | Path | None = None
+    bundle: str | Path,
+    manifest: str | Path,
+    *,
+    weights: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
 ) -> Iterator[tuple[Study, dict[str, NDArray]]]:
     """Read each study of a prepared manifest with a network, without its head.
 
@@ -27,6 +32,7 @@ def cohort_features(
         bundle: the bundle's folder, or the name of one that comes with polyscan.
         manifest: a prepared manifest, or that of ``infer``; its section ``testing``, or all where that is empty.
         weights: a file of weights; the bundle's own where not given.
+        overrides: config entries to change, those that ``infer`` is given.
 
     Yields:
         The study, and (channel,) features of each modality that it has and of ``fused``: the deepest level, mean over
@@ -36,7 +42,7 @@ def cohort_features(
         PolyscanError: the bundle, the weights or a study cannot be used.
     """
     (file,) = weights_of(bundle, weights)
-    parser = load_inference(bundle, Manifest(), file.parent, file, {"dataset#data": []}).parser
+    parser = load_inference(bundle, Manifest(), file.parent, file, {"dataset#data": [], **(overrides or {})}).parser
     network, transform = (parser.get_parsed_content(name) for name in ("network", "preprocessing"))
     network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
     network.eval()

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from polyscan.commands.options import progress_bar
+from polyscan.commands.options import add_changes, overrides, progress_bar
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -21,6 +21,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     command.add_argument("manifest", type=Path, help="a prepared manifest; its section validation was not trained on")
     command.add_argument("--weights", type=Path, help="a file of weights; the bundle's own where not given")
     command.add_argument("--coverage", type=float, default=0.9, help="how often a set is to hold the true class (0.9)")
+    add_changes(command)
     command.set_defaults(run=run)
     return command
 
@@ -30,6 +31,11 @@ def run(options: argparse.Namespace) -> None:
 
     with progress_bar("calibrating") as progress:
         path = calibrate(
-            options.bundle, options.manifest, weights=options.weights, coverage=options.coverage, progress=progress
+            options.bundle,
+            options.manifest,
+            weights=options.weights,
+            coverage=options.coverage,
+            overrides=overrides(options, "inference"),
+            progress=progress,
         )
     print(path)

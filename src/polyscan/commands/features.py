@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from polyscan.commands.options import progress_bar
+from polyscan.commands.options import add_changes, overrides, progress_bar
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -23,6 +23,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
     command.add_argument("--weights", type=Path, help="a file of weights; the bundle's own where not given")
     command.add_argument("--umap", action="store_true", help="UMAP too; needs pip install 'polyscan[umap]'")
+    add_changes(command)
     command.set_defaults(run=run)
     return command
 
@@ -46,7 +47,8 @@ def run(options: argparse.Namespace) -> None:
     methods = {"t-SNE": tsne_map, **({"UMAP": umap_map} if options.umap else {})}
     spaces: dict[str, list[Any]] = {FUSED: []}
     with progress_bar("reading") as progress:
-        read = cohort_features(options.bundle, options.manifest, weights=options.weights)
+        changes = overrides(options, "inference")
+        read = cohort_features(options.bundle, options.manifest, weights=options.weights, overrides=changes)
         for done, (study, vectors) in enumerate(read, start=1):
             for space, vector in vectors.items():
                 spaces.setdefault(space, []).append((study, vector))

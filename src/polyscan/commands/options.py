@@ -55,6 +55,11 @@ def add_bundle_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("bundle", help="a bundle's name, such as petct_staging, or its folder")
     command.add_argument("manifest", type=Path, help="a manifest that polyscan prepare wrote")
     command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
+    add_changes(command)
+
+
+def add_changes(command: argparse.ArgumentParser) -> None:
+    """Let a command take changes to a bundle's config; see :func:`overrides`."""
     command.add_argument(
         "--config",
         metavar="FRAGMENT",
