@@ -12,6 +12,16 @@ from polyscan.errors import PolyscanError
 AT_LEAST = 5
 
 
+def check_studies(count: int) -> None:
+    """Refuse to map fewer studies than are needed.
+
+    Raises:
+        PolyscanError: there are fewer.
+    """
+    if count < AT_LEAST:
+        raise PolyscanError(f"A map of features needs {AT_LEAST} studies at least; there are {count}.")
+
+
 def tsne_map(features: NDArray, seed: int = 0) -> NDArray:
     """t-SNE (van der Maaten and Hinton, JMLR 9, 2008) of standardised features, by scikit-learn.
 
@@ -67,8 +77,7 @@ def utilisation(contributions: Iterable[Mapping[str, float]]) -> dict[str, float
 
 
 def _standardised(features: NDArray) -> NDArray:
-    if len(features) < AT_LEAST:
-        raise PolyscanError(f"A map of features needs {AT_LEAST} studies at least; there are {len(features)}.")
+    check_studies(len(features))
     deviation = features.std(0)
     standard: NDArray = (features - features.mean(0)) / np.where(deviation > 0, deviation, 1)
     return standard

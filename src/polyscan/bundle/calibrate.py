@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from polyscan.bundle.items import inference_item
-from polyscan.bundle.run import load_inference, weights_fingerprint, weights_of
+from polyscan.bundle.encoder import StudyEncoder
+from polyscan.bundle.run import weights_fingerprint, weights_of
 from polyscan.errors import PolyscanError
-from polyscan.inference import CachedFeatures, FeatureDistance
+from polyscan.inference import FeatureDistance
 from polyscan.inference.feature_distance import AT_LEAST
 from polyscan.inference.task_calibration import NAME, fit_calibration
 from polyscan.parallel import Progress
-from polyscan.study.manifest import Manifest, read_manifest
+from polyscan.study.manifest import read_manifest
 from polyscan.study.outputs import check_writable_file
 
 _EVERY_SUBSET_UP_TO = 4
@@ -55,26 +55,20 @@ def calibrate(
     """
     (file,) = weights_of(bundle, weights)
     check_writable_file(file.with_name(NAME), "calibration")
-    parser = load_inference(bundle, Manifest(), file.parent, file, {"dataset#data": [], **(overrides or {})}).parser
-    if "tasks" not in parser:
+    encoder = StudyEncoder(bundle, file, overrides)
+    if "tasks" not in encoder.parser:
         raise PolyscanError(f"{bundle} predicts no classes, so that there are no probabilities to calibrate.")
-    network, transform = (parser.get_parsed_content(name) for name in ("network", "preprocessing"))
-    network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
-    network.eval()
-    tasks, inputs = parser["tasks"], parser["inputs"]
-    device = parser.get_parsed_content("device")
+    network, tasks = encoder.network, encoder.parser["tasks"]
     studies = [study for study in read_manifest(manifest).validation if study.label.tasks]
     rows: list[tuple[Tensor, Tensor, Tensor, str]] = []
     seen: dict[str, list[tuple[str, np.ndarray]]] = {name: [] for name in network.modalities}
     for count, study in enumerate(studies, start=1):
-        item = transform(inference_item(study, list(tasks), parser["extra_keys"]))
-        image, *rest = (torch.as_tensor(item[name])[None].to(device) for name in ("image", *inputs))
         with torch.inference_mode():
-            cached = CachedFeatures(network, image, rest)
+            cached, label = encoder.encode(study, list(tasks))
             for m in cached.available[0].nonzero().flatten().tolist():
                 seen[network.modalities[m]].append((study.subject, cached.pooled()[0, m].float().cpu().numpy()))
             for pattern in _patterns(cached.available):
-                rows.append((cached(pattern)[0].cpu(), item["label"], pattern[0].cpu(), study.subject))
+                rows.append((cached(pattern)[0].cpu(), label, pattern[0].cpu(), study.subject))
         if progress is not None:
             progress(count, len(studies), study.key)
     if not rows:

@@ -10,18 +10,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from polyscan.bundle.items import inference_item
-from polyscan.bundle.run import load_inference, weights_of
-from polyscan.inference import CachedFeatures
+from polyscan.bundle.encoder import StudyEncoder
 from polyscan.study import Study
-from polyscan.study.manifest import Manifest, read_manifest
+from polyscan.study.manifest import Manifest, manifest_of
 
 FUSED = "fused"
 
 
 def cohort_features(
     bundle: str | Path,
-    manifest: str | Path,
+    manifest: str | Path | Manifest,
     *,
     weights: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
@@ -41,21 +39,18 @@ def cohort_features(
     Raises:
         PolyscanError: the bundle, the weights or a study cannot be used.
     """
-    (file,) = weights_of(bundle, weights)
-    parser = load_inference(bundle, Manifest(), file.parent, file, {"dataset#data": [], **(overrides or {})}).parser
-    network, transform = (parser.get_parsed_content(name) for name in ("network", "preprocessing"))
-    network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
-    network.eval()
-    device = parser.get_parsed_content("device")
-    found = read_manifest(manifest)
+    encoder = StudyEncoder(bundle, weights, overrides)
+    network, found = encoder.network, manifest_of(manifest)
     for study in found.testing or found.studies:
-        item = transform(inference_item(study, [], parser["extra_keys"]))
-        image, *rest = (torch.as_tensor(item[name])[None].to(device) for name in ("image", *parser["inputs"]))
         with torch.inference_mode():
-            cached = CachedFeatures(network, image, rest)
+            cached, _ = encoder.encode(study)
             present = cached.available[0].nonzero().flatten().tolist()
             vectors = {network.modalities[m]: _vector(cached.pooled()[:, m]) for m in present}
-            fused = network.fuse(cached.features, cached.available, *rest)[-1] if network.fused_channels else cached()
+            fused = (
+                network.fuse(cached.features, cached.available, *cached.inputs)[-1]
+                if network.fused_channels
+                else cached()
+            )
             vectors[FUSED] = _vector(fused)
         yield study, vectors
 

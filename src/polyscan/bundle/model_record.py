@@ -27,18 +27,18 @@ def model_record(bundle: Path, config: ConfigParser, weights: Sequence[Path], ca
         calibrated: whether a calibration lies beside them.
     """
     network, at = config.get("network_def", {}), config.get("fuse_at", "")
-    parts = list(dict.fromkeys(_targets(network)))
+    parts = _names(network)
     return ModelRecord(
         bundle.resolve().name,
         bundle_version=str(read_json(bundle / "configs" / "metadata.json").get("version", "")),
         network=parts[0] if parts else "",
         parts=parts[1:],
-        fusion=", ".join(dict.fromkeys(_targets(config.get("fusion", {})))),
+        fusion=", ".join(_names(config.get("fusion", {}))),
         fuse_at=", ".join(map(str, at)) if isinstance(at, list) else str(at),
         modalities=list(config.get_parsed_content("modalities")),
         spacing=list(config.get("spacing", [])),
         roi_size=list(config.get("roi_size", [])),
-        inferer=_short(str(config.get("inferer", {}).get("_target_", ""))),
+        inferer=class_name(str(config.get("inferer", {}).get("_target_", ""))),
         weights=[hashlib.sha256(file.read_bytes()).hexdigest() for file in weights],
         calibrated=calibrated,
         mirrored=len(config.get("mirror_axes", [])) if config.get("mirror", False) else 0,
@@ -46,16 +46,22 @@ def model_record(bundle: Path, config: ConfigParser, weights: Sequence[Path], ca
     )
 
 
-def _targets(content: Any) -> Iterator[str]:
-    """The classes that a part of a config names, without their packages."""
+def _names(content: Any) -> list[str]:
+    """The classes that a part of a config names, without their packages, each once."""
+    return list(dict.fromkeys(map(class_name, class_paths(content))))
+
+
+def class_paths(content: Any) -> Iterator[str]:
+    """The dotted paths of the classes that a part of a config names."""
     if isinstance(content, dict):
         if "_target_" in content:
-            yield _short(content["_target_"])
+            yield content["_target_"]
         content = list(content.values())
     if isinstance(content, list):
         for each in content:
-            yield from _targets(each)
+            yield from class_paths(each)
 
 
-def _short(target: str) -> str:
+def class_name(target: str) -> str:
+    """The name of a class without its package."""
     return target.rpartition(".")[2]

@@ -31,9 +31,8 @@ def add(commands: Any) -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> None:
     import numpy as np
 
-    from polyscan.attribution.by_cohort import AT_LEAST, tsne_map, umap_map, utilisation
+    from polyscan.attribution.by_cohort import AT_LEAST, check_studies, tsne_map, umap_map, utilisation
     from polyscan.bundle.features import FUSED, cohort_features
-    from polyscan.errors import PolyscanError
     from polyscan.files.atomic import write_json
     from polyscan.report.feature_maps import write_feature_maps
     from polyscan.study.manifest import read_manifest
@@ -41,14 +40,13 @@ def run(options: argparse.Namespace) -> None:
 
     found = read_manifest(options.manifest)
     studies = found.testing or found.studies
-    if len(studies) < AT_LEAST:
-        raise PolyscanError(f"A map of features needs {AT_LEAST} studies at least; there are {len(studies)}.")
+    check_studies(len(studies))
     owned = OutputFolder.claim(options.output, "features", sources_of(studies))
     methods = {"t-SNE": tsne_map, **({"UMAP": umap_map} if options.umap else {})}
     spaces: dict[str, list[Any]] = {FUSED: []}
     with progress_bar("reading") as progress:
         changes = overrides(options, "inference")
-        read = cohort_features(options.bundle, options.manifest, weights=options.weights, overrides=changes)
+        read = cohort_features(options.bundle, found, weights=options.weights, overrides=changes)
         for done, (study, vectors) in enumerate(read, start=1):
             for space, vector in vectors.items():
                 spaces.setdefault(space, []).append((study, vector))

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from polyscan.bundle.model_record import class_name, class_paths
 from polyscan.bundle.run_folder import CONFIG, RECORD
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
@@ -59,9 +60,9 @@ def _optimisation(text: Text, config: dict[str, Any]) -> str:
 
     optimizer, schedule = config["optimizer"]["_target_"], config.get("lr_scheduler", {}).get("_target_", "")
     rate = config["learning_rate"]
-    told = [f"The optimiser was {_short(optimizer)}{text.cite(optimizer)} with a learning rate of {rate:g}"]
+    told = [f"The optimiser was {class_name(optimizer)}{text.cite(optimizer)} with a learning rate of {rate:g}"]
     if schedule:
-        told.append(f"scheduled by {_short(schedule)}{text.cite(schedule)}")
+        told.append(f"scheduled by {class_name(schedule)}{text.cite(schedule)}")
     told.append(f"and a batch size of {config['batch_size']}")
     if config.get("accumulation_steps", 1) > 1:
         told.append(f"over {config['accumulation_steps']} accumulated steps")
@@ -75,8 +76,8 @@ def _optimisation(text: Text, config: dict[str, Any]) -> str:
 
 
 def _losses(text: Text, config: dict[str, Any], run: Path) -> str:
-    losses = list(dict.fromkeys(_targets(config["loss"])))
-    told = enumerated(f"{_short(name)}{text.cite(pydoc.locate(name))}" for name in losses)
+    losses = list(dict.fromkeys(class_paths(config["loss"])))
+    told = enumerated(f"{class_name(name)}{text.cite(pydoc.locate(name))}" for name in losses)
     with (run / TABLE).open(encoding="utf-8") as file:
         columns = next(csv.reader(file))
     terms = {name.removeprefix("loss/") for name in columns if name.startswith("loss/")} - {"supervised"}
@@ -109,17 +110,3 @@ def _epochs(config: dict[str, Any], runs: Sequence[Path]) -> Iterator[str]:
 def _rows(run: Path) -> list[dict[str, str]]:
     with (run / TABLE).open(encoding="utf-8") as file:
         return list(csv.DictReader(file))
-
-
-def _targets(content: Any) -> Iterator[str]:
-    if isinstance(content, dict):
-        if "_target_" in content:
-            yield content["_target_"]
-        content = list(content.values())
-    if isinstance(content, list):
-        for each in content:
-            yield from _targets(each)
-
-
-def _short(target: str) -> str:
-    return target.rpartition(".")[2]
