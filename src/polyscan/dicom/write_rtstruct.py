@@ -166,13 +166,14 @@ def _keyholed(outer: np.ndarray, holes: list[np.ndarray]) -> np.ndarray:
     from scipy.spatial import KDTree
 
     while holes:
-        tree = KDTree(_along(outer, 0.382))
-        near = [tree.query(_along(hole, 0.276)) for hole in holes]
+        begins, ends = _along(outer, 0.382), [_along(hole, 0.276) for hole in holes]
+        tree = KDTree(begins)
+        near = [tree.query(each) for each in ends]
         first = int(np.argmin([distances.min() for distances, _ in near]))
         hole, (distances, indices) = holes.pop(first), near[first]
         start = int(distances.argmin())
         side = int(indices[start])
-        begin, end = _along(outer, 0.382)[[side]], _along(hole, 0.276)[[start]]
+        begin, end = begins[[side]], ends[first][[start]]
         round_it = [end, np.roll(hole, -start - 1, axis=0), end]
         outer = np.concatenate([outer[: side + 1], begin, *round_it, begin, outer[side + 1 :]])
     return outer
