@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -16,6 +17,13 @@ from polyscan.cli import main
 from polyscan.files.atomic import read_json
 from polyscan.study.manifest import read_manifest
 
+# A shell lets what it runs in the background ignore Ctrl-C, and so all that this starts.
+COMMAND = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from polyscan.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
 BUNDLE = "sarcoma_ct_mr_pet_segmentation"
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
 
@@ -30,18 +38,18 @@ def manifest(make_ward, tmp_path_factory):
 
 def interrupted(arguments: list[str], when: Callable[[], object], log: Path) -> str:
     """What a command says that is interrupted once something is there; none of its processes is left."""
-    process = os.fork()
-    if process == 0:
-        os.setsid()
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell runs in the background
-        sys.stdout = sys.stderr = log.open("w", buffering=1)
-        os.dup2(sys.stderr.fileno(), 1)
-        os.dup2(sys.stderr.fileno(), 2)
-        os._exit(main(arguments))
-    until(when)
-    os.killpg(process, signal.SIGINT)
-    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 130
-    until(lambda: not session(process), seconds=10)
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-c", COMMAND, *arguments], stdout=out, stderr=out, start_new_session=True
+        )
+    try:
+        until(lambda: process.poll() is not None or when())
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(120) == 130, log.read_text()
+        until(lambda: not session(process.pid), seconds=30)
+    finally:
+        if session(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
     return log.read_text()
 
 

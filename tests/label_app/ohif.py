@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import re
 import shutil
 import sys
@@ -71,8 +72,18 @@ class Ohif:
             """,
             series,
         )
-        ActionChains(self.browser).double_click(self._all(f"#thumbnail-{name}")[0]).perform()
-        self._until(lambda: self.shown()["SeriesInstanceUID"] == series and self.shown()["loaded"], "the series")
+        pressed = -math.inf
+
+        def there() -> bool:
+            nonlocal pressed
+            now = self.shown()
+            # A click beside a picture that moved while others came is made again.
+            if now["SeriesInstanceUID"] != series and time.monotonic() - pressed > 10:
+                ActionChains(self.browser).double_click(self._all(f"#thumbnail-{name}")[0]).perform()
+                pressed = time.monotonic()
+            return now["SeriesInstanceUID"] == series and now["loaded"]
+
+        self._until(there, "the series")
         time.sleep(1)  # until it is drawn
 
     def connect(self) -> None:
