@@ -1,4 +1,4 @@
-"""The attention layers, each against its paper's equations worked out by NumPy."""
+"""The attention layers, each against its formula worked out by NumPy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers of published networks, each against its equations worked out by NumPy."""
+"""Layers of published networks, each against its formulas worked out by NumPy."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class ChannelMLP(nn.Sequential):
 
 
 class Attention(nn.Module):
-    """Multi-head attention (Vaswani et al., NeurIPS 2017, equation 1) over the tokens that are there.
+    """Multi-head attention (Vaswani et al., NeurIPS 2017) over the tokens that are there.
 
     Args:
         channels: numbers of a token.
@@ -132,13 +132,13 @@ class FeedForward(nn.Sequential):
 
 
 class TransformerBlock(nn.Module):
-    """x + attention(norm x), then x + MLP(norm x) (pre-norm, as Dosovitskiy et al., ICLR 2021, equations 2 and 3).
+    """x + attention(norm x), then x + MLP(norm x) (pre-norm, as Dosovitskiy et al., ICLR 2021).
 
     Args:
         channels: numbers of a token.
         heads: as in :class:`Attention`.
         expansion: as in :class:`FeedForward`.
-        dropout: in training, of what attention and MLP add (Vaswani et al., 2017, section 5.4).
+        dropout: in training, of what attention and MLP add (Vaswani et al., 2017).
     """
 
     def __init__(self, channels: int, heads: int | None = None, *, expansion: int = 2, dropout: float = 0.0) -> None:
@@ -217,7 +217,7 @@ class ModalityEmbedding(nn.Module):
 
 
 def positional_encoding(shape: list[int], channels: int, reference: Tensor) -> Tensor:
-    """Fixed positions of tokens: sines and cosines of each axis' coordinate (Vaswani et al., 2017, section 3.5).
+    """Fixed positions of tokens: sines and cosines of each axis' coordinate (Vaswani et al., 2017).
 
     Args:
         shape: the grid of the tokens.

@@ -21,7 +21,7 @@ class CanonicalCorrelation(FusionLayer):
     1976 for r).
     Unfitted, P_i is the identity. P_i are parameters and go on learning where their network is trained: with
     ``auxiliary_loss`` (``correlation``: minus the sum of canonical correlations, averaged over pairs; Andrew et al.,
-    ICML 2013, equation 10) encoders and projections become deep CCA. Depends on the order of the modalities.
+    ICML 2013) encoders and projections become deep CCA. Depends on the order of the modalities.
 
     Args:
         modalities, channels, spatial_dims, auxiliary_weights: see :class:`FusionLayer`. The paper trains on the

@@ -15,7 +15,7 @@ class CoAttention(FusionLayer):
     Co-attention fusion (He et al., CAFNet, Pattern Recognition 133, 2023; no code is published, the gates' details are
     ours): P_m is the mean of m's partners, c = sigma(MLP(mean P) + MLP(max P)) a channel gate and
     s = sigma(conv_7([mean_c P; max_c P])) a spatial one. w comes from the sum u of all M' by a local and a global
-    bottleneck, as in attentional feature fusion (Dai et al., WACV 2021, equations 3 and 4) without its batch norms:
+    bottleneck, as in attentional feature fusion (Dai et al., WACV 2021) without its batch norms:
     for two modalities its F is twice ours. Alone, a modality comes out as it is. Depends on the order of the
     modalities. Has a spatial kernel.
 

@@ -12,8 +12,8 @@ from polyscan.fusion.blocks import Attention, ModalityEmbedding, average, flatte
 class CrossAttention(FusionLayer):
     """F = mean over asking i of M_i + A(q = M_i, k = v = tokens of the others), A multi-head attention.
 
-    Vaswani et al. (NeurIPS 2017, equation 1), queries from one modality and keys and values from the rest as in Tsai
-    et al. (Multimodal Transformer, ACL 2019, equation 4). Every voxel asks; what it reads are the other modalities
+    Vaswani et al. (NeurIPS 2017), queries from one modality and keys and values from the rest as in Tsai
+    et al. (Multimodal Transformer, ACL 2019). Every voxel asks; what it reads are the other modalities
     averaged over blocks so that at most T positions of each remain. For V voxels and n modalities of C channels the
     time is n V C (n T + C) where each asks and V C (n T + C) where one does: linear in V.
     Alone, a modality comes out as it is. Depends on the order of the modalities.

@@ -14,7 +14,7 @@ from polyscan.fusion.blocks import average, pooled
 class EfficientChannelAttention(FusionLayer):
     """F = mean over available i of sigma(conv_k(mean(M_i))) * M_i, a convolution along the channels.
 
-    ECA-Net (Wang et al., CVPR 2020, equations 9 and 12): k = |log2(C) / 2 + 1 / 2|, the nearest odd number; k weights
+    ECA-Net (Wang et al., CVPR 2020): k = |log2(C) / 2 + 1 / 2|, the nearest odd number; k weights
     in all, shared by the modalities. Unchanged by the order of the modalities.
 
     Args:

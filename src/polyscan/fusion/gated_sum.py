@@ -12,9 +12,9 @@ from polyscan.fusion.blocks import PerModality, Pointwise
 class GatedSum(FusionLayer):
     """h_i = tanh(W_i M_i + b_i), z_i = sigma(Y_i [M_1; ...; M_n; available] + c_i), F = sum_i z_i h_i.
 
-    Gated multimodal unit (Arevalo et al., "Gated Multimodal Units for Information Fusion", 2017, section 3.1, the
-    form for more than two modalities); the availability beside the features is ours. ``gates`` tells z. Depends on the
-    order of the modalities; the output lies within plus and minus the number of modalities.
+    Gated multimodal unit (Arevalo et al., "Gated Multimodal Units for Information Fusion", 2017), the form for more
+    than two modalities; the availability beside the features is ours. ``gates`` tells z. Depends on the order of the
+    modalities; the output lies within plus and minus the number of modalities.
     """
 
     def __init__(self, modalities: int, channels: int, spatial_dims: int = 3) -> None:

@@ -16,7 +16,7 @@ from polyscan.fusion.blocks import PerModality, Pointwise, average, flatten_spac
 class GlobalLocalAlignment(FusionLayer):
     """F = mean over available b of M_b + P c_b, where c_b is what the other modalities hold at the places of b.
 
-    GLoRIA (Huang et al., ICCV 2021, section 3.2) with another scan's regions in the place of words: for a word t of b
+    GLoRIA (Huang et al., ICCV 2021) with another scan's regions in the place of words: for a word t of b
     and the regions r of a, w_rt = softmax over r of 4 softmax over t of (a_r . b_t), c_t = sum_r w_rt a_r, averaged
     over the other modalities a. Words and regions are positions of learned projections, averaged over blocks so that
     at most T remain; time n^2 T^2 C, and V n C for V voxels.

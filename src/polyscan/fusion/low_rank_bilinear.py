@@ -12,7 +12,7 @@ from polyscan.fusion.blocks import PerModality, flatten_space
 class LowRankBilinear(FusionLayer):
     """F = sum_r v_r prod_i W_i^(r) [M_i; 1] + b, element by element, over the modalities that are available.
 
-    Low-rank multimodal fusion (Liu et al., ACL 2018, section 3.3): the weight tensor of the outer product of all
+    Low-rank multimodal fusion (Liu et al., ACL 2018): the weight tensor of the outer product of all
     [M_i; 1] as a sum of ``rank`` rank-one terms. The factor of an absent modality is left out, that is 1. Factors start
     near 1, as 1 + W M with var W = 1 / (n C), so that what leaves the layer at the start has the size of what enters it
     however many modalities there are (ours; drawn about 0, a product of eight shrinks to a hundredth). Depends on the

@@ -23,7 +23,7 @@ from polyscan.fusion.region_supervision import supervise, supervise_each
 class MaskedTransformer(FusionLayer):
     """F = W [T_1; ...; T_n] + V [M_1; ...; M_n; available] + b with T = inter(d_i intra_i(E_i M_i), i = 1 to n).
 
-    Multimodal medical transformer (Zhang et al., mmFormer, MICCAI 2022, section 2): a transformer of its own for the
+    Multimodal medical transformer (Zhang et al., mmFormer, MICCAI 2022): a transformer of its own for the
     tokens E_i M_i of each modality, and one over the tokens of all; d_i is 1 where modality i is there, else 0, so that
     an absent one enters by its positions alone. Positions are learned, a set for each modality, and added before every
     block. M_i are averaged over blocks so that at most T positions remain; learned positions are interpolated to that

@@ -12,9 +12,9 @@ from polyscan.fusion.blocks import pooled
 class MixtureOfExperts(FusionLayer):
     """F = sum_e g_e (W_e x + b_e) with x = [M_1; ...; M_n; available] at a position and g = softmax(U mean(x) + c).
 
-    Adaptive mixtures of local experts (Jacobs et al., Neural Computation 1991, equation 1.1) with linear experts: each
+    Adaptive mixtures of local experts (Jacobs et al., Neural Computation 1991) with linear experts: each
     can serve one pattern of missing modalities, since the gate sees the availability. The experts' weights are mixed
-    before they are applied (Yang et al., CondConv, NeurIPS 2019, equation 2), so that more experts cost parameters but
+    before they are applied (Yang et al., CondConv, NeurIPS 2019), so that more experts cost parameters but
     no time per voxel. ``gate`` tells g. Depends on the order of the modalities.
 
     Args:

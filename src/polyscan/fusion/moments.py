@@ -12,7 +12,7 @@ from polyscan.fusion.blocks import Pointwise, average
 class Moments(FusionLayer):
     """F = W [E; V] + b with E = sum_i M_i / n and V = sum_i (M_i - E)^2 / (n - 1); V = 0 for one modality.
 
-    Hetero-modal image segmentation (Havaei et al., HeMIS, MICCAI 2016, section 2: abstraction layer); its back end
+    Hetero-modal image segmentation (Havaei et al., HeMIS, MICCAI 2016: abstraction layer); its back end
     begins with the linear map W. Unchanged by the order of the modalities.
     """
 

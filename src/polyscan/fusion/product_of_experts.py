@@ -15,7 +15,7 @@ from polyscan.fusion.blocks import PerModality, Pointwise
 class ProductOfExperts(FusionLayer):
     """F = mean of N(0, 1) prod_i N(mu_i, 1 / T_i) = sum_i T_i mu_i / (1 + sum_i T_i), over the modalities there.
 
-    Hetero-modal variational encoder-decoder (Dorent et al., U-HVED, MICCAI 2019, section 2.2; the product after Wu and
+    Hetero-modal variational encoder-decoder (Dorent et al., U-HVED, MICCAI 2019; the product after Wu and
     Goodman, NeurIPS 2018): mu_i and log T_i are linear maps of M_i at every position. In training F is a sample, in
     evaluation the mean. ``auxiliary_loss`` has the paper's terms: ``prior``, the divergence of the product over each
     subset of the modalities there from N(0, 1); ``subsets``, that of the product over all from the product over each

@@ -16,10 +16,10 @@ from polyscan.fusion.region_supervision import supervise, supervise_each
 class RegionAware(FusionLayer):
     """F = W [R_1; ...; R_K] + V [M_1; ...; M_n; available] + b with R_k = sum_i w_ki p_k M_i.
 
-    Region-aware fusion network (Ding et al., RFNet, ICCV 2021, section 3.2): p = softmax over K regions of a first
+    Region-aware fusion network (Ding et al., RFNet, ICCV 2021): p = softmax over K regions of a first
     guess of the regions at every position; g_ki = mean_v p_k M_i / mean_v p_k, what modality i holds in region k;
     w_k = sigma(W2 lrelu(W1 [g_k1; ...; g_kn; mean_v p_k])), a weigher for each region. No gradient of F reaches p:
-    the regions are learned from labels alone, by ``auxiliary_loss`` (section 3.4): ``regions``, p is taught the
+    the regions are learned from labels alone, by ``auxiliary_loss``: ``regions``, p is taught the
     regions, and ``modalities``, a head that all modalities share finds the regions in each alone. Linear maps stand for
     the paper's convolutions and decoders (ours). Depends on the order of the modalities.
 

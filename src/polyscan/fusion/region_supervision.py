@@ -37,7 +37,7 @@ def exclusive_regions(target: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 
 def region_loss(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
-    """Cross-entropy weighted against frequent regions, and soft Dice (Ding et al., RFNet, ICCV 2021, section 3.4).
+    """Cross-entropy weighted against frequent regions, and soft Dice (Ding et al., RFNet, ICCV 2021).
 
     -mean over voxels v of (1 - s_k(v)) log p_k(v) + 1 - mean over k of 2 sum p_k t_k / sum (p_k + t_k), k(v) the region
     of v, s_k the share of region k in the batch, and p no less than 0.005 under the logarithm, as published.

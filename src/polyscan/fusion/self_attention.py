@@ -11,7 +11,7 @@ from polyscan.fusion.blocks import ModalityEmbedding, TransformerBlock, average,
 class SelfAttention(FusionLayer):
     """F = mean over available i of T(M_1 + e_1, ..., M_n + e_n)_i, T a transformer whose tokens are the modalities.
 
-    Scaled dot-product attention (Vaswani et al., NeurIPS 2017, equation 1) in blocks with the norm first; e_i is a
+    Scaled dot-product attention (Vaswani et al., NeurIPS 2017) in blocks with the norm first; e_i is a
     learned vector that names the modality, so that the output depends on the order. Each position attends among its
     own modalities alone, n tokens, so that 3D maps fit: for V voxels the time is V (n^2 C + n C^2), linear in V.
 

@@ -16,7 +16,7 @@ from polyscan.fusion.blocks import PerModality, Pointwise, average, pooled
 class SharedSpecific(FusionLayer):
     """F = W [f_1; ...; f_n] + b, f_i = P [s_i; r_i] + s_i where modality i is there, else the mean of the s_j there.
 
-    Shared-specific feature modelling (Wang et al., ShaSpec, CVPR 2023, section 3.2): s_i = S(M_i) with one encoder S
+    Shared-specific feature modelling (Wang et al., ShaSpec, CVPR 2023): s_i = S(M_i) with one encoder S
     for all modalities, r_i = R_i(M_i) with one for each; here both have two linear maps with a leaky ReLU between,
     behind the encoders of the network (ours). An absent modality is generated from what the others share.
     ``auxiliary_loss`` has the paper's two terms: ``shared``, shared features of two modalities are alike (L1 of whole

@@ -12,7 +12,7 @@ from polyscan.fusion.blocks import ChannelMLP, average, convolution, flatten_spa
 class SpatialAttention(FusionLayer):
     """M' = sigma(MLP(mean M) + MLP(max M)) * M, M'' = sigma(conv_7([mean_c M'; max_c M'])) * M', F = mean M''_i.
 
-    CBAM (Woo et al., ECCV 2018, equations 2 and 3). The MLP is shared by the modalities; the convolution sees the
+    CBAM (Woo et al., ECCV 2018). The MLP is shared by the modalities; the convolution sees the
     channel means and maxima of all of them and gives each a map of its own, so that one modality can say where another
     counts. ``maps`` tells it. Depends on the order of the modalities. Has a spatial kernel.
 

@@ -12,8 +12,8 @@ from polyscan.fusion.blocks import ChannelMLP, average, pooled
 class SqueezeExcitation(FusionLayer):
     """F = mean over available i of s_i * M_i with [s_1; ...; s_n] = sigma(W2 relu(W1 [mean(M_1); ...; available])).
 
-    Squeeze-and-excitation (Hu et al., CVPR 2018, equations 2 to 4) with one squeeze of all modalities together, as in
-    the multimodal transfer module (Joze et al., MMTM, CVPR 2020, equations 2 to 4). ``gates`` tells s. Depends on the
+    Squeeze-and-excitation (Hu et al., CVPR 2018) with one squeeze of all modalities together, as in
+    the multimodal transfer module (Joze et al., MMTM, CVPR 2020). ``gates`` tells s. Depends on the
     order of the modalities.
 
     Args:

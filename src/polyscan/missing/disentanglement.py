@@ -20,7 +20,7 @@ class Disentanglement(Imputation):
 
     The specific part of a modality that is missing is its mean r_m. Two losses: ``cross_reconstruction``, each modality
     from what the others share and its mean specific part; ``orthogonality``, the squared
-    cosine of shared and specific part (as in domain separation networks, Bousmalis et al., NeurIPS 2016, section 3.1).
+    cosine of shared and specific part (as in domain separation networks, Bousmalis et al., NeurIPS 2016).
     Both move the encoders, so that they learn to share. Unlike :class:`polyscan.fusion.SharedSpecific` it stands around
     any layer and leaves a modality that is there as it is.
 

@@ -18,7 +18,7 @@ class GenerativeImputation(Imputation):
     """f_m = w_m G_m(f_S) + (1 - w_m) mu_m with w_m = max(0, 1 - sigma_m^2(f_S) / tau_m^2), channel by channel.
 
     G, two maps with a ReLU between them at every position, generates from the modalities S that are there the mean and
-    the variance sigma^2 of what is missing (a heteroscedastic regression: Kendall and Gal, NeurIPS 2017, equation 5).
+    the variance sigma^2 of what is missing (a heteroscedastic regression: Kendall and Gal, NeurIPS 2017).
     mu and tau^2 are mean and variance of the modality over all subjects. What the generator is not sure of gets less
     weight, and none where it knows no more than the mean: w is the share of the variance that it explains. It
     learns by hiding each modality of subjects that have it and another one; the supervised loss does not move it. The

@@ -15,7 +15,7 @@ from polyscan.missing.base import Imputation
 class LearnedTokens(Imputation):
     """f_m = t_m where modality m is missing: a vector that is learned with the network, the same at every position.
 
-    As the mask tokens of masked autoencoders (He et al., CVPR 2022, section 3). Trained only by subjects that lack the
+    As the mask tokens of masked autoencoders (He et al., CVPR 2022). Trained only by subjects that lack the
     modality: with none in training, add modality dropout.
 
     Args:

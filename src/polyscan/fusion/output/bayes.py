@@ -12,7 +12,7 @@ from polyscan.fusion.output.base import OutputRule, log_of
 class BayesianProduct(OutputRule):
     """log p = sum_m log p_m - (n - 1) log prior over the n members that are there, up to a constant.
 
-    Bayes' rule for members that are independent given the class (Kittler et al., IEEE TPAMI 1998, equation 8): each
+    Bayes' rule for members that are independent given the class (Kittler et al., IEEE TPAMI 1998, product rule): each
     member's posterior holds the prior once, the product must hold it once too. From even odds, ratios of 2:1 and 5:1
     give 10/11. Dependent members make it too sure; unchanged by their order.
 

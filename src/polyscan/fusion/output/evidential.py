@@ -17,7 +17,7 @@ from polyscan.fusion.output.base import OutputRule
 class DempsterShafer(OutputRule):
     """Dempster's rule on masses m_k = r p_k of the classes and 1 - r of not knowing; r the reliability of a member.
 
-    Shafer, A Mathematical Theory of Evidence, 1976, chapters 3 (rule) and 11 (discounting). The mass of not knowing
+    Shafer, A Mathematical Theory of Evidence, 1976 (rule and discounting). The mass of not knowing
     that remains is shared evenly (pignistic probability, Smets 1990). r are learned, and start at ``reliability``. A
     member that is absent has r = 0: it knows nothing. Unchanged by the order of the members while r are equal.
 
@@ -51,9 +51,9 @@ class DempsterShafer(OutputRule):
 class Evidential(FusionLayer):
     """Trusted multi-view classification: evidence e_m = softplus(logits), opinions b = e / S, u = K / S, S = K + sum e.
 
-    Han et al., Trusted Multi-View Classification, ICLR 2021, equations 2 and 5 (reduced Dempster's rule). What comes
+    Han et al., Trusted Multi-View Classification, ICLR 2021 (reduced Dempster's rule). What comes
     out is log(alpha) of the joint Dirichlet, so that softmax gives its mean, and ``opinion`` its beliefs and how much
-    is not known. An absent member has no evidence. ``auxiliary_loss`` is the paper's (equations 8 to 11), each for the
+    is not known. An absent member has no evidence. ``auxiliary_loss`` is the paper's, each for the
     joint Dirichlet and for every member: ``evidence``, the expected cross-entropy, and ``divergence``, of the evidence
     for wrong classes from none. The paper lets the weight of the second grow from 0 to 1 over its first epochs; here it
     is the last. Unchanged by the order of the members.

@@ -12,7 +12,7 @@ from polyscan.fusion.output.base import OutputRule, Pool
 class MeanProbability(Pool):
     """p = sum_m w_m p_m over the members that are there (linear pool).
 
-    Kittler et al., IEEE TPAMI 1998, equation 11 (sum rule), with the weights w of a :class:`Pool`. Unchanged by the
+    Kittler et al., IEEE TPAMI 1998 (sum rule), with the weights w of a :class:`Pool`. Unchanged by the
     order of the members while their weights are equal.
     """
 
@@ -24,7 +24,7 @@ class MeanProbability(Pool):
 class LogarithmicPool(Pool):
     """log p = sum_m w_m log p_m, up to a constant, over the members that are there (geometric mean).
 
-    Genest and Zidek, Statistical Science 1986, section 3, with the weights w of a :class:`Pool`. Sharper than the
+    Genest and Zidek, Statistical Science 1986, with the weights w of a :class:`Pool`. Sharper than the
     linear pool where members agree. Unchanged by the order of the members while their weights are equal.
     """
 
@@ -36,8 +36,8 @@ class LogarithmicPool(Pool):
 class MajorityVote(OutputRule):
     """p_k = (votes for k + 1 / K) / (members + 1): each member that is there votes for its likeliest class.
 
-    Kittler et al., IEEE TPAMI 1998, equation 19; 1 / K more (Laplace) keeps logarithms finite and a single vote from
-    certainty. No gradient passes a vote. Unchanged by the order of the members. Ties stay ties.
+    Kittler et al., IEEE TPAMI 1998 (majority vote rule); 1 / K more (Laplace) keeps logarithms finite and a single vote
+    from certainty. No gradient passes a vote. Unchanged by the order of the members. Ties stay ties.
     """
 
     def combine(self, log_probability: Tensor, available: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ class MajorityVote(OutputRule):
 class MaximumConfidence(OutputRule):
     """p = p_m of the member m, of those that are there, whose likeliest class is the most probable, at each position.
 
-    Kittler et al., IEEE TPAMI 1998, equation 13, normalised. Unchanged by the order of the members.
+    Kittler et al., IEEE TPAMI 1998 (max rule), normalised. Unchanged by the order of the members.
     """
 
     def combine(self, log_probability: Tensor, available: Tensor) -> Tensor:

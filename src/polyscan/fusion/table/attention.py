@@ -11,7 +11,7 @@ from polyscan.fusion.table.base import TableFusion
 class TableAttention(TableFusion):
     """F = M + A(q = norm(M) at a position, k = v = T t_j of the recorded variables).
 
-    Scaled dot-product attention (Vaswani et al., NeurIPS 2017, equation 1) between image tokens and the tokens of a
+    Scaled dot-product attention (Vaswani et al., NeurIPS 2017) between image tokens and the tokens of a
     feature tokenizer (Gorishniy et al., NeurIPS 2021). A variable that was not recorded is not attended to. Time
     V (C^2 + variables C) for V voxels.
 

@@ -9,7 +9,7 @@ from torch import Tensor
 def centred_log_ratio(counts: Tensor, pseudocount: float = 0.5) -> Tensor:
     """log(x_g) - mean_g log(x_g) with x = counts + pseudocount, then log10 of the library size.
 
-    Aitchison (1982, section 4.1): what sequencing depth multiplies drops out, so that the depth is given beside it.
+    Aitchison (1982): what sequencing depth multiplies drops out, so that the depth is given beside it.
 
     Args:
         counts: (batch, gene), not negative; NaN where not measured.
@@ -35,7 +35,7 @@ def pearson_residuals(
     """(x - mu) / sqrt(mu + mu^2 / theta) with mu = depth of the patient times the fraction of the gene.
 
     Analytic Pearson residuals of a negative binomial with one overdispersion for all genes (Lause, Berens and Kobak,
-    Genome Biology 22:258, 2021, equations 2 to 4): genes of few and of many counts come to one scale, where the
+    Genome Biology 22:258, 2021): genes of few and of many counts come to one scale, where the
     logarithm of :func:`centred_log_ratio` spreads those of few.
 
     Args:

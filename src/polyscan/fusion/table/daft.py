@@ -12,7 +12,7 @@ from polyscan.fusion.table.base import TableFusion, affine, row
 class DAFT(TableFusion):
     """F_c = alpha_c M_c + beta_c with [alpha - 1; beta] = W2 relu(W1 [mean(M); table]).
 
-    Dynamic affine feature map transform (Wolf et al., NeuroImage 2022, equations 1 to 3): a bottleneck without biases.
+    Dynamic affine feature map transform (Wolf et al., NeuroImage 2022): a bottleneck without biases.
     Ours: the one taken off alpha, so that it starts near the identity, and a bottleneck that is narrower than what
     enters by a factor (the published code has seven numbers whatever enters).
 

@@ -11,7 +11,7 @@ from polyscan.fusion.table.base import TableFusion, affine, row
 class FiLM(TableFusion):
     """F_c = (1 + gamma_c) M_c + beta_c with [gamma; beta] = MLP(table).
 
-    Perez et al., AAAI 2018, equations 1 and 2, with 1 + gamma in the place of gamma, so that it starts near the
+    Perez et al., AAAI 2018, with 1 + gamma in the place of gamma, so that it starts near the
     identity. The features themselves have no say in how they are changed; in DAFT they do.
 
     Args:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 class TableTokens(nn.Module):
     """Numeric: token_j = x_j w_j + b_j. Categorical: token_j = E_j[x_j] + b_j.
 
-    Feature tokenizer (Gorishniy et al., Revisiting deep learning models for tabular data, NeurIPS 2021, section 3.3).
+    Feature tokenizer (Gorishniy et al., Revisiting deep learning models for tabular data, NeurIPS 2021).
 
     Args:
         numeric: number of numeric variables; give them standardised.

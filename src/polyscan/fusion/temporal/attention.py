@@ -11,8 +11,8 @@ from polyscan.fusion.temporal.base import TemporalFusion, latest, mean_of
 class TemporalAttention(TemporalFusion):
     """F = M_last + A(q = h_last, k = v = h_1 ... h_n), h_t = norm(M_t) + phi(days from t to the last).
 
-    Attention over acquisition times (Sainte Fare Garnot et al., CVPR 2020, section 3.2) with the latest scan as the
-    query; phi are sines and cosines of the days (Vaswani et al., NeurIPS 2017, section 3.5). Time V n C^2 for V
+    Attention over acquisition times (Sainte Fare Garnot et al., CVPR 2020) with the latest scan as the
+    query; phi are sines and cosines of the days (Vaswani et al., NeurIPS 2017). Time V n C^2 for V
     voxels. Unchanged by the order in which the time points are given.
 
     Args:
