@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pkgutil
 import re
 import runpy
@@ -56,6 +57,18 @@ def test_code_in_a_page_runs(page, least, needs, folders, tmp_path, monkeypatch)
     assert len(blocks) >= least
     for block in blocks:
         exec(compile(block, page, "exec"), names)
+
+
+def test_the_notebook_is_the_tutorial():
+    """Its code is the page's, which the test above runs, and what it showed stands in it."""
+    cells = json.loads((DOCS / "tutorial.ipynb").read_text())["cells"]
+    blocks = re.findall(r"```python\n(.*?)\n```", (DOCS / "tutorial.md").read_text(), re.DOTALL)
+    assert ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"] == blocks, (
+        "run python docs/notebook.py"
+    )
+    kinds = [output["output_type"] for cell in cells for output in cell.get("outputs", [])]
+    assert set(kinds) == {"stream", "display_data"}
+    assert kinds.count("display_data") == 3
 
 
 def commands() -> list[str]:
