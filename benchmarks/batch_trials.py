@@ -43,7 +43,7 @@ from scan_index import slice_
 
 BUNDLE = "sarcoma_ct_mr_pet_segmentation"
 SHAPE = (24, 24, 12)
-POLYSCAN = [sys.executable, "-m", "polyscan.cli"]
+POLYSCAN = [sys.executable, "-m", "polyscan"]
 OPTIONS = ["--registered", "--no-pages"]
 Answers = dict[str, bytes]
 

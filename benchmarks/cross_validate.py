@@ -17,8 +17,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from polyscan.bundle.config import bundle_folder
 from polyscan.bundle.fragment import read_fragment
-from polyscan.bundle.run import bundle_folder, infer, train
+from polyscan.bundle.run import infer, train
 from polyscan.files.atomic import read_json
 from polyscan.study.manifest import Manifest, read_manifest, write_manifest
 

@@ -75,7 +75,3 @@ def parser() -> argparse.ArgumentParser:
         command.formatter_class = argparse.RawDescriptionHelpFormatter
         command.add_argument("--debug", action="store_true", help="show the whole error, for a bug report")
     return whole
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -11,6 +11,7 @@ from pathlib import Path
 from monai.data import MetaTensor
 
 from polyscan.bundle import run as runs
+from polyscan.bundle.config import bundle_folder, channels_of, read_metadata
 from polyscan.bundle.predictor import StudyPredictor
 from polyscan.discovery.read_study import find_studies
 from polyscan.errors import PolyscanError
@@ -56,10 +57,10 @@ class LoadedBundle:
     """
 
     def __init__(self, name_or_folder: str | Path, weights: str | Path | None = None) -> None:
-        self.folder = runs.bundle_folder(name_or_folder)
+        self.folder = bundle_folder(name_or_folder)
         self.weights = weights
-        self.modalities = runs.channels_of(self.folder)
-        self.protocol = runs.read_metadata(self.folder).get("protocol")
+        self.modalities = channels_of(self.folder)
+        self.protocol = read_metadata(self.folder).get("protocol")
 
     def predict(self, study: Study | str | Path, *, absent: Sequence[str] = ()) -> Prediction:
         """Prepare a study as the bundle needs it, and answer from whichever of its modalities are there.

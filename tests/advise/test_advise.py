@@ -15,8 +15,8 @@ from polyscan.advise.evidence import StoredCohort, StoredResult, alike, estimate
 from polyscan.advise.missingness import dependences
 from polyscan.advise.rules import points_by_strategy, rules_for
 from polyscan.advise.setting import setting_for
+from polyscan.bundle.config import bundle_folder, read_config
 from polyscan.bundle.fragment import read_fragment
-from polyscan.bundle.run import bundle_folder, read_config
 from polyscan.cli import main
 from polyscan.compare import read_protocol
 from polyscan.compare.protocol import CONCATENATION

@@ -23,7 +23,7 @@ from monai.data import MetaTensor
 from polyscan.batch import batch, batch_status, run_study, watch, write_cohort
 from polyscan.batch.executors import dask, local
 from polyscan.batch.job_array import SCHEDULERS, job_array
-from polyscan.bundle.run import bundle_folder
+from polyscan.bundle.config import bundle_folder
 from polyscan.cli import main
 from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import write_nifti
@@ -142,19 +142,8 @@ def test_two_runs_never_do_one_study_twice(ward, undisturbed, tmp_path):
 def test_a_killed_run_goes_on(ward, undisturbed, tmp_path):
     """Killed with -9 while it works: what is there is whole, and the next run ends as an undisturbed one."""
     out = tmp_path / "out"
-    command = [
-        sys.executable,
-        "-m",
-        "polyscan.cli",
-        "batch",
-        BUNDLE,
-        str(ward),
-        "-o",
-        str(out),
-        "--registered",
-        "--jobs",
-        "1",
-    ]
+    command = [sys.executable, "-m", "polyscan", "batch", BUNDLE, str(ward), "-o", str(out), "--registered"]
+    command += ["--jobs", "1"]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     while not list((out / "records").glob("sub-*.json")) and process.poll() is None:
         time.sleep(0.02)
@@ -279,7 +268,7 @@ def test_a_job_array_does_what_one_run_does(ward, tmp_path, capsys):
     assert capsys.readouterr().out.split() == ["sbatch", str(script)]
     (command,) = [line for line in script.read_text().splitlines() if "--shard" in line]
     words = shlex.split(command)
-    assert words[:3] == [sys.executable, "-m", "polyscan.cli"]
+    assert words[:3] == [sys.executable, "-m", "polyscan"]
     assert [main([w.replace("$SLURM_ARRAY_TASK_ID", task) for w in words[3:]]) for task in ("1", "2")] == [3, 3]
     assert batch_status(out).done == ["sub-01", "sub-02"]
     assert not batch_status(out).waiting

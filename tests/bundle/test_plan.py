@@ -12,9 +12,10 @@ import torch
 from monai.bundle import ConfigParser
 
 from polyscan.bundle.carried import carried_settings
+from polyscan.bundle.config import read_config
 from polyscan.bundle.fragment import read_fragment
 from polyscan.bundle.plan import LADDER, _network, make_plan
-from polyscan.bundle.run import infer, read_config, train
+from polyscan.bundle.run import infer, train
 from polyscan.cli import main
 from polyscan.errors import PolyscanError
 from polyscan.learning.memory import bytes_kept

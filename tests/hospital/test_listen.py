@@ -121,7 +121,7 @@ def test_an_archive_is_named_rightly(ct):
 
 @contextmanager
 def listening(out: Path, port: int):
-    command = [sys.executable, "-m", "polyscan.cli", "listen", BUNDLE, "-o", str(out), "--port", str(port)]
+    command = [sys.executable, "-m", "polyscan", "listen", BUNDLE, "-o", str(out), "--port", str(port)]
     command += ["--host", "127.0.0.1", "--quiet", "60", "--reserve", "0.001"]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:

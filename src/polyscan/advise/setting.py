@@ -11,8 +11,8 @@ import numpy as np
 
 from polyscan.advise.candidates import Place, place_of
 from polyscan.advise.describe import Description, table_of
+from polyscan.bundle.config import bundle_folder, read_config
 from polyscan.bundle.fusion_option import fusion_option
-from polyscan.bundle.run import bundle_folder, read_config
 from polyscan.compare.protocol import DISTILLATION, MISSING, Strategy
 from polyscan.files.atomic import read_json, resource_folder
 from polyscan.modality import find_modality

@@ -45,7 +45,7 @@ def job_array(scheduler: str, tasks: int, jobs: int, arguments: Sequence[str], l
     """
     _, lines, log, number = SCHEDULERS[scheduler]
     asked = [line.format(n=tasks, jobs=jobs, logs=logs) for line in (*lines, log)]
-    command = shlex.join([sys.executable, "-m", "polyscan.cli", "batch", *arguments, "--jobs", str(jobs)])
+    command = shlex.join([sys.executable, "-m", "polyscan", "batch", *arguments, "--jobs", str(jobs)])
     return "\n".join(
         [
             "#!/bin/bash",

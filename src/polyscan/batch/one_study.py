@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from polyscan.batch.folder import lock, record_of
+from polyscan.bundle.config import read_metadata
 from polyscan.bundle.predictor import StudyPredictor
-from polyscan.bundle.run import load_predictor, read_metadata
+from polyscan.bundle.run import load_predictor
 from polyscan.errors import sentence
 from polyscan.files.atomic import clear_parts
 from polyscan.preprocess.prepare import made_from, prepare_study

@@ -15,7 +15,8 @@ from pathlib import Path
 from polyscan.batch.executors import Executor, local
 from polyscan.batch.folder import MANIFEST, find_studies, lock, read_records, remove_others, write_results
 from polyscan.batch.one_study import Batch, run_study, write_failed
-from polyscan.bundle.run import bundle_folder, inference_fingerprint, read_config
+from polyscan.bundle.config import bundle_folder, read_config
+from polyscan.bundle.weights import inference_fingerprint
 from polyscan.errors import PolyscanError
 from polyscan.parallel import Progress
 from polyscan.study import Study

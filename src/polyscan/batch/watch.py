@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from polyscan.batch.run import batch
-from polyscan.bundle.run import bundle_folder, inference_fingerprint
+from polyscan.bundle.config import bundle_folder
+from polyscan.bundle.weights import inference_fingerprint
 from polyscan.errors import PolyscanError
 from polyscan.study import Study
 from polyscan.study.outputs import OutputFolder, fingerprint, sources_of

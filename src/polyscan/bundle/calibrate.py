@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from polyscan.bundle.encoder import StudyEncoder
-from polyscan.bundle.run import weights_fingerprint, weights_of
+from polyscan.bundle.weights import weights_fingerprint, weights_of
 from polyscan.errors import PolyscanError
 from polyscan.inference import FeatureDistance
 from polyscan.inference.feature_distance import AT_LEAST

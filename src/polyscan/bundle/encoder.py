@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from polyscan.bundle.items import inference_item
-from polyscan.bundle.run import load_inference, weights_of
+from polyscan.bundle.run import load_inference
+from polyscan.bundle.weights import weights_of
 from polyscan.inference import CachedFeatures
 from polyscan.study import Study
 from polyscan.study.manifest import Manifest

@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from polyscan.bundle.config import bundle_folder, labels_of, read_config
 from polyscan.bundle.items import labelled_studies
-from polyscan.bundle.run import bundle_folder, labels_of, read_config, train
+from polyscan.bundle.run import train
 from polyscan.errors import PolyscanError
 from polyscan.learning.checkpoint import BEST
 from polyscan.parallel import Progress

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from polyscan import __version__
+from polyscan.bundle.config import bundle_folder, labels_of, read_config
 from polyscan.bundle.items import labelled_studies
-from polyscan.bundle.run import bundle_folder, labels_of, read_config
 from polyscan.bundle.run_folder import fingerprint_of
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import logging
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from ignite.engine import Engine, Events
-from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.bundle import ConfigWorkflow
 
 from polyscan.bundle.carried import carried_settings, shared_settings
+from polyscan.bundle.config import bundle_folder, check_channels, open_config, quiet, read_config
 from polyscan.bundle.model_record import model_record
 from polyscan.bundle.predictor import StudyPredictor
 from polyscan.bundle.run_folder import RunFolder
+from polyscan.bundle.weights import calibration_of, check_fit, inference_fingerprint, weights_fingerprint, weights_of
 from polyscan.errors import PolyscanError
-from polyscan.files.atomic import read_json, resource_folder
-from polyscan.inference.task_calibration import NAME as CALIBRATION
 from polyscan.learning.checkpoint import BEST
-from polyscan.networks.fusion_model import check_weights
 from polyscan.parallel import Progress
 from polyscan.preprocess.profiles import save_profiles
 from polyscan.study.manifest import Manifest, read_manifest
@@ -70,7 +63,7 @@ def train(
     run = RunFolder(output_dir, config, manifest, restart=restart)
     if run.finished:
         return run.path / BEST
-    with _quiet(), run.writing():
+    with quiet(), run.writing():
         workflow = _load(bundle, "train", found, output_dir, {**changes, "resume": run.resume})
         workflow.parser.get_parsed_content("network_def").settings = shared_settings(bundle, config)
         trainer: Any = workflow.parser.get_parsed_content("train#trainer")
@@ -122,7 +115,7 @@ def infer(
         PolyscanError: the bundle, the manifest, the weights or an override cannot be used, or no study was answered.
     """
     found = read_manifest(manifest, roots)
-    with _quiet():
+    with quiet():
         changes = {"absent": absent or [], **_features(output_dir, keep_features), **(overrides or {})}
         workflow = load_inference(bundle, found, output_dir, weights, changes)
         workflow.parser.get_parsed_content("predictor").progress = progress
@@ -150,7 +143,7 @@ def load_predictor(
     Raises:
         PolyscanError: the bundle, the weights or an override cannot be used.
     """
-    with _quiet():
+    with quiet():
         kept = _features(Path(output_dir).parent, keep_features)
         changes = {"dataset#data": [], **kept, **(overrides or {})}
         workflow = load_inference(bundle, Manifest(), output_dir, weights, changes)
@@ -160,54 +153,6 @@ def load_predictor(
 def _features(folder: str | Path, keep: bool) -> dict[str, str]:
     """What to change of a bundle so that it keeps features in a folder."""
     return {"features": str((Path(folder) / FEATURES).resolve())} if keep else {}
-
-
-def inference_fingerprint(
-    bundle: Path,
-    weights: str | Path | Sequence[str | Path] | None = None,
-    overrides: Mapping[str, Any] | None = None,
-) -> str:
-    """Changes where the weights, the bundle's settings or what is changed of them do.
-
-    Args:
-        bundle: its folder.
-        weights: a file of weights; the bundle's own where not given.
-        overrides: config entries that are changed.
-
-    Raises:
-        PolyscanError: the weights are not there.
-    """
-    settings = [(bundle / "configs" / "inference.json").read_text(encoding="utf-8"), dict(overrides or {})]
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
-    files = weights_of(bundle, weights)
-    for file in [*files, *_calibration_of(files)]:
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def weights_fingerprint(weights: Path) -> str:
-    """Changes where what stands in the file does."""
-    return hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
-
-
-def weights_of(bundle: str | Path, weights: str | Path | Sequence[str | Path] | None = None) -> list[Path]:
-    """A file of weights, or those of an ensemble; the bundle's own where not given.
-
-    Raises:
-        PolyscanError: one is not there.
-    """
-    named = [bundle_folder(bundle) / "models" / BEST] if weights is None else weights
-    files = [Path(named)] if isinstance(named, (str, Path)) else [Path(file) for file in named]
-    for file in files:
-        if not file.is_file():
-            raise PolyscanError(f"Weights {file} do not exist; train the bundle first or name the file with --weights.")
-    return files
-
-
-def _calibration_of(files: Sequence[Path]) -> list[Path]:
-    """What lies beside the weights; an ensemble has none, since each was calibrated by itself."""
-    beside = files[0].with_name(CALIBRATION)
-    return [beside] if len(files) == 1 and beside.is_file() else []
 
 
 def load_inference(
@@ -227,18 +172,18 @@ def load_inference(
     changes = {**carried_settings(files[0], bundle, overrides), "weights": str(files[0].resolve()), **overrides}
     if len(files) > 1:
         changes["ensemble"] = [str(file.resolve()) for file in files[1:]]
-    for beside in _calibration_of(files):
+    for beside in calibration_of(files):
         changes |= {"calibration": str(beside.resolve()), "weights_fingerprint": weights_fingerprint(files[0])}
     workflow = _load(bundle, "inference", manifest, output_dir, changes)
     for file in files:
-        _check_weights(file, workflow.parser.get_parsed_content("network_def"))
+        check_fit(file, workflow.parser.get_parsed_content("network_def"))
     if workflow.parser.get("attribution") and SaveAttributionsd.__name__ not in str(workflow.parser["postprocessing"]):
         raise PolyscanError(
             f"{bundle.name} with these settings answers from tables, which have no places; leave --attribution away."
         )
     workflow.parser["made_from"] = inference_fingerprint(bundle, files, overrides)
     workflow.parser.get_parsed_content("predictor").model = model_record(
-        bundle, workflow.parser, files, calibrated=bool(_calibration_of(files))
+        bundle, workflow.parser, files, calibrated=bool(calibration_of(files))
     )
     return workflow
 
@@ -253,144 +198,14 @@ def _losses(engine: Engine) -> str:
     return ", ".join(f"{term} {value:.3f}" for term, value in losses.items())
 
 
-def _check_weights(path: Path, network: torch.nn.Module) -> None:
-    """Refuse weights of another network, other modalities or other outputs before any study is read."""
-    try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-        shapes = {name: value.shape for name, value in stored.items() if not name.endswith("_extra_state")}
-    except Exception as error:
-        raise PolyscanError(f"{path} cannot be read as weights ({type(error).__name__}); train them again.") from error
-    check_weights(network, stored, "")
-    own = {name: value.shape for name, value in network.state_dict().items() if not name.endswith("_extra_state")}
-    wrong = [name for name in own.keys() | shapes.keys() if own.get(name) != shapes.get(name)]
-    if wrong:
-        raise PolyscanError(
-            f"{path} does not fit the bundle's network: {len(wrong)} of {len(own)} entries differ; "
-            "give the bundle and the --set options that they were trained with."
-        )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Hold back what MONAI and ignite log on their way: the user sees progress, results, and what is raised."""
-    before = logging.root.manager.disable
-    logging.disable(logging.ERROR)  # of an exception they log the traceback
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
-
-
-def bundle_folder(name_or_folder: str | Path) -> Path:
-    """The folder of a bundle: a folder as it is, else the bundle of that name that comes with polyscan.
-
-    Raises:
-        PolyscanError: there is neither.
-    """
-    for folder in (Path(name_or_folder), resource_folder("bundles") / name_or_folder):
-        if (folder / "configs").is_dir():
-            return folder
-    known = sorted(path.parents[1].name for path in resource_folder("bundles").glob("*/configs/metadata.json"))
-    raise PolyscanError(
-        f"{name_or_folder} is no bundle: it has no folder configs; give a bundle's folder, or the name of one "
-        f"that comes with polyscan: {', '.join(known)}."
-    )
-
-
-def read_metadata(folder: Path) -> dict[str, Any]:
-    """A bundle's ``metadata.json``.
-
-    Raises:
-        PolyscanError: it is not there or is no JSON.
-    """
-    content: dict[str, Any] = read_json(folder / "configs" / "metadata.json")
-    return content
-
-
-def _open(bundle: str | Path, config: str, overrides: Mapping[str, Any]) -> ConfigWorkflow:
-    """A bundle's config with some entries changed, before anything is made of it."""
-    file = Path(bundle) / "configs" / f"{config}.json"
-    if not file.is_file():
-        raise PolyscanError(f"{bundle} is no bundle with a config {config}.json; give a folder such as bundles/NAME.")
-    workflow = ConfigWorkflow(str(file), workflow_type=config, logging_file=False)
-    for key in overrides:
-        if key not in workflow.parser and f"@{key}" not in str(overrides):
-            raise PolyscanError(f"{file} has no entry {key!r} to change; its entries are named in the file.")
-    workflow.parser.update(dict(overrides))
-    return workflow
-
-
-def read_config(bundle: str | Path, config: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """The whole of a bundle's config with some entries changed.
-
-    Raises:
-        PolyscanError: there is no such config, or it has no such entry.
-    """
-    with _quiet():
-        content: dict[str, Any] = _open(bundle, config, overrides).parser.get()
-    return content
-
-
-def label_classes(bundle: str | Path) -> dict[str, int]:
-    """The regions of a bundle's masks and their numbers, by its metadata, such as ``1 core, 2 oedema``.
-
-    Raises:
-        PolyscanError: the metadata do not say.
-    """
-    said = read_metadata(Path(bundle)).get("label_classes")
-    try:
-        parts = [part.split(maxsplit=1) for part in str(said).split(",")]
-        return {name.strip(): int(value) for value, name in parts}
-    except ValueError:
-        raise PolyscanError(
-            f"{bundle} has label_classes {said!r}; its configs/metadata.json needs them such as '1 core, 2 oedema'."
-        ) from None
-
-
-def labels_of(config: Mapping[str, Any]) -> list[str]:
-    """What a study must be labelled with to be learnt from, by a config as :func:`read_config` gives it."""
-    parser = ConfigParser({name: config[name] for name in ("labels", "tasks") if name in config})
-    labels: list[str] = parser.get_parsed_content("labels")
-    return labels
-
-
 def _load(
     bundle: str | Path, config: str, manifest: Manifest, output_dir: str | Path, overrides: Mapping[str, Any]
 ) -> ConfigWorkflow:
-    workflow = _open(bundle, config, overrides)
+    workflow = open_config(bundle, config, overrides)
     paths = {"bundle_root": bundle, "output_dir": output_dir}
     workflow.parser.update({name: str(Path(path).resolve()) for name, path in paths.items()})
     workflow.parser.update({"manifest": manifest})  # read once, checked, for all that ask for it
     if "modalities" not in overrides:
-        _check_channels(bundle, workflow.parser["modalities"])
+        check_channels(bundle, workflow.parser["modalities"])
     workflow.initialize()
     return workflow
-
-
-def channels_of(bundle: str | Path) -> list[str]:
-    """The modalities in the order of the channels that a bundle reads, by its metadata; colours are of one modality.
-
-    Raises:
-        PolyscanError: the metadata do not say.
-    """
-    try:
-        content = read_metadata(Path(bundle))
-        channels = content["network_data_format"]["inputs"]["image"]["channel_def"]
-        return list(dict.fromkeys(channels[str(k)] for k in range(len(channels))))
-    except (PolyscanError, KeyError, TypeError) as error:
-        raise PolyscanError(
-            f"{bundle} does not say which modality each channel is ({error}); its configs/metadata.json needs "
-            "network_data_format with inputs, image and channel_def."
-        ) from error
-
-
-def _check_channels(bundle: str | Path, modalities: list[str]) -> None:
-    """Refuse a bundle whose config reads its channels in another order than its metadata say."""
-    said = channels_of(bundle)
-    if said != list(modalities):
-        raise PolyscanError(
-            f"{bundle} reads {', '.join(modalities)}, but its metadata name the channels {', '.join(said)}; weights "
-            "are made for one order only: set both alike."
-        )

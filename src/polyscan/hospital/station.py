@@ -18,7 +18,8 @@ from pathlib import Path
 from polyscan.batch import Batch, run_study, write_cohort
 from polyscan.batch.folder import COHORT, FOLDERS
 from polyscan.batch.one_study import write_failed
-from polyscan.bundle.run import bundle_folder, inference_fingerprint
+from polyscan.bundle.config import bundle_folder
+from polyscan.bundle.weights import inference_fingerprint
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError, sentence
 from polyscan.files.atomic import read_json, write_json

@@ -16,6 +16,7 @@ import numpy as np
 
 from polyscan.bundle import StudyPredictor
 from polyscan.bundle import run as runs
+from polyscan.bundle.config import channels_of, label_classes
 from polyscan.errors import PolyscanError, sentence
 from polyscan.files.atomic import read_json
 from polyscan.formats.nifti import read_nifti, write_nifti
@@ -245,7 +246,7 @@ class Bundle:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
-        self.modalities = runs.channels_of(folder)
+        self.modalities = channels_of(folder)
         metadata = read_json(folder / "configs" / "metadata.json")
         try:
             self.protocol: str | None = metadata.get("protocol")
@@ -255,7 +256,7 @@ class Bundle:
             if self.classifies:
                 self.labels = {name: int(channel) for channel, name in output_format["channel_def"].items()}
             else:
-                self.values = dict(sorted(runs.label_classes(folder).items(), key=lambda named: named[1]))
+                self.values = dict(sorted(label_classes(folder).items(), key=lambda named: named[1]))
                 self.labels = {name: number for number, name in enumerate(self.values, 1)}
         except (ValueError, KeyError) as error:
             raise PolyscanError(

@@ -1,0 +1,128 @@
+"""A bundle's folder, its metadata, and its configs with some entries changed, before anything is made of them."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigParser, ConfigWorkflow
+
+from polyscan.errors import PolyscanError
+from polyscan.files.atomic import read_json, resource_folder
+
+
+def bundle_folder(name_or_folder: str | Path) -> Path:
+    """The folder of a bundle: a folder as it is, else the bundle of that name that comes with polyscan.
+
+    Raises:
+        PolyscanError: there is neither.
+    """
+    for folder in (Path(name_or_folder), resource_folder("bundles") / name_or_folder):
+        if (folder / "configs").is_dir():
+            return folder
+    known = sorted(path.parents[1].name for path in resource_folder("bundles").glob("*/configs/metadata.json"))
+    raise PolyscanError(
+        f"{name_or_folder} is no bundle: it has no folder configs; give a bundle's folder, or the name of one "
+        f"that comes with polyscan: {', '.join(known)}."
+    )
+
+
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """A bundle's ``metadata.json``.
+
+    Raises:
+        PolyscanError: it is not there or is no JSON.
+    """
+    content: dict[str, Any] = read_json(folder / "configs" / "metadata.json")
+    return content
+
+
+def channels_of(bundle: str | Path) -> list[str]:
+    """The modalities in the order of the channels that a bundle reads, by its metadata; colours are of one modality.
+
+    Raises:
+        PolyscanError: the metadata do not say.
+    """
+    try:
+        content = read_metadata(Path(bundle))
+        channels = content["network_data_format"]["inputs"]["image"]["channel_def"]
+        return list(dict.fromkeys(channels[str(k)] for k in range(len(channels))))
+    except (PolyscanError, KeyError, TypeError) as error:
+        raise PolyscanError(
+            f"{bundle} does not say which modality each channel is ({error}); its configs/metadata.json needs "
+            "network_data_format with inputs, image and channel_def."
+        ) from error
+
+
+def check_channels(bundle: str | Path, modalities: list[str]) -> None:
+    """Refuse a bundle whose config reads its channels in another order than its metadata say."""
+    said = channels_of(bundle)
+    if said != list(modalities):
+        raise PolyscanError(
+            f"{bundle} reads {', '.join(modalities)}, but its metadata name the channels {', '.join(said)}; weights "
+            "are made for one order only: set both alike."
+        )
+
+
+def label_classes(bundle: str | Path) -> dict[str, int]:
+    """The regions of a bundle's masks and their numbers, by its metadata, such as ``1 core, 2 oedema``.
+
+    Raises:
+        PolyscanError: the metadata do not say.
+    """
+    said = read_metadata(Path(bundle)).get("label_classes")
+    try:
+        parts = [part.split(maxsplit=1) for part in str(said).split(",")]
+        return {name.strip(): int(value) for value, name in parts}
+    except ValueError:
+        raise PolyscanError(
+            f"{bundle} has label_classes {said!r}; its configs/metadata.json needs them such as '1 core, 2 oedema'."
+        ) from None
+
+
+def read_config(bundle: str | Path, config: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The whole of a bundle's config with some entries changed.
+
+    Raises:
+        PolyscanError: there is no such config, or it has no such entry.
+    """
+    with quiet():
+        content: dict[str, Any] = open_config(bundle, config, overrides).parser.get()
+    return content
+
+
+def labels_of(config: Mapping[str, Any]) -> list[str]:
+    """What a study must be labelled with to be learnt from, by a config as :func:`read_config` gives it."""
+    parser = ConfigParser({name: config[name] for name in ("labels", "tasks") if name in config})
+    labels: list[str] = parser.get_parsed_content("labels")
+    return labels
+
+
+def open_config(bundle: str | Path, config: str, overrides: Mapping[str, Any]) -> ConfigWorkflow:
+    """A bundle's config with some entries changed, before anything is made of it."""
+    file = Path(bundle) / "configs" / f"{config}.json"
+    if not file.is_file():
+        raise PolyscanError(f"{bundle} is no bundle with a config {config}.json; give a folder such as bundles/NAME.")
+    workflow = ConfigWorkflow(str(file), workflow_type=config, logging_file=False)
+    for key in overrides:
+        if key not in workflow.parser and f"@{key}" not in str(overrides):
+            raise PolyscanError(f"{file} has no entry {key!r} to change; its entries are named in the file.")
+    workflow.parser.update(dict(overrides))
+    return workflow
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hold back what MONAI and ignite log on their way: the user sees progress, results, and what is raised."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)  # of an exception they log the traceback
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,82 @@
+"""The weights that a bundle answers with, and what changes when they do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from polyscan.bundle.config import bundle_folder
+from polyscan.errors import PolyscanError
+from polyscan.inference.task_calibration import NAME as CALIBRATION
+from polyscan.learning.checkpoint import BEST
+from polyscan.networks.fusion_model import check_weights
+
+
+def weights_of(bundle: str | Path, weights: str | Path | Sequence[str | Path] | None = None) -> list[Path]:
+    """A file of weights, or those of an ensemble; the bundle's own where not given.
+
+    Raises:
+        PolyscanError: one is not there.
+    """
+    named = [bundle_folder(bundle) / "models" / BEST] if weights is None else weights
+    files = [Path(named)] if isinstance(named, (str, Path)) else [Path(file) for file in named]
+    for file in files:
+        if not file.is_file():
+            raise PolyscanError(f"Weights {file} do not exist; train the bundle first or name the file with --weights.")
+    return files
+
+
+def calibration_of(files: Sequence[Path]) -> list[Path]:
+    """What lies beside the weights; an ensemble has none, since each was calibrated by itself."""
+    beside = files[0].with_name(CALIBRATION)
+    return [beside] if len(files) == 1 and beside.is_file() else []
+
+
+def weights_fingerprint(weights: Path) -> str:
+    """Changes where what stands in the file does."""
+    return hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
+
+
+def inference_fingerprint(
+    bundle: Path,
+    weights: str | Path | Sequence[str | Path] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> str:
+    """Changes where the weights, the bundle's settings or what is changed of them do.
+
+    Args:
+        bundle: its folder.
+        weights: a file of weights; the bundle's own where not given.
+        overrides: config entries that are changed.
+
+    Raises:
+        PolyscanError: the weights are not there.
+    """
+    settings = [(bundle / "configs" / "inference.json").read_text(encoding="utf-8"), dict(overrides or {})]
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+    files = weights_of(bundle, weights)
+    for file in [*files, *calibration_of(files)]:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def check_fit(path: Path, network: torch.nn.Module) -> None:
+    """Refuse weights of another network, other modalities or other outputs before any study is read."""
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+        shapes = {name: value.shape for name, value in stored.items() if not name.endswith("_extra_state")}
+    except Exception as error:
+        raise PolyscanError(f"{path} cannot be read as weights ({type(error).__name__}); train them again.") from error
+    check_weights(network, stored, "")
+    own = {name: value.shape for name, value in network.state_dict().items() if not name.endswith("_extra_state")}
+    wrong = [name for name in own.keys() | shapes.keys() if own.get(name) != shapes.get(name)]
+    if wrong:
+        raise PolyscanError(
+            f"{path} does not fit the bundle's network: {len(wrong)} of {len(own)} entries differ; "
+            "give the bundle and the --set options that they were trained with."
+        )
