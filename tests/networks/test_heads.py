@@ -121,3 +121,12 @@ def test_multilabel_and_classification():
     torch.testing.assert_close(learning.multilabel_loss(answer, labels), theirs)
     theirs = torch.nn.functional.cross_entropy(answer, torch.tensor([0, 2, 1, 1]))
     torch.testing.assert_close(learning.classification_loss(answer, torch.tensor([[0.0], [2], [1], [1]])), theirs)
+
+
+def test_an_untrained_segmentation_answers_with_its_prior():
+    head = networks.SegmentationHead([4, 6, 6], 2, width=(4, 6), deep_supervision=1, prior=0.02)
+    features = [*FEATURES, torch.randn(5, 6, 2, 2)]
+    assert head(features).sigmoid().median().item() == pytest.approx(0.02, rel=1)
+    assert [last.bias.sigmoid().item() for last in (head.last, *head.deep)] == pytest.approx([0.02, 0.02])
+    with pytest.raises(ValueError, match=r"prior is 1; expected 0 < prior < 1"):
+        networks.SegmentationHead([4, 6], 2, width=(4,), prior=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -67,9 +68,13 @@ class SegmentationHead(Head):
         dropout: probability of each channel before the last convolution.
         deep_supervision: coarser levels of the decoder that have logits of their own (``deep``, finest first); training
             reads them, an answer does not.
+        prior: probability of every region that an untrained network answers with, so that a short training need not
+            begin by learning that most of an image is background (Lin et al., Focal loss for dense object detection,
+            ICCV 2017, section 4.1); none in particular where not given.
 
     Raises:
-        ValueError: ``width`` has another number of levels than there is, or fewer than are to be supervised.
+        ValueError: ``width`` has another number of levels than there is, or fewer than are to be supervised; ``prior`` is
+            no probability between 0 and 1.
     """
 
     def __init__(
@@ -84,6 +89,7 @@ class SegmentationHead(Head):
         norm: str | tuple = ("instance", {"affine": True}),
         dropout: float = 0.0,
         deep_supervision: int = 0,
+        prior: float | None = None,
     ) -> None:
         out_channels = len(regions) or out_channels
         super().__init__(out_channels, dropout, list(regions))
@@ -103,6 +109,11 @@ class SegmentationHead(Head):
         self.deep = nn.ModuleList(
             Conv["conv", spatial_dims](w, out_channels, kernel_size=1) for w in width[1 : 1 + deep_supervision]
         )
+        if prior is not None:
+            if not 0 < prior < 1:
+                raise ValueError(f"prior is {prior}; expected 0 < prior < 1.")
+            for last in (self.last, *self.deep):
+                nn.init.constant_(last.bias, math.log(prior / (1 - prior)))
 
     def pre_logits(self, features: list[Tensor]) -> Tensor:
         """Decode features, finest level first, to (batch, width, *spatial)."""
