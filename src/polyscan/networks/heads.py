@@ -73,8 +73,8 @@ class SegmentationHead(Head):
             ICCV 2017, section 4.1); none in particular where not given.
 
     Raises:
-        ValueError: ``width`` has another number of levels than there is, or fewer than are to be supervised; ``prior`` is
-            no probability between 0 and 1.
+        ValueError: ``width`` has another number of levels than there is, or fewer than are to be supervised; ``prior``
+            does not lie between 0 and 1.
     """
 
     def __init__(
