@@ -23,6 +23,7 @@ from monai.data import MetaTensor
 from polyscan.batch import batch, batch_status, run_study, watch, write_cohort
 from polyscan.batch.executors import dask, local
 from polyscan.batch.job_array import SCHEDULERS, job_array
+from polyscan.bundle.answering import Answering
 from polyscan.bundle.config import bundle_folder
 from polyscan.cli import main
 from polyscan.errors import PolyscanError
@@ -79,7 +80,10 @@ def test_probabilities_are_kept_where_asked_for(tmp_path):
     (study, _) = read_manifest(out / "manifest.json").studies
     assert study.prediction.probabilities == str(out / "predictions" / kept[0])
     with pytest.raises(PolyscanError, match="no entry 'save_probabilities' to change"):
-        batch("glioma_grading_classification", ward, tmp_path / "classes", probabilities=True)
+        batch("glioma_grading_classification", ward, tmp_path / "classes", answering=Answering(probabilities=True))
+    assert not (tmp_path / "classes").exists()
+    run(ward, out, pages=False)
+    assert not list((out / "predictions").glob("*_prob.nii.gz"))
 
 
 def test_a_folder_goes_the_whole_way(ward, tmp_path):
@@ -208,9 +212,9 @@ def test_a_scan_that_comes_late_updates_the_answer(ward, tmp_path):
     files["T1w"].with_name("sub-01_T2w.nii.gz").rename(files["ct"])
     late = files["T1w"].rename(tmp_path / "late.nii.gz")
     out = tmp_path / "out"
-    run(ward, out, keep_features=True)
+    run(ward, out, answering=Answering(keep_features=True))
     late.rename(files["T1w"])
-    result = run(ward, out, keep_features=True)
+    result = run(ward, out, answering=Answering(keep_features=True))
     said = next(study for study in result.studies if study.key == "sub-01").prediction
     assert (sorted(said.present), said.reused) == (["CT", "T1"], ["CT"])
     (earlier,) = said.earlier
@@ -262,13 +266,15 @@ def await_(done, seconds=60.0):
 def test_a_job_array_does_what_one_run_does(ward, tmp_path, capsys):
     """Its command, called as the scheduler calls it for each task."""
     out = tmp_path / "out"
-    arguments = ["batch", BUNDLE, str(ward), "-o", str(out), "--registered", "--no-pages"]
+    arguments = ["batch", BUNDLE, str(ward), "-o", str(out), "--registered", "--no-pages", "--mirror"]
+    arguments += ["--attribution", "gradcam", "occlusion"]
     assert main([*arguments, "--job-array", "slurm:2"]) == 0
     script = out / "job_array.sh"
     assert capsys.readouterr().out.split() == ["sbatch", str(script)]
     (command,) = [line for line in script.read_text().splitlines() if "--shard" in line]
     words = shlex.split(command)
     assert words[:3] == [sys.executable, "-m", "polyscan"]
+    assert {"--mirror", "--attribution", "gradcam", "occlusion"} < set(words)
     assert [main([w.replace("$SLURM_ARRAY_TASK_ID", task) for w in words[3:]]) for task in ("1", "2")] == [3, 3]
     assert batch_status(out).done == ["sub-01", "sub-02"]
     assert not batch_status(out).waiting

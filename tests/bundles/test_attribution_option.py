@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from prepared import BUNDLES, make_manifest
 
+from polyscan.bundle.answering import Answering
 from polyscan.bundle.run import infer
 from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import read_nifti
@@ -22,8 +23,8 @@ from polyscan.study.manifest import read_manifest
 def test_maps_lie_beside_answers(name, target, tmp_path):
     bundle, out = BUNDLES / name, tmp_path / "out"
     manifest = make_manifest(bundle, tmp_path / "prepared")
-    asked = {"attribution": ["gradcam"]}
-    infer(bundle, manifest, out, overrides=asked)
+    asked = Answering(attribution=("gradcam",))
+    infer(bundle, manifest, out, answering=asked)
     studies = read_manifest(out / "manifest.json").testing
     explained = {s.key: s.prediction for s in studies if s.prediction.attributions}
     assert explained
@@ -38,7 +39,7 @@ def test_maps_lie_beside_answers(name, target, tmp_path):
         assert f"{target} " in write_study_page(study, tmp_path / "page.html").read_text()
     first_map = explained[next(iter(explained))].maps[0]
     before = read_manifest(out / "manifest.json").testing
-    infer(bundle, manifest, out, overrides=asked)
+    infer(bundle, manifest, out, answering=asked)
     assert read_manifest(out / "manifest.json").testing == before
     infer(bundle, manifest, out)
     assert not list(out.glob("*_attribution"))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -56,6 +58,36 @@ def test_answers_are_calibrated_from_then_on(manifest, tmp_path):
     with pytest.raises(RuntimeError) as caught:
         infer(BUNDLE, manifest, tmp_path / "out", weights=weights)
     assert "was made for other weights" in sentence(caught.value)
+
+
+def test_a_batch_reads_atypical_scans_as_absent_and_explains_as_infer_does(manifest, tmp_path):
+    weights, given = tmp_path / "model.pt", tmp_path / "given.json"
+    shutil.copy(BUNDLE / "models" / "model.pt", weights)
+    found = read_manifest(manifest)
+    whole = next(study for study in found.testing if len(study.scans) == 2)
+    write_manifest(given, Manifest(roots=found.roots, testing=[whole]))
+    line = [str(BUNDLE), str(given), "--weights", str(weights)]
+    asked = ["--ignore-atypical", "--attribution", "gradcam"]
+    out, plain = tmp_path / "batch", tmp_path / "infer"
+    assert main(["batch", *line, "-o", str(out), "--jobs", "1", *asked]) == 1  # nothing tells what is typical
+    assert not out.exists()
+    path = calibrate(BUNDLE, manifest, weights=weights)
+    content = json.loads(path.read_text())
+    for name, distance in (("MRI", 0.0), ("CT", 1e12)):  # as if every MRI were further away than those known, and no CT
+        content["distances"][name]["distances"] = [[distance] * 20 for _ in content["distances"][name]["fits"]]
+    path.write_text(json.dumps(content))
+    assert main(["infer", *line, "-o", str(plain), *asked]) == 0
+    assert main(["batch", *line, "-o", str(out), "--jobs", "1", *asked]) == 0
+    (one,), (other,) = (read_manifest(folder / "manifest.json").studies for folder in (plain, out))
+    assert (other.prediction.ignored, other.prediction.present) == (["MRI"], ["CT"])
+    assert other.prediction.ignored == one.prediction.ignored
+    assert other.prediction.answers == one.prediction.answers
+    assert {Path(file).name for file in other.prediction.maps} == {Path(file).name for file in one.prediction.maps}
+    assert other.prediction.maps
+    (row,) = csv.DictReader((out / "cohort.csv").open())
+    assert (row["modalities"], row["ignored"]) == ("CT", "MRI")
+    assert main(["batch", *line, "-o", str(out), "--jobs", "1"]) == 0  # maps are no longer asked for
+    assert not list(out.rglob("*_attribution"))
 
 
 def test_what_cannot_be_calibrated_is_refused(manifest, tmp_path):

@@ -20,6 +20,7 @@ import pydicom
 import pytest
 import torch
 
+from polyscan.bundle.answering import Answering
 from polyscan.errors import PolyscanError
 from polyscan.hospital import listen
 from polyscan.hospital.receive import OUT_OF_RESOURCES, SUCCESS, receiving
@@ -112,6 +113,12 @@ def test_what_is_no_uid_is_refused(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["spool"]
 
 
+def test_what_the_bundle_cannot_do_is_refused_before_anything_comes(tmp_path):
+    with pytest.raises(PolyscanError, match="no entry 'ignore_atypical' to change"):
+        listen(BUNDLE, tmp_path / "out", port=0, answering=Answering(ignore_atypical=True))
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_archive_is_named_rightly(ct):
     with pytest.raises(PolyscanError, match="give AE@HOST:PORT"):
         sender("10.0.0.1:104")
@@ -190,9 +197,8 @@ def test_from_an_archive_and_back(ct, tmp_path, monkeypatch):
     assert len(list((out / "spool").glob("*/*.dcm"))) == len(ct)
     stop, archive = threading.Event(), free_port()
     options = {"port": port, "host": "127.0.0.1", "quiet": 1, "reserve": 0, "stop": stop}
-    thread = threading.Thread(
-        target=listen, args=(BUNDLE, out), kwargs={**options, "send": [f"ORTHANC@127.0.0.1:{archive}"]}
-    )
+    options |= {"send": [f"ORTHANC@127.0.0.1:{archive}"], "answering": Answering(probabilities=True)}
+    thread = threading.Thread(target=listen, args=(BUNDLE, out), kwargs=options)
     monkeypatch.setattr("polyscan.hospital.station._AGAIN", 0.5)
     thread.start()
     try:
@@ -204,6 +210,7 @@ def test_from_an_archive_and_back(ct, tmp_path, monkeypatch):
     finally:
         stop.set()
         thread.join()
+    assert len(list((out / "predictions").glob("*_prob.nii.gz"))) == 1
     assert sorted(one["Modality"] for one in found) == ["SEG", "SR"]
     assert {one["StudyInstanceUID"] for one in found} == {"1.2.840.7"}
     segmentation = next(one for one in found if one["Modality"] == "SEG")

@@ -97,6 +97,18 @@ def read_changed(folder, content, **options):
     return read_manifest(folder / "m.json", **options)
 
 
+def test_scans_outside_of_every_root_find_one_beside_a_root_of_that_name(tmp_path):
+    paths = [tmp_path / "old" / "a.nii.gz", tmp_path / "new" / "b.nii.gz"]
+    studies = [Study(str(k), scans={"T1": Scan(str(path))}) for k, path in enumerate(paths)]
+    manifest = tmp_path / "elsewhere" / "m.json"
+    write_manifest(
+        manifest, Manifest(roots={"data": str(tmp_path / "old"), "here": str(tmp_path)}, testing=studies[:1])
+    )
+    write_manifest(manifest, Manifest(roots={"data": str(tmp_path / "old")}, testing=studies))
+    found = read_manifest(manifest)
+    assert [study.scans["T1"].path for study in found.testing] == list(map(str, paths))
+
+
 def test_what_is_written_is_read_again_wherever_the_folder_goes(tmp_path, content):
     before = everything(tmp_path / "a")
     after = read_manifest(tmp_path / "a" / "m.json")

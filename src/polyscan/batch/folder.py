@@ -151,4 +151,7 @@ def remove_others(out: Path, keys: set[str]) -> None:
         for folder in ("prepared", "features"):
             shutil.rmtree(out / folder / key, ignore_errors=True)
         for file in [*(out / "pages").glob(f"{key}.*"), *(out / "predictions").glob(f"{key}_*")]:
-            file.unlink(missing_ok=True)
+            if file.is_dir():
+                shutil.rmtree(file)
+            else:
+                file.unlink(missing_ok=True)

@@ -6,13 +6,14 @@ import errno
 import hashlib
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from polyscan.batch.folder import lock, record_of
+from polyscan.bundle.answering import Answering
 from polyscan.bundle.config import read_metadata
 from polyscan.bundle.predictor import StudyPredictor
 from polyscan.bundle.run import load_predictor
@@ -45,8 +46,7 @@ class Batch:
         devices: what networks run on, such as ``("cuda:0", "cuda:1")``, shared out among the studies; the bundle's
             choice where empty.
         pages: whether a page of each study is drawn.
-        probabilities: whether those of the regions are kept beside each mask.
-        keep_features: whether what encoders made of each scan is kept, so that a late scan is encoded alone.
+        answering: what is asked for beside the plain answers.
     """
 
     out: Path
@@ -57,13 +57,7 @@ class Batch:
     retry_failed: bool = False
     devices: tuple[str, ...] = ()
     pages: bool = True
-    keep_features: bool = False
-    probabilities: bool = False
-
-    @property
-    def overrides(self) -> dict[str, Any]:
-        """What is changed of the bundle's settings."""
-        return {"save_probabilities": True} if self.probabilities else {}
+    answering: Answering = field(default_factory=Answering)
 
 
 def run_study(study: Study, batch: Batch) -> Outcome:
@@ -82,6 +76,7 @@ def run_study(study: Study, batch: Batch) -> Outcome:
                 clear_parts(batch.out / folder, study.key)  # of a run that was killed
             try:
                 answered = _predict(study, batch, before)
+                _remove_stale(before, answered.prediction)
                 write_manifest(record, Manifest(testing=[answered], made_from=wanted, finished=_now()))
             except Exception as error:
                 if _is_full(error, batch.out):
@@ -98,6 +93,21 @@ def _said(record: Path) -> PredictionRecord | None:
     """What was said of a study last."""
     studies = read_manifest(record).testing if record.is_file() else []
     return studies[0].prediction if studies else None
+
+
+def _remove_stale(before: PredictionRecord | None, now: PredictionRecord | None) -> None:
+    """Remove what an answer left that the one after it does not have, such as maps that are no longer asked for."""
+    kept = set(_written(now))
+    for file in _written(before):
+        if file not in kept:
+            Path(file).unlink(missing_ok=True)
+            if file in (before.maps if before else ()) and not any(Path(file).parent.iterdir()):
+                Path(file).parent.rmdir()
+
+
+def _written(said: PredictionRecord | None) -> list[str]:
+    """Every file of an answer, its maps and earlier answers included."""
+    return [file for each in (said, *said.earlier) for file in (*each.files, *each.maps)] if said else []
 
 
 def _predict(study: Study, batch: Batch, before: PredictionRecord | None) -> Study:
@@ -122,11 +132,18 @@ def _predict(study: Study, batch: Batch, before: PredictionRecord | None) -> Stu
 @lru_cache(maxsize=4)
 def _predictor(batch: Batch, device: str) -> StudyPredictor:
     """Loaded once in each process."""
-    overrides = {**batch.overrides, **({"device": f"$torch.device({device!r})"} if device else {})}
+    overrides = {"device": f"$torch.device({device!r})"} if device else {}
     out = batch.out / "predictions"
-    return load_predictor(
-        batch.bundle, out, weights=batch.weights, keep_features=batch.keep_features, overrides=overrides
-    )
+    return load_predictor(batch.bundle, out, weights=batch.weights, answering=batch.answering, overrides=overrides)
+
+
+def check_answering(batch: Batch) -> None:
+    """Refuse before any study is read what the bundle cannot do.
+
+    Raises:
+        PolyscanError: the weights do not fit the bundle, or it cannot answer as it is asked to.
+    """
+    _predictor(batch, "cpu" if batch.devices else "")
 
 
 def _made_from(study: Study, batch: Batch) -> str:
@@ -143,7 +160,9 @@ def _is_current(record: Path, wanted: str, batch: Batch) -> bool:
     if kept.made_from != wanted:
         return False
     predictions = [study.prediction for study in kept.testing]
-    return all(found and Path(found.path).is_file() for found in predictions) if predictions else not batch.retry_failed
+    if not predictions:
+        return not batch.retry_failed
+    return all(found and all(Path(file).is_file() for file in _written(found)) for found in predictions)
 
 
 def write_failed(study: Study, batch: Batch, reason: str) -> None:

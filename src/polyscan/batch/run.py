@@ -14,8 +14,9 @@ from pathlib import Path
 
 from polyscan.batch.executors import Executor, local
 from polyscan.batch.folder import MANIFEST, find_studies, lock, read_records, remove_others, write_results
-from polyscan.batch.one_study import Batch, run_study, write_failed
-from polyscan.bundle.config import bundle_folder, read_config
+from polyscan.batch.one_study import Batch, check_answering, run_study, write_failed
+from polyscan.bundle.answering import Answering
+from polyscan.bundle.config import bundle_folder
 from polyscan.bundle.weights import inference_fingerprint
 from polyscan.errors import PolyscanError
 from polyscan.parallel import Progress
@@ -36,8 +37,7 @@ def batch(
     retry_failed: bool = False,
     devices: Sequence[str] = (),
     pages: bool = True,
-    probabilities: bool = False,
-    keep_features: bool = False,
+    answering: Answering | None = None,
     choose: Callable[[Study], bool] | None = None,
     progress: Progress | None = None,
 ) -> Manifest:
@@ -54,8 +54,7 @@ def batch(
         retry_failed: try again what failed before though nothing changed.
         devices: see :class:`Batch`.
         pages: whether to draw a page of each study.
-        probabilities: see :class:`Batch`.
-        keep_features: see :class:`Batch`.
+        answering: what is asked for beside the plain answers.
         choose: tells which studies are to be looked at; all where not given.
         progress: told (done, total, study) after each study.
 
@@ -75,11 +74,10 @@ def batch(
         retry_failed=retry_failed,
         devices=tuple(devices),
         pages=pages,
-        probabilities=probabilities,
-        keep_features=keep_features,
+        answering=answering or Answering(),
     )
-    read_config(folder, "inference", plan.overrides)  # which refuses what the bundle does not have
-    plan = replace(plan, settings=inference_fingerprint(folder, weights, plan.overrides))
+    plan = replace(plan, settings=inference_fingerprint(folder, weights, plan.answering.overrides))
+    check_answering(plan)
     found = find_studies(Path(source), plan.out)
     write_sources(plan.out, found)
     if shard is None:

@@ -9,6 +9,7 @@ from typing import Any
 from ignite.engine import Engine, Events
 from monai.bundle import ConfigWorkflow
 
+from polyscan.bundle.answering import Answering
 from polyscan.bundle.carried import carried_settings, shared_settings
 from polyscan.bundle.config import bundle_folder, check_channels, open_config, quiet, read_config
 from polyscan.bundle.model_record import model_record
@@ -86,7 +87,7 @@ def infer(
     *,
     weights: str | Path | Sequence[str | Path] | None = None,
     absent: list[str] | None = None,
-    keep_features: bool = False,
+    answering: Answering | None = None,
     overrides: Mapping[str, Any] | None = None,
     roots: Mapping[str, str | Path] | None = None,
     progress: Progress | None = None,
@@ -102,9 +103,8 @@ def infer(
             files is taken as it is, so that a run that was cut short goes on.
         weights: a file of weights, or several, whose logits are averaged; the bundle's own where not given.
         absent: modalities to treat as though they had not been acquired.
-        keep_features: keep in ``output_dir/features`` what encoders made of each scan, so that they need not run again
-            when a scan of the study comes later; see :class:`polyscan.inference.KeptFeatures`.
-        overrides: config entries to change.
+        answering: what is asked for beside the plain answer; features are kept in ``output_dir/features``.
+        overrides: further config entries to change.
         roots: name of a root of the manifest to the folder that it is on this machine.
         progress: told after every study.
 
@@ -116,7 +116,8 @@ def infer(
     """
     found = read_manifest(manifest, roots)
     with quiet():
-        changes = {"absent": absent or [], **_features(output_dir, keep_features), **(overrides or {})}
+        asked = _asked(answering or Answering(), output_dir)
+        changes = {"absent": absent or [], **asked, **(overrides or {})}
         workflow = load_inference(bundle, found, output_dir, weights, changes)
         workflow.parser.get_parsed_content("predictor").progress = progress
         (result,) = workflow.run()
@@ -128,7 +129,7 @@ def load_predictor(
     output_dir: str | Path,
     *,
     weights: str | Path | Sequence[str | Path] | None = None,
-    keep_features: bool = False,
+    answering: Answering | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> StudyPredictor:
     """A bundle with its weights, loaded once to answer for studies as they come.
@@ -137,22 +138,23 @@ def load_predictor(
         bundle: the bundle's folder, or the name of one that comes with polyscan.
         output_dir: where the files of its answers are written.
         weights: a file of weights; the bundle's own where not given.
-        keep_features: see :func:`infer`; in a folder ``features`` beside ``output_dir``.
-        overrides: config entries to change.
+        answering: see :func:`infer`; features are kept in a folder ``features`` beside ``output_dir``.
+        overrides: further config entries to change.
 
     Raises:
         PolyscanError: the bundle, the weights or an override cannot be used.
     """
     with quiet():
-        kept = _features(Path(output_dir).parent, keep_features)
-        changes = {"dataset#data": [], **kept, **(overrides or {})}
+        asked = _asked(answering or Answering(), Path(output_dir).parent)
+        changes = {"dataset#data": [], **asked, **(overrides or {})}
         workflow = load_inference(bundle, Manifest(), output_dir, weights, changes)
         return workflow.parser.get_parsed_content("predictor")
 
 
-def _features(folder: str | Path, keep: bool) -> dict[str, str]:
-    """What to change of a bundle so that it keeps features in a folder."""
-    return {"features": str((Path(folder) / FEATURES).resolve())} if keep else {}
+def _asked(answering: Answering, folder: str | Path) -> dict[str, Any]:
+    """What to change of a bundle so that it answers so, and keeps features, where it does, in a folder."""
+    kept = {"features": str((Path(folder) / FEATURES).resolve())} if answering.keep_features else {}
+    return {**kept, **answering.overrides}
 
 
 def load_inference(

@@ -8,8 +8,9 @@ from typing import Any
 
 from polyscan.commands.options import (
     FINISHED_STUDIES,
-    add_keep_features,
-    add_probabilities,
+    add_answering,
+    answering,
+    answering_words,
     progress_bar,
     tell_failed,
 )
@@ -34,7 +35,6 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "--registered", action="store_true", help="the scans of each study are registered to each other already"
     )
     command.add_argument("--retry-failed", action="store_true", help="try again what failed though nothing changed")
-    add_probabilities(command)
     command.add_argument("--no-pages", action="store_true", help="draw no page of each study")
     command.add_argument(
         "--device", type=lambda text: text.split(","), default=[], help="such as cuda:0,cuda:1: studies are shared out"
@@ -55,7 +55,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         type=float,
         help="go on with studies as they come, each once its files stayed as they are for so long, until interrupted",
     )
-    add_keep_features(command)
+    add_answering(command)
     command.set_defaults(run=run, kept=FINISHED_STUDIES)
     return command
 
@@ -98,8 +98,7 @@ def run(options: argparse.Namespace) -> int:
             retry_failed=options.retry_failed,
             devices=options.device,
             pages=not options.no_pages,
-            probabilities=options.probabilities,
-            keep_features=options.keep_features,
+            answering=answering(options),
             progress=progress,
         )
     if result is None:
@@ -116,8 +115,9 @@ def _write_job_array(options: argparse.Namespace) -> int:
         arguments += ["--weights", str(options.weights.absolute())]
     if options.device:
         arguments += ["--device", ",".join(options.device)]
-    for name in ("registered", "retry_failed", "probabilities", "no_pages", "keep_features"):
+    for name in ("registered", "retry_failed", "no_pages"):
         arguments += [f"--{name.replace('_', '-')}"] if getattr(options, name) else []
+    arguments += answering_words(options)
     scheduler, tasks = options.job_array
     script = submit(options.source, options.output, scheduler, tasks, options.jobs or 1, arguments)
     print(f"{SCHEDULERS[scheduler][0]} {script}")

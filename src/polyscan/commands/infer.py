@@ -8,9 +8,9 @@ from typing import Any
 
 from polyscan.commands.options import (
     FINISHED_STUDIES,
+    add_answering,
     add_bundle_arguments,
-    add_keep_features,
-    add_probabilities,
+    answering,
     overrides,
     progress_bar,
     roots,
@@ -37,25 +37,9 @@ def add(commands: Any) -> argparse.ArgumentParser:
         help="the mean of several networks: their files of weights, or a folder that polyscan train --folds wrote",
     )
     command.add_argument(
-        "--mirror", action="store_true", help="the mean over mirror images too: slower, and often a little better"
-    )
-    add_probabilities(command)
-    command.add_argument(
-        "--attribution",
-        metavar="METHOD",
-        nargs="+",
-        default=[],
-        help="maps of where in each scan the answer comes from: gradcam, occlusion, integrated-gradients",
-    )
-    command.add_argument(
         "--without", metavar="MODALITY", nargs="+", default=[], help="treat these modalities as not acquired"
     )
-    command.add_argument(
-        "--ignore-atypical",
-        action="store_true",
-        help="treat a scan that is unlike those of the calibration as not acquired, as it may be spoiled (of classes)",
-    )
-    add_keep_features(command)
+    add_answering(command)
     command.set_defaults(run=run, kept=FINISHED_STUDIES)
     return command
 
@@ -64,14 +48,6 @@ def run(options: argparse.Namespace) -> int:
     from polyscan.bundle.folds import members
     from polyscan.bundle.run import infer
 
-    wanted = {
-        "mirror": options.mirror,
-        "save_probabilities": options.probabilities,
-        "ignore_atypical": options.ignore_atypical,
-    }
-    asked: dict[str, Any] = {name: True for name, is_wanted in wanted.items() if is_wanted}
-    if options.attribution:
-        asked["attribution"] = options.attribution
     with progress_bar("predicting") as progress:
         result = infer(
             options.bundle,
@@ -79,8 +55,8 @@ def run(options: argparse.Namespace) -> int:
             options.output,
             weights=members(options.ensemble) if options.ensemble else options.weights,
             absent=options.without,
-            keep_features=options.keep_features,
-            overrides={**asked, **overrides(options, "inference")},
+            answering=answering(options),
+            overrides=overrides(options, "inference"),
             roots=roots(options),
             progress=progress,
         )

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from polyscan.commands.options import add_keep_features, stopped_by_signals
+from polyscan.commands.options import add_answering, answering, stopped_by_signals
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -37,7 +37,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     )
     command.add_argument("--reserve", type=float, default=1.0, help="GB of the disk that images may not take")
     command.add_argument("--device", default="", help="that the network runs on, such as cuda:0")
-    add_keep_features(command)
+    add_answering(command)
     command.set_defaults(run=run)
     return command
 
@@ -61,6 +61,6 @@ def run(options: argparse.Namespace) -> None:
         keep_days=options.keep_days,
         reserve=round(options.reserve * 1e9),
         device=options.device,
-        keep_features=options.keep_features,
+        answering=answering(options),
         stop=stopped_by_signals(),
     )

@@ -9,10 +9,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from polyscan.errors import PolyscanError
+
+if TYPE_CHECKING:
+    from polyscan.bundle.answering import Answering
 
 FINISHED_STUDIES = "{output} keeps the studies that are done; give the same command again to go on."
 """What is said where a command was interrupted that does study by study."""
@@ -29,13 +33,47 @@ def add_roots(command: argparse.ArgumentParser) -> None:
     )
 
 
-def add_keep_features(command: argparse.ArgumentParser) -> None:
-    """Let a command keep what encoders made of each scan."""
+def add_answering(command: argparse.ArgumentParser) -> None:
+    """Let a command say how a bundle is to answer; see :func:`answering`."""
+    command.add_argument(
+        "--mirror", action="store_true", help="the mean over mirror images too: slower, and often a little better"
+    )
+    command.add_argument(
+        "--probabilities",
+        action="store_true",
+        help="keep the probability of each region too, for an uncertainty map on the page and polyscan dicom",
+    )
+    command.add_argument(
+        "--attribution",
+        metavar="METHOD",
+        nargs="+",
+        default=[],
+        help="maps of where in each scan the answer comes from: gradcam, occlusion, integrated-gradients",
+    )
+    command.add_argument(
+        "--ignore-atypical",
+        action="store_true",
+        help="treat a scan that is unlike those of the calibration as not acquired, as it may be spoiled (of classes)",
+    )
     command.add_argument(
         "--keep-features",
         action="store_true",
         help="keep what the encoders made of each scan, so that a scan that comes later is encoded alone",
     )
+
+
+def answering(options: argparse.Namespace) -> Answering:
+    """How the bundle is to answer."""
+    from polyscan.bundle.answering import Answering
+
+    given = {each.name: getattr(options, each.name) for each in fields(Answering)}
+    return Answering(**{**given, "attribution": tuple(options.attribution)})
+
+
+def answering_words(options: argparse.Namespace) -> list[str]:
+    """The words of a command line that say so again."""
+    asked = {f"--{name.replace('_', '-')}": value for name, value in asdict(answering(options)).items() if value}
+    return [word for name, value in asked.items() for word in (name, *(value if value is not True else ()))]
 
 
 def roots(options: argparse.Namespace) -> dict[str, str]:
@@ -75,15 +113,6 @@ def add_changes(command: argparse.ArgumentParser) -> None:
         metavar="LAYER",
         help="fuse by another layer: a name of polyscan.fusion (see docs/fusion) or any dotted path, with options or "
         "without: GatedSum, 'polyscan.fusion.CrossAttention(query=0)'",
-    )
-
-
-def add_probabilities(command: argparse.ArgumentParser) -> None:
-    """Let a command keep the probabilities of what it segments."""
-    command.add_argument(
-        "--probabilities",
-        action="store_true",
-        help="keep the probability of each region too, for an uncertainty map on the page and polyscan dicom",
     )
 
 

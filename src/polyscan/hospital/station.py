@@ -17,7 +17,8 @@ from pathlib import Path
 
 from polyscan.batch import Batch, run_study, write_cohort
 from polyscan.batch.folder import COHORT, FOLDERS
-from polyscan.batch.one_study import write_failed
+from polyscan.batch.one_study import check_answering, write_failed
+from polyscan.bundle.answering import Answering
 from polyscan.bundle.config import bundle_folder
 from polyscan.bundle.weights import inference_fingerprint
 from polyscan.discovery.scan import scan
@@ -71,7 +72,7 @@ def listen(
     keep_days: float = 1.0,
     reserve: int = 10**9,
     device: str = "",
-    keep_features: bool = False,
+    answering: Answering | None = None,
     stop: threading.Event | None = None,
 ) -> None:
     """Receive studies, answer for each with a bundle, and send the results, until told to stop.
@@ -88,7 +89,7 @@ def listen(
         keep_days: how long the images of a study are kept after its results were sent, for what may come late.
         reserve: bytes of the disk that images may not take.
         device: that the network runs on; the bundle's choice where empty.
-        keep_features: see :class:`polyscan.batch.one_study.Batch`.
+        answering: what is asked for beside the plain answers.
         stop: set to end, as when a signal came.
 
     Raises:
@@ -96,14 +97,16 @@ def listen(
     """
     folder = bundle_folder(bundle)
     archives = {target: sender(target, aet) for target in send}
+    answering = answering or Answering()
     plan = Batch(
         out=Path(out).absolute(),
         bundle=folder,
         weights=Path(weights).absolute() if weights is not None else None,
-        settings=inference_fingerprint(folder, weights),
+        settings=inference_fingerprint(folder, weights, answering.overrides),
         devices=(device,) if device else (),
-        keep_features=keep_features,
+        answering=answering,
     )
+    check_answering(plan)
     owned = OutputFolder.claim(plan.out, "listen")
     owned.will_hold([*FOLDERS, *COHORT, "spool", "objects", "deliveries"])
     stop = stop or threading.Event()

@@ -55,7 +55,9 @@ def roots_for(named: Mapping[str, str], paths: Sequence[str], folder: str) -> di
     roots = {name: normalised(root) for name, root in named.items()}
     if folder not in roots.values():
         roots[HERE] = folder
-    if outside := [path for path in map(normalised, paths) if not _holding(path, roots)]:
+    if any(not _holding(normalised(path), roots) for path in paths):
+        roots.pop(DATA, None)  # of the manifest that was read: it grows to hold what lies outside too
+        outside = [path for path in map(normalised, paths) if not _holding(path, roots)]
         roots[DATA] = os.path.commonpath([str(Path(path).parent) for path in outside])
     return roots
 
