@@ -113,6 +113,20 @@ def test_images_are_compared_as_vectors_are(tmp_path):
     assert 0.8 < cohort.optimum(test) < 1
 
 
+def test_the_law_of_a_task_may_be_another():
+    protocol = quick("misalignment_images")
+    easier = replace(protocol, cohort={**protocol.cohort, "options": {"amplitude": 2.0, "contrast": 1.0}})
+    assert easier.digest != protocol.digest
+    every = np.arange(240)
+    assert load_cohort(easier).optimum(every) > load_cohort(protocol).optimum(every) + 0.02
+    for task, said in (
+        ("misalignment_images", "it has amplitude, contrast, shift"),
+        ("diagnosis", "it has no options"),
+    ):
+        with pytest.raises(PolyscanError, match=said):
+            load_cohort(replace(protocol, cohort={"task": task, "options": {"angle": 2}}))
+
+
 @pytest.mark.parametrize("shape", [(2,), (3, 4)])
 def test_dropping_modalities_keeps_one(shape):
     x = torch.zeros(400, 3, *shape)

@@ -84,9 +84,11 @@ def load_cohort(protocol: Protocol) -> Cohort:
 
 
 def _made(told: dict[str, Any]) -> Cohort:
-    if unknown := sorted(set(told) - {"task", "subjects", "seed", "missing"}):
-        raise PolyscanError(f"The cohort has {', '.join(unknown)}; with a task it may have subjects, seed and missing.")
-    task = find_task(told["task"])
+    if unknown := sorted(set(told) - {"task", "options", "subjects", "seed", "missing"}):
+        raise PolyscanError(
+            f"The cohort has {', '.join(unknown)}; with a task it may have options, subjects, seed and missing."
+        )
+    task = find_task(told["task"], **told.get("options", {}))
     drawn = task.draw(int(told.get("subjects", 1000)), int(told.get("seed", 0)), told.get("missing"))
     x = torch.from_numpy(drawn.x).float()
     return Cohort(x, drawn.y, np.arange(len(drawn.y)), task.modalities, task.classes, task, drawn)

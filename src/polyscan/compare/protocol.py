@@ -46,7 +46,8 @@ class Protocol:
     """A comparison: cohort, strategies, and how they are trained, the same for all.
 
     Attributes:
-        cohort: ``{"task": NAME, "subjects": N, "seed": S, "missing": {...}}``, a task with a known optimum, or
+        cohort: ``{"task": NAME, "subjects": N, "seed": S, "missing": {...}}``, a task with a known optimum, whose law
+            ``options`` may change, see :func:`polyscan.phantom.tasks.find_task`, or
             ``{"manifest": FILE, "config": FRAGMENT, "target": TASK}``, tables as a fragment reads them.
         strategies: name to strategy. Concatenation, the mean of outputs, each modality alone and a logistic regression
             are always there.

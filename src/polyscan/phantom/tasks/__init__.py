@@ -6,6 +6,7 @@ is one file with a ``TASK``; the package finds it.
 
 from __future__ import annotations
 
+import inspect
 import pkgutil
 from importlib import import_module
 
@@ -23,11 +24,15 @@ def task_names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in _NO_TASKS)
 
 
-def find_task(name: str) -> Task:
+def find_task(name: str, **options: float) -> Task:
     """The task of a name.
 
+    Args:
+        name: of the task.
+        options: numbers of its law that are to be others, such as ``shift`` of ``misalignment_images``.
+
     Raises:
-        PolyscanError: there is none.
+        PolyscanError: there is none, or it has no such option.
 
     Example:
         >>> task = find_task("diagnosis")
@@ -38,4 +43,9 @@ def find_task(name: str) -> Task:
     if name not in task_names():
         raise PolyscanError(f"There is no task {name!r}; there are {', '.join(task_names())}.")
     task: Task = import_module(f"{__name__}.{name}").TASK
-    return task
+    if not options:
+        return task
+    own = inspect.signature(type(task)).parameters if type(task).__module__ == f"{__name__}.{name}" else {}
+    if unknown := sorted(set(options) - set(own)):
+        raise PolyscanError(f"The task {name} has no {', '.join(unknown)}; it has {', '.join(own) or 'no options'}.")
+    return type(task)(**options)  # type: ignore[call-arg]
