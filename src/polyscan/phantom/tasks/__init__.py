@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import pkgutil
 from importlib import import_module
+from typing import Any
 
 from polyscan.errors import PolyscanError
 from polyscan.phantom.tasks.task import Drawn, Task
@@ -45,7 +46,9 @@ def find_task(name: str, **options: float) -> Task:
     task: Task = import_module(f"{__name__}.{name}").TASK
     if not options:
         return task
-    own = inspect.signature(type(task)).parameters if type(task).__module__ == f"{__name__}.{name}" else {}
+    kind: Any = type(task)
+    own = inspect.signature(kind).parameters if kind.__module__ == f"{__name__}.{name}" else {}
     if unknown := sorted(set(options) - set(own)):
         raise PolyscanError(f"The task {name} has no {', '.join(unknown)}; it has {', '.join(own) or 'no options'}.")
-    return type(task)(**options)  # type: ignore[call-arg]
+    changed: Task = kind(**options)
+    return changed
