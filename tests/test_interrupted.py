@@ -8,14 +8,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from polyscan.cli import main
-from polyscan.files.atomic import read_json
-from polyscan.study.manifest import read_manifest
+from polyscan.files.atomic import read_json, write_json
+from polyscan.formats.nifti import read_nifti
+from polyscan.study.manifest import read_manifest, write_manifest
 
 # A shell lets what it runs in the background ignore Ctrl-C, and so all that this starts.
 COMMAND = """
@@ -34,6 +36,13 @@ def manifest(make_ward, tmp_path_factory):
     make_ward(folder / "ward", 8)
     assert main(["scan", str(folder / "ward"), "-o", str(folder / "scans.json")]) == 0
     return folder / "scans.json"
+
+
+@pytest.fixture(scope="module")
+def prepared(manifest):
+    folder = manifest.parent / "prepared"
+    assert main(["prepare", str(manifest), "-o", str(folder), "--registered", "--jobs", "1"]) == 0
+    return folder
 
 
 def interrupted(arguments: list[str], when: Callable[[], object], log: Path) -> str:
@@ -88,9 +97,65 @@ def test_preparing_keeps_the_studies_that_are_done(manifest, tmp_path, capfd):
     assert {path: path.stat().st_mtime_ns for path in done} == done
 
 
-def test_training_goes_on_from_its_last_checkpoint(manifest, tmp_path):
-    prepared, run = tmp_path / "prepared", tmp_path / "run"
-    assert main(["prepare", str(manifest), "-o", str(prepared), "--registered", "--jobs", "1"]) == 0
+def copies(file: Path, to: Path, count: int) -> Path:
+    """A manifest of so many copies of the first study of one, more than are done before a command is interrupted."""
+    found = read_manifest(file)
+    study = found.studies[0]
+    testing = [replace(study, subject=f"copy{number:03d}") for number in range(count)]
+    write_manifest(to, replace(found, training=[], validation=[], testing=testing))
+    return to
+
+
+@pytest.mark.parametrize(
+    ("given", "records"),
+    [
+        (["infer", BUNDLE, "{prepared}", "--set", "roi_size=[16,16,16]"], "*_study.json"),
+        (["batch", BUNDLE, "{scans}", "--registered", "--no-pages", "--jobs", "{jobs}"], "records/*.json"),
+    ],
+    ids=["infer", "batch"],
+)
+def test_predicting_keeps_the_studies_that_are_done(given, records, manifest, prepared, tmp_path):
+    out = tmp_path / "out"
+
+    def arguments(count: int, jobs: int = 1) -> list[str]:
+        made_of = {"prepared": prepared / "manifest.json", "scans": manifest}
+        files = {name: copies(file, tmp_path / f"{name}.json", count) for name, file in made_of.items()}
+        return [*(word.format(**files, jobs=jobs) for word in given), "-o", str(out)]
+
+    said = interrupted(arguments(200, jobs=2), lambda: any(out.glob(records)), tmp_path / "log")
+    assert said.strip().endswith(
+        f"{given[0]}: interrupted; {out} keeps the studies that are done; give the same command again to go on."
+    )
+    assert "Traceback" not in said
+    assert not list(out.rglob(".part-*"))
+    assert not (out / "manifest.json").exists()
+    for mask in out.rglob("*.nii.gz"):
+        assert read_nifti(mask).shape == (1, 16, 16, 16)
+    done = {path: path.stat().st_mtime_ns for path in out.glob(records)}
+    assert all(read_manifest(path).testing[0].prediction for path in done)
+    assert main(arguments(len(done) + 1)) == 0
+    assert len(read_manifest(out / "manifest.json").studies) == len(done) + 1
+    first = sorted(done)[0]  # several processes may have done others than the first ones
+    assert first.stat().st_mtime_ns == done[first]
+
+
+def test_comparing_keeps_the_trainings_that_are_done(tmp_path):
+    protocol, out = tmp_path / "protocol.json", tmp_path / "out"
+    cohort = {"task": "interaction", "subjects": 60}
+    write_json(protocol, {"cohort": cohort, "strategies": {}, "folds": 5, "seeds": 20, "epochs": 10})
+    arguments = ["compare", str(protocol), "-o", str(out), "--jobs", "2"]
+    said = interrupted(arguments, lambda: any((out / "cells").glob("[!.]*.json")), tmp_path / "log")
+    assert said.strip().endswith(
+        f"polyscan compare: interrupted; {out} keeps the trainings that are done; give the same command again to go on."
+    )
+    assert "Traceback" not in said
+    assert not list(out.rglob(".part-*"))
+    assert not (out / "compare.html").exists()
+    assert all(read_json(cell)["probabilities"] for cell in (out / "cells").iterdir())
+
+
+def test_training_goes_on_from_its_last_checkpoint(prepared, tmp_path):
+    run = tmp_path / "run"
     arguments = ["train", BUNDLE, str(prepared / "manifest.json"), "-o", str(run), "--set", "roi_size=[16,16,16]"]
     arguments += ["--set", "max_epochs=1000", "--set", "val_interval=1"]
     for k in range(2):

@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import mean
 
 from polyscan.cli import main as polyscan
+from polyscan.files.owned import note_owned
 from polyscan.study.manifest import Manifest, read_manifest
 from polyscan.study.outputs import OutputFolder
 
@@ -23,6 +24,7 @@ def main(out: Path) -> None:
     owned.will_hold(["cohort", "manifest.json", "prepared", "run", "predictions", *(f.name for f in without.values())])
     cohort, manifest, prepared, run = out / "cohort", out / "manifest.json", out / "prepared", out / "run"
     step("phantom", cohort, "--subjects", 30, "--seed", 2026, "--modalities", *CONTRASTS)
+    note_owned(cohort)
     step("scan", cohort, "-o", manifest)
     step("prepare", manifest, "-o", prepared, "--protocol", "brain_mri")
     step("train", BUNDLE, prepared / "manifest.json", "-o", run, "--config", "small")

@@ -79,7 +79,7 @@ def test_probabilities_are_kept_where_asked_for(tmp_path):
     assert kept == ["sub-01_prob.nii.gz", "sub-02_prob.nii.gz"]
     (study, _) = read_manifest(out / "manifest.json").studies
     assert study.prediction.probabilities == str(out / "predictions" / kept[0])
-    with pytest.raises(PolyscanError, match="no entry 'save_probabilities' to change"):
+    with pytest.raises(PolyscanError, match=r"no regions whose .*; leave --probabilities away"):
         batch("glioma_grading_classification", ward, tmp_path / "classes", answering=Answering(probabilities=True))
     assert not (tmp_path / "classes").exists()
     run(ward, out, pages=False)

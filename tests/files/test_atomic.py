@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from polyscan.files.atomic import atomic_write, atomic_write_folder
@@ -17,11 +19,13 @@ def test_file_appears_whole_or_not_at_all(tmp_path):
     assert [p.name for p in target.parent.iterdir()] == ["a.txt"]
 
 
-def test_failing_again_keeps_what_was_there(tmp_path):
+def test_a_folder_appears_whole_and_replaces_nothing(tmp_path):
     target = tmp_path / "folder"
-    with atomic_write_folder(target) as temporary:
-        (temporary / "a").write_text("1")
     with pytest.raises(TypeError), atomic_write_folder(target) as temporary:
         (temporary / "a").write_text(None)
-    assert (target / "a").read_text() == "1"
-    assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+    assert not list(tmp_path.iterdir())
+    target.mkdir()  # an empty one
+    for _ in range(2):
+        with suppress(OSError), atomic_write_folder(target) as temporary:
+            (temporary / f"{len(list(target.iterdir()))}").touch()
+    assert [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*")] == ["folder", "folder/0"]

@@ -13,6 +13,7 @@ from polyscan.files.atomic import read_json, write_json
 from polyscan.fusion import AttentionWeighted, MeanProbability
 from polyscan.fusion.temporal import TemporalDifference
 from polyscan.inference import EnsembleAverage, KeptFeatures
+from polyscan.inference.kept_features import remove_features
 from polyscan.networks import (
     ClassificationHead,
     DRIFANet,
@@ -112,8 +113,9 @@ def test_other_weights_and_other_values_are_encoded_anew(tmp_path):
     assert kept.reused == []
     assert kept.weights != weights
     assert len(list((tmp_path / "sub-01").iterdir())) == 3  # nothing of before stays
-    kept.remove_others(["sub-02"])
-    assert not list(tmp_path.iterdir())
+    (tmp_path / "sub-01" / "notes.txt").write_text("mine")
+    remove_features(tmp_path / "sub-01")
+    assert [path.name for path in tmp_path.rglob("*.*")] == ["notes.txt"]
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ from monai.transforms import Compose, Orientationd, ResizeWithPadOrCropd, Spacin
 
 from polyscan.attribution import Target, grad_cam
 from polyscan.errors import PolyscanError
+from polyscan.files.owned import replace_owned
 from polyscan.formats.nifti import read_nifti
 from polyscan.fusion import Mean
 from polyscan.networks import FusionNet, MulticlassHead, SegmentationHead, UNetEncoder
@@ -52,15 +53,15 @@ def save(study, network, folder, ignored=(), **options):
 
 def test_maps_of_a_classification(study, tmp_path):
     classifier = network(partial(MulticlassHead, tasks=TASKS))
-    (tmp_path / "sub-1_attribution").mkdir()
-    (tmp_path / "sub-1_attribution" / "of_before.nii.gz").touch()
+    with replace_owned(tmp_path / "sub-1_attribution") as folder:
+        (folder / "of_before.nii.gz").touch()
     records, logits = save(study, classifier, tmp_path, methods=["gradcam"], tasks=TASKS)
     assert [(each.method, each.target) for each in records] == [("gradcam", "grade"), ("gradcam", "IDH")]
     for record, part, classes in zip(records, logits.split(2), TASKS.values(), strict=True):
         assert record.predicted_class == classes[int(part.argmax())]
         assert list(record.maps) == ["T1", "FLAIR"]
         assert sum(record.shares.values()) == pytest.approx(1, abs=1e-3)
-    names = {path.name for path in (tmp_path / "sub-1_attribution").iterdir()}
+    names = {path.name for path in (tmp_path / "sub-1_attribution").glob("[!.]*")}
     assert names == {f"gradcam_{task}_{name}.nii.gz" for task in TASKS for name in ("T1", "FLAIR")}
     found = read_nifti(records[1].maps["FLAIR"])
     assert found.shape == (1, 20, 18, 16)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from polyscan.batch.table import write_table
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
+from polyscan.files.owned import remove_owned
+from polyscan.inference.kept_features import remove_features
 from polyscan.report.cohort_page import PAGES, write_cohort_page
 from polyscan.report.ratings import read_ratings
 from polyscan.study.manifest import Manifest, read_manifest, write_manifest
@@ -147,11 +149,11 @@ def remove_others(out: Path, keys: set[str]) -> None:
         key = record.stem
         if key in keys or is_locked(out, key):
             continue
+        said = [study.prediction for study in read_manifest(record).testing if study.prediction]
         record.unlink()
-        for folder in ("prepared", "features"):
-            shutil.rmtree(out / folder / key, ignore_errors=True)
-        for file in [*(out / "pages").glob(f"{key}.*"), *(out / "predictions").glob(f"{key}_*")]:
-            if file.is_dir():
-                shutil.rmtree(file)
-            else:
-                file.unlink(missing_ok=True)
+        remove_owned(out / "prepared" / key)
+        remove_features(out / "features" / key)
+        answers = [file for each in said for answer in (each, *each.earlier) for file in answer.files]
+        for file in [*answers, *(out / "pages" / f"{key}{ending}" for ending in (".html", ".jpg"))]:
+            Path(file).unlink(missing_ok=True)
+        remove_owned(out / "predictions" / f"{key}_attribution")

@@ -11,6 +11,7 @@ from typing import Any
 
 from monai.bundle import ConfigParser, ConfigWorkflow
 
+from polyscan.bundle.unknown_entry import unknown_entry
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json, resource_folder
 
@@ -110,7 +111,7 @@ def open_config(bundle: str | Path, config: str, overrides: Mapping[str, Any]) -
     workflow = ConfigWorkflow(str(file), workflow_type=config, logging_file=False)
     for key in overrides:
         if key not in workflow.parser and f"@{key}" not in str(overrides):
-            raise PolyscanError(f"{file} has no entry {key!r} to change; its entries are named in the file.")
+            raise unknown_entry(Path(bundle), config, key, list(workflow.parser.get()))
     workflow.parser.update(dict(overrides))
     return workflow
 

@@ -20,10 +20,11 @@ from polyscan.bundle.earlier import copy_aside, is_updated, moved_aside
 from polyscan.bundle.items import inference_item
 from polyscan.errors import PolyscanError, sentence
 from polyscan.inference import KeptFeatures
+from polyscan.inference.kept_features import FEATURES, remove_features
 from polyscan.parallel import Progress
 from polyscan.study import ModelRecord, PredictionRecord, Study
 from polyscan.study.manifest import Failure, Manifest, manifest_of, read_manifest, write_manifest
-from polyscan.study.outputs import OutputFolder, fingerprint, sources_of
+from polyscan.study.outputs import OutputFolder, fingerprint, remove_report, sources_of
 from polyscan.study.sources import without_paths
 
 MANIFEST = "manifest.json"
@@ -148,12 +149,14 @@ class StudyPredictor:
         studies = prepared.testing or prepared.studies
         owned = OutputFolder.claim(out, "infer", sources_of(prepared.studies))
         files = (f"{study.key}{ending}" for study in studies for ending in _ENDINGS)
-        kept_features = [self.features.folder.name] if self.features and self.features.folder else []
-        owned.will_hold([MANIFEST, "report.html", "report", *kept_features, *files])
+        features = self.features.folder if self.features else None
+        kept_features = [features.name] if features else []
+        owned.will_hold([MANIFEST, *kept_features, *files])
         done: dict[str, Study] = {}
         failed = list(prepared.failed)
         with owned.alone():
             (out / MANIFEST).unlink(missing_ok=True)  # never one that names answers of two settings
+            remove_report(owned.path)
             for count, study in enumerate(studies, start=1):
                 try:
                     done[study.key] = self._kept(study, out / f"{study.key}{_RECORD}", absent, made_from, owned)
@@ -170,9 +173,10 @@ class StudyPredictor:
             kept_files = [Path(file).name for record in said for file in record.files]
             records = [f"{key}{_RECORD}" for key in done]
             maps = [f"{key}{_MAPS}" for key, study in done.items() if study.prediction and study.prediction.maps]
+            for place in (features or out / FEATURES).glob("*"):
+                if not features or place.name not in done:
+                    remove_features(place)
             owned.remove_others([MANIFEST, *kept_features, *kept_files, *maps, *records] if done else [])
-            if self.features is not None:
-                self.features.remove_others(done)
         if not done:
             reasons = "; ".join(failure.reason for failure in failed[:3])
             raise PolyscanError(f"None of the {len(studies)} studies could be answered for: {reasons}")

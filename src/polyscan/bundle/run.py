@@ -17,13 +17,12 @@ from polyscan.bundle.predictor import StudyPredictor
 from polyscan.bundle.run_folder import RunFolder
 from polyscan.bundle.weights import calibration_of, check_fit, inference_fingerprint, weights_fingerprint, weights_of
 from polyscan.errors import PolyscanError
+from polyscan.inference.kept_features import FEATURES
 from polyscan.learning.checkpoint import BEST
 from polyscan.parallel import Progress
 from polyscan.preprocess.profiles import save_profiles
 from polyscan.study.manifest import Manifest, read_manifest
 from polyscan.transforms import SaveAttributionsd
-
-FEATURES = "features"
 
 
 def train(

@@ -39,16 +39,23 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_write_folder(path: str | Path) -> Iterator[Path]:
-    """Give a temporary folder beside ``path`` that replaces ``path`` when the block succeeds."""
+    """Give a temporary folder beside ``path``, which is new or empty; it takes its place when the block succeeds."""
     path = Path(path)
+    with temporary_folder(path) as temporary:
+        yield temporary
+        if path.exists():
+            path.rmdir()
+        temporary.replace(path)
+
+
+@contextmanager
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """Give a folder beside ``path`` that is gone at the end of the block, unless it was moved away."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".part-{path.name}-", dir=path.parent))
     try:
-        yield temporary
         temporary.chmod(0o777 & ~_umask())
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
+        yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

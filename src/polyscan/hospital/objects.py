@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from polyscan.export.dicom import write_objects
-from polyscan.files.atomic import atomic_write_folder
+from polyscan.files.owned import replace_owned
 from polyscan.study import Study
 from polyscan.study.sources import StudySources
 
@@ -17,7 +17,7 @@ def write_results(study: Study, answered: Study, description: str, folder: Path)
         study: as it was found, with its DICOM series.
         answered: prepared, with its prediction.
         description: of the series, such as the name of the bundle.
-        folder: to write to, whole or not at all; what it holds is replaced.
+        folder: to write to, whole or not at all; what was written there before is replaced.
 
     Returns:
         The files.
@@ -26,7 +26,8 @@ def write_results(study: Study, answered: Study, description: str, folder: Path)
         PolyscanError: the reference is no series of one image a slice, or highdicom is not installed.
     """
     sources = StudySources({name: scan.source for name, scan in study.scans.items()})
-    with atomic_write_folder(folder) as temporary:
+    written: dict[str, str] = {}
+    with replace_owned(folder) as temporary:
         if answered.preparation is not None and answered.prediction is not None:
-            write_objects(answered, sources, temporary, ("seg", "sr"), description)
-    return sorted(folder.iterdir())
+            written = write_objects(answered, sources, temporary, ("seg", "sr"), description)
+    return sorted(folder / name for name in written.values())

@@ -7,6 +7,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from polyscan.errors import PolyscanError
@@ -64,10 +65,18 @@ class Spool:
                 yield folder
 
 
+def remove_images(folder: Path) -> None:
+    """Remove the images of a study, and its folder unless that holds something else."""
+    for image in folder.glob("[0-9]*.dcm"):
+        image.unlink()
+    with suppress(OSError):
+        folder.rmdir()
+
+
 def newest(folder: Path) -> float:
-    """When the last file of a folder came, in seconds since 1970; 0 where there is none."""
+    """When the last image of a study came, in seconds since 1970; 0 where there is none."""
     times = [0.0]
-    for file in folder.iterdir():
+    for file in folder.glob("*.dcm"):
         try:
             times.append(file.stat().st_mtime)
         except FileNotFoundError:  # a part that became whole

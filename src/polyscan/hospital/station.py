@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import shutil
 import threading
 import time
 from collections.abc import Sequence
@@ -27,7 +26,7 @@ from polyscan.files.atomic import read_json, write_json
 from polyscan.hospital.objects import write_results
 from polyscan.hospital.receive import receiving
 from polyscan.hospital.send import Sender, sender
-from polyscan.hospital.spool import Spool, newest
+from polyscan.hospital.spool import Spool, newest, remove_images
 from polyscan.study import Study
 from polyscan.study.entry import Entry
 from polyscan.study.manifest import Manifest, read_manifest
@@ -157,7 +156,7 @@ class Desk:
             self._send(images, file, delivery)
         done = bool(delivery.failed) or set(delivery.sent) >= self.archives.keys()
         if done and not delivery.failed and time.time() - newest(images) > self.keep_days * 86_400:
-            shutil.rmtree(images)
+            remove_images(images)
 
     def _predict(self, images: Path, file: Path, delivery: Delivery) -> None:
         delivery.tries += 1

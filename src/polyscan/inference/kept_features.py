@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,9 @@ from polyscan.errors import PolyscanError
 from polyscan.files.atomic import atomic_write
 from polyscan.networks import FusionModel
 from polyscan.networks.fusion_model import FusionWrapper
+
+FEATURES = "features"
+"""What the folder of kept features is called in an output."""
 
 
 class KeptFeatures(FusionWrapper):
@@ -79,17 +81,11 @@ class KeptFeatures(FusionWrapper):
         self._weights, self._read, self._seen, self._encoded = "", set(), set(), set()
         try:
             yield
-            for file in [*self._place.iterdir()] if self._place and self._place.is_dir() else []:
+            for file in _kept(self._place) if self._place else []:
                 if file not in self._read:
                     file.unlink()
         finally:
             self._place = None
-
-    def remove_others(self, keys: Iterable[str]) -> None:
-        """Remove what is kept of studies that have none of these keys."""
-        for place in [*self.folder.iterdir()] if self.folder and self.folder.is_dir() else []:
-            if place.name not in set(keys):
-                shutil.rmtree(place)
 
     def forward(self, image: Any, *inputs: Tensor) -> Tensor:
         """As the network answers."""
@@ -154,3 +150,16 @@ class KeptFeatures(FusionWrapper):
         digest = hashlib.sha256(f"{self.weights} {self.modalities[modality]} {tuple(values.shape)}".encode())
         digest.update(values.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
         return place / f"{digest.hexdigest()[:32]}.pt"
+
+
+def remove_features(place: Path) -> None:
+    """Remove what is kept of a study, and its folder unless that holds something of somebody's own."""
+    for file in _kept(place):
+        file.unlink()
+    with suppress(OSError):
+        place.rmdir()
+
+
+def _kept(place: Path) -> list[Path]:
+    """The files that :class:`KeptFeatures` wrote, which their names tell."""
+    return list(place.glob("[0-9a-f]" * 32 + ".pt"))

@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 from polyscan.discovery.names import letters_of
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
-from polyscan.files.atomic import atomic_write_folder, read_json
+from polyscan.files.atomic import read_json
 from polyscan.files.dicom import save_dicom
+from polyscan.files.owned import replace_owned
 from polyscan.formats.pictures import picture_study
 from polyscan.label_app.found import Found, ShownScan, attributes_of, series_in, standing
 from polyscan.study import Study, paths_in
@@ -243,7 +244,7 @@ class WebStudies:
             instances = self._ask("retrieve_study", uid)
             if not instances or any(instance.StudyInstanceUID != uid for instance in instances):
                 raise PolyscanError(f"{self.url} gives no images of study {uid}, or those of another.")
-            with atomic_write_folder(folder) as temporary:
+            with replace_owned(folder, last="series.json") as temporary:
                 for number, instance in enumerate(instances):
                     save_dicom(instance, temporary / f"{number:05d}.dcm")
                 (temporary / "series.json").write_text(json.dumps(series))

@@ -14,8 +14,9 @@ from typing import Any
 
 from polyscan import __version__
 from polyscan.errors import PolyscanError, sentence
-from polyscan.files.atomic import atomic_write_folder, write_json
+from polyscan.files.atomic import write_json
 from polyscan.files.numbered import numbered
+from polyscan.files.owned import replace_owned
 from polyscan.formats.endings import is_volume, parts_of
 from polyscan.formats.nifti import write_nifti
 from polyscan.modality import modality
@@ -51,7 +52,8 @@ def prepare(
     Args:
         manifest: what to prepare.
         out: folder that is new, empty, or was made by ``prepare``; each study becomes a folder in it, laid out as
-            BIDS derivatives are. What it holds of an earlier run and not of this one is removed.
+            BIDS derivatives are. What it holds of an earlier run and not of this one is removed; what somebody put
+            there or changed stays.
         protocol: see :func:`polyscan.preprocess.protocol.load_protocol`.
         like: bundle, or folder of weights, whose training scans the studies are compared with: a scan whose
             intensities lie far from theirs is kept, and named in the study's ``problems``.
@@ -107,7 +109,7 @@ def prepare_study(study: Study, out: Path, protocol: str | Path, registered: boo
     """Prepare one study and write its folder under ``out``, ``study.json`` in it; or read that where nothing changed.
 
     Raises:
-        PolyscanError: no scan of it can be used.
+        PolyscanError: no scan of it can be used, or a file of somebody's own has the name of one that is to be written.
     """
     final = out / study.key
     steps = load_protocol(protocol)
@@ -126,7 +128,7 @@ def prepare_study(study: Study, out: Path, protocol: str | Path, registered: boo
     except Exception as error:
         raise PolyscanError(without_paths(sentence(error), study)) from error
     record.seconds["total"] = round(time.perf_counter() - start, 3)
-    with atomic_write_folder(final) as folder:
+    with replace_owned(final, last=RECORD) as folder:
         path = {name: str(folder / file) for name, file in _write(data, record, folder).items()}
         for name in record.transforms:
             record.registrations[name].transform = path[f"{name} transform"]

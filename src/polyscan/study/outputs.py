@@ -15,6 +15,7 @@ from typing import Any
 from polyscan import __version__
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import clear_parts, read_json, write_json
+from polyscan.files.owned import remove_owned
 from polyscan.files.packed import archive_of
 from polyscan.study import Source, Study, paths_in
 from polyscan.study.manifest import paths_of
@@ -22,6 +23,7 @@ from polyscan.study.sources import SOURCES, read_sources
 
 MARKER = ".polyscan.json"
 LOCK = ".polyscan.lock"
+REPORT = "report.html"
 _BEGINS = {
     "manifest": rb'\s*\{\s*"format_version": \d+,\s*"polyscan": "',
     "plan": rb'\s*\{\s*"about": \{\s*"polyscan": "',
@@ -131,14 +133,15 @@ class OutputFolder:
             clear_parts(self.path, name)
 
     def remove_others(self, names: Iterable[str]) -> None:
-        """Remove what is listed but has none of these names; where nothing is left, the folder itself."""
+        """Remove what is listed but has none of these names; where nothing is left, the folder itself.
+
+        Of a folder that is listed, what polyscan wrote in it goes; it stays, and stays listed, with what others put
+        there.
+        """
         for name in sorted(self._holds - set(names)):
-            entry = self.path / name
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink(missing_ok=True)
-            self._holds.discard(name)
+            remove_written(self.path / name)
+            if not os.path.lexists(self.path / name):
+                self._holds.discard(name)
         self._write()
         if not self._holds and {entry.name for entry in self.path.iterdir()} <= {MARKER, LOCK}:
             shutil.rmtree(self.path)
@@ -146,6 +149,30 @@ class OutputFolder:
     def _write(self) -> None:
         content = {"polyscan": __version__, "command": self.command, "holds": sorted(self._holds)}
         write_json(self.path / MARKER, content)
+
+
+def remove_written(path: Path) -> None:
+    """Remove a file, or of a folder what its marker or its list says polyscan wrote, and it too if nothing is left."""
+    if not path.is_dir() or path.is_symlink():
+        path.unlink(missing_ok=True)
+    elif (path / MARKER).is_file():
+        for name in _owner(path).get("holds", []):
+            remove_written(path / name)
+        for name in (MARKER, LOCK):
+            (path / name).unlink(missing_ok=True)
+        with suppress(OSError):  # it holds something of somebody's
+            path.rmdir()
+    else:
+        remove_owned(path)
+
+
+def remove_report(folder: Path) -> None:
+    """Remove the report of answers that are made anew: its page and, beside that, the pages of studies."""
+    page, pages = folder / REPORT, (folder / REPORT).with_suffix("")
+    if page.is_file() and _is_written(page, "page"):
+        page.unlink()
+    if (pages / MARKER).is_file() and _owner(pages).get("command") == "report":
+        remove_written(pages)
 
 
 def sources_of(studies: Iterable[Study]) -> list[Path]:
@@ -190,14 +217,19 @@ def check_writable_file(path: str | Path, kind: str) -> None:
     check_lasting(path)
     if not path.exists():
         return
-    with path.open("rb") as file:
-        start = file.read(1024)
-    if start.strip() and not re.match(_BEGINS[kind], start, re.DOTALL):
+    if not _is_written(path, kind):
         raise PolyscanError(f"{path} is no {kind} that polyscan wrote; name a new file to write.")
     owner = _owner(path.parent) if (path.parent / MARKER).is_file() else {}
     # The page of a report lies in the folder of the answers that it shows, a calibration in that of the weights.
     if kind in ("manifest", "plan") and path.name in owner.get("holds", []):
         raise PolyscanError(f"{path} belongs to what polyscan {owner['command']} wrote; name another file.")
+
+
+def _is_written(path: Path, kind: str) -> bool:
+    """Whether a file is of a kind that polyscan writes, or empty."""
+    with path.open("rb") as file:
+        start = file.read(1024)
+    return not start.strip() or re.match(_BEGINS[kind], start, re.DOTALL) is not None
 
 
 def check_lasting(path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from monai.transforms import Invertd, InvertibleTransform, MapTransform
 from torch import Tensor
 
 from polyscan.attribution import Target, explain_region, find_method, share_of_modalities
+from polyscan.files.owned import replace_owned
 from polyscan.formats.nifti import write_nifti
 from polyscan.networks import FusionModel
 from polyscan.study import AttributionRecord
@@ -37,7 +37,7 @@ class SaveAttributionsd(MapTransform):
         network: that predicted.
         methods: names, see :func:`polyscan.attribution.find_method`.
         output_dir: folder to write ``<study>_attribution/<method>_<task or region>_<modality>.nii.gz`` to; what an
-            earlier run left there is removed.
+            earlier run wrote there is removed.
         preprocessing: what is undone of ``image``.
         tasks: of a classifier, see :data:`polyscan.transforms.classify.Tasks`.
         regions: of a segmentation, see :data:`polyscan.transforms.regions.Regions`.
@@ -83,24 +83,29 @@ class SaveAttributionsd(MapTransform):
             each[:, [self.network.modalities.index(name) for name in out.get("ignored", [])]] = torch.nan
             logits = torch.as_tensor(out[key].as_tensor() if isinstance(out[key], MetaTensor) else out[key]).to(device)
             folder = self.output_dir / f"{out['study']}_attribution"
-            shutil.rmtree(folder, ignore_errors=True)
-            out["attributions"] = []
-            for name, method in self.methods.items():
-                for target, predicted_class, explain in self._targets(logits):
-                    maps = explain(image, method, inputs)[0].cpu()
-                    record = AttributionRecord(name, target, predicted_class)
-                    present = [m for m in range(len(maps)) if bool(_channels(image[0], len(maps))[m].isfinite().any())]
-                    shares = share_of_modalities(maps)
-                    undone = self._undone(maps[present], out["image"])
-                    for k, m in enumerate(present):
-                        modality = self.network.modalities[m]
-                        path = folder / f"{'_'.join(map(_plain, (name, target, modality)))}.nii.gz"
-                        folder.mkdir(parents=True, exist_ok=True)
-                        write_nifti(path, MetaTensor(undone.as_tensor()[k : k + 1], affine=undone.affine))
-                        record.maps[modality] = str(path)
-                        record.shares[modality] = 0.0 if shares is None else round(float(shares[m]), 4)
-                    out["attributions"].append(record)
+            records = []
+            with replace_owned(folder) as temporary:
+                for name, method in self.methods.items():
+                    for target, predicted_class, explain in self._targets(logits):
+                        maps = explain(image, method, inputs)[0].cpu()
+                        record = AttributionRecord(name, target, predicted_class)
+                        self._write(maps, image[0], out["image"], record, temporary)
+                        record.maps = {modality: str(folder / file) for modality, file in record.maps.items()}
+                        records.append(record)
+            out["attributions"] = records
         return out
+
+    def _write(self, maps: Tensor, read: Tensor, image: MetaTensor, record: AttributionRecord, folder: Path) -> None:
+        """Write the map of each modality that was read, and note its file's name and its share."""
+        present = [m for m, each in enumerate(_channels(read, len(maps))) if bool(each.isfinite().any())]
+        shares = share_of_modalities(maps)
+        undone = self._undone(maps[present], image)
+        for k, m in enumerate(present):
+            modality = self.network.modalities[m]
+            name = f"{'_'.join(map(_plain, (record.method, record.target, modality)))}.nii.gz"
+            write_nifti(folder / name, MetaTensor(undone.as_tensor()[k : k + 1], affine=undone.affine))
+            record.maps[modality] = name
+            record.shares[modality] = 0.0 if shares is None else round(float(shares[m]), 4)
 
     def _targets(self, logits: Tensor) -> Iterator[tuple[str, str | None, _Explain]]:
         """What is explained: its name, the class, and what explains it by a method."""

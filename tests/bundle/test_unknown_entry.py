@@ -1,0 +1,47 @@
+"""An option that a bundle cannot take is named, with what the bundle lacks and which bundles have it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from polyscan.bundle.config import bundle_folder, read_config
+from polyscan.bundle.unknown_entry import OPTIONS
+from polyscan.cli import main
+from polyscan.errors import PolyscanError
+from polyscan.study.manifest import Manifest, write_manifest
+
+
+@pytest.mark.parametrize(
+    ("bundle", "option", "instead"),
+    [
+        ("glioma_grading_classification", "--mirror", "petct_staging"),
+        ("glioma_grading_classification", "--probabilities", "petct_staging"),
+        ("petct_staging", "--ignore-atypical", "glioma_grading_classification"),
+    ],
+)
+def test_infer_names_the_option(bundle, option, instead, tmp_path, capsys):
+    write_manifest(tmp_path / "manifest.json", Manifest())
+    weights = bundle_folder("petct_staging") / "models" / "model.pt"
+    command = ["infer", bundle, str(tmp_path / "manifest.json"), "-o", str(tmp_path / "out"), option]
+    assert main([*command, "--weights", str(weights)]) == 1
+    said = capsys.readouterr().err
+    assert f"polyscan infer: {bundle} has no " in said
+    assert f"; leave {option} away, or take a bundle that has it: " in said
+    assert instead in said
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("key", OPTIONS)
+def test_every_option_is_named_for_a_bundle_of_a_users_own(key, tmp_path):
+    (tmp_path / "mine" / "configs").mkdir(parents=True)
+    (tmp_path / "mine" / "configs" / "inference.json").write_text(json.dumps({"weights": "model.pt"}))
+    (tmp_path / "mine" / "configs" / "metadata.json").write_text("{}")
+    with pytest.raises(PolyscanError, match=rf"mine has no .*{key}.*; leave {OPTIONS[key][0]} away"):
+        read_config(tmp_path / "mine", "inference", {key: True})
+
+
+def test_an_entry_that_is_near_is_suggested():
+    with pytest.raises(PolyscanError, match=r"no entry 'roi_sizes' to change; .* such as roi_size"):
+        read_config(bundle_folder("petct_staging"), "inference", {"roi_sizes": [8, 8, 8]})

@@ -1,0 +1,115 @@
+"""What somebody puts into a study's folder stays, whichever command makes the study anew or removes it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from polyscan.cli import main
+from polyscan.study import PredictionRecord
+from polyscan.study.manifest import read_manifest, write_manifest
+
+BUNDLE = "sarcoma_ct_mr_pet_segmentation"
+SMALL = "--set roi_size=[16,16,16]"
+COMMAND_LINES = {  # as it is given first, with two studies, and with one of them and other settings; -o is put behind
+    "prepare": ("prepare {of}/two.json --jobs 1 --registered", "prepare {of}/one.json --jobs 1"),
+    "infer": (
+        f"infer {BUNDLE} {{of}}/prepared/two.json {SMALL} --keep-features --attribution gradcam",
+        f"infer {BUNDLE} {{of}}/prepared/one.json {SMALL} --without T1 --attribution gradcam",
+    ),
+    "batch": (
+        f"batch {BUNDLE} {{of}}/two.json --jobs 1 --registered --keep-features",
+        f"batch {BUNDLE} {{of}}/one.json --jobs 1 --no-pages",
+    ),
+    "train": (
+        f"train {BUNDLE} {{of}}/prepared/manifest.json {SMALL} --set max_epochs=1",
+        f"train {BUNDLE} {{of}}/prepared/manifest.json {SMALL} --set max_epochs=2 --restart",
+    ),
+    "report": ("report {of}/answers --jobs 1", "report {of}/answers1 --jobs 1"),
+    "picture": ("picture {of}/answers --overlay CT T1", "picture {of}/answers1 --checkerboard CT T1"),
+    "native": ("native {of}/answers", "native {of}/answers1"),
+}
+REMOVE_FOLDERS = {  # of their own making, and never one that a user is told of
+    "files/atomic.py",  # parts
+    "study/outputs.py",  # where nothing but the marker is left
+    "batch/folder.py",  # where a new one cannot be filled
+    "label_app/service.py",  # below .polyscan
+    "label_app/training.py",
+    "label_app/routes.py",  # uploads
+}
+
+
+@pytest.fixture(scope="module")
+def of(make_ward, tmp_path_factory):
+    """Manifests of two studies and of one of them: found, prepared, answered."""
+    folder = tmp_path_factory.mktemp("own")
+    make_ward(folder / "ward", 2)
+    assert main(["scan", str(folder / "ward"), "-o", str(folder / "two.json")]) == 0
+    prepared = folder / "prepared"
+    assert main(["prepare", str(folder / "two.json"), "--registered", "--jobs", "1", "-o", str(prepared)]) == 0
+    found, ready = read_manifest(folder / "two.json"), read_manifest(prepared / "manifest.json")
+    write_manifest(folder / "one.json", found.map(lambda study: study if "0" in study.key else None))
+    for name, studies in (("two", ready.studies), ("one", ready.studies[:1])):
+        write_manifest(prepared / f"{name}.json", replace(ready, training=[], validation=[], testing=studies))
+    for name, studies in (("answers", ready.studies), ("answers1", ready.studies[:1])):
+        answered = [replace(s, prediction=PredictionRecord(path=s.label.mask, present=list(s.scans))) for s in studies]
+        (folder / name).mkdir()
+        write_manifest(folder / name / "manifest.json", replace(ready, training=[], testing=answered))
+    return folder
+
+
+@pytest.mark.parametrize("command", COMMAND_LINES)
+def test_what_is_somebodys_own_stays(of, command, tmp_path):
+    first, second = (line.format(of=of).split() for line in COMMAND_LINES[command])
+    output = tmp_path / ("out/report.html" if command == "report" else "out")
+    assert main([*first, "-o", str(output)]) == 0
+    mine = []
+    for folder in [tmp_path / "out", *(path for path in (tmp_path / "out").rglob("*") if path.is_dir())]:
+        for name in ("notes.txt", "sub-patient1_corrected.nii.gz", "sub-patient1_pred_corrected.nii.gz"):
+            (folder / name).write_text("mine")
+            mine.append(folder / name)
+    assert main([*second, "-o", str(output)]) == 0
+    assert all(path.read_text() == "mine" for path in mine)
+    left = [path.name for path in output.parent.rglob("sub-patient1*") if path.is_file() and path not in mine]
+    assert command == "train" or [name for name in left if not name.endswith(".lock")] == []
+
+
+def test_a_mask_that_was_corrected_in_its_place_is_refused_by_name(of, tmp_path, capsys):
+    out = tmp_path / "prepared"
+    prepare = ["prepare", str(of / "two.json"), "--jobs", "1", "--registered", "-o", str(out)]
+    assert main(prepare) == 0
+    mask = next((out / "sub-patient1").glob("*dseg.nii.gz"))
+    mask.write_bytes(b"corrected")
+    assert main(prepare) == 0  # as it is, since nothing changed that it was made from
+    assert main([word for word in prepare if word != "--registered"]) == 3
+    assert (
+        f"sub-patient1 failed: sub-patient1/{mask.name} was changed since polyscan wrote it" in capsys.readouterr().err
+    )
+    assert [path.read_bytes() for path in (out / "sub-patient1").glob("[!.]*")] == [b"corrected"]
+    mask.rename(tmp_path / "mine.nii.gz")
+    assert main([word for word in prepare if word != "--registered"]) == 0
+
+
+def test_an_answer_is_made_anew_where_a_report_of_it_lies(of, tmp_path):
+    first, second = (line.format(of=of).split() for line in COMMAND_LINES["infer"])
+    out = tmp_path / "out"
+    assert main([*first, "-o", str(out)]) == 0
+    assert main(["report", str(out), "--jobs", "1"]) == 0
+    (out / "report" / "notes.txt").write_text("mine")
+    assert main([*second, "-o", str(out)]) == 0
+    assert not (out / "report.html").exists()
+    assert [path.name for path in (out / "report").iterdir()] == ["notes.txt"]
+    assert main(["report", str(out), "--jobs", "1", "-o", str(tmp_path / "page.html")]) == 0
+
+
+def test_whole_folders_are_removed_nowhere_else():
+    source = Path(main.__code__.co_filename).parent
+    found = {
+        path.relative_to(source).as_posix()
+        for path in source.rglob("*.py")
+        if re.search(r"rmtree|removedirs", path.read_text(encoding="utf-8"))
+    }
+    assert found <= REMOVE_FOLDERS
