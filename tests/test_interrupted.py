@@ -143,7 +143,7 @@ def test_comparing_keeps_the_trainings_that_are_done(tmp_path):
     protocol, out = tmp_path / "protocol.json", tmp_path / "out"
     cohort = {"task": "interaction", "subjects": 60}
     write_json(protocol, {"cohort": cohort, "strategies": {}, "folds": 5, "seeds": 20, "epochs": 10})
-    arguments = ["compare", str(protocol), "-o", str(out), "--jobs", "2"]
+    arguments = ["compare", str(protocol), "-o", str(out), "--jobs", "1"]
     said = interrupted(arguments, lambda: any((out / "cells").glob("[!.]*.json")), tmp_path / "log")
     assert said.strip().endswith(
         f"polyscan compare: interrupted; {out} keeps the trainings that are done; give the same command again to go on."

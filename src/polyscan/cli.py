@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from polyscan import __version__
-from polyscan.parallel import share_cores
+from polyscan.parallel import hold_back_values, share_cores
 
 #: The files of ``polyscan.commands``, in the order in which ``polyscan --help`` lists them.
 COMMANDS = (
@@ -50,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = parser().parse_args(arguments)
     share_cores()
+    hold_back_values()
     try:
         return int(options.run(options) or 0)
     except KeyboardInterrupt:

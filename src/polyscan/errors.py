@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 
 _OF_THE_SYSTEM = {
     **dict.fromkeys(
@@ -23,6 +24,10 @@ _OF_THE_SYSTEM = {
 }
 """What the operating system refuses, whichever library asked for it."""
 
+_QUOTED = re.compile(r"""(?<!\w)(['"]).*?\1(?!\w)""")
+"""In what a library says, most often a value that it read."""
+_NAMES_OF_CODE = (ImportError, AttributeError, NameError)
+
 
 class PolyscanError(Exception):
     """Something in the user's input cannot be used.
@@ -35,7 +40,7 @@ class PolyscanError(Exception):
 def sentence(error: BaseException) -> str:
     """What an error says to the user: the text of the PolyscanError behind it, what the system refused, or its root.
 
-    Of the root, where nothing better is known, type and first line.
+    Of the root, where nothing better is known, type and first line, without the values that libraries quote.
     """
     while True:
         if isinstance(error, PolyscanError):
@@ -45,5 +50,8 @@ def sentence(error: BaseException) -> str:
         cause = error.__cause__ or error.__context__
         if cause is None:
             text = str(error).strip().splitlines()
-            return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+            if not text:
+                return type(error).__name__
+            said = text[0] if isinstance(error, _NAMES_OF_CODE) else _QUOTED.sub("'...'", text[0])
+            return f"{type(error).__name__}: {said}"
         error = cause

@@ -7,6 +7,7 @@ import pickle
 import signal
 import sys
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -107,6 +108,7 @@ def _attempt(function: Callable[[Item], Result], item: Item) -> Result | Polysca
 def _begin() -> None:
     """Share the cores instead of fighting for them; end with the parent, which alone is asked by Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    hold_back_values()
     os.environ.update(_ONE_THREAD)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
@@ -159,6 +161,14 @@ def _no_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def hold_back_values() -> None:
+    """Let pydicom not print the values that it finds at fault, which can be names and dates.
+
+    For processes that are polyscan's own: the warnings of somebody's script are left to that.
+    """
+    warnings.filterwarnings("ignore", module="pydicom")
 
 
 def free_cores() -> int:

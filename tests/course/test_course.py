@@ -194,7 +194,7 @@ def test_a_cohort_of_a_batch_is_read_with_its_days(tmp_path):
     [
         ([["A", 0, 4], ["A", 0, 5]], "A has two visits on one day"),
         ([["A", 0, -4]], "A has a volume below zero"),
-        ([["A", 0, "large"]], "volume_ml of A is 'large'; expected a number"),
+        ([["A", 0, "large"]], "volume_ml of A is no number"),
         ([["A", "", 4]], "A has a visit without day"),
     ],
 )

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from polyscan.dicom.diffusion import b_value
 from polyscan.dicom.read import find_series
 from polyscan.dicom.recognise import from_header
-from polyscan.dicom.words import Told, told
+from polyscan.dicom.words import UNWEIGHTED, Told, told
 
 WORDS = """
 AX T1 => T1
@@ -35,6 +35,14 @@ Iodine map => None
 DTI_Biobank_2mm_MB3S2_EPI => DWI
 Ax DWI TENSOR R1p5 => DWI
 B0 NS => the unweighted (b = 0) image of a diffusion series
+DWI b value 0 => the unweighted (b = 0) image of a diffusion series
+DWI b0 64dir => the unweighted (b = 0) image of a diffusion series
+DWI b0 b1000 => a diffusion image of several b-values, b = 0 among them, of which nothing tells this one's
+ep2d_diff_b0_1000 => a diffusion image of several b-values, b = 0 among them, of which nothing tells this one's
+DWI b=0,500,1000 => a diffusion image of several b-values, b = 0 among them, of which nothing tells this one's
+dwi b1000 b0 => a diffusion image of several b-values, b = 0 among them, of which nothing tells this one's
+ADC b0 b1000 => ADC
+DWI b50 b800 => DWI
 T1 FLAIR => T1
 Sag T1 FLAIR => T1
 Ax T1 FLAIR +C => T1c
@@ -327,6 +335,18 @@ def test_b_values_of_every_vendor(ds, expected):
         unweighted = header(SeriesDescription="T2", ScanningSequence="SE", RepetitionTime=4000, EchoTime=70)
         assert from_header(unweighted, [ds])[0] is None
         assert from_header(unweighted)[0] == "T2"
+
+
+@pytest.mark.parametrize("description", ["DWI b0 b1000", "ep2d_diff_b0_1000"])
+def test_a_volumes_own_b_value_comes_before_the_description_of_its_series(description):
+    weighted, unweighted, untold = (
+        header(SeriesDescription=description, **({} if b is None else {"DiffusionBValue": b})) for b in (1000, 0, None)
+    )
+    assert from_header(weighted, [unweighted])[0] == "DWI"
+    assert from_header(unweighted, [weighted]) == (None, UNWEIGHTED)
+    modality, reason = from_header(untold)
+    assert modality is None
+    assert "nothing tells this one's" in reason
 
 
 def test_t1_after_the_contrast_agent_is_t1c(make_series):

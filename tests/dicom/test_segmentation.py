@@ -69,7 +69,7 @@ def test_scan_finds_it_and_what_it_was_drawn_on(drawn):
 
 def test_unknown_segment_and_other_grid_are_refused(drawn, make_series):
     folder, seg, _ = drawn
-    with pytest.raises(PolyscanError, match="segments core, rim; expected edge"):
+    with pytest.raises(PolyscanError, match="segments 1, 2 by SegmentNumber; expected edge"):
         read_label(Label(str(seg), roi="edge"), read_series(folder))
     other = read_series(make_series("other", PixelSpacing=[1.5, 1.5]))
     with pytest.raises(PolyscanError, match="another grid"):

@@ -42,7 +42,9 @@ def test_pet_with_a_sidecar_becomes_suv(tmp_path):
     assert (image.meta["unit"], image.meta["problems"]) == ("SUVbw", [])
 
 
-@pytest.mark.parametrize(("change", "words"), [({"BodyWeight": None}, "no usable"), ({"Units": "counts"}, "counts")])
+@pytest.mark.parametrize(
+    ("change", "words"), [({"BodyWeight": None}, "no usable"), ({"Units": "counts"}, "Units that are not known")]
+)
 def test_pet_sidecar_that_is_not_enough(tmp_path, change, words):
     path = save(tmp_path / "a_pet.nii.gz", np.ones((2, 3, 4), np.float32))
     (tmp_path / "a_pet.json").write_text(json.dumps({**PET, **change}))

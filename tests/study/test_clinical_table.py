@@ -35,7 +35,7 @@ def test_every_usual_kind(tmp_path, text, encoding):
         (b"PK\x03\x04xx", "Excel workbook"),
         (b"\xd0\xcf\x11\xe0xx", "Excel 97"),
         (b"id,age\n1,2,3\n", "3 columns in line 2"),
-        (b"id,age,age\n1,2,3\n", "column age twice"),
+        (b"id,age,age\n1,2,3\n", "one heading over its columns 2 and 3"),
         (b"id,age\n1\x00,2\n", "bytes of no text"),
         (b'id,age\n"1,2\n', "save it again as CSV"),
     ],

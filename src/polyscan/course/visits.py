@@ -124,14 +124,14 @@ def _number(row: dict[str, Any], name: str, subject: str, table: Path) -> float 
     if found is None:
         return None
     if not isinstance(found, (int, float)) or not np.isfinite(found):
-        raise PolyscanError(f"{table}: {name} of {subject} is {found!r}; expected a number.")
+        raise PolyscanError(f"{table}: {name} of {subject} is no number, which is expected.")
     return float(found)
 
 
 def _treated(row: dict[str, Any], subject: str, table: Path) -> bool:
     told = str(row.get("treated", "0")).lower()
     if told not in _YES | _NO:
-        raise PolyscanError(f"{table}: treated of {subject} is {told!r}; expected 1 or 0.")
+        raise PolyscanError(f"{table}: treated of {subject} is neither 1 nor 0, which are expected.")
     return told in _YES
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
@@ -80,6 +81,7 @@ _GROUP_KEYS: dict[str, _GroupKey] = {
     "AcquisitionDateTime": _attribute("AcquisitionDateTime"),
     "AcquisitionTime": _attribute("AcquisitionTime"),
 }
+_SETTINGS = {"EchoTime", "EchoNumbers", "InversionTime", "FlipAngle", "DiffusionBValue"}
 _LATER = (
     "AcquisitionNumber",
     "AcquisitionDateTime",
@@ -153,7 +155,8 @@ def apart(slices: list[Slice], told: tuple[str, ...] = ()) -> list[Part]:
     for name, group_key in _GROUP_KEYS.items():
         parts = list(grouped(slices, group_key).items())
         if len(parts) > 1 and all(_fuller(part, places) for _, part in parts):
-            return [each for found, part in parts for each in apart(part, (*told, f"{name} {found or 'missing'}"))]
+            names = [_named(name, found, f"value {k} of {len(parts)}") for k, (found, _) in enumerate(parts, start=1)]
+            return [each for said, (_, part) in zip(names, parts, strict=True) for each in apart(part, (*told, said))]
     files = list(grouped(slices, lambda each: each.path).values())
     if len(files) > 1 and all(len(file) > 1 and _fuller(file, places) for file in files):
         return [Part(file, (*told, f"volume {k + 1} of {len(files)}")) for k, file in enumerate(files)]
@@ -161,6 +164,11 @@ def apart(slices: list[Slice], told: tuple[str, ...] = ()) -> list[Part]:
     if passes:
         return [Part(each, (*told, f"pass {k + 1} by InstanceNumber")) for k, each in enumerate(passes)]
     return [_later(slices, places, told)]
+
+
+def _named(name: str, found: str, otherwise: str) -> str:
+    """An attribute that tells volumes apart, with its number where it is a setting; no time or text is repeated."""
+    return f"{name} {found}" if name in _SETTINGS and re.fullmatch(r"[\d.]+", found) else f"{name}, {otherwise}"
 
 
 def _fuller(part: list[Slice], places: list[list[Slice]]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,19 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     Name = str | tuple[int, int]
+
+MODALITIES = {
+    "AR", "ASMT", "AU", "BDUS", "BI", "BMD", "CFM", "CR", "CT", "CTPROTOCOL", "DG", "DMS", "DOC", "DX", "ECG",
+    "EEG", "EMG", "EOG", "EPS", "ES", "FID", "GM", "HC", "HD", "IO", "IOL", "IVOCT", "IVUS", "KER", "KO", "LEN",
+    "LS", "M3D", "MG", "MR", "NM", "OAM", "OCT", "OP", "OPM", "OPT", "OPTBSV", "OPTENF", "OPV", "OSS", "OT", "PA",
+    "PLAN", "POS", "PR", "PT", "PX", "REG", "RESP", "RF", "RG", "RTDOSE", "RTIMAGE", "RTINTENT", "RTPLAN", "RTRAD",
+    "RTRECORD", "RTSEGANN", "RTSTRUCT", "RWV", "SEG", "SM", "SMR", "SR", "SRF", "STAIN", "TEXTUREMAP", "TG", "US",
+    "VA", "XA", "XAPROTOCOL", "XC",
+}  # fmt: skip
+"""Terms of Modality (0008,0060), PS3.3 C.7.3.1.1.1."""
+
+RESCALE_TYPES = {"OD", "HU", "US", "MGML", "Z_EFF", "ED", "EDW", "HU_MOD", "PCT"}
+"""Terms of RescaleType (0028,1054), PS3.3 C.11.1.1.2."""
 
 
 def value(header: Dataset, name: Name) -> Any:
@@ -35,6 +49,15 @@ def words(header: Dataset, name: Name) -> list[str]:
 def text(header: Dataset, name: Name) -> str:
     """An attribute as text; several values are joined as DICOM does, by backslashes."""
     return "\\".join(words(header, name))
+
+
+def term(header: Dataset, name: Name, known: Collection[str]) -> str:
+    """An attribute for a sentence: one of the terms that are known, else what it is instead, and never its value.
+
+    What people typed, names and dates too, can stand in any attribute.
+    """
+    found = text(header, name).upper()
+    return found if found in known else "none of the terms that are known" if found else "missing"
 
 
 def number(header: Dataset, name: Name) -> float | None:

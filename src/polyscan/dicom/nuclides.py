@@ -48,7 +48,7 @@ def check_half_life(told: float, nuclide: str, attribute: str) -> None:
         )
 
 
-def check_dose(becquerel: float, attribute: str, found: str) -> None:
+def check_dose(becquerel: float, attribute: str) -> None:
     """Refuse an injected dose in Bq that nobody is given: less than 1 MBq or more than 10 GBq.
 
     Raises:
@@ -56,6 +56,6 @@ def check_dose(becquerel: float, attribute: str, found: str) -> None:
     """
     if not _LEAST <= becquerel <= _MOST:
         raise PolyscanError(
-            f"{attribute} is {found}; expected 1 MBq to 10 GBq. Is it in another unit? Correct it, or write the dose "
-            'in Bq by hand into the manifest, as "given": {"RadionuclideTotalDose": ...} of the scan.'
+            f"{attribute} is {becquerel:g} Bq; expected 1 MBq to 10 GBq. Is it in another unit? Correct it, or write "
+            'the dose in Bq by hand into the manifest, as "given": {"RadionuclideTotalDose": ...} of the scan.'
         )

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from polyscan.dicom.attributes import number, private, text, words
+from polyscan.dicom.attributes import MODALITIES, RESCALE_TYPES, number, private, term, text, words
 from polyscan.dicom.diffusion import b_value
-from polyscan.dicom.words import Told, told, without_reformat
+from polyscan.dicom.words import SEVERAL_B, UNWEIGHTED, Told, told, without_reformat
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -119,7 +119,7 @@ def from_header(header: Dataset, beside: Sequence[Dataset] = ()) -> tuple[str | 
         return ("PET", "Modality is PT") if attenuation else (None, "PET without attenuation correction")
     if dicom == "MR":
         return (None, "a spectroscopy") if sop == _SPECTROSCOPY else _magnetic(header, kind, said, beside)
-    return None, f"Modality is {dicom or 'missing'}, not MR, CT or PT"
+    return None, f"Modality is {term(header, 'Modality', MODALITIES)}, not MR, CT or PT"
 
 
 def of_reformat(header: Dataset, beside: Sequence[Dataset] = ()) -> tuple[str | None, str]:
@@ -162,10 +162,9 @@ def _said(header: Dataset, as_acquired: bool = False) -> Told:
 def _tomography(header: Dataset, kind: set[str]) -> tuple[str | None, str]:
     unit = text(header, "RescaleType").upper()
     if unit not in _HOUNSFIELD:
-        return None, f"not in Hounsfield units: RescaleType is {unit}, as of a dual-energy map"
-    found = kind & _DUAL_ENERGY or {
-        word for word in kind if "IODINE" in word or "MONOENERG" in word or word.startswith("VNC")
-    }
+        said = term(header, "RescaleType", RESCALE_TYPES)
+        return None, f"not in Hounsfield units: RescaleType is {said}, as of a dual-energy map"
+    found = kind & _DUAL_ENERGY or {part for part in ("IODINE", "MONOENERG", "VNC") for word in kind if part in word}
     if found:
         return None, f"a dual-energy map: ImageType says {min(found)}"
     plain = text(header, "SeriesDescription").lower().replace("_", " ").replace("-", " ")
@@ -191,6 +190,10 @@ def _magnetic(header: Dataset, kind: set[str], said: Told, beside: Sequence[Data
         return None, "a phase, real or imaginary image, not the magnitude"
     if text(header, "AngioFlag") == "Y":
         return None, "an angiography: AngioFlag is Y"
+    if said.other in (UNWEIGHTED, SEVERAL_B) and b_value(header) is not None:
+        weighted = _diffusion(header, kind, said, beside)  # a description is of the whole series
+        if weighted:
+            return weighted
     if said.other:
         return None, f"{said.other}: its description says so"
     if said.modality in ("ADC", "CBF", "CBV"):
@@ -218,7 +221,7 @@ def _diffusion(header: Dataset, kind: set[str], said: Told, beside: Sequence[Dat
     if own:
         return "DWI", f"b-value {own:g} s/mm2"
     if own == 0 or highest:
-        return None, "the unweighted (b = 0) image of a diffusion series"
+        return None, UNWEIGHTED
     return "DWI", "ImageType says DIFFUSION" if "DIFFUSION" in kind else "the series description says so"
 
 

@@ -61,7 +61,7 @@ def read_rtstruct(path: str | Path, grid: MetaTensor, roi: str | None = None) ->
             planes[int(np.rint(voxels[:, 2].mean()))].append((kind, voxels))
     if not planes:
         raise PolyscanError(
-            f"{name} has no closed contour in its region {names[region]}, only points or open lines; draw it again."
+            f"{name} has no closed contour in its region {region}, only points or open lines; draw it again."
         )
     for z, drawn in planes.items():
         if 0 <= z < mask.shape[2]:
@@ -76,18 +76,18 @@ def _region(name: str, names: dict[int, str], contours: dict[int, list[Dataset]]
     drawn = [number for number in names if contours.get(number)]
     wanted = [number for number, text in names.items() if roi == text]
     if roi is not None and not wanted:
-        wanted = [number for number, text in names.items() if roi.strip().lower() == text.lower()]
+        wanted = [n for n, text in names.items() if roi.strip().lower() in (text.lower(), str(n))]
     chosen = drawn if roi is None else [number for number in wanted if number in drawn]
     if len(chosen) == 1:
         return chosen[0]
     if not drawn and names:
-        which = f"the region {roi or next(iter(names.values()))} has" if len(names) == 1 or roi else "its regions have"
+        which = f"the region {roi or next(iter(names))} has" if len(names) == 1 or roi else "its regions have"
         raise PolyscanError(f"{name}: {which} no contours; draw it or export it again.")
     if wanted and not chosen:
         raise PolyscanError(f"{name}: the region {roi} has no contours; draw it or name another as label 'roi'.")
     raise PolyscanError(
-        f"{name} has the regions {', '.join(names[number] for number in drawn)}; expected {roi or 'one'}: name it as "
-        "label 'roi'."
+        f"{name} has the regions {', '.join(map(str, drawn)) or 'none'} by ROINumber; expected {roi or 'one'}: give "
+        "its number, or its ROIName, as label 'roi'."
     )
 
 

@@ -47,9 +47,12 @@ def read_segmentation(path: str | Path, grid: MetaTensor, segment: str | None = 
     labels = {
         int(number(item, "SegmentNumber") or 0): text(item, "SegmentLabel") for item in items(data, "SegmentSequence")
     }
-    wanted = {key for key, label in labels.items() if segment in (None, label)}
+    wanted = {key for key, label in labels.items() if segment in (None, label, str(key))}
     if not wanted:
-        raise PolyscanError(f"{name} has the segments {', '.join(labels.values())}; expected {segment or 'one'}.")
+        raise PolyscanError(
+            f"{name} has the segments {', '.join(map(str, labels)) or 'none'} by SegmentNumber; expected "
+            f"{segment or 'one'}: give its number, or its SegmentLabel, as label 'roi'."
+        )
     mask = np.zeros(grid.shape[1:], dtype=np.int16)
     half = (number(data, "MaximumFractionalValue") or 1) / 2
     is_map = text(data, "SegmentationType") == "LABELMAP"

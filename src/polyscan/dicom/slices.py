@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from polyscan.dicom.attributes import items, number, numbers, value, words
+from polyscan.dicom.attributes import MODALITIES, items, number, numbers, term, value, words
 from polyscan.errors import PolyscanError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def slices_of(path: Path, header: Dataset) -> list[Slice]:
         PolyscanError: it holds no image, or several frames without saying where each lies.
     """
     if not number(header, "Rows") or not number(header, "Columns"):
-        raise PolyscanError(f"holds no image (its Modality is {value(header, 'Modality') or 'missing'})")
+        raise PolyscanError(f"holds no image (its Modality is {term(header, 'Modality', MODALITIES)})")
     if "MOSAIC" in words(header, "ImageType"):
         return list(_tiles(path, header))
     if items(header, _GROUPS[1]):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from polyscan.dicom.attributes import items, number, text
+from polyscan.dicom.attributes import items, number, term, text
 from polyscan.dicom.decay import elapsed, frame_average, scan_start
 from polyscan.dicom.nuclides import check_dose, check_half_life, half_life_of
 from polyscan.errors import PolyscanError
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 _SUV_TYPES = {"BW": "bw", "LBM": "lbm", "LBMJAMES128": "lbm", "LBMJANMA": "lbm_janma", "BSA": "bsa"}
 _UCUM = {"bq/ml": "BQML", "g/ml": "GML", "g/ml{suvbw}": "GML", "{propcounts}": "CNTS"}
+_UNITS = {
+    "CNTS", "NONE", "CM2", "CM2ML", "PCNT", "CPS", "BQML", "MGMINML", "UMOLMINML", "MLMING", "MLG", "1CM", "UMOLML",
+    "PROPCNTS", "PROPCPS", "MLMINML", "MLML", "GML", "STDDEV", "SUV",
+}  # fmt: skip
+"""Terms of Units (0054,1001), PS3.3 C.8.9.1.1.3."""
 _HEAVIEST, _TALLEST = 600.0, 2.6  # kg and m: above, it is another unit
 BY_HAND = (
     "PatientWeight",
@@ -84,7 +89,7 @@ def override_attributes(headers: Sequence[Dataset], given: Mapping[str, Any]) ->
             header.RadiopharmaceuticalInformationSequence = tracer
         except (ValueError, TypeError):
             raise PolyscanError(
-                f"'given' is {dict(given)}; it can hold numbers, or times as HHMMSS, for {', '.join(BY_HAND)}."
+                f"'given' has {', '.join(given)}; it can hold numbers, or times as HHMMSS, for {', '.join(BY_HAND)}."
             ) from None
 
 
@@ -100,9 +105,8 @@ def _factor(headers: Sequence[Dataset], kind: str, notes: list[str]) -> float | 
         return _size(first, kind) / _dose(headers, notes)
     if units == "CNTS":
         return _philips(headers, kind, notes)
-    raise PolyscanError(
-        f"Units (0054,1001) is {units or 'missing'}; SUV can be computed from BQML, GML or (Philips) CNTS only."
-    )
+    said = units if units in _UNITS else term(first, "Units", _UNITS)
+    raise PolyscanError(f"Units (0054,1001) is {said}; SUV can be computed from BQML, GML or (Philips) CNTS only.")
 
 
 def _enhanced_units(header: Dataset) -> str:
@@ -151,14 +155,16 @@ def _dose(headers: Sequence[Dataset], notes: list[str]) -> np.ndarray:
     """The (slice,) injected dose in Bq, decayed to the time that the values of each slice are corrected to."""
     first, tracer = headers[0], _tracer(headers[0])
     dose = _needed(tracer, "RadionuclideTotalDose", "Bq")
-    check_dose(dose, "RadionuclideTotalDose (0018,1074)", f"{dose:g} Bq")
+    check_dose(dose, "RadionuclideTotalDose (0018,1074)")
     correction = text(first, "DecayCorrection").upper() or {"YES": "START", "NO": "NONE"}.get(
         text(first, "DecayCorrected").upper(), ""
     )
     if correction == "ADMIN":
         return np.full(len(headers), dose)
     if correction not in ("START", "NONE"):
-        raise PolyscanError(f"DecayCorrection (0054,1102) is {correction or 'missing'}; expected START, ADMIN or NONE.")
+        raise PolyscanError(
+            f"DecayCorrection (0054,1102) is {term(first, 'DecayCorrection', ())}; expected START, ADMIN or NONE."
+        )
     nuclide = " ".join(text(code, "CodeMeaning") for code in items(tracer, "RadionuclideCodeSequence"))
     known = half_life_of(nuclide)
     if known is not None and not text(tracer, "RadionuclideHalfLife"):
@@ -195,7 +201,8 @@ def _tracer(header: Dataset) -> Dataset:
 def _needed(header: Dataset, keyword: str, unit: str, most: float = np.inf) -> float:
     value = number(header, keyword)
     if value is None or not 0 < value <= most:
-        found = "missing" if value is None else f"{value:g}"
+        most_of_all = f" and at most {most:g}" if np.isfinite(most) else ""
+        found = "missing" if value is None else f"not above 0{most_of_all}"
         raise PolyscanError(
             f"{keyword} is {found}; SUV needs it in {unit}: set it in the DICOM files, or by hand in the manifest, as "
             f'"given": {{"{keyword}": ...}} of the scan.'

@@ -99,6 +99,9 @@ _MAPS = {each.name: _words(*each.aliases) for each in MODALITIES.values() if eac
 # Those first that stand for no study: a "PET/CT" that is no CT is the PET.
 _ALIASES = {m.name: _words(*m.aliases) for m in reversed(MODALITIES.values()) if m.aliases and not m.is_map}
 _EXPONENTIAL = _words("e ?adc", "exp(?:onential)? ?(?:adc|apparent.*)", "exponential.*")
+UNWEIGHTED = "the unweighted (b = 0) image of a diffusion series"
+_B = r"b ?(?:-?val(?:ue)?s?|-?wert|-?faktor)? ?[=-]? ?"
+SEVERAL_B = "a diffusion image of several b-values, b = 0 among them, of which nothing tells this one's"
 _OTHERS = {
     "a B0 field map": _words(
         "field ?map\\w*",
@@ -239,9 +242,12 @@ _OTHERS = {
         "fiesta\\w*", "ciss", "tru ?fi\\w*", "true ?fisp", "b ?-?ffe", "b?ssfp", "balanced"
     ),
     "a magnetisation transfer or CEST series": _words("cest", "apt\\w*", "mtc", "magneti[sz]ation transfer"),
-    "the unweighted (b = 0) image of a diffusion series": re.compile(
-        r"(?<![a-z0-9])b ?[=-]? ?0+(?![0-9a-z])|low ?b(?![a-z])"
+    SEVERAL_B: re.compile(
+        rf"(?<![a-z0-9]){_B}0+(?:[^a-z0-9]+(?:{_B})?\d{{2,5}}(?![0-9a-z]))+|"
+        r"(?<![a-z])(?:dwi|diff\w*|dti) +0(?: +\d{2,5}(?![0-9a-z]))+|"
+        rf"(?<![a-z0-9]){_B}\d{{2,5}}(?:[^a-z0-9]+{_B}\d{{2,5}})*[^a-z0-9]+{_B}0+(?![0-9a-z])"
     ),
+    UNWEIGHTED: re.compile(rf"(?<![a-z0-9]){_B}0+(?![0-9a-z])|low ?b(?![a-z])"),
 }
 _DWI = _words(
     "dwi\\w*",

@@ -204,7 +204,7 @@ def _place(manifest: Manifest, study: Study, row: dict[str, str]) -> None:
     row = dict(row)
     section = row.pop("split", "") or ("training" if study.label else "testing")
     if section not in SECTIONS:
-        raise PolyscanError(f"{study.key} has split {section!r} in the table; expected {', '.join(SECTIONS)}.")
+        raise PolyscanError(f"{study.key} has another split in the table than {', '.join(SECTIONS)}; correct it.")
     fold = row.pop("fold", "")
     study.fold = int(fold) if fold.strip().isdigit() else None
     study.clinical = recorded(row)

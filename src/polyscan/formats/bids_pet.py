@@ -63,7 +63,7 @@ def bids_suv_factor(path: Path, given: Mapping[str, Any], values: np.ndarray) ->
     if units in _SUV:
         return 1.0, [], []
     if units not in _CONCENTRATION:
-        raise PolyscanError(f"{name} has Units {told!r}; expected Bq/mL, kBq/mL, MBq/mL, g/mL or SUV.")
+        raise PolyscanError(f"{name} has Units that are not known; expected Bq/mL, kBq/mL, MBq/mL, g/mL or SUV.")
     notes: list[str] = []
     weight = _weight(path, content, given, name, notes)
     dose, half_life = _dose(content, given, name), _half_life(content, given, name)
@@ -125,7 +125,7 @@ def _weight(path: Path, content: dict[str, Any], given: Mapping[str, Any], name:
     weight = _number(told)
     if weight is None or not 0 < weight <= 600:
         raise PolyscanError(
-            f"{name} has no usable BodyWeight in kg ({'missing' if told is None else f'found {told}'}); SUV needs it: "
+            f"{name} has no usable BodyWeight in kg ({'missing' if told is None else 'something else'}); SUV needs it: "
             "write it into the sidecar, into the column weight of participants.tsv, or by hand into the manifest, as "
             '"given": {"PatientWeight": ...} of the scan.'
         )
@@ -158,7 +158,7 @@ def _kilograms(table: Path, column: str) -> float:
     described = read_json(dictionary).get(column, {}) if dictionary.is_file() else {}
     unit = str(described.get("Units", "kg") if isinstance(described, dict) else "kg").strip().lower()
     if unit not in _MASS:
-        raise PolyscanError(f"{dictionary.name} has Units {unit!r} for {column}; expected kg, g or lb.")
+        raise PolyscanError(f"{dictionary.name} has other Units for {column} than kg, g or lb; bring it to kg.")
     return _MASS[unit]
 
 
@@ -170,10 +170,10 @@ def _dose(content: dict[str, Any], given: Mapping[str, Any], name: str) -> float
     dose, becquerels = _number(value), _ACTIVITY.get(unit.upper())
     if dose is None or becquerels is None:
         raise PolyscanError(
-            f"{name} has no usable InjectedRadioactivity ({value} {unit}); SUV needs it, with "
-            "InjectedRadioactivityUnits in MBq, kBq or Bq."
+            f"{name} has no usable InjectedRadioactivity; SUV needs it as a number, with InjectedRadioactivityUnits in "
+            "MBq, kBq or Bq."
         )
-    check_dose(dose * becquerels, f"InjectedRadioactivity of {name}", f"{dose:g} {unit}")
+    check_dose(dose * becquerels, f"InjectedRadioactivity of {name}")
     return dose * becquerels
 
 
@@ -182,8 +182,8 @@ def _half_life(content: dict[str, Any], given: Mapping[str, Any], name: str) -> 
     half_life = told or half_life_of(str(content.get("TracerRadionuclide", "")))
     if not half_life or half_life <= 0:
         raise PolyscanError(
-            f"{name} has no usable TracerRadionuclide ({content.get('TracerRadionuclide')!r}); write it as F18, or "
-            'give "given": {"RadionuclideHalfLife": seconds} in the manifest.'
+            f"{name} has no usable TracerRadionuclide; write it as F18, or give "
+            '"given": {"RadionuclideHalfLife": seconds} in the manifest.'
         )
     return half_life
 
@@ -211,7 +211,7 @@ def _since_injection(content: dict[str, Any], given: Mapping[str, Any], name: st
     elif corrected is True:
         moment = seconds("ImageDecayCorrectionTime")
     else:
-        raise PolyscanError(f"{name} has no usable ImageDecayCorrected (found {corrected!r}; expected true or false).")
+        raise PolyscanError(f"{name} has no usable ImageDecayCorrected; expected true or false.")
     since = moment - injected
     if not -3600 <= since <= max(10 * half_life, 1800):
         raise PolyscanError(

@@ -83,7 +83,7 @@ def _assumed(path: Path, reader: sitk.ImageFileReader) -> list[str]:
     space = reader.GetMetaData("NRRD_space") if reader.HasMetaDataKey("NRRD_space") else ""
     if space.lower() in _KNOWN_SPACES:
         return []
-    told = f"its space is {space!r}" if space else "its header names no space"
+    told = "its header names another space than those of a patient" if space else "its header names no space"
     return [f"{told}, so that which side is left is not known: taken as left-posterior-superior"]
 
 

@@ -44,7 +44,7 @@ class Spool:
         """
         for name, uid in (("StudyInstanceUID", study), ("SOPInstanceUID", instance)):
             if not _UID.fullmatch(uid):
-                raise PolyscanError(f"{name} is {uid[:64]!r}; expected digits and dots.")
+                raise PolyscanError(f"{name} is no UID; expected digits and dots.")
         path = self.folder / study / f"{instance}.dcm"
         if path.is_file() and path.read_bytes() == content:
             return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -47,9 +46,10 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         what = f"has {row[2]} columns in line {row[1]}, the headings have fewer" if row else "is no table"
         raise PolyscanError(f"{path} {what}; save it again as CSV in UTF-8, with quotes about texts.") from None
     headings, *rows = [[str(cell).strip() for cell in row] for row in table.to_numpy().tolist()]
-    twice = sorted(name for name, count in Counter(headings).items() if name and count > 1)
-    if twice:
-        raise PolyscanError(f"{path} has the column {twice[0]} twice; rename one.")
+    twice = [k for k, name in enumerate(headings, start=1) if name and headings.index(name) != k - 1]
+    if twice:  # which may be a row of a table without headings, and is not repeated
+        first = headings.index(headings[twice[0] - 1]) + 1
+        raise PolyscanError(f"{path} has one heading over its columns {first} and {twice[0]}; rename one.")
     if separator == ";":
         rows = [[cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell for cell in row] for row in rows]
     return [{name: cell for name, cell in zip(headings, row, strict=True) if name} for row in rows]

@@ -45,7 +45,7 @@ class TargetsFromLabeld(MapTransform):
             return float("nan")
         if str(label[task]) not in self.tasks[task]:
             classes = ", ".join(self.tasks[task])
-            raise PolyscanError(f"{study}: {task} is {label[task]!r}; this bundle knows {classes}.")
+            raise PolyscanError(f"{study}: {task} is none of the classes that this bundle knows: {classes}.")
         return float(self.tasks[task].index(str(label[task])))
 
 
@@ -82,7 +82,7 @@ class TableFromClinicald(MapTransform):
                 try:
                     row.append((float(known.get(name, "nan")) - mean) / deviation)
                 except (TypeError, ValueError):
-                    raise PolyscanError(f"{out['study']}: {name} is {known[name]!r}; expected a number.") from None
+                    raise PolyscanError(f"{out['study']}: {name} is no number, which is expected.") from None
             for name, values in self.categories.items():
                 value = str(known.get(name))
                 row.append(float(values.index(value)) if value in values else float("nan"))

@@ -48,7 +48,7 @@ def _time_and_event(told: Any, study: str) -> tuple[float, float]:
     except (KeyError, TypeError, ValueError):
         time, event = float("nan"), float("nan")
     if not 0 <= time < float("inf") or event not in (0, 1):
-        raise PolyscanError(f"{study}: survival is {told!r}; expected a time, 0 or more, and an event, 0 or 1.")
+        raise PolyscanError(f"{study}: survival is no such pair; expected a time, 0 or more, and an event, 0 or 1.")
     return time, event
 
 

@@ -101,12 +101,14 @@ def _row(values: Mapping[str, Any], columns: Columns, study: str, always: bool =
         kind = columns[name] if isinstance(columns, Mapping) else (0.0, 1.0)
         if any(isinstance(word, str) for word in kind):
             if value is not None and value not in kind:
-                raise PolyscanError(f"{study}: {name} is {value!r}; this bundle knows {', '.join(map(str, kind))}.")
+                raise PolyscanError(
+                    f"{study}: {name} is none of what this bundle knows: {', '.join(map(str, kind))}; correct it."
+                )
             row += [float(value == word) for word in kind]
             continue
         try:
             number = float("nan") if value is None else (float(value) - kind[0]) / kind[1]
         except (TypeError, ValueError):
-            raise PolyscanError(f"{study}: {name} is {value!r}; expected a number.") from None
+            raise PolyscanError(f"{study}: {name} is no number, which is expected.") from None
         row += [number, float(value is not None)] if isinstance(columns, Mapping) else [number]
     return row if recorded else None
