@@ -119,6 +119,28 @@ def test_what_cannot_be_told_is_said_with_both_names(tmp_path):
     assert "HGG is taken as one patient's, with scans from anna, bob, which have no modality in common" in doubts[0]
 
 
+def test_patients_of_two_sites_may_have_one_name(tmp_path):
+    found, _ = studies(
+        tmp_path, *[f"site{site}/p{n}/{kind}.nii.gz" for site in (1, 2) for n in (1, 2) for kind in ("T1", "T2")]
+    )
+    assert {key: len(files) for key, files in found.items()} == {f"sub-site{s}p{n}": 2 for s in (1, 2) for n in (1, 2)}
+
+
+def test_patients_of_two_sites_are_not_put_together_from_single_scans(tmp_path):
+    paths = [f"site{site}/p{n}/T{site}.nii.gz" for site in (1, 2) for n in (1, 2)]
+    found, _ = studies(tmp_path, *paths)
+    assert sorted(files for files in found.values()) == [[path] for path in paths]
+
+
+@pytest.mark.parametrize("visits", ["visit1 visit2", "baseline followup"])
+def test_visits_above_patients_are_their_sessions(tmp_path, visits):
+    paths = [f"{visit}/p{n}/{kind}.nii.gz" for visit in visits.split() for n in (1, 2) for kind in ("T1", "T2")]
+    found, _ = studies(tmp_path, *paths)
+    assert {key.partition("_")[0] for key in found} == {"sub-p1", "sub-p2"}
+    assert len(found) == 4
+    assert all(len({path.split("/")[0] for path in files}) == 1 for files in found.values())
+
+
 @pytest.mark.parametrize(
     "paths",
     [

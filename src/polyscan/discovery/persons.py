@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import combinations, pairwise
 
 from polyscan.discovery.bids import without_visit
-from polyscan.discovery.whose import bare, is_word, tells_whom, words_of_person
+from polyscan.discovery.whose import bare, is_word, names_place, tells_whom, words_of_person
 
 _COMMON = 2  # modalities that two folders both hold, where they are two patients'; one may be a repeated series
 
@@ -36,7 +36,8 @@ def persons_among(places: Iterable[Place]) -> tuple[dict[int, str], list[str]]:
     A folder holds several patients where folders in it have names that do not say which scans lie in them, at which
     visit or how they were processed, and at least two modalities in common, so that no study is put together from scans
     of two patients. One modality in common may be a series that was repeated: it tells patients apart where the names
-    are words, not numbers, and stand in no other folder, as those of a scanner or a reading would. Files beside each
+    are words, not numbers, and stand in no other folder, as those of a scanner or a reading would, or where they lie in
+    the folder of a site. Files beside each
     other are several patients' by the rule of two modalities on what their names begin with.
 
     Folders that have nothing in common are taken as one patient's, which cannot be told from their names: that is said.
@@ -49,7 +50,7 @@ def persons_among(places: Iterable[Place]) -> tuple[dict[int, str], list[str]]:
         sentence for each folder that was taken apart, or that may hold several patients.
     """
     every = list(places)
-    named = {place.file: tuple(filter(tells_whom, place.folders)) for place in every}
+    named = {place.file: _naming(place.folders) for place in every}
     found = _Found(named, Counter(name.casefold() for name in _inner_names(named.values())))
     tops: dict[str, list[Place]] = defaultdict(list)
     for place in every:
@@ -107,13 +108,22 @@ class _Found:
         if len(children) < 2:
             return
         own_words = all(is_word(name) and self.counts[name.casefold()] == 1 for name in children)
-        if not _share(children.values(), 1 if own_words else _COMMON):
+        of_place = bool(above) and names_place(above[-1])
+        if not _share(children.values(), 1 if own_words or of_place else _COMMON):
             if above and own_words and all(any(place.modality for place in inside) for inside in children.values()):
                 self.doubts.append(_taken_as_one(above, sorted(children)))
             return
         for name, inside in children.items():
             self.whose.update({place.file: (*above, name) for place in inside})
             self.take_apart(inside, (*above, name))
+
+
+def _naming(folders: tuple[str, ...]) -> tuple[str, ...]:
+    """Those folders whose names may tell whose the scans in them are; a place does above a folder that tells it."""
+    telling = [tells_whom(folder) for folder in folders]
+    return tuple(
+        folder for k, folder in enumerate(folders) if telling[k] or (names_place(folder) and any(telling[k + 1 :]))
+    )
 
 
 def _inner_names(paths: Iterable[tuple[str, ...]]) -> list[str]:

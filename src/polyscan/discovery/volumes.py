@@ -39,7 +39,10 @@ def owner_of(folder: Path, path: Path) -> Owner:
     relative = path.relative_to(folder)
     entities = dict(re.findall(r"(sub|ses)-([A-Za-z0-9]+)", path.name))
     subject = entities.get("sub") or bare(relative.parts[0] if len(relative.parts) > 1 else folder.name)
-    visit = "" if "ses" in entities else visit_of(relative.as_posix().removeprefix(f"{relative.parts[0]}/"))
+    above, _, below = relative.as_posix().partition("/")
+    # What lies right under the scanned folder is a subject, unless folders in it turn out to be.
+    visit = visit_of(below or above) or (visit_of(above) if "/" in below else "")
+    visit = "" if "ses" in entities else visit
     return Owner(subject, entities.get("ses"), visit, "sub" in entities)
 
 

@@ -30,6 +30,7 @@ _PROCESSED = re.compile(
     r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\d{2,4}|(?:hospital|site|cent(?:er|re)|scanner)\w?)",
     re.IGNORECASE,
 )
+_PLACE = re.compile(r"(?:hospital|site|cent(?:er|re)|scanner)\w?", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]{2,}")
 
 
@@ -38,6 +39,11 @@ def tells_whom(folder: str) -> bool:
     """Whether a folder's name may be a patient's: it does not say which scans lie in it, when or how they were made."""
     said = told(folder)
     return said.modality is None and not said.other and not visit_of(folder) and bool(words_of_person(folder))
+
+
+def names_place(folder: str) -> bool:
+    """Whether a name says where scans were made, which tells patients of two places apart that have one name."""
+    return _PLACE.fullmatch(folder) is not None
 
 
 def is_word(folder: str) -> bool:

@@ -7,14 +7,17 @@ import numpy as np
 from polyscan.errors import PolyscanError
 
 _LARGEST = 1e30  # fill values of other formats, such as 9.97e36 and 3.4e38, lie above
+_HOUNSFIELD = (-1500.0, 32767.0)  # air is -1000; -2000, -3024 and -32768 are what scanners write outside their circle
+_STORED = (-200.0, 900.0)  # what is left of air, and of water, where -1024 was not added
 
 
-def without_fill_values(values: np.ndarray, name: str) -> list[str]:
-    """Make infinite and absurdly large values NaN, in place.
+def without_fill_values(values: np.ndarray, name: str, unit: str = "arbitrary") -> list[str]:
+    """Make infinite and absurdly large values NaN, in place, and of a CT what no matter has.
 
     Args:
         values: the volume, float.
         name: what to call it in a message.
+        unit: of the values.
 
     Returns:
         What was changed.
@@ -27,9 +30,29 @@ def without_fill_values(values: np.ndarray, name: str) -> list[str]:
     count = int(fill.sum())
     if count:
         values[fill] = np.nan
+    said = [f"{count} voxels are infinite or beyond {_LARGEST:g}: taken as not measured"] if count else []
+    if unit == "HU":
+        least, most = _HOUNSFIELD
+        padding = (values < least) | (values > most)
+        if count := int(padding.sum()):
+            values[padding] = np.nan
+            said.append(f"{count} voxels lie outside {least:g} to {most:g} HU, as padding does: taken as not measured")
     if not np.isfinite(values).any():
         raise PolyscanError(f"{name} holds no finite value; leave it out or export it again.")
-    return [f"{count} voxels are infinite or beyond {_LARGEST:g}: taken as not measured"] if count else []
+    return said
+
+
+def stored_as_hounsfield(values: np.ndarray) -> list[str]:
+    """What is doubtful where the values of a CT look like those that a scanner stores, 1024 above Hounsfield units."""
+    seen = values[::4, ::4, ::4]
+    seen = seen[np.isfinite(seen)]
+    least, water = _STORED
+    if seen.size and seen.min() >= least and np.percentile(seen, 75) >= water:
+        return [
+            f"no value lies below {least:g}, as air does, and a quarter above {water:g}: they may be stored values, "
+            "1024 above Hounsfield units; check how the file was made"
+        ]
+    return []
 
 
 def check_not_empty(values: np.ndarray, name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -95,13 +96,33 @@ def open_nifti(path: str | Path, number: int | None = None) -> Volume:
 
 
 def _check_whole(path: Path, file: Any, bytes_each: int) -> None:
-    """Refuse a file that ends before its last voxel; of a compressed one that is found out when it is read."""
+    """Refuse a file that ends before its last voxel, or goes on behind it: then a dimension or the type is wrong.
+
+    A compressed file says itself how long its content is, of its last part and up to 4 GB; that it ends early is found
+    out when it is read.
+    """
     stored = Path(file.file_map["image"].filename)
-    if stored.suffix.lower() in (".gz", ".mgz", ".bz2", ".zst") or not hasattr(file.dataobj, "offset"):
+    if not isinstance(file.header, nibabel.AnalyzeHeader) or stored.suffix.lower() not in (".nii", ".img", ".gz"):
         return
-    needed, size = file.dataobj.offset + bytes_each * math.prod(file.shape), stored.stat().st_size
-    if size < needed:
+    first = getattr(file.header, "single_vox_offset", 0) if getattr(file.header, "is_single", False) else 0
+    offset = int(file.dataobj.offset)
+    if offset < first:
+        raise PolyscanError(
+            f"{path.name} has vox_offset {offset}, which lies within its header of {first} bytes; write it again."
+        )
+    needed, size = offset + bytes_each * math.prod(file.shape), stored.stat().st_size
+    plain = stored.suffix.lower() != ".gz"
+    if not plain:
+        with stored.open("rb") as content:
+            content.seek(-4, os.SEEK_END)
+            size = int.from_bytes(content.read(4), "little")
+    if plain and size < needed:
         raise PolyscanError(f"{path.name} ends early: it has {size} bytes and needs {needed}; copy it again.")
+    if size - needed >= bytes_each * math.prod(file.shape) // max(file.shape):  # less than a plane may be padding
+        raise PolyscanError(
+            f"{path.name} has {size} bytes and its header tells of {needed}: with a wrong dimension or type all values "
+            "lie in wrong places; write it again."
+        )
 
 
 def _said(path: Path, error: Exception) -> str:

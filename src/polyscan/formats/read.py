@@ -78,7 +78,7 @@ def read_image(source: Source, name: str, given: dict[str, Any] | None = None) -
                 f"The series named as {name} has values in {image.meta['unit']}; expected {unit}: correct the modality "
                 "in the manifest."
             )
-        image.meta["problems"] += without_fill_values(image.numpy(), "The series")
+        image.meta["problems"] += without_fill_values(image.numpy(), "The series", unit)
         check_not_empty(image.numpy(), "The series")
         return image
 

@@ -13,7 +13,7 @@ from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
 from polyscan.formats.bids_pet import bids_suv_factor
-from polyscan.formats.fill_values import check_not_empty, without_fill_values
+from polyscan.formats.fill_values import check_not_empty, stored_as_hounsfield, without_fill_values
 from polyscan.geometry import is_rectangular, rectangular, spacing_of
 from polyscan.modality import modality
 
@@ -73,17 +73,20 @@ class Volume:
         """
         problems, affine, values = list(self.problems), self.affine, self.load()
         doubts: list[str] = []
-        problems += without_fill_values(values, self.path.name)
+        unit = modality(name).unit if name else "arbitrary"
+        problems += without_fill_values(values, self.path.name, unit)
         if not is_rectangular(affine):
             values, affine = rectangular(values, affine, nearest=name is None)
             problems.append("its axes are not perpendicular: resampled to a rectangular grid")
-        unit = modality(name).unit if name else "arbitrary"
+        if unit == "HU":
+            doubts += stored_as_hounsfield(values)
         if name:
             check_not_empty(values, self.path.name)
         if unit == "SUVbw":
             factor, notes, doubts = bids_suv_factor(self.path, given or {}, values)
             values = values * np.float32(factor)
-            problems += [*notes, *doubts]
+            problems += notes
+        problems += doubts
         meta = {"unit": unit, "problems": problems, "doubts": doubts}
         tensor = torch.from_numpy(np.ascontiguousarray(values)[None])
         return MetaTensor(tensor, affine=torch.from_numpy(affine), meta=meta)
