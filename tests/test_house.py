@@ -28,7 +28,7 @@ FLOORS = {
     | {"study", "formats", "preprocess", "fusion", "missing", "networks", "inference", "learning", "transforms"},
     "phantom": GROUND | {"study", "formats"},
     "export": GROUND | {"study", "dicom", "formats", "preprocess", "report"},
-    "batch": GROUND | {"study", "discovery", "preprocess", "bundle", "report"},
+    "batch": GROUND | {"study", "discovery", "preprocess", "inference", "bundle", "report"},
     "hospital": GROUND | {"study", "discovery", "bundle", "batch", "export"},
     "methods": GROUND
     | {"study", "registration", "preprocess", "fusion", "missing", "networks", "inference", "learning", "evaluation"}

@@ -80,9 +80,9 @@ def test_of_two_places_the_sform_is_taken_and_said(tmp_path):
     [
         ([(108, "<f", 0.0)], "vox_offset 0, which lies within its header"),
         ([(108, "<f", 400.0)], "ends early"),
-        ([(42, "<h", 3)], "its header tells of"),  # half of the columns
+        ([(42, "<h", 3)], "goes on behind"),  # half of the columns
         ([(42, "<h", 60)], "ends early"),
-        ([(70, "<hh", 4, 16)], "its header tells of"),  # int16, and the voxels are float32
+        ([(70, "<hh", 4, 16)], "goes on behind"),  # int16, and the voxels are float32
         ([(116, "<f", np.nan), (112, "<f", 2.0)], "invalid intercept"),
         ([(76, "<ffff", 1, np.nan, 3, 4), (254, "<h", 0)], "no usable affine"),
         ([(123, "<B", 5)], "no length"),
@@ -97,8 +97,16 @@ def test_a_header_that_cannot_be_meant_is_refused(patches, said, tmp_path):
 
 def test_a_wrong_dimension_of_a_compressed_file_is_refused(tmp_path):
     path = saved(tmp_path, made(), [(42, "<h", 3)], "scan.nii.gz")
-    with pytest.raises(PolyscanError, match="its header tells of"):
+    with pytest.raises(PolyscanError, match="goes on behind"):
         read_image(path, "T1")
+
+
+@pytest.mark.parametrize("left", [200, 2000])
+def test_a_compressed_file_that_was_cut_off_ends_early(left, tmp_path):
+    path = Path(saved(tmp_path, made(np.random.default_rng(0).random(VALUES.shape)), name="scan.nii.gz"))
+    path.write_bytes(path.read_bytes()[:left])
+    with pytest.raises(PolyscanError, match="cannot be read"):
+        read_image(str(path), "T1")
 
 
 def test_a_file_may_be_padded(tmp_path):

@@ -153,7 +153,7 @@ def remove_others(out: Path, keys: set[str]) -> None:
         record.unlink()
         remove_owned(out / "prepared" / key)
         remove_features(out / "features" / key)
-        answers = [file for each in said for answer in (each, *each.earlier) for file in answer.files]
-        for file in [*answers, *(out / "pages" / f"{key}{ending}" for ending in (".html", ".jpg"))]:
-            Path(file).unlink(missing_ok=True)
+        masks = [Path(file) for each in said for one in (each, *each.earlier) for file in one.files]
+        for file in [*masks, *(out / "pages" / f"{key}{ending}" for ending in (".html", ".jpg"))]:
+            file.unlink(missing_ok=True)
         remove_owned(out / "predictions" / f"{key}_attribution")

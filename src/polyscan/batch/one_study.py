@@ -19,6 +19,7 @@ from polyscan.bundle.predictor import StudyPredictor
 from polyscan.bundle.run import load_predictor
 from polyscan.errors import sentence
 from polyscan.files.atomic import clear_parts
+from polyscan.files.owned import remove_owned
 from polyscan.preprocess.prepare import made_from, prepare_study
 from polyscan.report import write_study_page
 from polyscan.study import PredictionRecord, Study
@@ -97,17 +98,19 @@ def _said(record: Path) -> PredictionRecord | None:
 
 def _remove_stale(before: PredictionRecord | None, now: PredictionRecord | None) -> None:
     """Remove what an answer left that the one after it does not have, such as maps that are no longer asked for."""
-    kept = set(_written(now))
-    for file in _written(before):
-        if file not in kept:
-            Path(file).unlink(missing_ok=True)
-            if file in (before.maps if before else ()) and not any(Path(file).parent.iterdir()):
-                Path(file).parent.rmdir()
+    for file in _files(before) - _files(now):
+        Path(file).unlink(missing_ok=True)
+    for folder in _map_folders(before) - _map_folders(now):
+        remove_owned(folder)
 
 
-def _written(said: PredictionRecord | None) -> list[str]:
-    """Every file of an answer, its maps and earlier answers included."""
-    return [file for each in (said, *said.earlier) for file in (*each.files, *each.maps)] if said else []
+def _files(said: PredictionRecord | None) -> set[str]:
+    """The files of an answer and of earlier ones, maps of attribution not included."""
+    return {file for each in (said, *said.earlier) for file in each.files} if said else set()
+
+
+def _map_folders(said: PredictionRecord | None) -> set[Path]:
+    return {Path(file).parent for file in said.maps} if said else set()
 
 
 def _predict(study: Study, batch: Batch, before: PredictionRecord | None) -> Study:
@@ -162,7 +165,7 @@ def _is_current(record: Path, wanted: str, batch: Batch) -> bool:
     predictions = [study.prediction for study in kept.testing]
     if not predictions:
         return not batch.retry_failed
-    return all(found and all(Path(file).is_file() for file in _written(found)) for found in predictions)
+    return all(found and all(Path(file).is_file() for file in (*_files(found), *found.maps)) for found in predictions)
 
 
 def write_failed(study: Study, batch: Batch, reason: str) -> None:

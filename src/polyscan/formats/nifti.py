@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -98,8 +99,7 @@ def open_nifti(path: str | Path, number: int | None = None) -> Volume:
 def _check_whole(path: Path, file: Any, bytes_each: int) -> None:
     """Refuse a file that ends before its last voxel, or goes on behind it: then a dimension or the type is wrong.
 
-    A compressed file says itself how long its content is, of its last part and up to 4 GB; that it ends early is found
-    out when it is read.
+    That a compressed file ends early is found out when it is read.
     """
     stored = Path(file.file_map["image"].filename)
     if not isinstance(file.header, nibabel.AnalyzeHeader) or stored.suffix.lower() not in (".nii", ".img", ".gz"):
@@ -110,19 +110,37 @@ def _check_whole(path: Path, file: Any, bytes_each: int) -> None:
         raise PolyscanError(
             f"{path.name} has vox_offset {offset}, which lies within its header of {first} bytes; write it again."
         )
-    needed, size = offset + bytes_each * math.prod(file.shape), stored.stat().st_size
-    plain = stored.suffix.lower() != ".gz"
-    if not plain:
-        with stored.open("rb") as content:
-            content.seek(-4, os.SEEK_END)
-            size = int.from_bytes(content.read(4), "little")
-    if plain and size < needed:
-        raise PolyscanError(f"{path.name} ends early: it has {size} bytes and needs {needed}; copy it again.")
-    if size - needed >= bytes_each * math.prod(file.shape) // max(file.shape):  # less than a plane may be padding
+    voxels = bytes_each * math.prod(file.shape)
+    needed, size = offset + voxels, stored.stat().st_size
+    longer = needed + voxels // max(file.shape)  # less than a plane may be padding
+    if stored.suffix.lower() == ".gz":
+        goes_on = _says_longer(stored, longer) and _is_longer(stored, longer)
+    else:
+        goes_on = size >= longer
+        if size < needed:
+            raise PolyscanError(f"{path.name} ends early: it has {size} bytes and needs {needed}; copy it again.")
+    if goes_on:
         raise PolyscanError(
-            f"{path.name} has {size} bytes and its header tells of {needed}: with a wrong dimension or type all values "
-            "lie in wrong places; write it again."
+            f"{path.name} goes on behind the {needed} bytes that its header tells of: with a wrong dimension or type "
+            "all values lie in wrong places; write it again."
         )
+
+
+def _says_longer(path: Path, size: int) -> bool:
+    """Whether the end of a gzip file tells of more content; of one that was cut off it tells anything (RFC 1952)."""
+    with path.open("rb") as file:
+        file.seek(-4, os.SEEK_END)
+        return int.from_bytes(file.read(4), "little") >= size
+
+
+def _is_longer(path: Path, size: int) -> bool:
+    try:
+        with path.open("rb") as file, GzipFile(fileobj=file) as content:
+            while size > 0 and (block := content.read(min(size, 2**24))):
+                size -= len(block)
+    except (OSError, EOFError, zlib.error):
+        return False
+    return size <= 0
 
 
 def _said(path: Path, error: Exception) -> str:

@@ -48,8 +48,8 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     headings, *rows = [[str(cell).strip() for cell in row] for row in table.to_numpy().tolist()]
     twice = [k for k, name in enumerate(headings, start=1) if name and headings.index(name) != k - 1]
     if twice:  # which may be a row of a table without headings, and is not repeated
-        first = headings.index(headings[twice[0] - 1]) + 1
-        raise PolyscanError(f"{path} has one heading over its columns {first} and {twice[0]}; rename one.")
+        other = headings.index(headings[twice[0] - 1]) + 1
+        raise PolyscanError(f"{path} has one heading over its columns {other} and {twice[0]}; rename one.")
     if separator == ";":
         rows = [[cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell for cell in row] for row in rows]
     return [{name: cell for name, cell in zip(headings, row, strict=True) if name} for row in rows]
