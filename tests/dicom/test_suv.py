@@ -56,6 +56,38 @@ def coded(meaning: str) -> Dataset:
 EXPECTED = 70_000 / (370e6 * 0.5 ** (3600 / 6586.2))
 
 
+@pytest.mark.parametrize(
+    ("tracer", "series", "said"),
+    [
+        ({}, {"PatientWeight": 0.07}, "cannot be meant in kg"),
+        ({}, {"PatientWeight": 1.75}, "cannot be meant in kg"),  # the size, in the wrong place
+        ({}, {"Units": "CNTS"}, "Units differs"),
+        ({}, {"PatientWeight": 80}, "PatientWeight differs"),
+        ({}, {"DecayCorrection": "ADMIN"}, "DecayCorrection differs"),
+        ({"RadionuclideTotalDose": 300e6}, {}, "RadionuclideTotalDose differs"),
+        ({"RadiopharmaceuticalStartTime": "091000"}, {}, "RadiopharmaceuticalStartTime differs"),
+    ],
+)
+def test_what_cannot_be_meant_of_a_scan_is_refused(tracer, series, said):
+    slices = [header(tracer, **series)] if "meant" in said else [header(), header(tracer, **series)]
+    with pytest.raises(PolyscanError, match=said):
+        suv_factor(slices)
+
+
+def test_the_zone_of_the_scan_is_that_of_its_own_date_times():
+    given = {"RadiopharmaceuticalStartDateTime": "20200101080000+0000", "RadiopharmaceuticalStartTime": None}
+    scan = {"AcquisitionDateTime": "20200101100500+0100", "AcquisitionTime": None}
+    factor, notes = suv_factor_and_notes([header(given, **scan)])
+    assert factor == pytest.approx(EXPECTED, rel=1e-12)
+    assert notes == []
+
+
+def test_corrections_that_contradict_each_other_are_said():
+    factor, notes = suv_factor_and_notes([header(CorrectedImage=["ATTN", "SCAT"])])
+    assert factor == pytest.approx(EXPECTED, rel=1e-12)
+    assert "CorrectedImage names no correction for decay" in notes[0]
+
+
 def test_decays_from_injection_to_the_start_of_the_series():
     assert suv_factor([header()]) == pytest.approx(EXPECTED, rel=1e-12)
 

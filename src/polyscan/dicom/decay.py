@@ -22,6 +22,7 @@ _SAME_CLOCK = 2.4 * 3600  # seconds of half-life: above, a scan may follow the i
 _AGREES = timedelta(minutes=1)
 # Private creators, with the element that holds the moment that values are corrected to (conformance statements).
 _PRIVATE = (("GEMS_PETD_01", 0x0009, 0x0D), ("SIEMENS MED PT", 0x0071, 0x22))
+_TELLS_ZONE = ("TimezoneOffsetFromUTC", "AcquisitionDateTime", "DecayCorrectionDateTime")
 _ZONE = re.compile(r"([+-])(\d{2}):?(\d{2})$")
 
 
@@ -166,7 +167,7 @@ def _duration(header: Dataset) -> float:
 def _injection(tracer: Dataset, header: Dataset, scan: datetime, notes: list[str]) -> tuple[datetime, bool]:
     """The injection in the scanner's clock, and whether its day is known."""
     stamp, time = (text(tracer, f"RadiopharmaceuticalStart{kind}") for kind in ("DateTime", "Time"))
-    foreign = bool(_ZONE.search(stamp)) and _zone(text(header, "TimezoneOffsetFromUTC")) is None
+    foreign = bool(_ZONE.search(stamp)) and _local_zone(header) is None
     if foreign and not time:
         notes.append("the injection names a time zone and the scan none: taken as the same")
     if len(stamp) > 8 and not (foreign and time):
@@ -215,12 +216,18 @@ def _moment(header: Dataset, name: str) -> Moment | None:
 
 
 def _stamp(stamp: str, header: Dataset) -> datetime:
-    """A DT in the clock that the header's other times are in (TimezoneOffsetFromUTC)."""
-    zone, local = _zone(stamp), _zone(text(header, "TimezoneOffsetFromUTC"))
+    """A DT in the clock that the header's other times are in."""
+    zone, local = _zone(stamp), _local_zone(header)
     moment = _parse(stamp[:8], _ZONE.sub("", stamp)[8:])
     if zone is None or local is None:
         return moment
     return moment.replace(tzinfo=timezone(zone)).astimezone(timezone(local)).replace(tzinfo=None)
+
+
+def _local_zone(header: Dataset) -> timedelta | None:
+    """That of the scanner: TimezoneOffsetFromUTC, else what its own date times end with; None where neither is told."""
+    told = (_zone(text(header, name)) for name in _TELLS_ZONE)
+    return next((zone for zone in told if zone is not None), None)
 
 
 def _zone(stamp: str) -> timedelta | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from polyscan.dicom.attributes import items, number, term, text
+from polyscan.dicom.attributes import items, number, term, text, words
 from polyscan.dicom.decay import elapsed, frame_average, scan_start
 from polyscan.dicom.nuclides import check_dose, check_half_life, half_life_of
 from polyscan.errors import PolyscanError
@@ -22,6 +23,12 @@ _UNITS = {
     "PROPCNTS", "PROPCPS", "MLMINML", "MLML", "GML", "STDDEV", "SUV",
 }  # fmt: skip
 """Terms of Units (0054,1001), PS3.3 C.8.9.1.1.3."""
+_ALIKE = (
+    "Units", "SUVType", "DecayCorrection", "PatientWeight", "PatientSize", "RadionuclideTotalDose",
+    "RadionuclideHalfLife", "RadiopharmaceuticalStartTime", "RadiopharmaceuticalStartDateTime",
+)  # fmt: skip
+_LIGHTEST, _SHORTEST = 0.3, 0.3  # kg and m, of those born earliest who live
+_THINNEST, _FATTEST = 5.0, 150.0  # kg/m2
 _HEAVIEST, _TALLEST = 600.0, 2.6  # kg and m: above, it is another unit
 BY_HAND = (
     "PatientWeight",
@@ -95,6 +102,7 @@ def override_attributes(headers: Sequence[Dataset], given: Mapping[str, Any]) ->
 
 def _factor(headers: Sequence[Dataset], kind: str, notes: list[str]) -> float | np.ndarray:
     first = headers[0]
+    _check_alike(headers)
     units = text(first, "Units").upper() or _enhanced_units(first)
     if units in ("GML", "CM2ML"):
         stored = _SUV_TYPES.get(text(first, "SUVType").upper() or ("BW" if units == "GML" else "BSA"))
@@ -107,6 +115,20 @@ def _factor(headers: Sequence[Dataset], kind: str, notes: list[str]) -> float | 
         return _philips(headers, kind, notes)
     said = units if units in _UNITS else term(first, "Units", _UNITS)
     raise PolyscanError(f"Units (0054,1001) is {said}; SUV can be computed from BQML, GML or (Philips) CNTS only.")
+
+
+def _check_alike(headers: Sequence[Dataset]) -> None:
+    """Refuse slices that tell different things of what is the same in all of a scan.
+
+    Raises:
+        PolyscanError: they do, as where slices of two scans were put together.
+    """
+    tracers = [items(header, "RadiopharmaceuticalInformationSequence")[:1] for header in headers]
+    for name in _ALIKE:
+        of_tracer = name.startswith("Radio")
+        told = {text(each, name) for each in chain.from_iterable(tracers)} if of_tracer else set()
+        if len(told or {text(header, name) for header in headers}) > 1:
+            raise PolyscanError(f"{name} differs between slices of the series; part it, or correct the attribute.")
 
 
 def _enhanced_units(header: Dataset) -> str:
@@ -134,6 +156,11 @@ def _philips(headers: Sequence[Dataset], kind: str, notes: list[str]) -> float |
 def _size(header: Dataset, kind: str) -> float:
     """Grams of body or of lean body, or square centimetres of body surface."""
     weight = _needed(header, "PatientWeight", "kg", _HEAVIEST)
+    tall = number(header, "PatientSize") or 0.0
+    if weight < _LIGHTEST or (_SHORTEST <= tall <= _TALLEST and not _THINNEST <= weight / tall**2 <= _FATTEST):
+        raise PolyscanError(
+            "PatientWeight (0010,1030) cannot be meant in kg, or not beside PatientSize (0010,1020) in m; correct it."
+        )
     if kind == "bw":
         return weight * 1000
     height = _needed(header, "PatientSize", "m", _TALLEST) * 100
@@ -159,6 +186,8 @@ def _dose(headers: Sequence[Dataset], notes: list[str]) -> np.ndarray:
     correction = text(first, "DecayCorrection").upper() or {"YES": "START", "NO": "NONE"}.get(
         text(first, "DecayCorrected").upper(), ""
     )
+    if correction in ("START", "ADMIN") and (corrected := words(first, "CorrectedImage")) and "DECY" not in corrected:
+        notes.append("CorrectedImage names no correction for decay, DecayCorrection does: that was believed")
     if correction == "ADMIN":
         return np.full(len(headers), dose)
     if correction not in ("START", "NONE"):

@@ -102,23 +102,23 @@ def _check_whole(path: Path, file: Any, bytes_each: int) -> None:
     That a compressed file ends early is found out when it is read.
     """
     stored = Path(file.file_map["image"].filename)
-    if not isinstance(file.header, nibabel.AnalyzeHeader) or stored.suffix.lower() not in (".nii", ".img", ".gz"):
+    if not hasattr(file.dataobj, "offset"):
         return
+    offset, voxels, size = int(file.dataobj.offset), bytes_each * math.prod(file.shape), stored.stat().st_size
+    needed, compressed = offset + voxels, stored.suffix.lower() in (".gz", ".mgz", ".bz2", ".zst")
+    if not compressed and size < needed:
+        raise PolyscanError(f"{path.name} ends early: it has {size} bytes and needs {needed}; copy it again.")
+    if not isinstance(file.header, nibabel.AnalyzeHeader):
+        return  # other formats have more behind their voxels
     first = getattr(file.header, "single_vox_offset", 0) if getattr(file.header, "is_single", False) else 0
-    offset = int(file.dataobj.offset)
     if offset < first:
         raise PolyscanError(
             f"{path.name} has vox_offset {offset}, which lies within its header of {first} bytes; write it again."
         )
-    voxels = bytes_each * math.prod(file.shape)
-    needed, size = offset + voxels, stored.stat().st_size
     longer = needed + voxels // max(file.shape)  # less than a plane may be padding
-    if stored.suffix.lower() == ".gz":
-        goes_on = _says_longer(stored, longer) and _is_longer(stored, longer)
-    else:
-        goes_on = size >= longer
-        if size < needed:
-            raise PolyscanError(f"{path.name} ends early: it has {size} bytes and needs {needed}; copy it again.")
+    goes_on = size >= longer
+    if compressed:
+        goes_on = stored.suffix.lower() == ".gz" and _says_longer(stored, longer) and _is_longer(stored, longer)
     if goes_on:
         raise PolyscanError(
             f"{path.name} goes on behind the {needed} bytes that its header tells of: with a wrong dimension or type "
