@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from baselines import tasks_of
 from cohorts import make
@@ -30,8 +32,10 @@ QUICK = {"max_epochs": 1, "val_interval": 1, "batch_size": 4}
 def test_every_study_is_answered_for_with_any_subset(fragment, cohort, files, absent, tmp_path):
     make(cohort, files(tmp_path), tmp_path / "cohort", folds=2, jobs=1)
     manifest, bundle = tmp_path / "cohort" / "manifest.json", read_fragment_bundle(fragment)
-    small = {"roi_size": [64, 64]} if fragment == "images_2d" else {}
-    options = {"fragments": [fragment], "settings": {**QUICK, **small}}
+    small = {"roi_size": [32, 32]} if fragment == "images_2d" else {}
+    few = {} if "segmentation" in bundle else {"monte_carlo_samples": 2}
+    (tmp_path / "few.json").write_text(json.dumps({"inference": few}))
+    options = {"fragments": [fragment, tmp_path / "few.json"], "settings": {**QUICK, **small}}
     answered = read_manifest(cross_validate(bundle, manifest, tmp_path / "cv", **options)).studies
     assert sorted(s.key for s in answered) == sorted(s.key for s in read_manifest(manifest).studies)
     for task in tasks_of(answered):

@@ -50,6 +50,11 @@ def read_config(bundle: Path, name: str) -> dict:
     return json.loads((bundle / "configs" / f"{name}.json").read_text())
 
 
+def few_samples(bundle: Path) -> dict[str, int]:
+    """Changes to a bundle that draws dropout samples: two, where how many there are is not what is tried."""
+    return {"monte_carlo_samples": 2} if "monte_carlo_samples" in read_config(bundle, "inference") else {}
+
+
 def save_scan(folder, config, study, modality, generator) -> str:
     """Noise about a block, on the bundle's spacing; a modality that enters lower has voxels as much larger."""
     factor = 2 ** config.get("enters", {}).get(modality, 0)

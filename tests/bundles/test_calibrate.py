@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from prepared import BUNDLES, make_manifest
+from prepared import BUNDLES, few_samples, make_manifest
 
 from polyscan.bundle.calibrate import calibrate
 from polyscan.bundle.run import infer
@@ -35,11 +35,12 @@ def manifest(tmp_path_factory):
 def test_answers_are_calibrated_from_then_on(manifest, tmp_path):
     weights = tmp_path / "model.pt"
     shutil.copy(BUNDLE / "models" / "model.pt", weights)
-    before = infer(BUNDLE, manifest, tmp_path / "out", weights=weights)
+    options = {"weights": weights, "overrides": few_samples(BUNDLE)}
+    before = infer(BUNDLE, manifest, tmp_path / "out", **options)
     path = calibrate(BUNDLE, manifest, weights=weights, coverage=0.8)
     content = json.loads(path.read_text())
     assert content["temperatures"]
-    after = infer(BUNDLE, manifest, tmp_path / "out", weights=weights)  # answered anew, since the settings are others
+    after = infer(BUNDLE, manifest, tmp_path / "out", **options)  # answered anew, since the settings are others
     for a, b in zip(before.studies, after.studies, strict=True):
         for task in content["temperatures"]:
             said, plain = b.prediction.answers[task], a.prediction.answers[task]
@@ -56,7 +57,7 @@ def test_answers_are_calibrated_from_then_on(manifest, tmp_path):
     stored = torch.load(weights, weights_only=True)
     torch.save({k: v * 1.1 if v.is_floating_point() else v for k, v in stored.items()}, weights)
     with pytest.raises(RuntimeError) as caught:
-        infer(BUNDLE, manifest, tmp_path / "out", weights=weights)
+        infer(BUNDLE, manifest, tmp_path / "out", **options)
     assert "was made for other weights" in sentence(caught.value)
 
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from prepared import read_config
+from prepared import few_samples, read_config
 
 from polyscan.bundle.run import infer, train
 from polyscan.discovery.scan import scan
@@ -32,7 +32,7 @@ def cohort(bundle, tmp_path):
 def test_train_and_infer(bundle, cohort, tmp_path):
     """MONAI's own commands are tried in test_runs.py, on scans that need no preparation."""
     weights = train(bundle, cohort, tmp_path / "run", overrides={"max_epochs": 1, "val_interval": 1})
-    answered = infer(bundle, cohort, tmp_path / "out", weights=weights)
+    answered = infer(bundle, cohort, tmp_path / "out", weights=weights, overrides=few_samples(bundle))
     assert answered.studies
     assert not answered.failed
     for study in answered.studies:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from commands import monai, monai_in_processes
 from monai.bundle import ConfigParser
-from prepared import is_classification, read_config
+from prepared import few_samples, is_classification, read_config
 
 from polyscan.bundle.run import infer, train
 from polyscan.errors import PolyscanError, sentence
@@ -33,9 +33,11 @@ def test_the_whole_life_through_monai(bundle, manifest, tmp_path):
     said = monai("run", "--config_file", overlay, *paths, "--weights", weights, cwd=bundle)
     assert ("val_auroc" if is_classification(bundle) else "val_dice") in said
     assert (tmp_path / "run" / "metrics.csv").exists()
-    answer = ("--config_file", "configs/inference.json", "--weights", weights)
+    few = few_samples(bundle)
+    samples = [word for name, value in few.items() for word in (f"--{name}", value)]
+    answer = ("--config_file", "configs/inference.json", "--weights", weights, *samples)
     monai("run", *answer, "--manifest", manifest, "--output_dir", tmp_path / "out", cwd=bundle)
-    infer(bundle, manifest, tmp_path / "short", weights=weights)
+    infer(bundle, manifest, tmp_path / "short", weights=weights, overrides=few)
     long, short = (read_manifest(tmp_path / name / "manifest.json") for name in ("out", "short"))
     assert [s.key for s in long.studies] == ["sub-5", "sub-6"]
     for a, b in zip(long.studies, short.studies, strict=True):
@@ -85,7 +87,8 @@ def test_any_subset_and_any_fusion(bundle, manifest, tmp_path):
     mean = {"fusion": {"_target_": "polyscan.fusion.Mean", "_mode_": "callable"}}
     weights = train(bundle, manifest, tmp_path / "run", overrides={**QUICK, **mean})
     first = json.loads((bundle / "configs" / "inference.json").read_text())["modalities"]
-    result = infer(bundle, manifest, tmp_path / "out", weights=weights, absent=first[1:])  # they carry their layer
+    options = {"weights": weights, "absent": first[1:], "overrides": few_samples(bundle)}
+    result = infer(bundle, manifest, tmp_path / "out", **options)  # weights carry their layer
     assert [s.key for s in result.studies] == ["sub-5"]
     assert result.studies[0].prediction.present == first[:1]
     assert result.failed[0].study == "sub-6"

@@ -44,7 +44,7 @@ def image_of(size=8, batch=1):
 def test_onnx_answers_the_same_with_a_modality_absent(fuse_at, tmp_path):
     runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     net, path = make(fuse_at).eval(), tmp_path / "net.onnx"
-    torch.onnx.export(net, (torch.randn(1, 2, 8, 8, 8),), path, dynamo=True, verbose=False)
+    torch.onnx.export(net, (torch.randn(1, 2, 8, 8, 8),), path, dynamo=True, optimize=False, verbose=False)
     session = runtime.InferenceSession(path)
     for image in (image_of(), torch.randn(1, 2, 8, 8, 8)):
         (answer,) = session.run(None, {session.get_inputs()[0].name: image.numpy()})
@@ -64,7 +64,7 @@ def test_every_layer_exports(layer):
 def others():
     """The networks beside FusionNet, each with its inputs."""
     encoder, vector = partial(UNetEncoder, channels=(4, 8)), partial(make, [1], classify=True)
-    days, drifa = torch.tensor([[3.0, 40.0]]), {"in_channels": 1, "spatial_dims": 3, "widths": (4, 4, 4, 4)}
+    days, drifa = torch.tensor([[3.0, 40.0]]), {"in_channels": 1, "spatial_dims": 3, "widths": (4, 4)}
     return {
         "MultiScaleNet": (
             MultiScaleNet({"CT": 0, "PET": 1}, encoder, AttentionWeighted, ClassificationHead),
@@ -76,7 +76,7 @@ def others():
             (image_of(),),
         ),
         "TemporalNet": (TemporalNet(vector(), TemporalAttention), (image_of().repeat(1, 2, 1, 1, 1), days)),
-        "DRIFANet": (DRIFANet(["A", "B"], {"t": 3}, **drifa), (image_of(32),)),
+        "DRIFANet": (DRIFANet(["A", "B"], {"t": 3}, **drifa), (image_of(16),)),
     }
 
 
@@ -93,7 +93,7 @@ def test_other_networks_export_and_run_in_half_precision(name):
 
 @pytest.mark.parametrize("layer", [AttentionWeighted, Concatenation, MaskedTransformer])
 def test_compiled_answers_the_same(layer):
-    net = make([0, 1], layer).eval()
+    net = make([1], layer).eval()
     compiled = torch.compile(net, backend="aot_eager", fullgraph=True)
     for image in (image_of(), torch.randn(1, 2, 8, 8, 8)):
         torch.testing.assert_close(compiled(image), net(image))

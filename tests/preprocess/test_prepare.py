@@ -29,7 +29,7 @@ def cohort(tmp_path_factory):
 @pytest.fixture(scope="module")
 def prepared(cohort, tmp_path_factory):
     out = tmp_path_factory.mktemp("prepared")
-    prepare(cohort, out, protocol="brain_mri", jobs=2)
+    prepare(cohort, out, protocol="brain_mri")
     return read_manifest(out / "manifest.json")
 
 
