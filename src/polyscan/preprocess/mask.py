@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 _AIR = -500.0  # HU, half-way from air to water
+_OUTSHONE = (
+    2  # times: in heads of TCGA-LGG it is below 1.5 in 72 of 75, and above 2.4 in three whose scalp outshines the brain
+)
 _ONE_OUTLINE = 0.99  # of the voxels of either: a head that moved by half a millimetre has less in common
 _STRIPPED = (0.02, 0.8)  # of the picture, that a stripped brain or body fills
 
@@ -13,7 +16,9 @@ def foreground(values: np.ndarray, *, unit: str = "arbitrary") -> np.ndarray:
     """The body: the largest connected part brighter than air, without holes.
 
     Air and body are told apart by -500 HU in CT and else by Otsu's threshold (IEEE SMC 9, 1979) on values up to their
-    99th percentile; never by zero, since what was resampled or normalised can be negative inside the body.
+    99th percentile; never by zero, since what was resampled or normalised can be negative inside the body. Where fat
+    or contrast outshines all other tissue, that threshold parts tissue from tissue: the one on the square roots of the
+    values, which weighs bright ones less, is then passed by more than twice as many voxels, and is taken.
 
     Args:
         values: 3D array; NaN is outside the field of view and never part of the body.
@@ -26,9 +31,10 @@ def foreground(values: np.ndarray, *, unit: str = "arbitrary") -> np.ndarray:
 
     finite = np.isfinite(values)
     known = values[finite]
-    if known.size == 0 or np.ptp(known) == 0:
+    capped = np.minimum(known, np.percentile(known, 99)) if known.size else known
+    if capped.size == 0 or np.ptp(capped) == 0:
         return finite
-    threshold = _AIR if unit == "HU" else _otsu(np.minimum(known, np.percentile(known, 99)))
+    threshold = _AIR if unit == "HU" else _above_air(capped)
     bright = finite & (np.nan_to_num(values, nan=-np.inf) > threshold)
     # The body goes on beyond the picture: opening must not eat it from there, least of all where there is one slice.
     bright = ndimage.binary_dilation(ndimage.binary_erosion(bright, border_value=1)) & finite
@@ -63,6 +69,13 @@ def same_outline(first: np.ndarray, second: np.ndarray) -> bool:
     if min(filled) < _STRIPPED[0] or max(filled) > _STRIPPED[1]:
         return False
     return bool((a & b).sum() >= _ONE_OUTLINE * (a | b).sum())
+
+
+def _above_air(values: np.ndarray) -> float:
+    """Between air and body, see :func:`foreground`."""
+    lowest = values.min()
+    threshold, lower = _otsu(values), _otsu(np.sqrt(values - lowest)) ** 2 + lowest
+    return lower if (values > lower).sum() > _OUTSHONE * (values > threshold).sum() else threshold
 
 
 def _otsu(values: np.ndarray) -> float:
