@@ -114,7 +114,7 @@ def test_what_is_no_uid_is_refused(tmp_path):
 
 
 def test_what_the_bundle_cannot_do_is_refused_before_anything_comes(tmp_path):
-    with pytest.raises(PolyscanError, match="no entry 'ignore_atypical' to change"):
+    with pytest.raises(PolyscanError, match="leave --ignore-atypical away"):
         listen(BUNDLE, tmp_path / "out", port=0, answering=Answering(ignore_atypical=True))
     assert not (tmp_path / "out").exists()
 
