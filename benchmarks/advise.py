@@ -25,24 +25,35 @@ from polyscan.evaluation import corrected_difference
 Choice = Callable[[StoredCohort, list[StoredCohort]], str]
 
 
+def compared(cohort: StoredCohort) -> list[str]:
+    """The strategies that were compared on a cohort: all on vectors, some on images."""
+    return [name for name in CANDIDATES if name in cohort.results]
+
+
+def best_estimate(cohort: StoredCohort, rules: dict[str, float], others: list[StoredCohort]) -> str:
+    """The best of what was compared on the cohort."""
+    return estimate(cohort.described, {name: rules[name] for name in compared(cohort)}, others)[0].strategy
+
+
 def advised(cohort: StoredCohort, others: list[StoredCohort]) -> str:
     """By rules and results."""
-    return estimate(cohort.described, points_by_strategy(rules_for(cohort.described)), others)[0].strategy
+    return best_estimate(cohort, points_by_strategy(rules_for(cohort.described)), others)
 
 
 def by_rules(cohort: StoredCohort, others: list[StoredCohort]) -> str:
     """Without results."""
-    return estimate(cohort.described, points_by_strategy(rules_for(cohort.described)), [])[0].strategy
+    return best_estimate(cohort, points_by_strategy(rules_for(cohort.described)), [])
 
 
 def by_results(cohort: StoredCohort, others: list[StoredCohort]) -> str:
     """Without rules."""
-    return estimate(cohort.described, dict.fromkeys(CANDIDATES, 0.0), others)[0].strategy
+    return best_estimate(cohort, dict.fromkeys(CANDIDATES, 0.0), others)
 
 
 def on_average(cohort: StoredCohort, others: list[StoredCohort]) -> str:
     """What was best on average over the others, however unlike."""
-    return max(CANDIDATES, key=lambda name: float(np.mean([other.gain(name) for other in others])))
+    whole = [other for other in others if len(compared(other)) == len(CANDIDATES)]
+    return max(compared(cohort), key=lambda name: float(np.mean([other.gain(name) for other in whole])))
 
 
 CHOICES: dict[str, Choice] = {
@@ -56,7 +67,7 @@ CHOICES: dict[str, Choice] = {
 
 def regret(cohort: StoredCohort, strategy: str) -> float:
     """Points of AUROC below the best."""
-    best = max(cohort.results[name].auroc for name in CANDIDATES)
+    best = max(cohort.results[name].auroc for name in compared(cohort))
     return 100 * (best - cohort.results[strategy].auroc)
 
 
@@ -70,10 +81,10 @@ def main() -> None:
         others = [other for other in every if other.source != cohort.source]
         chosen = {name: choice(cohort, others) for name, choice in CHOICES.items()}
         found = {name: regret(cohort, strategy) for name, strategy in chosen.items()}
-        found["random choice"] = float(np.mean([regret(cohort, name) for name in CANDIDATES]))
-        best = max(CANDIDATES, key=lambda name: cohort.results[name].auroc)
+        found["random choice"] = float(np.mean([regret(cohort, name) for name in compared(cohort)]))
+        best = max(compared(cohort), key=lambda name: cohort.results[name].auroc)
         nearest = max(others, key=lambda other: alike(cohort.described, other.described))
-        if cohort.made:
+        if cohort.made and not cohort.described.images:
             made.append(cohort)
             for name, value in found.items():
                 table[name].append(value)
@@ -82,7 +93,7 @@ def main() -> None:
             f"| {cohort.name} | {chosen['advice']} | {nearest.name} ({weight:.2f}) | {best} | "
             f"{found['advice']:.1f} | {found['always concatenation']:.1f} | {found['random choice']:.1f} |"
         )
-    print(f"\nMean regret on {len(made)} made cohorts, in points of AUROC (complete ones, with missing modalities):\n")
+    print(f"\nMean regret on {len(made)} made cohorts of vectors, in points of AUROC (complete, with missing scans):\n")
     complete = np.array(["+" not in cohort.name for cohort in made])
     for name, values in table.items():
         each = np.array(values)
@@ -91,7 +102,7 @@ def main() -> None:
         if not cohort.made:
             others = [other for other in every if other.source != cohort.source]
             name = advised(cohort, others)
-            best = max(CANDIDATES, key=lambda name: cohort.results[name].auroc)
+            best = max(compared(cohort), key=lambda name: cohort.results[name].auroc)
             ours, theirs = cohort.results[name].folds, cohort.results[best].folds
             difference, _ = corrected_difference(theirs, ours, 1 / cohort.folds)
             print(f"\n{cohort.name}: best ({best}) minus advised ({name}) {difference}")

@@ -1,31 +1,34 @@
-"""Ways to fuse on cohorts of vectors: the table that ``polyscan advise`` takes its evidence from.
+"""Ways to fuse on cohorts: the table that ``polyscan advise`` takes its evidence from.
 
     python benchmarks/strategies.py OUT [--made interaction interaction+missing ...]
     python benchmarks/strategies.py OUT --real NAME=MANIFEST:CONFIG:TARGET ...
+    python benchmarks/strategies.py OUT --compared misalignment_images alignment_images
     python benchmarks/strategies.py OUT --table
 
 Each of the made tasks (``polyscan.phantom.tasks``) is compared by the machinery of ``polyscan compare``, complete, and
 as ``NAME+missing`` with each modality missing in 30 % of subjects by chance. ``--real`` compares tables of patients:
 what the cohort is drawn from, its manifest, the fragment that reads it, and the task of its labels. Strategies and
-training are the same for all: ``SETTING``. Every cohort is a folder of ``OUT``, and goes on where it was cut short.
-``--table`` writes the rows of all that are finished to ``benchmarks/results/strategies.csv``, and to ``cohorts.json``
-what each is like, made tasks by other subjects than were compared on.
+training are the same for all: ``SETTING``. ``--compared`` takes protocols of ``polyscan compare`` as they are: of
+images, on which few strategies can be paid for. Every cohort is a folder of ``OUT``, and goes on where it was cut
+short. ``--table`` writes the rows of all that are finished to ``benchmarks/results/strategies.csv``, beside those of
+other cohorts that it holds, and to ``cohorts.json`` what each is like, made tasks by other subjects than were compared
+on.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from polyscan.advise.candidates import CANDIDATES, COMPARED
-from polyscan.advise.describe import describe_vectors
-from polyscan.compare import Protocol, compare, load_cohort
-from polyscan.compare.protocol import LOGISTIC
+from polyscan.advise.describe import Description, describe_images, describe_vectors
+from polyscan.compare import Cohort, Protocol, compare, load_cohort, read_protocol
+from polyscan.compare.protocol import CONCATENATION, LOGISTIC, OUTPUT_MEAN
 from polyscan.compare.run import Cell
 from polyscan.compare.table import ALL, Told
 from polyscan.files.atomic import atomic_write, read_json, write_json
@@ -37,8 +40,10 @@ SETTING: dict[str, Any] = {"strategies": COMPARED, "folds": 3, "seeds": 1, "epoc
 MADE = {**SETTING, "learning_rate": 0.005}
 REAL = {**SETTING, "folds": 5, "epochs": 40, "batch_size": 64, "weight_decay": 0.1, "dropout": 0.2}
 """Of patients: as ``configs/compare/picai.json``."""
-KEPT = ("task", "target", "studies", "patients", "missing", "tables", "classes", "values", "probes")
-"""What is known of vectors."""
+KEPT = ("task", "target", "studies", "patients", "missing", "tables", "classes", "values", "untrusted", "probes")
+"""What is known of vectors and of images in memory."""
+MOVED = {"misalignment_images": ["PET"]}
+"""What does not lie on the other images."""
 
 
 def made(name: str, seed: int = 0) -> Protocol:
@@ -58,27 +63,38 @@ def source_of(name: str) -> str:
     return name.removesuffix("+missing").partition(":")[0]
 
 
+def describe(name: str, cohort: Cohort) -> Description:
+    """What a cohort is like."""
+    what = (cohort.x.numpy(), cohort.y, cohort.patients, cohort.modalities)
+    return describe_images(*what, MOVED.get(name, [])) if cohort.x.dim() > 3 else describe_vectors(*what)
+
+
 def table(out: Path) -> None:
-    """Write the results of all cohorts that are finished."""
-    rows, about = [], {}
-    for folder in sorted(path.parent for path in out.glob("*/compare.csv")):
+    """Write the results of all cohorts that are finished, beside those of others."""
+    finished = sorted(path.parent for path in out.glob("*/compare.csv"))
+    names = {folder.name for folder in finished}
+    with (RESULTS / "strategies.csv").open(newline="", encoding="utf-8") as file:
+        rows: list[dict[str, Any]] = [row for row in csv.DictReader(file) if row["cohort"] not in names]
+    about = {name: one for name, one in read_json(RESULTS / "cohorts.json").items() if name not in names}
+    for folder in finished:
         name = folder.name
         told = read_json(folder / "protocol.json")
-        settings = {k: v for k, v in told.items() if k not in ("sha256", "strategies", "cohort")}
+        settings = {k: v for k, v in told.items() if k not in ("sha256", "data", "strategies", "cohort")}
         protocol = Protocol(told["cohort"], COMPARED, **settings)
         cohort = load_cohort(protocol)
-        other = load_cohort(made(name, seed=1)) if cohort.task else cohort
-        described = describe_vectors(other.x.numpy(), other.y, other.patients, other.modalities)
+        others = replace(protocol, cohort={**protocol.cohort, "seed": 1})
+        described = describe(name, load_cohort(others) if cohort.task else cohort)
         best = cohort.optimum(np.arange(len(cohort.y)))
         about[name] = {
-            "source": source_of(name),
+            "source": told["cohort"].get("task") or source_of(name),
             "made": cohort.task is not None,
             "studies": len(cohort.y),
             "folds": protocol.folds,
             "optimum": best,
             "described": {field: value for field, value in asdict(described).items() if field in KEPT},
         }
-        for strategy in [*CANDIDATES, LOGISTIC]:
+        compared = {CONCATENATION, OUTPUT_MEAN, LOGISTIC, *told["strategies"]}
+        for strategy in [each for each in [*CANDIDATES, LOGISTIC] if each in compared]:
             cells = {
                 (seed, fold): read_json(folder / "cells" / Cell(strategy, seed, fold).file)
                 for seed in range(protocol.seeds)
@@ -99,7 +115,8 @@ def table(out: Path) -> None:
                     "fold_auroc": " ".join(f"{area:.5f}" for area in areas),
                 }
             )
-    write_json(RESULTS / "cohorts.json", about)
+    write_json(RESULTS / "cohorts.json", dict(sorted(about.items())))
+    rows.sort(key=lambda row: str(row["cohort"]))
     with atomic_write(RESULTS / "strategies.csv") as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
@@ -113,6 +130,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--made", nargs="*", default=None, help="all of them where neither these nor --real are given")
     parser.add_argument("--real", nargs="*", default=[], metavar="NAME=MANIFEST:CONFIG:TARGET")
+    parser.add_argument("--compared", nargs="*", default=[], metavar="PROTOCOL")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--table", action="store_true")
     options = parser.parse_args()
@@ -120,8 +138,8 @@ def main() -> None:
         table(options.out)
         return
     every = [name + more for more in ("", "+missing") for name in task_names() if not find_task(name).is_image]
-    names = every if options.made is None and not options.real else options.made or []
-    protocols = {name: made(name) for name in names}
+    names = every if options.made is None and not options.real and not options.compared else options.made or []
+    protocols = {name: made(name) for name in names} | {name: read_protocol(name) for name in options.compared}
     for given in options.real:
         name, _, told = given.partition("=")
         manifest, config, target = told.split(":")

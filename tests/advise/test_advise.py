@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from polyscan.advise import advise, describe_manifest
+from polyscan.advise.advice import choose
 from polyscan.advise.candidates import CANDIDATES, place_of
 from polyscan.advise.evidence import StoredCohort, StoredResult, alike, estimate, stored_cohorts
 from polyscan.advise.missingness import dependences
@@ -80,14 +81,30 @@ def test_advice_on_a_task_does_not_see_its_results(interaction):
 
 def test_stored_results_hold_every_task_and_every_candidate():
     stored = stored_cohorts()
-    assert {each.source for each in stored if each.made} == {
+    assert {each.source for each in stored if each.made and each.described.tables} == {
         name for name in task_names() if not find_task(name).is_image
     }
     for each in stored:
-        assert set(CANDIDATES) <= set(each.results)
+        assert set(CANDIDATES) <= set(each.results) or (each.described.images and CONCATENATION in each.results)
         assert each.gain(CONCATENATION) == 0
         assert all(len(result.folds) == each.folds for result in each.results.values())
         assert np.mean(each.results[CONCATENATION].folds) == pytest.approx(each.results[CONCATENATION].auroc, abs=1e-4)
+
+
+def test_results_on_images_count_for_images_and_leave_their_cohort_out():
+    stored = [each for each in stored_cohorts() if each.described.images]
+    assert {each.source for each in stored} == {"misalignment_images"}
+    moved, aligned = (
+        next(each for each in stored if bool(each.described.untrusted) is state) for state in (True, False)
+    )
+    assert alike(moved.described, aligned.described) < 0.01  # what lies on what decides what results are worth
+    rules = rules_for(moved.described)
+    with_it, _ = choose(moved.described, rules)
+    without, support = choose(moved.described, rules, ["misalignment_images"])
+    points = {each.strategy: each for each in with_it}
+    assert points["concatenation at the input"].points < points[CONCATENATION].points - 3
+    assert not any(each.cohort in {known.name for known in stored} for each in support)
+    assert {each.evidence for each in without} == {None}  # no vectors are like images
 
 
 def test_results_overrule_rules_by_how_alike_cohorts_are():

@@ -18,7 +18,7 @@ from polyscan.compare.protocol import CONCATENATION, LOGISTIC, OUTPUT_MEAN, Prot
 from polyscan.compare.run import ALL, Cell, conditions, run_cell
 from polyscan.compare.table import N_RESAMPLES
 from polyscan.errors import PolyscanError
-from polyscan.files.atomic import read_json
+from polyscan.files.atomic import read_json, resource_folder
 
 
 def quick(task, **changes):
@@ -176,6 +176,8 @@ def test_the_command_names_the_page_and_what_is_wrong(tmp_path, capsys):
 
 
 def test_protocols_of_the_package_can_be_read():
-    for name in ("diagnosis", "interaction", "picai"):
+    names = [file.stem for file in (resource_folder("configs") / "compare").glob("*.json")]
+    assert {"diagnosis", "interaction", "picai", "misalignment_images"} < set(names)
+    for name in names:
         assert read_protocol(name).strategies
     assert N_RESAMPLES >= 300

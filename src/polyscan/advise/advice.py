@@ -26,14 +26,15 @@ class Support:
     Attributes:
         cohort: its name. made: no patients.
         alike: from 0 to 1.
-        points: of AUROC, in hundredths, that the advised strategy had over concatenation there.
+        points: of AUROC, in hundredths, that the advised strategy had over concatenation there; None where it was not
+            compared.
         best, best_points: what was best there, with what it had.
     """
 
     cohort: str
     made: bool
     alike: float
-    points: float
+    points: float | None
     best: str
     best_points: float
 
@@ -140,9 +141,7 @@ def choose(
     for weight, each in nearest[:SHOWN]:
         gains = {name: each.gain(name, one_gone) for name in CANDIDATES if name in each.results}
         best = max(gains, key=lambda name: gains[name])
-        support.append(
-            Support(each.name, each.made, weight, gains.get(estimates[0].strategy, float("nan")), best, gains[best])
-        )
+        support.append(Support(each.name, each.made, weight, gains.get(estimates[0].strategy), best, gains[best]))
     return estimates, support
 
 

@@ -156,6 +156,30 @@ def describe_vectors(
     )
 
 
+def describe_images(
+    x: NDArray[Any], y: NDArray[np.int64], patients: NDArray[Any], modalities: list[str], untrusted: Sequence[str] = ()
+) -> Description:
+    """Describe studies that are images in memory, on one grid, with classes.
+
+    Args:
+        x: (study, modality, x, y); NaN throughout where a modality is missing.
+        y: (study,) the class.
+        patients: (study,).
+        modalities: names.
+        untrusted: those that do not lie on the others.
+    """
+    gone = ~np.isfinite(x).reshape(*x.shape[:2], -1).any(2)
+    return Description(
+        task="classes",
+        target="class",
+        studies=len(y),
+        patients=len(set(patients.tolist())),
+        missing={name: float(gone[:, m].mean()) for m, name in enumerate(modalities)},
+        classes={str(k): int((y == k).sum()) for k in np.unique(y)},
+        untrusted=dict.fromkeys(untrusted, 1.0),
+    )
+
+
 def vectors(studies: Sequence[Study], tables: Sequence[str]) -> NDArray[np.float64]:
     """The numbers of tables as (study, table, value); words count by their place in the alphabet."""
     each = {name: [table_of(study, name) for study in studies] for name in tables}

@@ -108,9 +108,9 @@ def as_text(advice: Advice, commands: list[str]) -> str:
     lines += ["", "Results that it rests on, the most alike first (1: just alike):"]
     for found in advice.support:
         kind = "made" if found.made else "patients"
+        had = "not compared" if found.points is None else f"{found.points:+5.1f}"
         lines.append(
-            f"  {found.cohort:34}{found.alike:.2f}  {found.points:+5.1f}; best there {found.best} "
-            f"{found.best_points:+.1f} ({kind})"
+            f"  {found.cohort:34}{found.alike:.2f}  {had}; best there {found.best} {found.best_points:+.1f} ({kind})"
         )
     lines += ["", f"Beside it must stand: {', '.join(advice.baselines)}."]
     lines += [f"Careful: {said}" for said in advice.cautions]
