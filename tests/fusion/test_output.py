@@ -69,6 +69,7 @@ def test_prior_is_counted_once():
     logits = torch.tensor(np.log(p[:, :1] / p[:, 1:]))[None]
     yes = BayesianProduct(2, 1, prior=[0.1]).double()(logits, BOTH).sigmoid()
     assert float(yes) == pytest.approx(10 / 19)
+    assert not any(each.requires_grad for each in BayesianProduct(2, 2).parameters()), "it is told, not learned"
 
 
 def test_dempster_shafer_by_hand():

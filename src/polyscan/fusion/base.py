@@ -44,7 +44,7 @@ class FusionLayer(nn.Module):
         super().__init__()
         if modalities < 1 or channels < 1:
             raise ValueError(f"modalities and channels must be at least 1, found {modalities} and {channels}.")
-        given = dict(auxiliary_weights or {})
+        given = auxiliary_weights or {}
         if unknown := sorted(set(given) - set(self.AUXILIARY_WEIGHTS)):
             raise ValueError(
                 f"{type(self).__name__} has no auxiliary loss {', '.join(unknown)}; "
