@@ -6,7 +6,7 @@ PORT ?= 8000
 BIN := .venv/bin
 LABEL := .venv-label/bin
 
-.PHONY: demo test test-quick docs env check label-env label-serve clean
+.PHONY: demo test test-quick coverage docs env check label-env label-serve clean
 
 demo: env
 	$(BIN)/polyscan demo demo
@@ -21,6 +21,10 @@ test: env check label-env
 QUICK := dicom discovery ensemble evaluation files formats fusion inference study
 test-quick: env
 	$(BIN)/pytest $(TWO) $(QUICK:%=tests/%) $(PYTEST_ARGS)
+
+# What no test runs, line by line and branch by branch, of the package in this environment: not of the label server's own.
+coverage: env
+	$(BIN)/pytest $(TWO) --cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
 
 # Warnings are errors. Where npm is not there, a reader's browser gets what draws diagrams from the network.
 docs: env
