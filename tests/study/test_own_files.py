@@ -93,6 +93,28 @@ def test_a_mask_that_was_corrected_in_its_place_is_refused_by_name(of, tmp_path,
     assert main([word for word in prepare if word != "--registered"]) == 0
 
 
+@pytest.mark.parametrize("command", ["infer", "batch"])
+def test_an_answer_that_was_corrected_in_its_place_is_kept_beside(of, command, tmp_path, capsys):
+    """Also that of a study which the second run no longer has."""
+    first, second = (line.format(of=of).split() for line in COMMAND_LINES[command])
+    out, answers = tmp_path / "out", tmp_path / "out" / ("" if command == "infer" else "predictions")
+    assert main([*first, "-o", str(out)]) == 0
+    for number in (0, 1):
+        (answers / f"sub-patient{number}_pred.nii.gz").write_bytes(b"corrected")
+    assert main([*first, "-o", str(out)]) == 0  # as it is, since nothing changed that it was made from
+    assert main([*second, *(["--probabilities"] if command == "batch" else []), "-o", str(out)]) == 0
+    assert sorted(path.name for path in answers.glob("*_pred*")) == [
+        "sub-patient0_pred.nii.gz",
+        "sub-patient0_pred_corrected.nii.gz",
+        "sub-patient1_pred_corrected.nii.gz",
+    ]
+    assert all(path.read_bytes() == b"corrected" for path in answers.glob("*_corrected*"))
+    assert (answers / "sub-patient0_pred.nii.gz").read_bytes() != b"corrected"
+    said = read_manifest(out / "manifest.json").studies[0].prediction.corrected
+    assert said == str(answers / "sub-patient0_pred_corrected.nii.gz")
+    assert command == "batch" or f"is kept as {Path(said).name}" in capsys.readouterr().out
+
+
 def test_an_answer_is_made_anew_where_a_report_of_it_lies(of, tmp_path):
     first, second = (line.format(of=of).split() for line in COMMAND_LINES["infer"])
     out = tmp_path / "out"

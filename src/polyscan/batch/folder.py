@@ -15,6 +15,7 @@ from polyscan.files.owned import remove_owned
 from polyscan.inference.kept_features import remove_features
 from polyscan.report.cohort_page import PAGES, write_cohort_page
 from polyscan.report.ratings import read_ratings
+from polyscan.study.corrected import set_aside
 from polyscan.study.manifest import Manifest, read_manifest, write_manifest
 from polyscan.study.outputs import OutputFolder, sources_of
 from polyscan.study.sources import SOURCES
@@ -150,6 +151,8 @@ def remove_others(out: Path, keys: set[str]) -> None:
         if key in keys or is_locked(out, key):
             continue
         said = [study.prediction for study in read_manifest(record).testing if study.prediction]
+        for prediction in said:
+            set_aside(prediction)
         record.unlink()
         remove_owned(out / "prepared" / key)
         remove_features(out / "features" / key)

@@ -15,6 +15,7 @@ from typing import Literal
 from polyscan.batch.folder import lock, record_of
 from polyscan.bundle.answering import Answering
 from polyscan.bundle.config import read_metadata
+from polyscan.bundle.earlier import last_answer
 from polyscan.bundle.predictor import StudyPredictor
 from polyscan.bundle.run import load_predictor
 from polyscan.errors import sentence
@@ -71,7 +72,7 @@ def run_study(study: Study, batch: Batch) -> Outcome:
             wanted = _made_from(study, batch)
             if _is_current(record, wanted, batch):
                 return "kept"
-            before = _said(record)
+            before = last_answer(record)
             record.unlink(missing_ok=True)
             for folder in ("prepared", "predictions", "pages", "records"):
                 clear_parts(batch.out / folder, study.key)  # of a run that was killed
@@ -88,12 +89,6 @@ def run_study(study: Study, batch: Batch) -> Outcome:
             return "done"
     except Timeout:
         return "elsewhere"
-
-
-def _said(record: Path) -> PredictionRecord | None:
-    """What was said of a study last."""
-    studies = read_manifest(record).testing if record.is_file() else []
-    return studies[0].prediction if studies else None
 
 
 def _remove_stale(before: PredictionRecord | None, now: PredictionRecord | None) -> None:

@@ -8,6 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from polyscan.study import ModelRecord, PredictionRecord
+from polyscan.study.manifest import read_manifest
+
+
+def last_answer(record: Path) -> PredictionRecord | None:
+    """What the record of a study says of it, where there is one and it says something."""
+    studies = read_manifest(record).testing if record.is_file() else []
+    return studies[0].prediction if studies else None
 
 
 def is_updated(said: PredictionRecord, model: ModelRecord | None, scans: Collection[str]) -> bool:

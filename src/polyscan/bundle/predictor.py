@@ -16,13 +16,15 @@ from monai.data import Dataset, list_data_collate
 from monai.engines import Evaluator
 
 from polyscan import __version__
-from polyscan.bundle.earlier import copy_aside, is_updated, moved_aside
+from polyscan.bundle.earlier import copy_aside, is_updated, last_answer, moved_aside
 from polyscan.bundle.items import inference_item
 from polyscan.errors import PolyscanError, sentence
+from polyscan.files.owned import sha256
 from polyscan.inference import KeptFeatures
 from polyscan.inference.kept_features import FEATURES, remove_features
 from polyscan.parallel import Progress
 from polyscan.study import ModelRecord, PredictionRecord, Study
+from polyscan.study.corrected import set_aside
 from polyscan.study.manifest import Failure, Manifest, manifest_of, read_manifest, write_manifest
 from polyscan.study.outputs import OutputFolder, fingerprint, remove_report, sources_of
 from polyscan.study.sources import without_paths
@@ -77,7 +79,8 @@ class StudyPredictor:
             study: as ``prepare`` returns it.
             absent: modalities to treat as though they had not been acquired.
             before: what was said of it last. Where the same model said so from fewer scans, it stays in the new
-                record as an earlier answer, its files beside the new ones.
+                record as an earlier answer, its files beside the new ones; where somebody corrected its file, see
+                :func:`polyscan.study.corrected.set_aside`.
 
         Returns:
             The study with its prediction.
@@ -87,6 +90,7 @@ class StudyPredictor:
         """
         start = time.perf_counter()
         scans = {name: scan for name, scan in study.scans.items() if name not in set(absent)}
+        corrected = set_aside(before) if before is not None else None
         updates = before is not None and is_updated(before, self.model, scans)
         earlier = copy_aside(before, study.key) if before is not None and updates else None
         try:
@@ -96,6 +100,8 @@ class StudyPredictor:
             prediction.at = datetime.now(timezone.utc).isoformat(timespec="seconds")
             prediction.present = [name for name in scans if name not in prediction.ignored]
             prediction.model = self.model
+            prediction.sha256 = sha256(Path(prediction.path))
+            prediction.corrected = str(corrected) if corrected else None
             if self.features is not None:
                 prediction.reused = self.features.reused
             if earlier is not None:
@@ -176,6 +182,9 @@ class StudyPredictor:
             for place in (features or out / FEATURES).glob("*"):
                 if not features or place.name not in done:
                     remove_features(place)
+            gone = [record for record in out.glob(f"*{_RECORD}") if record.name not in records] if done else []
+            for prediction in filter(None, map(last_answer, gone)):
+                set_aside(prediction)
             owned.remove_others([MANIFEST, *kept_features, *kept_files, *maps, *records] if done else [])
         if not done:
             reasons = "; ".join(failure.reason for failure in failed[:3])
@@ -189,15 +198,12 @@ class StudyPredictor:
             made_from and hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:16]
         )
         before = None
-        if made_from and record.is_file():
+        if record.is_file():
             kept = read_manifest(record)
             (answered,) = kept.testing
             before = answered.prediction
-            if (
-                kept.made_from == made_from
-                and before
-                and all(Path(file).is_file() for file in (*before.files, *before.maps))
-            ):
+            is_same = bool(made_from) and kept.made_from == made_from
+            if is_same and before and all(Path(file).is_file() for file in (*before.files, *before.maps)):
                 return answered
         if before is not None:
             owned.will_hold(Path(file).name for file in moved_aside(before, study.key).files)

@@ -49,7 +49,7 @@ def replace_owned(path: str | Path, last: str = "") -> Iterator[Path]:
             )
         remove_owned(path, first=last)
         path.mkdir(exist_ok=True)
-        write_json(path / LIST, {name: _sha256(temporary / name) for name in new})
+        write_json(path / LIST, {name: sha256(temporary / name) for name in new})
         for name in sorted(new, key=lambda name: (name == last, name)):
             (path / name).parent.mkdir(parents=True, exist_ok=True)
             (temporary / name).replace(path / name)
@@ -67,7 +67,7 @@ def remove_owned(path: Path, first: str = "") -> None:
 
 def note_owned(path: Path) -> None:
     """Write the list of a folder: every file in it is owned."""
-    write_json(path / LIST, {name: _sha256(path / name) for name in _files(path)})
+    write_json(path / LIST, {name: sha256(path / name) for name in _files(path)})
 
 
 def _files(path: Path) -> list[str]:
@@ -77,10 +77,11 @@ def _files(path: Path) -> list[str]:
 def _owned(path: Path) -> list[str]:
     """What is listed and as it was written."""
     listed = read_json(path / LIST) if (path / LIST).is_file() else {}
-    return [name for name, sha256 in listed.items() if (path / name).is_file() and _sha256(path / name) == sha256]
+    return [name for name, said in listed.items() if (path / name).is_file() and sha256(path / name) == said]
 
 
-def _sha256(file: Path) -> str:
+def sha256(file: Path) -> str:
+    """Of what stands in a file, in hexadecimal."""
     digest = hashlib.sha256()
     with file.open("rb") as content:
         while block := content.read(2**20):
