@@ -166,7 +166,9 @@ def test_a_protocol_that_cannot_be_is_refused(tmp_path, change, said):
 
 def test_the_command_names_the_page_and_what_is_wrong(tmp_path, capsys):
     assert main(["compare", "nothing", "-o", str(tmp_path / "out")]) == 1
-    assert "protocol that comes with polyscan: diagnosis" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "protocol that comes with polyscan: " in said
+    assert "diagnosis, " in said
     file = tmp_path / "protocol.json"
     small = {"folds": 2, "seeds": 1, "epochs": 1, "parameters": 300}
     cohort = {"task": "interaction", "subjects": 80}
