@@ -85,6 +85,27 @@ def test_one_command_does_not_write_into_another_ones_folder(tmp_path):
         OutputFolder.claim(tmp_path / "out", "infer")
 
 
+def test_a_folder_of_outputs_goes_with_its_report_and_its_tensorboard(tmp_path):
+    """As the folder of a demo does; what somebody put into it stays."""
+    whole = OutputFolder.claim(tmp_path / "demo", "demo")
+    whole.will_hold(["run", "answers"])
+    run, answers = OutputFolder.claim(whole.path / "run", "train"), OutputFolder.claim(whole.path / "answers", "infer")
+    run.will_hold(["model.pt", "tensorboard"])
+    answers.will_hold(["sub-1_pred.nii.gz"])
+    (run.path / "model.pt").touch()
+    (run.path / "tensorboard").mkdir()
+    (run.path / "tensorboard" / "events.out.tfevents.1.host").touch()
+    (answers.path / "sub-1_pred.nii.gz").touch()
+    (answers.path / "report.html").write_text('<meta name="generator" content="polyscan 1">')
+    pages = OutputFolder.claim(answers.path / "report", "report")
+    pages.will_hold(["sub-1.html"])
+    (pages.path / "sub-1.html").touch()
+    (answers.path / "notes.txt").write_text("mine")
+    whole.remove_others([])
+    left = [path.relative_to(whole.path).as_posix() for path in whole.path.rglob("*") if path.name != MARKER]
+    assert sorted(left) == ["answers", "answers/notes.txt"]
+
+
 def test_a_run_cut_short_still_owns_what_it_began(tmp_path):
     OutputFolder.claim(tmp_path / "out", "prepare").will_hold(["sub-1", "sub-2"])
     (tmp_path / "out" / "sub-1").mkdir()

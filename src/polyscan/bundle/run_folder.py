@@ -81,8 +81,6 @@ class RunFolder:
         self.owned.will_hold(_HOLDS)
         with self.owned.alone():
             if not self.resume:
-                for events in (self.path / TENSORBOARD).glob("events.out.tfevents.*"):
-                    events.unlink()
                 self.owned.remove_others([RECORD])
                 self.owned.will_hold(_HOLDS)
             write_json(self.path / CONFIG, self.config)

@@ -152,7 +152,7 @@ class OutputFolder:
 
 
 def remove_written(path: Path) -> None:
-    """Remove a file, or of a folder what its marker or its list says polyscan wrote, and it too if nothing is left."""
+    """Remove a file, or of a folder what polyscan wrote in it and a report of that, and it too if nothing is left."""
     if not path.is_dir() or path.is_symlink():
         path.unlink(missing_ok=True)
     elif (path / MARKER).is_file():
@@ -160,9 +160,12 @@ def remove_written(path: Path) -> None:
             remove_written(path / name)
         for name in (MARKER, LOCK):
             (path / name).unlink(missing_ok=True)
+        remove_report(path)
         with suppress(OSError):  # it holds something of somebody's
             path.rmdir()
     else:
+        for events in path.glob("events.out.tfevents.*"):  # TensorBoard's, which grow as a training goes on
+            events.unlink()
         remove_owned(path)
 
 
