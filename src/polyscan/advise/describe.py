@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -142,18 +142,8 @@ def describe_vectors(
     x: NDArray[Any], y: NDArray[np.int64], patients: NDArray[Any], modalities: list[str]
 ) -> Description:
     """Describe studies that are vectors in memory, with classes; arguments as of :func:`probe`."""
-    gone = ~np.isfinite(x).any(2)
-    return Description(
-        task="classes",
-        target="class",
-        studies=len(y),
-        patients=len(set(patients.tolist())),
-        missing={name: float(gone[:, m].mean()) for m, name in enumerate(modalities)},
-        tables=list(modalities),
-        classes={str(k): int((y == k).sum()) for k in np.unique(y)},
-        values=x.shape[2],
-        probes=probe(x, y, patients, modalities),
-    )
+    described = _in_memory(x, y, patients, modalities)
+    return replace(described, tables=list(modalities), values=x.shape[2], probes=probe(x, y, patients, modalities))
 
 
 def describe_images(
@@ -168,6 +158,11 @@ def describe_images(
         modalities: names.
         untrusted: those that do not lie on the others.
     """
+    return replace(_in_memory(x, y, patients, modalities), untrusted=dict.fromkeys(untrusted, 1.0))
+
+
+def _in_memory(x: NDArray[Any], y: NDArray[np.int64], patients: NDArray[Any], modalities: list[str]) -> Description:
+    """What is the same of vectors and of images, (study, modality, ...)."""
     gone = ~np.isfinite(x).reshape(*x.shape[:2], -1).any(2)
     return Description(
         task="classes",
@@ -176,7 +171,6 @@ def describe_images(
         patients=len(set(patients.tolist())),
         missing={name: float(gone[:, m].mean()) for m, name in enumerate(modalities)},
         classes={str(k): int((y == k).sum()) for k in np.unique(y)},
-        untrusted=dict.fromkeys(untrusted, 1.0),
     )
 
 

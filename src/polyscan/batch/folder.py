@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polyscan.batch.table import write_table
+from polyscan.bundle.earlier import last_answer
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
 from polyscan.files.owned import remove_owned
@@ -150,13 +151,13 @@ def remove_others(out: Path, keys: set[str]) -> None:
         key = record.stem
         if key in keys or is_locked(out, key):
             continue
-        said = [study.prediction for study in read_manifest(record).testing if study.prediction]
-        for prediction in said:
-            set_aside(prediction)
+        said = last_answer(record)
+        if said is not None:
+            set_aside(said)
         record.unlink()
         remove_owned(out / "prepared" / key)
         remove_features(out / "features" / key)
-        masks = [Path(file) for each in said for one in (each, *each.earlier) for file in one.files]
+        masks = map(Path, said.all_files if said is not None else ())
         for file in [*masks, *(out / "pages" / f"{key}{ending}" for ending in (".html", ".jpg"))]:
             file.unlink(missing_ok=True)
         remove_owned(out / "predictions" / f"{key}_attribution")

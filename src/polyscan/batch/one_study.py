@@ -93,15 +93,10 @@ def run_study(study: Study, batch: Batch) -> Outcome:
 
 def _remove_stale(before: PredictionRecord | None, now: PredictionRecord | None) -> None:
     """Remove what an answer left that the one after it does not have, such as maps that are no longer asked for."""
-    for file in _files(before) - _files(now):
+    for file in set(before.all_files if before else []) - set(now.all_files if now else []):
         Path(file).unlink(missing_ok=True)
     for folder in _map_folders(before) - _map_folders(now):
         remove_owned(folder)
-
-
-def _files(said: PredictionRecord | None) -> set[str]:
-    """The files of an answer and of earlier ones, maps of attribution not included."""
-    return {file for each in (said, *said.earlier) for file in each.files} if said else set()
 
 
 def _map_folders(said: PredictionRecord | None) -> set[Path]:
@@ -160,7 +155,7 @@ def _is_current(record: Path, wanted: str, batch: Batch) -> bool:
     predictions = [study.prediction for study in kept.testing]
     if not predictions:
         return not batch.retry_failed
-    return all(found and all(Path(file).is_file() for file in (*_files(found), *found.maps)) for found in predictions)
+    return all(found and all(Path(file).is_file() for file in (*found.all_files, *found.maps)) for found in predictions)
 
 
 def write_failed(study: Study, batch: Batch, reason: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +11,7 @@ from monai.bundle import ConfigParser
 
 from polyscan import __version__
 from polyscan.files.atomic import read_json
+from polyscan.files.digest import sha256
 from polyscan.study import ModelRecord
 
 _PACKAGES = ("monai", "torch")
@@ -39,7 +39,7 @@ def model_record(bundle: Path, config: ConfigParser, weights: Sequence[Path], ca
         spacing=list(config.get("spacing", [])),
         roi_size=list(config.get("roi_size", [])),
         inferer=class_name(str(config.get("inferer", {}).get("_target_", ""))),
-        weights=[hashlib.sha256(file.read_bytes()).hexdigest() for file in weights],
+        weights=[sha256(file) for file in weights],
         calibrated=calibrated,
         mirrored=len(config.get("mirror_axes", [])) if config.get("mirror", False) else 0,
         versions={"polyscan": __version__, **{name: version(name) for name in _PACKAGES}},

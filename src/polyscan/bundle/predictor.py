@@ -19,7 +19,7 @@ from polyscan import __version__
 from polyscan.bundle.earlier import copy_aside, is_updated, last_answer, moved_aside
 from polyscan.bundle.items import inference_item
 from polyscan.errors import PolyscanError, sentence
-from polyscan.files.owned import sha256
+from polyscan.files.digest import sha256
 from polyscan.inference import KeptFeatures
 from polyscan.inference.kept_features import FEATURES, remove_features
 from polyscan.parallel import Progress
@@ -175,8 +175,7 @@ class StudyPredictor:
             result = replace(kept, roots=roots, failed=failed, absent=list(absent))
             if done:
                 write_manifest(out / MANIFEST, result)
-            said = [record for s in done.values() if s.prediction for record in (s.prediction, *s.prediction.earlier)]
-            kept_files = [Path(file).name for record in said for file in record.files]
+            kept_files = [Path(file).name for s in done.values() if s.prediction for file in s.prediction.all_files]
             records = [f"{key}{_RECORD}" for key in done]
             maps = [f"{key}{_MAPS}" for key, study in done.items() if study.prediction and study.prediction.maps]
             for place in (features or out / FEATURES).glob("*"):

@@ -12,6 +12,7 @@ import torch
 
 from polyscan.bundle.config import bundle_folder
 from polyscan.errors import PolyscanError
+from polyscan.files.digest import sha256
 from polyscan.inference.task_calibration import NAME as CALIBRATION
 from polyscan.learning.checkpoint import BEST
 from polyscan.networks.fusion_model import check_weights
@@ -39,7 +40,7 @@ def calibration_of(files: Sequence[Path]) -> list[Path]:
 
 def weights_fingerprint(weights: Path) -> str:
     """Changes where what stands in the file does."""
-    return hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
+    return sha256(weights)[:16]
 
 
 def inference_fingerprint(

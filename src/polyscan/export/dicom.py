@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from polyscan.dicom.write_rtstruct import write_rtstruct
 from polyscan.dicom.write_segmentation import write_segmentation
 from polyscan.errors import PolyscanError, sentence
 from polyscan.files.atomic import write_json
+from polyscan.files.digest import sha256
 from polyscan.formats.endings import is_volume
 from polyscan.formats.nifti import read_nifti
 from polyscan.geometry import matrix_of
@@ -123,7 +123,7 @@ def write_objects(
     assert preparation is not None
     fixed = _images(sources, preparation.reference)
     files = {name: f"{study.key}_{name}.dcm" for name in OBJECTS}
-    digest = hashlib.sha256(Path(prediction.path).read_bytes()).hexdigest()
+    digest = sha256(Path(prediction.path))
     uids = {name: lasting_uids(name, fixed, digest) for name in OBJECTS}
     written: dict[str, str] = {}
     segmentation, measures = None, {}

@@ -6,7 +6,6 @@ listed, or is no longer as it was written, is somebody's own: notes, a mask that
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import atomic_write_folder, read_json, temporary_folder, write_json
+from polyscan.files.digest import sha256
 
 LIST = ".polyscan-files.json"
 
@@ -78,15 +78,6 @@ def _owned(path: Path) -> list[str]:
     """What is listed and as it was written."""
     listed = read_json(path / LIST) if (path / LIST).is_file() else {}
     return [name for name, said in listed.items() if (path / name).is_file() and sha256(path / name) == said]
-
-
-def sha256(file: Path) -> str:
-    """Of what stands in a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with file.open("rb") as content:
-        while block := content.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _remove_empty(folder: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import pydoc
 import re
@@ -15,6 +14,7 @@ from polyscan.bundle.model_record import class_name, class_paths
 from polyscan.bundle.run_folder import CONFIG, RECORD
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
+from polyscan.files.digest import sha256
 from polyscan.learning.checkpoint import BEST
 from polyscan.learning.history import TABLE
 from polyscan.methods.text import Text, counted, enumerated
@@ -39,7 +39,7 @@ def tell_training(text: Text, runs: Sequence[Path], answered_by: Collection[str]
     for run in runs:
         if not (run / BEST).is_file():
             raise PolyscanError(f"{run} has no {BEST} yet; let polyscan train end first.")
-        if answered_by and hashlib.sha256((run / BEST).read_bytes()).hexdigest() not in answered_by:
+        if answered_by and sha256(run / BEST) not in answered_by:
             raise PolyscanError(f"{run} did not train the weights that answered; name the folder of the run that did.")
     config, record = read_json(runs[0] / CONFIG), read_json(runs[0] / RECORD)
     text.say(

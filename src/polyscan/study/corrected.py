@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import count
 from pathlib import Path
 
-from polyscan.files.owned import sha256
+from polyscan.files.digest import sha256
 from polyscan.study.record import PredictionRecord
 
 

@@ -283,6 +283,11 @@ class PredictionRecord(Entry):
         return [path for path in (self.path, self.probabilities) if path is not None]
 
     @property
+    def all_files(self) -> list[str]:
+        """What was written of it and of earlier answers, maps of attribution not included."""
+        return [file for each in (self, *self.earlier) for file in each.files]
+
+    @property
     def maps(self) -> list[str]:
         """Maps of attribution."""
         return [path for each in self.attributions for path in each.maps.values()]
