@@ -61,8 +61,8 @@ def remove_owned(path: Path, first: str = "") -> None:
         (path / name).unlink()
     (path / LIST).unlink(missing_ok=True)
     for folder in sorted((each for each in path.rglob("*") if each.is_dir()), reverse=True):
-        _remove_empty(folder)
-    _remove_empty(path)
+        remove_empty(folder)
+    remove_empty(path)
 
 
 def note_owned(path: Path) -> None:
@@ -80,6 +80,7 @@ def _owned(path: Path) -> list[str]:
     return [name for name, said in listed.items() if (path / name).is_file() and sha256(path / name) == said]
 
 
-def _remove_empty(folder: Path) -> None:
-    with suppress(OSError):  # it holds something of somebody's
+def remove_empty(folder: Path) -> None:
+    """Remove a folder, unless it holds something of somebody's own."""
+    with suppress(OSError):
         folder.rmdir()

@@ -7,11 +7,11 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import atomic_write
+from polyscan.files.owned import remove_empty
 
 _UID = re.compile(r"[0-9][0-9.]{0,63}")
 
@@ -69,8 +69,7 @@ def remove_images(folder: Path) -> None:
     """Remove the images of a study, and its folder unless that holds something else."""
     for image in folder.glob("[0-9]*.dcm"):
         image.unlink()
-    with suppress(OSError):
-        folder.rmdir()
+    remove_empty(folder)
 
 
 def newest(folder: Path) -> float:

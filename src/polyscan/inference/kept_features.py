@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import atomic_write
+from polyscan.files.owned import remove_empty
 from polyscan.networks import FusionModel
 from polyscan.networks.fusion_model import FusionWrapper
 
@@ -156,8 +157,7 @@ def remove_features(place: Path) -> None:
     """Remove what is kept of a study, and its folder unless that holds something of somebody's own."""
     for file in _kept(place):
         file.unlink()
-    with suppress(OSError):
-        place.rmdir()
+    remove_empty(place)
 
 
 def _kept(place: Path) -> list[Path]:

@@ -15,7 +15,7 @@ from typing import Any
 from polyscan import __version__
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import clear_parts, read_json, write_json
-from polyscan.files.owned import remove_owned
+from polyscan.files.owned import remove_empty, remove_owned
 from polyscan.files.packed import archive_of
 from polyscan.study import Source, Study, paths_in
 from polyscan.study.manifest import paths_of
@@ -161,8 +161,7 @@ def remove_written(path: Path) -> None:
         for name in (MARKER, LOCK):
             (path / name).unlink(missing_ok=True)
         remove_report(path)
-        with suppress(OSError):  # it holds something of somebody's
-            path.rmdir()
+        remove_empty(path)
     else:
         for events in path.glob("events.out.tfevents.*"):  # TensorBoard's, which grow as a training goes on
             events.unlink()
