@@ -9,6 +9,7 @@ from monai.transforms import (
     RandGaussianNoise,
     RandGaussianSmooth,
     RandScaleIntensityFixedMean,
+    RandShiftIntensity,
     RandSimulateLowResolution,
 )
 
@@ -50,3 +51,10 @@ def test_the_channels_of_a_picture_stay_together():
     made = make.set_random_state(1)({"image": image})["image"]
     assert torch.allclose(made[0], made[2])
     assert not torch.allclose(made[0], made[3])
+
+
+def test_channels_whose_values_have_a_unit_are_left_alone_where_modalities_are_named():
+    image = torch.rand(3, 4, 4, generator=torch.Generator().manual_seed(0))
+    shift = [RandShiftIntensity(offsets=(0.5, 0.6), prob=1.0)]
+    out = RandEachModalityd("image", shift, modalities=["CT", "T1c@2", "PET"])({"image": image})["image"]
+    assert [bool(changed) for changed in (out != image).flatten(1).any(1)] == [False, True, False]

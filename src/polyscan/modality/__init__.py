@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from polyscan.errors import PolyscanError
 from polyscan.modality.base import LAST, Modality
 from polyscan.scan_key import ScanKey
 
-__all__ = ["MODALITIES", "Modality", "by_precedence", "find_modality", "modality"]
+__all__ = ["MODALITIES", "Modality", "by_precedence", "calibrated_channels", "find_modality", "modality"]
 
 
 def _listed() -> dict[str, Modality]:
@@ -42,6 +42,17 @@ def modality(name: str) -> Modality:
     if known is None:
         raise PolyscanError(f"Modality {name!r} is not known; use one of {', '.join(MODALITIES)}.")
     return known
+
+
+def calibrated_channels(modalities: Sequence[str]) -> set[int]:
+    """Which of the channels of an image hold values with a unit, such as HU and SUV, and not of a scanner's own scale.
+
+    Example:
+        >>> calibrated_channels(["CT", "T1", "PET"])
+        {0, 2}
+    """
+    known = enumerate(find_modality(name) for name in modalities)
+    return {channel for channel, each in known if each is not None and each.has_unit}
 
 
 def by_precedence(names: Iterable[str]) -> list[str]:

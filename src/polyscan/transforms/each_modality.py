@@ -11,6 +11,8 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, Randomizable
 
+from polyscan.modality import calibrated_channels
+
 
 class RandEachModalityd(Randomizable, MapTransform):
     """Apply random transforms to each modality by itself, as scanners differ; what was not measured stays NaN.
@@ -22,6 +24,8 @@ class RandEachModalityd(Randomizable, MapTransform):
         keys: images (modality, *spatial), NaN where nothing was measured.
         transforms: array transforms of (1, *spatial), such as ``monai.transforms.RandGaussianNoise``. What was not
             measured looks to them like the mean of what was.
+        modalities: order of the channels: those whose values have a unit, HU and SUV, are left alone. All are changed
+            where not given.
         channels: that each modality has, as three of a colour picture.
         allow_missing_keys: as in MONAI.
 
@@ -34,11 +38,13 @@ class RandEachModalityd(Randomizable, MapTransform):
         keys: KeysCollection,
         transforms: Sequence[Callable[[Any], Any]],
         *,
+        modalities: Sequence[str] = (),
         channels: int = 1,
         allow_missing_keys: bool = False,
     ) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
         self.transforms = list(transforms)
+        self.spared = calibrated_channels(modalities)
         self.channels = channels
 
     def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> Any:
@@ -55,9 +61,9 @@ class RandEachModalityd(Randomizable, MapTransform):
         for key in self.key_iterator(out):
             image = out[key].clone()
             values = image.as_tensor() if isinstance(image, MetaTensor) else image
-            for one in values.split(self.channels):
+            for m, one in enumerate(values.split(self.channels)):
                 known = torch.isfinite(one)
-                if bool(known.any()):
+                if bool(known.any()) and m not in self.spared:
                     changed: Any = torch.where(known, one, one[known].mean())
                     for transform in self.transforms:
                         changed = transform(changed)

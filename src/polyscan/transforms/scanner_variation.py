@@ -10,6 +10,8 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, RandBiasField, RandomizableTransform
 
+from polyscan.modality import calibrated_channels
+
 _TO_SIGMA = 1 / (2 * np.sqrt(2 * np.log(2)))
 
 
@@ -18,13 +20,13 @@ class RandScannerd(MapTransform, RandomizableTransform):
 
     Defaults: the reconstructed point spread of clinical MRI is 1 to 2 voxels, so that up to 1.5 voxels of full width at
     half maximum come on top; gain and contrast of MRI differ by some 10 to 20 % between vendors; a 3 T coil shades a
-    head by up to 30 %; noise is Rician at signal-to-noise ratios from 15. Gain and bias are for MRI only, since HU and
-    SUV are calibrated; name CT and PET in ``calibrated``.
+    head by up to 30 %; noise is Rician at signal-to-noise ratios from 15. Modalities whose values have a unit, HU and
+    SUV, are calibrated: their gain, contrast and bias are left alone, and their noise is Gaussian.
 
     Args:
         keys: images (1 or more channels, spatial...), each channel varied by itself; NaN stays NaN and counts for
             nothing.
-        calibrated: keys whose gain, contrast and bias are left alone.
+        modalities: order of the channels; none is calibrated where not given.
         prob: of each variation, of each image.
         point_spread: greatest further full width at half maximum, in voxels.
         gain: greatest relative change of scale.
@@ -36,7 +38,7 @@ class RandScannerd(MapTransform, RandomizableTransform):
     def __init__(
         self,
         keys: KeysCollection,
-        calibrated: Sequence[Hashable] = (),
+        modalities: Sequence[str] = (),
         prob: float = 0.3,
         point_spread: float = 1.5,
         gain: float = 0.2,
@@ -46,7 +48,7 @@ class RandScannerd(MapTransform, RandomizableTransform):
     ) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys=True)
         RandomizableTransform.__init__(self, prob)
-        self.calibrated = set(calibrated)
+        self.calibrated = calibrated_channels(modalities)
         self.point_spread, self.gain, self.contrast, self.noise = point_spread, gain, contrast, noise
         self._bias = RandBiasField(prob=1.0, coeff_range=(0.0, bias))
 
@@ -62,17 +64,18 @@ class RandScannerd(MapTransform, RandomizableTransform):
         for key in self.key_iterator(out):
             image = out[key]
             values = torch.as_tensor(np.asarray(image, dtype=np.float32)).clone()
-            for channel in values:
+            for m, channel in enumerate(values):
                 known, chance = torch.isfinite(channel), self.R.random_sample(5) < self.prob
                 if known.any() and chance.any():
-                    varied = self._vary(torch.where(known, channel, channel[known].min()), known, key, chance)
+                    filled = torch.where(known, channel, channel[known].min())
+                    varied = self._vary(filled, known, m in self.calibrated, chance)
                     channel[known] = varied[known]
             changed = image.clone() if isinstance(image, torch.Tensor) else values
             changed[...] = values
             out[key] = changed
         return out
 
-    def _vary(self, values: torch.Tensor, known: torch.Tensor, key: Hashable, chance: np.ndarray) -> torch.Tensor:
+    def _vary(self, values: torch.Tensor, known: torch.Tensor, calibrated: bool, chance: np.ndarray) -> torch.Tensor:
         """One channel (*spatial) by the variations that were drawn; unknown voxels are filled and count for nothing."""
         from scipy.ndimage import gaussian_filter
 
@@ -84,7 +87,7 @@ class RandScannerd(MapTransform, RandomizableTransform):
             )
             values = torch.where(known, total / weight.clamp(min=1e-6), values)
         low, high = float(values[known].min()), float(values[known].max())
-        if key not in self.calibrated:
+        if not calibrated:
             if chance[1] and high > low:
                 exponent = float(np.exp(self.R.uniform(-self.contrast, self.contrast)))
                 values = ((values - low) / (high - low)).clamp(min=0) ** exponent * (high - low) + low
@@ -98,7 +101,7 @@ class RandScannerd(MapTransform, RandomizableTransform):
             first, second = (
                 torch.as_tensor(self.R.normal(0, deviation, values.shape).astype(np.float32)) for _ in "ab"
             )
-            if key in self.calibrated:
+            if calibrated:
                 values = values + first
                 # SUV is an activity; HU, which lie below 0, are left as they come.
                 values = values.clamp(min=0) if positive else values
