@@ -102,6 +102,73 @@ def test_one_modality_in_common_tells_persons_whose_names_are_words(tmp_path):
     assert "HGG holds several patients by the names in it: anna, bob" in doubts[0]
 
 
+@pytest.mark.parametrize(
+    "names",
+    [("0001", "0002", "0010"), ("P01", "P12"), ("case-7", "case-12"), ("UPENN_0001", "UPENN_0002"), ("07", "12")],
+)
+def test_one_modality_in_common_tells_patients_who_are_numbered(tmp_path, names):
+    paths = of("HGG", *names, kinds=("T1",)) + of("LGG", *names[:2], kinds=("T1",))  # each group counts from one
+    found, doubts = studies(tmp_path, *paths)
+    assert sorted(files for files in found.values()) == sorted([path] for path in paths)
+    assert f"HGG holds several patients by the names in it: {', '.join(sorted(names))}" in doubts[0]
+
+
+def test_patients_who_are_numbered_below_a_folder_that_names_nobody(tmp_path):
+    paths = of("nifti", "0001", "0002", kinds=("T1", "seg"))
+    studies(tmp_path, *paths)
+    found = scan(tmp_path).studies
+    assert {study.key: str(study.label.mask).split("/")[-2] for study in found} == {
+        "sub-0001": "0001",
+        "sub-0002": "0002",
+    }
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("ses-1", "ses-2"),
+        ("baseline", "followup"),
+        ("visit1", "visit2"),
+        ("2020-01-01", "2021-06-30"),
+        ("2020_01", "2020_06"),
+        ("20200101", "20210630"),
+        ("20200101120000", "20210630120000"),
+        ("01.02.2020", "03.04.2021"),
+        ("2019", "2020"),
+        ("M00", "M06", "M12"),
+        ("t0", "t1"),
+        ("T1", "T2"),
+        ("run-1", "run-2"),
+        ("scan1", "scan2"),
+    ],
+)
+def test_visits_that_share_one_modality_stay_one_patients(tmp_path, names):
+    paths = [path for patient in ("anna", "bob") for path in of(patient, *names, kinds=("T1",))]
+    found, doubts = studies(tmp_path, *paths)
+    assert {key.partition("_")[0] for key in found} == {"sub-anna", "sub-bob"}
+    assert not doubts
+
+
+@pytest.mark.parametrize("patients", [("0001", "0002"), ("patient1", "patient2"), ("P07", "P08")])
+def test_numbers_in_the_folder_of_a_numbered_patient_are_series_or_visits(tmp_path, patients):
+    found, doubts = studies(tmp_path, *[path for name in patients for path in of(name, "001", "002", kinds=("T1",))])
+    assert set(found) == {f"sub-{name}" for name in patients}
+    assert not doubts
+
+
+@pytest.mark.parametrize("names", [("2", "7"), ("301", "401", "1201")])
+def test_numbers_that_may_be_those_of_series_are_said(tmp_path, names):
+    found, doubts = studies(tmp_path, *of("anna", *names, kinds=("T1",)))
+    assert set(found) == {"sub-anna"}
+    assert "anna is taken as one patient's, with scans from" in doubts[0]
+
+
+def test_a_series_that_was_repeated_among_others_is_the_patients(tmp_path):
+    paths = ["anna/0002/T1.nii.gz", "anna/0003/FLAIR.nii.gz", "anna/0007/T1.nii.gz"]
+    found, _ = studies(tmp_path, *paths, *(path.replace("anna", "bob") for path in paths))
+    assert set(found) == {"sub-anna", "sub-bob"}
+
+
 def test_a_group_alone_below_another_folder(tmp_path):
     found, _ = studies(tmp_path, *of("export/HGG", "anna", "bob"))
     assert set(found) == {"sub-anna", "sub-bob"}
@@ -116,7 +183,7 @@ def test_files_of_a_group_beside_each_other(tmp_path):
 def test_what_cannot_be_told_is_said_with_both_names(tmp_path):
     found, doubts = studies(tmp_path, "HGG/anna/T1.nii.gz", "HGG/bob/FLAIR.nii.gz")
     assert set(found) == {"sub-HGG"}
-    assert "HGG is taken as one patient's, with scans from anna, bob, which have no modality in common" in doubts[0]
+    assert "HGG is taken as one patient's, with scans from anna, bob, whose names do not tell" in doubts[0]
 
 
 def test_patients_of_two_sites_may_have_one_name(tmp_path):
@@ -219,6 +286,29 @@ def test_numbers_without_patient_id_are_said_to_be_taken_as_one(make_series, tmp
     found, doubts = found_in(tmp_path / "ward")
     assert set(found) == {"sub-HGG_ses-1", "sub-HGG_ses-2"}  # never one study
     assert "HGG is taken as one patient's, with studies from 31, 32" in doubts[0]
+
+
+def test_numbered_patients_without_patient_id_are_told_apart(make_series, tmp_path):
+    for number in (1, 2):
+        dicom(make_series, f"HGG/000{number}/series", "ANON", f"1.2.{number}")
+    found, doubts = found_in(tmp_path / "ward")
+    assert found == {"sub-0001": ["CT"], "sub-0002": ["CT"]}
+    assert "HGG holds several patients by the names in it: 0001, 0002" in doubts[0]
+
+
+@pytest.mark.parametrize("names", [("2020-01-01", "2021-01-01"), ("M00", "M06"), ("baseline", "followup")])
+def test_dates_without_patient_id_stay_one_patients(make_series, tmp_path, names):
+    for number, name in enumerate(names):
+        dicom(make_series, f"HGG/{name}/series", "ANON", f"1.2.{number}")
+    assert {key.partition("_")[0] for key in found_in(tmp_path / "ward")[0]} == {"sub-HGG"}
+
+
+def test_patient_ids_are_believed_whatever_folders_are_called(make_series, tmp_path):
+    for number in (1, 2):
+        dicom(make_series, f"anna/000{number}/series", "P77", f"1.2.{number}")
+    found, doubts = found_in(tmp_path / "ward")
+    assert set(found) == {"sub-anna_ses-1", "sub-anna_ses-2"}
+    assert not doubts
 
 
 @pytest.mark.parametrize(

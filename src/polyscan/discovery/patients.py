@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polyscan.dicom.attributes import text
-from polyscan.discovery.whose import bare, is_word, tells_whom, words_of_whom
+from polyscan.discovery.whose import bare, counted_alike, is_counted, is_word, tells_whom, words_of_whom
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -222,7 +222,10 @@ def _look_inside(
         return
     names = ", ".join(top[-1] for top in sorted(children)[:3]) + (", ..." if len(children) > 3 else "")
     where, why = "/".join(above), "whose headers have no PatientID that tells patients apart"
-    if not contradict and not all(is_word(top[-1]) for top in children):
+    last = {top[-1] for top in children}
+    kinds = [frozenset().union(*(part.kinds for part in inside)) for inside in children.values()]
+    counted = bool(frozenset.intersection(*kinds)) and counted_alike(last) and not is_counted(above[-1])
+    if not contradict and not counted and not all(map(is_word, last)):
         doubts.append(
             f"{where} is taken as one patient's, with studies from {names}, {why}. If those are patients, give each a "
             "folder right under the scanned one."

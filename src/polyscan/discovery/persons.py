@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 from itertools import combinations, pairwise
 
 from polyscan.discovery.bids import without_visit
-from polyscan.discovery.whose import bare, is_word, names_place, tells_whom, words_of_person
+from polyscan.discovery.whose import (
+    bare,
+    counted_alike,
+    is_counted,
+    is_time,
+    is_word,
+    names_place,
+    tells_whom,
+    words_of_person,
+)
 
 _COMMON = 2  # modalities that two folders both hold, where they are two patients'; one may be a repeated series
 
@@ -36,11 +45,12 @@ def persons_among(places: Iterable[Place]) -> tuple[dict[int, str], list[str]]:
     A folder holds several patients where folders in it have names that do not say which scans lie in them, at which
     visit or how they were processed, and at least two modalities in common, so that no study is put together from scans
     of two patients. One modality in common may be a series that was repeated: it tells patients apart where the names
-    are words, not numbers, and stand in no other folder, as those of a scanner or a reading would, or where they lie in
-    the folder of a site. Files beside each
-    other are several patients' by the rule of two modalities on what their names begin with.
+    are words, not numbers, and stand in no other folder, as those of a scanner or a reading would; where they lie in
+    the folder of a site; or where all hold it, under numbers such as a study gives its patients, in a folder that is no
+    such number itself. Files beside each other are several patients' by the rule of two modalities on what their names
+    begin with.
 
-    Folders that have nothing in common are taken as one patient's, which cannot be told from their names: that is said.
+    What may be several patients' by its names and is not taken apart is said.
 
     Args:
         places: of all volumes whose names do not say whose they are, as ``sub-`` of BIDS does.
@@ -107,10 +117,13 @@ class _Found:
             self.take_apart(places, (*above, *children))
         if len(children) < 2:
             return
-        own_words = all(is_word(name) and self.counts[name.casefold()] == 1 for name in children)
+        own = all(self.counts[name.casefold()] == 1 for name in children)
+        own_words = own and all(map(is_word, children))
         of_place = bool(above) and names_place(above[-1])
-        if not _share(children.values(), 1 if own_words or of_place else _COMMON):
-            if above and own_words and all(any(place.modality for place in inside) for inside in children.values()):
+        kinds = [{place.modality for place in inside if place.modality} for inside in children.values()]
+        counted = bool(set.intersection(*kinds)) and counted_alike(children) and not any(map(is_counted, above[-1:]))
+        if not (counted or _share(children.values(), 1 if own_words or of_place else _COMMON)):
+            if above and own and all(kinds) and not any(map(is_time, children)):
                 self.doubts.append(_taken_as_one(above, sorted(children)))
             return
         for name, inside in children.items():
@@ -135,8 +148,8 @@ def _inner_names(paths: Iterable[tuple[str, ...]]) -> list[str]:
 def _taken_as_one(above: tuple[str, ...], names: list[str]) -> str:
     return (
         f"{'/'.join(above) or 'The scanned folder'} is taken as one patient's, with scans from {', '.join(names[:3])}"
-        f"{', ...' if len(names) > 3 else ''}, which have no modality in common. If those are patients, give each a "
-        "folder right under the scanned one."
+        f"{', ...' if len(names) > 3 else ''}, whose names do not tell. If those are patients, give each a folder "
+        "right under the scanned one."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from functools import lru_cache
 
 from polyscan.dicom.words import told
@@ -32,6 +33,20 @@ _PROCESSED = re.compile(
 )
 _PLACE = re.compile(r"(?:hospital|site|cent(?:er|re)|scanner)\w?", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]{2,}")
+# A number that a study gives its patients has a word or a letter before it (case-7, P07), three digits (123) or a zero
+# (07). One of one or two digits may count series, as 301, 401 and 1201 do.
+_COUNTED = re.compile(r"[^\W\d_]{2,}[-_ ]?\d+|[^\W\d_][-_ ]?\d{2,}|\d{3,}|0\d+")
+_SERIES_NUMBER = re.compile(r"[1-9]\d?0\d")
+_TIME = re.compile(
+    r"(?:19|20)\d\d|(?:19|20)\d\d(?:0[1-9]|1[0-2])\d*|(?:19|20)\d\d[-_. ].*|\d{1,2}[-_. ]\d{1,2}[-_. ]\d{2,4}.*|"
+    r"[dmtvwy]\d{1,3}",  # a day, a month, a time point, a visit, a week, a year
+    re.IGNORECASE,
+)
+_GROUP = re.compile(
+    r"(?:arm|batch|center|centre|class|cohort|data\w*|fold|grade|group|part|set|site|split|test\w*|train\w*|val\w*)"
+    r"[-_ ]?\d+",
+    re.IGNORECASE,
+)
 
 
 @lru_cache(maxsize=4096)
@@ -49,6 +64,27 @@ def names_place(folder: str) -> bool:
 def is_word(folder: str) -> bool:
     """Whether a name that may be a patient's has letters, unlike a number, which may count anything."""
     return any(map(_WORD.search, words_of_person(folder)))
+
+
+def is_counted(folder: str) -> bool:
+    """Whether a name is a number such as a study gives its patients: ``0001``, ``case-12``; no date, no group."""
+    name = "-".join(words_of_person(folder))
+    return bool(_COUNTED.fullmatch(name)) and not (is_time(folder) or _GROUP.fullmatch(name))
+
+
+def counted_alike(folders: Collection[str]) -> bool:
+    """Whether names differ only in a number such as a study gives its patients, written in one way."""
+    names = {bare(folder).casefold() for folder in folders}
+    forms = {re.sub(r"\d+", "#", name) for name in names}
+    if forms == {"#"}:  # 12 is one where 07 stands beside it
+        in_one_way = len(set(map(len, names))) == 1 and not all(map(_SERIES_NUMBER.fullmatch, names))
+        return in_one_way and any(map(is_counted, names))
+    return len(forms) == 1 and all(map(is_counted, names))
+
+
+def is_time(folder: str) -> bool:
+    """Whether a name may be a date, or tell a day, month or visit by a letter and a number."""
+    return _TIME.fullmatch(bare(folder)) is not None
 
 
 def words_of_person(name: str) -> tuple[str, ...]:
