@@ -27,7 +27,7 @@ FLOORS = {
     "bundle": GROUND
     | {"study", "formats", "preprocess", "fusion", "missing", "networks", "inference", "learning", "transforms"},
     "phantom": GROUND | {"study", "formats"},
-    "export": GROUND | {"study", "dicom", "formats", "preprocess", "report"},
+    "export": GROUND | {"study", "dicom", "formats", "preprocess", "attribution", "bundle", "report"},
     "batch": GROUND | {"study", "discovery", "preprocess", "inference", "bundle", "report"},
     "hospital": GROUND | {"study", "discovery", "bundle", "batch", "export"},
     "methods": GROUND

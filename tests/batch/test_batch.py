@@ -68,7 +68,7 @@ def run(ward, out, **options):
 
 
 def answers(out: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted((out / "predictions").iterdir())}
+    return {path.name: path.read_bytes() for path in sorted((out / "predictions").glob("[!.]*"))}
 
 
 def test_probabilities_are_kept_where_asked_for(tmp_path):

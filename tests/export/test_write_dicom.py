@@ -131,6 +131,21 @@ def sorted_rows(points):
     return points[np.lexsort(points.T)]
 
 
+def test_what_somebody_put_there_or_changed_stays(answered, tmp_path):
+    study, sources, _, _ = answered()
+    files = exported(study, sources, tmp_path / "dicom")
+    (tmp_path / "dicom" / "notes.txt").write_text("mine")
+    for file in files.values():
+        file.write_bytes(b"corrected")
+    study.prediction.regions = {"tumour": [1, 2, 4]}
+    again = exported(study, sources, tmp_path / "dicom", ["seg"])
+    assert again.keys() == {"seg"}
+    assert pydicom.dcmread(again["seg"]).SegmentSequence[0].SegmentLabel == "tumour"
+    assert sorted(path.name for path in (tmp_path / "dicom").glob("[!.]*")) == sorted(
+        ["dicom.json", "notes.txt", "sub-a_seg.dcm", *(f"sub-a_{name}_corrected.dcm" for name in files)]
+    )
+
+
 def test_every_object_keeps_the_standard_and_refers_to_the_series(answered, tmp_path):
     study, sources, _, _ = answered("oblique")
     files = exported(study, sources, tmp_path / "dicom")

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from polyscan.errors import PolyscanError
-from polyscan.files.owned import LIST, remove_owned, replace_owned
+from polyscan.files.owned import LIST, remove_files, remove_owned, replace_owned, rewrite_owned
 
 
 def write(folder: Path, content: dict[str, str]) -> None:
@@ -21,7 +20,7 @@ def files(folder: Path) -> dict[str, str]:
     return {
         path.relative_to(folder).as_posix(): path.read_text()
         for path in folder.rglob("*")
-        if path.is_file() and path.name != LIST
+        if path.is_file() and not path.name.startswith(LIST)
     }
 
 
@@ -45,24 +44,68 @@ def test_what_is_owned_is_replaced_and_the_rest_stays(folder):
     assert [path.name for path in folder.parent.iterdir()] == ["study"]
 
 
-def test_a_file_that_was_changed_is_not_replaced(folder):
+def test_a_file_that_was_changed_makes_way(folder, capsys):
     (folder / "a").write_text("corrected")
-    with pytest.raises(PolyscanError, match="study/a was changed since polyscan wrote it, or was not written"):
-        write(folder, {"record": "2", "a": "2"})
-    assert files(folder) == {"record": "1", "a": "corrected", "deep/b": "1"}
-    write(folder, {"record": "2"})
-    assert files(folder) == {"record": "2", "a": "corrected"}
+    write(folder, {"record": "2", "a": "2"})
+    assert files(folder) == {"record": "2", "a": "2", "a_corrected": "corrected"}
+    assert "a was changed since polyscan wrote it" in capsys.readouterr().err
+    (folder / "a").write_text("corrected again")
+    write(folder, {"record": "3"})
+    assert files(folder) == {"record": "3", "a_corrected": "corrected", "a_corrected2": "corrected again"}
+    (folder / "record").write_text("corrected")
     remove_owned(folder)
-    assert files(folder) == {"a": "corrected"}
+    assert sorted(files(folder)) == ["a_corrected", "a_corrected2", "record_corrected"]
 
 
-@pytest.mark.parametrize("name", ["a", "c"])
-def test_a_file_of_the_same_name_in_the_way_is_not_replaced(tmp_path, name):
+def test_a_file_that_was_changed_stays_where_the_same_is_written_again(folder, capsys):
+    (folder / "a").write_text("corrected")
+    write(folder, {"record": "2", "a": "1"})
+    assert files(folder) == {"record": "2", "a": "corrected"}
+    assert capsys.readouterr().err == ""
+    write(folder, {"record": "3", "a": "2"})
+    assert files(folder) == {"record": "3", "a": "2", "a_corrected": "corrected"}
+
+
+@pytest.mark.parametrize("name", ["a.nii.gz", "c"])
+def test_a_file_of_the_same_name_in_the_way_is_kept(tmp_path, name):
     (tmp_path / "study").mkdir()
     (tmp_path / "study" / name).write_text("mine")
-    with pytest.raises(PolyscanError, match="move it away"):
-        write(tmp_path / "study", {"a": "1", "c": "1"})
-    assert files(tmp_path / "study") == {name: "mine"}
+    write(tmp_path / "study", {"a.nii.gz": "1", "c": "1"})
+    stem, dot, ending = name.partition(".")
+    assert files(tmp_path / "study") == {"a.nii.gz": "1", "c": "1", f"{stem}_corrected{dot}{ending}": "mine"}
+
+
+def test_groups_that_share_a_folder_do_not_touch_each_other(tmp_path):
+    for key in ("sub-1", "sub-2"):
+        with replace_owned(tmp_path, group=key) as temporary:
+            (temporary / f"{key}.txt").write_text("1")
+    with rewrite_owned(tmp_path, "sub-3") as written:
+        (tmp_path / "sub-3.txt").write_text("1")
+        written.append("sub-3.txt")
+    (tmp_path / "sub-2.txt").write_text("mine")
+    with replace_owned(tmp_path, group="sub-1") as temporary:
+        (temporary / "sub-1b.txt").write_text("2")
+    assert files(tmp_path) == {"sub-1b.txt": "2", "sub-2.txt": "mine", "sub-3.txt": "1"}
+    remove_files(tmp_path, ["sub-2.txt", "sub-3.txt"])
+    assert files(tmp_path) == {"sub-1b.txt": "2", "sub-2_corrected.txt": "mine"}
+    remove_owned(tmp_path, group="sub-1")
+    assert [path.name for path in tmp_path.iterdir()] == ["sub-2_corrected.txt"]
+
+
+def test_what_is_written_in_its_place_and_cut_short_is_no_ones(tmp_path):
+    def rewrite(text, fails=False):
+        with rewrite_owned(tmp_path, "sub-1") as written:
+            (tmp_path / "mask").write_text(text)
+            if fails:
+                raise KeyboardInterrupt
+            written.append("mask")
+
+    rewrite("1")
+    (tmp_path / "mask").write_text("corrected")
+    with pytest.raises(KeyboardInterrupt):
+        rewrite("half", fails=True)
+    rewrite("2")
+    assert files(tmp_path) == {"mask": "2", "mask_corrected": "corrected"}
 
 
 def test_what_is_cut_short_leaves_no_record_and_nothing_unowned(folder, monkeypatch):

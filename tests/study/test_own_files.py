@@ -1,7 +1,8 @@
-"""What somebody puts into a study's folder stays, whichever command makes the study anew or removes it."""
+"""What somebody puts into an output, or changes there, stays, whichever command makes it anew or removes it."""
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from polyscan.cli import main
+from polyscan.formats.nifti import read_nifti, write_nifti
 from polyscan.study import PredictionRecord
 from polyscan.study.manifest import read_manifest, write_manifest
 
@@ -31,7 +33,36 @@ COMMAND_LINES = {  # as it is given first, with two studies, and with one of the
     "report": ("report {of}/answers --jobs 1", "report {of}/answers1 --jobs 1"),
     "picture": ("picture {of}/answers --overlay CT T1", "picture {of}/answers1 --checkerboard CT T1"),
     "native": ("native {of}/answers", "native {of}/answers1"),
+    "features": (
+        f"features {BUNDLE} {{of}}/prepared/five.json --set spacing=[1,1,1]",
+        f"features {BUNDLE} {{of}}/prepared/six.json --set spacing=[1,1,1]",
+    ),
+    "advise": ("advise {of}/prepared/two.json --target mask", "advise {of}/prepared/five.json --target mask"),
+    "course": ("course {of}/volumes.csv", "course {of}/volumes.csv --horizon 30"),
+    "compare": ("compare {of}/protocol.json --jobs 1", "compare {of}/protocol.json --jobs 1"),
+    "scan": ("scan {of}/ward", "scan {of}/ward --join-sessions --pet-units SUV"),
+    "plan": (
+        f"plan {{of}}/prepared/manifest.json --bundle {BUNDLE} --memory 2",
+        f"plan {{of}}/prepared/manifest.json --bundle {BUNDLE} --memory 1",
+    ),
+    "methods": ("methods {of}/prepared", "methods {of}/prepared"),
+    "label-app": ("label-app", "label-app"),
 }
+FILES = {"report": "report.html", "scan": "manifest.json", "plan": "plan.json", "methods": "methods.md"}
+"""What ``-o`` names of commands that write a file."""
+STATE = (
+    "records/*",
+    "*_study.json",
+    "locks/*",
+    "*.sqlite",
+    "*.lock",
+    "studies.json",
+    "sources.json",
+    "features/*/*.pt",
+    "cells/*",
+    "tensorboard/*",
+)
+"""What commands note for themselves, and nobody edits."""
 REMOVE_FOLDERS = {  # of their own making, and never one that a user is told of
     "files/atomic.py",  # parts
     "study/outputs.py",  # where nothing but the marker is left
@@ -58,39 +89,66 @@ def of(make_ward, tmp_path_factory):
         answered = [replace(s, prediction=PredictionRecord(path=s.label.mask, present=list(s.scans))) for s in studies]
         (folder / name).mkdir()
         write_manifest(folder / name / "manifest.json", replace(ready, training=[], testing=answered))
+    copies = [replace(study, subject=f"{study.subject}copy{n}") for n in range(3) for study in ready.studies]
+    for name, count in (("five", 5), ("six", 6)):
+        write_manifest(prepared / f"{name}.json", replace(ready, training=[], validation=[], testing=copies[:count]))
+    table = [f"{n},{day},{(1 + n % 5) * 1.01**day:.3f}" for n in range(30) for day in (0, 30, 60, 90)]
+    (folder / "volumes.csv").write_text("\n".join(["subject,day,volume_ml", *table]))
+    cohort = {"task": "interaction", "subjects": 40}
+    (folder / "protocol.json").write_text(
+        json.dumps({"cohort": cohort, "strategies": {}, "folds": 2, "seeds": 1, "epochs": 1})
+    )
     return folder
 
 
 @pytest.mark.parametrize("command", COMMAND_LINES)
 def test_what_is_somebodys_own_stays(of, command, tmp_path):
     first, second = (line.format(of=of).split() for line in COMMAND_LINES[command])
-    output = tmp_path / ("out/report.html" if command == "report" else "out")
-    assert main([*first, "-o", str(output)]) == 0
+    output = tmp_path / "out" / FILES.get(command, "")
+    (tmp_path / "out").mkdir()
+    dash_o = [] if command == "label-app" else ["-o"]
+    assert main([*first, *dash_o, str(output)]) == 0
+    edited = {}
+    for path in (tmp_path / "out").rglob("[!.]*"):
+        if path.is_file() and not any(path.match(pattern) for pattern in STATE):
+            with path.open("ab") as file:
+                file.write(b"\n")  # which leaves JSON what it is
+            edited[path] = path.read_bytes()
+    assert edited
     mine = []
     for folder in [tmp_path / "out", *(path for path in (tmp_path / "out").rglob("*") if path.is_dir())]:
         for name in ("notes.txt", "sub-patient1_corrected.nii.gz", "sub-patient1_pred_corrected.nii.gz"):
             (folder / name).write_text("mine")
             mine.append(folder / name)
-    assert main([*second, "-o", str(output)]) == 0
+    assert main([*second, *dash_o, str(output)]) == 0
     assert all(path.read_text() == "mine" for path in mine)
-    left = [path.name for path in output.parent.rglob("sub-patient1*") if path.is_file() and path not in mine]
+    now = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    lost = [path.name for path, content in edited.items() if content not in now.values()]
+    assert lost == []
+    left = [path.name for path in now if path.name.startswith("sub-patient1") and "corrected" not in path.name]
     assert command == "train" or [name for name in left if not name.endswith(".lock")] == []
 
 
-def test_a_mask_that_was_corrected_in_its_place_is_refused_by_name(of, tmp_path, capsys):
-    out = tmp_path / "prepared"
-    prepare = ["prepare", str(of / "two.json"), "--jobs", "1", "--registered", "-o", str(out)]
-    assert main(prepare) == 0
-    mask = next((out / "sub-patient1").glob("*dseg.nii.gz"))
+def test_a_mask_that_was_corrected_makes_way_for_another_one_only(of, tmp_path, capsys):
+    """A mask on the scan's own grid of the same prediction is what it was."""
+    out = tmp_path / "native"
+    assert main(["native", str(of / "answers"), "-o", str(out)]) == 0
+    mask = out / "sub-patient0_space-T1_dseg.nii.gz"
     mask.write_bytes(b"corrected")
-    assert main(prepare) == 0  # as it is, since nothing changed that it was made from
-    assert main([word for word in prepare if word != "--registered"]) == 3
-    assert (
-        f"sub-patient1 failed: sub-patient1/{mask.name} was changed since polyscan wrote it" in capsys.readouterr().err
-    )
-    assert [path.read_bytes() for path in (out / "sub-patient1").glob("[!.]*")] == [b"corrected"]
-    mask.rename(tmp_path / "mine.nii.gz")
-    assert main([word for word in prepare if word != "--registered"]) == 0
+    assert main(["native", str(of / "answers"), "-o", str(out)]) == 0
+    assert mask.read_bytes() == b"corrected"
+    assert capsys.readouterr().err.count("corrected") == 0
+    answers = read_manifest(of / "answers" / "manifest.json")
+    for study in answers.studies:
+        nothing = read_nifti(study.prediction.path) * 0
+        study.prediction.path = str(tmp_path / "others" / f"{study.key}.nii.gz")
+        write_nifti(study.prediction.path, nothing)
+    write_manifest(tmp_path / "others" / "manifest.json", answers)
+    assert main(["native", str(tmp_path / "others"), "-o", str(out)]) == 0
+    said = f"{mask.name} was changed since polyscan wrote it, or was not written by polyscan; it is kept as"
+    assert f"{said} sub-patient0_space-T1_dseg_corrected.nii.gz" in capsys.readouterr().err
+    assert (out / "sub-patient0_space-T1_dseg_corrected.nii.gz").read_bytes() == b"corrected"
+    assert mask.read_bytes() != b"corrected"
 
 
 @pytest.mark.parametrize("command", ["infer", "batch"])
@@ -110,9 +168,7 @@ def test_an_answer_that_was_corrected_in_its_place_is_kept_beside(of, command, t
     ]
     assert all(path.read_bytes() == b"corrected" for path in answers.glob("*_corrected*"))
     assert (answers / "sub-patient0_pred.nii.gz").read_bytes() != b"corrected"
-    said = read_manifest(out / "manifest.json").studies[0].prediction.corrected
-    assert said == str(answers / "sub-patient0_pred_corrected.nii.gz")
-    assert command == "batch" or f"is kept as {Path(said).name}" in capsys.readouterr().out
+    assert "it is kept as sub-patient0_pred_corrected.nii.gz." in capsys.readouterr().err
 
 
 def test_an_answer_is_made_anew_where_a_report_of_it_lies(of, tmp_path):

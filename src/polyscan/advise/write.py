@@ -9,7 +9,8 @@ from pathlib import Path
 from polyscan.advise.advice import Advice
 from polyscan.advise.candidates import CANDIDATES
 from polyscan.compare.protocol import CONCATENATION, OUTPUT_MEAN
-from polyscan.files.atomic import atomic_write, write_json
+from polyscan.files.atomic import write_json
+from polyscan.files.owned import replace_owned
 from polyscan.study.manifest import read_manifest
 from polyscan.study.outputs import OutputFolder, sources_of
 
@@ -38,14 +39,18 @@ def write_advice(advice: Advice, manifest: str | Path, out: str | Path) -> Path:
     owned = OutputFolder.claim(out, "advise", sources_of(read_manifest(manifest).studies))
     owned.will_hold(["advice.json", "advice.txt", CONFIG, PROTOCOL])
     commands = commands_of(advice, manifest, out)
-    write_json(owned.path / "advice.json", {**advice.as_json(), "commands": commands})
-    with atomic_write(owned.path / "advice.txt") as part:
-        part.write_text(as_text(advice, commands) + "\n", encoding="utf-8")
-    for name in (CONFIG, PROTOCOL):
-        (owned.path / name).unlink(missing_ok=True)
+    with owned.alone(), replace_owned(owned.path, group="advice") as folder:
+        write_json(folder / "advice.json", {**advice.as_json(), "commands": commands})
+        (folder / "advice.txt").write_text(as_text(advice, commands) + "\n", encoding="utf-8")
+        _write_configs(advice, manifest, folder, owned.path)
+    return owned.path
+
+
+def _write_configs(advice: Advice, manifest: str | Path, folder: Path, final: Path) -> None:
+    """What the next commands take, to be read in its final place."""
     if advice.setting is not None:
         about = {"bundle": advice.setting.bundle, "description": f"What polyscan advise chose: {advice.strategy}."}
-        write_json(owned.path / CONFIG, {**about, **advice.setting.config})
+        write_json(folder / CONFIG, {**about, **advice.setting.config})
     if _can_compare(advice):
         best = [each.strategy for each in advice.estimates if each.strategy not in (CONCATENATION, OUTPUT_MEAN)]
         strategies = {
@@ -56,10 +61,9 @@ def write_advice(advice: Advice, manifest: str | Path, out: str | Path) -> Path:
             }
             for name in best[:COMPARED]
         }
-        where = os.path.relpath(Path(manifest).resolve(), owned.path.resolve())
+        where = os.path.relpath(Path(manifest).resolve(), final.resolve())
         cohort = {"manifest": where, "config": CONFIG, "target": advice.cohort.target}
-        write_json(owned.path / PROTOCOL, {"cohort": cohort, "strategies": strategies, "folds": 5, "seeds": 3})
-    return owned.path
+        write_json(folder / PROTOCOL, {"cohort": cohort, "strategies": strategies, "folds": 5, "seeds": 3})
 
 
 def commands_of(advice: Advice, manifest: str | Path, out: str | Path) -> list[str]:

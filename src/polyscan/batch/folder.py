@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polyscan.batch.table import write_table
-from polyscan.bundle.earlier import last_answer
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
-from polyscan.files.owned import remove_owned
+from polyscan.files.owned import remove_owned, replace_owned
 from polyscan.inference.kept_features import remove_features
 from polyscan.report.cohort_page import PAGES, write_cohort_page
 from polyscan.report.ratings import read_ratings
-from polyscan.study.corrected import set_aside
 from polyscan.study.manifest import Manifest, read_manifest, write_manifest
 from polyscan.study.outputs import OutputFolder, sources_of
 from polyscan.study.sources import SOURCES
@@ -28,6 +26,8 @@ STUDIES, MANIFEST = "studies.json", "manifest.json"
 FOLDERS = ("prepared", "predictions", "pages", "records", "locks", "features")
 INDEX, JOB_ARRAY, LOGS = "index.sqlite", "job_array.sh", "logs"
 REPORT = "report.html"
+GATHER = ".gather"
+"""Locked while manifest and tables are made of the records."""
 COHORT = ("cohort.csv", "cohort.parquet", REPORT)
 _FILES = (STUDIES, SOURCES, MANIFEST, INDEX, JOB_ARRAY, LOGS, *COHORT)
 
@@ -133,14 +133,17 @@ def write_cohort(out: Path, records: Mapping[str, Manifest] | None = None) -> No
         out: the folder.
         records: as :func:`read_records` gives them; they are read where not given.
     """
-    every = (read_records(out) if records is None else records).values()
-    answered = [study for record in every for study in record.studies]
-    write_results(out, Manifest(testing=answered, failed=[failure for record in every for failure in record.failed]))
+    with lock(out, GATHER):
+        every = (read_records(out) if records is None else records).values()
+        answered = [study for record in every for study in record.studies]
+        failed = [failure for record in every for failure in record.failed]
+        write_results(out, Manifest(testing=answered, failed=failed))
 
 
 def write_results(out: Path, cohort: Manifest) -> None:
     """Write the tables of a cohort, with ratings where there are, and its page where there are pages of studies."""
-    write_table(out, cohort.studies, cohort.failed, read_ratings(out))
+    with replace_owned(out, group="cohort") as folder:
+        write_table(folder, cohort.studies, cohort.failed, read_ratings(out))
     if (out / PAGES).is_dir():
         write_cohort_page(cohort, out / REPORT, out / PAGES)
 
@@ -151,13 +154,9 @@ def remove_others(out: Path, keys: set[str]) -> None:
         key = record.stem
         if key in keys or is_locked(out, key):
             continue
-        said = last_answer(record)
-        if said is not None:
-            set_aside(said)
+        remove_owned(out / "predictions", group=key)
         record.unlink()
         remove_owned(out / "prepared" / key)
         remove_features(out / "features" / key)
-        masks = map(Path, said.all_files if said is not None else ())
-        for file in [*masks, *(out / "pages" / f"{key}{ending}" for ending in (".html", ".jpg"))]:
-            file.unlink(missing_ok=True)
+        remove_owned(out / "pages", group=key)
         remove_owned(out / "predictions" / f"{key}_attribution")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from polyscan.batch.folder import JOB_ARRAY, LOGS, STUDIES, find_studies
-from polyscan.files.atomic import atomic_write
+from polyscan.files.owned import replace_owned
 
 SCHEDULERS = {
     "slurm": (
@@ -83,9 +83,9 @@ def submit(source: str | Path, out: str | Path, scheduler: str, tasks: int, jobs
     out = Path(out).absolute()
     find_studies(Path(source), out)
     (out / LOGS).mkdir(exist_ok=True)
-    script = out / JOB_ARRAY
     named = [arguments[0], str(out / STUDIES), "-o", str(out), *arguments[1:]]
-    with atomic_write(script) as temporary:
-        temporary.write_text(job_array(scheduler, tasks, jobs, named, out / LOGS))
-    script.chmod(0o755)
-    return script
+    with replace_owned(out, group=JOB_ARRAY) as folder:
+        script = folder / JOB_ARRAY
+        script.write_text(job_array(scheduler, tasks, jobs, named, out / LOGS))
+        script.chmod(0o755)
+    return out / JOB_ARRAY

@@ -16,11 +16,11 @@ from polyscan.batch.folder import lock, record_of
 from polyscan.bundle.answering import Answering
 from polyscan.bundle.config import read_metadata
 from polyscan.bundle.earlier import last_answer
-from polyscan.bundle.predictor import StudyPredictor
+from polyscan.bundle.predictor import StudyPredictor, answer_files
 from polyscan.bundle.run import load_predictor
 from polyscan.errors import sentence
 from polyscan.files.atomic import clear_parts
-from polyscan.files.owned import remove_owned
+from polyscan.files.owned import remove_owned, rewrite_owned
 from polyscan.preprocess.prepare import made_from, prepare_study
 from polyscan.report import write_study_page
 from polyscan.study import PredictionRecord, Study
@@ -72,12 +72,14 @@ def run_study(study: Study, batch: Batch) -> Outcome:
             wanted = _made_from(study, batch)
             if _is_current(record, wanted, batch):
                 return "kept"
-            before = last_answer(record)
-            record.unlink(missing_ok=True)
             for folder in ("prepared", "predictions", "pages", "records"):
                 clear_parts(batch.out / folder, study.key)  # of a run that was killed
             try:
-                answered = _predict(study, batch, before)
+                with rewrite_owned(batch.out / "predictions", study.key) as written:
+                    before = last_answer(record)
+                    record.unlink(missing_ok=True)
+                    answered = _predict(study, batch, before)
+                    written += answer_files(answered)
                 _remove_stale(before, answered.prediction)
                 write_manifest(record, Manifest(testing=[answered], made_from=wanted, finished=_now()))
             except Exception as error:

@@ -13,12 +13,13 @@ from functools import partial
 from pathlib import Path
 
 from polyscan.batch.executors import Executor, local
-from polyscan.batch.folder import MANIFEST, find_studies, lock, read_records, remove_others, write_results
+from polyscan.batch.folder import GATHER, MANIFEST, find_studies, lock, read_records, remove_others, write_results
 from polyscan.batch.one_study import Batch, check_answering, run_study, write_failed
 from polyscan.bundle.answering import Answering
 from polyscan.bundle.config import bundle_folder
 from polyscan.bundle.weights import inference_fingerprint
 from polyscan.errors import PolyscanError
+from polyscan.files.owned import rewrite_owned
 from polyscan.parallel import Progress
 from polyscan.study import Study
 from polyscan.study.manifest import Manifest, write_manifest
@@ -97,7 +98,7 @@ def batch(
 
 def _gather(found: Manifest, batch: Batch) -> Manifest:
     """Write the manifest and the tables from the records of the studies, whoever wrote them."""
-    with lock(batch.out, ".gather"):
+    with lock(batch.out, GATHER):
         records = read_records(batch.out)
         of_found = [records[study.key] for study in found.studies if study.key in records]
         failed = [*found.failed, *(failure for record in of_found for failure in record.failed)]
@@ -105,7 +106,9 @@ def _gather(found: Manifest, batch: Batch) -> Manifest:
         kept, roots = found.map(lambda study: done.get(study.key)), {**found.roots, "batch": str(batch.out)}
         answered = replace(kept, roots=roots, left_out=[], doubts=[])
         answered = replace(answered, renamed={}, bundle=batch.bundle.name, failed=failed)
-        write_manifest(batch.out / MANIFEST, answered)
+        with rewrite_owned(batch.out, MANIFEST) as written:
+            write_manifest(batch.out / MANIFEST, answered)
+            written.append(MANIFEST)
         write_results(batch.out, answered)
     if not answered.studies and failed:
         reasons = "; ".join(each.reason for each in failed[:3])

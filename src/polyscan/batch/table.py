@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
-from polyscan.files.atomic import atomic_write
 from polyscan.report.measures import rows_of
 from polyscan.report.ratings import Rating
 from polyscan.study import Study
@@ -30,12 +30,6 @@ def write_table(out: Path, answered: Iterable[Study], failed: Iterable[Failure],
     first = ["study", "subject", "session", "status", "reason", "modalities", "problems", "repaired"]
     table = pd.DataFrame(rows, columns=list(dict.fromkeys([*first, *(name for row in rows for name in row)])))
     table = table.sort_values("study")
-    with atomic_write(out / "cohort.csv") as file:
-        table.to_csv(file, index=False)
-    try:
-        import pyarrow  # noqa: F401
-    except ImportError:
-        (out / "cohort.parquet").unlink(missing_ok=True)  # never one of another run beside the table of this one
-        return
-    with atomic_write(out / "cohort.parquet") as file:
-        table.to_parquet(file, index=False)
+    table.to_csv(out / "cohort.csv", index=False)
+    if find_spec("pyarrow") is not None:
+        table.to_parquet(out / "cohort.parquet", index=False)

@@ -41,7 +41,7 @@ def cohort_features(
     """
     encoder = StudyEncoder(bundle, weights, overrides)
     network, found = encoder.network, manifest_of(manifest)
-    for study in found.testing or found.studies:
+    for study in found.tested:
         with torch.inference_mode():
             cached, _ = encoder.encode(study)
             present = cached.available[0].nonzero().flatten().tolist()

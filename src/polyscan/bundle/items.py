@@ -43,7 +43,7 @@ def inference_items(
 ) -> list[dict[str, Any]]:
     """The studies to answer for: the section ``testing``; all studies where that section is empty."""
     found = manifest_of(manifest)
-    return [inference_item(study, labels, extra_keys) for study in found.testing or found.studies]
+    return [inference_item(study, labels, extra_keys) for study in found.tested]
 
 
 def testing_items(

@@ -16,15 +16,14 @@ from monai.data import Dataset, list_data_collate
 from monai.engines import Evaluator
 
 from polyscan import __version__
-from polyscan.bundle.earlier import copy_aside, is_updated, last_answer, moved_aside
+from polyscan.bundle.earlier import copy_aside, is_updated, moved_aside
 from polyscan.bundle.items import inference_item
 from polyscan.errors import PolyscanError, sentence
-from polyscan.files.digest import sha256
+from polyscan.files.owned import rewrite_owned
 from polyscan.inference import KeptFeatures
 from polyscan.inference.kept_features import FEATURES, remove_features
 from polyscan.parallel import Progress
 from polyscan.study import ModelRecord, PredictionRecord, Study
-from polyscan.study.corrected import set_aside
 from polyscan.study.manifest import Failure, Manifest, manifest_of, read_manifest, write_manifest
 from polyscan.study.outputs import OutputFolder, fingerprint, remove_report, sources_of
 from polyscan.study.sources import without_paths
@@ -79,8 +78,7 @@ class StudyPredictor:
             study: as ``prepare`` returns it.
             absent: modalities to treat as though they had not been acquired.
             before: what was said of it last. Where the same model said so from fewer scans, it stays in the new
-                record as an earlier answer, its files beside the new ones; where somebody corrected its file, see
-                :func:`polyscan.study.corrected.set_aside`.
+                record as an earlier answer, its files beside the new ones.
 
         Returns:
             The study with its prediction.
@@ -90,7 +88,6 @@ class StudyPredictor:
         """
         start = time.perf_counter()
         scans = {name: scan for name, scan in study.scans.items() if name not in set(absent)}
-        corrected = set_aside(before) if before is not None else None
         updates = before is not None and is_updated(before, self.model, scans)
         earlier = copy_aside(before, study.key) if before is not None and updates else None
         try:
@@ -100,8 +97,6 @@ class StudyPredictor:
             prediction.at = datetime.now(timezone.utc).isoformat(timespec="seconds")
             prediction.present = [name for name in scans if name not in prediction.ignored]
             prediction.model = self.model
-            prediction.sha256 = sha256(Path(prediction.path))
-            prediction.corrected = str(corrected) if corrected else None
             if self.features is not None:
                 prediction.reused = self.features.reused
             if earlier is not None:
@@ -152,7 +147,7 @@ class StudyPredictor:
                 or holds what was not made so.
         """
         prepared, out = manifest_of(manifest), Path(output_dir)
-        studies = prepared.testing or prepared.studies
+        studies = prepared.tested
         owned = OutputFolder.claim(out, "infer", sources_of(prepared.studies))
         files = (f"{study.key}{ending}" for study in studies for ending in _ENDINGS)
         features = self.features.folder if self.features else None
@@ -160,7 +155,7 @@ class StudyPredictor:
         owned.will_hold([MANIFEST, *kept_features, *files])
         done: dict[str, Study] = {}
         failed = list(prepared.failed)
-        with owned.alone():
+        with owned.alone(), rewrite_owned(out, MANIFEST) as written:
             (out / MANIFEST).unlink(missing_ok=True)  # never one that names answers of two settings
             remove_report(owned.path)
             for count, study in enumerate(studies, start=1):
@@ -175,15 +170,13 @@ class StudyPredictor:
             result = replace(kept, roots=roots, failed=failed, absent=list(absent))
             if done:
                 write_manifest(out / MANIFEST, result)
-            kept_files = [Path(file).name for s in done.values() if s.prediction for file in s.prediction.all_files]
+                written.append(MANIFEST)
+            kept_files = [name for answered in done.values() for name in answer_files(answered)]
             records = [f"{key}{_RECORD}" for key in done]
             maps = [f"{key}{_MAPS}" for key, study in done.items() if study.prediction and study.prediction.maps]
             for place in (features or out / FEATURES).glob("*"):
                 if not features or place.name not in done:
                     remove_features(place)
-            gone = [record for record in out.glob(f"*{_RECORD}") if record.name not in records] if done else []
-            for prediction in filter(None, map(last_answer, gone)):
-                set_aside(prediction)
             owned.remove_others([MANIFEST, *kept_features, *kept_files, *maps, *records] if done else [])
         if not done:
             reasons = "; ".join(failure.reason for failure in failed[:3])
@@ -206,7 +199,14 @@ class StudyPredictor:
                 return answered
         if before is not None:
             owned.will_hold(Path(file).name for file in moved_aside(before, study.key).files)
-        record.unlink(missing_ok=True)  # before its answer is replaced
-        answered = self.predict(study, absent, before)
+        with rewrite_owned(owned.path, study.key) as written:
+            record.unlink(missing_ok=True)  # before its answer is replaced
+            answered = self.predict(study, absent, before)
+            written += answer_files(answered)
         write_manifest(record, Manifest(testing=[answered], made_from=made_from))
         return answered
+
+
+def answer_files(study: Study) -> list[str]:
+    """The names of what was written of an answer and of earlier ones, maps of attribution not included."""
+    return [Path(file).name for file in study.prediction.all_files] if study.prediction else []

@@ -16,6 +16,7 @@ import torch
 
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json, write_json
+from polyscan.files.owned import rewrite_owned
 from polyscan.inference.task_calibration import NAME as CALIBRATION
 from polyscan.learning.checkpoint import BEST, CHECKPOINT, LAST
 from polyscan.learning.history import CURVES, TABLE
@@ -83,10 +84,12 @@ class RunFolder:
             if not self.resume:
                 self.owned.remove_others([RECORD])
                 self.owned.will_hold(_HOLDS)
-            write_json(self.path / CONFIG, self.config)
-            write_json(self.path / RECORD, {**self.record, "finished": False})
-            yield
-            write_json(self.path / RECORD, {**self.record, "finished": True})
+            with rewrite_owned(self.path, "train") as written:
+                write_json(self.path / CONFIG, self.config)
+                write_json(self.path / RECORD, {**self.record, "finished": False})
+                yield
+                write_json(self.path / RECORD, {**self.record, "finished": True})
+                written += set(_HOLDS) - {CALIBRATION}  # which polyscan calibrate makes, time and again
 
 
 def fingerprint_of(manifest: str | Path) -> str:

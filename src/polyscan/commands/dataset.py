@@ -27,7 +27,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> None:
     from polyscan.discovery.datasets import match_download, read_dataset, summary
     from polyscan.study.manifest import write_manifest
-    from polyscan.study.outputs import check_writable_file
+    from polyscan.study.outputs import check_writable_file, replace_file
 
     if options.output is not None:
         check_writable_file(options.output, "manifest")
@@ -42,5 +42,6 @@ def run(options: argparse.Namespace) -> None:
         settings = " ".join(f"--set '{name}={json.dumps(value)}'" for name, value in dataset["settings"].items())
         print(f"\nto train {dataset['bundle']} on it: {settings}")
     if options.output is not None:
-        write_manifest(options.output, manifest)
+        with replace_file(options.output, "manifest"):
+            write_manifest(options.output, manifest)
         print(f"\n{len(manifest.studies)} studies in {options.output}")

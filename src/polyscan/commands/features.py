@@ -29,43 +29,19 @@ def add(commands: Any) -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> None:
-    import numpy as np
-
-    from polyscan.attribution.by_cohort import AT_LEAST, check_studies, tsne_map, umap_map, utilisation
-    from polyscan.bundle.features import FUSED, cohort_features
-    from polyscan.files.atomic import write_json
-    from polyscan.report.feature_maps import write_feature_maps
+    from polyscan.export.features import write_features
     from polyscan.study.manifest import read_manifest
-    from polyscan.study.outputs import OutputFolder, sources_of
 
-    found = read_manifest(options.manifest)
-    studies = found.testing or found.studies
-    check_studies(len(studies))
-    owned = OutputFolder.claim(options.output, "features", sources_of(studies))
-    methods = {"t-SNE": tsne_map, **({"UMAP": umap_map} if options.umap else {})}
-    spaces: dict[str, list[Any]] = {FUSED: []}
     with progress_bar("reading") as progress:
-        changes = overrides(options, "inference")
-        read = cohort_features(options.bundle, found, weights=options.weights, overrides=changes)
-        for done, (study, vectors) in enumerate(read, start=1):
-            for space, vector in vectors.items():
-                spaces.setdefault(space, []).append((study, vector))
-            progress(done, len(studies), study.key)
-    enough = {space: each for space, each in spaces.items() if len(each) >= AT_LEAST}
-    maps = {
-        method: {space: ([s for s, _ in each], place(np.stack([v for _, v in each]))) for space, each in enough.items()}
-        for method, place in methods.items()
-    }
-    names = ["features.csv", "utilisation.json", *(f"features_{method.lower()}.png" for method in methods)]
-    owned.will_hold(names)
-    with owned.alone():
-        table, pictures = write_feature_maps(owned.path, maps)
-        said = [task for s in studies if s.prediction is not None for task in s.prediction.answers.values()]
-        used = utilisation(task.contributions for task in said)
-        kept = [table.name, *(picture.name for picture in pictures)]
-        if used:
-            write_json(owned.path / "utilisation.json", used)
-            kept.append("utilisation.json")
-            print("used: " + ", ".join(f"{name} {share:.2f}" for name, share in used.items()))
-        owned.remove_others(kept)
-    print(table, *pictures, sep="\n")
+        written = write_features(
+            options.bundle,
+            read_manifest(options.manifest),
+            options.output,
+            weights=options.weights,
+            umap=options.umap,
+            overrides=overrides(options, "inference"),
+            progress=progress,
+        )
+    if written.used:
+        print("used: " + ", ".join(f"{name} {share:.2f}" for name, share in written.used.items()))
+    print(*written.files, sep="\n")

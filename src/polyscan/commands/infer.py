@@ -63,7 +63,4 @@ def run(options: argparse.Namespace) -> int:
     if result.judged_on_training:
         print(result.judged_on_training)
     print(f"{len(result.studies)} predictions in {options.output / 'manifest.json'}")
-    for study in result.studies:
-        if study.prediction and (mine := study.prediction.corrected):
-            print(f"{study.key}: the answer of before, which somebody had corrected, is kept as {Path(mine).name}")
     return tell_failed(result)

@@ -20,10 +20,12 @@ def add(commands: Any) -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> None:
-    from polyscan.files.atomic import atomic_write, resource_folder
+    from polyscan.files.atomic import resource_folder
+    from polyscan.files.owned import replace_owned
     from polyscan.study.outputs import OutputFolder
 
-    OutputFolder.claim(options.output, "label-app").will_hold(["main.py"])
-    with atomic_write(options.output / "main.py") as file:
-        file.write_bytes((resource_folder("label_app") / "main.py").read_bytes())
+    owned = OutputFolder.claim(options.output, "label-app")
+    owned.will_hold(["main.py"])
+    with replace_owned(owned.path, group="app") as folder:
+        (folder / "main.py").write_bytes((resource_folder("label_app") / "main.py").read_bytes())
     print(f"{options.output}: monailabel start_server --app {options.output} --studies FOLDER")

@@ -30,11 +30,12 @@ def add(commands: Any) -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> None:
     from polyscan.bundle.plan import make_plan
     from polyscan.files.atomic import write_json
-    from polyscan.study.outputs import check_writable_file
+    from polyscan.study.outputs import check_writable_file, replace_file
 
     check_writable_file(options.output, "plan")
     plan = make_plan(options.bundle, options.manifest, memory=options.memory)
-    write_json(options.output, plan)
+    with replace_file(options.output, "plan"):
+        write_json(options.output, plan)
     for name, value in {**plan["shared"], **plan["train"]}.items():
         print(f"{name}: {json.dumps(value)}")
     print(f"plan in {options.output}; train with --config {options.output}")

@@ -46,7 +46,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> None:
     from polyscan.discovery.scan import scan
     from polyscan.study.manifest import write_manifest
-    from polyscan.study.outputs import check_writable_file
+    from polyscan.study.outputs import check_writable_file, replace_file
 
     check_writable_file(options.output, "manifest")
     with progress_bar("scanning") as progress:
@@ -60,7 +60,8 @@ def run(options: argparse.Namespace) -> None:
             index=options.index,
             progress=lambda files: progress(files, files, f"{files} files"),
         )
-    write_manifest(options.output, manifest)
+    with replace_file(options.output, "manifest"):
+        write_manifest(options.output, manifest)
     for study in manifest.studies:
         print(f"{study.key}: {', '.join(study.scans)}" + (" with label" if study.label else ""))
         for decision in study.decisions:

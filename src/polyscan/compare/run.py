@@ -17,6 +17,7 @@ from polyscan.compare.protocol import LOGISTIC, Protocol, Strategy, read_protoco
 from polyscan.compare.table import ALL, Row, summarise, write_csv
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json, write_json
+from polyscan.files.owned import replace_owned
 from polyscan.parallel import Progress, one_torch_thread, run_each
 from polyscan.study.outputs import OutputFolder
 
@@ -80,8 +81,9 @@ def compare(
             if progress is not None:
                 progress(done, len(every), cell.strategy)
         rows = summarise(protocol, cohort, {cell: read_json(cells / cell.file) for cell in every})
-        write_csv(owned.path / "compare.csv", rows)
-        write_page(owned.path / "compare.html", protocol, cohort, rows)
+        with replace_owned(owned.path, group="compare") as folder:
+            write_csv(folder / "compare.csv", rows)
+            write_page(folder / "compare.html", protocol, cohort, rows)
     return rows
 
 
@@ -196,4 +198,5 @@ def _same_protocol(file: Path, protocol: Protocol, cohort: Cohort) -> None:
         )
     if found is not None and found.get("data") != cohort.digest:
         raise PolyscanError(f"{file.parent} holds a comparison on other data; name a new folder.")
-    write_json(file, {"sha256": protocol.digest, "data": cohort.digest, **protocol.content})
+    with replace_owned(file.parent, group="protocol") as folder:
+        write_json(folder / file.name, {"sha256": protocol.digest, "data": cohort.digest, **protocol.content})

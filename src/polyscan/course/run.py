@@ -14,6 +14,7 @@ from polyscan.course.row import Row
 from polyscan.course.visits import Course, read_courses
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import atomic_write
+from polyscan.files.owned import replace_owned
 from polyscan.study.outputs import OutputFolder
 
 TABLE, PAGE, POPULATION = "course.csv", "course.html", "population.json"
@@ -52,9 +53,10 @@ def course(
     rows = [_row(learnt, each, horizon) for each in courses]
     owned = OutputFolder.claim(out, "course")
     owned.will_hold([TABLE, PAGE, POPULATION])
-    learnt.save(owned.path / POPULATION)
-    _write_table(owned.path / TABLE, rows)
-    write_page(owned.path / PAGE, learnt, rows)
+    with owned.alone(), replace_owned(owned.path, group="course") as folder:
+        learnt.save(folder / POPULATION)
+        _write_table(folder / TABLE, rows)
+        write_page(folder / PAGE, learnt, rows)
     return rows
 
 

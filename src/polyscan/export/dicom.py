@@ -18,6 +18,7 @@ from polyscan.dicom.write_segmentation import write_segmentation
 from polyscan.errors import PolyscanError, sentence
 from polyscan.files.atomic import write_json
 from polyscan.files.digest import sha256
+from polyscan.files.owned import replace_owned
 from polyscan.formats.endings import is_volume
 from polyscan.formats.nifti import read_nifti
 from polyscan.geometry import matrix_of
@@ -87,12 +88,15 @@ def write_dicom(
         for count, study in enumerate(studies, start=1):
             found = sources.studies.get(study.key, StudySources())
             try:
-                done.files[study.key] = write_objects(study, found, owned.path, objects, manifest.bundle or "polyscan")
+                with replace_owned(owned.path, group=study.key) as folder:
+                    written = write_objects(study, found, folder, objects, manifest.bundle or "polyscan")
+                done.files[study.key] = written
             except Exception as error:
                 done.failed.append(Failure(study.key, without_paths(sentence(error), study, found)))
             if progress is not None:
                 progress(count, len(studies), study.key)
-        write_json(owned.path / _INDEX, {"objects": done.files})
+        with replace_owned(owned.path, group=_INDEX) as folder:
+            write_json(folder / _INDEX, {"objects": done.files})
         owned.remove_others([_INDEX, *(name for each in done.files.values() for name in each.values())])
     if not done.files:
         reasons = "; ".join(failure.reason for failure in done.failed[:3])

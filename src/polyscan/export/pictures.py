@@ -15,6 +15,7 @@ from polyscan.dicom.write_secondary_capture import write_secondary_capture
 from polyscan.errors import PolyscanError, sentence
 from polyscan.export.blends import checkerboard, composite, overlay, surgical_map
 from polyscan.files.atomic import atomic_write
+from polyscan.files.owned import replace_owned
 from polyscan.formats.endings import is_volume
 from polyscan.formats.nifti import read_nifti, write_nifti
 from polyscan.parallel import Progress
@@ -97,7 +98,9 @@ def write_pictures(
     with owned.alone():
         for count, study in enumerate(studies, start=1):
             try:
-                done.files[study.key] = _write(study, owned.path / f"{study.key}_{kind}", kind, scans, gif, sources)
+                with replace_owned(owned.path, group=study.key) as folder:
+                    written = _write(study, folder / f"{study.key}_{kind}", kind, scans, gif, sources)
+                done.files[study.key] = [owned.path / path.name for path in written]
             except Exception as error:
                 found = sources.studies.get(study.key) if sources else None
                 done.failed.append(Failure(study.key, without_paths(sentence(error), study, found)))

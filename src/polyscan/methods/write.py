@@ -15,7 +15,7 @@ from polyscan.methods.preparation import tell_preparation
 from polyscan.methods.text import Text, enumerated
 from polyscan.methods.training import tell_training
 from polyscan.study.manifest import Manifest, read_manifest
-from polyscan.study.outputs import MARKER, check_writable_file
+from polyscan.study.outputs import MARKER, check_writable_file, replace_file
 
 _STUDIES, _RUN, _FOLDS, _COMPARISON = ("prepare", "infer", "batch"), "train", "train --folds", "compare"
 
@@ -29,7 +29,7 @@ def write_methods(folders: Sequence[str | Path], output: str | Path) -> Path:
     output = Path(output)
     check_writable_file(output, "methods")
     written = methods_text(folders)
-    with atomic_write(output) as part:
+    with replace_file(output, "methods"), atomic_write(output) as part:
         part.write_text(written, encoding="utf-8")
     return output
 

@@ -9,6 +9,7 @@ from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import write_json
+from polyscan.files.owned import replace_owned
 from polyscan.formats.nifti import read_nifti, write_nifti
 from polyscan.parallel import Progress
 from polyscan.preprocess.resample import resample
@@ -67,18 +68,21 @@ def write_native(manifest: Manifest, out: str | Path, *, progress: Progress | No
     owned = OutputFolder.claim(out, "native", sources_of(studies))
     names = {study.key: _names(study) for study in studies}
     owned.will_hold([INDEX, *(name for each in names.values() for name in each.values())])
-    for count, study in enumerate(studies, start=1):
-        assert study.preparation is not None
-        assert study.prediction is not None
-        mask = read_nifti(study.prediction.path)
-        for name, grid in study.preparation.grids.items():
-            labels = to_native(mask, empty_image(grid), study.preparation.transforms.get(name))
-            kept = MetaTensor(labels.as_tensor().to(torch.uint8), affine=labels.affine)
-            write_nifti(owned.path / names[study.key][name], kept)
-        if progress is not None:
-            progress(count, len(studies), study.key)
-    write_json(owned.path / INDEX, {"masks": names})
-    owned.remove_others([INDEX, *(name for each in names.values() for name in each.values())])
+    with owned.alone():
+        for count, study in enumerate(studies, start=1):
+            assert study.preparation is not None
+            assert study.prediction is not None
+            mask = read_nifti(study.prediction.path)
+            with replace_owned(owned.path, group=study.key) as folder:
+                for name, grid in study.preparation.grids.items():
+                    labels = to_native(mask, empty_image(grid), study.preparation.transforms.get(name))
+                    kept = MetaTensor(labels.as_tensor().to(torch.uint8), affine=labels.affine)
+                    write_nifti(folder / names[study.key][name], kept)
+            if progress is not None:
+                progress(count, len(studies), study.key)
+        with replace_owned(owned.path, group=INDEX) as folder:
+            write_json(folder / INDEX, {"masks": names})
+        owned.remove_others([INDEX, *(name for each in names.values() for name in each.values())])
     return {key: {name: str(owned.path / file) for name, file in each.items()} for key, each in names.items()}
 
 

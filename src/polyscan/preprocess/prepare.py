@@ -16,7 +16,7 @@ from polyscan import __version__
 from polyscan.errors import PolyscanError, sentence
 from polyscan.files.atomic import write_json
 from polyscan.files.numbered import numbered
-from polyscan.files.owned import replace_owned
+from polyscan.files.owned import replace_owned, rewrite_owned
 from polyscan.formats.endings import is_volume, parts_of
 from polyscan.formats.nifti import write_nifti
 from polyscan.modality import modality
@@ -53,7 +53,7 @@ def prepare(
         manifest: what to prepare.
         out: folder that is new, empty, or was made by ``prepare``; each study becomes a folder in it, laid out as
             BIDS derivatives are. What it holds of an earlier run and not of this one is removed; what somebody put
-            there or changed stays.
+            there stays, and what somebody changed too: see :mod:`polyscan.files.owned`.
         protocol: see :func:`polyscan.preprocess.protocol.load_protocol`.
         like: bundle, or folder of weights, whose training scans the studies are compared with: a scan whose
             intensities lie far from theirs is kept, and named in the study's ``problems``.
@@ -76,9 +76,10 @@ def prepare(
     done: dict[str, Study] = {}
     failed = list(manifest.failed)
     work = partial(prepare_study, out=owned.path, protocol=protocol, registered=registered)
-    with owned.alone():
+    with owned.alone(), rewrite_owned(owned.path, MANIFEST) as written:
         (owned.path / MANIFEST).unlink(missing_ok=True)  # never one that names results of two protocols
         write_sources(owned.path, manifest)
+        written.append(SOURCES)
         for count, (study, result) in enumerate(run_each(work, studies, jobs), start=1):
             if isinstance(result, PolyscanError):
                 failed.append(Failure(study.key, str(result)))
@@ -99,6 +100,7 @@ def prepare(
         )
         if done:
             write_manifest(owned.path / MANIFEST, prepared)
+            written.append(MANIFEST)
         owned.remove_others([MANIFEST, SOURCES, *done] if done else [])
     if not done:
         raise PolyscanError(f"None of {len(studies)} studies could be prepared: {failed[0].reason if failed else ''}")
@@ -109,7 +111,7 @@ def prepare_study(study: Study, out: Path, protocol: str | Path, registered: boo
     """Prepare one study and write its folder under ``out``, ``study.json`` in it; or read that where nothing changed.
 
     Raises:
-        PolyscanError: no scan of it can be used, or a file of somebody's own has the name of one that is to be written.
+        PolyscanError: no scan of it can be used.
     """
     final = out / study.key
     steps = load_protocol(protocol)

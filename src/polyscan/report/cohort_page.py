@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from polyscan.errors import PolyscanError
-from polyscan.files.atomic import atomic_write
+from polyscan.files.owned import replace_owned
 from polyscan.parallel import Progress, run_each
 from polyscan.report.measures import is_number, outlying, rows_of
 from polyscan.report.ratings import as_json, read_ratings
@@ -86,8 +86,9 @@ def write_cohort_page(manifest: Manifest, page: Path, pages: Path, not_drawn: Ma
     predictions = [study.prediction for study in studies if study.prediction is not None]
     data = cohort_data(rows_of(studies, manifest.failed), not_drawn or {})
     data["ratings"] = as_json(read_ratings(page.parent))
-    with atomic_write(pages / DATA) as temporary:
-        temporary.write_text(f"window.cohort = {json.dumps(data, separators=(',', ':'))};\n", encoding="utf-8")
+    with replace_owned(pages, group=DATA) as folder:
+        text = f"window.cohort = {json.dumps(data, separators=(',', ':'))};\n"
+        (folder / DATA).write_text(text, encoding="utf-8")
     text = render_page(
         "polyscan.report",
         "cohort.html",
@@ -103,8 +104,8 @@ def write_cohort_page(manifest: Manifest, page: Path, pages: Path, not_drawn: Ma
         tasks=summarise_answers(predictions),
         modalities=modalities(predictions),
     )
-    with atomic_write(page) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    with replace_owned(page.parent, group=page.name) as folder:
+        (folder / page.name).write_text(text, encoding="utf-8")
 
 
 def cohort_data(rows: Sequence[Mapping[str, Any]], not_drawn: Mapping[str, str]) -> dict[str, Any]:

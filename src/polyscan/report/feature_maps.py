@@ -9,7 +9,6 @@ import numpy as np
 import pandas
 from numpy.typing import NDArray
 
-from polyscan.files.atomic import atomic_write
 from polyscan.study import Study
 
 COLOURED_BY = ("class", "site", "pattern")
@@ -49,8 +48,7 @@ def write_feature_maps(
                 row = rows.setdefault((space, study.key), {"features": space, "study": study.key, **traits(study)})
                 row |= {f"{method} 1": round(float(x), 4), f"{method} 2": round(float(y), 4)}
     table = folder / "features.csv"
-    with atomic_write(table) as temporary:
-        pandas.DataFrame(list(rows.values())).to_csv(temporary, index=False)
+    pandas.DataFrame(list(rows.values())).to_csv(table, index=False)
     return table, [_draw(folder / f"features_{method.lower()}.png", method, spaces) for method, spaces in maps.items()]
 
 
@@ -72,6 +70,5 @@ def _draw(path: Path, method: str, spaces: Mapping[str, tuple[Sequence[Study], N
             axis.set(title=f"{space} by {trait}", xticks=[], yticks=[])
             axis.legend(fontsize="x-small", frameon=False)
     figure.suptitle(f"{method} of features; distances between groups mean nothing")
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=110, format="png")
+    figure.savefig(path, dpi=110)
     return path

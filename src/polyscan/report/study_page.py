@@ -14,7 +14,8 @@ import numpy as np
 from monai.data import MetaTensor
 
 from polyscan import __version__
-from polyscan.files.atomic import atomic_write, read_json
+from polyscan.files.atomic import read_json
+from polyscan.files.owned import replace_owned
 from polyscan.formats.nifti import read_nifti
 from polyscan.formats.pictures import is_picture
 from polyscan.report.display import Display, colour_map, window
@@ -83,10 +84,9 @@ def write_study_page(study: Study, path: str | Path, *, cohort: str | None = Non
         attributions={_told(each): each.shares for each in study.prediction.attributions},
         volumes=None if seen is None else _volumes(study, seen),
     )
-    with atomic_write(path.with_suffix(".jpg")) as picture:
-        _tile(study, seen).save(picture, quality=80)
-    with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    with replace_owned(path.parent, last=path.name, group=path.stem) as folder:
+        _tile(study, seen).save((folder / path.name).with_suffix(".jpg"), quality=80)
+        (folder / path.name).write_text(text, encoding="utf-8")
     return path
 
 

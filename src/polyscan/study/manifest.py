@@ -89,6 +89,11 @@ class Manifest(Entry):
         return [study for section in SECTIONS for study in getattr(self, section)]
 
     @property
+    def tested(self) -> list[Study]:
+        """What is answered for and judged: the section testing, or every study where that is empty."""
+        return self.testing or self.studies
+
+    @property
     def judged_on_training(self) -> str:
         """A sentence where what would be answered or judged is what a network is trained on; else nothing."""
         if self.testing or not self.training:

@@ -14,8 +14,8 @@ from typing import Any
 
 from polyscan import __version__
 from polyscan.errors import PolyscanError
-from polyscan.files.atomic import clear_parts, read_json, write_json
-from polyscan.files.owned import remove_empty, remove_owned
+from polyscan.files.atomic import read_json, write_json
+from polyscan.files.owned import remove_empty, remove_files, remove_owned, rewrite_owned
 from polyscan.files.packed import archive_of
 from polyscan.study import Source, Study, paths_in
 from polyscan.study.manifest import paths_of
@@ -127,10 +127,11 @@ class OutputFolder:
             ) from None
 
     def _clear(self) -> None:
-        if not any(self.path.glob(".part-*")):  # of ten thousand studies each would be looked for by itself
-            return
-        for name in self._holds:
-            clear_parts(self.path, name)
+        for part in self.path.glob(".part-*"):
+            if part.is_dir():
+                shutil.rmtree(part)
+            else:
+                part.unlink()
 
     def remove_others(self, names: Iterable[str]) -> None:
         """Remove what is listed but has none of these names; where nothing is left, the folder itself.
@@ -138,10 +139,9 @@ class OutputFolder:
         Of a folder that is listed, what polyscan wrote in it goes; it stays, and stays listed, with what others put
         there.
         """
-        for name in sorted(self._holds - set(names)):
-            remove_written(self.path / name)
-            if not os.path.lexists(self.path / name):
-                self._holds.discard(name)
+        others = self._holds - set(names)
+        _remove_written(self.path, others)
+        self._holds -= {name for name in others if not os.path.lexists(self.path / name)}
         self._write()
         if not self._holds and {entry.name for entry in self.path.iterdir()} <= {MARKER, LOCK}:
             shutil.rmtree(self.path)
@@ -151,30 +151,30 @@ class OutputFolder:
         write_json(self.path / MARKER, content)
 
 
-def remove_written(path: Path) -> None:
-    """Remove a file, or of a folder what polyscan wrote in it and a report of that, and it too if nothing is left."""
-    if not path.is_dir() or path.is_symlink():
-        path.unlink(missing_ok=True)
-    elif (path / MARKER).is_file():
-        for name in _owner(path).get("holds", []):
-            remove_written(path / name)
-        for name in (MARKER, LOCK):
-            (path / name).unlink(missing_ok=True)
-        remove_report(path)
-        remove_empty(path)
-    else:
-        for events in path.glob("events.out.tfevents.*"):  # TensorBoard's, which grow as a training goes on
-            events.unlink()
-        remove_owned(path)
+def _remove_written(folder: Path, names: Iterable[str]) -> None:
+    """Remove files, and of folders what polyscan wrote in them and a report of that; they go where nothing is left."""
+    folders = [name for name in names if (folder / name).is_dir() and not (folder / name).is_symlink()]
+    remove_files(folder, set(names) - set(folders))
+    for path in (folder / name for name in sorted(folders)):
+        if (path / MARKER).is_file():
+            _remove_written(path, _owner(path).get("holds", []))
+            for name in (MARKER, LOCK):
+                (path / name).unlink(missing_ok=True)
+            remove_report(path)
+            remove_empty(path)
+        else:
+            for events in path.glob("events.out.tfevents.*"):  # TensorBoard's, which grow as a training goes on
+                events.unlink()
+            remove_owned(path)
 
 
 def remove_report(folder: Path) -> None:
     """Remove the report of answers that are made anew: its page and, beside that, the pages of studies."""
     page, pages = folder / REPORT, (folder / REPORT).with_suffix("")
     if page.is_file() and _is_written(page, "page"):
-        page.unlink()
+        remove_files(folder, [REPORT])
     if (pages / MARKER).is_file() and _owner(pages).get("command") == "report":
-        remove_written(pages)
+        _remove_written(folder, [pages.name])
 
 
 def sources_of(studies: Iterable[Study]) -> list[Path]:
@@ -227,11 +227,29 @@ def check_writable_file(path: str | Path, kind: str) -> None:
         raise PolyscanError(f"{path} belongs to what polyscan {owner['command']} wrote; name another file.")
 
 
+@contextmanager
+def replace_file(path: str | Path, kind: str) -> Iterator[None]:
+    """Let a file that a command names by itself be written inside the block; one that somebody corrected makes way.
+
+    Raises:
+        PolyscanError: see :func:`check_writable_file`.
+    """
+    path = Path(path)
+    check_writable_file(path, kind)
+    with rewrite_owned(path.parent, path.name, [path.name] if _holds_something(path) else []) as written:
+        yield
+        written.append(path.name)
+
+
 def _is_written(path: Path, kind: str) -> bool:
     """Whether a file is of a kind that polyscan writes, or empty."""
     with path.open("rb") as file:
         start = file.read(1024)
     return not start.strip() or re.match(_BEGINS[kind], start, re.DOTALL) is not None
+
+
+def _holds_something(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
 
 
 def check_lasting(path: Path) -> None:

@@ -250,8 +250,6 @@ class PredictionRecord(Entry):
         reused: scans that were not encoded again, since features of them were kept.
         earlier: what the same model said before, from fewer scans; first one first.
         ignored: scans that were there and not read, since they are atypical.
-        sha256: of the file at ``path`` as it was written; empty where that is not known.
-        corrected: the answer before, where somebody had changed its file: that lies beside under this name.
     """
 
     path: str = field(metadata=PATH)
@@ -269,8 +267,6 @@ class PredictionRecord(Entry):
     reused: list[str] = field(default_factory=list)
     earlier: list[PredictionRecord] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
-    sha256: str = ""
-    corrected: str | None = field(default=None, metadata=PATH)
 
     @property
     def atypical(self) -> list[str]:
