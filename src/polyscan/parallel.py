@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import signal
@@ -164,11 +165,12 @@ def _no_interrupt() -> Iterator[None]:
 
 
 def hold_back_values() -> None:
-    """Let pydicom not print the values that it finds at fault, which can be names and dates.
+    """Let pydicom not print the values that it finds at fault, which can be names and dates, nor nibabel what it mends.
 
     For processes that are polyscan's own: the warnings of somebody's script are left to that.
     """
     warnings.filterwarnings("ignore", module="pydicom")
+    logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)
 
 
 def free_cores() -> int:

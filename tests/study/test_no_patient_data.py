@@ -235,6 +235,11 @@ def test_no_cell_of_a_clinical_table_is_repeated(make_ward, tmp_path, capsys):
         main(scan)
         said = capsys.readouterr()
         assert unmarked(said.out + said.err)
+    (tmp_path / "t.csv").write_text(f"subject,{NAME},{DATE}\npatient0,1,2\n")  # turned on its side
+    for more in ([], ["--columns", "age"]):
+        main([*scan, *more])
+        said = capsys.readouterr()
+        assert unmarked(said.out + said.err)
     (tmp_path / "t.csv").write_text(f"{NAME},{DATE},{NAME}\n{NAME},{DATE},{NAME}\n")  # without headings
     with pytest.raises(PolyscanError, match="one heading over its columns 1 and 3") as error:
         read_rows(tmp_path / "t.csv")

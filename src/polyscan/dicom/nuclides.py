@@ -56,6 +56,6 @@ def check_dose(becquerel: float, attribute: str) -> None:
     """
     if not _LEAST <= becquerel <= _MOST:
         raise PolyscanError(
-            f"{attribute} is {becquerel:g} Bq; expected 1 MBq to 10 GBq. Is it in another unit? Correct it, or write "
+            f"{attribute} lies outside 1 MBq to 10 GBq, read as Bq. Is it in another unit? Correct it, or write "
             'the dose in Bq by hand into the manifest, as "given": {"RadionuclideTotalDose": ...} of the scan.'
         )

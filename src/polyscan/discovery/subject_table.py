@@ -8,7 +8,7 @@ from pathlib import Path
 
 from polyscan.discovery.whose import bare
 from polyscan.errors import PolyscanError
-from polyscan.study.table import read_rows
+from polyscan.study.table import read_table
 
 _SUBJECT = ("participant_id", "subject", "id")
 _SESSION = ("session_id", "session", "visit")
@@ -48,7 +48,7 @@ class SubjectTable:
             ``age`` or ``psa_density``, and not a number of the hospital's; otherwise all are.
 
     Attributes:
-        unused: columns that are not used.
+        unused: columns that are not used, counted from 1: what their headings say may be of a patient.
 
     Raises:
         PolyscanError: the table cannot be read, has no column of subjects or none of ``columns``, or two rows of one
@@ -56,20 +56,21 @@ class SubjectTable:
     """
 
     def __init__(self, path: Path, columns: Sequence[str] | None = None, *, clinical: bool = True) -> None:
-        rows = read_rows(path)
-        subject = next((name for name in _SUBJECT if rows and name in rows[0]), None)
+        headings, cells = read_table(path)
+        rows = [dict(zip(headings, row, strict=True)) for row in cells]
+        subject = next((name for name in _SUBJECT if name in headings), None)
         if subject is None:
             raise PolyscanError(f"{path} has no column {', '.join(_SUBJECT)}; name the subjects in one of them.")
-        session = next((name for name in _SESSION if name in rows[0]), None)
-        others = [name for name in rows[0] if name not in (subject, session, *PLACING)]
+        session = next((name for name in _SESSION if name in headings), None)
+        others = [name for name in headings if name and name not in (subject, session, *PLACING)]
         absent = [name for name in columns or () if name not in others]
         if absent:
-            raise PolyscanError(f"{path} has no column {', '.join(absent)}; it has {', '.join(others)}.")
+            raise PolyscanError(f"{path} has no column {', '.join(absent)}; name columns as its first line does.")
         harmless = [name for name in others if not _identifying(name, rows)]
         known = [name for name in harmless if not _CLINICAL.isdisjoint(_words(name))] if clinical else harmless
         used = known if columns is None else list(columns)
         self.path = path
-        self.unused = [name for name in others if name not in used]
+        self.unused = [headings.index(name) + 1 for name in others if name not in used]
         self._rows: dict[Key, dict[str, str]] = {}
         for row in rows:
             key = (bare(row[subject]), (row[session].removeprefix("ses-") or None) if session else None)
@@ -112,7 +113,7 @@ class SubjectTable:
             if own is not None:
                 found.setdefault(study, own)  # type: ignore[arg-type]
         said = {
-            "not used, unless named with --columns": self.unused,
+            "not used, unless named with --columns": [f"column {number}" for number in self.unused],
             "taken for one another": [f"{name} and {subject}" for subject, name in sorted(guessed.items())],
             "rows without a study": [_written(key) for key in self._rows if key not in found.values()],
             "studies without a row": [_written(key) for key in studies if key not in found],

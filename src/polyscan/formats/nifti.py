@@ -16,15 +16,13 @@ from monai.data import MetaTensor
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import atomic_write
 from polyscan.files.numbered import numbered
+from polyscan.formats.nifti_header import place_of, scale_of, stored_header
 from polyscan.formats.volume import Volume
-from polyscan.geometry import corners, spacing_of
 
 try:
     from isal.igzip import IGzipFile as GzipFile
 except ImportError:  # a machine for which there is no isal: the same file, a few times slower
     from gzip import GzipFile  # type: ignore[assignment]
-
-_TO_MILLIMETRES = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 1e-3}  # xyzt_units: unknown, metre, millimetre, micrometre
 
 
 def read_nifti(path: str | Path, name: str | None = None, given: Mapping[str, Any] | None = None) -> MetaTensor:
@@ -56,7 +54,8 @@ def open_nifti(path: str | Path, number: int | None = None) -> Volume:
     """
     path = Path(path)
     try:
-        file: Any = nibabel.load(path)
+        with np.errstate(invalid="ignore"):  # of an affine that is no number, which is refused below
+            file: Any = nibabel.load(path)
         kind, shape = file.header.get_data_dtype(), tuple(int(size) for size in file.shape)
     except FileNotFoundError:
         raise PolyscanError(f"{path.name} does not exist; name an existing file in the manifest.") from None
@@ -80,7 +79,9 @@ def open_nifti(path: str | Path, number: int | None = None) -> Volume:
     if number is not None and not 1 <= number <= volumes:
         raise PolyscanError(f"{path.name} holds {volumes} volumes, and number {number} is none of them.")
     _check_whole(path, file, kind.itemsize)
-    affine, problems = _affine(path, file.header, file.affine)
+    stored = stored_header(file)
+    affine, problems = place_of(path, file, stored)
+    problems += scale_of(path, stored)
 
     def load() -> np.ndarray:
         try:
@@ -164,33 +165,3 @@ def write_nifti(path: str | Path, image: MetaTensor) -> None:
                 file.to_stream(compressed)
         else:
             file.to_stream(plain)
-
-
-def _affine(path: Path, header: Any, affine: Any) -> tuple[np.ndarray, list[str]]:
-    """(4, 4) to RAS+ millimetres, and what had to be assumed of it."""
-    affine, problems = np.array(affine, dtype=np.float64), []
-    fields = header.keys() if hasattr(header, "keys") else ()
-    if isinstance(header, nibabel.AnalyzeHeader) and "sform_code" not in fields:
-        problems.append("an Analyze file does not tell its place or which side is left: taken as stored right to left")
-    if "sform_code" in fields:
-        sform, qform = int(header["sform_code"]), int(header["qform_code"])
-        if not sform and not qform:
-            problems.append("neither sform nor qform is set: its place and which side is left are not known")
-        elif sform and qform:
-            other = np.asarray(header.get_qform(), dtype=np.float64)
-            apart = np.linalg.norm(
-                corners(affine, header.get_data_shape()) - corners(other, header.get_data_shape()), axis=1
-            )
-            if apart.max() > 0.1 * spacing_of(affine).min():
-                problems.append(f"sform and qform lie up to {apart.max():.3g} apart: the sform was used")
-        own, told = spacing_of(affine), np.abs(np.asarray(header["pixdim"][1:4], dtype=np.float64))
-        apart = np.abs(told - own) * np.asarray(header.get_data_shape()[:3])
-        if sform and not apart.max() <= 0.1 * own.min():  # a pixdim that is no number is said too
-            problems.append("pixdim tells other voxel sizes than the sform: the sform was used")
-    unit = int(header["xyzt_units"]) & 7 if "xyzt_units" in fields else 2  # other formats are in millimetres
-    if unit not in _TO_MILLIMETRES:
-        raise PolyscanError(f"{path.name} has xyzt_units {unit}, which is no length; set it to millimetres.")
-    affine[:3] *= _TO_MILLIMETRES[unit]
-    if _TO_MILLIMETRES[unit] != 1:
-        problems.append(f"its unit of length is the {'metre' if unit == 1 else 'micrometre'}: brought to millimetres")
-    return affine, problems

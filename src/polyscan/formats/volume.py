@@ -18,6 +18,7 @@ from polyscan.geometry import is_rectangular, rectangular, spacing_of
 from polyscan.modality import modality
 
 _FINEST, _COARSEST = 0.02, 50.0  # millimetres
+_FARTHEST = 1e5  # millimetres from the origin of the frame, which no scanner is wide
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class Volume:
                 f"{name} has voxels of {' x '.join(f'{size:.4g}' for size in spacing)} mm; expected {_FINEST} to "
                 f"{_COARSEST:g} mm: correct its affine or its unit of length (xyzt_units of NIfTI)."
             )
+        if np.abs(self.affine[:3, 3]).max() > _FARTHEST:
+            raise PolyscanError(f"{name} lies more than {_FARTHEST / 1000:g} m away; correct its affine.")
         if abs(np.linalg.det(self.affine[:3, :3])) < 0.1 * spacing.prod():
             raise PolyscanError(
                 f"{name} has axes that lie almost in one plane; set its affine (sform, qform of NIfTI)."

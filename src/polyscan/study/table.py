@@ -18,7 +18,13 @@ _KINDS = {b"PK\x03\x04": "an Excel workbook or another archive", b"\xd0\xcf\x11\
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a table with a line of headings, its texts without spaces about them.
+    """The rows of a table, each heading to a text; see :func:`read_table`."""
+    headings, rows = read_table(path)
+    return [{name: cell for name, cell in zip(headings, row, strict=True) if name} for row in rows]
+
+
+def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
+    """The headings and the rows of a table, its texts without spaces about them.
 
     Encodings are UTF-8 and UTF-16 (with a mark), columns are separated by tabs, commas, semicolons or bars: whichever
     the headings have most of. Where semicolons do, a decimal comma is a decimal point, as in most of Europe.
@@ -35,7 +41,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     if told:
         first, text = rest.partition("\n")[0], rest
     if not text.strip():
-        return []
+        return [], []
     separator = told[1] if told else max(_SEPARATORS, key=first.count)
     try:
         table = pandas.read_csv(
@@ -52,7 +58,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         raise PolyscanError(f"{path} has one heading over its columns {other} and {twice[0]}; rename one.")
     if separator == ";":
         rows = [[cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell for cell in row] for row in rows]
-    return [{name: cell for name, cell in zip(headings, row, strict=True) if name} for row in rows]
+    return headings, rows
 
 
 def _decoded(path: Path) -> str:
