@@ -71,10 +71,15 @@ def answers(out: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted((out / "predictions").glob("[!.]*"))}
 
 
-def test_probabilities_are_kept_where_asked_for(tmp_path):
+def test_probabilities_are_kept_where_asked_for(tmp_path, capsys):
     ward, out = fill(tmp_path), tmp_path / "out"
+    (ward / "sub-04").mkdir()
+    (ward / "sub-04" / "sub-04_T1w.nii.gz").write_bytes(b"no image")  # of which no study comes
     options = ["--registered", "--no-pages", "--jobs", "1"]
     assert main(["batch", BUNDLE, str(ward), "-o", str(out), *options, "--probabilities"]) == 3  # one study is torn
+    said = capsys.readouterr().err
+    assert "sub-03 failed: " in said
+    assert "sub-04/sub-04_T1w.nii.gz: left out: sub-04_T1w.nii.gz cannot be read" in said
     kept = sorted(path.name for path in (out / "predictions").glob("*_prob.nii.gz"))
     assert kept == ["sub-01_prob.nii.gz", "sub-02_prob.nii.gz"]
     (study, _) = read_manifest(out / "manifest.json").studies
@@ -177,8 +182,10 @@ def test_a_scheduler_has_nothing_heavy_to_import():
     assert call_packed(pickle.dumps((len, "abc"))) == 3
 
 
-def test_no_cluster_answers(tmp_path):
-    pytest.importorskip("distributed")
+def test_no_cluster_answers(monkeypatch):
+    distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
+    once = partial(distributed.Client, timeout=0.2)  # nothing listens there: no need to knock for ten seconds
+    monkeypatch.setattr(distributed, "Client", lambda address, **_: once(address))
     with pytest.raises(PolyscanError, match="No Dask scheduler answers"):
         list(dask("tcp://127.0.0.1:9")(run_study, []))
 

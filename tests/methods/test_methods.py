@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from polyscan import fusion, missing
+from polyscan.attribution import METHODS
 from polyscan.cli import main
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import write_json
@@ -19,6 +20,7 @@ from polyscan.methods import methods_text
 from polyscan.methods.network import classes
 from polyscan.methods.references import Reference, cited_by, references
 from polyscan.study import (
+    AttributionRecord,
     Grid,
     ModelRecord,
     PredictionRecord,
@@ -29,7 +31,7 @@ from polyscan.study import (
     Study,
     TaskPrediction,
 )
-from polyscan.study.manifest import Manifest, write_manifest
+from polyscan.study.manifest import Failure, Manifest, write_manifest
 from polyscan.study.outputs import MARKER
 
 WEIGHTS = b"weights"
@@ -127,7 +129,11 @@ def test_it_says_what_was_run_with_versions_hashes_and_references(tmp_path):
         ([], {}, {"answers": {"grade": TaskPrediction("4", contributions={"CT": 0.1})}}, {}, "Shapley"),
         ([], {}, {"answers": {"grade": TaskPrediction("4", prediction_set=["4"])}}, {}, "Sadinle"),
         ([], {}, {"typicality": {"CT": 0.5}}, {}, "Lee K"),
+        ([], {}, {"typicality": {"CT": 0.01}, "ignored": ["CT"]}, {}, "were not read, in 1 study"),
+        ([], {}, {"attributions": [AttributionRecord("gradcam:1", "tumour")]}, {}, "Selvaraju"),
+        ([], {}, {"attributions": [AttributionRecord("occlusion", "tumour")]}, {}, "Zeiler"),
         ([], {}, {}, {"absent": ["T1"]}, "T1 was treated as not acquired"),
+        ([], {}, {}, {"failed": [Failure("2", "no scan")]}, "1 study had no answer."),
     ],
 )
 def test_a_change_of_the_run_changes_the_text(tmp_path, t1_steps, model, prediction, manifest, said):
@@ -140,7 +146,7 @@ def test_a_change_of_the_run_changes_the_text(tmp_path, t1_steps, model, predict
 
 
 def test_every_paper_that_a_layer_or_a_network_names_is_known():
-    named = [*fusion.layers(), *table.layers(), *missing.strategies(), *classes().values()]
+    named = [*fusion.layers(), *table.layers(), *missing.strategies(), *METHODS.values(), *classes().values()]
     checked = 0
     for thing in named:
         doc = " ".join((inspect.getdoc(thing) or "").partition("Args:")[0].split())

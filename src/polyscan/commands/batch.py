@@ -13,6 +13,7 @@ from polyscan.commands.options import (
     answering_words,
     progress_bar,
     tell_failed,
+    tell_left_out,
 )
 
 
@@ -82,6 +83,8 @@ def run(options: argparse.Namespace) -> int:
 
     from polyscan.batch import batch, watch
     from polyscan.batch.executors import dask, local
+    from polyscan.batch.folder import STUDIES
+    from polyscan.study.manifest import read_manifest
 
     if options.job_array:
         return _write_job_array(options)
@@ -104,6 +107,7 @@ def run(options: argparse.Namespace) -> int:
     if result is None:
         return 0
     print(f"{len(result.studies)} studies answered; {options.output / 'cohort.csv'}")
+    tell_left_out(read_manifest(options.output / STUDIES), options.output / STUDIES)
     return tell_failed(result)
 
 

@@ -17,6 +17,9 @@ from polyscan.errors import PolyscanError
 
 if TYPE_CHECKING:
     from polyscan.bundle.answering import Answering
+    from polyscan.study.manifest import Manifest
+
+_TOLD = 20  # files that were left out, of what may be thousands
 
 FINISHED_STUDIES = "{output} keeps the studies that are done; give the same command again to go on."
 """What is said where a command was interrupted that does study by study."""
@@ -143,6 +146,14 @@ def tell_failed(manifest: Any) -> int:
     for failure in manifest.failed:
         print(f"{failure.study} failed: {failure.reason}", file=sys.stderr)
     return 3 if manifest.failed else 0
+
+
+def tell_left_out(found: Manifest, where: Path) -> None:
+    """Name the first files and folders of which no study came, and say where all of them stand."""
+    for decision in found.left_out[:_TOLD]:
+        print(f"{decision.series}: left out: {decision.reason}", file=sys.stderr)
+    if len(found.left_out) > _TOLD:
+        print(f"{len(found.left_out) - _TOLD} more were left out; {where} says why", file=sys.stderr)
 
 
 def stopped_by_signals() -> threading.Event:

@@ -107,6 +107,7 @@ def _read(predictions: Sequence[PredictionRecord], absent: Sequence[str]) -> lis
 
 def _certainty(text: Text, predictions: Sequence[PredictionRecord]) -> list[str]:
     """What was said beside an answer, of which there is a trace in one of them."""
+    from polyscan.attribution import METHODS
     from polyscan.bundle.staging import measure_lesions
     from polyscan.inference import (
         FeatureDistance,
@@ -141,6 +142,11 @@ def _certainty(text: Text, predictions: Sequence[PredictionRecord]) -> list[str]
         told.append(
             f"How far a scan's features lie from those of the calibration tells whether it is like them{source}."
         )
+    if ignored := sum(bool(each.ignored) for each in predictions):
+        told.append(f"Scans that are unlike those were not read, in {counted(ignored, 'study')}.")
+    if methods := dict.fromkeys(each.method for prediction in predictions for each in prediction.attributions):
+        named = enumerated(f"{name}{text.cite(METHODS[name.partition(':')[0]])}" for name in methods)
+        told.append(f"Maps of where in the scans an answer comes from were made by {named}.")
     if any("metabolic_tumour_volume_ml" in each.measures for each in answers):
         told.append(f"Lesions were measured by volume, spread and uptake{text.cite(measure_lesions)}.")
     return told
@@ -166,5 +172,5 @@ def _evaluation(text: Text, predictions: Sequence[PredictionRecord], manifest: M
     if told:
         told.append(manifest.judged_on_training)
     if manifest.failed:
-        told.append(f"{counted(len(manifest.failed), 'study')} had no each.")
+        told.append(f"{counted(len(manifest.failed), 'study')} had no answer.")
     return told

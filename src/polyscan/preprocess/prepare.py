@@ -23,7 +23,7 @@ from polyscan.modality import modality
 from polyscan.parallel import Progress, run_each
 from polyscan.preprocess.intensity_steps import mask_on
 from polyscan.preprocess.profiles import load_profiles, out_of_distribution, profile
-from polyscan.preprocess.protocol import load_protocol
+from polyscan.preprocess.protocol import load_protocol, protocol_text
 from polyscan.preprocess.steps import Record, present
 from polyscan.study import Label, Preparation, Scan, ScanKey, Study
 from polyscan.study.manifest import Failure, Manifest, paths_of, read_manifest, write_manifest
@@ -114,14 +114,13 @@ def prepare_study(study: Study, out: Path, protocol: str | Path, registered: boo
         PolyscanError: no scan of it can be used.
     """
     final = out / study.key
-    steps = load_protocol(protocol)
     wanted = made_from(study, protocol, registered)
     if (final / RECORD).is_file():
         kept = read_manifest(final / RECORD)
         if wanted and kept.made_from == wanted:
             return kept.testing[0]
     start = time.perf_counter()
-    record = Record(study, registered=registered)
+    steps, record = load_protocol(protocol), Record(study, registered=registered)
     try:
         data = steps({"record": record})
         if not present(data):
@@ -169,7 +168,7 @@ def made_from(study: Study, protocol: str | Path | None, registered: bool = Fals
         protocol: its name or file; None where scans are read as they are.
         registered: see :func:`prepare`.
     """
-    text = load_protocol(protocol).text if protocol is not None else ""
+    text = protocol_text(protocol) if protocol is not None else ""
     sources = paths_of(study)
     named = [word for word in re.split(r"[\s'\"]+", text) if word and Path(word).is_file()]
     try:

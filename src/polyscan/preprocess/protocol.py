@@ -21,12 +21,10 @@ class Protocol:
     Attributes:
         name: of its file.
         steps: one after the other.
-        text: of its file.
     """
 
     name: str
     steps: Compose
-    text: str
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Prepare one study."""
@@ -58,7 +56,12 @@ def load_protocol(name: str | Path) -> Protocol:
         except Exception as error:
             target = step.get("_target_", step) if isinstance(step, dict) else step
             raise PolyscanError(f"Step {target} of {path} cannot be made: {sentence(error)}") from error
-    return Protocol(path.stem, Compose(made, map_items=False), path.read_text(encoding="utf-8"))
+    return Protocol(path.stem, Compose(made, map_items=False))
+
+
+def protocol_text(name: str | Path) -> str:
+    """The text of a protocol's file, without making its steps; see :func:`load_protocol`."""
+    return _find(name).read_text(encoding="utf-8")
 
 
 def _find(name: str | Path) -> Path:
