@@ -32,7 +32,7 @@ FLOORS = {
     "hospital": GROUND | {"study", "discovery", "bundle", "batch", "export"},
     "methods": GROUND
     | {"study", "registration", "preprocess", "fusion", "missing", "networks", "inference", "learning", "evaluation"}
-    | {"transforms", "bundle", "compare"},
+    | {"attribution", "transforms", "bundle", "compare"},
     "report": GROUND | {"study", "dicom", "formats"},
     "label_app": GROUND | {"study", "dicom", "formats", "discovery", "preprocess", "transforms", "bundle"},
 }
