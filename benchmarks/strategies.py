@@ -28,7 +28,7 @@ import numpy as np
 from polyscan.advise.candidates import CANDIDATES, COMPARED
 from polyscan.advise.describe import Description, describe_images, describe_vectors
 from polyscan.compare import Cohort, Protocol, compare, load_cohort, read_protocol
-from polyscan.compare.protocol import CONCATENATION, LOGISTIC, OUTPUT_MEAN
+from polyscan.compare.protocol import CONCATENATION, OUTPUT_MEAN, SIMPLE
 from polyscan.compare.run import Cell
 from polyscan.compare.table import ALL, Told
 from polyscan.files.atomic import atomic_write, read_json, write_json
@@ -46,11 +46,12 @@ MOVED = {"misalignment_images": ["PET"]}
 """What does not lie on the other images."""
 
 
-def made(name: str, seed: int = 0) -> Protocol:
-    """The comparison on a made task, ``NAME`` or ``NAME+missing``."""
+def made(name: str, seed: int = 0, **options: float) -> Protocol:
+    """The comparison on a made task, ``NAME`` or ``NAME+missing``; ``options`` change its law."""
     task = name.removesuffix("+missing")
     missing = dict.fromkeys(find_task(task).modalities, RATE) if name != task else {}
-    return Protocol({"task": task, "subjects": SUBJECTS, "seed": seed, "missing": missing}, **MADE)
+    told = {"task": task, "subjects": SUBJECTS, "seed": seed, "missing": missing}
+    return Protocol({**told, "options": options} if options else told, **MADE)
 
 
 def real(manifest: str, config: str, target: str) -> Protocol:
@@ -69,6 +70,49 @@ def describe(name: str, cohort: Cohort) -> Description:
     return describe_images(*what, MOVED.get(name, [])) if cohort.x.dim() > 3 else describe_vectors(*what)
 
 
+def summarised(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What a finished comparison tells: the entry of ``cohorts.json``, and the rows of ``strategies.csv``."""
+    name = folder.name
+    told = read_json(folder / "protocol.json")
+    settings = {k: v for k, v in told.items() if k not in ("sha256", "data", "strategies", "cohort")}
+    protocol = Protocol(told["cohort"], COMPARED, **settings)
+    cohort = load_cohort(protocol)
+    others = replace(protocol, cohort={**protocol.cohort, "seed": 1})
+    described = describe(name, load_cohort(others) if cohort.task else cohort)
+    about = {
+        "source": told["cohort"].get("task") or source_of(name),
+        "made": cohort.task is not None,
+        "studies": len(cohort.y),
+        "folds": protocol.folds,
+        "optimum": cohort.optimum(np.arange(len(cohort.y))),
+        "described": {field: value for field, value in asdict(described).items() if field in KEPT},
+    }
+    rows = []
+    compared = {CONCATENATION, OUTPUT_MEAN, *SIMPLE, *told["strategies"]}
+    for strategy in [each for each in [*CANDIDATES, *SIMPLE] if each in compared]:
+        cells = {
+            (seed, fold): read_json(folder / "cells" / Cell(strategy, seed, fold).file)
+            for seed in range(protocol.seeds)
+            for fold in range(protocol.folds)
+        }
+        of = Told(protocol, cohort, cells)
+        areas = of.fold_areas()
+        rows.append(
+            {
+                "cohort": name,
+                "strategy": strategy,
+                "auroc": f"{areas.mean():.5f}",
+                "without": f"{np.mean(of.mean_area([f'without {m}' for m in cohort.modalities])):.5f}",
+                "alone": f"{np.mean(of.mean_area([f'{m} alone' for m in cohort.modalities])):.5f}",
+                "accuracy": f"{(of.p[ALL].argmax(-1) == of.truth).mean():.5f}",
+                "parameters": of.parameters,
+                "seconds": of.seconds,
+                "fold_auroc": " ".join(f"{area:.5f}" for area in areas),
+            }
+        )
+    return about, rows
+
+
 def table(out: Path) -> None:
     """Write the results of all cohorts that are finished, beside those of others."""
     finished = sorted(path.parent for path in out.glob("*/compare.csv"))
@@ -77,44 +121,8 @@ def table(out: Path) -> None:
         rows: list[dict[str, Any]] = [row for row in csv.DictReader(file) if row["cohort"] not in names]
     about = {name: one for name, one in read_json(RESULTS / "cohorts.json").items() if name not in names}
     for folder in finished:
-        name = folder.name
-        told = read_json(folder / "protocol.json")
-        settings = {k: v for k, v in told.items() if k not in ("sha256", "data", "strategies", "cohort")}
-        protocol = Protocol(told["cohort"], COMPARED, **settings)
-        cohort = load_cohort(protocol)
-        others = replace(protocol, cohort={**protocol.cohort, "seed": 1})
-        described = describe(name, load_cohort(others) if cohort.task else cohort)
-        best = cohort.optimum(np.arange(len(cohort.y)))
-        about[name] = {
-            "source": told["cohort"].get("task") or source_of(name),
-            "made": cohort.task is not None,
-            "studies": len(cohort.y),
-            "folds": protocol.folds,
-            "optimum": best,
-            "described": {field: value for field, value in asdict(described).items() if field in KEPT},
-        }
-        compared = {CONCATENATION, OUTPUT_MEAN, LOGISTIC, *told["strategies"]}
-        for strategy in [each for each in [*CANDIDATES, LOGISTIC] if each in compared]:
-            cells = {
-                (seed, fold): read_json(folder / "cells" / Cell(strategy, seed, fold).file)
-                for seed in range(protocol.seeds)
-                for fold in range(protocol.folds)
-            }
-            of = Told(protocol, cohort, cells)
-            areas = of.fold_areas()
-            rows.append(
-                {
-                    "cohort": name,
-                    "strategy": strategy,
-                    "auroc": f"{areas.mean():.5f}",
-                    "without": f"{np.mean(of.mean_area([f'without {m}' for m in cohort.modalities])):.5f}",
-                    "alone": f"{np.mean(of.mean_area([f'{m} alone' for m in cohort.modalities])):.5f}",
-                    "accuracy": f"{(of.p[ALL].argmax(-1) == of.truth).mean():.5f}",
-                    "parameters": of.parameters,
-                    "seconds": of.seconds,
-                    "fold_auroc": " ".join(f"{area:.5f}" for area in areas),
-                }
-            )
+        about[folder.name], found = summarised(folder)
+        rows += found
     write_json(RESULTS / "cohorts.json", dict(sorted(about.items())))
     rows.sort(key=lambda row: str(row["cohort"]))
     with atomic_write(RESULTS / "strategies.csv") as part, part.open("w", newline="", encoding="utf-8") as file:

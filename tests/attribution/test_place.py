@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 import torch
-from monai.visualize import GradCAM
+from monai.visualize import GradCAM, OcclusionSensitivity
 
 from polyscan.attribution import (
     METHODS,
@@ -97,6 +97,54 @@ def test_grad_cam_is_that_of_monai():
         torch.testing.assert_close(ours[:, m : m + 1], torch.as_tensor(theirs), rtol=1e-4, atol=1e-7)
     with pytest.raises(PolyscanError, match="takes nothing from level 1"):
         grad_cam(network, image, Target(1), level=1)
+
+
+def occlusion_by_monai(network, image, target, size):
+    """Modality by modality, the whole network for every box."""
+    maps = torch.zeros_like(image)
+    for m in range(len(network.modalities)):
+
+        class One(torch.nn.Module):
+            def forward(self, own):
+                each = image.repeat(len(own), *[1] * (image.dim() - 1))
+                each[:, m : m + 1] = own  # noqa: B023
+                return target(network(each))[:, None]
+
+        hidden, _ = OcclusionSensitivity(One(), size, 8, overlap=0.5, mode=0.0, activate=False, verbose=False)(
+            image[:, m : m + 1]
+        )
+        maps[:, m] = target(network(image)) - torch.as_tensor(hidden)[:, 0]
+    return maps.masked_fill(image.isnan(), 0.0)
+
+
+@pytest.mark.parametrize("fuse_at", ["input", (0, 1, 2), (2,), "output"])
+def test_occlusion_is_that_of_monai(fuse_at):
+    network, image = segmenter(fuse_at), scans(3)
+    image[:, 0, :9] = 0.0  # as outside a mask, where to hide changes nothing
+    region = torch.zeros(16, 16, 16)
+    region[6:12, 5:9, 5:9] = 1 / 96
+    target = Target(1, region)
+    with torch.no_grad():
+        theirs = occlusion_by_monai(network, image, target, [8, 8, 8])
+        ours = occlusion(network, image, target, size=[8, 8, 8])
+    assert float(theirs.abs().max()) > 1e-4
+    torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("fuse_at", [(0, 1, 2), "output"])
+def test_occlusion_encodes_what_it_hides_alone(fuse_at):
+    """Of three modalities one is absent, and one reads 0 in half of the eight boxes."""
+    network, image = segmenter(fuse_at), scans(3)
+    image[:, 0, :8] = 0.0
+    encode, read = network.encode, []
+
+    def counted(each):
+        read.append(each.isfinite().flatten(2).any(2).sum(0))
+        return encode(each)
+
+    network.encode = counted
+    occlusion(network, image, Target(0, torch.full((16, 16, 16), 16.0**-3)), size=[8, 8, 8], overlap=0.0)
+    assert torch.stack(read).sum(0).tolist() == [1 + 4, 0, 1 + 8]
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -14,11 +14,13 @@ import torch
 from polyscan.cli import main
 from polyscan.compare import compare, load_cohort, read_protocol
 from polyscan.compare.network import drop_modalities, network_of
-from polyscan.compare.protocol import CONCATENATION, LOGISTIC, OUTPUT_MEAN, Protocol, Strategy
-from polyscan.compare.run import ALL, Cell, conditions, run_cell
+from polyscan.compare.protocol import CONCATENATION, OUTPUT_MEAN, SIMPLE, Protocol, Strategy
+from polyscan.compare.run import ALL, Cell, Logistic, conditions, run_cell
 from polyscan.compare.table import N_RESAMPLES
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json, resource_folder
+from polyscan.phantom.tasks import find_task, write_task
+from polyscan.study.manifest import read_manifest
 
 
 def quick(task, **changes):
@@ -36,7 +38,7 @@ def compared(tmp_path_factory):
 def test_baselines_are_always_there(compared):
     _, rows = compared
     alone = {f"{name} alone" for name in ("T1", "T1c", "T2", "FLAIR")}
-    assert {row.strategy for row in rows} == {CONCATENATION, OUTPUT_MEAN, LOGISTIC, "gated sum", *alone}
+    assert {row.strategy for row in rows} == {CONCATENATION, OUTPUT_MEAN, *SIMPLE, "gated sum", *alone}
     assert [row.auroc.value for row in rows] == sorted((row.auroc.value for row in rows), reverse=True)
 
 
@@ -70,6 +72,31 @@ def test_a_run_that_was_cut_short_goes_on_to_the_same_end(compared, tmp_path):
     again = compare(quick("diagnosis"), out, jobs=1)
     assert [replace(row, seconds=0) for row in again] == [replace(row, seconds=0) for row in rows]
     assert all((out / "cells" / name).stat().st_mtime_ns == time for name, time in kept.items())
+
+
+def test_a_table_that_no_study_has_is_no_modality(tmp_path):
+    write_task(tmp_path / "task", find_task("interaction"), subjects=40, seed=0)
+    columns = list(read_json(next((tmp_path / "task").rglob("*CT*.json"))))[:3]
+    tables = {name: {column: [0, 1] for column in columns} for name in ("CT", "SPECT", "PET")}
+    target = next(iter(read_manifest(tmp_path / "task" / "manifest.json").studies[0].label.tasks))
+    told = {"manifest": "task/manifest.json", "config": "tables.json", "target": target}
+    protocol = Protocol(told, {}, root=str(tmp_path))
+    (tmp_path / "tables.json").write_text(json.dumps({"shared": {"tables": tables}}))
+    cohort = load_cohort(protocol)
+    assert cohort.modalities == ["CT", "PET"]
+    assert cohort.x.isfinite().all()
+    (tmp_path / "tables.json").write_text(json.dumps({"shared": {"tables": {"SPECT": tables["SPECT"]}}}))
+    with pytest.raises(PolyscanError, match="has no value of SPECT"):
+        load_cohort(protocol)
+
+
+def test_the_best_single_value_is_that_of_the_training_studies():
+    cohort = load_cohort(quick("diagnosis"))
+    x = torch.randn(cohort.x.shape, generator=torch.Generator().manual_seed(0))
+    x[:, 2, 1] += 2 * torch.from_numpy(cohort.y)
+    train, test = np.arange(160), np.arange(160, 240)
+    p = Logistic(replace(cohort, x=x), train, one_value=True).probabilities(x[160:])[:, 1]
+    assert np.array_equal(p.argsort(), x[test, 2, 1].numpy().argsort())
 
 
 def test_another_protocol_is_refused_over_old_results(compared):

@@ -13,6 +13,7 @@ from typing import Any
 from polyscan.advise.describe import Description
 from polyscan.advise.probes import Probes
 from polyscan.compare.protocol import CONCATENATION
+from polyscan.evaluation.statistics import corrected_error
 from polyscan.files.atomic import read_json, resource_folder
 
 PRIOR_WEIGHT = 1.0
@@ -59,6 +60,18 @@ class StoredCohort:
         ours, base = self.results[strategy], self.results[CONCATENATION]
         return 100 * (ours.without - base.without if one_gone else ours.auroc - base.auroc)
 
+    def expected_gain(self, strategy: str, one_gone: bool = False) -> float:
+        """The gain that can be expected again: g (1 - e^2 / g^2), and 0 where it is below its standard error e.
+
+        Empirical Bayes with a normal prior about 0 whose variance is estimated from the gain itself (Efron and Morris,
+        Stein's estimation rule and its competitors, JASA 68, 1973, positive part): three folds of one seed tell gains
+        of a point by chance. The error is that over folds with everything there, also where one modality is gone.
+        """
+        gain = self.gain(strategy, one_gone)
+        ours, base = (self.results[name].folds for name in (strategy, CONCATENATION))
+        error = 100 * corrected_error(ours, base, 1 / self.folds)
+        return gain * max(0.0, 1 - (error / gain) ** 2) if gain else 0.0
+
 
 #: How far apart two cohorts are that differ by as much: the unit of each measure of likeness.
 SCALES = {
@@ -72,7 +85,8 @@ SCALES = {
     "rarest": 0.2,
     "best_alone": 0.15,
     "joint_gain": 0.05,
-    "product_gain": 0.05,
+    "within_gain": 0.05,
+    "across_gain": 0.05,
 }
 
 
@@ -92,7 +106,8 @@ def likeness_of(cohort: Description) -> dict[str, float]:
     if cohort.probes:
         found["best_alone"] = cohort.probes.best_alone
         found["joint_gain"] = cohort.probes.joint_gain
-        found["product_gain"] = cohort.probes.product_gain
+        found["within_gain"] = cohort.probes.within_gain
+        found["across_gain"] = cohort.probes.across_gain
     return {name: round(value, 4) for name, value in found.items()}
 
 
@@ -110,7 +125,8 @@ class Estimate:
     Attributes:
         strategy: its name.
         points: of AUROC over concatenation, in hundredths: (rule + sum of w gain) / (1 + sum of w), w how alike the
-            cohorts are; a rule counts as one cohort that is just alike.
+            cohorts are, gains as :meth:`StoredCohort.expected_gain` has them; a rule counts as one cohort that is just
+            alike.
         rule: what rules alone expect.
         evidence: what stored results alone say; None without any.
         weight: the sum of w.
@@ -140,7 +156,9 @@ def estimate(
     found = []
     weights = [alike(cohort, each.described) for each in stored]
     for name, prior in rules.items():
-        known = [(w, c.gain(name, one_gone)) for w, c in zip(weights, stored, strict=True) if name in c.results]
+        known = [
+            (w, c.expected_gain(name, one_gone)) for w, c in zip(weights, stored, strict=True) if name in c.results
+        ]
         weight = sum(w for w, _ in known)
         seen = sum(w * gain for w, gain in known)
         points = (PRIOR_WEIGHT * prior + seen) / (PRIOR_WEIGHT + weight)
@@ -155,22 +173,26 @@ def stored_cohorts() -> tuple[StoredCohort, ...]:
     told: dict[str, Any] = read_json(folder / "cohorts.json")
     rows = _rows(folder / "strategies.csv")
     return tuple(
-        StoredCohort(
-            name,
-            about["source"],
-            about["made"],
-            about["folds"],
-            read_description(about["described"]),
-            {
-                row["strategy"]: StoredResult(
-                    float(row["auroc"]), float(row["without"]), tuple(map(float, row["fold_auroc"].split()))
-                )
-                for row in rows
-                if row["cohort"] == name
-            },
-        )
-        for name, about in told.items()
+        stored_cohort(name, about, [row for row in rows if row["cohort"] == name]) for name, about in told.items()
     )
+
+
+def stored_cohort(name: str, about: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> StoredCohort:
+    """A cohort from what ``benchmarks/strategies.py`` writes of it.
+
+    Args:
+        name: of the cohort.
+        about: its entry of ``cohorts.json``.
+        rows: its rows of ``strategies.csv``.
+    """
+    results = {
+        str(row["strategy"]): StoredResult(
+            float(row["auroc"]), float(row["without"]), tuple(map(float, row["fold_auroc"].split()))
+        )
+        for row in rows
+    }
+    described = read_description(about["described"])
+    return StoredCohort(name, about["source"], about["made"], about["folds"], described, results)
 
 
 def read_description(described: Mapping[str, Any]) -> Description:

@@ -20,12 +20,15 @@ class Probes:
     Attributes:
         alone: modality to that of logistic regression on it alone.
         together: of logistic regression on everything.
-        products: of a support vector machine on everything and the products of two values (a polynomial kernel of
-            degree 2); that of ``together`` where there are too many values.
+        within: of a support vector machine on everything and the products of two values of one modality (a sum of
+            polynomial kernels of degree 2, one a modality); no less than ``together``.
+        products: the same with products of any two values; no less than ``within``. Both are ``together`` where there
+            are too many values.
     """
 
     alone: dict[str, float]
     together: float
+    within: float
     products: float
 
     @property
@@ -39,9 +42,14 @@ class Probes:
         return self.together - self.best_alone
 
     @property
-    def product_gain(self) -> float:
-        """What is told by pairs of values and by none of them alone."""
-        return self.products - self.together
+    def within_gain(self) -> float:
+        """What pairs of values of one modality tell, and none of them alone."""
+        return self.within - self.together
+
+    @property
+    def across_gain(self) -> float:
+        """What pairs of values of two modalities tell, and nothing within one."""
+        return self.products - self.within
 
 
 def probe(x: NDArray[Any], y: NDArray[np.int64], patients: NDArray[Any], modalities: list[str]) -> Probes | None:
@@ -74,11 +82,36 @@ def probe(x: NDArray[Any], y: NDArray[np.int64], patients: NDArray[Any], modalit
     logistic = LogisticRegression(C=0.1, max_iter=300)
     alone = {name: area(x[:, m], logistic) for m, name in enumerate(modalities)}
     everything = x.reshape(len(x), -1)
-    everything = everything[:, np.isfinite(everything).any(0)]
-    together = area(everything, logistic)
-    few = everything.shape[1] <= MAX_VALUES
-    kernel = SVC(kernel="poly", degree=2, coef0=1.0, C=0.3, gamma="scale")
-    return Probes(alone, together, max(together, area(everything, kernel)) if few else together)
+    recorded = np.isfinite(everything).any(0)
+    everything, owner = everything[:, recorded], np.repeat(np.arange(x.shape[1]), x.shape[2])[recorded]
+    together = within = products = area(everything, logistic)
+    if everything.shape[1] <= MAX_VALUES:
+        of_each = [np.flatnonzero(owner == m) for m in np.unique(owner)]
+        within = max(together, area(everything, SVC(kernel=ProductsOf(of_each), C=0.3)))
+        products = max(within, area(everything, SVC(kernel=ProductsOf([np.arange(len(owner))]), C=0.3)))
+    return Probes(alone, together, within, products)
+
+
+@dataclass(frozen=True)
+class ProductsOf:
+    """A kernel whose features are all values, and the products of two values of one group.
+
+    k(a, b) = a.b / n + sum over groups of (a_g.b_g / n + 1)^2, n the number of values that groups are made of: a sum of
+    kernels is a kernel (Shawe-Taylor and Cristianini, Kernel Methods for Pattern Analysis, 2004).
+
+    Attributes:
+        groups: places of the values of each; values behind them, such as which were recorded, enter by themselves.
+    """
+
+    groups: list[NDArray[np.intp]]
+
+    def __call__(self, a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
+        """(study, value) and (other study, value) to (study, other study)."""
+        n = sum(map(len, self.groups))
+        found: NDArray[Any] = a @ b.T / n
+        for group in self.groups:
+            found = found + (a[:, group] @ b[:, group].T / n + 1) ** 2
+        return found
 
 
 def _area(

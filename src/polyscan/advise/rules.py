@@ -16,7 +16,7 @@ OFTEN = 0.25
 FEW = 100
 """Patients with a label below which labels are few."""
 PRODUCTS_TELL = 0.03
-"""AUROC that products of values tell more than their sums, where something must see modalities together."""
+"""AUROC that products of values tell more than their sums; of two modalities: where these must be seen together."""
 VARIES = 0.1
 """AUROC by which modalities alone differ, where their importance does."""
 SMALL_MEMORY, SHORT = 4.0, 2.0
@@ -62,13 +62,21 @@ def points_by_strategy(rules: list[Rule]) -> dict[str, float]:
 def _places(cohort: Description, memory: float | None, hours: float | None) -> list[Rule]:
     found = []
     scanners = families(cohort.images)
-    coupled = bool(cohort.images) and cohort.prepared and len(scanners) == 1 and not cohort.untrusted
-    coupled = coupled and not cohort.tables
+    one_grid = bool(cohort.images) and cohort.prepared and len(scanners) == 1 and not cohort.untrusted
+    one_grid = one_grid and not cohort.tables
+    across = cohort.probes.across_gain if cohort.probes else 0.0
+    within = cohort.probes.within_gain if cohort.probes else 0.0
+    coupled = one_grid or across > PRODUCTS_TELL
     always = max(cohort.missing.values()) < ALWAYS and not cohort.vanishing
     mixed = len(scanners) > 2 or bool(cohort.images and cohort.tables)
     often = cohort.mean_missing > OFTEN
     if coupled and always:
-        says = "The scans are of one kind of scanner, on one grid and always there: they can be joined voxel by voxel."
+        says = (
+            "The scans are of one kind of scanner, on one grid and always there: they can be joined voxel by voxel."
+            if one_grid
+            else "What a value means depends on values of other modalities, which are always there: an encoder that "
+            "sees one modality has little to learn from."
+        )
         found.append(Rule("place", says, 1, _at("input")))
     if cohort.untrusted:
         worst = max(cohort.untrusted, key=lambda name: cohort.untrusted[name])
@@ -88,13 +96,19 @@ def _places(cohort: Description, memory: float | None, hours: float | None) -> l
         says = "A decoder reads every level: what is joined at the deepest one alone leaves it without skips."
         found.append(Rule("place", says, 2, _at("hierarchical")))
         found.append(Rule("place", says, -1, _at("single-level", "attention")))
-    if cohort.probes and cohort.probes.product_gain > PRODUCTS_TELL:
+    if across > PRODUCTS_TELL:
         says = (
-            f"Pairs of values tell {100 * cohort.probes.product_gain:.0f} points of AUROC more than their sum: what "
-            "joins separate answers cannot see that."
+            f"Pairs of values of two modalities tell {100 * across:.0f} points of AUROC more than each modality by "
+            "itself: what joins separate answers cannot see that."
         )
         found.append(Rule("place", says, -1, _at("output")))
         found.append(Rule("layer", says, 1, lambda strategy: "Bilinear" in strategy.fusion))
+    if within > PRODUCTS_TELL:
+        says = (
+            f"Pairs of values of one modality tell {100 * within:.0f} points of AUROC more than their sum: each needs "
+            "an encoder of its own before it is joined."
+        )
+        found.append(Rule("place", says, -1, _at("input")))
     scarce = (memory is not None and memory < SMALL_MEMORY) or (hours is not None and hours < SHORT)
     if cohort.images and scarce:
         says = f"Memory or time are short: one encoder in place of {len(cohort.images)} takes as much less of both."
@@ -124,12 +138,12 @@ def _missing(cohort: Description) -> list[Rule]:
         )
         says = f"{why[0].upper()}{why[1:]}: the answer from everything can teach the one from less (distillation)."
         found.append(Rule("missing", says, 1, lambda strategy: strategy.missing == DISTILLATION))
-    if max(cohort.missing.values()) == 0 and not cohort.vanishing:
+    if cohort.vanishing:
+        says = "More is missing where the network is used: one that was trained without modalities answers better then."
+        found.append(Rule("missing", says, -1, lambda strategy: strategy.missing == "available"))
+    elif max(cohort.missing.values()) == 0:
         says = "Nothing is ever missing: to leave modalities out in training would only take away."
         found.append(Rule("missing", says, 1, lambda strategy: strategy.missing == "available"))
-    else:
-        says = "Modalities are missing: a network that is trained without them too answers better without them."
-        found.append(Rule("missing", says, -1, lambda strategy: strategy.missing == "available"))
     return found
 
 

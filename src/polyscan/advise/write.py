@@ -95,7 +95,7 @@ def as_text(advice: Advice, commands: list[str]) -> str:
     if cohort.probes:
         alone = ", ".join(f"{name} {area:.3f}" for name, area in cohort.probes.alone.items())
         lines.append(
-            f"Simple models, AUROC: {alone}; all of them {cohort.probes.together:.3f}, with products of values "
+            f"Simple models, AUROC: {alone}; all of them {cohort.probes.together:.3f}, with products "
             f"{cohort.probes.products:.3f}."
         )
     lines += ["", f"Advised: {advice.strategy}"]

@@ -14,8 +14,8 @@ Score = Callable[[Tensor], Tensor]
 def deletion_curve(score: Score, image: Tensor, maps: Tensor, steps: int = 20, seed: int = 0) -> Tensor:
     """The score as voxels are emptied, those first that a map ranks highest: it falls soon where the map is right.
 
-    Petsiuk et al., RISE, BMVC 2018, section 4.2; voxels of all modalities are ranked together, and emptied to 0, which
-    a network of polyscan reads where nothing was measured.
+    Petsiuk et al., RISE, BMVC 2018: deletion. Voxels of all modalities are ranked together, and emptied to 0, which a
+    network of polyscan reads where nothing was measured.
 
     Args:
         score: what is watched.

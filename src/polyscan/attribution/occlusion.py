@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from monai.data.utils import dense_patch_slices
 from monai.networks.utils import eval_mode
-from monai.visualize import OcclusionSensitivity
-from torch import Tensor, nn
+from torch import Tensor
 
 from polyscan.attribution.by_modality import where_measured
 from polyscan.attribution.target import Target
@@ -26,8 +26,9 @@ def occlusion(
 ) -> Tensor:
     """By how much the target falls when a box of one modality is hidden, the others staying as they are.
 
-    Zeiler and Fergus, ECCV 2014, section 4.1, by MONAI's ``OcclusionSensitivity``. Hidden is what the network reads
-    where nothing was measured: 0.
+    Zeiler and Fergus, ECCV 2014 (occlusion sensitivity), with the boxes and values of MONAI's ``OcclusionSensitivity``.
+    Hidden is what the network reads where nothing was measured: 0. A box where it reads 0 anyway is not asked about;
+    for the others the modality that is hidden is encoded alone, and the features of the rest are kept.
 
     Args:
         network: any.
@@ -41,34 +42,53 @@ def occlusion(
     Returns:
         (1, modality, *spatial): above 0 what speaks for the target; 0 where nothing was measured.
     """
-    box = [max(extent // 4, 1) for extent in image.shape[2:]] if size is None else list(size)
-    channels = image.shape[1] // len(network.modalities)
-    maps = torch.zeros(1, len(network.modalities), *image.shape[2:], device=image.device)
+    extent = list(image.shape[2:])
+    box = [max(n // 4, 1) for n in extent] if size is None else [min(b, n) for b, n in zip(size, extent, strict=True)]
+    steps = [max(int(b * (1 - overlap)), 1) for b in box]
+    boxes = dense_patch_slices(extent, box, steps)
+    counts = image.new_zeros(extent)
+    for place in boxes:
+        counts[place] += 1
+    falls = image.new_zeros(1, len(network.modalities), *extent)
     with eval_mode(network):
-        whole = target(network(image, *inputs))
+        study = _Study(network, image, target, inputs)
         for m in range(len(network.modalities)):
-            own = image[:, m * channels : (m + 1) * channels]
-            if bool(own.isfinite().any()):
-                module = _OneModality(network, image, target, inputs, m * channels).eval()
-                hidden, _ = OcclusionSensitivity(
-                    module, box, batch_size, overlap=overlap, mode=0.0, activate=False, verbose=False
-                )(own)
-                maps[:, m] = whole - torch.as_tensor(hidden)[:, 0]
-    return where_measured(maps, image, network)
+            read = image[:, study.channels(m)].nan_to_num(0.0)
+            shown = [place for place in boxes if bool(read[(..., *place)].any())]
+            for start in range(0, len(shown), batch_size):
+                some = shown[start : start + batch_size]
+                for place, fall in zip(some, study.falls(m, some), strict=True):
+                    falls[(0, m, *place)] += fall
+    return where_measured(falls / counts, image, network)
 
 
-class _OneModality(nn.Module):
-    """The target as a function of one modality's channels (batch, channel, *spatial)."""
+class _Study:
+    """A study that is encoded once, and asked with boxes of one modality hidden."""
 
-    def __init__(
-        self, network: FusionModel, image: Tensor, target: Target, inputs: Sequence[Tensor], first: int
-    ) -> None:
-        super().__init__()
-        self.network, self.image, self.target, self.inputs, self.first = network, image, target, inputs, first
+    def __init__(self, network: FusionModel, image: Tensor, target: Target, inputs: Sequence[Tensor]) -> None:
+        self.network, self.image, self.target, self.inputs = network, image, target, inputs
+        self.features, self.available = network.encode(image)
+        self.whole = self._asked(self.features, 1)
 
-    def forward(self, own: Tensor) -> Tensor:
-        """The target (batch, 1)."""
-        image = self.image.repeat(len(own), *[1] * (own.dim() - 1))
-        image[:, self.first : self.first + own.shape[1]] = own
-        inputs = [each.expand(len(own), *each.shape[1:]) for each in self.inputs]
-        return self.target(self.network(image, *inputs))[:, None]
+    def channels(self, modality: int) -> slice:
+        """Of the image, those that belong to a modality."""
+        count = self.image.shape[1] // len(self.network.modalities)
+        return slice(modality * count, (modality + 1) * count)
+
+    def falls(self, modality: int, boxes: Sequence[tuple[slice, ...]]) -> Tensor:
+        """By how much the target falls with each of some boxes hidden, (box,)."""
+        own = self.channels(modality)
+        image = torch.full_like(self.image, torch.nan).repeat(len(boxes), *[1] * (self.image.dim() - 1))
+        image[:, own] = self.image[:, own]
+        for row, box in enumerate(boxes):
+            image[(row, own, *box)] *= 0.0  # NaN stays NaN
+        changed, _ = self.network.encode(image)
+        features = [level.repeat(len(boxes), *[1] * (level.dim() - 1)) for level in self.features]
+        for level, new in zip(features, changed, strict=True):
+            level[:, modality] = new[:, modality]
+        return self.whole - self._asked(features, len(boxes))
+
+    def _asked(self, features: list[Tensor], count: int) -> Tensor:
+        available, *inputs = (each.expand(count, *each.shape[1:]) for each in (self.available, *self.inputs))
+        size = self.network.image_size(self.image)
+        return self.target(self.network.head(self.network.fuse(features, available, *inputs), available, size))

@@ -21,8 +21,9 @@ def cascading_randomisation(
 ) -> Iterator[tuple[str, float]]:
     """Shuffle the weights of one layer more each time, from the answer down, and compare the map with that before.
 
-    Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018, section 3. The values of each parameter change
-    places, so that each layer keeps their distribution. A map that stays as it was shows the image, not the network.
+    Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018: cascading randomisation. The values of each parameter
+    change places, so that each layer keeps their distribution. A map that stays as it was shows the image, not the
+    network.
 
     Args:
         network: trained; it is left as it is.

@@ -12,7 +12,7 @@ class Target:
     """The logit of a class; of a segmentation, the mean logit of a region over the voxels that were predicted.
 
     Logits, not probabilities: a softmax or sigmoid that is sure has next to no gradient, and a class would be explained
-    by what speaks against the others (Simonyan et al., arXiv 1312.6034, section 3).
+    by what speaks against the others (Simonyan et al., arXiv 1312.6034, on saliency by class).
 
     Attributes:
         channel: of the logits.

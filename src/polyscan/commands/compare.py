@@ -14,8 +14,8 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "compare",
         help="train ways to fuse on the same folds, and say which may be called better",
         description="Train every strategy of a protocol on every fold of a cohort of tables, beside concatenation, the "
-        "mean of outputs, each modality alone and a logistic regression, and write a page and a table. A run that was "
-        "cut short goes on where the same command is given again.",
+        "mean of outputs, each modality alone, a logistic regression and the best single value, and write a page and a "
+        "table. A run that was cut short goes on where the same command is given again.",
         epilog="example:\n  polyscan compare diagnosis -o compared/",
     )
     command.add_argument("protocol", help="a JSON file, or the name of one of configs/compare, such as diagnosis")

@@ -27,7 +27,8 @@ class Cohort:
             modality is missing.
         y: (study,) the class, an index.
         patients: (study,) a patient's studies are never in two folds.
-        modalities, classes: names.
+        modalities: names, of those that some study has.
+        classes: names.
         task, drawn: of a task with a known optimum.
         sources: files that were read.
     """
@@ -117,11 +118,16 @@ def _read(told: dict[str, Any], root: Path) -> Cohort:
         read: torch.Tensor = load({"study": study.key, "image": files, "clinical": study.clinical})["image"]
         return read
 
+    x = torch.stack([table(study) for study in studies])
+    names = list(config["tables"])
+    there = [m for m in range(len(names)) if bool(x[:, m].isfinite().any())]
+    if not there:
+        raise PolyscanError(f"{manifest} has no value of {', '.join(names)}, the tables of {told['config']}.")
     return Cohort(
-        torch.stack([table(study) for study in studies]),
+        x[:, there],
         np.array([classes.index(str(study.label.tasks[target])) for study in studies]),
         np.array([study.subject for study in studies]),
-        list(config["tables"]),
+        [names[m] for m in there],
         classes,
         sources=sources_of(studies),
     )

@@ -172,7 +172,7 @@ def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 def drop_modalities(x: Tensor, prob: float, chance: np.random.Generator) -> Tensor:
     """Make each modality (study, modality, *shape) absent with a probability; one that is there is always kept.
 
-    ModDrop (Neverova et al., TPAMI 2016, section 3.3), as :class:`polyscan.transforms.RandModalityDropoutd` does.
+    ModDrop (Neverova et al., TPAMI 2016), as :class:`polyscan.transforms.RandModalityDropoutd` does.
     """
     present = x.isfinite().flatten(2).any(2)
     kept = keep_by_chance(present, torch.from_numpy(chance.random(tuple(present.shape))), prob)

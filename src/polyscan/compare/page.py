@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from polyscan.compare.cohort import Cohort
-from polyscan.compare.protocol import CONCATENATION, LOGISTIC, OUTPUT_MEAN, Protocol
+from polyscan.compare.protocol import CONCATENATION, OUTPUT_MEAN, SIMPLE, Protocol
 from polyscan.compare.table import Row
 from polyscan.files.atomic import atomic_write
 from polyscan.report.render import render_page
@@ -17,7 +17,7 @@ from polyscan.report.render import render_page
 
 def write_page(path: Path, protocol: Protocol, cohort: Cohort, rows: list[Row]) -> None:
     """Write one HTML page that opens without a network."""
-    baselines = [CONCATENATION, OUTPUT_MEAN, LOGISTIC, *(f"{name} alone" for name in cohort.modalities)]
+    baselines = [CONCATENATION, OUTPUT_MEAN, *SIMPLE, *(f"{name} alone" for name in cohort.modalities)]
     everywhere = np.arange(len(cohort.y))
     text = render_page(
         "polyscan.compare",

@@ -22,6 +22,9 @@ DISTILLATION = "Distillation"
 CONCATENATION = "concatenation"
 OUTPUT_MEAN = "output mean"
 LOGISTIC = "logistic regression"
+ONE_VALUE = "best single value"
+SIMPLE = (LOGISTIC, ONE_VALUE)
+"""Models that are no networks: of all values, and of the one that tells most, which is what a threshold is put on."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,8 @@ class Protocol:
         cohort: ``{"task": NAME, "subjects": N, "seed": S, "missing": {...}}``, a task with a known optimum, whose law
             ``options`` may change, see :func:`polyscan.phantom.tasks.find_task`, or
             ``{"manifest": FILE, "config": FRAGMENT, "target": TASK}``, tables as a fragment reads them.
-        strategies: name to strategy. Concatenation, the mean of outputs, each modality alone and a logistic regression
-            are always there.
+        strategies: name to strategy. Concatenation, the mean of outputs, each modality alone, a logistic regression
+            and the best single value are always there.
         folds: of a cross-validation that keeps patients whole.
         seeds: how often studies are shared out anew, and networks begin anew.
         parameters: that each network has, within 5 % where its layers allow it; the table tells how many it has.
@@ -86,7 +89,7 @@ class Protocol:
         return hashlib.sha256(json.dumps(self.content, sort_keys=True).encode()).hexdigest()
 
     def all_strategies(self, modalities: list[str]) -> dict[str, Strategy]:
-        """The baselines that are always there, and what is compared with them."""
+        """The networks that are always there, and what is compared with them; :data:`SIMPLE` is there too."""
         baselines = {
             CONCATENATION: Strategy(),
             OUTPUT_MEAN: Strategy("polyscan.fusion.output.MeanProbability", "output"),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from polyscan.compare.cohort import Cohort, load_cohort
 from polyscan.compare.network import TrainedNetwork
-from polyscan.compare.protocol import LOGISTIC, Protocol, Strategy, read_protocol
+from polyscan.compare.protocol import ONE_VALUE, SIMPLE, Protocol, Strategy, read_protocol
 from polyscan.compare.table import ALL, Row, summarise, write_csv
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json, write_json
@@ -69,7 +69,7 @@ def compare(
         _same_protocol(owned.path / "protocol.json", protocol, cohort)
         cells = owned.path / "cells"
         cells.mkdir(exist_ok=True)
-        names = [*protocol.all_strategies(cohort.modalities), LOGISTIC]
+        names = [*protocol.all_strategies(cohort.modalities), *SIMPLE]
         every = [
             Cell(name, seed, fold) for name in names for seed in range(protocol.seeds) for fold in range(protocol.folds)
         ]
@@ -96,8 +96,8 @@ def run_cell(cell: Cell, protocol: Protocol, cohort: Cohort, cells: Path) -> Non
     """
     train, test = list(cohort.folds(protocol.folds, cell.seed))[cell.fold]
     model: Any = (
-        Logistic(cohort, train)
-        if cell.strategy == LOGISTIC
+        Logistic(cohort, train, one_value=cell.strategy == ONE_VALUE)
+        if cell.strategy in SIMPLE
         else Fused(protocol.all_strategies(cohort.modalities)[cell.strategy], protocol, cohort, train, cell)
     )
     told = {
@@ -158,19 +158,28 @@ class Fused:
 
 
 class Logistic:
-    """scikit-learn's logistic regression on all values and on which were recorded, its penalty chosen within."""
+    """scikit-learn's logistic regression, its penalty chosen within.
 
-    def __init__(self, cohort: Cohort, train: NDArray[np.intp]) -> None:
+    Args:
+        cohort: the studies.
+        train: rows to learn from.
+        one_value: reads the one value that tells the classes apart best by an F test on the training studies, as a
+            threshold does; all values and which were recorded where not.
+    """
+
+    def __init__(self, cohort: Cohort, train: NDArray[np.intp], *, one_value: bool) -> None:
         import time
 
+        from sklearn.feature_selection import SelectKBest, VarianceThreshold
         from sklearn.impute import SimpleImputer
         from sklearn.linear_model import LogisticRegression
         from sklearn.model_selection import GridSearchCV
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
-        imputed = SimpleImputer(strategy="mean", add_indicator=True, keep_empty_features=True)
-        model = make_pipeline(imputed, StandardScaler(), LogisticRegression(max_iter=1000))
+        imputed = SimpleImputer(strategy="mean", add_indicator=not one_value, keep_empty_features=True)
+        chosen = [VarianceThreshold(), SelectKBest(k=1)] if one_value else []
+        model = make_pipeline(imputed, *chosen, StandardScaler(), LogisticRegression(max_iter=1000))
         strengths = {"logisticregression__C": [1e-3, 1e-2, 1e-1, 1.0]}
         self.model = GridSearchCV(model, strengths, cv=3, scoring="neg_log_loss")
         start = time.process_time()

@@ -22,7 +22,7 @@ _PRIORS = {"spread": (0.0, 1.5), "drift": (np.log(0.05), 1.5), "error": (np.log(
 def fit_population(courses: Sequence[Course], detection_limit: float = DETECTION_LIMIT, seed: int = 0) -> Population:
     """Learn how tumours grow and respond by penalised marginal likelihood, and how sure that is by Laplace's method.
 
-    The likelihood of a linear Gaussian mixed model has a closed form (Laird and Ware, Biometrics 38, 1982, section 3);
+    The likelihood of a linear Gaussian mixed model has a closed form (Laird and Ware, Biometrics 38, 1982);
     weak priors keep variances off zero (Chung et al., Psychometrika 78, 2013).
 
     Args:

@@ -23,7 +23,7 @@ class Population:
     """The growth of tumours in a population, and how sure it is: a number of draws from what the cohort left open.
 
     The logarithm of a patient's volume at time t, of which D(t) lay under treatment, is that of tumour growth
-    inhibition (Claret et al., J Clin Oncol 27, 2009, equation 1, integrated)::
+    inhibition (Claret et al., J Clin Oncol 27, 2009, integrated)::
 
         log V(t) = a + g t - k (1 - exp(-r D(t))) / r + w(t)
 

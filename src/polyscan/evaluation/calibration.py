@@ -19,7 +19,7 @@ def expected_calibration_error(probabilities: ArrayLike, target: ArrayLike, bins
 
 
 def classwise_calibration_error(probabilities: ArrayLike, target: ArrayLike, bins: int = 15) -> float:
-    """The same for the probability of each class, averaged over classes (Kull et al., NeurIPS 2019, equation 3)."""
+    """The same for the probability of each class, averaged over classes (Kull et al., NeurIPS 2019, classwise ECE)."""
     p, y = _checked(probabilities, target)
     return float(np.mean([_binned_gap(p[:, k], y == k, bins) for k in range(p.shape[1])]))
 

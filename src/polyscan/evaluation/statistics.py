@@ -48,7 +48,7 @@ def auroc(score: ArrayLike, truth: ArrayLike) -> float:
 def concordance_index(risk: ArrayLike, time: ArrayLike, event: ArrayLike) -> float:
     """Harrell's c: of the pairs whose order is known, how many have the higher risk first; ties of risk count half.
 
-    Harrell et al., Statistics in Medicine 15, 1996, section 5.5. A pair's order is known where the earlier time is an
+    Harrell et al., Statistics in Medicine 15, 1996. A pair's order is known where the earlier time is an
     event; at equal times an event comes before a censoring, and two events have no order.
 
     Args:
@@ -138,18 +138,37 @@ def over_folds(score: Callable[[NDArray[np.intp]], float], folds: ArrayLike) -> 
     return mean
 
 
-def corrected_difference(
-    first: ArrayLike, second: ArrayLike, test_fraction: float, *, level: float = 0.95
-) -> tuple[Interval, float]:
-    """The mean difference of two models' scores over folds, with the corrected resampled t test.
+def corrected_error(first: ArrayLike, second: ArrayLike, test_fraction: float) -> float:
+    """The standard error of the mean difference of two models' scores over folds.
 
-    Nadeau and Bengio, Inference for the generalization error, Machine Learning 52, 2003, section 3.2: the training
-    sets of folds overlap, so that the variance over J folds is multiplied by 1/J + n_test / n_train.
+    Nadeau and Bengio, Inference for the generalization error, Machine Learning 52, 2003, corrected resampled t test:
+    the training sets of folds overlap, so that the variance over J folds is multiplied by 1/J + n_test / n_train.
 
     Args:
         first: (fold,) scores of one model, of repeated cross-validation too.
         second: (fold,) those of the other one on the same folds.
         test_fraction: part of the studies that each fold tests on, 0.2 for five folds.
+
+    Raises:
+        PolyscanError: there are fewer than two folds, or not as many of one as of the other.
+    """
+    a, b = (np.asarray(scores, dtype=np.float64) for scores in (first, second))
+    if a.shape != b.shape or a.ndim != 1 or len(a) < 2:
+        raise PolyscanError(
+            f"The scores have shapes {a.shape} and {b.shape}; expected as many folds of both, two at least."
+        )
+    return float(np.sqrt((a - b).var(ddof=1) * (1 / len(a) + test_fraction / (1 - test_fraction))))
+
+
+def corrected_difference(
+    first: ArrayLike, second: ArrayLike, test_fraction: float, *, level: float = 0.95
+) -> tuple[Interval, float]:
+    """The mean difference of two models' scores over folds, with the corrected resampled t test.
+
+    Args:
+        first: (fold,) scores of one model.
+        second: (fold,) those of the other one on the same folds.
+        test_fraction: see :func:`corrected_error`, which is the error that the test has.
         level: of the interval.
 
     Returns:
@@ -160,18 +179,13 @@ def corrected_difference(
     """
     from scipy import stats
 
-    a, b = (np.asarray(scores, dtype=np.float64) for scores in (first, second))
-    if a.shape != b.shape or a.ndim != 1 or len(a) < 2:
-        raise PolyscanError(
-            f"The scores have shapes {a.shape} and {b.shape}; expected as many folds of both, two at least."
-        )
-    difference = a - b
+    error = corrected_error(first, second, test_fraction)
+    difference = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
     mean = float(difference.mean())
-    error = float(np.sqrt(difference.var(ddof=1) * (1 / len(a) + test_fraction / (1 - test_fraction))))
     if error == 0:
         return Interval(mean, mean, mean), float(mean == 0)
-    reach = float(stats.t.ppf((1 + level) / 2, len(a) - 1)) * error
-    p = float(2 * stats.t.sf(abs(mean) / error, len(a) - 1))
+    reach = float(stats.t.ppf((1 + level) / 2, len(difference) - 1)) * error
+    p = float(2 * stats.t.sf(abs(mean) / error, len(difference) - 1))
     return Interval(mean, mean - reach, mean + reach), p
 
 

@@ -46,7 +46,7 @@ class MirrorAverage(nn.Module):
 class EnsembleAverage(FusionModel):
     """The mean answer of networks of one shape, such as those of the folds of a cross-validation.
 
-    The probabilities of tasks are averaged, as of deep ensembles (Lakshminarayanan et al., NeurIPS 2017, section 2.4).
+    The probabilities of tasks are averaged, as of deep ensembles (Lakshminarayanan et al., NeurIPS 2017).
     It is a network as its members are, so that subsets and Shapley values are those of the mean. Samples of dropout go
     round the members, so that their spread is that of an ensemble of Monte Carlo dropout.
 

@@ -18,7 +18,7 @@ studies."""
 class AvailabilityTemperature:
     """A temperature for logits that rises with what is missing: log T = log T_all + the sum over absent modalities.
 
-    Temperature scaling (Guo et al., ICML 2017, section 4.2) with one part for each absent modality, none of which is
+    Temperature scaling (Guo et al., ICML 2017) with one part for each absent modality, none of which is
     below 0, so that fewer modalities never make a prediction sharper. It holds for patterns of absence that no study
     had on which it was fitted.
 

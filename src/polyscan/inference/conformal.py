@@ -15,7 +15,7 @@ class ConformalSets:
 
     The classes whose probability is at least the threshold (Sadinle et al., JASA 114, 2019, least ambiguous sets),
     with a threshold of its own for each group (Mondrian conformal prediction: Vovk et al., Algorithmic Learning in a
-    Random World, 2005, section 4.5). If the studies of a pattern are exchangeable with those that it was fitted on, the
+    Random World, 2005). If the studies of a pattern are exchangeable with those that it was fitted on, the
     set holds the true class with at least the stated coverage, in that pattern too.
 
     Attributes:

@@ -18,8 +18,8 @@ _AXES, _FOLDS = 8, 5
 class Components:
     """A mean, and a covariance of a few axes and one variance for every other direction.
 
-    Probabilistic principal components (Tipping and Bishop, J R Stat Soc B 61, 1999, equations 7 and 8), since there are
-    more features than studies.
+    Probabilistic principal components (Tipping and Bishop, J R Stat Soc B 61, 1999) by maximum likelihood, since
+    there are more features than studies.
 
     Attributes:
         mean: (feature,).
@@ -57,7 +57,7 @@ class Components:
 class FeatureDistance:
     """Mahalanobis distance of features to those of known studies (Lee et al., NeurIPS 2018, equation 2).
 
-    Whether one is rare is told by a cross-conformal test (Vovk, Annals of Mathematics and AI 74, 2015, equation 11):
+    Whether one is rare is told by a cross-conformal test (Vovk, Annals of Mathematics and AI 74, 2015):
     the known studies are cut into folds, and a new one is compared with those of each by the fit to all other folds.
 
     Attributes:

@@ -13,7 +13,7 @@ from torch import Tensor
 def shapley_values(value: Callable[[frozenset[int]], Tensor], players: int) -> Tensor:
     """phi_i = sum over S without i of |S|! (n - |S| - 1)! / n! (v(S + i) - v(S)), exactly, from all 2^n subsets.
 
-    Shapley, A value for n-person games, 1953; of inputs: Lundberg and Lee, NeurIPS 2017, equation 4.
+    Shapley, A value for n-person games, 1953; of inputs: Lundberg and Lee, NeurIPS 2017.
 
     Args:
         value: v of a subset of 0 to n - 1, the empty one too; called once for each.
@@ -37,7 +37,7 @@ def shapley_interactions(value: Callable[[frozenset[int]], Tensor], players: int
     """How much more two players are worth together than each alone, on average over what the others do.
 
     I_ij = sum over S without i, j of |S|! (n - |S| - 2)! / (n - 1)! (v(S + i + j) - v(S + i) - v(S + j) + v(S)): the
-    interaction index of Grabisch and Roubens, Int J Game Theory 28, 1999, equation 3. Above 0: they complement each
+    interaction index of Grabisch and Roubens, Int J Game Theory 28, 1999. Above 0: they complement each
     other; below: one repeats the other.
 
     Args:

@@ -21,7 +21,7 @@ def split_entropy(samples: Tensor) -> tuple[Tensor, Tensor]:
     """Split the entropy of the mean of samples into what the data leave open and what the network does not know.
 
     H(E p) = E H(p) + I: the mean entropy is aleatoric, the mutual information of answer and weights, never below 0, is
-    epistemic (Houlsby et al., arXiv 1112.5745, 2011, equation 2; Depeweg et al., ICML 2018, equation 5).
+    epistemic (Houlsby et al., arXiv 1112.5745, 2011; Depeweg et al., ICML 2018).
 
     Args:
         samples: probabilities (sample, ..., class) of one answer under dropout or of several networks.

@@ -21,9 +21,9 @@ class WithDistillation(WithAuxiliaryLosses):
 
     Teacher and student are one network; its encoders run once a step. The answer is the student's; beside its
     supervised loss and the auxiliary ones there are four terms. ``full``: the supervised loss of the teacher's answer.
-    ``logits``: T^2 KL(teacher || student) of softened probabilities (Hinton et al., arXiv 1503.02531, 2015, section
-    2), of a binary one each where ``sizes`` are not given. ``features``: the squared error of the fused features
-    (FitNets, Romero et al., ICLR 2015, equation 3). ``prototypes``: the squared error of the cosines between a
+    ``logits``: T^2 KL(teacher || student) of softened probabilities (Hinton et al., arXiv 1503.02531, 2015), of
+    a binary one each where ``sizes`` are not given. ``features``: the squared error of the fused features
+    (FitNets, Romero et al., ICLR 2015, hints). ``prototypes``: the squared error of the cosines between a
     subject's pooled features and the mean of each class in the batch, student's and teacher's, for classes (ProtoKD,
     Wang et al., ICASSP 2023, in its form for one label a subject). No gradient reaches the teacher by what it teaches.
 

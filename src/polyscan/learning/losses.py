@@ -24,7 +24,7 @@ def multilabel_loss(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def ordinal_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """CORAL (Cao et al., Pattern Recognition Letters 140, 2020, equation 4) of ranks 0, 1, 2 ... (batch, 1).
+    """CORAL (Cao et al., Pattern Recognition Letters 140, 2020) of ranks 0, 1, 2 ... (batch, 1).
 
     The mean over ``OrdinalHead``'s questions "above rank k" (batch, class - 1) of their binary cross-entropy.
     """
@@ -35,7 +35,7 @@ def ordinal_loss(logits: Tensor, target: Tensor) -> Tensor:
 def gaussian_loss(logits: Tensor, target: Tensor) -> Tensor:
     """0.5 (log v + (y - mu)^2 / v), the negative log-likelihood of a Gaussian without its constant.
 
-    Nix and Weigend, ICNN 1994, equation 3.
+    Nix and Weigend, ICNN 1994.
 
     Args:
         logits: (batch, 2 * targets): means, then log variances, as ``RegressionHead`` gives them.
@@ -64,7 +64,7 @@ def cox_loss(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def discrete_survival_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Minus the log-likelihood of hazards in intervals (Gensheimer and Narasimhan, PeerJ 2019, equation 3), a patient.
+    """Minus the log-likelihood of hazards in intervals (Gensheimer and Narasimhan, PeerJ 2019), a patient.
 
     Args:
         logits: (batch, interval) logits of the hazards.
@@ -86,8 +86,8 @@ def survival_curve(logits: Tensor) -> Tensor:
 class RegionLoss(nn.Module):
     """1 - soft Dice + binary cross-entropy, each the mean over regions, which may overlap as tumour and core do.
 
-    The loss of nnU-Net's region-based training (Isensee et al., nnU-Net for brain tumor segmentation, BrainLes 2020,
-    section 3.2). MONAI's ``DiceCELoss`` takes a softmax over several channels, as if a voxel were in one region only;
+    The loss of nnU-Net's region-based training (Isensee et al., nnU-Net for brain tumor segmentation, BrainLes
+    2020). MONAI's ``DiceCELoss`` takes a softmax over several channels, as if a voxel were in one region only;
     for one region both are the same.
 
     Args:
@@ -167,7 +167,7 @@ class MulticlassLoss(MultitaskLoss):
         tasks: name to its classes, in the order of the logits.
         class_weights: task to a weight for each of its classes, such as the inverse of how often it is; 1 if not given.
         focal: exponent of (1 - probability of the true class), by which sure answers count less; 0 for cross-entropy
-            (Lin et al., Focal loss for dense object detection, ICCV 2017, equation 4).
+            (Lin et al., Focal loss for dense object detection, ICCV 2017, without alpha).
 
     Raises:
         ValueError: weights are given for a task that there is not, or not one a class.

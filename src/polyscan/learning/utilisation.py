@@ -20,7 +20,7 @@ class Utilisation:
     """Measure what each modality tells by itself, and slow down the encoder of one that tells more than the others.
 
     On-the-fly gradient modulation with generalisation enhancement, OGM-GE (Peng et al., Balanced multimodal learning
-    via on-the-fly gradient modulation, CVPR 2022, section 3). A modality's score s_m is exp(-loss) of the answer from
+    via on-the-fly gradient modulation, CVPR 2022). A modality's score s_m is exp(-loss) of the answer from
     it alone, which for cross-entropy is the probability of the true class; rho_m = s_m / mean of the others; where
     rho_m > 1 the gradient of its encoder is multiplied by 1 - tanh(alpha rho_m), and noise with the gradient's own
     standard deviation is added. The paper has two modalities; this mean is an extension to more.

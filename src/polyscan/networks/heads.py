@@ -70,7 +70,7 @@ class SegmentationHead(Head):
             reads them, an answer does not.
         prior: probability of every region that an untrained network answers with, so that a short training need not
             begin by learning that most of an image is background (Lin et al., Focal loss for dense object detection,
-            ICCV 2017, section 4.1); none in particular where not given.
+            ICCV 2017, on initialisation); none in particular where not given.
 
     Raises:
         ValueError: ``width`` has another number of levels than there is, or fewer than are to be supervised; ``prior``
@@ -128,7 +128,7 @@ class PooledHead(Head):
     """A head that reads the average, or the maximum, of the deepest level over space, through a hidden layer.
 
     An average suits what a whole organ shows; what a small lesion shows is lost in it, and the maximum keeps it (Oquab
-    et al., CVPR 2015, section 3). Without the hidden layer the logits are linear in what was fused, and behind a fusion
+    et al., CVPR 2015). Without the hidden layer the logits are linear in what was fused, and behind a fusion
     at the deepest level that is linear too each modality adds a number of its own: that one modality changes what
     another one means could not be learned.
 
@@ -205,7 +205,7 @@ class RegressionHead(PooledHead):
 class OrdinalHead(PooledHead):
     """Logits (batch, class - 1) of "above class k": one slope w and a threshold each (CORAL).
 
-    Cao et al., Pattern Recognition Letters 140, 2020, section 3.3: thresholds share the slope, so that with
+    Cao et al., Pattern Recognition Letters 140, 2020: thresholds share the slope, so that with
     ``polyscan.learning.ordinal_loss`` the probabilities fall from class to class.
 
     Args:

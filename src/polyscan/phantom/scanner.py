@@ -45,7 +45,7 @@ class Scan:
 
 
 def spoiled_gradient_echo(t: Tissue, tr: float, te: float, flip: float, gadolinium: float = 0.0) -> float:
-    """S = PD sin a (1 - E1) / (1 - E1 cos a) exp(-TE/T2) (Haacke et al., Magnetic Resonance Imaging, 1999, eq. 18.14).
+    """S = PD sin a (1 - E1) / (1 - E1 cos a) exp(-TE/T2) (Haacke et al., Magnetic Resonance Imaging, 1999).
 
     Times in ms, the angle in degrees. Gadolinium (mmol/L) shortens T1 by 1/T1 + r1 c.
     """
@@ -55,12 +55,12 @@ def spoiled_gradient_echo(t: Tissue, tr: float, te: float, flip: float, gadolini
 
 
 def spin_echo(t: Tissue, tr: float, te: float) -> float:
-    """S = PD (1 - exp(-TR/T1)) exp(-TE/T2) (Haacke et al., 1999, eq. 8.52); times in ms."""
+    """S = PD (1 - exp(-TR/T1)) exp(-TE/T2) (Haacke et al., 1999, spin echo); times in ms."""
     return float(t.pd * (1 - np.exp(-tr / t.t1)) * np.exp(-te / t.t2))
 
 
 def inversion_recovery(t: Tissue, tr: float, te: float, ti: float) -> float:
-    """S = |PD (1 - 2 exp(-TI/T1) + exp(-TR/T1))| exp(-TE/T2) (Haacke et al., 1999, eq. 8.41); times in ms."""
+    """S = |PD (1 - 2 exp(-TI/T1) + exp(-TR/T1))| exp(-TE/T2) (Haacke et al., 1999, inversion recovery); times in ms."""
     return float(abs(t.pd * (1 - 2 * np.exp(-ti / t.t1) + np.exp(-tr / t.t1))) * np.exp(-te / t.t2))
 
 

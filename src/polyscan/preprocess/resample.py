@@ -79,7 +79,7 @@ def anti_alias(image: MetaTensor, spacing: Sequence[float] | np.ndarray) -> Meta
     """Smooth away what a coarser grid cannot hold.
 
     Gaussian of sigma = s sqrt(k^2 - 1) / (2 sqrt(2 ln 2)) with s the image's spacing and k the ratio of the new
-    spacing to it (Cardoso et al., MICCAI 2015, section 2.1), along the axes where k exceeds 1. NaN is left out.
+    spacing to it (Cardoso et al., MICCAI 2015), along the axes where k exceeds 1. NaN is left out.
 
     Args:
         image: (channel, x, y, z).

@@ -22,10 +22,10 @@ def ascend(
     limit: int,
     affine: bool = False,
 ) -> tuple[Poses, np.ndarray]:
-    """Steps of BFGS (Nocedal and Wright, Numerical Optimization, 2006, algorithm 6.1), every pose with its own metric.
+    """Steps of BFGS (Nocedal and Wright, Numerical Optimization, 2006), every pose with its own metric.
 
-    The first metric is the outer product of the points' scores, scaled by the first step's curvature (their equation
-    6.20). A step that leads down is shortened; a pose that is stuck begins anew once, with the metric of where
+    The first metric is the outer product of the points' scores, scaled by the first step's curvature, as
+    theirs is. A step that leads down is shortened; a pose that is stuck begins anew once, with the metric of where
     it stands.
 
     Args:

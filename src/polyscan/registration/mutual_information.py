@@ -84,7 +84,7 @@ def evaluate(
     """Mutual information when fixed point x is moving point ``matrix @ x + offset``.
 
     I = sum p(a, b) log(p(a, b) / (p(a) p(b))) with p a Parzen estimate: box bins for the fixed image, cubic B-splines
-    for the moving one (Mattes et al., IEEE TMI 22, 2003, equations 3, 7 and 13). A point's score is the derivative of
+    for the moving one (Mattes et al., IEEE TMI 22, 2003). A point's score is the derivative of
     log(p(a, b) / p(b)) at its own values; the curvature is the scores' outer product (Berndt et al., Annals of
     Economic and Social Measurement 3, 1974), since mutual information is a log-likelihood (Roche et al., MICCAI 1999).
 

@@ -14,7 +14,7 @@ from monai.transforms import MapTransform, RandomizableTransform
 class RandModalityDropoutd(RandomizableTransform, MapTransform):
     """Make each modality of a study absent with a probability of its own draw; one that is there is always kept.
 
-    ModDrop (Neverova et al., TPAMI 2016, section 3.3) with absence as NaN, so that the network sees the same thing as
+    ModDrop (Neverova et al., TPAMI 2016) with absence as NaN, so that the network sees the same thing as
     for a modality that was not acquired. If every modality were dropped, one of them drawn evenly is kept.
 
     Args:
