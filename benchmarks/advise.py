@@ -91,7 +91,7 @@ def with_other_laws(out: Path) -> list[StoredCohort]:
     """Compare all strategies on tasks of another law."""
     found = []
     for name in [task + more for more in ("", "+missing") for task in OTHER_LAWS]:
-        compare(made(name, **OTHER_LAWS[name.removesuffix("+missing")]), out / name, jobs=1)
+        compare(made(name, options=OTHER_LAWS[name.removesuffix("+missing")]), out / name, jobs=1)
         found.append(stored_cohort(name, *summarised(out / name)))
     return found
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -46,12 +47,12 @@ MOVED = {"misalignment_images": ["PET"]}
 """What does not lie on the other images."""
 
 
-def made(name: str, seed: int = 0, **options: float) -> Protocol:
+def made(name: str, seed: int = 0, options: Mapping[str, float] | None = None) -> Protocol:
     """The comparison on a made task, ``NAME`` or ``NAME+missing``; ``options`` change its law."""
     task = name.removesuffix("+missing")
     missing = dict.fromkeys(find_task(task).modalities, RATE) if name != task else {}
     told = {"task": task, "subjects": SUBJECTS, "seed": seed, "missing": missing}
-    return Protocol({**told, "options": options} if options else told, **MADE)
+    return Protocol({**told, "options": dict(options)} if options else told, **MADE)
 
 
 def real(manifest: str, config: str, target: str) -> Protocol:

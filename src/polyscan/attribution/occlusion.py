@@ -45,21 +45,21 @@ def occlusion(
     extent = list(image.shape[2:])
     box = [max(n // 4, 1) for n in extent] if size is None else [min(b, n) for b, n in zip(size, extent, strict=True)]
     steps = [max(int(b * (1 - overlap)), 1) for b in box]
-    boxes = dense_patch_slices(extent, box, steps)
-    counts = image.new_zeros(extent)
+    boxes = [(slice(None), *place) for place in dense_patch_slices(extent, box, steps)]
+    counts = image.new_zeros(1, *extent)
     for place in boxes:
         counts[place] += 1
-    falls = image.new_zeros(1, len(network.modalities), *extent)
+    falls = image.new_zeros(len(network.modalities), *extent)
     with eval_mode(network):
         study = _Study(network, image, target, inputs)
         for m in range(len(network.modalities)):
-            read = image[:, study.channels(m)].nan_to_num(0.0)
-            shown = [place for place in boxes if bool(read[(..., *place)].any())]
+            read = image[0, study.channels(m)].nan_to_num(0.0)
+            shown = [place for place in boxes if bool(read[place].any())]
             for start in range(0, len(shown), batch_size):
                 some = shown[start : start + batch_size]
                 for place, fall in zip(some, study.falls(m, some), strict=True):
-                    falls[(0, m, *place)] += fall
-    return where_measured(falls / counts, image, network)
+                    falls[m : m + 1][place] += fall
+    return where_measured((falls / counts)[None], image, network)
 
 
 class _Study:
@@ -76,12 +76,12 @@ class _Study:
         return slice(modality * count, (modality + 1) * count)
 
     def falls(self, modality: int, boxes: Sequence[tuple[slice, ...]]) -> Tensor:
-        """By how much the target falls with each of some boxes hidden, (box,)."""
+        """By how much the target falls with each of some boxes of (channel, *spatial) hidden, (box,)."""
         own = self.channels(modality)
         image = torch.full_like(self.image, torch.nan).repeat(len(boxes), *[1] * (self.image.dim() - 1))
         image[:, own] = self.image[:, own]
         for row, box in enumerate(boxes):
-            image[(row, own, *box)] *= 0.0  # NaN stays NaN
+            image[row, own][box] *= 0.0  # NaN stays NaN
         changed, _ = self.network.encode(image)
         features = [level.repeat(len(boxes), *[1] * (level.dim() - 1)) for level in self.features]
         for level, new in zip(features, changed, strict=True):
