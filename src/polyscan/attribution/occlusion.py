@@ -57,8 +57,8 @@ def occlusion(
             shown = [place for place in boxes if bool(read[place].any())]
             for start in range(0, len(shown), batch_size):
                 some = shown[start : start + batch_size]
-                for place, fall in zip(some, study.falls(m, some), strict=True):
-                    falls[m : m + 1][place] += fall
+                for place, difference in zip(some, study.falls(m, some), strict=True):
+                    falls[m : m + 1][place] += difference
     return where_measured((falls / counts)[None], image, network)
 
 

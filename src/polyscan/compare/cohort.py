@@ -120,14 +120,14 @@ def _read(told: dict[str, Any], root: Path) -> Cohort:
 
     x = torch.stack([table(study) for study in studies])
     names = list(config["tables"])
-    there = [m for m in range(len(names)) if bool(x[:, m].isfinite().any())]
-    if not there:
+    recorded = [m for m in range(len(names)) if bool(x[:, m].isfinite().any())]
+    if not recorded:
         raise PolyscanError(f"{manifest} has no value of {', '.join(names)}, the tables of {told['config']}.")
     return Cohort(
-        x[:, there],
+        x[:, recorded],
         np.array([classes.index(str(study.label.tasks[target])) for study in studies]),
         np.array([study.subject for study in studies]),
-        [names[m] for m in there],
+        [names[m] for m in recorded],
         classes,
         sources=sources_of(studies),
     )
