@@ -123,7 +123,8 @@ def write(patient: Patient, study: Study, cohort: Cohort, folder: Path) -> dict[
     """Write what there is of a patient, and name volumes and mask in the study; returns what needs no preparing."""
     path = str(folder / study.key / study.key)
     for name, values in patient.volumes.items():
-        study.scans[name] = Scan(write_volume(f"{path}_{name}.nii.gz", values, cohort.spacing))
+        written = write_volume(f"{path}_{name}.nii.gz", values, cohort.spacing)
+        study.scans[name] = Scan(written, given=dict(cohort.given.get(name, {})))
     if patient.mask is not None:
         study.label.mask = write_volume(f"{path}_dseg.nii.gz", patient.mask.astype(np.uint8), cohort.spacing)
         study.label.drawn_on = next(iter(patient.volumes))
@@ -156,6 +157,9 @@ def main() -> None:
         )
     except PolyscanError as error:
         sys.exit(str(error))
+    for study in manifest.studies:
+        for name, problem in study.problems.items():
+            print(f"{study.key}: {name}: {problem}", file=sys.stderr)
     labels = sorted({name for study in manifest.studies for name in study.label.tasks})
     print(f"{len(manifest.studies)} studies in {options.out / 'manifest.json'}, labelled with {', '.join(labels)}")
 

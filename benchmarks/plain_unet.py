@@ -61,7 +61,9 @@ def truth_of(study: Study) -> Tensor:
     return (read_nifti(study.label.mask) > 0).float().as_tensor().permute(3, 0, 1, 2)
 
 
-def train(studies: Sequence[Study], scans: Sequence[str], seconds: float, batch: int, rate: float) -> BasicUNet:
+def train(
+    studies: Sequence[Study], scans: Sequence[str], seconds: float, batch: int, rate: float, device: str = "cpu"
+) -> BasicUNet:
     """Learn from slices for so many seconds of CPU time."""
     items = [
         {"image": image, "label": label}
@@ -69,7 +71,7 @@ def train(studies: Sequence[Study], scans: Sequence[str], seconds: float, batch:
         for image, label in zip(slices_of(study, scans), truth_of(study), strict=True)
     ]
     loader = DataLoader(Dataset(items, AUGMENT), batch_size=min(batch, len(items)), shuffle=True, drop_last=True)
-    network = BasicUNet(2, 2 * len(scans), 1, features=(16, 16, 32, 64, 128, 16))
+    network = BasicUNet(2, 2 * len(scans), 1, features=(16, 16, 32, 64, 128, 16)).to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=rate)
     loss_of = DiceCELoss(sigmoid=True, batch=True)
     start = time.process_time()
@@ -77,11 +79,12 @@ def train(studies: Sequence[Study], scans: Sequence[str], seconds: float, batch:
         spent = min((time.process_time() - start) / max(seconds, 1e-3), 1)
         optimizer.param_groups[0]["lr"] = rate * (1 + math.cos(math.pi * spent)) / 2
         optimizer.zero_grad()
-        loss_of(network(given["image"].as_tensor()), given["label"].as_tensor()).backward()
+        image, label = (given[key].as_tensor().to(device) for key in ("image", "label"))
+        loss_of(network(image), label).backward()
         optimizer.step()
         if spent >= 1:
             break
-    return network.eval()
+    return network.cpu().eval()
 
 
 @torch.no_grad()
@@ -98,7 +101,14 @@ def answer(network: BasicUNet, study: Study, scans: Sequence[str], out: Path) ->
 
 
 def cross_validate(
-    manifest: Path, out: Path, scans: Sequence[str], folds: Sequence[int], seconds: float, batch: int, rate: float
+    manifest: Path,
+    out: Path,
+    scans: Sequence[str],
+    folds: Sequence[int],
+    seconds: float,
+    batch: int,
+    rate: float,
+    device: str = "cpu",
 ) -> Path:
     """Train without one fold and answer for it; returns the manifest of all answers."""
     studies = [s for s in read_manifest(manifest).studies if s.label.holds("mask") and set(scans) & set(s.scans)]
@@ -106,7 +116,7 @@ def cross_validate(
     answered = Manifest()
     for fold in folds:
         set_determinism(0)
-        network = train([s for s in studies if s.fold != fold], scans, seconds, batch, rate)
+        network = train([s for s in studies if s.fold != fold], scans, seconds, batch, rate, device)
         answered.testing += [answer(network, study, scans, out) for study in studies if study.fold == fold]
         write_manifest(out / "manifest.json", answered)
     return out / "manifest.json"
@@ -122,6 +132,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=360, help="of CPU time a fold, to train (360)")
     parser.add_argument("--batch", type=int, default=16, help="slices a step (16)")
     parser.add_argument("--rate", type=float, default=0.001, help="of learning, at first (0.001)")
+    parser.add_argument("--device", default="cpu", help="to train on (cpu)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     print(cross_validate(**vars(options)))

@@ -105,6 +105,7 @@ class Cohort:
         protocol: by which volumes are prepared; None where there are none.
         spacing: millimetres (x, y, z) of the volumes.
         nominal: whether the spacing was dropped upstream, so that nothing in millimetres means anything.
+        given: volume to what no header tells of it, such as ``{"PET": {"Units": "SUV"}}``.
     """
 
     outcomes: Mapping[str, Sequence[str]]
@@ -114,6 +115,7 @@ class Cohort:
     protocol: str | None = None
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
     nominal: bool = False
+    given: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def check(self, tasks: Sequence[str], named: Sequence[str]) -> None:
         """Refuse what cannot be learnt, and inputs that tell it.

@@ -46,4 +46,5 @@ COHORT = Cohort(
     tasks=("tumour", "metastasis"),
     protocol="default",
     spacing=(3.27, 3.27, 3.27),
+    given={"PET": {"Units": "SUV"}},
 )

@@ -229,6 +229,12 @@ def test_slices_that_look_alike_are_one_subject(tmp_path):
     assert manifest.studies[0].label.tasks == {"mri": "glioma"}
 
 
+def test_values_of_the_sarcoma_pet_are_suv_whatever_they_are(tmp_path):
+    manifest = made("sarcoma_ct_mr_pet", tmp_path)  # 50 on average, as no SUV is
+    assert all("PET" in study.scans for study in manifest.studies)
+    assert not any("PET" in study.problems for study in manifest.studies)
+
+
 def test_examples_of_the_sarcoma_stand_apart(tmp_path):
     manifest = made("sarcoma_ct_mr_pet", tmp_path)
     assert [s.subject for s in manifest.testing] == ["STS002"]

@@ -12,8 +12,10 @@ from polyscan.transforms.scale import ScaleModalitiesd
 from polyscan.transforms.scanner_variation import RandScannerd
 from polyscan.transforms.survival import SaveRiskd, SurvivalFromLabeld
 from polyscan.transforms.tables import LoadTablesd
+from polyscan.transforms.without_metadata import ComposeWithoutMetadata
 
 __all__ = [
+    "ComposeWithoutMetadata",
     "DaysOfStudyd",
     "ExplainPredictiond",
     "LoadMaskd",
