@@ -19,7 +19,7 @@ class ComposeWithoutMetadata(Compose):
         transforms: as in ``monai.transforms.Compose``, behind which nothing asks for an affine matrix.
     """
 
-    def __call__(self, input_: Any, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, input_: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]  # as Compose has it
         """Turn the items of a dictionary into plain tensors, and apply every transform to it."""
         tracked = get_track_meta()
         set_track_meta(False)
