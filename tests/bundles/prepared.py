@@ -55,6 +55,11 @@ def few_samples(bundle: Path) -> dict[str, int]:
     return {"monte_carlo_samples": 2} if "monte_carlo_samples" in read_config(bundle, "inference") else {}
 
 
+def small_window(bundle: Path) -> dict[str, list[int]]:
+    """Changes to a bundle of volumes: a window that holds a study of :func:`make_manifest` and little around it."""
+    return {"roi_size": [24, 24, 24]} if len(read_config(bundle, "inference")["roi_size"]) == 3 else {}
+
+
 def save_scan(folder, config, study, modality, generator) -> str:
     """Noise about a block, on the bundle's spacing; a modality that enters lower has voxels as much larger."""
     factor = 2 ** config.get("enters", {}).get(modality, 0)

@@ -16,7 +16,11 @@ from polyscan.preprocess.prepare import prepare
 
 @pytest.fixture
 def cohort(bundle, tmp_path):
-    """Three subjects with what the bundle reads, as its metadata say they are prepared."""
+    """Three subjects with what the bundle reads, as its metadata say they are prepared.
+
+    Their contrasts are registered where no other test does that with the protocol: ``test_cli.py`` does with that of
+    brains, and what is learnt of so few does not depend on it.
+    """
     metadata, config = read_config(bundle, "metadata"), read_config(bundle, "inference")
     if "protocol" not in metadata:
         make_slices(tmp_path / "c", subjects=6, seed=1)
@@ -25,7 +29,8 @@ def cohort(bundle, tmp_path):
     visits = config.get("times", 1)
     make_cohort(tmp_path / "c", subjects=3, seed=4, modalities=tuple(names), missing=0.0, visits=visits, jobs=1)
     found = scan(tmp_path / "c", labels=tmp_path / "c/derivatives/truth/labels.tsv", join=visits > 1)
-    prepare(found, tmp_path / "p", protocol=metadata["protocol"], jobs=1)
+    protocol = metadata["protocol"]
+    prepare(found, tmp_path / "p", protocol=protocol, jobs=1, registered=protocol == "brain_mri")
     return tmp_path / "p" / "manifest.json"
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from commands import monai, monai_in_processes
 from monai.bundle import ConfigParser
-from prepared import few_samples, is_classification, read_config
+from prepared import few_samples, is_classification, read_config, small_window
 
 from polyscan.bundle.run import infer, train
 from polyscan.errors import PolyscanError, sentence
@@ -23,19 +23,23 @@ from polyscan.study.schema import encoded
 QUICK = {"max_epochs": 1, "val_interval": 1}
 
 
+def as_words(changes: dict[str, object]) -> list[object]:
+    """Changes to a config as MONAI's command line takes them."""
+    return [word for name, value in changes.items() for word in (f"--{name}", value)]
+
+
 def test_the_whole_life_through_monai(bundle, manifest, tmp_path):
     """Train, evaluate and infer as a MONAI user does; polyscan infer gives the same masks."""
     paths = ("--manifest", manifest, "--output_dir", tmp_path / "run")
-    quick = [word for name, value in QUICK.items() for word in (f"--{name}", value)]
-    monai("run", "--config_file", "configs/train.json", *paths, *quick, cwd=bundle)
+    small = small_window(bundle)
+    monai("run", "--config_file", "configs/train.json", *paths, *as_words({**QUICK, **small}), cwd=bundle)
     weights = tmp_path / "run" / "model.pt"
     overlay = "['configs/train.json','configs/evaluate.json']"
-    said = monai("run", "--config_file", overlay, *paths, "--weights", weights, cwd=bundle)
+    said = monai("run", "--config_file", overlay, *paths, "--weights", weights, *as_words(small), cwd=bundle)
     assert ("val_auroc" if is_classification(bundle) else "val_dice") in said
     assert (tmp_path / "run" / "metrics.csv").exists()
-    few = few_samples(bundle)
-    samples = [word for name, value in few.items() for word in (f"--{name}", value)]
-    answer = ("--config_file", "configs/inference.json", "--weights", weights, *samples)
+    few = {**few_samples(bundle), **small}
+    answer = ("--config_file", "configs/inference.json", "--weights", weights, *as_words(few))
     monai("run", *answer, "--manifest", manifest, "--output_dir", tmp_path / "out", cwd=bundle)
     infer(bundle, manifest, tmp_path / "short", weights=weights, overrides=few)
     long, short = (read_manifest(tmp_path / name / "manifest.json") for name in ("out", "short"))
@@ -70,7 +74,8 @@ def check_answers(a, b):
 def test_two_processes_train_together(bundle, manifest, tmp_path):
     configs = "['configs/train.json','configs/multi_gpu_train.json']"
     paths = ("--manifest", manifest, "--output_dir", tmp_path / "run")
-    words = ("run", "--config_file", configs, *paths, "--max_epochs", 1, "--val_interval", 2)
+    once = {"max_epochs": 1, "val_interval": 2, **small_window(bundle)}
+    words = ("run", "--config_file", configs, *paths, *as_words(once))
     if bundle.name == "brain_mri_tumour_segmentation":  # one as a user starts it
         launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "monai.bundle")
         done = subprocess.run(
@@ -84,10 +89,10 @@ def test_two_processes_train_together(bundle, manifest, tmp_path):
 
 def test_any_subset_and_any_fusion(bundle, manifest, tmp_path):
     """A fusion layer and a place are swapped by an option; a study that fails does not stop the other."""
-    mean = {"fusion": {"_target_": "polyscan.fusion.Mean", "_mode_": "callable"}}
-    weights = train(bundle, manifest, tmp_path / "run", overrides={**QUICK, **mean})
+    mean, small = {"fusion": {"_target_": "polyscan.fusion.Mean", "_mode_": "callable"}}, small_window(bundle)
+    weights = train(bundle, manifest, tmp_path / "run", overrides={**QUICK, **small, **mean})
     first = json.loads((bundle / "configs" / "inference.json").read_text())["modalities"]
-    options = {"weights": weights, "absent": first[1:], "overrides": few_samples(bundle)}
+    options = {"weights": weights, "absent": first[1:], "overrides": {**few_samples(bundle), **small}}
     result = infer(bundle, manifest, tmp_path / "out", **options)  # weights carry their layer
     assert [s.key for s in result.studies] == ["sub-5"]
     assert result.studies[0].prediction.present == first[:1]

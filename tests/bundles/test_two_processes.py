@@ -11,12 +11,12 @@ import pytest
 import torch
 from commands import monai_in_processes
 from monai.bundle import ConfigParser
-from prepared import BUNDLES, make_manifest, read_config
+from prepared import BUNDLES, make_manifest, read_config, small_window
 
 from polyscan.study.manifest import Manifest, read_manifest, write_manifest
 
 BUNDLE = BUNDLES / "brain_mri_tumour_segmentation"
-EPOCHS = 4
+EPOCHS = 3
 WITH_AUXILIARY_LOSS = {"_target_": "polyscan.fusion.SharedSpecific"}
 
 
@@ -33,6 +33,7 @@ def losses(manifest: Path, out: Path, processes: int, layer: dict[str, object]) 
     options = {
         "manifest": str(manifest),
         "output_dir": str(out),
+        **small_window(BUNDLE),
         "max_epochs": EPOCHS,
         "val_interval": EPOCHS,
         "batch_size": 4 // processes,
