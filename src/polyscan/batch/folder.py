@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polyscan.batch.table import write_table
+from polyscan.bundle.predictor import MAPS
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
 from polyscan.files.owned import remove_owned, replace_owned
@@ -159,4 +160,4 @@ def remove_others(out: Path, keys: set[str]) -> None:
         remove_owned(out / "prepared" / key)
         remove_features(out / "features" / key)
         remove_owned(out / "pages", group=key)
-        remove_owned(out / "predictions" / f"{key}_attribution")
+        remove_owned(out / "predictions" / f"{key}{MAPS}")

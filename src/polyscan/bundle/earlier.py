@@ -18,7 +18,7 @@ def last_answer(record: Path) -> PredictionRecord | None:
 
 
 def is_updated(said: PredictionRecord, model: ModelRecord | None, scans: Collection[str]) -> bool:
-    """Whether an answer was the same model's, from some of the scans that it now reads, and its files are there."""
+    """Whether an answer was the same model's by the same settings, from fewer of the scans, and its files are there."""
     of_model = said.model is not None and said.model == model
     return of_model and {*said.present, *said.ignored} < set(scans) and all(Path(file).is_file() for file in said.files)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,22 +10,28 @@ from typing import Any
 from monai.bundle import ConfigParser
 
 from polyscan import __version__
+from polyscan.bundle.weights import calibration_of, inference_fingerprint
 from polyscan.files.atomic import read_json
 from polyscan.files.digest import sha256
 from polyscan.study import ModelRecord
 
 _PACKAGES = ("monai", "torch")
+_SAME_ANSWER = {"absent", "attribution", "dataset#data", "device", "features", "save_probabilities"}
+"""Entries that say of which scans, where, and what is kept beside the answer."""
 
 
-def model_record(bundle: Path, config: ConfigParser, weights: Sequence[Path], calibrated: bool) -> ModelRecord:
+def model_record(
+    bundle: Path, config: ConfigParser, weights: Sequence[Path], overrides: Mapping[str, Any]
+) -> ModelRecord:
     """What another would need to know of a network to ask the same one.
 
     Args:
         bundle: its folder.
         config: of inference, with all that was changed of it.
         weights: its files.
-        calibrated: whether a calibration lies beside them.
+        overrides: the entries that were changed.
     """
+    changed = {name: value for name, value in overrides.items() if name not in _SAME_ANSWER}
     network, at = config.get("network_def", {}), config.get("fuse_at", "")
     parts = _names(network)
     return ModelRecord(
@@ -40,8 +46,9 @@ def model_record(bundle: Path, config: ConfigParser, weights: Sequence[Path], ca
         roi_size=list(config.get("roi_size", [])),
         inferer=class_name(str(config.get("inferer", {}).get("_target_", ""))),
         weights=[sha256(file) for file in weights],
-        calibrated=calibrated,
+        calibrated=bool(calibration_of(weights)),
         mirrored=len(config.get("mirror_axes", [])) if config.get("mirror", False) else 0,
+        settings=inference_fingerprint(bundle, weights, changed),
         versions={"polyscan": __version__, **{name: version(name) for name in _PACKAGES}},
     )
 

@@ -27,11 +27,11 @@ from polyscan.study import ModelRecord, PredictionRecord, Study
 from polyscan.study.manifest import Failure, Manifest, manifest_of, read_manifest, write_manifest
 from polyscan.study.outputs import OutputFolder, fingerprint, remove_report, sources_of
 from polyscan.study.sources import without_paths
+from polyscan.transforms.attribution import MAPS
 
 MANIFEST = "manifest.json"
 _RECORD = "_study.json"
-_MAPS = "_attribution"
-_ENDINGS = ("_pred.nii.gz", "_prob.nii.gz", "_answer.json", _MAPS, _RECORD)
+_ENDINGS = ("_pred.nii.gz", "_prob.nii.gz", "_answer.json", MAPS, _RECORD)
 """What the names of a study's files end with: a mask, its probabilities, a classification, the folder of its maps of
 attribution, and the record that says it is done."""
 
@@ -173,7 +173,7 @@ class StudyPredictor:
                 written.append(MANIFEST)
             kept_files = [name for answered in done.values() for name in answer_files(answered)]
             records = [f"{key}{_RECORD}" for key in done]
-            maps = [f"{key}{_MAPS}" for key, study in done.items() if study.prediction and study.prediction.maps]
+            maps = [f"{key}{MAPS}" for key, study in done.items() if study.prediction and study.prediction.maps]
             for place in (features or out / FEATURES).glob("*"):
                 if not features or place.name not in done:
                     remove_features(place)

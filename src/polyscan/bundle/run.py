@@ -183,9 +183,7 @@ def load_inference(
             f"{bundle.name} with these settings answers from tables, which have no places; leave --attribution away."
         )
     workflow.parser["made_from"] = inference_fingerprint(bundle, files, overrides)
-    workflow.parser.get_parsed_content("predictor").model = model_record(
-        bundle, workflow.parser, files, calibrated=bool(calibration_of(files))
-    )
+    workflow.parser.get_parsed_content("predictor").model = model_record(bundle, workflow.parser, files, overrides)
     return workflow
 
 

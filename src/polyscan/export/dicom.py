@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from monai.data import MetaTensor
 
 from polyscan.dicom.source_images import SourceImages, lasting_uids, require_highdicom, source_images
-from polyscan.dicom.write_measurements import measure_region, write_measurements
+from polyscan.dicom.write_measurements import RegionMeasures, measure_region, write_measurements
 from polyscan.dicom.write_parametric_map import write_parametric_map
 from polyscan.dicom.write_registration import write_registration
 from polyscan.dicom.write_rtstruct import write_rtstruct
@@ -29,6 +30,9 @@ from polyscan.study import PredictionRecord, Study, paths_in
 from polyscan.study.manifest import Failure, Manifest
 from polyscan.study.outputs import OutputFolder, sources_of
 from polyscan.study.sources import Sources, StudySources, without_paths
+
+if TYPE_CHECKING:
+    from highdicom.seg import Segmentation
 
 OBJECTS = ("seg", "labelmap", "rtstruct", "probabilities", "uncertainty", "sr", "registration")
 """What can be written: binary and label-map segmentation, contours, parametric maps of the probability of each region
@@ -126,56 +130,79 @@ def write_objects(
     assert prediction is not None
     assert preparation is not None
     fixed = _images(sources, preparation.reference)
-    files = {name: f"{study.key}_{name}.dcm" for name in OBJECTS}
-    digest = sha256(Path(prediction.path))
-    uids = {name: lasting_uids(name, fixed, digest) for name in OBJECTS}
-    written: dict[str, str] = {}
-    segmentation, measures = None, {}
+    to = _Objects(study.key, out, fixed, description, sha256(Path(prediction.path)))
+    segmentation, measures = None, dict[str, RegionMeasures]()
     if prediction.is_mask and set(objects) & {"seg", "labelmap", "rtstruct", "sr"}:
-        if not prediction.regions:
-            raise PolyscanError(
-                "The prediction does not tell what its numbers mean; make it again with polyscan infer."
-            )
-        mask = to_native(read_nifti(prediction.path), fixed.grid)
-        if {"seg", "sr"} & set(objects):  # what is measured is the segmentation's
-            segmentation = write_segmentation(
-                out / files["seg"], mask, fixed, prediction.regions, description=description, uids=uids["seg"]
-            )
-            measures = {name: measure_region(_inside(mask, values)) for name, values in prediction.regions.items()}
-            written["seg"] = files["seg"]
-        if "labelmap" in objects:
-            parts = apart(prediction.regions)
-            path, own = out / files["labelmap"], uids["labelmap"]
-            write_segmentation(path, mask, fixed, parts, description=description, label_map=True, uids=own)
-            written["labelmap"] = files["labelmap"]
-        if "rtstruct" in objects:
-            path, own = out / files["rtstruct"], uids["rtstruct"]
-            write_rtstruct(path, mask, fixed, prediction.regions, own, description=description)
-            written["rtstruct"] = files["rtstruct"]
+        segmentation, measures = _write_mask(to, prediction, objects)
     for name, maps in _maps(prediction, fixed, objects).items():
         number, unit = _MAPS[name]
-        path, own = out / files[name], uids[name]
-        write_parametric_map(path, maps, fixed, own, description=description, series_number=number, unit=unit)
-        written[name] = files[name]
+        path, uids = to.next(name)
+        write_parametric_map(path, maps, fixed, uids, description=description, series_number=number, unit=unit)
     if "sr" in objects:
+        path, uids = to.next("sr")
         write_measurements(
-            out / files["sr"],
+            path,
             fixed,
-            uids["sr"],
+            uids,
             description=description,
             segmentation=segmentation,
             regions=measures,
             answers=prediction.answers,
         )
-        written["sr"] = files["sr"]
     if "registration" in objects and preparation.transforms:
         moving = {name: (_images(sources, name), _to_reference(file)) for name, file in preparation.transforms.items()}
-        path = out / files["registration"]
-        matrices = [matrix.round(6).tolist() for _, matrix in moving.values()]
-        own = lasting_uids("registration", fixed, str(matrices))
-        write_registration(path, fixed, moving, own, description="polyscan registration")
-        written["registration"] = files["registration"]
-    return written
+        path, uids = to.next("registration", str([matrix.round(6).tolist() for _, matrix in moving.values()]))
+        write_registration(path, fixed, moving, uids, description="polyscan registration")
+    return to.written
+
+
+@dataclass
+class _Objects:
+    """The objects of a study: where they go, and what they all refer to.
+
+    Attributes:
+        key: of the study.
+        out: folder.
+        images: the series of the reference.
+        description: SeriesDescription.
+        digest: of the answer.
+        written: object to the name of its file.
+    """
+
+    key: str
+    out: Path
+    images: SourceImages
+    description: str
+    digest: str
+    written: dict[str, str] = field(default_factory=dict)
+
+    def next(self, name: str, content: str = "") -> tuple[Path, tuple[str, str]]:
+        """The file of an object that is about to be written, and its UIDs, which are of the answer where not given."""
+        self.written[name] = f"{self.key}_{name}.dcm"
+        return self.out / self.written[name], lasting_uids(name, self.images, content or self.digest)
+
+
+def _write_mask(
+    to: _Objects, prediction: PredictionRecord, objects: Collection[str]
+) -> tuple[Segmentation | None, dict[str, RegionMeasures]]:
+    """Write a mask as what of it is asked for; returns the segmentation that a report measures, and its measures."""
+    if not prediction.regions:
+        raise PolyscanError("The prediction does not tell what its numbers mean; make it again with polyscan infer.")
+    regions, description = prediction.regions, to.description
+    mask = to_native(read_nifti(prediction.path), to.images.grid)
+    segmentation, measures = None, dict[str, RegionMeasures]()
+    if {"seg", "sr"} & set(objects):  # what is measured is the segmentation's
+        path, uids = to.next("seg")
+        segmentation = write_segmentation(path, mask, to.images, regions, description=description, uids=uids)
+        measures = {name: measure_region(_inside(mask, values)) for name, values in regions.items()}
+    if "labelmap" in objects:
+        path, uids = to.next("labelmap")
+        parts = apart(regions)
+        write_segmentation(path, mask, to.images, parts, description=description, label_map=True, uids=uids)
+    if "rtstruct" in objects:
+        path, uids = to.next("rtstruct")
+        write_rtstruct(path, mask, to.images, regions, uids, description=description)
+    return segmentation, measures
 
 
 def apart(regions: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:

@@ -52,7 +52,6 @@ def ascend(
 
     matrices, offsets = poses.matrices.copy(), poses.offsets.copy()
     value, gradient, curvature = at(poses)
-    size = gradient.shape[1]
     metric = _inverse(curvature)
     share, steps_since, restarts = np.ones(len(poses)), np.zeros(len(poses), int), np.zeros(len(poses), int)
     active = np.arange(len(poses))
@@ -67,10 +66,7 @@ def ascend(
         along = np.einsum("pi,pi->p", steps, bent)
         for n in np.flatnonzero(along > 1e-2 * np.linalg.norm(steps, axis=1) * np.linalg.norm(bent, axis=1)):
             pose = active[n]
-            if steps_since[pose] == 0:
-                metric[pose] *= along[n] / (bent[n] @ metric[pose] @ bent[n])
-            left = np.eye(size) - np.outer(steps[n], bent[n]) / along[n]
-            metric[pose] = left @ metric[pose] @ left.T + np.outer(steps[n], steps[n]) / along[n]
+            metric[pose] = _updated(metric[pose], steps[n], bent[n], first=steps_since[pose] == 0)
             steps_since[pose] += 1
         won = active[up]
         matrices[won], offsets[won] = tried.matrices[up], tried.offsets[up]
@@ -85,6 +81,16 @@ def ascend(
         if not len(active):
             break
     return Poses(matrices, offsets), value
+
+
+def _updated(metric: np.ndarray, step: np.ndarray, bent: np.ndarray, *, first: bool) -> np.ndarray:
+    """The metric of a pose after a step, by which its gradient was bent: equation 6.17 there, 6.20 for the first."""
+    along = step @ bent
+    if first:
+        metric = metric * (along / (bent @ metric @ bent))
+    left = np.eye(len(step)) - np.outer(step, bent) / along
+    updated: np.ndarray = left @ metric @ left.T + np.outer(step, step) / along
+    return updated
 
 
 def _inverse(curvature: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -99,26 +100,12 @@ def evaluate(
     poses, count = len(matrices), sample_points.points.shape[1]
     at_once = max(1, _AT_ONCE // max(count, 1))
     if poses > at_once and sample_points.points.device.type == "cpu":
-        parts = [
-            evaluate(
-                sample_points, moving, matrices[k : k + at_once], offsets[k : k + at_once], radius=radius, affine=affine
-            )
-            for k in range(0, poses, at_once)
-        ]
-        return Value(
-            torch.cat([part.information for part in parts]),
-            torch.cat([part.overlap for part in parts]),
-            None if radius is None else torch.cat([part.gradient for part in parts if part.gradient is not None]),
-            None if radius is None else torch.cat([part.curvature for part in parts if part.curvature is not None]),
+        parts = (slice(k, k + at_once) for k in range(0, poses, at_once))
+        return _concatenate(
+            [evaluate(sample_points, moving, matrices[k], offsets[k], radius=radius, affine=affine) for k in parts]
         )
     device = sample_points.points.device
-    to_index = moving.to_index
-    matrix = to_index[:, :3] @ matrices
-    offset = (matrices @ sample_points.centre + offsets) @ to_index[:, :3].T + to_index[:, 3]
-    matrix = torch.from_numpy(matrix.astype(np.float32)).to(device)
-    offset = torch.from_numpy(offset.astype(np.float32)).to(device)
-    index = torch.baddbmm(offset[..., None], matrix, sample_points.points.expand(poses, 3, count))
-    index = index.transpose(0, 1).reshape(3, -1)
+    matrix, index = _moved(sample_points, moving, matrices, offsets)
     values, slopes = trilinear(moving, index, slopes=radius is not None)
     inside = torch.isfinite(values)
     weight = inside.float()
@@ -142,15 +129,50 @@ def evaluate(
     score = (ratio * (joint > 0)) @ derivative.T  # (pose, bin, fine bin)
     score = score.view(-1).index_select(0, cell) * rate * weight
     pull = (slopes.nan_to_num_(0.0) * score).view(3, poses, count).transpose(0, 1)
-    pull = matrix.transpose(1, 2) @ pull  # (pose, 3, point), along the fixed image's axes
-    x = sample_points.points / radius
-    if affine:
-        turned = (pull[:, :, None] * x).reshape(poses, 9, count)
-    else:
-        turned = torch.linalg.cross(x.expand_as(pull), pull, dim=1)
-    by = torch.cat([pull, turned], dim=1)
+    pull = matrix.transpose(1, 2) @ pull  # along the fixed image's axes
+    by = _by_parameter(pull, sample_points.points / radius, affine)
     share = (enough / seen.clamp(min=1))[:, None]
     return Value(information, overlap, by.sum(2) * share, by @ by.transpose(1, 2) * share[..., None])
+
+
+def _concatenate(parts: Sequence[Value]) -> Value:
+    """The values of some poses behind those of others."""
+    gradients = [part.gradient for part in parts if part.gradient is not None]
+    curvatures = [part.curvature for part in parts if part.curvature is not None]
+    return Value(
+        torch.cat([part.information for part in parts]),
+        torch.cat([part.overlap for part in parts]),
+        torch.cat(gradients) if gradients else None,
+        torch.cat(curvatures) if curvatures else None,
+    )
+
+
+def _moved(
+    sample_points: SamplePoints, moving: Volume, matrices: np.ndarray, offsets: np.ndarray
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(pose, 3, 3) from steps of the fixed image to voxels of the moving one, and the (3, pose * point) voxels."""
+    device, (_, count) = sample_points.points.device, sample_points.points.shape
+    to_index = moving.to_index
+    offset = (matrices @ sample_points.centre + offsets) @ to_index[:, :3].T + to_index[:, 3]
+    matrix = torch.from_numpy((to_index[:, :3] @ matrices).astype(np.float32)).to(device)
+    start = torch.from_numpy(offset.astype(np.float32)).to(device)
+    index = torch.baddbmm(start[..., None], matrix, sample_points.points.expand(len(matrices), 3, count))
+    return matrix, index.transpose(0, 1).reshape(3, -1)
+
+
+def _by_parameter(pull: torch.Tensor, x: torch.Tensor, affine: bool) -> torch.Tensor:
+    """What each point gains by each parameter of a step: shift, then turn or matrix.
+
+    Args:
+        pull: (pose, 3, point) what it gains by a shift.
+        x: (3, point) where it lies, in units of the radius.
+        affine: whether a step has 12 parameters.
+
+    Returns:
+        (pose, 6 or 12, point).
+    """
+    turned = (pull[:, :, None] * x).flatten(1, 2) if affine else torch.linalg.cross(x.expand_as(pull), pull, dim=1)
+    return torch.cat([pull, turned], dim=1)
 
 
 @cache

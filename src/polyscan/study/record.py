@@ -184,6 +184,7 @@ class ModelRecord(Entry):
         spacing: millimetres that images come to before the network; empty where they keep their own.
         roi_size: voxels that the network sees at a time.
         inferer: the class that goes over an image by them.
+        settings: changes where weights, calibration or any entry of the config does that an answer depends on.
     """
 
     bundle: str
@@ -200,6 +201,7 @@ class ModelRecord(Entry):
     spacing: list[float] = field(default_factory=list)
     roi_size: list[int] = field(default_factory=list)
     inferer: str = ""
+    settings: str = ""
 
 
 def atypical(typicality: Mapping[str, float]) -> list[str]:

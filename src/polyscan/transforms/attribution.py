@@ -22,6 +22,8 @@ from polyscan.study import AttributionRecord
 from polyscan.transforms.classify import Tasks, parts_of
 from polyscan.transforms.regions import Regions
 
+MAPS = "_attribution"
+"""What the name of a study's folder of maps ends with."""
 _Explain = Callable[[Tensor, Callable[..., Tensor], Sequence[Tensor]], Tensor]
 
 
@@ -82,7 +84,7 @@ class SaveAttributionsd(MapTransform):
             each = image.unflatten(1, (len(self.network.modalities), -1))
             each[:, [self.network.modalities.index(name) for name in out.get("ignored", [])]] = torch.nan
             logits = torch.as_tensor(out[key].as_tensor() if isinstance(out[key], MetaTensor) else out[key]).to(device)
-            folder = self.output_dir / f"{out['study']}_attribution"
+            folder = self.output_dir / f"{out['study']}{MAPS}"
             records = []
             with replace_owned(folder) as temporary:
                 for name, method in self.methods.items():
