@@ -15,6 +15,7 @@ from polyscan.attribution import METHODS
 from polyscan.cli import main
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import write_json
+from polyscan.files.owned import MARKER
 from polyscan.fusion import table
 from polyscan.methods import methods_text
 from polyscan.methods.network import classes
@@ -32,7 +33,6 @@ from polyscan.study import (
     TaskPrediction,
 )
 from polyscan.study.manifest import Failure, Manifest, write_manifest
-from polyscan.study.outputs import MARKER
 
 WEIGHTS = b"weights"
 MEASURES = {"overlap": 0.9, "distinctiveness": 0.08}

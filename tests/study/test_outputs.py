@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from polyscan.cli import main
+from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
+from polyscan.files.owned import MARKER
 from polyscan.phantom import make_cohort
-from polyscan.study.outputs import MARKER, OutputFolder, check_writable_file
+from polyscan.study.outputs import OutputFolder, check_writable_file
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +50,18 @@ def test_prepare_never_touches_the_scans(ward, out, capsys):
     assert main(["prepare", str(manifest), "-o", str(ward / out), "--jobs", "1"]) == 1
     assert "name a folder apart from the scans" in capsys.readouterr().err
     assert hashes(ward.parent) == before
+
+
+def test_an_output_among_the_scans_is_not_scanned(ward):
+    """A mask in it, as ``native`` writes it, would be taken for the truth."""
+    before = scan(ward)
+    OutputFolder.claim(ward / "native", "native").will_hold(["sub-001_space-T1_dseg.nii.gz"])
+    mask = next((ward / "sub-001").rglob("*T1w.nii.gz"))
+    shutil.copyfile(mask, ward / "native" / "sub-001_space-T1_dseg.nii.gz")
+    found = scan(ward)
+    assert found.studies == before.studies
+    (said,) = (each for each in found.left_out if each.series == "native")
+    assert said.reason.startswith("written by polyscan")
 
 
 def test_a_folder_of_something_else_is_refused_by_name(ward, tmp_path, capsys):

@@ -20,6 +20,8 @@ from pathlib import Path
 from polyscan.files.atomic import atomic_write_folder, read_json, temporary_folder, write_json
 from polyscan.files.digest import sha256
 
+MARKER = ".polyscan.json"
+"""In a folder that a command wrote: which, and what it holds."""
 LIST = ".polyscan-files"
 """What the names of lists begin with."""
 
@@ -104,7 +106,7 @@ def remove_owned(path: Path, first: str = "", group: str = "") -> None:
 
 def remove_files(path: Path, names: Collection[str]) -> None:
     """Remove files of a folder, of whichever groups; one that is on no list was begun by a run that was cut short."""
-    for file in path.glob(f"{LIST}*.json"):
+    for file in path.glob(f"{LIST}*.json") if names else ():
         listed: dict[str, str] = read_json(file)
         gone = {name: written for name, written in listed.items() if name in names}
         for name in _changed(path, gone):

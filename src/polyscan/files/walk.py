@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from polyscan.files.owned import MARKER
 from polyscan.files.packed import archive_of, members_of
 
 _ARCHIVES = {".gz", ".zip", ".tar", ".tgz", ".bz2", ".xz", ".7z", ".rar"}
@@ -43,7 +44,7 @@ def walk(folder: Path) -> tuple[list[Path], dict[Path, str]]:
 
     Returns:
         The files in the order of their names, and what was left out with the reason: what is hidden, a link to nothing,
-        a folder that may not be entered or was met already.
+        a folder that may not be entered or was met already, or that a command of polyscan wrote.
     """
     files: list[Path] = []
     left: dict[Path, str] = {}
@@ -81,7 +82,9 @@ def _entered(folder: Path, met: set[tuple[int, int]]) -> Iterator[Met]:
             yield Met(path, "hidden")
             continue
         try:
-            if entry.is_dir():
+            if entry.is_dir() and (path / MARKER).is_file():
+                yield Met(path, "written by polyscan: masks in it may be predictions; scan it by itself")
+            elif entry.is_dir():
                 yield from _entered(path, met)
             elif entry.is_file() and path.suffix.lower() == ".zip":
                 yield from _unpacked(path)

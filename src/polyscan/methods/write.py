@@ -9,13 +9,14 @@ from typing import Any
 from polyscan.bundle.predictor import MANIFEST
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import atomic_write, read_json
+from polyscan.files.owned import MARKER
 from polyscan.methods.comparison import tell_comparison
 from polyscan.methods.network import tell_predictions
 from polyscan.methods.preparation import tell_preparation
 from polyscan.methods.text import Text, enumerated
 from polyscan.methods.training import tell_training
 from polyscan.study.manifest import Manifest, read_manifest
-from polyscan.study.outputs import MARKER, check_writable_file, replace_file
+from polyscan.study.outputs import check_writable_file, replace_file
 
 _STUDIES, _RUN, _FOLDS, _COMPARISON = ("prepare", "infer", "batch"), "train", "train --folds", "compare"
 

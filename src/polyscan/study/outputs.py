@@ -15,13 +15,12 @@ from typing import Any
 from polyscan import __version__
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json, write_json
-from polyscan.files.owned import remove_empty, remove_files, remove_owned, rewrite_owned
+from polyscan.files.owned import MARKER, remove_empty, remove_files, remove_owned, rewrite_owned
 from polyscan.files.packed import archive_of
 from polyscan.study import Source, Study, paths_in
 from polyscan.study.manifest import paths_of
 from polyscan.study.sources import SOURCES, read_sources
 
-MARKER = ".polyscan.json"
 LOCK = ".polyscan.lock"
 REPORT = "report.html"
 _BEGINS = {
