@@ -122,7 +122,8 @@ def remove_files(path: Path, names: Collection[str]) -> None:
 def note_owned(path: Path, names: Collection[str] | None = None, group: str = "") -> None:
     """Write the list of a folder, or of a group in it: these files, or all, are owned, those of them that are there."""
     names = _files(path) if names is None else names
-    write_json(_list(path, group), {name: sha256(path / name) for name in names if (path / name).is_file()})
+    if listed := {name: sha256(path / name) for name in names if (path / name).is_file()}:
+        write_json(_list(path, group), listed)
 
 
 def remove_empty(folder: Path) -> None:
