@@ -55,7 +55,7 @@ def interrupted(arguments: list[str], when: Callable[[], object], log: Path) -> 
     try:
         until(lambda: process.poll() is not None or when())
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(120) == 130, log.read_text()
+        assert process.wait(600) == 130, log.read_text()
         until(lambda: not session(process.pid), seconds=30)
     finally:
         if session(process.pid):
@@ -76,7 +76,7 @@ def session(leader: int) -> list[str]:
     return found
 
 
-def until(condition: Callable[[], object], seconds: float = 120) -> None:
+def until(condition: Callable[[], object], seconds: float = 600) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
