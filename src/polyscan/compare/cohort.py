@@ -121,8 +121,6 @@ def _read(told: dict[str, Any], root: Path) -> Cohort:
     x = torch.stack([table(study) for study in studies])
     names = list(config["tables"])
     recorded = [m for m in range(len(names)) if bool(x[:, m].isfinite().any())]
-    if not recorded:
-        raise PolyscanError(f"{manifest} has no value of {', '.join(names)}, the tables of {told['config']}.")
     return Cohort(
         x[:, recorded],
         np.array([classes.index(str(study.label.tasks[target])) for study in studies]),

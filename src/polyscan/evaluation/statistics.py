@@ -165,6 +165,8 @@ def corrected_difference(
 ) -> tuple[Interval, float]:
     """The mean difference of two models' scores over folds, with the corrected resampled t test.
 
+    Nadeau and Bengio, Inference for the generalization error, Machine Learning 52, 2003.
+
     Args:
         first: (fold,) scores of one model.
         second: (fold,) those of the other one on the same folds.
