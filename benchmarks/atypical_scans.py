@@ -32,7 +32,7 @@ from polyscan.inference import CachedFeatures, FeatureDistance
 from polyscan.networks import FusionModel
 from polyscan.preprocess.mask import foreground
 from polyscan.preprocess.normalize import z_score
-from polyscan.preprocess.profiles import profile
+from polyscan.preprocess.profiles import distance, profile
 
 CONTRASTS = ("T1", "FLAIR", "T1c")
 IN_PLACE_OF = {"T1": "FLAIR", "FLAIR": "T1", "T1c": "T1"}
@@ -148,16 +148,13 @@ class ByPercentiles:
     """Standard deviations off the known percentiles, as :func:`polyscan.preprocess.profiles.distance` has them."""
 
     def __init__(self, known: Array) -> None:
-        self.mean, self.deviation = known.mean(0), known.std(0, ddof=1)
-        self.known = self._distance(known)
+        self.learnt = {"mean": known.mean(0).tolist(), "deviation": known.std(0, ddof=1).tolist()}
+        self.known = np.array([distance(row.tolist(), self.learnt) for row in known])
 
     def far(self, x: Array) -> tuple[float, float]:
         """The distance, and the part of known scans that lie as far."""
-        distance = float(self._distance(x))
-        return distance, (1 + int((self.known >= distance).sum())) / (1 + len(self.known))
-
-    def _distance(self, x: Array) -> Array:
-        return np.asarray(np.sqrt((((x - self.mean) / self.deviation) ** 2).mean(-1)))
+        far = distance(x.tolist(), self.learnt)
+        return far, (1 + int((self.known >= far).sum())) / (1 + len(self.known))
 
 
 Kind = type[ByFeatures] | type[ByPercentiles]

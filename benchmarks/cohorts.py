@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 from parts.part import Cohort, Part, Patient, write_picture, write_table, write_volume
 
+from polyscan.commands.options import tell_problems
 from polyscan.errors import PolyscanError
 from polyscan.preprocess.prepare import prepare
 from polyscan.study import Scan, Source, Study, scans_of
@@ -157,9 +158,7 @@ def main() -> None:
         )
     except PolyscanError as error:
         sys.exit(str(error))
-    for study in manifest.studies:
-        for name, problem in study.problems.items():
-            print(f"{study.key}: {name}: {problem}", file=sys.stderr)
+    tell_problems(manifest)
     labels = sorted({name for study in manifest.studies for name in study.label.tasks})
     print(f"{len(manifest.studies)} studies in {options.out / 'manifest.json'}, labelled with {', '.join(labels)}")
 

@@ -59,20 +59,30 @@ class PeakMemory(TorchDispatchMode):
         self.now -= size
 
 
+def make(layer: Layer, modalities: int, channels: int) -> nn.Module:
+    """A layer; a table acts with as many variables as there are modalities elsewhere."""
+    return layer(channels, modalities) if issubclass(layer, TableFusion) else layer(modalities, channels)
+
+
+def shapes_of(layer: Layer, rows: int, modalities: int, channels: int, side: int) -> list[list[int]]:
+    """Of what it takes before which modalities are available: maps, or a map and a table."""
+    volume = [channels, side, side, side]
+    if issubclass(layer, TableFusion):
+        return [[rows, *volume], [rows, modalities, 32]]
+    return [[rows, modalities, *volume]]
+
+
 class Trial:
     """A layer of some size with its inputs."""
 
     def __init__(self, layer: Layer, device: str, modalities: int, channels: int, side: int) -> None:
         torch.manual_seed(0)
         there = torch.ones(1, modalities, dtype=torch.bool, device=device)
-        volume = [channels, side, side, side]
-        self.net: nn.Module
-        if issubclass(layer, TableFusion):  # as many variables as modalities elsewhere
-            self.net, shapes = layer(channels, modalities), [[1, *volume], [1, modalities, 32]]
-        else:
-            self.net, shapes = layer(modalities, channels), [[1, modalities, *volume]]
+        self.net = make(layer, modalities, channels)
         self.net.to(device)
-        self.inputs = [torch.randn(shape, device=device) for shape in shapes] + [there]
+        self.inputs = [
+            torch.randn(shape, device=device) for shape in shapes_of(layer, 1, modalities, channels, side)
+        ] + [there]
 
     def forward(self) -> None:
         """Run without gradients."""

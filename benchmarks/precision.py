@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import time
 import warnings
 from contextlib import nullcontext
 from functools import partial
@@ -21,16 +20,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from fusion_layers import Layer, make, shapes_of, shortest
 from torch import Tensor, nn
 
 from polyscan import fusion
 from polyscan.fusion import table
-from polyscan.fusion.table import TableFusion
 from polyscan.learning import RegionLoss
 from polyscan.networks import FusionNet, SegmentationHead
 from polyscan.networks.encoders import SegResEncoder
 
-MODALITIES, CHANNELS, ROWS = 3, 16, 3
+MODALITIES, CHANNELS, ROWS, REPEATS = 3, 16, 3, 3
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -39,17 +38,12 @@ def autocast(device: str, dtype: torch.dtype | None) -> Any:
     return nullcontext() if dtype is None else torch.autocast(device, dtype)
 
 
-def inputs_of(layer: type, side: int) -> list[Tensor]:
-    """Maps or a map and a table, then which modalities are available."""
+def inputs_of(layer: Layer, side: int) -> list[Tensor]:
+    """What a layer takes, a modality missing in the first row."""
     torch.manual_seed(1)
-    volume = [CHANNELS, side, side, side]
-    if issubclass(layer, TableFusion):
-        shapes: list[list[int]] = [[ROWS, *volume], [ROWS, MODALITIES, 32]]
-    else:
-        shapes = [[ROWS, MODALITIES, *volume]]
     available = torch.ones(ROWS, MODALITIES, dtype=torch.bool)
     available[0, 1] = False
-    return [*(torch.randn(shape) for shape in shapes), available]
+    return [*map(torch.randn, shapes_of(layer, ROWS, MODALITIES, CHANNELS, side)), available]
 
 
 def passed(layer: nn.Module, inputs: list[Tensor], device: str, dtype: torch.dtype | None) -> tuple[Tensor, Tensor]:
@@ -78,7 +72,7 @@ def layers(device: str, side: int, names: list[str]) -> list[dict[str, Any]]:
         if names and layer.__name__ not in names:
             continue
         torch.manual_seed(0)
-        made = layer(CHANNELS, MODALITIES) if issubclass(layer, TableFusion) else layer(MODALITIES, CHANNELS)
+        made = make(layer, MODALITIES, CHANNELS)
         inputs = inputs_of(layer, side)
         expected = passed(made, inputs, "cpu", None)
         row: dict[str, Any] = {"layer": layer.__name__}
@@ -102,7 +96,6 @@ def full_setting(device: str, window: int, compiling: bool) -> None:
     print(f"| full setting, {len(modalities)} x {window}^3, batch 2 | seconds a step | peak GB | seconds compiled |")
     print("|---|---|---|---|")
     for name, dtype in PRECISIONS.items():
-        peak = float("nan")
         torch.manual_seed(0)
         network = FusionNet(
             modalities,
@@ -111,49 +104,32 @@ def full_setting(device: str, window: int, compiling: bool) -> None:
             fuse_at=list(range(levels)),
             head=partial(SegmentationHead, regions=["tumour"], width=width[:-1], deep_supervision=3),
         ).to(device)
+        optimizer = torch.optim.AdamW(network.parameters(), 1e-4)
         image = torch.randn(2, len(modalities), window, window, window, device=device)
         label = torch.rand(2, 1, window, window, window, device=device) > 0.5
-        loss_of, seconds = RegionLoss(), []
-        for compiled in (False, True)[: 1 + compiling]:
-            run: Any = torch.compile(network) if compiled else network
-            optimizer = torch.optim.AdamW(network.parameters(), 1e-4)
-            if device == "cuda":
-                torch.cuda.reset_peak_memory_stats()
-            try:
-                seconds.append(step_time(run, image, label, loss_of, optimizer, device, dtype))
-            except Exception as error:
-                seconds.append(f"{type(error).__name__}")
-            if not compiled and device == "cuda":
-                peak = torch.cuda.max_memory_allocated() / 1e9
-        shown = [f"{s:.3f}" if isinstance(s, float) else s for s in [*seconds, ""]]
-        print(f"| {name} | {shown[0]} | {peak:.1f} | {shown[1]} |", flush=True)
-        del network, run, optimizer
-
-
-def step_time(
-    network: nn.Module,
-    image: Tensor,
-    label: Tensor,
-    loss_of: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    device: str,
-    dtype: torch.dtype | None,
-) -> float:
-    """Seconds of the quickest of three steps, the first of all not counted."""
-    network.train()
-    best = float("inf")
-    for turn in range(4):
-        start = time.perf_counter()
-        optimizer.zero_grad()
-        with autocast(device, dtype):
-            loss = loss_of(network(image), label)
-        loss.backward()
-        optimizer.step()
+        (seconds,) = shortest([partial(step, network, optimizer, image, label, dtype)], REPEATS, device)
+        peak = torch.cuda.max_memory_allocated() / 1e9 if device == "cuda" else float("nan")
+        told = ""
+        if compiling:
+            (compiled,) = shortest(
+                [partial(step, torch.compile(network), optimizer, image, label, dtype)], REPEATS, device
+            )
+            told = f"{compiled:.3f}"
+        print(f"| {name} | {seconds:.3f} | {peak:.1f} | {told} |", flush=True)
+        del network, optimizer
         if device == "cuda":
-            torch.cuda.synchronize()
-        if turn:
-            best = min(best, time.perf_counter() - start)
-    return best
+            torch.cuda.reset_peak_memory_stats()
+
+
+def step(
+    network: Any, optimizer: torch.optim.Optimizer, image: Tensor, label: Tensor, dtype: torch.dtype | None
+) -> None:
+    """One step of training."""
+    optimizer.zero_grad()
+    with autocast(image.device.type, dtype):
+        loss = RegionLoss()(network.train()(image), label)
+    loss.backward()
+    optimizer.step()
 
 
 def main() -> None:

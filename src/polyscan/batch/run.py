@@ -19,7 +19,7 @@ from polyscan.bundle.answering import Answering
 from polyscan.bundle.config import bundle_folder
 from polyscan.bundle.weights import inference_fingerprint
 from polyscan.errors import PolyscanError
-from polyscan.files.owned import rewrite_owned
+from polyscan.files.owned import rewrite_file
 from polyscan.parallel import Progress
 from polyscan.study import Study
 from polyscan.study.manifest import Manifest, write_manifest
@@ -106,9 +106,8 @@ def _gather(found: Manifest, batch: Batch) -> Manifest:
         kept, roots = found.map(lambda study: done.get(study.key)), {**found.roots, "batch": str(batch.out)}
         answered = replace(kept, roots=roots, left_out=[], doubts=[])
         answered = replace(answered, renamed={}, bundle=batch.bundle.name, failed=failed)
-        with rewrite_owned(batch.out, MANIFEST) as written:
+        with rewrite_file(batch.out / MANIFEST):
             write_manifest(batch.out / MANIFEST, answered)
-            written.append(MANIFEST)
         write_results(batch.out, answered)
     if not answered.studies and failed:
         reasons = "; ".join(each.reason for each in failed[:3])

@@ -12,7 +12,7 @@ from polyscan.bundle.config import bundle_folder, labels_of, read_config
 from polyscan.bundle.items import labelled_studies
 from polyscan.bundle.run import train
 from polyscan.errors import PolyscanError
-from polyscan.files.owned import rewrite_owned
+from polyscan.files.owned import rewrite_file
 from polyscan.learning.checkpoint import BEST
 from polyscan.parallel import Progress
 from polyscan.study import Study
@@ -58,9 +58,8 @@ def train_folds(
     weights = []
     for k in range(folds):
         held = Manifest([s for s in studies if s.fold != k], [s for s in studies if s.fold == k], found.testing)
-        with rewrite_owned(out, f"fold{k}.json") as written:
+        with rewrite_file(out / f"fold{k}.json"):
             write_manifest(out / f"fold{k}.json", held)
-            written.append(f"fold{k}.json")
         options: Any = {"overrides": overrides, "restart": restart, "progress": progress}
         weights.append(train(bundle, out / f"fold{k}.json", out / f"fold{k}", **options))
     return weights

@@ -148,6 +148,13 @@ def tell_failed(manifest: Any) -> int:
     return 3 if manifest.failed else 0
 
 
+def tell_problems(prepared: Manifest) -> None:
+    """Say of each study which scans were left out, or are doubtful, and why."""
+    for study in prepared.studies:
+        for name, problem in study.problems.items():
+            print(f"{study.key}: {name}: {problem}", file=sys.stderr)
+
+
 def tell_left_out(found: Manifest, where: Path) -> None:
     """Name the first files and folders of which no study came, and say where all of them stand."""
     for decision in found.left_out[:_TOLD]:

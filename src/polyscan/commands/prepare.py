@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
-from polyscan.commands.options import FINISHED_STUDIES, add_roots, progress_bar, roots, tell_failed
+from polyscan.commands.options import FINISHED_STUDIES, add_roots, progress_bar, roots, tell_failed, tell_problems
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -51,8 +50,6 @@ def run(options: argparse.Namespace) -> int:
             jobs=options.jobs,
             progress=progress,
         )
-    for study in result.studies:
-        for name, problem in study.problems.items():
-            print(f"{study.key}: {name}: {problem}", file=sys.stderr)
+    tell_problems(result)
     print(f"{len(result.studies)} studies prepared in {options.output / 'manifest.json'}")
     return tell_failed(result)

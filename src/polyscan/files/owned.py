@@ -85,6 +85,20 @@ def rewrite_owned(path: str | Path, group: str = "", names: Collection[str] = ()
     note_owned(path, written, group)
 
 
+@contextmanager
+def rewrite_file(path: str | Path, *, listed: bool = False) -> Iterator[None]:
+    """Let a file that is a group by itself be written in its place inside the block.
+
+    Args:
+        path: the file.
+        listed: whether no run leaves it unlisted, see ``names`` of :func:`rewrite_owned`.
+    """
+    path = Path(path)
+    with rewrite_owned(path.parent, path.name, [path.name] if listed else []) as written:
+        yield
+        written.append(path.name)
+
+
 def remove_owned(path: Path, first: str = "", group: str = "") -> None:
     """Remove the files of a folder that are owned, ``first`` before all others, and the folder where none is left.
 

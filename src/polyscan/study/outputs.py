@@ -15,7 +15,7 @@ from typing import Any
 from polyscan import __version__
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json, write_json
-from polyscan.files.owned import MARKER, remove_empty, remove_files, remove_owned, rewrite_owned
+from polyscan.files.owned import MARKER, remove_empty, remove_files, remove_owned, rewrite_file
 from polyscan.files.packed import archive_of
 from polyscan.study import Source, Study, paths_in
 from polyscan.study.manifest import paths_of
@@ -235,9 +235,8 @@ def replace_file(path: str | Path, kind: str) -> Iterator[None]:
     """
     path = Path(path)
     check_writable_file(path, kind)
-    with rewrite_owned(path.parent, path.name, [path.name] if _holds_something(path) else []) as written:
+    with rewrite_file(path, listed=_holds_something(path)):
         yield
-        written.append(path.name)
 
 
 def _is_written(path: Path, kind: str) -> bool:
