@@ -80,6 +80,7 @@ def page(layer: type, entry: dict[str, str], cost: dict[str, str]) -> str:
     text = re.sub(r":(?:class|mod|func):`[~!]?([^`]*)`", r"`\1`", text).replace("``", "`")
     formula, _, rest = text.partition("\n")
     body, _, arguments = rest.strip().partition("Args:\n")
+    arguments, _, _ = arguments.partition("\nExample:")
     lines = [f"# {name}", "", "```mermaid", "flowchart LR"]
     lines += [f"    {line}" for line in entry["flow"].strip().splitlines()]
     lines += ["```", "", "```", formula, "```", "", body.strip(), ""]

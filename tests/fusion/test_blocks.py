@@ -22,6 +22,7 @@ PARAMETERS = {
     fusion.EfficientChannelAttention: 3,
     fusion.GatedSum: 888,
     fusion.GlobalLocalAlignment: 480,
+    fusion.LatentAttention: 3024,
     fusion.LeanDRIFA: 778,
     fusion.LowRankBilinear: 876,
     fusion.MaskedTransformer: 16552,
@@ -70,6 +71,7 @@ def test_layers_that_read_averages_say_how_many_tokens_are_left():
     few, many = (fusion.CrossAttention, fusion.GlobalLocalAlignment, fusion.MutualAttention), 512
     assert limits == {
         **dict.fromkeys(few, 64),
+        fusion.LatentAttention: many,
         fusion.MaskedTransformer: many,
         fusion.TransformerBottleneck: many,
     }

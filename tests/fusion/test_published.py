@@ -481,3 +481,50 @@ def test_shared_specific_is_no_concatenation():
     net, there = fusion.SharedSpecific(2, 4).double(), torch.ones(1, 2, dtype=torch.bool)
     x, y = torch.randn(2, 1, 2, 4, dtype=torch.float64)
     assert not torch.allclose(net(x + y, there) + net(torch.zeros_like(x), there), net(x, there) + net(y, there))
+
+
+def healnet(reads, w, *, heads, depth):
+    """Latents (channel, latent) that have read the tokens (channel, token) of the modalities in ``reads``."""
+    latents = w["latents"].T
+    for number in range(depth):
+        for m, tokens in reads.items():
+            name = f"passes.{number}.reads.{m}"
+            asking, read = norm(w, f"{name}.norm", latents), norm(w, f"{name}.norm_context", tokens)
+            latents = latents + attention(w, f"{name}.attention", asking, read, heads)
+            latents = latents + gelu_mlp(w, f"{name}.mlp", latents)
+            latents = block(w, f"passes.{number}.mix", latents, heads)
+    return latents
+
+
+def gelu_mlp(w, name, x):
+    hidden = linear(w, f"{name}.1", norm(w, f"{name}.0", x))
+    return linear(w, f"{name}.3", hidden * (1 + erf(hidden / np.sqrt(2))) / 2)
+
+
+def test_latent_attention():
+    place = positional_encoding([3, 2], 4, torch.zeros(1).double()).numpy().T
+
+    def perceiver_io(there, w):
+        latents = healnet({m: x + place for m, x in there.items()}, w, heads=2, depth=2)
+        mean = np.mean(list(there.values()), axis=0)
+        asking = norm(w, "norm_query", mean + place)
+        return mean + attention(w, "attention", asking, norm(w, "norm_latents", latents), heads=2)
+
+    against(fusion.LatentAttention(3, 4, 2, latents=5, depth=2, heads=2), perceiver_io)
+
+
+def test_latents_read_modalities_of_any_number_of_tokens_and_skip_the_absent():
+    """A map of six tokens, a vector, a sequence whose last visits have not come; the second row has no vector."""
+    torch.manual_seed(0)
+    net = fusion.LatentAttention(3, 4, latents=5, heads=2).double()
+    w = {name: value.detach().numpy() for name, value in net.state_dict().items()}
+    tokens = [torch.randn(2, count, 4, dtype=torch.float64) for count in (6, 1, 3)]
+    valid = [
+        torch.ones(2, 6) > 0,
+        torch.tensor([[True], [False]]),
+        torch.tensor([[True, True, False], [True, False, False]]),
+    ]
+    got = net.read(tokens, valid).detach().numpy()
+    for row in range(2):
+        reads = {m: tokens[m][row, valid[m][row]].numpy().T for m in range(3) if valid[m][row].any()}
+        np.testing.assert_allclose(got[row].T, healnet(reads, w, heads=2, depth=1), atol=1e-9)
