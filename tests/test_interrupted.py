@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,14 +16,8 @@ from polyscan.cli import main
 from polyscan.files.atomic import read_json, write_json
 from polyscan.formats.nifti import read_nifti
 from polyscan.study.manifest import read_manifest, write_manifest
+from processes import start, until
 
-# A shell lets what it runs in the background ignore Ctrl-C, and so all that this starts.
-COMMAND = """
-import signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)
-from polyscan.cli import main
-sys.exit(main(sys.argv[1:]))
-"""
 BUNDLE = "sarcoma_ct_mr_pet_segmentation"
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
 
@@ -48,14 +39,13 @@ def prepared(manifest):
 
 def interrupted(arguments: list[str], when: Callable[[], object], log: Path) -> str:
     """What a command says that is interrupted once something is there; none of its processes is left."""
-    with log.open("w") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-c", COMMAND, *arguments], stdout=out, stderr=out, start_new_session=True
-        )
+    process = start(arguments, log)
     try:
-        until(lambda: process.poll() is not None or when())
+        until(lambda: process.exitcode is not None or when())
+        assert process.exitcode is None, log.read_text()
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(600) == 130, log.read_text()
+        process.join(300)
+        assert process.exitcode == 130, log.read_text()
         until(lambda: not session(process.pid), seconds=30)
     finally:
         if session(process.pid):
@@ -74,13 +64,6 @@ def session(leader: int) -> list[str]:
         if of == str(leader) and state != "Z":
             found.append(entry.name)
     return found
-
-
-def until(condition: Callable[[], object], seconds: float = 600) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_preparing_keeps_the_studies_that_are_done(manifest, tmp_path, capfd):

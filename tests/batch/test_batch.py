@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import csv
 import errno
+import importlib
 import json
-import os
 import pickle
 import shlex
 import signal
 import subprocess
 import sys
 import threading
-import time
 from functools import partial
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import write_nifti
 from polyscan.parallel import call_packed
 from polyscan.study.manifest import read_manifest
+from processes import start, until
 
 BUNDLE = "sarcoma_ct_mr_pet_segmentation"
 ALONE = partial(local, jobs=1)
@@ -151,13 +151,12 @@ def test_two_runs_never_do_one_study_twice(ward, undisturbed, tmp_path):
 def test_a_killed_run_goes_on(ward, undisturbed, tmp_path):
     """Killed with -9 while it works: what is there is whole, and the next run ends as an undisturbed one."""
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "polyscan", "batch", BUNDLE, str(ward), "-o", str(out), "--registered"]
-    command += ["--jobs", "1"]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    while not list((out / "records").glob("sub-*.json")) and process.poll() is None:
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    command = ["batch", BUNDLE, str(ward), "-o", str(out), "--registered", "--jobs", "1"]
+    process = start(command, tmp_path / "log")
+    until(lambda: list((out / "records").glob("sub-*.json")) or process.exitcode is not None)
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, (tmp_path / "log").read_text()
     (out / "predictions" / ".part-abc-sub-02_pred.nii.gz").write_bytes(b"half")
     finished = {path.name: path.stat().st_mtime_ns for path in (out / "records").glob("sub-*.json")}
     run(ward, out)
@@ -167,7 +166,9 @@ def test_a_killed_run_goes_on(ward, undisturbed, tmp_path):
 
 def test_on_a_cluster_of_processes(ward, undisturbed, tmp_path):
     distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+    forks = {"distributed.worker.multiprocessing-method": "forkserver"}
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    with importlib.import_module("dask").config.set(forks), distributed.LocalCluster(**options) as cluster:
         result = run(ward, tmp_path / "out", executor=dask(cluster.scheduler_address))
     assert len(result.studies) == 2
     assert answers(tmp_path / "out") == answers(undisturbed)
@@ -241,12 +242,12 @@ def test_a_tree_is_read_once_and_watched(ward, tmp_path):
     thread = threading.Thread(target=watch, args=(BUNDLE, ward, out), kwargs=options)
     thread.start()
     try:
-        await_(lambda: (out / "records" / "sub-01.json").exists())
+        until(lambda: (out / "records" / "sub-01.json").exists())
         done = (out / "records" / "sub-01.json").stat().st_mtime_ns
         late.rename(ward / "sub-02")
         for file in (ward / "sub-02").iterdir():
             file.touch()
-        await_(lambda: (out / "records" / "sub-02.json").exists())
+        until(lambda: (out / "records" / "sub-02.json").exists())
     finally:
         stop.set()
         thread.join()
@@ -261,13 +262,6 @@ def test_a_tree_is_read_once_and_watched(ward, tmp_path):
     assert main(["status", str(out), "--table"]) == 0
     rows = {row["study"]: row for row in csv.DictReader((out / "cohort.csv").open())}
     assert [rows[key]["rating"] for key in ("sub-01", "sub-02")] == ["bad", ""]
-
-
-def await_(done, seconds=60.0):
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end, "it took too long"
-        time.sleep(0.05)
 
 
 def test_a_job_array_does_what_one_run_does(ward, tmp_path, capsys):

@@ -1,20 +1,14 @@
-"""MONAI's command line, each command in a process of its own.
-
-Processes are forked from one that has imported MONAI: importing takes longer than most commands.
-"""
+"""MONAI's command line, each command in a process of its own."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import runpy
-import socket
 import sys
 import tempfile
 from pathlib import Path
 
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["ignite.engine", "monai.bundle", "polyscan.bundle", "polyscan.networks"])
+from processes import FORKS, free_port, say_to
 
 
 def monai(*arguments: object, cwd: Path) -> str:
@@ -44,17 +38,8 @@ def monai_in_processes(count: int, *arguments: object, cwd: Path) -> list[str]:
 
 
 def _command(words: list[str], cwd: Path, log: Path, environment: dict[str, str]) -> None:
-    with log.open("w") as out:
-        os.dup2(out.fileno(), 1)
-        os.dup2(out.fileno(), 2)
+    say_to(log)
     os.chdir(cwd)
     os.environ.update(environment)
     sys.argv, sys.path[0] = ["monai.bundle", *words], str(cwd)
     runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
-
-
-def free_port() -> int:
-    """One that nothing listens at."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]

@@ -5,13 +5,8 @@ from __future__ import annotations
 import json
 import os
 import resource
-import shutil
 import signal
-import socket
-import subprocess
-import sys
 import threading
-import time
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,17 +21,11 @@ from polyscan.hospital import listen
 from polyscan.hospital.receive import OUT_OF_RESOURCES, SUCCESS, receiving
 from polyscan.hospital.send import sender
 from polyscan.hospital.spool import Spool
+from processes import ORTHANC, accepts, free_port, orthanc, start, until
 
 pynetdicom = pytest.importorskip("pynetdicom", reason="pynetdicom is not installed (polyscan[listen])")
 
 BUNDLE = "sarcoma_ct_mr_pet_segmentation"
-ORTHANC = shutil.which("Orthanc", path=f"{os.environ['PATH']}:/usr/sbin")
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def store(port: int, files, called: str = "POLYSCAN") -> list[int]:
@@ -128,55 +117,19 @@ def test_an_archive_is_named_rightly(ct):
 
 @contextmanager
 def listening(out: Path, port: int):
-    command = [sys.executable, "-m", "polyscan", "listen", BUNDLE, "-o", str(out), "--port", str(port)]
-    command += ["--host", "127.0.0.1", "--quiet", "60", "--reserve", "0.001"]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    command = ["listen", BUNDLE, "-o", str(out), "--port", str(port), "--host", "127.0.0.1"]
+    process = start([*command, "--quiet", "60", "--reserve", "0.001"], out.with_suffix(".log"))
     try:
-        until(lambda: accepts(port) or process.poll() is not None)
+        until(lambda: accepts(port) or process.exitcode is not None)
         yield process
     finally:
         process.kill()
-        process.wait()
-
-
-def accepts(port: int) -> bool:
-    with socket.socket() as one:
-        return one.connect_ex(("127.0.0.1", port)) == 0
-
-
-def until(done, seconds: float = 120.0) -> None:
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end, "it took too long"
-        time.sleep(0.1)
+        process.join()
 
 
 def delivery(out: Path) -> dict:
     files = list((out / "deliveries").glob("*.json"))
     return json.loads(files[0].read_text()) if files else {}
-
-
-@contextmanager
-def orthanc(folder: Path, dicom: int):
-    """Debian's Orthanc with this DICOM port: its address."""
-    http = free_port()
-    settings = {
-        "StorageDirectory": str(folder / "storage"),
-        "HttpPort": http,
-        "DicomPort": dicom,
-        "DicomAlwaysAllowStore": True,
-        "AuthenticationEnabled": False,
-        "Plugins": ["/usr/share/orthanc/plugins"],
-    }
-    (folder / "orthanc.json").write_text(json.dumps(settings))
-    with (folder / "orthanc.txt").open("w") as log:
-        process = subprocess.Popen([str(ORTHANC), str(folder / "orthanc.json")], stdout=log, stderr=log)
-    try:
-        until(lambda: (accepts(http) and accepts(dicom)) or process.poll() is not None, 60)
-        yield f"http://127.0.0.1:{http}"
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 def asked(url: str):
@@ -223,7 +176,7 @@ def test_from_an_archive_and_back(ct, tmp_path, monkeypatch):
 @pytest.mark.skipif(ORTHANC is None, reason="Orthanc is not installed (Debian packages orthanc and orthanc-dicomweb)")
 def test_results_go_by_stow(ct, tmp_path):
     pytest.importorskip("dicomweb_client", reason="dicomweb-client is not installed (polyscan[listen])")
-    with orthanc(tmp_path, free_port()) as url:
+    with orthanc(tmp_path) as url:
         sender(f"{url}/dicom-web")(ct[:3])
         assert len(asked(f"{url}/instances")) == 3
         with pytest.raises(PolyscanError, match="did not take the results"):

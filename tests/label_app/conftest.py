@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from served import ROOT, Client, orthanc, serve
+from served import ROOT, Client, serve
 
 from polyscan.phantom import make_cohort
+from processes import orthanc
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,9 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
     real = data / "sarcoma_ct_mr_pet" / "dicom"
     if real.is_dir():
         files += [file for file in real.rglob("*") if file.is_file() and file.parent.name == "image"]
-    with orthanc(files, folder) as url:
+    with orthanc(folder) as url:
+        for file in files:
+            urllib.request.urlopen(urllib.request.Request(f"{url}/instances", file.read_bytes(), method="POST"))
         yield Archive(f"{url}/dicom-web", heads, real if real.is_dir() else None)
 
 

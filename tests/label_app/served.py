@@ -1,14 +1,11 @@
-"""A MONAI Label server in its own environment, a client of it, and a DICOMweb server beside."""
+"""A MONAI Label server in its own environment, and a client of it."""
 
 from __future__ import annotations
 
 import gzip
 import json
 import os
-import shutil
-import socket
 import subprocess
-import time
 import urllib.error
 import urllib.request
 import uuid
@@ -16,9 +13,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from processes import accepts, free_port, until
+
 ROOT = Path(__file__).resolve().parents[2]
 SERVER = ROOT / ".venv-label" / "bin"
-ORTHANC = shutil.which("Orthanc", path=f"{os.environ['PATH']}:/usr/sbin")
 PLUGINS = ROOT / ".venv-label" / "monailabel" / "plugins"
 """What MONAI Label's wheel brings for the viewers."""
 
@@ -78,13 +76,6 @@ def multipart(fields: dict[str, str], files: Iterable[tuple[str, Path]]) -> tupl
     return b"".join([*parts, f"--{mark}--\r\n".encode()]), {"Content-Type": f"multipart/form-data; boundary={mark}"}
 
 
-def free_port() -> int:
-    """One that nothing listens at."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
 @contextmanager
 def serve(studies: str, folder: Path) -> Iterator[Client]:
     """A server of a folder of studies or of a DICOMweb address, up."""
@@ -98,46 +89,9 @@ def serve(studies: str, folder: Path) -> Iterator[Client]:
         process = subprocess.Popen(command, env=environment, stdout=out, stderr=out, start_new_session=True)
     found = Client(port, process, log)
     try:
-        for _ in range(240):
-            assert process.poll() is None, log.read_text()[-3000:]
-            try:
-                if found.ask("GET", "/info/")[0] == 200:
-                    break
-            except OSError:
-                time.sleep(0.5)
+        until(lambda: accepts(port) or process.poll() is not None)
+        assert process.poll() is None, log.read_text()[-3000:]
         yield found
     finally:
         os.killpg(process.pid, 15)
-        process.wait(20)
-
-
-@contextmanager
-def orthanc(files: Iterable[Path], folder: Path) -> Iterator[str]:
-    """Debian's Orthanc with these DICOM files: its address."""
-    port = free_port()
-    settings = {
-        "StorageDirectory": str(folder / "storage"),
-        "HttpPort": port,
-        "DicomServerEnabled": False,
-        "AuthenticationEnabled": False,
-        "Plugins": ["/usr/share/orthanc/plugins"],
-        "DicomWeb": {"Enable": True},
-    }
-    (folder / "orthanc.json").write_text(json.dumps(settings))
-    with (folder / "orthanc.txt").open("w") as log:
-        process = subprocess.Popen([str(ORTHANC), str(folder / "orthanc.json")], stdout=log, stderr=log)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(60):
-            assert process.poll() is None, (folder / "orthanc.txt").read_text()[-2000:]
-            try:
-                urllib.request.urlopen(f"{url}/system", timeout=5)
-                break
-            except urllib.error.URLError:
-                time.sleep(0.5)
-        for file in files:
-            urllib.request.urlopen(urllib.request.Request(f"{url}/instances", file.read_bytes(), method="POST"))
-        yield url
-    finally:
-        process.terminate()
         process.wait(20)

@@ -9,7 +9,9 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-from served import ORTHANC, SERVER
+from served import SERVER
+
+from processes import ORTHANC
 
 BRAIN = "brain_mri_tumour_segmentation"
 

@@ -12,9 +12,10 @@ import pytest
 import SimpleITK as sitk
 import torch
 from monai.data import MetaTensor
-from served import ORTHANC, SERVER
+from served import SERVER
 
 from polyscan.label_app.written import written
+from processes import ORTHANC
 
 pytest.importorskip("selenium", reason="selenium, which drives the browser, is not installed")
 from ohif import Ohif, chromium
