@@ -20,6 +20,7 @@ PARAMETERS = {
     fusion.CrossAttention: 328,
     fusion.DRIFA: 2300,
     fusion.EfficientChannelAttention: 3,
+    fusion.FlexMixtureOfExperts: 5320,
     fusion.GatedSum: 888,
     fusion.GlobalLocalAlignment: 480,
     fusion.LatentAttention: 3024,
@@ -54,10 +55,11 @@ def test_weights_of_three_modalities_of_eight_channels_keep_their_number(layer):
 
 
 def test_auxiliary_losses_weigh_what_their_papers_say():
-    """Those of RFNet, mmFormer, ShaSpec, U-HVED, GLoRIA and TMC; deep CCA trains nothing else, and has none."""
+    """Those of RFNet, mmFormer, ShaSpec, U-HVED, GLoRIA, Flex-MoE, TMC; deep CCA trains nothing else, and has none."""
     assert {layer: dict(layer.AUXILIARY_WEIGHTS) for layer in fusion.layers() if layer.AUXILIARY_WEIGHTS} == {
         fusion.CanonicalCorrelation: {"correlation": 0.1},
         fusion.Evidential: {"evidence": 1.0, "divergence": 1.0},
+        fusion.FlexMixtureOfExperts: {"routing": 0.01, "balance": 0.01},
         fusion.GlobalLocalAlignment: {"global": 1.0, "local": 1.0},
         fusion.MaskedTransformer: {"regions": 1.0, "modalities": 1.0},
         fusion.ProductOfExperts: {"prior": 0.1, "subsets": 0.1, "reconstruction": 0.1},

@@ -9,6 +9,7 @@ from by_hand import against, all_of, attention, block, erf, expit, linear, log_s
 from scipy.ndimage import correlate
 
 from polyscan import fusion
+from polyscan.errors import PolyscanError
 from polyscan.fusion.blocks import positional_encoding
 from polyscan.fusion.drifa import MultiBranchFusionAttention, MultimodalInformationFusionAttention
 from polyscan.fusion.lean_drifa import LeanMultiBranchAttention, LeanMultimodalAttention
@@ -528,3 +529,93 @@ def test_latents_read_modalities_of_any_number_of_tokens_and_skip_the_absent():
     for row in range(2):
         reads = {m: tokens[m][row, valid[m][row]].numpy().T for m in range(3) if valid[m][row].any()}
         np.testing.assert_allclose(got[row].T, healnet(reads, w, heads=2, depth=1), atol=1e-9)
+
+
+def flex_tokens(there, w):
+    """What the router reads, and what the experts add to, (channel, voxel) of each of three modalities; two heads."""
+    voxels = next(iter(there.values())).shape[1]
+    number = sum(2**m for m in there)
+    filled = [
+        there[m] + w["embed.weight"][m][:, None]
+        if m in there
+        else np.repeat(w["bank"][number - 1, m][:, None], voxels, 1)
+        for m in range(3)
+    ]
+    found = np.zeros((3, 4, voxels))
+    for voxel in range(voxels):
+        y = np.stack([x[:, voxel] for x in filled], axis=1)
+        normal = norm(w, "norm_attention", y)
+        found[:, :, voxel] = (y + attention(w, "attention", normal, normal, heads=2)).T
+    return found
+
+
+def flex_gates(w, tokens, top):
+    """Scores and gates (expert, token)."""
+    scores = w["experts.router.weight"] @ tokens
+    gates = np.zeros_like(scores)
+    for column, score in enumerate(scores.T):
+        best = np.argsort(score)[-top:]
+        gates[best, column] = softmax(score[best])
+    return scores, gates
+
+
+def test_flex_mixture_of_experts():
+    def flex(there, w):
+        told = []
+        for x in flex_tokens(there, w):
+            normal = norm(w, "norm_experts", x)
+            _, gates = flex_gates(w, normal, top=2)
+            each = []
+            for e in range(5):
+                hidden = linear(w, f"experts.experts.{e}.0", normal)
+                each.append(linear(w, f"experts.experts.{e}.2", hidden * (1 + erf(hidden / np.sqrt(2))) / 2))
+            told.append(x + (gates[:, None] * np.array(each)).sum(0))
+        return linear(w, "merge", np.concatenate(told))
+
+    against(fusion.FlexMixtureOfExperts(3, 4, experts=5, heads=2), flex)
+
+
+def test_auxiliary_loss_of_flex_moe():
+    """Two complete rows, one without the first modality (number 6), one with it alone (number 1); the last has none."""
+    torch.manual_seed(0)
+    net = fusion.FlexMixtureOfExperts(3, 4, experts=5, heads=2).double()
+    features = torch.randn(5, 3, 4, 5).double()
+    available = torch.tensor([[1, 1, 1], [0, 1, 1], [1, 0, 0], [1, 1, 1], [0, 0, 0]]) > 0
+    w = {k: v.detach().numpy() for k, v in net.state_dict().items()}
+    wrong, complete, incomplete = [], np.zeros(5), np.zeros(5)
+    for row, own in enumerate([None, 1 + 5 % 4, 1 + 0 % 4, None]):
+        there = {m: features[row, m].numpy() for m in range(3) if available[row, m]}
+        tokens = norm(w, "norm_experts", np.concatenate(list(flex_tokens(there, w)), axis=1))
+        scores, gates = flex_gates(w, tokens, top=2)
+        if own is None:
+            complete += gates.sum(1)
+        else:
+            incomplete += gates.sum(1)
+            wrong.append(-log_softmax(scores, axis=0)[own].mean())
+    got = net.auxiliary_loss(features, available, net(features, available))
+    np.testing.assert_allclose(got["routing"].detach(), sum(wrong) / 5, rtol=1e-9)
+    uneven = [np.var(load, ddof=1) / load.mean() ** 2 for load in (complete, incomplete[1:])]
+    np.testing.assert_allclose(got["balance"].detach(), sum(uneven), rtol=1e-9)
+
+
+def test_flex_moe_learns_to_send_a_combination_to_its_expert():
+    torch.manual_seed(0)
+    net, features = fusion.FlexMixtureOfExperts(2, 4, top=1), torch.randn(32, 2, 4, 3)
+    available = torch.tensor([[True, False], [False, True]]).repeat(16, 1)
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.05)
+    for _ in range(40):
+        optimizer.zero_grad()
+        net.auxiliary_loss(features, available, features[:, 0])["routing"].backward()
+        optimizer.step()
+    tokens = net.norm_experts(net._tokens(features * available[:, :, None, None], available))
+    taken = net.experts.gates(net.experts.router(tokens)).argmax(-1).flatten(1)
+    assert (taken[0::2] == 1).all()
+    assert (taken[1::2] == 2).all()
+
+
+def test_flex_moe_refuses_what_it_cannot_hold():
+    with pytest.raises(PolyscanError, match="found 11 of them, expected 10 at most"):
+        fusion.FlexMixtureOfExperts(11, 4)
+    for options in ({"experts": 1}, {"top": 0}, {"experts": 3, "top": 4}):
+        with pytest.raises(ValueError, match="expected at least 2, and 1 to"):
+            fusion.FlexMixtureOfExperts(3, 4, **options)

@@ -32,6 +32,11 @@ def softmax_over(scores: Tensor, available: Tensor) -> Tensor:
     return torch.softmax(scores.masked_fill(~expand(available, scores), float("-inf")), dim=1)
 
 
+def combination(available: Tensor) -> Tensor:
+    """Number (batch) of which modalities (batch, modality) are there: bit i is modality i, 0 where none is."""
+    return (available.long() * 2 ** torch.arange(available.shape[1], device=available.device)).sum(1)
+
+
 class Pointwise(nn.Linear):
     """One linear map at every position: (batch, channel, *spatial) to (batch, out, *spatial)."""
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from polyscan.errors import PolyscanError
 from polyscan.fusion.base import MakeFusion, expand
+from polyscan.fusion.blocks import combination
 from polyscan.fusion.concatenation import Concatenation
 from polyscan.missing.base import MissingStrategy
 
@@ -50,11 +51,10 @@ class SubsetEnsemble(MissingStrategy):
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
         """See :class:`FusionLayer`."""
-        powers = 2 ** torch.arange(self.modalities, device=available.device)
-        combination = (available.long() * powers).sum(1)
+        number = combination(available)
         fused = self.fusion(features, available)
         for k, layer in enumerate(self.others):
-            rows = combination == k + 1
+            rows = number == k + 1
             if bool(rows.any()):
                 fused = torch.where(expand(rows, fused), layer(features, available), fused)
         return fused
