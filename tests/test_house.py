@@ -20,6 +20,7 @@ FLOORS = {
     "missing": GROUND | {"fusion"},
     "networks": GROUND | {"fusion"},
     "learning": GROUND | {"fusion", "networks"},
+    "translation": GROUND | {"study", "formats", "learning"},
     "inference": GROUND | {"fusion", "networks"},
     "attribution": GROUND | {"networks"},
     "evaluation": GROUND | {"study"},

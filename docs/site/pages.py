@@ -26,6 +26,7 @@ REFERENCE = {
     "polyscan.fusion": "Fusion layers",
     "polyscan.fusion.table": "Fusion with a table",
     "polyscan.missing": "Missing modalities",
+    "polyscan.translation": "Translation between scans",
     "polyscan.networks": "Networks",
     "polyscan.learning": "Losses and objectives",
     "polyscan.ensemble": "Ensembles",

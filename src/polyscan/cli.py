@@ -17,6 +17,7 @@ COMMANDS = (
     "scan",
     "dataset",
     "prepare",
+    "translate",
     "advise",
     "plan",
     "train",

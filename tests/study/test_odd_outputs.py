@@ -38,6 +38,7 @@ COMMAND_LINES = {  # the place is put behind; {of} is the folder of the fixture
     "report": "report {of}/answers --jobs 1 -o",
     "scan": "scan {of}/ward -o",
     "status": "status --table",
+    "translate": "translate {of}/unpaired.json --between CT T1 -o",
     "train": f"train {BUNDLE} {{of}}/prepared/manifest.json -o",
     "train folds": f"train {BUNDLE} {{of}}/prepared/manifest.json --folds 2 -o",
 }
@@ -91,6 +92,9 @@ def of(make_ward, tmp_path_factory):
     ]
     five = [replace(manifest.studies[0], subject=f"copy{n}") for n in range(5)]
     write_manifest(folder / "five.json", replace(manifest, training=[], testing=five))
+    unpaired = [replace(study, scans={name: study.scans[name]}) for name in ("CT", "T1") for study in five[:2]]
+    unpaired = [replace(study, subject=f"single{n}") for n, study in enumerate(unpaired)]
+    write_manifest(folder / "unpaired.json", replace(manifest, training=unpaired, testing=[]))
     (folder / "answers").mkdir()
     write_manifest(folder / "answers" / "manifest.json", replace(manifest, training=[], testing=answers))
     table = ["subject,day,volume_ml"]

@@ -30,6 +30,10 @@ COMMAND_LINES = {  # as it is given first, with two studies, and with one of the
         f"train {BUNDLE} {{of}}/prepared/manifest.json {SMALL} --set max_epochs=1",
         f"train {BUNDLE} {{of}}/prepared/manifest.json {SMALL} --set max_epochs=2 --restart",
     ),
+    "translate": (
+        "translate {of}/prepared/unpaired.json --between CT T1 --window 16 16 --channels 2 --steps 1",
+        "translate {of}/prepared/unpaired0.json --between CT T1 --window 16 16 --channels 2 --steps 2",
+    ),
     "report": ("report {of}/answers --jobs 1", "report {of}/answers1 --jobs 1"),
     "picture": ("picture {of}/answers --overlay CT T1", "picture {of}/answers1 --checkerboard CT T1"),
     "native": ("native {of}/answers", "native {of}/answers1"),
@@ -92,6 +96,11 @@ def of(make_ward, tmp_path_factory):
     copies = [replace(study, subject=f"{study.subject}copy{n}") for n in range(3) for study in ready.studies]
     for name, count in (("five", 5), ("six", 6)):
         write_manifest(prepared / f"{name}.json", replace(ready, training=[], validation=[], testing=copies[:count]))
+    single = [("patient0a", "CT"), ("patient0b", "CT"), ("patient0c", "T1"), ("patient0d", "T1"), ("patient1", "T1")]
+    one, scans = ready.studies[0], ready.studies[0].scans
+    unpaired = [replace(one, subject=subject, scans={name: scans[name]}) for subject, name in single]
+    for name, count in (("unpaired", 5), ("unpaired0", 4)):
+        write_manifest(prepared / f"{name}.json", replace(ready, training=unpaired[:count], validation=[], testing=[]))
     table = [f"{n},{day},{(1 + n % 5) * 1.01**day:.3f}" for n in range(30) for day in (0, 30, 60, 90)]
     (folder / "volumes.csv").write_text("\n".join(["subject,day,volume_ml", *table]))
     cohort = {"task": "interaction", "subjects": 40}
