@@ -165,11 +165,11 @@ def _no_interrupt() -> Iterator[None]:
 
 
 def hold_back_values() -> None:
-    """Let pydicom not print the values that it finds at fault, which can be names and dates, nor nibabel what it mends.
+    """Let pydicom and highdicom not print values that they find at fault, as names, nor nibabel what it mends.
 
     For processes that are polyscan's own: the warnings of somebody's script are left to that.
     """
-    warnings.filterwarnings("ignore", module="pydicom")
+    warnings.filterwarnings("ignore", module="pydicom|highdicom")
     logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)
 
 

@@ -48,6 +48,8 @@ def test_folds_without_a_subject_are_refused(folds):
 
 def test_folds_are_trained_and_answer_together(tmp_path, capsys):
     manifest = make_manifest(BUNDLES / BUNDLE, tmp_path / "cohort")
+    assert main(["train", BUNDLE, str(manifest), "-o", str(tmp_path / "cv"), "--folds", "0", *SMALL]) == 1
+    assert "2 to that many" in capsys.readouterr().err
     assert main(["train", BUNDLE, str(manifest), "-o", str(tmp_path / "cv"), "--folds", "2", *SMALL]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2
     watched = [read_manifest(tmp_path / "cv" / f"fold{k}.json") for k in range(2)]

@@ -98,6 +98,9 @@ def test_a_planned_network_is_trained_and_answers_without_being_told_again(manif
     answered = infer(BRAIN, manifest, tmp_path / "out", weights=weights)
     assert not answered.failed
     assert carried_settings(weights, BRAIN, {})["spacing"] == [4.0, 4.0, 4.0]
+    (study, *_) = answered.studies
+    assert study.prediction.model.protocols == [study.protocol]  # and not the bundle's own
+    assert answered.prepared_otherwise == ""
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -398,11 +399,18 @@ def test_dcmqi_reads_the_same_voxels(answered, tmp_path):
 
 
 def test_command(answered, tmp_path, capsys):
-    study, sources, _, _ = answered()
+    def named(k, header):
+        placed(*ORIENTATIONS["axial"])(k, header)
+        header.PatientName = "ANNA"  # highdicom warns of a name of one part, with the name
+
+    study, sources, _, _ = answered(change=named)
     raw = Study("a", scans=scans_of(sources.studies["sub-a"].scans))
     write_sources(tmp_path / "out", Manifest(testing=[raw]))
     write_manifest(tmp_path / "out" / "manifest.json", Manifest(testing=[study], bundle="brain"))
-    assert main(["dicom", str(tmp_path / "out"), "-o", str(tmp_path / "dicom")]) == 0
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        assert main(["dicom", str(tmp_path / "out"), "-o", str(tmp_path / "dicom")]) == 0
+    assert not [each for each in warned if "ANNA" in str(each.message)]
     assert "3 objects of 1 studies" in capsys.readouterr().out
     index = json.loads((tmp_path / "dicom" / "dicom.json").read_text())
     assert index["objects"]["sub-a"]["sr"] == "sub-a_sr.dcm"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from polyscan.cli import main
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
 from polyscan.phantom import make_cohort, make_slices
@@ -60,6 +61,8 @@ def test_maps_and_visits_are_written_and_found_in_both_formats(tmp_path):
 
 
 def test_slices(tmp_path):
+    for option in (["--size", "full"], ["--modalities", "T1"], ["--visits", "2"]):
+        assert main(["phantom", str(tmp_path / "x"), "--format", "png", *option]) == 1
     make_slices(tmp_path / "a", subjects=20, seed=1, jobs=1)
     make_slices(tmp_path / "b", subjects=20, seed=1, jobs=2)
     manifest = read_manifest(tmp_path / "a" / "manifest.json")

@@ -39,7 +39,10 @@ def test_page_says_everything(study, tmp_path):
     text = write_study_page(study, tmp_path / "page.html", cohort="../report.html").read_text()
     for words in ("0.875", "left out: its slice is corrupt", "Not for clinical use", "it fits", "&lt;b&gt;one"):
         assert words in text
-    assert '<td class="number">0.75</td><td class="number">0.25</td>' in text
+    assert re.search(
+        'class="most">75 %</button><i style="width: 75%"></i><span class="soft">[0-9]+ % within</span>', text
+    )
+    assert '<td class="share">25 %<i style="width: 25%"></i></td>' in text  # no map of that scan
     for words in ("<td>FusionNet; fused by Mean at 0, 1", "abababababababab", "T2</strong> is missing: not found"):
         assert words in text
     assert "<b>one" not in text
@@ -84,12 +87,12 @@ def test_sliders_change_what_is_seen(study, tmp_path, opened):
     Select(browser.find_element("id", "overlay")).select_by_value("uncertainty")
     assert pixels(browser, axial) != before
     before = pixels(browser, axial)
-    Select(browser.find_element("id", "overlay")).select_by_visible_text("tumour by gradcam")
+    Select(browser.find_element("id", "overlay")).select_by_visible_text("tumour, by Grad-CAM")
     browser.execute_async_script(  # a map is decoded when it is first shown
         "const [canvas, told, done] = arguments;"
         "const wait = () => canvas.ariaLabel.includes(told) ? done() : setTimeout(wait, 20); wait()",
         canvas,
-        "tumour by gradcam in colour",
+        "tumour, by Grad-CAM in colour",
     )
     assert pixels(browser, axial) != before
     browser.find_element("id", "truth").click()
@@ -105,6 +108,24 @@ def test_a_click_moves_the_other_planes(study, tmp_path, opened):
     )
     values = [browser.find_element("id", f"viewer-{plane}").get_property("value") for plane in ("sagittal", "coronal")]
     assert values == ["0", "23"]  # the patient's right, and the back
+
+
+def test_a_share_shows_its_map_where_it_is_highest(study, tmp_path, opened):
+    browser = opened(write_study_page(study, tmp_path / "page.html"))
+    Select(browser.find_element("id", "scan")).select_by_visible_text("T1")
+    button = browser.find_element("css selector", "[data-map]")
+    assert button.get_attribute("aria-label") == "75 %: show CT, tumour, by Grad-CAM"
+    button.click()
+    peak = browser.execute_async_script(
+        "const done = arguments[0];"
+        "const peak = study.attributions[0].peaks.CT.map(String);"
+        "const at = () => ['sagittal', 'coronal', 'axial'].map(plane => control(`viewer-${plane}`).value);"
+        "const wait = () => at().join() === peak.join() ? done(peak) : setTimeout(wait, 20); wait()"
+    )
+    assert len(peak) == 3
+    said = browser.find_element("css selector", "#viewer canvas").get_attribute("aria-label")
+    assert "CT from" in said
+    assert "tumour, by Grad-CAM in colour" in said
 
 
 def test_swipe_shows_registration_before_and_after(study, tmp_path, opened):

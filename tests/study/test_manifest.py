@@ -18,6 +18,7 @@ from polyscan.study import (
     Decision,
     Grid,
     Label,
+    ModelRecord,
     PredictionRecord,
     Preparation,
     RegionScore,
@@ -194,3 +195,24 @@ def test_a_scan_without_a_file_is_refused_by_name(tmp_path):
     path.write_text('{"format_version": 2, "testing": [{"subject": "1", "scans": {"T1": {"source": []}}}]}')
     with pytest.raises(PolyscanError, match="sub-1 has no file for T1"):
         read_manifest(path)
+
+
+def test_a_folder_is_no_manifest(tmp_path):
+    with pytest.raises(PolyscanError, match=r"is a folder, and a manifest is a file: give the manifest\.json in it"):
+        read_manifest(tmp_path)
+
+
+def test_answers_from_scans_that_were_prepared_otherwise_are_told():
+    def answered(protocol, learnt, scans=("T1",)):
+        model = ModelRecord("brain", protocols=learnt)
+        preparation = Preparation(protocol, "T1") if protocol else None
+        scans = {name: Scan("/x") for name in scans}
+        return Study("a", scans=scans, preparation=preparation, prediction=PredictionRecord("/y", model=model))
+
+    same = [answered("brain_mri", ["brain_mri"]), answered("", [""]), answered("mine", []), answered("", ["x"], ())]
+    assert Manifest(testing=same).prepared_otherwise == ""
+    other = [answered("", ["brain_mri"]), answered("default", ["brain_mri"])]
+    assert Manifest(testing=[*same, *other]).prepared_otherwise == (
+        "The manifest has 2 studies prepared by default and no protocol, where the network learnt from those of "
+        "brain_mri: its answers may be wrong; prepare them by that protocol."
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pydoc
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,10 @@ from torch import nn
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
 from polyscan.networks.fusion_model import describe
+from polyscan.study import Study
 
+PROTOCOLS = "protocols"
+"""Among the settings: by which the studies that were learnt from were prepared."""
 _MACHINE = {"imports", "bundle_root", "device", "dataset_dir", "manifest", "output_dir", "network", "run"}
 _TRUSTED = ("polyscan.networks.", "polyscan.fusion.", "polyscan.missing.", "monai.networks.", "torch.nn.")
 
@@ -28,6 +31,19 @@ def shared_settings(bundle: str | Path, config: Mapping[str, Any]) -> dict[str, 
     """
     file = Path(bundle) / "configs" / "inference.json"
     return {name: config[name] for name in read_json(file) if name in config and name not in _MACHINE}
+
+
+def protocols_of(studies: Iterable[Study]) -> list[str]:
+    """The protocols that the scans of studies were prepared by; ``""`` where by none."""
+    return sorted({study.protocol for study in studies if study.scans})
+
+
+def settings_of(weights: str | Path) -> dict[str, Any]:
+    """All settings that weights carry; none for weights that carry none."""
+    try:
+        return dict(describe(torch.load(weights, map_location="cpu", weights_only=True))["settings"])
+    except Exception:  # the sentence about weights that cannot be read, or say nothing, is told where they are loaded
+        return {}
 
 
 def carried_settings(weights: str | Path, bundle: str | Path, replaced: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,10 +60,7 @@ def carried_settings(weights: str | Path, bundle: str | Path, replaced: Mapping[
     Raises:
         PolyscanError: the weights name what a network is not built from.
     """
-    try:
-        settings = describe(torch.load(weights, map_location="cpu", weights_only=True))["settings"]
-    except Exception:  # the sentence about weights that cannot be read, or say nothing, is told where they are loaded
-        return {}
+    settings = settings_of(weights)
     own = read_json(Path(bundle) / "configs" / "inference.json")
     known, given = set(_leaves(own)), {name.partition("#")[0] for name in replaced}
     taken = {}

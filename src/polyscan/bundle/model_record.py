@@ -10,8 +10,9 @@ from typing import Any
 from monai.bundle import ConfigParser
 
 from polyscan import __version__
+from polyscan.bundle.carried import PROTOCOLS, settings_of
+from polyscan.bundle.config import read_metadata
 from polyscan.bundle.weights import calibration_of, inference_fingerprint
-from polyscan.files.atomic import read_json
 from polyscan.files.digest import sha256
 from polyscan.study import ModelRecord
 
@@ -33,10 +34,11 @@ def model_record(
     """
     changed = {name: value for name, value in overrides.items() if name not in _SAME_ANSWER}
     network, at = config.get("network_def", {}), config.get("fuse_at", "")
-    parts = _names(network)
+    parts, metadata = _names(network), read_metadata(bundle)
+    own = [metadata["protocol"]] if metadata.get("protocol") else []
     return ModelRecord(
         bundle.resolve().name,
-        bundle_version=str(read_json(bundle / "configs" / "metadata.json").get("version", "")),
+        bundle_version=str(metadata.get("version", "")),
         network=parts[0] if parts else "",
         parts=parts[1:],
         fusion=", ".join(_names(config.get("fusion", {}))),
@@ -49,6 +51,7 @@ def model_record(
         calibrated=bool(calibration_of(weights)),
         mirrored=len(config.get("mirror_axes", [])) if config.get("mirror", False) else 0,
         settings=inference_fingerprint(bundle, weights, changed),
+        protocols=sorted({name for file in weights for name in settings_of(file).get(PROTOCOLS, own)}),
         versions={"polyscan": __version__, **{name: version(name) for name in _PACKAGES}},
     )
 

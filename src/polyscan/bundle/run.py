@@ -10,7 +10,7 @@ from ignite.engine import Engine, Events
 from monai.bundle import ConfigWorkflow
 
 from polyscan.bundle.answering import Answering
-from polyscan.bundle.carried import carried_settings, shared_settings
+from polyscan.bundle.carried import PROTOCOLS, carried_settings, protocols_of, shared_settings
 from polyscan.bundle.config import bundle_folder, check_channels, open_config, quiet, read_config
 from polyscan.bundle.model_record import model_record
 from polyscan.bundle.predictor import StudyPredictor
@@ -65,7 +65,8 @@ def train(
         return run.path / BEST
     with quiet(), run.writing():
         workflow = _load(bundle, "train", found, output_dir, {**changes, "resume": run.resume})
-        workflow.parser.get_parsed_content("network_def").settings = shared_settings(bundle, config)
+        settings = {**shared_settings(bundle, config), PROTOCOLS: protocols_of(found.training)}
+        workflow.parser.get_parsed_content("network_def").settings = settings
         trainer: Any = workflow.parser.get_parsed_content("train#trainer")
         if progress is not None:
             tell = progress

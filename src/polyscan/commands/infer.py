@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
             roots=roots(options),
             progress=progress,
         )
-    if result.judged_on_training:
-        print(result.judged_on_training)
+    for told in filter(None, (result.judged_on_training, result.prepared_otherwise)):
+        print(told)
     print(f"{len(result.studies)} predictions in {options.output / 'manifest.json'}")
     return tell_failed(result)

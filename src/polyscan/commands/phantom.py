@@ -56,6 +56,10 @@ def run(options: argparse.Namespace) -> None:
             print(f"{accuracy:.3f} at best from {modalities}")
         print(f"{options.subjects} subjects in {options.output}")
         return
+    if options.format == "png" and (options.size, options.modalities, options.visits) != ("small", None, 1):
+        raise PolyscanError(
+            "--format png makes a slice by MRI and one by CT; --size, --modalities and --visits are for volumes."
+        )
     with progress_bar("making") as progress:
         if options.format == "png":
             make_slices(options.output, subjects=options.subjects, seed=options.seed, progress=progress)

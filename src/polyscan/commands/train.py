@@ -56,6 +56,6 @@ def run(options: argparse.Namespace) -> None:
             "progress": progress,
         }
         where = (options.bundle, options.manifest, options.output)
-        weights = train_folds(*where, options.folds, **given) if options.folds else [train(*where, **given)]
+        weights = train_folds(*where, options.folds, **given) if options.folds is not None else [train(*where, **given)]
     for file in weights:
         print(f"weights in {file}")

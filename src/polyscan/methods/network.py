@@ -27,7 +27,8 @@ def tell_predictions(text: Text, manifest: Manifest) -> dict[str, str]:
         text.say(SECTION, *_network(text, model, len(studies)))
         versions |= model.versions
     predictions = [study.prediction for study in answered if study.prediction is not None]
-    text.say(SECTION, *_read(predictions, manifest.absent), *_certainty(text, predictions))
+    read = _read(predictions, manifest.absent)
+    text.say(SECTION, *read, manifest.prepared_otherwise, *_certainty(text, predictions))
     text.say(EVALUATION, *_evaluation(text, predictions, manifest))
     return versions
 

@@ -95,7 +95,7 @@ def write_cohort_page(manifest: Manifest, page: Path, pages: Path, not_drawn: Ma
         pages=pages.name,
         protocols=sorted({study.preparation.protocol for study in studies if study.preparation}),
         bundles=_bundles(studies),
-        on_training=manifest.judged_on_training,
+        warnings=[manifest.judged_on_training, manifest.prepared_otherwise],
         absent=manifest.absent,
         count=len(studies),
         failed=len(manifest.failed),

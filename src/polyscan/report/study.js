@@ -114,10 +114,15 @@ class Viewer {
       this.position[plane.across] = Math.min(pane.width - 1, Math.max(0, column));
       const down = Math.min(pane.height - 1, Math.max(0, row));
       this.position[plane.down] = plane.turned ? pane.height - 1 - down : down;
-      for (const each of this.panes) each.slider.value = this.position[each.through];
-      this.draw();
+      this.moveTo(this.position);
     });
     return pane;
+  }
+
+  moveTo(position) {
+    this.position = [...position];
+    for (const each of this.panes) each.slider.value = position[each.through];
+    this.draw();
   }
 
   // The voxel that each pixel of a pane shows.
@@ -249,6 +254,14 @@ async function showStudy() {
     rewindow();
   };
   control("scan").addEventListener("change", choose);
+  for (const button of document.querySelectorAll("[data-map]")) {
+    button.addEventListener("click", async () => {
+      [control("scan").value, control("overlay").value] = [button.dataset.scan, button.dataset.map];
+      await choose();
+      viewer.moveTo(study.attributions[button.dataset.map].peaks[button.dataset.scan]);
+      control("scans").scrollIntoView();
+    });
+  }
   for (const id of ["darkest", "brightest", "opacity"]) control(id)?.addEventListener("input", rewindow);
   control("overlay")?.addEventListener("change", () => mark().then(() => viewer.draw()));
   for (const id of ["truth", "cross"]) control(id)?.addEventListener("change", () => viewer.draw());

@@ -19,6 +19,7 @@ from polyscan.files.owned import replace_owned
 from polyscan.formats.nifti import read_nifti
 from polyscan.formats.pictures import is_picture
 from polyscan.report.display import Display, colour_map, window
+from polyscan.report.marks import explained, scale, told, within
 from polyscan.report.render import render_page
 from polyscan.report.sheet import data_uri, map_sheet, mask_sheet, scan_sheet
 from polyscan.report.uncertainty import region_probabilities, uncertainty_map
@@ -81,7 +82,7 @@ def write_study_page(study: Study, path: str | Path, *, cohort: str | None = Non
         truth=TRUTH if study.label.mask is not None else None,
         steps={name: _steps(scan.sidecar) for name, scan in study.scans.items()},
         pictures=_pictures(study) if seen is None else {},
-        attributions={_told(each): each.shares for each in study.prediction.attributions},
+        explained=explained(study.prediction.attributions, _region_colours(study.prediction)),
         volumes=None if seen is None else _volumes(study, seen),
     )
     with replace_owned(path.parent, last=path.name, group=path.stem) as folder:
@@ -162,7 +163,7 @@ def _volumes(study: Study, seen: _Seen) -> dict[str, Any]:
     if prediction.probabilities is not None and prediction.regions:
         doubt = uncertainty_map(region_probabilities(prediction.probabilities, len(prediction.regions)))
         found["uncertainty"] = map_sheet(seen.display.image(doubt), limit // 2)
-    found["attributions"] = [_marked(each, seen, limit // 4) for each in prediction.attributions]
+    found["attributions"] = [_marked(each, seen, prediction.regions, limit // 4) for each in prediction.attributions]
     reference = study.preparation.reference if study.preparation else ""
     if registered and reference in seen.images:
         coarse = Display(seen.images[reference], REGISTRATION_VOXELS)
@@ -181,38 +182,44 @@ def _volumes(study: Study, seen: _Seen) -> dict[str, Any]:
     return found
 
 
-def _marked(found: AttributionRecord, seen: _Seen, limit: int) -> dict[str, Any]:
-    """Maps of attribution as sheets in which a half is 0; those of one target have one scale, so that they compare."""
+def _marked(found: AttributionRecord, seen: _Seen, regions: Mapping[str, list[int]], limit: int) -> dict[str, Any]:
+    """Maps of attribution as sheets in which a half is 0; those of one target have one scale, so that they compare.
+
+    Beside them where each is highest and, of a region, its part of the image and the part of each map in it.
+    """
     maps = {name: seen.display.image(read_nifti(path)) for name, path in found.maps.items() if name in seen.scans}
-    scale = _scale(list(maps.values()))
-    return {
-        "name": _told(found),
-        "scans": {name: map_sheet(0.5 + np.nan_to_num(values) / (2 * scale), limit) for name, values in maps.items()},
+    most = scale(list(maps.values()))
+    marked: dict[str, Any] = {
+        "name": told(found),
+        "scans": {name: map_sheet(0.5 + np.nan_to_num(values) / (2 * most), limit) for name, values in maps.items()},
+        "peaks": {
+            name: [int(i) for i in np.unravel_index(np.nan_to_num(values).argmax(), values.shape)]
+            for name, values in maps.items()
+        },
     }
-
-
-def _told(found: AttributionRecord) -> str:
-    """What a map explains, and by what."""
-    return " ".join(filter(None, [found.target, found.predicted_class, f"by {found.method}"]))
-
-
-def _scale(maps: Sequence[np.ndarray]) -> float:
-    """The absolute value that a thousandth of the voxels of all maps exceed."""
-    return max((float(np.nanquantile(np.abs(values), 0.999)) for values in maps), default=0.0) or 1.0
+    if found.target in regions:
+        region = np.isin(seen.masks["prediction"], regions[found.target])
+        marked["part"] = float(region.mean())
+        marked["within"] = {name: within(values, region) for name, values in maps.items()}
+    return marked
 
 
 def _regions(prediction: PredictionRecord) -> list[dict[str, Any]]:
     """What is told of each region: its name, colour, volume, and score where the truth is known."""
-    names = [*prediction.regions, *(name for name in prediction.volumes_ml if name not in prediction.regions)]
     return [
         {
             "name": name,
-            "colour": REGION_COLOURS[number % len(REGION_COLOURS)],
+            "colour": colour,
             "ml": prediction.volumes_ml.get(name),
             "score": prediction.scores.get(name),
         }
-        for number, name in enumerate(names)
+        for name, colour in _region_colours(prediction).items()
     ]
+
+
+def _region_colours(prediction: PredictionRecord) -> dict[str, str]:
+    names = dict.fromkeys([*prediction.regions, *prediction.volumes_ml])
+    return {name: REGION_COLOURS[number % len(REGION_COLOURS)] for number, name in enumerate(names)}
 
 
 def _label_colours(prediction: PredictionRecord) -> dict[int, str]:
@@ -254,9 +261,9 @@ def _pictures(study: Study) -> dict[str, str]:
     found = {name: _flat(study.scans[name].path) for name in prediction.present}
     for each in prediction.attributions:
         maps = {name: read_nifti(path).numpy()[0, :, :, 0].T for name, path in each.maps.items()}
-        scale = _scale(list(maps.values()))
+        most = scale(list(maps.values()))
         for name, values in maps.items():
-            found[f"{name}: {_told(each)}"] = _flat(study.scans[name].path, values / scale)
+            found[f"{name}: {told(each)}"] = _flat(study.scans[name].path, values / most)
     return found
 
 

@@ -103,6 +103,24 @@ class Manifest(Entry):
             "are taken: of a network that was trained on them, scores tell nothing of other patients."
         )
 
+    @property
+    def prepared_otherwise(self) -> str:
+        """A sentence where scans were prepared otherwise than those that their network learnt from; else nothing."""
+        both = [
+            (study.protocol, study.prediction.model.protocols)
+            for study in self.studies
+            if study.scans and study.prediction and study.prediction.model
+        ]
+        others = [(found, learnt) for found, learnt in both if learnt and found not in learnt]
+        if not others:
+            return ""
+        found = " and ".join(sorted({name or "no protocol" for name, _ in others}))
+        learnt = " and ".join(sorted({name or "no protocol" for _, names in others for name in names}))
+        return (
+            f"{self} has {len(others)} {'study' if len(others) == 1 else 'studies'} prepared by {found}, where the "
+            f"network learnt from those of {learnt}: its answers may be wrong; prepare them by that protocol."
+        )
+
     def map(self, change: Callable[[Study], Study | None]) -> Manifest:
         """A copy with every study changed; one that becomes None is dropped."""
         copy = replace(self)
@@ -124,6 +142,11 @@ def read_manifest(path: str | Path, roots: Mapping[str, str | Path] | None = Non
             of the roots.
     """
     path = Path(path)
+    if path.is_dir():
+        raise PolyscanError(
+            f"{path} is a folder, and a manifest is a file: give the manifest.json in it, or make one of a folder of "
+            "scans with polyscan scan."
+        )
     content = read_json(path)
     if not isinstance(content, dict) or not any(section in content for section in SECTIONS):
         raise PolyscanError(

@@ -185,6 +185,7 @@ class ModelRecord(Entry):
         roi_size: voxels that the network sees at a time.
         inferer: the class that goes over an image by them.
         settings: changes where weights, calibration or any entry of the config does that an answer depends on.
+        protocols: by which the scans that it learnt from were prepared, ``""`` where by none; empty where not known.
     """
 
     bundle: str
@@ -202,6 +203,7 @@ class ModelRecord(Entry):
     roi_size: list[int] = field(default_factory=list)
     inferer: str = ""
     settings: str = ""
+    protocols: list[str] = field(default_factory=list)
 
 
 def atypical(typicality: Mapping[str, float]) -> list[str]:
@@ -340,6 +342,11 @@ class Study(Entry):
     def times(self) -> int:
         """How many time points it has."""
         return max((ScanKey.parse(name).time or 1 for name in self.scans), default=0)
+
+    @property
+    def protocol(self) -> str:
+        """By which its scans were prepared; empty where by none."""
+        return self.preparation.protocol if self.preparation else ""
 
     @property
     def problems(self) -> dict[str, str]:
