@@ -55,6 +55,11 @@ def few_samples(bundle: Path) -> dict[str, int]:
     return {"monte_carlo_samples": 2} if "monte_carlo_samples" in read_config(bundle, "inference") else {}
 
 
+def apart(bundle: Path) -> dict[str, float]:
+    """Changes to a bundle whose windows overlap: they do not, where the answer at their edges is not tried."""
+    return {"overlap": 0.0} if "overlap" in read_config(bundle, "inference") else {}
+
+
 def small_window(bundle: Path) -> dict[str, list[int]]:
     """Changes to a bundle of volumes: a window that holds a study of :func:`make_manifest` and little around it."""
     return {"roi_size": [24, 24, 24]} if len(read_config(bundle, "inference")["roi_size"]) == 3 else {}

@@ -17,14 +17,8 @@ from prepared import is_classification, read_config, save_picture, write
 from polyscan.errors import PolyscanError
 from polyscan.transforms import block_overlap
 
-SIZES = [(-5, 0, 0), (-7, -11, -3), (7, -3, 0), (-26, -26, -26)]
-
-
-@pytest.fixture(params=SIZES, ids=str)
-def size(request, bundle) -> list[int]:
-    """The image's, from that of the window."""
-    window = read_config(bundle, "inference")["roi_size"]
-    return [n + more for n, more in zip(window, request.param, strict=False)]
+MORE = [(-5, 0, 0), (-7, -11, -3), (7, -3, 0), (-26, -26, -26)]
+"""What an image has more voxels than the window, along each axis."""
 
 
 @pytest.fixture(params=["training", "validation", "inference"])
@@ -76,19 +70,20 @@ def study(config, folder, size, there):
     return item
 
 
-def test_availability_is_the_studys_own(bundle, ask, size, tmp_path):
+def test_availability_is_the_studys_own(bundle, ask, tmp_path):
     """A window's margin is absent; filled with zeros, it would make every modality there."""
     config = read_config(bundle, "inference")
     modalities = config["modalities"]
-    for there in ([modalities[0]], [modalities[-1]], modalities):
+    for more, there in product(MORE, ([modalities[0]], [modalities[-1]], modalities)):
+        size = [n + m for n, m in zip(config["roi_size"], more, strict=False)]
         windows, network = ask(study(config, tmp_path, size, there))
         with torch.no_grad():
             _, available = network.encode(windows)
         own = torch.tensor([name in there for name in modalities]).expand_as(available)
         if ask.drops:  # modality dropout may take away, never add
-            assert not (available & ~own).any()
+            assert not (available & ~own).any(), (more, there)
         else:
-            assert torch.equal(available, own)
+            assert torch.equal(available, own), (more, there)
 
 
 def test_what_is_turned_into_the_window_is_absent(bundle):

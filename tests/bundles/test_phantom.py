@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from prepared import few_samples, read_config
+from prepared import apart, few_samples, read_config
 
 from polyscan.bundle.run import infer, train
 from polyscan.discovery.scan import scan
@@ -36,8 +36,10 @@ def cohort(bundle, tmp_path):
 
 def test_train_and_infer(bundle, cohort, tmp_path):
     """MONAI's own commands are tried in test_runs.py, on scans that need no preparation."""
-    weights = train(bundle, cohort, tmp_path / "run", overrides={"max_epochs": 1, "val_interval": 1})
-    answered = infer(bundle, cohort, tmp_path / "out", weights=weights, overrides=few_samples(bundle))
+    once = {"max_epochs": 1, "val_interval": 1, **apart(bundle)}
+    weights = train(bundle, cohort, tmp_path / "run", overrides=once)
+    few = {**few_samples(bundle), **apart(bundle)}
+    answered = infer(bundle, cohort, tmp_path / "out", weights=weights, overrides=few)
     assert answered.studies
     assert not answered.failed
     for study in answered.studies:
