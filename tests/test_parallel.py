@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from polyscan.parallel import free_cores, run_each, share_cores
+from processes import until
 
 
 def inverse(number: int) -> float:
@@ -98,13 +99,6 @@ def runs(process: int) -> bool:
     except ProcessLookupError:
         return False
     return "Z (zombie)" not in Path(f"/proc/{process}/status").read_text()
-
-
-def until(condition, seconds: float = 40) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.2)
 
 
 @pytest.mark.parametrize(("load", "free"), [(0.1, 8), (5.2, 3), (20.0, 1)])

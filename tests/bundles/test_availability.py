@@ -15,6 +15,7 @@ from monai.utils import set_determinism
 from prepared import is_classification, read_config, save_picture, write
 
 from polyscan.errors import PolyscanError
+from polyscan.study import Study
 from polyscan.transforms import block_overlap
 
 MORE = [(-5, 0, 0), (-7, -11, -3), (7, -3, 0), (-26, -26, -26)]
@@ -57,7 +58,7 @@ def study(config, folder, size, there):
     generator = torch.Generator().manual_seed(1)
     for name in there:
         if not config["spacing"]:
-            item["image"][name] = save_picture(folder, config, type("Study", (), {"subject": "s"}), name, generator)
+            item["image"][name] = save_picture(folder, config, Study("s"), name, generator)
             continue
         factor = 2 ** config.get("enters", {}).get(name, 0)
         values = torch.randn(1, *(-(-n // factor) for n in size), generator=generator)

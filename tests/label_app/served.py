@@ -13,9 +13,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import nibabel
+
 from processes import accepts, free_port, until
 
 ROOT = Path(__file__).resolve().parents[2]
+BRAIN, GLIOMA = "brain_mri_tumour_segmentation", "glioma_grading_classification"
 SERVER = ROOT / ".venv-label" / "bin"
 PLUGINS = ROOT / ".venv-label" / "monailabel" / "plugins"
 """What MONAI Label's wheel brings for the viewers."""
@@ -95,3 +98,17 @@ def serve(studies: str, folder: Path) -> Iterator[Client]:
     finally:
         os.killpg(process.pid, 15)
         process.wait(20)
+
+
+def image_of(answer: bytes, tmp_path: Path) -> nibabel.Nifti1Image:
+    """The image that an answer is."""
+    path = tmp_path / f"{uuid.uuid4().hex}.nii.gz"
+    path.write_bytes(answer)
+    return nibabel.load(path)
+
+
+def parts_of(answer: bytes) -> tuple[dict, bytes]:
+    """Parameters and mask of an answer that is a form."""
+    mark = answer.split(b"\r\n", 1)[0]
+    params, image = (part.split(b"\r\n\r\n", 1)[1].removesuffix(b"\r\n") for part in answer.split(mark)[1:3])
+    return json.loads(params), image

@@ -9,11 +9,9 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-from served import SERVER
+from served import BRAIN, SERVER
 
 from processes import ORTHANC
-
-BRAIN = "brain_mri_tumour_segmentation"
 
 pytestmark = [
     pytest.mark.skipif(not (SERVER / "monailabel").exists(), reason="no environment for it: make label-env"),
