@@ -55,6 +55,99 @@ def test_files_beside_each_other(tmp_path):
     assert found == {f"sub-{name}": [f"{name}_FLAIR.nii.gz", f"{name}_T1.nii.gz"] for name in ("anna", "bob")}
 
 
+@pytest.mark.parametrize(
+    ("paths", "keys"),
+    [
+        (["anna_T1", "bob_T1"], "anna bob"),
+        (["anna_T1", "anna_FLAIR", "bob_T1"], "anna bob"),
+        (["anna_T1", "anna_2_T1", "bob_T1"], "anna bob"),
+        (["0001_T1", "0001_seg", "0002_T1", "0002_seg"], "0001 0002"),
+        (["HGG/0001_T1", "HGG/0002_T1"], "0001 0002"),
+        (["IXI002-Guys-0828-T1", "IXI012-HH-1211-T1"], "IXI002Guys0828 IXI012HH1211"),
+        (["OAS1_0001_MR1_T1", "OAS1_0002_MR1_T1"], "OAS10001 OAS10002"),
+        (["imagesTr/CT_001", "imagesTr/CT_002"], "001 002"),
+        (["P01_M00_T1", "P01_M06_T1", "P02_M00_T1"], "P01_ses-m00 P01_ses-m06 P02"),
+    ],
+)
+def test_files_beside_each_other_that_share_one_modality(tmp_path, paths, keys):
+    found, doubts = studies(tmp_path, *(f"{path}.nii.gz" for path in paths))
+    assert set(found) == {f"sub-{key}" for key in keys.split()}
+    assert "holds several patients by the names in it" in doubts[0]
+
+
+@pytest.mark.parametrize("paths", [["anna_T1", "bob_CT"], ["T1_anna", "T1_bob"], ["P1_T1", "P2_T1"]])
+def test_files_that_may_be_of_several_patients_are_said(tmp_path, paths):
+    found, doubts = studies(tmp_path, *(f"ward/{path}.nii.gz" for path in paths))
+    assert set(found) == {"sub-ward"}
+    assert "ward is taken as one patient's" in doubts[0]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["T1_01", "T1_02"],
+        ["003_T1_mprage", "005_FLAIR", "009_T1_mprage"],
+        ["anna_T1_mprage_20200101120000_3", "anna_T1_mprage_20200101120000_9"],
+        ["anna_FLAIR_20200101120000_5", "anna_T1_mprage_20200101120000_9"],
+    ],
+)
+def test_files_of_one_patient_beside_each_other(tmp_path, names):
+    found, doubts = studies(tmp_path, *(f"anna/{name}.nii.gz" for name in names))
+    assert set(found) == {"sub-anna"}
+    assert not doubts
+
+
+def test_two_sets_of_scans_that_are_mixed_are_said(tmp_path):
+    studies(tmp_path, *of("anna", "scan1", "scan2"))
+    finer = nibabel.Nifti1Image(np.ones((4, 4, 9), np.float32), np.diag([0.5, 0.5, 0.5, 1]))
+    nibabel.save(finer, tmp_path / "anna/scan1/T1.nii.gz")
+    (said,) = scan(tmp_path).doubts
+    assert said.startswith("sub-anna is put together from anna/scan1 and anna/scan2, which hold FLAIR, T1 each.")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "2020-01-01 2021-06-30",
+        "20200101 20210630",
+        "20200101120000 20210630093000",
+        "2006-04-18_08_20_30.0 2007-05-18_08_20_30.0",
+        "01.02.2020 03.04.2021",
+        "2019 2020",
+        "2019-05 2020-01",
+    ],
+)
+def test_days_are_sessions_by_their_order(tmp_path, names):
+    paths = [path for patient in ("anna", "bob") for path in of(patient, *names.split())]
+    found, doubts = studies(tmp_path, *paths)
+    assert {key: files[0].split("/")[1] for key, files in found.items()} == {
+        f"sub-{patient}_ses-{k}": day for patient in ("anna", "bob") for k, day in enumerate(names.split(), start=1)
+    }
+    assert not doubts
+
+
+@pytest.mark.parametrize("names", ["M00 M06", "week2 week12", "week-000-1 week-044", "preop postop", "before after"])
+def test_visits_of_other_names_are_sessions_in_their_order(tmp_path, names):
+    first, second = names.split()
+    studies(tmp_path, *of("anna", first, second))
+    assert len(scan(tmp_path).studies) == 2
+    (study,) = scan(tmp_path, join=True).studies
+    assert {key: one.path.split("/")[-2] for key, one in study.scans.items()} == {
+        "FLAIR@1": first, "T1@1": first, "FLAIR@2": second, "T1@2": second,
+    }  # fmt: skip
+
+
+def test_scans_of_two_days_that_complement_each_other_are_one_study(tmp_path):
+    found, _ = studies(tmp_path, "anna/T1_20200101.nii.gz", "anna/PET_SUV_20200103.nii.gz")
+    assert set(found) == {"sub-anna"}
+    found, _ = studies(tmp_path, "anna/T1_20200601.nii.gz")
+    assert {key: len(files) for key, files in found.items()} == {
+        "sub-anna_ses-1": 1,
+        "sub-anna_ses-2": 1,
+        "sub-anna_ses-3": 1,
+    }
+
+
 def test_masks_go_with_their_patient(tmp_path):
     studies(tmp_path, *of("HGG", "anna", "bob", kinds=("T1", "FLAIR", "seg")))
     found = scan(tmp_path)
@@ -71,7 +164,7 @@ def test_masks_go_with_their_patient(tmp_path):
         [f"anna/scans/{number}/NIFTI/{kind}.nii.gz" for number, kind in ((2, "T1"), (3, "FLAIR"), (7, "T1"))],
         of("anna", "native", "preproc_bet"),
         ["anna/T1.nii.gz", "anna/FLAIR.nii.gz", "anna/T1_old.nii.gz"],
-        ["anna/MPRAGE/2006-04-18_08_20_30.0/I1/a_T1.nii.gz", "anna/MPRAGE/2007-05-18_08_20_30.0/I2/a_T1.nii.gz"],
+        [f"anna/{folder}/{kind}.nii.gz" for folder in ("scan1", "scan2") for kind in ("T1", "FLAIR")],
     ],
 )
 def test_series_and_versions_of_one_patient_stay_one(tmp_path, paths):

@@ -24,6 +24,17 @@ def files(folder: Path) -> dict[str, str]:
     }
 
 
+def test_a_folder_of_before_there_were_lists_keeps_what_is_the_same_as_it_is(tmp_path, capsys):
+    (tmp_path / "study").mkdir()
+    for name, text in {"record": "1", "a": "1", "b": "0"}.items():
+        (tmp_path / "study" / name).write_text(text)
+    write(tmp_path / "study", {"record": "1", "a": "1", "b": "1"})
+    assert files(tmp_path / "study") == {"record": "1", "a": "1", "b": "1", "b_corrected": "0"}
+    assert capsys.readouterr().err.count("is kept as") == 1
+    write(tmp_path / "study", {"record": "2", "a": "2"})
+    assert files(tmp_path / "study") == {"record": "2", "a": "2", "b_corrected": "0"}
+
+
 @pytest.fixture
 def folder(tmp_path):
     write(tmp_path / "study", {"record": "1", "a": "1", "deep/b": "1"})

@@ -53,6 +53,7 @@ PLACES = {
     "a prepared study": "prepared/sub-patient0",
     "the prepared manifest": "prepared/manifest.json",
     "new, in a patient": "ward/patient0/new",
+    "new, beside the patients": "ward/new",
     "new, in a prepared study": "prepared/sub-patient0/new",
 }
 READS_NO_SCAN = {"compare", "course", "demo", "label-app", "listen", "phantom", "phantom of a task", "status"}
@@ -64,7 +65,11 @@ def cases():
     for command in COMMAND_LINES:
         for place in PLACES:
             goes_on = (command, place) == ("prepare", "what is prepared")
-            only_adds = place == "new, in a patient" and command in READS_NO_SCAN | WRITES_A_FILE
+            only_adds = (
+                PLACES[place].startswith("ward")
+                and PLACES[place].endswith("new")
+                and command in READS_NO_SCAN | WRITES_A_FILE
+            )
             if not goes_on and not only_adds:
                 yield pytest.param(command, place, id=f"{command}: {place}")
 

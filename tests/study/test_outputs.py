@@ -13,9 +13,9 @@ import pytest
 from polyscan.cli import main
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
-from polyscan.files.owned import MARKER
+from polyscan.files.owned import MARKER, replace_owned
 from polyscan.phantom import make_cohort
-from polyscan.study.outputs import OutputFolder, check_writable_file
+from polyscan.study.outputs import OutputFolder, check_writable_file, sources_of
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +41,9 @@ def hashes(folder: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("out", [".", "..", "sub-001", "sub-001/anat", "sub-001/anat/prepared", "link"])
+@pytest.mark.parametrize("out", [".", "..", "sub-001", "sub-001/anat", "sub-001/anat/prepared", "link", "new", "new/a"])
 def test_prepare_never_touches_the_scans(ward, out, capsys):
-    manifest = ward.parent / "manifest.json"
+    manifest = ward.parent / "manifest.json" if out == "new" else ward / "manifest.json"
     assert main(["scan", str(ward), "-o", str(manifest)]) == 0
     (ward / "link").symlink_to(ward / "sub-002")
     before = hashes(ward.parent)
@@ -52,16 +52,35 @@ def test_prepare_never_touches_the_scans(ward, out, capsys):
     assert hashes(ward.parent) == before
 
 
-def test_an_output_among_the_scans_is_not_scanned(ward):
+@pytest.mark.parametrize("name", ["native", "sub-009", "derivatives/native"])
+def test_an_output_among_the_scans_is_not_scanned(ward, name):
     """A mask in it, as ``native`` writes it, would be taken for the truth."""
     before = scan(ward)
-    OutputFolder.claim(ward / "native", "native").will_hold(["sub-001_space-T1_dseg.nii.gz"])
+    OutputFolder.claim(ward / name, "native").will_hold(["sub-001_space-T1_dseg.nii.gz"])
     mask = next((ward / "sub-001").rglob("*T1w.nii.gz"))
-    shutil.copyfile(mask, ward / "native" / "sub-001_space-T1_dseg.nii.gz")
+    shutil.copyfile(mask, ward / name / "sub-001_space-T1_dseg.nii.gz")
     found = scan(ward)
     assert found.studies == before.studies
-    (said,) = (each for each in found.left_out if each.series == "native")
+    (said,) = (each for each in found.left_out if each.series == name)
     assert said.reason.startswith("written by polyscan")
+
+
+def test_a_prepared_study_that_was_moved_among_the_scans_is_not_scanned(ward):
+    before = scan(ward)
+    mask = next((ward / "sub-001").rglob("*T1w.nii.gz"))
+    with replace_owned(ward / "sub-010") as study:  # without what tells of all prepared studies
+        shutil.copyfile(mask, study / "sub-010_T1w.nii.gz")
+    found = scan(ward)
+    assert found.studies == before.studies
+    assert [each.series for each in found.left_out if each.reason.startswith("written by polyscan")] == ["sub-010"]
+
+
+def test_the_derivatives_of_a_data_set_may_hold_an_output(ward):
+    manifest = scan(ward)
+    place = ward / "derivatives" / "prepared"
+    assert OutputFolder.claim(place, "prepare", sources_of(manifest.studies), manifest.scanned).path == place
+    with pytest.raises(PolyscanError, match=r"holds .*/ward, which holds scans"):
+        OutputFolder.claim(ward.parent, "prepare", scanned=manifest.scanned)
 
 
 def test_a_folder_of_something_else_is_refused_by_name(ward, tmp_path, capsys):

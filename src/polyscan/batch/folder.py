@@ -56,26 +56,19 @@ def find_studies(source: Path, out: Path) -> Manifest:
     """The studies of a source, noted in the claimed folder; what was read of a tree is kept there too."""
     if not source.is_dir():
         found = read_manifest(source)
-    elif _is_apart(out, source):
+    else:
         new = not out.exists()
-        OutputFolder.claim(out, "batch").will_hold([*FOLDERS, *_FILES])
+        OutputFolder.claim(out, "batch", scanned=source).will_hold([*FOLDERS, *_FILES])
         try:
             found = scan(source, index=out / INDEX)
         except PolyscanError:
             if new:
                 shutil.rmtree(out)
             raise
-    else:
-        found = scan(source)
-    OutputFolder.claim(out, "batch", sources_of(found.studies)).will_hold([*FOLDERS, *_FILES])
+    OutputFolder.claim(out, "batch", sources_of(found.studies), found.scanned).will_hold([*FOLDERS, *_FILES])
     write_manifest(out / STUDIES, found)
     (out / STUDIES).chmod(0o600)
     return found
-
-
-def _is_apart(out: Path, source: Path) -> bool:
-    written, read = out.resolve(), source.resolve()
-    return not (written == read or written in read.parents or read in written.parents)
 
 
 def lock(out: Path, study: str) -> BaseFileLock:

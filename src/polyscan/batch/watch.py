@@ -47,7 +47,7 @@ def watch(
     inference_fingerprint(bundle_folder(bundle), weights)
     if not Path(source).is_dir():
         raise PolyscanError(f"{source} is no folder; give the folder that studies come to.")
-    OutputFolder.claim(out, "batch")
+    OutputFolder.claim(out, "batch", scanned=source)
     stop = stop or threading.Event()
     looked_at: dict[str, str] = {}  # study to what it was then; while it stays so it is done
 

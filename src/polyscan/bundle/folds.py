@@ -53,7 +53,7 @@ def train_folds(
     found = read_manifest(manifest, roots)
     studies = assign_folds(labelled_studies(found, labels_of(config)), folds)
     out = Path(output_dir)
-    owned = OutputFolder.claim(out, "train --folds", sources_of(found.studies))
+    owned = OutputFolder.claim(out, "train --folds", sources_of(found.studies), found.scanned)
     owned.will_hold(name for k in range(folds) for name in (f"fold{k}", f"fold{k}.json"))
     weights = []
     for k in range(folds):

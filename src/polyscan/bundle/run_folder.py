@@ -54,10 +54,13 @@ class RunFolder:
 
     def __init__(self, path: str | Path, config: Mapping[str, Any], manifest: str | Path, *, restart: bool) -> None:
         self.path = Path(path)
-        studies = read_manifest(manifest).studies
-        self.owned = OutputFolder.claim(path, "train", sources_of(studies))
+        found = read_manifest(manifest)
+        self.owned = OutputFolder.claim(path, "train", sources_of(found.studies), found.scanned)
         self.config = json.loads(json.dumps(config))
-        self.record = {"data": {"studies": len(studies), "fingerprint": fingerprint_of(manifest)}, **environment()}
+        self.record = {
+            "data": {"studies": len(found.studies), "fingerprint": fingerprint_of(manifest)},
+            **environment(),
+        }
         begun = any((self.path / name).is_file() for name in (BEST, CHECKPOINT))
         other = self._others() if begun else []
         if other and not restart:

@@ -16,11 +16,6 @@ _SUFFIXES |= {"T2star": "T2star", "inplaneT1": "T1", "inplaneT2": "T2", "UNIT1":
 _PARTS = {"phase", "real", "imag"}
 _LABEL = {"dseg", "seg", "mask", "label", "labels", "gtv", "segmentation", "lesion", "roi", "probseg"}
 _LABEL_WORDS = re.compile(r"(?:^|[_\W])(?:dseg|seg|mask|labels?|gtv|segmentation|roi)(?:[_\W]|$)", re.IGNORECASE)
-_VISIT = re.compile(
-    r"(?:^|[/_\W])(?:(?:session|ses|visit|study|timepoint|time|tp)[-_ ]?0*(?P<number>\d{1,3})"
-    r"|(?P<word>baseline|follow[-_ ]?up))(?=[/_\W]|$)",
-    re.IGNORECASE,
-)
 _NOT_TRUTH = re.compile(r"brain|foreground|body|head|preproc|deface|probseg", re.IGNORECASE)
 
 
@@ -41,21 +36,6 @@ class Named:
     label: bool = False
     entities: dict[str, str] = field(default_factory=dict)
     derived: bool = False
-
-
-def visit_of(path: str) -> str:
-    """Which visit the names in a path below the subject's folder tell, such as ``"2"`` of ``study2_FLAIR.nii.gz``.
-
-    Returns:
-        A number, or ``baseline`` or ``followup``; empty where no word tells.
-    """
-    found = _VISIT.search(path)
-    return "" if found is None else found["number"] or re.sub(r"\W|_", "", found["word"].lower())
-
-
-def without_visit(text: str) -> str:
-    """A text without the words of :func:`visit_of`."""
-    return _VISIT.sub(" ", text)
 
 
 def named(name: str) -> Named:

@@ -12,6 +12,7 @@ from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json, resource_folder
 from polyscan.study import Scan, Study
 from polyscan.study.manifest import SECTIONS, Manifest
+from polyscan.study.roots import SCANS
 from polyscan.study.table import read_rows, recorded, value
 
 NEEDED = ("name", "citation", "licence", "access", "images")
@@ -149,7 +150,7 @@ def _manifest(
     studies.sort(key=lambda study: study.key)
     folds = dataset.get("folds")
     order = {group: number for number, group in enumerate(dict.fromkeys(groups[s.key] for s in studies))}
-    manifest = Manifest(roots={"scans": str(folder.absolute())}, dataset=dataset["name"], licence=dataset["licence"])
+    manifest = Manifest(roots={SCANS: str(folder.absolute())}, dataset=dataset["name"], licence=dataset["licence"])
     for study in studies:
         if folds:
             study.fold = order[groups[study.key]] % int(folds)

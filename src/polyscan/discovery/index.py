@@ -11,6 +11,7 @@ import json
 import os
 import sqlite3
 import zlib
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
@@ -27,7 +28,8 @@ from polyscan.discovery.candidate import Candidate
 from polyscan.discovery.dicom_candidates import dicom_candidates
 from polyscan.discovery.patients import Key, Part, Patient, patient_key
 from polyscan.discovery.persons import Place, persons_among
-from polyscan.discovery.volumes import Owner, owner_of, sessions_of, volume_candidate
+from polyscan.discovery.visits import Owner, sessions_of
+from polyscan.discovery.volumes import owner_of, volume_candidate
 from polyscan.errors import PolyscanError
 from polyscan.files.packed import archive_of
 from polyscan.files.walk import Met, walked
@@ -209,9 +211,15 @@ class Index:
         persons, doubts = persons_among(self._places())
         self._db.execute("UPDATE volumes SET person = subject")
         self._db.executemany("UPDATE volumes SET person = ? WHERE file = ?", ((who, n) for n, who in persons.items()))
-        rows = self._db.execute("SELECT DISTINCT person, session, visit FROM volumes")
+        kinds: dict[Owner, set[str]] = defaultdict(set)
+        rows = self._db.execute(
+            "SELECT DISTINCT person, session, visit, json_extract(candidate, '$.modality'), "
+            "json_extract(candidate, '$.label') FROM volumes"
+        )
+        for *whose, kind, label in rows:
+            kinds[Owner(*whose)] |= set() if label or not kind else {kind}
         found: dict[tuple[str, str | None], list[Owner]] = {}
-        for owner, session in sessions_of(Owner(*row) for row in rows).items():
+        for owner, session in sessions_of(kinds).items():
             found.setdefault((owner.subject, session), []).append(owner)
         return found, doubts
 

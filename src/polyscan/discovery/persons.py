@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations, pairwise
+from itertools import combinations, takewhile
 
-from polyscan.discovery.bids import without_visit
+from polyscan.dicom.words import told
+from polyscan.discovery.visits import without_visit
 from polyscan.discovery.whose import (
     bare,
     counted_alike,
@@ -19,6 +21,7 @@ from polyscan.discovery.whose import (
     words_of_person,
 )
 
+_LONG_NUMBER = re.compile(r"\d{3}")  # which no run of a scan has
 _COMMON = 2  # modalities that two folders both hold, where they are two patients'; one may be a repeated series
 
 
@@ -47,8 +50,8 @@ def persons_among(places: Iterable[Place]) -> tuple[dict[int, str], list[str]]:
     of two patients. One modality in common may be a series that was repeated: it tells patients apart where the names
     are words, not numbers, and stand in no other folder, as those of a scanner or a reading would; where they lie in
     the folder of a site; or where all hold it, under numbers such as a study gives its patients, in a folder that is no
-    such number itself. Files beside each other are several patients' by the rule of two modalities on what their names
-    begin with.
+    such number itself. Files beside each other are told apart by what their names say in the same way, where one
+    modality is all that they share by what comes before that in each name, or by a long number.
 
     What may be several patients' by its names and is not taken apart is said.
 
@@ -75,7 +78,7 @@ def persons_among(places: Iterable[Place]) -> tuple[dict[int, str], list[str]]:
         if place.file not in whose:
             beside[named[place.file]].append(place)
     for folders, files in beside.items():
-        whose |= _by_files(files, folders)
+        whose |= _by_files(files, folders, found.doubts)
     counts = Counter(path[-1].casefold() for path in set(whose.values()))
     subjects = {
         file: bare(path[-1]) if counts[path[-1].casefold()] == 1 else "-".join(map(bare, path))
@@ -153,16 +156,40 @@ def _taken_as_one(above: tuple[str, ...], names: list[str]) -> str:
     )
 
 
-def _by_files(places: Iterable[Place], folders: tuple[str, ...]) -> dict[int, tuple[str, ...]]:
-    """Whose files are that lie beside each other, as ``anna_T1.nii.gz`` and ``bob_T1.nii.gz`` do."""
+def _by_files(places: Iterable[Place], folders: tuple[str, ...], doubts: list[str]) -> dict[int, tuple[str, ...]]:
+    """Whose files are that lie beside each other, as ``anna_T1.nii.gz`` and ``bob_T1.nii.gz`` do.
+
+    Args:
+        places: of the files.
+        folders: that they lie in.
+        doubts: gets a sentence where names may be patients' and do not tell.
+    """
     groups: dict[tuple[str, ...], list[Place]] = defaultdict(list)
     for place in places:
         groups[words_of_person(without_visit(place.stem))].append(place)
-    names = sorted(groups)
-    begins = any(longer[: len(name)] == name for name, longer in pairwise(names))
-    if begins or not _share(groups.values(), _COMMON):
+    nameless = groups.pop((), [])
+    for name in sorted(groups):  # what goes on behind another name is that one's: anna_2_T1 beside anna_T1
+        if shorter := next((name[:k] for k in range(1, len(name)) if name[:k] in groups), None):
+            groups[shorter] += groups.pop(name)
+    if len(groups) < 2:
         return {}
-    return {place.file: (*folders, "-".join(name)) for name, inside in groups.items() for place in inside}
+    alike = sum(1 for _ in takewhile(lambda words: len(set(words)) == 1, zip(*groups, strict=False)))
+    own = {name: "-".join(name[alike:]) for name in groups}
+    kinds = [{place.modality for place in inside if place.modality} for inside in groups.values()]
+    common, words = bool(set.intersection(*kinds)), all(map(is_word, own.values()))
+    first = all(_comes_first(name[alike], place.stem) for name, inside in groups.items() for place in inside)
+    counted = counted_alike(own.values()) and (first or all(map(_LONG_NUMBER.search, own.values())))
+    if (common and (counted or (words and first))) or (_share(groups.values(), _COMMON) and not nameless):
+        return {place.file: (*folders, "-".join(name)) for name, inside in groups.items() for place in inside}
+    if all(kinds) and (words or first if common else words and first):
+        doubts.append(_taken_as_one(folders, sorted(own.values())))
+    return {}
+
+
+def _comes_first(word: str, stem: str) -> bool:
+    """Whether a word of a file's name stands before its modality, as a patient's does and a number of a series not."""
+    before = takewhile(lambda each: told(each).modality is None, re.split(r"[\W_]+", stem))
+    return word in before
 
 
 def _share(groups: Iterable[Iterable[Place]], common: int) -> bool:

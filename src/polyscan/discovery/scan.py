@@ -6,7 +6,8 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from itertools import combinations
+from pathlib import Path, PurePosixPath
 
 from polyscan.discovery.candidate import Candidate
 from polyscan.discovery.index import Index
@@ -21,6 +22,7 @@ from polyscan.formats.endings import is_volume
 from polyscan.modality import by_precedence, modality
 from polyscan.study import Decision, Label, Scan, Study
 from polyscan.study.manifest import SECTIONS, Manifest
+from polyscan.study.roots import SCANS
 from polyscan.study.table import recorded
 
 # What the parts of a rank say, where they differ, of the scan that is taken.
@@ -96,7 +98,7 @@ def _scanned(
         table = SubjectTable(_existing(Path(clinical or folder / "participants.tsv")), columns)
     known = SubjectTable(_existing(Path(labels)), clinical=False) if labels else None
     names = distinct(subject for subject, _ in (*dicom, *volumes))
-    manifest, studies, dates = Manifest(roots={"scans": str(folder)}), [], read_dates(folder) if join else {}
+    manifest, studies, dates = Manifest(roots={SCANS: str(folder)}), [], read_dates(folder) if join else {}
     manifest.doubts = [*doubts, *more_doubts]
     manifest.renamed = {old: new for old, new in names.items() if old != new}
     any_scan, reasons = False, {f"{entry.series}: {entry.reason}" for entry in entries}
@@ -107,6 +109,7 @@ def _scanned(
         study = _study(names[owner[0]], owner[1], candidates)
         if study.scans:
             studies.append(study)
+            manifest.doubts += _from_two_sets(study)
             days = [c.day for c in candidates if c.day is not None]
             if days:
                 dates.setdefault((study.subject, study.session), min(days))
@@ -160,6 +163,25 @@ def _study(subject: str, session: str | None, candidates: list[Candidate]) -> St
     common, shared = Counter(frames).most_common(1)[0] if frames else ("", 0)
     study.aligned = [name for name in study.scans if _frame(taken[name]) == common] if shared > 1 else []
     return study
+
+
+def _from_two_sets(study: Study) -> list[str]:
+    """That the scans of a study lie in two folders which hold the same modalities each, as those of two visits do."""
+    held: dict[str, set[str]] = defaultdict(set)
+    chosen: dict[str, set[str]] = defaultdict(set)
+    for decision in study.decisions:
+        if decision.modality in study.scans:
+            folder = PurePosixPath(decision.series).parent.as_posix()
+            held[folder].add(decision.modality)
+            chosen[folder] |= {decision.modality} if decision.taken else set()
+    for one, other in combinations(sorted(held), 2):
+        both = held[one] & held[other]
+        if len(both) > 1 and chosen[one] & both and chosen[other] & both:
+            return [
+                f"{study.key} is put together from {one} and {other}, which hold {', '.join(sorted(both))} each. If "
+                "those are two visits, call them ses-1 and ses-2."
+            ]
+    return []
 
 
 def _placed(label: Candidate, taken: Mapping[str, Candidate]) -> Candidate:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+from polyscan.discovery.visits import in_time
 from polyscan.discovery.whose import bare
 from polyscan.errors import PolyscanError
 from polyscan.study import ScanKey, Study
@@ -53,7 +54,9 @@ def _join(sessions: list[Study], dates: Dates) -> Study:
     each = [dates.get((s.subject, s.session)) for s in sessions]
     known = [day for day in each if day is not None]
     told = len(known) == len(sessions)
-    order = sorted(range(len(sessions)), key=lambda i: (known[i] if told else date.min, sessions[i].session or ""))
+    order = sorted(
+        range(len(sessions)), key=lambda i: (known[i] if told else date.min, in_time(sessions[i].session or ""))
+    )
     combined = Study(sessions[0].subject)
     for time, session in enumerate((sessions[i] for i in order), start=1):
         keys = {name: str(replace(ScanKey.parse(name), time=time)) for name in session.scans}

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from functools import lru_cache
 
 from polyscan.dicom.words import told
-from polyscan.discovery.bids import visit_of
+from polyscan.discovery.visits import is_visit, without_visit
 
 # Words of a folder's name that say what lies in it and not whose it is.
 _OF_A_SERIES = re.compile(
@@ -53,7 +53,12 @@ _GROUP = re.compile(
 def tells_whom(folder: str) -> bool:
     """Whether a folder's name may be a patient's: it does not say which scans lie in it, when or how they were made."""
     said = told(folder)
-    return said.modality is None and not said.other and not visit_of(folder) and bool(words_of_person(folder))
+    return (
+        said.modality is None
+        and not said.other
+        and not is_visit(folder)
+        and bool(words_of_person(without_visit(folder)))
+    )
 
 
 def names_place(folder: str) -> bool:

@@ -51,6 +51,7 @@ def replace_owned(path: str | Path, last: str = "", group: str = "") -> Iterator
         listed = _listed(path, group)
         changed = _changed(path, listed)
         stays = {name for name in changed if new.get(name) == listed[name]}
+        listed |= {name: new[name] for name in new.keys() - listed.keys() if _is(path / name, new[name])}
         for name in sorted(({*new} - listed.keys() | changed) - stays):
             _make_way(path / name)
         for name in sorted(listed.keys() - stays, key=lambda name: (name != last, name)):
@@ -162,8 +163,11 @@ def _make_way(path: Path) -> None:
 
 def _changed(path: Path, listed: Mapping[str, str]) -> set[str]:
     """What is there of a list and not as it was written."""
-    every = {name: path / name for name in listed if os.path.lexists(path / name)}
-    return {name for name, file in every.items() if not (file.is_file() and sha256(file) == listed[name])}
+    return {name for name in listed if os.path.lexists(path / name) and not _is(path / name, listed[name])}
+
+
+def _is(file: Path, written: str) -> bool:
+    return file.is_file() and sha256(file) == written
 
 
 def _list(path: Path, group: str) -> Path:

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from polyscan.files.owned import MARKER
+from polyscan.files.owned import LIST, MARKER
 from polyscan.files.packed import archive_of, members_of
 
 _ARCHIVES = {".gz", ".zip", ".tar", ".tgz", ".bz2", ".xz", ".7z", ".rar"}
 _BESIDE = {".json", ".tsv", ".csv", ".txt", ".md", ".bval", ".bvec", ".xml", ".pdf"}
 _OTHER_IMAGES = {".mnc", ".mif", ".par", ".rec", ".v", ".vtk", ".vti", ".tif", ".tiff", ".head", ".brik", ".nd"}
+_OURS = {MARKER, f"{LIST}.json"}
+_WRITTEN = "written by polyscan: masks in it may be predictions; scan it by itself"
 
 
 def is_folder(path: Path) -> bool:
@@ -70,6 +72,9 @@ def _entered(folder: Path, met: set[tuple[int, int]]) -> Iterator[Met]:
         may_not = isinstance(error, PermissionError)
         yield Met(folder, "a folder that may not be entered" if may_not else f"{error.strerror}")
         return
+    if met and any(entry.name in _OURS for entry in inside):
+        yield Met(folder, _WRITTEN)
+        return
     key = (state.st_dev, state.st_ino)
     if key in met:
         yield Met(folder, "a link to a folder that was met already")
@@ -82,9 +87,7 @@ def _entered(folder: Path, met: set[tuple[int, int]]) -> Iterator[Met]:
             yield Met(path, "hidden")
             continue
         try:
-            if entry.is_dir() and (path / MARKER).is_file():
-                yield Met(path, "written by polyscan: masks in it may be predictions; scan it by itself")
-            elif entry.is_dir():
+            if entry.is_dir():
                 yield from _entered(path, met)
             elif entry.is_file() and path.suffix.lower() == ".zip":
                 yield from _unpacked(path)
@@ -138,7 +141,7 @@ def account(folder: Path, left: Iterable[tuple[Path, str]]) -> list[dict[str, An
 def _name(folder: Path, where: str, first: Path, count: int) -> str:
     if count == 1:
         return first.relative_to(folder).as_posix() if first != folder else "."
-    pattern = f"*{first.suffix.lower()}" if first.suffix else "files without an ending"
+    pattern = f"*{first.suffix.lower()}" if first.suffix else "files and folders without an ending"
     return f"{where + '/' if where not in ('', '.') else ''}{pattern} ({count})"
 
 

@@ -71,7 +71,7 @@ def prepare(
     load_protocol(protocol)
     learnt = load_profiles(like) if like is not None else {}
     studies = manifest.studies
-    owned = OutputFolder.claim(out, "prepare", sources_of(studies))
+    owned = OutputFolder.claim(out, "prepare", sources_of(studies), manifest.scanned)
     owned.will_hold([MANIFEST, SOURCES, *(study.key for study in studies)])
     done: dict[str, Study] = {}
     failed = list(manifest.failed)

@@ -17,7 +17,7 @@ from polyscan.files.atomic import read_json, write_json
 from polyscan.scan_key import ScanKey
 from polyscan.study.entry import Entry
 from polyscan.study.record import Decision, Study
-from polyscan.study.roots import absolute, normalised, read_roots, relative_to, roots_for, within
+from polyscan.study.roots import SCANS, absolute, normalised, read_roots, relative_to, roots_for, within
 from polyscan.study.schema import decoded, encoded
 
 FORMAT_VERSION = 2
@@ -82,6 +82,11 @@ class Manifest(Entry):
     def __str__(self) -> str:
         """What a sentence calls it."""
         return "The manifest"
+
+    @property
+    def scanned(self) -> str | None:
+        """The folder in which ``polyscan scan`` found the studies; None of others, as of those that were prepared."""
+        return self.roots.get(SCANS)
 
     @property
     def studies(self) -> list[Study]:

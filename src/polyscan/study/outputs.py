@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from polyscan.study.sources import SOURCES, read_sources
 
 LOCK = ".polyscan.lock"
 REPORT = "report.html"
+DERIVED = "derivatives"
 _BEGINS = {
     "manifest": rb'\s*\{\s*"format_version": \d+,\s*"polyscan": "',
     "plan": rb'\s*\{\s*"about": \{\s*"polyscan": "',
@@ -51,7 +52,9 @@ class OutputFolder:
         self._holds = set(holds)
 
     @classmethod
-    def claim(cls, path: str | Path, command: str, sources: Iterable[str | Path] = ()) -> OutputFolder:
+    def claim(
+        cls, path: str | Path, command: str, sources: Iterable[str | Path] = (), scanned: str | Path | None = None
+    ) -> OutputFolder:
         """Take a folder that is new, empty, or was made by the same command.
 
         Args:
@@ -60,13 +63,15 @@ class OutputFolder:
             sources: files and folders that are read. The folder must not be one of their folders, hold one, or lie in
                 one, whichever links lead there. For prepared studies the same is true of the scans that they were made
                 from, as far as the ``sources.json`` beside them tells.
+            scanned: the folder in which the sources were found; the same is true of it, but for its ``derivatives``,
+                which BIDS keeps for what is made of the scans.
 
         Raises:
             PolyscanError: the folder is in the sources' way, lies where another output is replaced, or holds what this
                 command did not write.
         """
         path = Path(path)
-        _check_apart(path, sources)
+        _check_apart(path, sources, scanned)
         check_lasting(path)
         if path.exists() and not path.is_dir():
             raise PolyscanError(f"{path} is a file; name a folder to write to.")
@@ -274,21 +279,33 @@ def _owner(folder: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {"command": "something else"}
 
 
-def _check_apart(path: Path, sources: Iterable[str | Path]) -> None:
-    target = path.resolve()
+def _check_apart(path: Path, sources: Iterable[str | Path], scanned: str | Path | None) -> None:
     checked: set[Path] = set()
     for source in sources:
         folder = _folder_of(Path(source))
         if folder is None or folder in checked:
             continue
-        for each in (folder, *_scanned_folders(folder, checked)):
-            checked.add(each)
-            real = each.resolve()
-            if target == real or target in real.parents or real in target.parents:
-                how = "is" if target == real else "holds" if target in real.parents else "lies in"
-                raise PolyscanError(
-                    f"{path} {how} {each}, which holds scans that are read; name a folder apart from the scans."
-                )
+        checked.add(folder)
+        _check_outside(path, folder)
+        _check_behind(path, folder, checked)
+    if scanned is not None:
+        _check_beside(path, Path(scanned))
+
+
+def _check_outside(path: Path, folder: Path) -> None:
+    target, real = path.resolve(), folder.resolve()
+    if target == real or target in real.parents or real in target.parents:
+        how = "is" if target == real else "holds" if target in real.parents else "lies in"
+        raise PolyscanError(
+            f"{path} {how} {folder}, which holds scans that are read; name a folder apart from the scans."
+        )
+
+
+def _check_beside(path: Path, scanned: Path) -> None:
+    """Refuse a place among the patients in the folder that was scanned."""
+    derived = (scanned / DERIVED).resolve()
+    if derived not in (path.resolve(), *path.resolve().parents):
+        _check_outside(path, scanned)
 
 
 def _folder_of(source: Path) -> Path | None:
@@ -298,16 +315,21 @@ def _folder_of(source: Path) -> Path | None:
     return source if source.is_dir() else source.parent
 
 
-def _scanned_folders(folder: Path, checked: set[Path]) -> Iterator[Path]:
-    """The folders of the scans that a prepared study was made from, by the list that lies above it."""
-    for place in (folder, *folder.parents[:2]):
-        listed = place / SOURCES
+def _check_behind(path: Path, folder: Path, checked: set[Path]) -> None:
+    """The same of the scans that a prepared study was made from, by the list that lies above it."""
+    for listed in (place / SOURCES for place in (folder, *folder.parents[:2])):
         if listed in checked or not listed.is_file():
             continue
         checked.add(listed)
-        with suppress(PolyscanError):  # a file of that name that is none of ours tells nothing
+        try:
             known = read_sources(listed)
-            every = [source for study in known.studies.values() for source in (*study.scans.values(), study.label)]
-            names = {name.partition("#")[0] for source in every if source for name in paths_in(source)}
-            folders = {_folder_of(archive_of(Path(name)) or Path(name)) for name in names}
-            yield from sorted(found for found in folders if found is not None and found not in checked)
+        except PolyscanError:  # a file of that name that is none of ours tells nothing
+            continue
+        every = [source for study in known.studies.values() for source in (*study.scans.values(), study.label)]
+        names = {name.partition("#")[0] for source in every if source for name in paths_in(source)}
+        folders = {_folder_of(archive_of(Path(name)) or Path(name)) for name in names}
+        for found in sorted(found for found in folders - checked if found is not None):
+            checked.add(found)
+            _check_outside(path, found)
+        if known.scanned is not None:
+            _check_beside(path, Path(known.scanned))

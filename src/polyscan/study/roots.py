@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from polyscan.errors import PolyscanError
 
-HERE, DATA = "here", "data"
+HERE, DATA, SCANS = "here", "data", "scans"
 
 
 def read_roots(written: Mapping[str, str], given: Mapping[str, str | Path], manifest: Path) -> dict[str, str]:

@@ -41,11 +41,13 @@ class Sources(Entry):
     Attributes:
         private: what to know of the file.
         roots: the folders under which the scans lie.
+        scanned: the one in which ``polyscan scan`` found them.
         studies: by their keys.
     """
 
     private: str = ""
     roots: list[str] = field(default_factory=list)
+    scanned: str | None = None
     studies: dict[str, StudySources] = field(default_factory=dict)
 
 
@@ -57,7 +59,7 @@ def write_sources(folder: Path, manifest: Manifest) -> None:
         study.key: StudySources({name: scan.source for name, scan in study.scans.items()}, study.label.mask)
         for study in manifest.studies
     }
-    write_json(path, encoded(Sources(private, list(manifest.roots.values()), studies)))
+    write_json(path, encoded(Sources(private, list(manifest.roots.values()), manifest.scanned, studies)))
     path.chmod(0o600)
 
 
