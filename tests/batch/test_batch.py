@@ -291,7 +291,7 @@ def test_each_scheduler_has_a_script_for_its_shell(scheduler, tmp_path):
     subprocess.run(["bash", "-n"], input=script.encode(), check=True)
 
 
-def test_a_full_disk_is_no_fault_of_a_study(ward, tmp_path, monkeypatch):
+def test_a_full_disk_or_a_device_that_is_not_there_is_no_fault_of_a_study(ward, tmp_path, monkeypatch):
     out = tmp_path / "out"
 
     def no_room(*_, **__):
@@ -301,5 +301,7 @@ def test_a_full_disk_is_no_fault_of_a_study(ward, tmp_path, monkeypatch):
         patch.setattr("polyscan.batch.one_study.prepare_study", no_room)
         with pytest.raises(PolyscanError, match="is full; make room"):
             run(ward, out)
+    with pytest.raises(PolyscanError, match="cuda:99 cannot be used here"):
+        run(ward, out, devices=["cuda:99"])
     assert batch_status(out).waiting == ["sub-01", "sub-02", "sub-03"]
     assert len(run(ward, out).studies) == 2

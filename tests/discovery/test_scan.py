@@ -144,6 +144,8 @@ def test_table_without_subjects(tmp_path):
     (tmp_path / "t.csv").write_text("name,age\nx,1\n")
     with pytest.raises(PolyscanError, match="participant_id"):
         scan(tmp_path / "r", clinical=tmp_path / "t.csv")
+    with pytest.raises(PolyscanError, match=r"has no participants\.tsv; name one"):
+        scan(tmp_path / "r", columns=["age"])
 
 
 def test_manifest_round_trip_keeps_everything(tmp_path):

@@ -123,8 +123,8 @@ def test_pictures_of_a_folder(prepared, tmp_path):
     assert [(each.study, each.reason) for each in out.failed] == [("sub-b", "it has no T1; it has CT.")]
     with pytest.raises(PolyscanError, match="takes 2 different scans; found CT, CT"):
         write_pictures(Manifest(testing=[study]), tmp_path / "out", "overlay", ["CT", "CT"])
-    with pytest.raises(PolyscanError, match="none of the studies sub-z"):
-        write_pictures(Manifest(testing=[study]), tmp_path / "out", "overlay", ["CT", "T1"], only=["sub-z"])
+    with pytest.raises(PolyscanError, match="has no study sub-z;"):
+        write_pictures(Manifest(testing=[study]), tmp_path / "out", "overlay", ["CT", "T1"], only=["sub-a", "sub-z"])
 
 
 def test_no_dicom_without_a_series(prepared, tmp_path):

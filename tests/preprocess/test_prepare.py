@@ -15,7 +15,7 @@ from polyscan.errors import PolyscanError
 from polyscan.phantom import make_cohort
 from polyscan.preprocess.prepare import prepare
 from polyscan.preprocess.protocol import load_protocol
-from polyscan.study import Label, Scan, Study
+from polyscan.study import Label, Preparation, Scan, Study
 from polyscan.study.manifest import Manifest, read_manifest
 
 
@@ -103,6 +103,9 @@ def test_nothing_prepared_is_an_error(tmp_path):
     with pytest.raises(PolyscanError, match="None of 1 studies could be prepared"):
         prepare(Manifest(testing=[Study("a", scans={"T1": Scan(str(tmp_path / "no.nii.gz"))})]), tmp_path / "o", jobs=1)
     assert not (tmp_path / "o").exists()
+    twice = Study("a", scans={"T1": Scan("/x")}, preparation=Preparation("brain_mri", "T1"))
+    with pytest.raises(PolyscanError, match="prepared already, by brain_mri; give what polyscan scan found"):
+        prepare(Manifest(testing=[twice]), tmp_path / "o", jobs=1)
 
 
 def test_protocols_that_cannot_be_used(tmp_path):

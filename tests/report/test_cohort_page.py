@@ -199,6 +199,8 @@ def test_folder_without_predictions_or_of_somebody_else(out, tmp_path):
         write_report(tmp_path)
     with pytest.raises(PolyscanError, match="does not exist"):
         write_report(tmp_path / "nowhere")
+    with pytest.raises(PolyscanError, match=r"name a file that ends in \.html, such as .*pages\.html"):
+        write_report(out, tmp_path / "pages")
     (out / "report").mkdir()
     (out / "report" / "mine.txt").write_text("x")
     with pytest.raises(PolyscanError, match="did not write"):

@@ -12,6 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from polyscan.batch.folder import lock, record_of
 from polyscan.bundle.answering import Answering
 from polyscan.bundle.config import read_metadata
@@ -30,8 +32,9 @@ from polyscan.study.sources import without_paths
 _LEAST = 2**24  # bytes; a disk with less is full, whatever a library makes of that
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
-Outcome = Literal["done", "failed", "kept", "elsewhere", "full"]
-"""Answered now; failed now; an earlier run's record is current; another run is at it; the disk is full."""
+Outcome = Literal["done", "failed", "kept", "elsewhere", "full", "no device"]
+"""Answered now; failed now; an earlier run's record is current; another run is at it; the disk is full, or the device
+cannot be used, which are no faults of the study: it stays to be done."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,8 @@ def run_study(study: Study, batch: Batch) -> Outcome:
             wanted = _made_from(study, batch)
             if _is_current(record, wanted, batch):
                 return "kept"
+            if not is_usable(_device(study, batch)):
+                return "no device"
             for folder in ("prepared", "predictions", "pages", "records"):
                 clear_parts(batch.out / folder, study.key)  # of a run that was killed
             try:
@@ -84,7 +89,7 @@ def run_study(study: Study, batch: Batch) -> Outcome:
                 write_manifest(record, Manifest(testing=[answered], made_from=wanted, finished=_now()))
             except Exception as error:
                 if _is_full(error, batch.out):
-                    return "full"  # which is no fault of the study: it stays to be done
+                    return "full"
                 said = without_paths(sentence(error), study)
                 write_failed(study, batch, said.replace(f"{batch.out}/", ""))
                 return "failed"
@@ -106,10 +111,7 @@ def _map_folders(said: PredictionRecord | None) -> set[Path]:
 
 
 def _predict(study: Study, batch: Batch, before: PredictionRecord | None) -> Study:
-    device = ""
-    if batch.devices:  # the same device for a study wherever it is done
-        device = batch.devices[int(hashlib.sha256(study.key.encode()).hexdigest(), 16) % len(batch.devices)]
-    predictor = _predictor(batch, device)
+    predictor = _predictor(batch, _device(study, batch))
     protocol = read_metadata(batch.bundle).get("protocol")
     start = time.perf_counter()
     prepared = study
@@ -122,6 +124,22 @@ def _predict(study: Study, batch: Batch, before: PredictionRecord | None) -> Stu
     if batch.pages:
         write_study_page(answered, batch.out / "pages" / f"{study.key}.html", cohort="../report.html")
     return answered
+
+
+def _device(study: Study, batch: Batch) -> str:
+    """The same for a study wherever it is done; the bundle's choice where empty."""
+    if not batch.devices:
+        return ""
+    return batch.devices[int(hashlib.sha256(study.key.encode()).hexdigest(), 16) % len(batch.devices)]
+
+
+def is_usable(device: str) -> bool:
+    """Whether this process can compute on a device; the bundle's choice, where empty, is one that it can."""
+    try:
+        torch.empty(0, device=device or "cpu")
+    except (RuntimeError, AssertionError):  # that is what a torch without CUDA raises
+        return False
+    return True
 
 
 @lru_cache(maxsize=4)

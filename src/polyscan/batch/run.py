@@ -89,6 +89,8 @@ def batch(
     for count, (study, outcome) in enumerate(executor(partial(run_study, batch=plan), studies), start=1):
         if outcome == "full":
             raise PolyscanError(f"The disk of {out} is full; make room and give the same command again.")
+        if outcome == "no device":
+            raise PolyscanError(f"{' or '.join(devices)} cannot be used here; name one that is there, such as cpu.")
         if isinstance(outcome, PolyscanError):  # its process was killed
             write_failed(study, plan, str(outcome))
         if progress is not None:

@@ -96,6 +96,8 @@ def _scanned(
     table = None
     if clinical or (folder / "participants.tsv").is_file():
         table = SubjectTable(_existing(Path(clinical or folder / "participants.tsv")), columns)
+    elif columns is not None:
+        raise PolyscanError(f"Columns are of a table of subjects, and {folder} has no participants.tsv; name one.")
     known = SubjectTable(_existing(Path(labels)), clinical=False) if labels else None
     names = distinct(subject for subject, _ in (*dicom, *volumes))
     manifest, studies, dates = Manifest(roots={SCANS: str(folder)}), [], read_dates(folder) if join else {}

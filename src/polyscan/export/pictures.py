@@ -90,8 +90,9 @@ def write_pictures(
         counts = f"{least}" if least == most else f"{least} or {most}"
         raise PolyscanError(f"A picture of kind {kind} takes {counts} different scans; found {', '.join(scans)}.")
     studies = [study for study in manifest.studies if not only or study.key in only or study.subject in only]
-    if not studies:
-        raise PolyscanError(f"The manifest has none of the studies {', '.join(only)}; name them by their keys.")
+    unknown = sorted(set(only) - {name for study in studies for name in (study.key, study.subject)})
+    if unknown or not studies:
+        raise PolyscanError(f"The manifest has no study {', '.join(unknown)}; name those that it has, by their keys.")
     owned = OutputFolder.claim(out, "picture", sources_of(studies))
     owned.will_hold([f"{study.key}_{kind}{ending}" for study in studies for ending in _ENDINGS])
     done = Pictures({}, [])

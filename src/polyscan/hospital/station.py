@@ -16,7 +16,7 @@ from pathlib import Path
 
 from polyscan.batch import Batch, run_study, write_cohort
 from polyscan.batch.folder import COHORT, FOLDERS
-from polyscan.batch.one_study import check_answering, write_failed
+from polyscan.batch.one_study import check_answering, is_usable, write_failed
 from polyscan.bundle.answering import Answering
 from polyscan.bundle.config import bundle_folder
 from polyscan.bundle.weights import inference_fingerprint
@@ -92,7 +92,7 @@ def listen(
         stop: set to end, as when a signal came.
 
     Raises:
-        PolyscanError: the bundle, the folder, an archive's name or the port cannot be used.
+        PolyscanError: the bundle, the folder, the device, an archive's name or the port cannot be used.
     """
     folder = bundle_folder(bundle)
     archives = {target: sender(target, aet) for target in send}
@@ -106,6 +106,8 @@ def listen(
         answering=answering,
     )
     check_answering(plan)
+    if not is_usable(device):
+        raise PolyscanError(f"{device} cannot be used here; name one that is there, such as cpu.")
     owned = OutputFolder.claim(plan.out, "listen")
     owned.will_hold([*FOLDERS, *COHORT, "spool", "objects", "deliveries"])
     stop = stop or threading.Event()

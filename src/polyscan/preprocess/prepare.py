@@ -111,8 +111,10 @@ def prepare_study(study: Study, out: Path, protocol: str | Path, registered: boo
     """Prepare one study and write its folder under ``out``, ``study.json`` in it; or read that where nothing changed.
 
     Raises:
-        PolyscanError: no scan of it can be used.
+        PolyscanError: no scan of it can be used, or it is prepared already.
     """
+    if study.preparation is not None:
+        raise PolyscanError(f"its scans are prepared already, by {study.protocol}; give what polyscan scan found.")
     final = out / study.key
     wanted = made_from(study, protocol, registered)
     if (final / RECORD).is_file():

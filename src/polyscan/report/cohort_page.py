@@ -44,7 +44,8 @@ def write_report(
         The path of the page.
 
     Raises:
-        PolyscanError: there are no predictions, or the folder of pages holds what a report did not write.
+        PolyscanError: there are no predictions, the output is no page, or the folder of pages holds what a report did
+            not write.
     """
     folder = Path(source)
     manifest = read_manifest(folder / "manifest.json")
@@ -52,6 +53,8 @@ def write_report(
     if not studies:
         raise PolyscanError("There are no predictions to draw; make some with polyscan infer.")
     page = folder / "report.html" if output is None else Path(output)
+    if page.suffix != ".html":
+        raise PolyscanError(f"{page} is no name of a page; name a file that ends in .html, such as {page}.html.")
     pages = page.with_suffix("")
     owned = None
     if (folder / PAGES).is_dir() and output is None:

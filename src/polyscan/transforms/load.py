@@ -204,5 +204,5 @@ def _check_grid(image: MetaTensor, grid: MetaTensor, study: str, name: str) -> N
     if not same_grid(image, grid):
         raise PolyscanError(
             f"{study}: {name} has another grid ({list(image.shape[1:])} voxels) than the other scans "
-            f"({list(grid.shape[1:])}); run polyscan prepare on this study again."
+            f"({list(grid.shape[1:])}); bring them to one by polyscan prepare."
         )
