@@ -1,4 +1,4 @@
-"""Encoders by MONAI's names: their levels, and weights that someone trained before."""
+"""Encoders by MONAI's names: their levels, and what they become in a network."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from functools import partial
 import pytest
 import torch
 from monai.data import MetaTensor
-from monai.networks.nets import SwinUNETR, resnet10
 from monai.networks.nets.segresnet_ds import SegResEncoder as MonaiSegResEncoder
 
-from polyscan.errors import PolyscanError
 from polyscan.fusion import Concatenation
 from polyscan.networks import (
     ClassificationHead,
@@ -104,47 +102,6 @@ def test_encoders_of_one_study_run_as_one_call_that_answers_the_same(name):
     assert not calls
     for a, b in zip(one_by_one, at_once, strict=True):
         torch.testing.assert_close(torch.Tensor(a), b, rtol=1e-3, atol=1e-4)
-
-
-def test_resnet_is_monais():
-    torch.manual_seed(0)
-    theirs = resnet10(spatial_dims=2, n_input_channels=1, conv1_t_stride=2, feed_forward=False)
-    ours = ResNetEncoder(1, 2, depth=10)
-    ours.stages.load_state_dict(dict(zip(ours.stages.state_dict(), theirs.state_dict().values(), strict=True)))
-    x = torch.randn(1, 1, 32, 32)
-    torch.testing.assert_close(ours.eval()(x)[-1].mean((2, 3)), theirs.eval()(x))
-
-
-def test_weights_as_medicalnet_keeps_them(tmp_path):
-    """Under a wrapper, with a prefix, with a head more, and for another number of input channels."""
-    theirs = resnet10(spatial_dims=2, n_input_channels=3, conv1_t_stride=2, num_classes=7, feed_forward=True).eval()
-    stored = {"state_dict": {f"module.{k}": v for k, v in theirs.state_dict().items()}, "epoch": 3}
-    torch.save(stored, tmp_path / "weights.pth")
-    ours = ResNetEncoder(1, 2, depth=10, weights=tmp_path / "weights.pth").eval()
-    grey = torch.randn(1, 1, 32, 32)
-    x = theirs.conv1(grey.expand(-1, 3, -1, -1))
-    torch.testing.assert_close(ours(grey)[0], theirs.act(theirs.bn1(x)), rtol=1e-4, atol=1e-5)
-
-
-def test_swin_weights_out_of_a_whole_swin_unetr(tmp_path):
-    whole = SwinUNETR(in_channels=1, out_channels=2, feature_size=12, spatial_dims=3).eval()
-    torch.save(whole.state_dict(), tmp_path / "swin.pt")
-    ours = SwinEncoder(1, feature_size=12, weights=tmp_path / "swin.pt").eval()
-    x = torch.randn(1, 1, 32, 32, 32)
-    for mine, level in zip(ours(x), whole.swinViT(x, normalize=False), strict=True):
-        torch.testing.assert_close(mine, level)
-
-
-def test_weights_that_do_not_fit_are_refused(tmp_path):
-    path = tmp_path / "weights.pt"
-    torch.save(resnet10(spatial_dims=2, n_input_channels=1).state_dict(), path)
-    with pytest.raises(PolyscanError, match=r"have another shape; conv1.weight should have \[64, 1, 7, 7, 7\]"):
-        ResNetEncoder(1, 3, depth=10, weights=path)
-    with pytest.raises(PolyscanError, match="are missing"):
-        ResNetEncoder(1, 2, depth=18, weights=path)
-    path.write_bytes(b"not weights")
-    with pytest.raises(PolyscanError, match="cannot be read as weights"):
-        ResNetEncoder(1, 2, depth=10, weights=path)
 
 
 def test_what_an_encoder_cannot_do_is_said():

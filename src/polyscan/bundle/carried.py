@@ -18,7 +18,10 @@ from polyscan.study import Study
 
 PROTOCOLS = "protocols"
 """Among the settings: by which the studies that were learnt from were prepared."""
-_MACHINE = {"imports", "bundle_root", "device", "dataset_dir", "manifest", "output_dir", "network", "run"}
+_MACHINE = {
+    *("imports", "bundle_root", "device", "dataset_dir", "manifest", "output_dir", "network", "run"),
+    "encoder_weights",  # the weights that carry the settings hold the encoder's too
+}
 _TRUSTED = ("polyscan.networks.", "polyscan.fusion.", "polyscan.missing.", "monai.networks.", "torch.nn.")
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from polyscan import missing
+from polyscan.bundle.class_option import read_call
 from polyscan.bundle.config import bundle_folder, read_config
-from polyscan.bundle.fusion_option import read_call
 from polyscan.errors import PolyscanError
 
 DROPOUT, DISTILLATION = "ModalityDropout", "Distillation"

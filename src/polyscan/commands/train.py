@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from polyscan.commands.options import add_bundle_arguments, overrides, progress_bar, roots
+from polyscan.errors import PolyscanError
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -32,6 +33,22 @@ def add(commands: Any) -> argparse.ArgumentParser:
         help="how to cope with modalities that are missing: a name of polyscan.missing, ModalityDropout or "
         "Distillation, with options or without: GenerativeImputation, 'ModalityDropout(prob=0.4)'; see docs/missing.md",
     )
+    command.add_argument(
+        "--encoder",
+        metavar="NAME",
+        help="encode each modality by another network: a name of polyscan.networks or any dotted path, with options or "
+        "without: 'ResNetEncoder(depth=18)'; see docs/networks.md",
+    )
+    command.add_argument(
+        "--encoder-weights", metavar="FILE", help="weights that the encoder had from another training, as of MedicalNet"
+    )
+    command.add_argument(
+        "--encoder-training",
+        metavar="WAY",
+        default="full",
+        help="how much of an encoder with such weights learns: full (the default; at a tenth of the learning rate), "
+        "frozen (nothing), or low-rank, 'low-rank(rank=16)' (LoRA: few weights beside its own)",
+    )
     command.add_argument("--restart", action="store_true", help="replace another training that the folder holds")
     command.set_defaults(
         run=run,
@@ -41,6 +58,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> None:
+    from polyscan.bundle.encoder_option import encoder_option
     from polyscan.bundle.folds import train_folds
     from polyscan.bundle.missing_option import missing_option
     from polyscan.bundle.run import train
@@ -48,6 +66,11 @@ def run(options: argparse.Namespace) -> None:
     changes = overrides(options, "train")
     if options.missing is not None:
         changes = missing_option(options.missing, options.bundle, changes)
+    if options.encoder is not None:
+        pretrained = (options.encoder_weights, options.encoder_training)
+        changes = encoder_option(options.encoder, options.bundle, changes, *pretrained)
+    elif options.encoder_weights is not None or options.encoder_training != "full":
+        raise PolyscanError("--encoder-weights and --encoder-training are of another encoder: name it by --encoder.")
     with progress_bar("training") as progress:
         given: Any = {
             "overrides": changes,

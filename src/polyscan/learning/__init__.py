@@ -24,6 +24,7 @@ from polyscan.learning.losses import (
     ordinal_loss,
     survival_curve,
 )
+from polyscan.learning.parameter_groups import parameter_groups
 from polyscan.learning.seeding import SeedEachEpoch
 from polyscan.learning.utilisation import Utilisation
 from polyscan.learning.validation import Validate
@@ -53,5 +54,6 @@ __all__ = [
     "gaussian_loss",
     "multilabel_loss",
     "ordinal_loss",
+    "parameter_groups",
     "survival_curve",
 ]

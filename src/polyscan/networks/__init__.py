@@ -1,8 +1,15 @@
 """Encoders, heads, and the networks that join them."""
 
-from polyscan.networks.backbones import DenseNetEncoder, EfficientNetEncoder, ResNetEncoder, SwinEncoder, ViTEncoder
+from polyscan.networks.backbones import (
+    DenseNetEncoder,
+    EfficientNetEncoder,
+    ResNetEncoder,
+    SegResEncoder,
+    SwinEncoder,
+    ViTEncoder,
+)
 from polyscan.networks.drifa_net import DRIFANet
-from polyscan.networks.encoders import Encoder, SegResEncoder, UNetEncoder
+from polyscan.networks.encoders import Encoder, UNetEncoder
 from polyscan.networks.fusion_model import FusionModel
 from polyscan.networks.fusion_net import FusionNet
 from polyscan.networks.heads import (
@@ -17,6 +24,7 @@ from polyscan.networks.heads import (
     SegmentationHead,
 )
 from polyscan.networks.multi_scale_net import MultiScaleNet, PackedScales
+from polyscan.networks.pretrained_encoder import PretrainedEncoder
 from polyscan.networks.table_net import TableNet
 from polyscan.networks.temporal_net import TemporalNet
 from polyscan.networks.vector_encoder import VectorEncoder
@@ -37,6 +45,7 @@ __all__ = [
     "MultitaskHead",
     "OrdinalHead",
     "PackedScales",
+    "PretrainedEncoder",
     "RegressionHead",
     "ResNetEncoder",
     "SegResEncoder",

@@ -7,9 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-from monai.networks.layers import Conv
 from monai.networks.nets.basic_unet import Down, TwoConv
-from monai.networks.nets.segresnet_ds import SegResBlock
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -200,39 +198,3 @@ class UNetEncoder(Encoder):
         first = TwoConv(spatial_dims, in_channels, channels[0], act, norm, True, dropout)
         down = [Down(spatial_dims, a, b, act, norm, True, dropout) for a, b in itertools.pairwise(channels)]
         super().__init__([first, *down], channels)
-
-
-class SegResEncoder(Encoder):
-    """The encoder of MONAI's SegResNetDS: residual blocks and strided convolutions (Myronenko, BrainLes 2018).
-
-    Args:
-        in_channels: channels of the image.
-        spatial_dims: 2 or 3.
-        init_filters: channels of the first level; each further one doubles them.
-        blocks_down: residual blocks of each level.
-        max_filters: channels that no level exceeds, 320 in 3D nnU-Net (Isensee et al., Nature Methods 18, 2021).
-        norm: as in ``monai.networks.nets.SegResNetDS``.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        spatial_dims: int = 3,
-        *,
-        init_filters: int = 16,
-        blocks_down: Sequence[int] = (1, 2, 2, 4),
-        max_filters: int = 320,
-        norm: str | tuple = ("instance", {"affine": True}),
-    ) -> None:
-        channels = [min(init_filters * 2**level, max_filters) for level in range(len(blocks_down))]
-        make = Conv["conv", spatial_dims]
-        stages = [
-            nn.Sequential(
-                make(before, here, kernel_size=3, padding=1, stride=2 if level else 1, bias=False),
-                nn.Sequential(*(SegResBlock(spatial_dims, here, norm) for _ in range(blocks))),
-            )
-            for level, (before, here, blocks) in enumerate(
-                zip([in_channels, *channels], channels, blocks_down, strict=False)
-            )
-        ]
-        super().__init__(stages, channels)

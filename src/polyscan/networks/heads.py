@@ -63,7 +63,8 @@ class SegmentationHead(Head):
         spatial_dims: 2 or 3.
         out_channels: channels of the logits.
         regions: names of the channels, instead of their number.
-        width: channels that the decoder has at each level, finest first; the deepest level is taken as it comes.
+        width: channels that the decoder has at each level, finest first; the deepest level is taken as it comes. Where
+            not given, those of the level's skip, or half of those below where it gives none.
         act, norm: as in ``monai.networks.nets.BasicUNet``.
         dropout: probability of each channel before the last convolution.
         deep_supervision: coarser levels of the decoder that have logits of their own (``deep``, finest first); training
@@ -84,7 +85,7 @@ class SegmentationHead(Head):
         *,
         out_channels: int = 1,
         regions: Sequence[str] = (),
-        width: Sequence[int] = (16, 32, 64),
+        width: Sequence[int] | None = None,
         act: str | tuple = ("LeakyReLU", {"negative_slope": 0.1, "inplace": True}),
         norm: str | tuple = ("instance", {"affine": True}),
         dropout: float = 0.0,
@@ -93,6 +94,7 @@ class SegmentationHead(Head):
     ) -> None:
         out_channels = len(regions) or out_channels
         super().__init__(out_channels, dropout, list(regions))
+        width = decoder_widths(channels) if width is None else width
         if len(width) != len(channels) - 1:
             raise ValueError(
                 f"width names {len(width)} levels; {len(channels)} levels of features need {len(channels) - 1}."
@@ -122,6 +124,19 @@ class SegmentationHead(Head):
             skip = features[len(features) - 2 - k]
             x = up(torch.cat([skip, interpolate_to(x, skip)], dim=1))
         return x
+
+
+def decoder_widths(channels: Sequence[int]) -> list[int]:
+    """Channels of a decoder at each level but the deepest: those of its skip, or half of those below where it has none.
+
+    Example:
+        >>> decoder_widths([0, 8, 0, 64])
+        [4, 8, 32]
+    """
+    widths = [channels[-1]]
+    for skip in reversed(channels[:-1]):
+        widths.insert(0, skip or max(widths[0] // 2, 1))
+    return widths[:-1]
 
 
 class PooledHead(Head):
