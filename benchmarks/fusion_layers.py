@@ -114,7 +114,7 @@ def size_of(layer: Layer, device: str) -> np.ndarray:
     """Parameters, FLOPs and peak bytes at the base size."""
     trial = Trial(layer, device, **BASE)
     with FlopCounterMode(display=False) as flops, sdpa_kernel(SDPBackend.MATH):  # whose products are counted
-        trial.forward()
+        trial.net(*trial.inputs)  # with gradients, without which the counter stumbles over views of parameters
     with PeakMemory() as memory:
         trial.both()
     return np.array([sum(p.numel() for p in trial.net.parameters()), flops.get_total_flops(), memory.peak], dtype=float)

@@ -21,12 +21,14 @@ FLOORS = {
     "networks": GROUND | {"fusion"},
     "learning": GROUND | {"fusion", "networks"},
     "translation": GROUND | {"study", "formats", "learning"},
+    "objectives": GROUND | {"fusion", "missing", "networks", "learning"},
     "inference": GROUND | {"fusion", "networks"},
     "attribution": GROUND | {"networks"},
     "evaluation": GROUND | {"study"},
     "transforms": GROUND | {"study", "formats", "evaluation", "networks", "inference", "attribution"},
     "bundle": GROUND
-    | {"study", "formats", "preprocess", "fusion", "missing", "networks", "inference", "learning", "transforms"},
+    | {"study", "formats", "preprocess", "fusion", "missing", "networks", "inference", "learning", "objectives"}
+    | {"transforms"},
     "phantom": GROUND | {"study", "formats"},
     "export": GROUND | {"study", "dicom", "formats", "preprocess", "attribution", "bundle", "report"},
     "batch": GROUND | {"study", "discovery", "preprocess", "inference", "bundle", "report"},

@@ -18,6 +18,8 @@ from polyscan.study.manifest import Manifest, read_manifest, write_manifest
 BUNDLE = BUNDLES / "brain_mri_tumour_segmentation"
 EPOCHS = 3
 WITH_AUXILIARY_LOSS = {"_target_": "polyscan.fusion.SharedSpecific"}
+CONTRASTIVE = {"_target_": "polyscan.objectives.Contrastive", "network": "@network"}
+"""Whose studies are compared with those of the other process too."""
 
 
 @pytest.fixture
@@ -28,7 +30,9 @@ def manifest(tmp_path) -> Path:
     return tmp_path / "four.json"
 
 
-def losses(manifest: Path, out: Path, processes: int, layer: dict[str, object]) -> dict[int, float]:
+def losses(
+    manifest: Path, out: Path, processes: int, layer: dict[str, object], objectives: list[dict[str, object]]
+) -> dict[int, float]:
     """Epoch to the mean loss over processes; nothing is drawn at random, and the loss is a mean over studies."""
     options = {
         "manifest": str(manifest),
@@ -41,6 +45,7 @@ def losses(manifest: Path, out: Path, processes: int, layer: dict[str, object]) 
         "optimizer#eps": 1e-4,  # else a gradient that is rounding alone makes a step as large as any
         "train#random_transforms": read_config(BUNDLE, "train")["train"]["random_transforms"][:2],
         "fusion": {**layer, "_mode_": "callable"},
+        "objectives": objectives,
         "train#reports#0#iteration_log": True,
         "train#trainer#train_handlers": "$@train#handlers + @train#reports[:1]",
     }
@@ -55,9 +60,12 @@ def losses(manifest: Path, out: Path, processes: int, layer: dict[str, object]) 
     return {epoch: sum(each) / processes for epoch, each in found.items()}
 
 
-@pytest.mark.parametrize("layer", [{"_target_": "polyscan.fusion.AttentionWeighted"}, WITH_AUXILIARY_LOSS])
-def test_the_loss_curve_is_that_of_the_doubled_batch(manifest, tmp_path, layer):
-    one, two = (losses(manifest, tmp_path / name, n, layer) for name, n in (("one", 1), ("two", 2)))
+@pytest.mark.parametrize(
+    ("layer", "objectives"),
+    [({"_target_": "polyscan.fusion.AttentionWeighted"}, [CONTRASTIVE]), (WITH_AUXILIARY_LOSS, [])],
+)
+def test_the_loss_curve_is_that_of_the_doubled_batch(manifest, tmp_path, layer, objectives):
+    one, two = (losses(manifest, tmp_path / name, n, layer, objectives) for name, n in (("one", 1), ("two", 2)))
     assert list(one) == list(range(1, EPOCHS + 1))
     assert one == pytest.approx(two, abs=2e-4)
     assert one[EPOCHS] < one[1]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from polyscan import fusion, missing
+from polyscan import fusion, missing, objectives
 from polyscan.attribution import METHODS
 from polyscan.cli import main
 from polyscan.errors import PolyscanError
@@ -146,7 +146,8 @@ def test_a_change_of_the_run_changes_the_text(tmp_path, t1_steps, model, predict
 
 
 def test_every_paper_that_a_layer_or_a_network_names_is_known():
-    named = [*fusion.layers(), *table.layers(), *missing.strategies(), *METHODS.values(), *classes().values()]
+    named = [*fusion.layers(), *table.layers(), *missing.strategies(), *objectives.objectives()]
+    named += [*METHODS.values(), *classes().values()]
     checked = 0
     for thing in named:
         doc = " ".join((inspect.getdoc(thing) or "").partition("Args:")[0].split())
@@ -211,6 +212,11 @@ def test_a_training_is_told_by_its_folder(tmp_path):
     ):
         assert words in text, words
     assert "Pascanu" not in methods_text([run_folder(tmp_path / "other")])
+    asked = {"objectives": [{"_target_": "polyscan.objectives.Contrastive"}], "unlabelled": True}
+    text = methods_text([run_folder(tmp_path / "objective", **asked)])
+    assert "beside it kl of the fusion layer. Beside it stood Contrastive" in text
+    assert "Radford" in text
+    assert "studies without a label were trained by too" in text
     with pytest.raises(PolyscanError, match="did not train the weights that answered"):
         methods_text([answered, run_folder(tmp_path / "wrong", b"other")])
 

@@ -6,7 +6,7 @@ import ast
 import inspect
 import pydoc
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from polyscan.errors import PolyscanError
@@ -67,6 +67,28 @@ def read_call(option: str, text: str) -> tuple[str, dict[str, Any]]:
     if match is None:
         raise PolyscanError(f"{option} {text} cannot be read; write NAME or DOTTED.PATH(option=value, ...).")
     return match[1], _options(f"{option} {text}", match[2] or "")
+
+
+def options_of(kind: type, *given: str) -> set[str]:
+    """The arguments of a class but those that are given to it anyway."""
+    return set(inspect.signature(kind).parameters) - set(given)
+
+
+def check_options(text: str, options: Mapping[str, Any], allowed: set[str]) -> None:
+    """Refuse options that what is named does not have.
+
+    Args:
+        text: what was given, for the sentence.
+        options: what of it are options.
+        allowed: those that there are.
+
+    Raises:
+        PolyscanError: there is another one.
+    """
+    if unknown := sorted(set(options) - allowed):
+        raise PolyscanError(
+            f"{text}: there is no option {', '.join(unknown)}; it has {', '.join(sorted(allowed)) or 'none'}."
+        )
 
 
 def _locate(option: str, path: str) -> Any:

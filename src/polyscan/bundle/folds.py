@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from polyscan.bundle.config import bundle_folder, labels_of, read_config
-from polyscan.bundle.items import labelled_studies
+from polyscan.bundle.items import labelled_studies, unlabelled_studies
 from polyscan.bundle.run import train
 from polyscan.errors import PolyscanError
 from polyscan.files.owned import rewrite_file
@@ -52,12 +52,16 @@ def train_folds(
     config = read_config(bundle_folder(bundle), "train", overrides or {})
     found = read_manifest(manifest, roots)
     studies = assign_folds(labelled_studies(found, labels_of(config)), folds)
+    unlabelled = unlabelled_studies(found, labels_of(config))
     out = Path(output_dir)
     owned = OutputFolder.claim(out, "train --folds", sources_of(found.studies), found.scanned)
     owned.will_hold(name for k in range(folds) for name in (f"fold{k}", f"fold{k}.json"))
     weights = []
     for k in range(folds):
-        held = Manifest([s for s in studies if s.fold != k], [s for s in studies if s.fold == k], found.testing)
+        watched = [s for s in studies if s.fold == k]
+        away = {s.subject for s in watched}
+        learnt = [*(s for s in studies if s.fold != k), *(s for s in unlabelled if s.subject not in away)]
+        held = Manifest(learnt, watched, found.testing)
         with rewrite_file(out / f"fold{k}.json"):
             write_manifest(out / f"fold{k}.json", held)
         options: Any = {"overrides": overrides, "restart": restart, "progress": progress}

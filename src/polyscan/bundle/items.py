@@ -16,7 +16,10 @@ MASK = ("mask",)
 
 
 def training_items(
-    manifest: str | Path | Manifest, labels: Sequence[str] = MASK, extra_keys: Sequence[str] = ()
+    manifest: str | Path | Manifest,
+    labels: Sequence[str] = MASK,
+    extra_keys: Sequence[str] = (),
+    unlabelled: bool = False,
 ) -> list[dict[str, Any]]:
     """The labelled studies to train on: the section ``training``, less what :func:`validation_items` takes of it.
 
@@ -24,18 +27,25 @@ def training_items(
         manifest: a prepared manifest, or its file.
         labels: a study counts as labelled that has one of these.
         extra_keys: what an item carries beside ``study``, ``image`` and ``label``: ``"clinical"``, ``"days"``.
+        unlabelled: whether those without a label come too, behind the others, with a label that holds no task.
 
     Raises:
         PolyscanError: fewer than two subjects have a label, or one is in two sections.
     """
-    return _split(manifest, labels, extra_keys)[0]
+    training, validation = _split(manifest, labels)
+    items = [inference_item(study, labels, extra_keys) for study in training]
+    if unlabelled:
+        held = {study.subject for study in validation}
+        rest = [study for study in unlabelled_studies(manifest, labels) if study.subject not in held]
+        items += [{**inference_item(study, labels, extra_keys), "label": {}} for study in rest]
+    return items
 
 
 def validation_items(
     manifest: str | Path | Manifest, labels: Sequence[str] = MASK, extra_keys: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
     """The labelled studies to watch training with: section ``validation``, or each tenth subject of ``training``."""
-    return _split(manifest, labels, extra_keys)[1]
+    return [inference_item(study, labels, extra_keys) for study in _split(manifest, labels)[1]]
 
 
 def inference_items(
@@ -70,10 +80,16 @@ def labelled_studies(manifest: str | Path | Manifest, labels: Sequence[str] = MA
     Raises:
         PolyscanError: fewer than two subjects have a label, or one is in two sections.
     """
-    _split(manifest, labels, ())
+    _split(manifest, labels)
     found = manifest_of(manifest)
     every = [*found.training, *found.validation]
     return [study for study in every if any(study.label.holds(name) for name in labels)]
+
+
+def unlabelled_studies(manifest: str | Path | Manifest, labels: Sequence[str] = MASK) -> list[Study]:
+    """The studies of the section ``training`` that have none of the labels, in the order of their keys."""
+    found = sorted(manifest_of(manifest).training, key=lambda study: study.key)
+    return [study for study in found if not any(study.label.holds(name) for name in labels)]
 
 
 def missing_rates(
@@ -91,9 +107,7 @@ def missing_rates(
     return [min(sum(name not in names for names in acquired) / len(acquired), 0.9) for name in modalities]
 
 
-def _split(
-    manifest: str | Path | Manifest, labels: Sequence[str], extra_keys: Sequence[str]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _split(manifest: str | Path | Manifest, labels: Sequence[str]) -> tuple[list[Study], list[Study]]:
     """What is trained on and what is watched; no subject, of however many sessions, is in both."""
     found = _apart(manifest)
     labelled = [
@@ -110,10 +124,7 @@ def _split(
             f"{manifest} has {len({s.subject for s in [*training, *validation]})} subjects with a label "
             f"({', '.join(labels)}) to train on; give at least two in the section 'training'."
         )
-    first, second = (
-        [inference_item(study, labels, extra_keys) for study in studies] for studies in (training, validation)
-    )
-    return first, second
+    return training, validation
 
 
 def _apart(manifest: str | Path | Manifest) -> Manifest:

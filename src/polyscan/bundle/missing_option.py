@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from polyscan import missing
-from polyscan.bundle.class_option import read_call
+from polyscan.bundle.class_option import check_options, options_of, read_call
 from polyscan.bundle.config import bundle_folder, read_config
 from polyscan.errors import PolyscanError
 
@@ -35,24 +34,25 @@ def missing_option(text: str, bundle: str | Path, changes: Mapping[str, Any]) ->
         PolyscanError: there is no such strategy or option, or the bundle has no fusion layer to put one around.
     """
     name, options = read_call("--missing", text)
-    known = {layer.__name__: layer for layer in missing.strategies()}
+    asked, known = f"--missing {text}", {layer.__name__: layer for layer in missing.strategies()}
     if name == DROPOUT:
-        _check(text, options, {"prob"})
+        check_options(asked, options, {"prob"})
         data = {"manifest": "@manifest", "modalities": "@modalities", "labels": "@labels"}
         drawn = options.get("prob", {"_target_": "polyscan.bundle.missing_rates", **data})
         return {**changes, "modality_dropout": drawn}
     if name == DISTILLATION:
-        _check(text, options, {"drop", "temperature", "weights"})
+        check_options(asked, options, {"drop", "temperature", "weights"})
         network = {"network": "@network", "one_hot": "@train#one_hot", "loss": "@loss"}
-        target = {"_target_": "polyscan.learning.WithDistillation", **network, **options}
+        target = {
+            "_target_": "polyscan.learning.WithDistillation",
+            **network,
+            "objectives": "@objective_modules",
+            **options,
+        }
         return {**changes, "modality_dropout": 0, "train#network": target}
     if name not in known:
         raise PolyscanError(f"There is no strategy {name!r}; there are {', '.join([*known, DROPOUT, DISTILLATION])}.")
-    _check(
-        text,
-        options,
-        set(inspect.signature(known[name]).parameters) - {"modalities", "channels", "spatial_dims", "fusion"},
-    )
+    check_options(asked, options, options_of(known[name], "modalities", "channels", "spatial_dims", "fusion"))
     fusion = changes.get("fusion") or read_config(bundle_folder(bundle), "train", {}).get("fusion")
     if not isinstance(fusion, Mapping):
         raise PolyscanError(f"{bundle} names no fusion layer that {name} could stand around; it needs an entry fusion.")
@@ -63,10 +63,3 @@ def missing_option(text: str, bundle: str | Path, changes: Mapping[str, Any]) ->
 
 def _around(path: str, options: Mapping[str, Any]) -> Callable[[Any], dict[str, Any]]:
     return lambda fusion: {"_target_": path, "_mode_": "callable", "fusion": fusion, **options}
-
-
-def _check(text: str, options: Mapping[str, Any], allowed: set[str]) -> None:
-    if unknown := sorted(set(options) - allowed):
-        raise PolyscanError(
-            f"--missing {text}: there is no option {', '.join(unknown)}; it has {', '.join(sorted(allowed)) or 'none'}."
-        )

@@ -49,6 +49,14 @@ def add(commands: Any) -> argparse.ArgumentParser:
         help="how much of an encoder with such weights learns: full (the default; at a tenth of the learning rate), "
         "frozen (nothing), or low-rank, 'low-rank(rank=16)' (LoRA: few weights beside its own)",
     )
+    command.add_argument(
+        "--objective",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="learn from studies without a label too, by a name of polyscan.objectives, with options or without: "
+        "Contrastive, 'Consistency(weight=10)'; may be given several times; see docs/objectives.md",
+    )
     command.add_argument("--restart", action="store_true", help="replace another training that the folder holds")
     command.set_defaults(
         run=run,
@@ -61,6 +69,7 @@ def run(options: argparse.Namespace) -> None:
     from polyscan.bundle.encoder_option import encoder_option
     from polyscan.bundle.folds import train_folds
     from polyscan.bundle.missing_option import missing_option
+    from polyscan.bundle.objective_option import objective_option
     from polyscan.bundle.run import train
 
     changes = overrides(options, "train")
@@ -71,6 +80,8 @@ def run(options: argparse.Namespace) -> None:
         changes = encoder_option(options.encoder, options.bundle, changes, *pretrained)
     elif options.encoder_weights is not None or options.encoder_training != "full":
         raise PolyscanError("--encoder-weights and --encoder-training are of another encoder: name it by --encoder.")
+    if options.objective:
+        changes = objective_option(options.objective, options.bundle, changes)
     with progress_bar("training") as progress:
         given: Any = {
             "overrides": changes,

@@ -16,6 +16,8 @@ from torch.nn import functional
 
 from polyscan.fusion import FusionLayer
 from polyscan.learning.deep_supervision import deep_logits, deep_losses
+from polyscan.learning.encoded import Encoded
+from polyscan.networks.fusion_model import FusionModel
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,8 @@ def on_level(target: Tensor, features: Tensor) -> Tensor:
 class WithAuxiliaryLosses(nn.Module):
     """A network that returns its logits and, in one pass, the losses of its fusion layers and of its decoder's levels.
 
+    And those of objectives that learn from features and answers alone, see :mod:`polyscan.objectives`.
+
     One module does both so that ``DistributedDataParallel``, put around it, sees every parameter that is trained.
 
     Args:
@@ -92,18 +96,22 @@ class WithAuxiliaryLosses(nn.Module):
         one_hot: turns the target of the supervised loss into what layers take, see :func:`auxiliary_losses`; not needed
             where they are the same, as for regions.
         loss: the supervised loss; needed where a ``SegmentationHead`` has ``deep_supervision``.
+        objectives: each turns a batch that is encoded into one number; its ``weight`` and its parameters are trained
+            with.
     """
 
     def __init__(
         self,
-        network: nn.Module,
+        network: FusionModel,
         one_hot: Callable[[Tensor], Tensor] | None = None,
         loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+        objectives: Sequence[nn.Module] = (),
     ) -> None:
         super().__init__()
         self.network = network
         self.one_hot = one_hot
         self.loss = loss
+        self.objectives = nn.ModuleList(objectives)
 
     def forward(self, image: Any, *inputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Logits and losses by name, from what the network takes and, last, the target.
@@ -111,8 +119,16 @@ class WithAuxiliaryLosses(nn.Module):
         All as plain tensors: the bookkeeping of a MetaTensor would take place at every operation of the network.
         """
         image, *rest, target = (plain(given) for given in (image, *inputs))
+        encoded = Encoded(self.network, *self.network.encode(image), self.network.image_size(image), tuple(rest))
+        logits, losses = self.supervise(encoded, target)
+        for objective in self.objectives:
+            losses[f"objective.{type(objective).__name__}"] = objective.weight * objective(encoded)
+        return logits, losses
+
+    def supervise(self, encoded: Encoded, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits, and what is trained beside their supervised loss, by name."""
         with fusion_calls(self.network) as calls, deep_logits(self.network) as deep:
-            logits = self.network(image, *rest)
+            logits = encoded.head(encoded.fuse(encoded.available), encoded.available)
         losses = auxiliary_losses(calls, target if self.one_hot is None else self.one_hot(target))
         return logits, losses if self.loss is None else {**losses, **deep_losses(deep, target, self.loss)}
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from polyscan.learning.auxiliary_loss import WithAuxiliaryLosses, auxiliary_losses, fusion_calls
 from polyscan.learning.deep_supervision import deep_logits, deep_losses
+from polyscan.learning.encoded import Encoded
 from polyscan.networks.fusion_model import FusionModel
 
 WEIGHTS = {"full": 1.0, "logits": 1.0, "features": 0.1, "prototypes": 0.1}
@@ -34,6 +34,7 @@ class WithDistillation(WithAuxiliaryLosses):
         drop: probability that a modality is kept from the student.
         temperature: T.
         weights: of the four terms, in place of the defaults.
+        objectives: see :class:`WithAuxiliaryLosses`.
 
     Raises:
         ValueError: a weight is of no term, or ``drop`` is no probability below 1.
@@ -48,27 +49,25 @@ class WithDistillation(WithAuxiliaryLosses):
         drop: float = 0.4,
         temperature: float = 2.0,
         weights: Mapping[str, float] | None = None,
+        objectives: Sequence[nn.Module] = (),
     ) -> None:
-        super().__init__(network, one_hot, loss)
+        super().__init__(network, one_hot, loss, objectives)
         if unknown := sorted(set(weights or {}) - set(WEIGHTS)):
             raise ValueError(f"distillation has no term {', '.join(unknown)}; its terms are {', '.join(WEIGHTS)}.")
         if loss is None or not 0 <= drop < 1:
             raise ValueError(f"distillation needs the supervised loss, and 0 <= drop < 1; drop is {drop}.")
-        self.model, self.supervised, self.drop, self.temperature = network, loss, drop, temperature
+        self.supervised, self.drop, self.temperature = loss, drop, temperature
         self.weights = {**WEIGHTS, **(weights or {})}
         self.sizes: list[int] = list(getattr(one_hot, "sizes", []))
 
-    def forward(self, image: Any, *inputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The student's logits and losses by name, from what the network takes and, last, the target."""
-        *rest, target = inputs
-        size = self.model.image_size(image)
-        features, available = self.model.encode(image)
-        subset = random_subset(available, self.drop)
-        fused = self.model.fuse(list(features), available, *rest)
-        whole = self.model.head(list(fused), available, size)
+    def supervise(self, encoded: Encoded, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The student's logits, and what is trained beside their supervised loss, by name."""
+        subset = random_subset(encoded.available, self.drop)
+        fused = encoded.fuse(encoded.available)
+        whole = encoded.head(fused, encoded.available)
         with fusion_calls(self.network) as calls, deep_logits(self.network) as deep:
-            student_fused = self.model.fuse(list(features), subset, *rest)
-            logits = self.model.head(list(student_fused), subset, size)
+            student_fused = encoded.fuse(subset)
+            logits = encoded.head(student_fused, subset)
         known = target if self.one_hot is None else self.one_hot(target)
         losses = {**auxiliary_losses(calls, known), **deep_losses(deep, target, self.supervised)}
         teacher = [level.detach() for level in fused]
@@ -76,7 +75,7 @@ class WithDistillation(WithAuxiliaryLosses):
             "full": self.supervised(whole, target),
             "logits": self._softened(logits, whole.detach()),
         }
-        if self.model.fused_channels:  # with fusion at the output there are no fused features
+        if self.network.fused_channels:  # with fusion at the output there are no fused features
             pairs = [(s, t) for s, t in zip(student_fused, teacher, strict=True) if t.numel()]
             terms["features"] = torch.stack([functional.mse_loss(s, t) for s, t in pairs]).mean()
             if self.sizes:

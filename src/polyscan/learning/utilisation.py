@@ -75,19 +75,20 @@ class Utilisation:
 
     @torch.no_grad()
     def scores(self, image: Tensor, target: Tensor, inputs: tuple[Tensor, ...]) -> Tensor:
-        """(modality) exp(-loss) of each modality alone, over the rows that have it; 0 where none has."""
+        """(modality) exp(-loss) of each modality alone, over the rows that have it and a label; 0 where none has."""
         scores = torch.zeros(len(self.network.modalities), device=target.device)
         with frozen_statistics(self.network):
             features, available = self.network.encode(image)
+            plain = target.as_subclass(Tensor)  # type: ignore[arg-type]
+            known = torch.isfinite(plain).flatten(1).any(1)
             for m in range(len(scores)):
-                rows = available[:, m]
+                rows = available[:, m] & known
                 if not bool(rows.any()):
                     continue
                 alone = torch.zeros_like(available)
                 alone[:, m] = True
                 fused = self.network.fuse(features, alone, *inputs)
                 logits = self.network.head(fused, alone, self.network.image_size(image))
-                plain = target.as_subclass(Tensor)  # type: ignore[arg-type]
                 scores[m] = torch.exp(-self.loss(logits.as_subclass(Tensor)[rows], plain[rows]))  # type: ignore[arg-type]
         return scores
 

@@ -81,8 +81,16 @@ def _losses(text: Text, config: dict[str, Any], run: Path) -> str:
     with (run / TABLE).open(encoding="utf-8") as file:
         columns = next(csv.reader(file))
     terms = {name.removeprefix("loss/") for name in columns if name.startswith("loss/")} - {"supervised"}
-    beside = {term.rpartition(".")[2] for term in terms}
-    return f"The loss was {told}{f', beside it {enumerated(sorted(beside))} of the fusion layer' if beside else ''}."
+    beside = {term.rpartition(".")[2] for term in terms if not term.startswith("objective.")}
+    sentence = (
+        f"The loss was {told}{f', beside it {enumerated(sorted(beside))} of the fusion layer' if beside else ''}."
+    )
+    paths = [entry["_target_"] for entry in config.get("objectives", [])]
+    if not paths:
+        return sentence
+    told = enumerated(f"{class_name(path)}{text.cite(pydoc.locate(path))}" for path in paths)
+    where = ", which studies without a label were trained by too" if config["unlabelled"] else ""
+    return f"{sentence} Beside it stood {told}{where}."
 
 
 def _augmentation(text: Text, config: dict[str, Any]) -> str:

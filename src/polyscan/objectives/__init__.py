@@ -1,0 +1,31 @@
+"""What a network learns from studies beside their labels: one objective a file, for studies without a label too.
+
+An objective reads what the encoders made of each modality, and answers from subsets of them, so it goes with any
+network, any fusion layer and any strategy of :mod:`polyscan.missing`. Objectives are found in the package, as layers
+are in :mod:`polyscan.fusion`.
+"""
+
+from __future__ import annotations
+
+from polyscan.fusion.find import find_layers
+from polyscan.objectives.base import FeatureObjective, Objective
+
+_OBJECTIVES = find_layers(__path__, __name__, Objective)
+__all__ = ["FeatureObjective", "Objective", "objectives", *_OBJECTIVES]
+
+
+def __getattr__(name: str) -> type[Objective]:
+    """The objective of this name."""
+    if name not in _OBJECTIVES:
+        raise AttributeError(f"polyscan.objectives has no objective {name}; it has {', '.join(_OBJECTIVES)}.")
+    return _OBJECTIVES[name]
+
+
+def __dir__() -> list[str]:
+    """What can be imported from here."""
+    return sorted({*globals(), *_OBJECTIVES})
+
+
+def objectives() -> list[type[Objective]]:
+    """The objectives of this package, in alphabetical order."""
+    return list(_OBJECTIVES.values())
