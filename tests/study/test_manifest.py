@@ -197,7 +197,10 @@ def test_a_scan_without_a_file_is_refused_by_name(tmp_path):
         read_manifest(path)
 
 
-def test_a_folder_is_no_manifest(tmp_path):
+def test_a_folder_is_no_manifest_and_a_file_no_folder(tmp_path):
+    (tmp_path / "manifest.json").write_text("{}")
+    with pytest.raises(PolyscanError, match="is a file; give the folder in which it lies"):
+        read_manifest(tmp_path / "manifest.json" / "manifest.json")
     with pytest.raises(PolyscanError, match=r"is a folder, and a manifest is a file: give the manifest\.json in it"):
         read_manifest(tmp_path)
 

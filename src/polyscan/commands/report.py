@@ -27,10 +27,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> None:
     from polyscan.report import write_report
-    from polyscan.study.outputs import check_writable_file
 
-    output = options.output or options.folder / "report.html"
-    check_writable_file(output, "page")
     with progress_bar("drawing") as progress:
-        write_report(options.folder, options.output, jobs=options.jobs, progress=progress)
-    print(output)
+        page = write_report(options.folder, options.output, jobs=options.jobs, progress=progress)
+    print(page)

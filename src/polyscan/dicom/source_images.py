@@ -81,7 +81,7 @@ def source_images(source: Source) -> SourceImages:
     if where is None or shape is None or affine is None or where.problems():
         reason = "; ".join(where.problems()) if where is not None else series.reason
         raise PolyscanError(
-            f"A DICOM object needs a series of evenly spaced slices, which this is not ({reason}): ask for NIfTI."
+            f"A DICOM object needs a series of evenly spaced slices, which this is not ({reason}); take the NIfTI."
         )
     grid = MetaTensor(torch.zeros(1, *shape, dtype=torch.uint8), affine=torch.from_numpy(affine))
     headers = []
@@ -98,7 +98,7 @@ def source_images(source: Source) -> SourceImages:
     if len(headers) > 1 or any(each.tile != (0, 0) for each in series.slices) or sorted(frames) != _all(headers[0]):
         raise PolyscanError(
             "A DICOM object needs a series of one image a slice, or one enhanced image of one volume; this one holds "
-            "a mosaic or several volumes: ask for NIfTI."
+            "a mosaic or several volumes; take the NIfTI."
         )
     return SourceImages(headers, [int(z) for z in np.argsort(frames)], grid)
 

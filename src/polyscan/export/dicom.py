@@ -236,7 +236,7 @@ def _images(sources: StudySources, scan: str) -> SourceImages:
     if source is None:
         raise PolyscanError(f"Where {scan} lies is not known; name the sources.json of its study with --sources.")
     if is_volume(paths_in(source)[0]):
-        raise PolyscanError(f"{scan} is no DICOM series, so that no DICOM object can refer to it; ask for NIfTI.")
+        raise PolyscanError(f"{scan} is no DICOM series, so that no DICOM object can refer to it; take the NIfTI.")
     return source_images(source)
 
 

@@ -18,7 +18,7 @@ from polyscan.report.study_page import write_study_page
 from polyscan.report.summary import modalities, summarise, summarise_answers
 from polyscan.study import Study
 from polyscan.study.manifest import Manifest, read_manifest
-from polyscan.study.outputs import OutputFolder
+from polyscan.study.outputs import OutputFolder, check_writable_file
 from polyscan.study.sources import without_paths
 
 PAGES, DATA = "pages", "studies.js"
@@ -55,6 +55,7 @@ def write_report(
     page = folder / "report.html" if output is None else Path(output)
     if page.suffix != ".html":
         raise PolyscanError(f"{page} is no name of a page; name a file that ends in .html, such as {page}.html.")
+    check_writable_file(page, "page")
     pages = page.with_suffix("")
     owned = None
     if (folder / PAGES).is_dir() and output is None:

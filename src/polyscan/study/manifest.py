@@ -152,6 +152,8 @@ def read_manifest(path: str | Path, roots: Mapping[str, str | Path] | None = Non
             f"{path} is a folder, and a manifest is a file: give the manifest.json in it, or make one of a folder of "
             "scans with polyscan scan."
         )
+    if path.parent.is_file():
+        raise PolyscanError(f"{path.parent} is a file; give the folder in which it lies.")
     content = read_json(path)
     if not isinstance(content, dict) or not any(section in content for section in SECTIONS):
         raise PolyscanError(
