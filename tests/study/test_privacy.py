@@ -11,11 +11,12 @@ import pytest
 import polyscan.study.manifest as manifests
 from polyscan.cli import main
 from polyscan.errors import PolyscanError
-from polyscan.files.atomic import read_json
+from polyscan.files.atomic import read_json, write_json
 from polyscan.study import Label, Scan, Study
 from polyscan.study.manifest import read_manifest
 from polyscan.study.privacy import check_privacy
-from polyscan.study.sources import read_sources, without_paths
+from polyscan.study.schema import encoded
+from polyscan.study.sources import Sources, StudySources, read_sources, without_paths
 
 BUNDLE = "sarcoma_ct_mr_pet_segmentation"
 HEADERS = {
@@ -88,6 +89,17 @@ def test_nothing_of_a_patient_reaches_an_output(ward, capsys, monkeypatch):
     }
     assert main(["check-privacy", "out"]) == 1
     assert "obertal" not in capsys.readouterr().out.lower()
+
+
+def test_a_folder_called_as_bids_calls_it_is_the_key_that_outputs_have(tmp_path):
+    paths = {f"sub-{n}": str(tmp_path / f"ward/sub-{n}/anat/jane_{n}.nii.gz") for n in ("01", "02")}
+    studies = {key: StudySources({"T1": path}) for key, path in paths.items()}
+    write_json(tmp_path / "sources.json", encoded(Sources(roots=[str(tmp_path / "ward")], studies=studies)))
+    for name in ("sub-01_pred.txt", "sub-02_jane_02.txt"):
+        (tmp_path / "out" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "out" / name).write_text("truth")
+    (found,) = check_privacy(tmp_path / "out", tmp_path / "sources.json")
+    assert (found.file.name, found.study) == ("sub-02_jane_02.txt", "sub-02")
 
 
 def test_without_sources_there_is_nothing_to_look_for(tmp_path):

@@ -56,7 +56,7 @@ KEYWORDS = (
 )
 _SHORTEST = 4  # letters: shorter ones, such as a StudyID of 1, stand everywhere
 _PICTURE = re.compile(rb"data:[\w/+.-]+;base64,[A-Za-z0-9+/=]*")
-_WORDS = {"anat", "data", "dicom", "nifti", "scans", "sub", "ses"}
+_WORDS = {"anat", "data", "derivatives", "dicom", "nifti", "scans", "sub", "ses", "truth"}
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def check_privacy(out: str | Path, sources: str | Path | None = None) -> list[Fi
 def _secrets(key: str, study: StudySources, known: Sources) -> Iterator[tuple[str, str]]:
     """What may not stand in an output, with what it is."""
     every = [*study.scans.values(), *([study.label] if study.label else [])]
-    own = re.sub(r"[^a-z0-9]", "", key.removeprefix("sub-").lower())
+    own = re.sub(r"[^a-z0-9]", "", key.lower())
     for source in every:
         for name in paths_in(source):
             path = Path(name.partition("#")[0])
