@@ -188,6 +188,7 @@ def test_rank_prefers_more_slices_of_equal_voxels(make_series, tmp_path):
 def test_every_subject_gets_a_key_of_its_own(tmp_path, names):
     for name in names:
         nifti(tmp_path / "r" / name / "T1.nii.gz")
+    nifti(tmp_path / "r" / "Ørsted" / "unknown.nii.gz")  # of whom no study comes, and nothing need be said
     (tmp_path / "r" / "participants.tsv").write_text(
         "participant_id\tage\n" + "".join(f"{name}\t{k}\n" for k, name in enumerate(names, start=1)), encoding="utf-8"
     )
@@ -197,6 +198,7 @@ def test_every_subject_gets_a_key_of_its_own(tmp_path, names):
     assert len({study.key.casefold() for study in studies}) == 2
     assert {study.clinical["age"] for study in studies} == {1, 2}
     assert all(name in manifest.renamed or name in [s.subject for s in studies] for name in names)
+    assert set(manifest.renamed) <= set(names)
 
 
 def test_links_are_followed_once_and_keep_their_names(tmp_path):

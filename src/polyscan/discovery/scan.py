@@ -102,7 +102,6 @@ def _scanned(
     names = distinct(subject for subject, _ in (*dicom, *volumes))
     manifest, studies, dates = Manifest(roots={SCANS: str(folder)}), [], read_dates(folder) if join else {}
     manifest.doubts = [*doubts, *more_doubts]
-    manifest.renamed = {old: new for old, new in names.items() if old != new}
     any_scan, reasons = False, {f"{entry.series}: {entry.reason}" for entry in entries}
     for owner in sorted({*dicom, *volumes}, key=lambda owner: (owner[0], owner[1] or "")):
         candidates = [*index.dicom(dicom.get(owner, []), owner), *index.volumes(volumes.get(owner, []), owner)]
@@ -123,6 +122,8 @@ def _scanned(
             + (f" ({'; '.join(sorted(reasons)[:3])})." if reasons else "; give the folder that holds the scans.")
         )
     manifest.left_out += entries
+    subjects = {study.subject for study in studies}
+    manifest.renamed = {old: new for old, new in names.items() if old != new and new in subjects}
     called = {new: bare(old) for old, new in names.items()}
     every = join_sessions(studies, dates) if join else studies
     keys = [(called[study.subject], study.session) for study in every]
