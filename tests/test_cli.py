@@ -26,15 +26,17 @@ def test_help_has_an_example(command, capsys):
     assert f"example:\n  polyscan {command} " in capsys.readouterr().out
 
 
-def test_help_imports_nothing_heavy():
+@pytest.mark.parametrize("command", [["--help"], ["status", "nowhere"]])
+def test_quick_commands_import_nothing_heavy(command):
     code = (  # what a person waits for before the first line appears
         "import sys, contextlib\nfrom polyscan.cli import main\n"
-        "with contextlib.suppress(SystemExit): main(['--help'])\n"
+        f"with contextlib.suppress(SystemExit): main({command})\n"
         "heavy = {'torch', 'monai', 'numpy', 'itk', 'SimpleITK', 'pydicom', 'rich'} & set(sys.modules)\n"
         "sys.exit(', '.join(heavy) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert command == ["--help"] or "nowhere holds no batch" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,12 @@
-"""What lies in a batch's folder: the studies found, a record and a lock for each, and tables."""
+"""What is written to a batch's folder of the studies found and of what became of them: tables and a page."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from polyscan.batch.status import STUDIES, is_locked, lock, read_records
 from polyscan.batch.table import write_table
 from polyscan.bundle.predictor import MAPS
 from polyscan.discovery.scan import scan
@@ -20,10 +19,7 @@ from polyscan.study.manifest import Manifest, read_manifest, write_manifest
 from polyscan.study.outputs import OutputFolder, sources_of
 from polyscan.study.sources import SOURCES
 
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
-
-STUDIES, MANIFEST = "studies.json", "manifest.json"
+MANIFEST = "manifest.json"
 FOLDERS = ("prepared", "predictions", "pages", "records", "locks", "features")
 INDEX, JOB_ARRAY, LOGS = "index.sqlite", "job_array.sh", "logs"
 REPORT = "report.html"
@@ -31,25 +27,6 @@ GATHER = ".gather"
 """Locked while manifest and tables are made of the records."""
 COHORT = ("cohort.csv", "cohort.parquet", REPORT)
 _FILES = (STUDIES, SOURCES, MANIFEST, INDEX, JOB_ARRAY, LOGS, *COHORT)
-
-
-@dataclass
-class Status:
-    """Where a batch stands.
-
-    Attributes:
-        done, failed, running, waiting: keys of studies; ``failed`` with the reasons.
-    """
-
-    done: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-    running: list[str] = field(default_factory=list)
-    waiting: list[str] = field(default_factory=list)
-
-
-def record_of(out: Path, study: str) -> Path:
-    """Where the record of a study lies, once it was answered or failed."""
-    return out / "records" / f"{study}.json"
 
 
 def find_studies(source: Path, out: Path) -> Manifest:
@@ -69,55 +46,6 @@ def find_studies(source: Path, out: Path) -> Manifest:
     write_manifest(out / STUDIES, found)
     (out / STUDIES).chmod(0o600)
     return found
-
-
-def lock(out: Path, study: str) -> BaseFileLock:
-    """Held while a study is worked on; the system lets it go when its holder dies."""
-    from filelock import FileLock
-
-    (out / "locks").mkdir(parents=True, exist_ok=True)
-    return FileLock(out / "locks" / f"{study}.lock")
-
-
-def is_locked(out: Path, study: str) -> bool:
-    """Whether some process works on a study."""
-    from filelock import Timeout
-
-    try:
-        with lock(out, study).acquire(timeout=0):
-            return False
-    except Timeout:
-        return True
-
-
-def read_records(out: Path) -> dict[str, Manifest]:
-    """Study to its record, of all that were answered or failed, whoever did them."""
-    return {file.stem: read_manifest(file) for file in sorted((out / "records").glob("[!.]*.json"))}
-
-
-def batch_status(out: str | Path, records: Mapping[str, Manifest] | None = None) -> Status:
-    """Where the batch in a folder stands, by its records and locks alone.
-
-    Args:
-        out: the folder.
-        records: as :func:`read_records` gives them; they are read where not given.
-
-    Raises:
-        PolyscanError: the folder holds no batch.
-    """
-    out = Path(out)
-    status = Status()
-    studies = read_manifest(out / STUDIES).studies
-    records = read_records(out) if records is None else records
-    for study in studies:
-        record = records.get(study.key)
-        if record is None:
-            (status.running if is_locked(out, study.key) else status.waiting).append(study.key)
-        elif record.failed:
-            status.failed[study.key] = record.failed[0].reason
-        else:
-            status.done.append(study.key)
-    return status
 
 
 def write_cohort(out: Path, records: Mapping[str, Manifest] | None = None) -> None:

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from polyscan.batch.folder import JOB_ARRAY, LOGS, STUDIES, find_studies
+from polyscan.batch.folder import JOB_ARRAY, LOGS, find_studies
+from polyscan.batch.status import STUDIES
 from polyscan.files.owned import replace_owned
 
 SCHEDULERS = {

@@ -14,7 +14,7 @@ from typing import Literal
 
 import torch
 
-from polyscan.batch.folder import lock, record_of
+from polyscan.batch.status import lock, record_of
 from polyscan.bundle.answering import Answering
 from polyscan.bundle.config import read_metadata
 from polyscan.bundle.earlier import last_answer

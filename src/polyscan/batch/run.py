@@ -13,8 +13,9 @@ from functools import partial
 from pathlib import Path
 
 from polyscan.batch.executors import Executor, local
-from polyscan.batch.folder import GATHER, MANIFEST, find_studies, lock, read_records, remove_others, write_results
+from polyscan.batch.folder import GATHER, MANIFEST, find_studies, remove_others, write_results
 from polyscan.batch.one_study import Batch, check_answering, run_study, write_failed
+from polyscan.batch.status import lock, read_records
 from polyscan.bundle.answering import Answering
 from polyscan.bundle.config import bundle_folder
 from polyscan.bundle.weights import inference_fingerprint

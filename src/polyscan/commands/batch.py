@@ -83,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
 
     from polyscan.batch import batch, watch
     from polyscan.batch.executors import dask, local
-    from polyscan.batch.folder import STUDIES
+    from polyscan.batch.status import STUDIES
     from polyscan.study.manifest import read_manifest
 
     if options.job_array:

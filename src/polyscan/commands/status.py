@@ -21,8 +21,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> None:
-    from polyscan.batch import batch_status, write_cohort
-    from polyscan.batch.folder import read_records
+    from polyscan.batch.status import batch_status, read_records
 
     records = read_records(options.folder)
     status = batch_status(options.folder, records)
@@ -33,5 +32,7 @@ def run(options: argparse.Namespace) -> None:
         f"{len(status.waiting)} waiting"
     )
     if options.table:
+        from polyscan.batch import write_cohort
+
         write_cohort(options.folder, records)
         print(options.folder / "cohort.csv")
