@@ -262,6 +262,11 @@ SPIN, GRADIENT, INVERSION = "SE", "GR", ["SE", "IR"]
         ({"AcquisitionContrast": "T2_STAR"}, "T2star"),
         ({"SeriesDescription": "T1", "ContrastBolusAgent": "Gadovist"}, "T1c"),
         ({"SeriesDescription": "T1", "ContrastBolusAgent": "NONE"}, "T1"),
+        ({"SeriesDescription": "T1", "ContrastBolusAgent": "None given"}, "T1"),
+        ({"SeriesDescription": "T1", "ContrastBolusAgent": "W/O"}, "T1"),
+        ({"SeriesDescription": "T1", "ContrastBolusAgent": "Without IV contrast"}, "T1"),
+        ({"SeriesDescription": "T1", "ContrastBolusAgent": "SALINE"}, "T1"),
+        ({"SeriesDescription": "T1", "ContrastBolusAgent": "NOVOTEC"}, "T1c"),
         ({"SeriesDescription": "T1 pre", "ContrastBolusAgent": "Gadovist"}, "T1"),
     ],
 )

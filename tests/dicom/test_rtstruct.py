@@ -53,6 +53,36 @@ def square(low, high, z):
 GRID = MetaTensor(torch.zeros(1, 10, 10, 3), affine=torch.diag(torch.tensor([-1.0, -1.0, 2.0, 1.0])))
 
 
+def deep(slices: int) -> MetaTensor:
+    return MetaTensor(torch.zeros(1, 10, 10, slices), affine=GRID.affine)
+
+
+def per_slice(path, contours, grid) -> list[int]:
+    return read_rtstruct(write(path / "rs.dcm", contours), grid)[0].sum((0, 1)).tolist()
+
+
+def test_contours_that_lie_closer_than_slices_cut_no_holes(tmp_path):
+    """Drawn at steps of 1 mm where slices lie 2 mm apart: each slice takes those in it, and no two cancel out."""
+    contours = [square(0.5, 7.5 - z / 2, z) for z in (2, 3, 4, 5, 6)]
+    assert per_slice(tmp_path, contours, deep(5)) == [0, 36, 25, 16, 0]
+
+
+def test_contours_in_every_second_slice_stand_for_those_between(tmp_path):
+    contours = [square(0.5, 6.5, 2), square(0.5, 4.5, 6), square(0.5, 2.5, 10)]
+    assert per_slice(tmp_path, contours, deep(7)) == [0, 36, 36, 16, 16, 4, 0]
+    assert per_slice(tmp_path, [square(0.5, 6.5, 2), square(0.5, 4.5, 6)], deep(7)) == [0, 36, 0, 16, 0, 0, 0]
+
+
+def test_contours_on_slices_at_unequal_steps_fill_what_was_resampled(make_series, tmp_path):
+    depths = [0, 1, 4, 7, 8]
+    folder = make_series(change=lambda k, ds: setattr(ds, "ImagePositionPatient", [0, 0, depths[k]]))
+    grid = read_series(folder)
+    contours = [square(-1, high, z) for z, high in zip(depths[1:4], (3, 5, 7), strict=True)]
+    mask = read_rtstruct(write(tmp_path / "rs.dcm", contours), grid)[0]
+    assert grid.shape[3] == 9
+    assert mask.sum((0, 1)).tolist() == [0, 4, 4, 9, 9, 9, 16, 16, 0]
+
+
 def test_a_contour_in_a_contour_is_a_hole(tmp_path):
     mask = read_rtstruct(write(tmp_path / "rs.dcm", [square(0.5, 7.5, 2), square(2.5, 4.5, 2)]), GRID)[0].numpy()
     assert mask[:, :, 1].sum() == 49 - 4

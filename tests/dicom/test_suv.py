@@ -143,6 +143,27 @@ def test_philips_counts():
     assert suv_factor([counts]) == pytest.approx(4.5 * EXPECTED)
     counts.add_new((0x7053, 0x1000), "DS", "0.0035")
     assert suv_factor([counts]) == pytest.approx(0.0035)
+    counts.add_new((0x7053, 0x0010), "LO", "SOMEBODY ELSE")
+    with pytest.raises(PolyscanError, match="7053,1000"):
+        suv_factor([counts])
+    counts.add_new((0x7053, 0x0011), "LO", "Philips PET Private Group")
+    counts.add_new((0x7053, 0x1100), "DS", "0.0045")
+    assert suv_factor([counts]) == pytest.approx(0.0045)
+
+
+def test_two_times_of_the_injection_that_disagree_are_said():
+    both = {"RadiopharmaceuticalStartDateTime": "20200101100000", "RadiopharmaceuticalStartTime": "090000"}
+    factor, notes = suv_factor_and_notes([header(both, SeriesTime="110000", AcquisitionTime="110000")])
+    assert factor == pytest.approx(EXPECTED)
+    assert notes == ["RadiopharmaceuticalStartDateTime and RadiopharmaceuticalStartTime disagree: the first was used"]
+    assert not suv_factor_and_notes([header({**both, "RadiopharmaceuticalStartTime": "100000"}, SeriesTime="110000")])[
+        1
+    ]
+
+
+def test_a_scan_hours_after_the_injection_is_said():
+    _, (said,) = suv_factor_and_notes([header({"RadiopharmaceuticalStartTime": "000500"})])
+    assert said == "the scan lies 9.9 h after the injection, 5 half-lives and more: check the times"
 
 
 @pytest.mark.parametrize(
@@ -236,6 +257,15 @@ def test_two_injections_are_refused_unless_they_are_one():
     twice.RadiopharmaceuticalInformationSequence[1] = item(**{**TRACER, "RadionuclideTotalDose": 100e6})
     with pytest.raises(PolyscanError, match="2 different injections"):
         suv_factor([twice])
+
+
+@pytest.mark.parametrize(("code", "nuclide"), [("C-111A1", "F18"), ("77004003", "F18"), ("C-131A3", "Ga68")])
+def test_a_code_alone_names_the_nuclide(code, nuclide):
+    tracer = {"RadionuclideCodeSequence": [item(CodeValue=code)], "RadionuclideHalfLife": None}
+    factor, _ = suv_factor_and_notes([header(tracer)])
+    assert factor == pytest.approx(70_000 / (370e6 * 0.5 ** (3600 / half_life_of(nuclide))))
+    with pytest.raises(PolyscanError, match="the nuclide that the header names"):
+        suv_factor([header({**tracer, "RadionuclideHalfLife": 1223.4})])
 
 
 def test_the_nuclide_tells_its_half_life():

@@ -8,6 +8,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
+from polyscan.discovery.bids import named
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import write_nifti
@@ -234,6 +235,33 @@ def test_every_other_file_is_left_out_with_what_it_is(make_series, tmp_path):
     assert reasons["anna/last.dcm"] == "is empty"
     (study,) = manifest.studies
     assert "slices may be missing (last.dcm: is empty)" in study.decisions[0].reason
+
+
+@pytest.mark.parametrize(
+    ("name", "modality", "said"),
+    [
+        ("MP2RAGE", None, "an inversion image of MP2RAGE"),
+        ("IRT1", None, "an image for a T1 map"),
+        ("PDT2", None, "two echoes in one file"),
+        ("chunk-1_T1w", None, "a part of a volume: chunk-1"),
+        ("trc-FDG_rec-nacstat_pet", None, "a PET without attenuation correction: rec-nacstat"),
+        ("trc-FDG_rec-acstat_pet", "PET", "pet"),
+        ("UNIT1", "T1", "UNIT1"),
+    ],
+)
+def test_what_a_bids_name_says_is_no_scan(name, modality, said):
+    found = named(f"sub-01_{name}.nii.gz")
+    assert found.modality == modality
+    assert said in found.reason
+
+
+def test_sessions_of_bids_by_their_folders(tmp_path):
+    for session, name in (("pre", "T1w"), ("post", "T1w"), ("post", "FLAIR")):
+        nifti(tmp_path / "r" / "sub-01" / f"ses-{session}" / "anat" / f"sub-01_{name}.nii.gz")
+    assert {s.key: sorted(s.scans) for s in scan(tmp_path / "r").studies} == {
+        "sub-01_ses-pre": ["T1"],
+        "sub-01_ses-post": ["FLAIR", "T1"],
+    }
 
 
 def test_bids_suffix_is_the_contrast(data):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import nibabel
+import numpy as np
 import pytest
 
+from polyscan.discovery.scan import scan
 from polyscan.discovery.subject_table import SubjectTable
 from polyscan.errors import PolyscanError
+from polyscan.study.table import recorded, value
 
 
 def table(tmp_path, text, columns=None):
@@ -64,3 +68,32 @@ def test_a_column_that_nobody_knows_is_used_only_where_it_is_named(tmp_path):
     assert found["anna", None] == {"Fallnummer": "483920"}
     labels = SubjectTable(tmp_path / "t.csv", clinical=False)
     assert labels.unused == [5]
+
+
+@pytest.mark.parametrize("heading", ["Patient ID", "PatientID", "ID", "Subject", "subject-id"])
+def test_subjects_are_named_in_a_column_of_many_names(tmp_path, heading):
+    (tmp_path / "t.csv").write_text(f"age,{heading}\n61,anna\n")
+    found, _ = SubjectTable(tmp_path / "t.csv").match([("anna", None)])
+    assert found == {("anna", None): {"age": "61"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("61", 61), ("6.5", 6.5), ("1e3", 1000), ("inf", "inf"), ("1e400", "1e400"), ("1_2", "1_2"), ("\u0663", "\u0663")],
+)
+def test_only_finite_numbers_are_numbers(text, expected):
+    assert value(text) == expected
+
+
+def test_words_for_what_is_not_recorded():
+    row = {"age": "Unknown", "psa": "-", "site": "?", "grade": "n.a.", "smoker": "never"}
+    assert recorded(row) == {"smoker": "never"}
+
+
+@pytest.mark.parametrize("fold", ["a", "1.5", "-1"])
+def test_a_fold_that_is_no_number_is_refused(tmp_path, fold):
+    (tmp_path / "anna").mkdir()
+    nibabel.save(nibabel.Nifti1Image(np.ones((4, 4, 4), np.float32), np.eye(4)), tmp_path / "anna" / "T1.nii.gz")
+    (tmp_path / "t.csv").write_text(f"id,fold\nanna,{fold}\n")
+    with pytest.raises(PolyscanError, match="sub-anna has a fold in the table that is no whole number"):
+        scan(tmp_path, clinical=tmp_path / "t.csv")

@@ -20,6 +20,7 @@ _EARLY = timedelta(hours=1)  # a scan that is started, and only then injected, i
 _FRAME = timedelta(minutes=15)  # the longest usual frame, where its duration is not told
 _SAME_CLOCK = 2.4 * 3600  # seconds of half-life: above, a scan may follow the injection by days
 _AGREES = timedelta(minutes=1)
+_MANY = 5.0  # half-lives, after which hardly anything is left to be seen
 # Private creators, with the element that holds the moment that values are corrected to (conformance statements).
 _PRIVATE = (("GEMS_PETD_01", 0x0009, 0x0D), ("SIEMENS MED PT", 0x0071, 0x22))
 _TELLS_ZONE = ("TimezoneOffsetFromUTC", "AcquisitionDateTime", "DecayCorrectionDateTime")
@@ -66,6 +67,8 @@ def scan_start(headers: Sequence[Dataset], half_life: float, notes: list[str]) -
                 "Neither SeriesTime (0008,0031) nor AcquisitionTime (0008,0032) is given; add one of them."
             )
         return Moment(series, dated)
+    if len({text(header, "SeriesTime") for header in headers}) > 1:
+        notes.append("SeriesTime differs between slices: the earliest was used")
     first = min(found.time for found in acquired)
     if series is not None and first - series > _DAY:
         notes.append("the dates of series and acquisition disagree: the series' time of day was used")
@@ -129,6 +132,11 @@ def elapsed(tracer: Dataset, headers: Sequence[Dataset], moment: Moment, half_li
                 "start; correct the start time of one of them."
             )
         notes.append(f"the scan began {-seconds.total_seconds():.0f} s before the injection")
+    if _MANY * half_life < seconds.total_seconds() <= longest.total_seconds():
+        notes.append(
+            f"the scan lies {seconds.total_seconds() / 3600:.1f} h after the injection, {_MANY:g} half-lives and more: "
+            "check the times"
+        )
     if seconds > longest:
         raise PolyscanError(
             f"The scan lies {seconds.total_seconds() / 3600:.1f} h after the injection, which is more than a half-life "
@@ -171,7 +179,14 @@ def _injection(tracer: Dataset, header: Dataset, scan: datetime, notes: list[str
     if foreign and not time:
         notes.append("the injection names a time zone and the scan none: taken as the same")
     if len(stamp) > 8 and not (foreign and time):
-        return _stamp(stamp, header), True
+        injected = _stamp(stamp, header)
+        if time and _ZONE.search(stamp) is None:
+            apart = abs(injected - _on_day_of(_parse(f"{injected:%Y%m%d}", time), injected))
+            if min(apart, _DAY - apart) > _AGREES:
+                notes.append(
+                    "RadiopharmaceuticalStartDateTime and RadiopharmaceuticalStartTime disagree: the first was used"
+                )
+        return injected, True
     if time:
         return _parse(f"{scan:%Y%m%d}", time), False
     raise PolyscanError(

@@ -22,6 +22,14 @@ _HALF_LIVES = {
     ("zr", "zirconium", 89): 282_240.0,
     ("i", "iodine", 124): 360_800.0,
 }
+# CodeValue to nuclide, of both coding schemes (PS3.16, CID 4020).
+_CODES = {
+    "C-105A1": "C11", "C-107A1": "N13", "C-B1038": "O15", "C-111A1": "F18", "C-127A5": "Cu62", "C-127A2": "Cu64",
+    "C-131A3": "Ga68", "C-113A2": "Br76", "C-159A2": "Rb82", "C-162A3": "Y86", "C-168A4": "Zr89", "C-114A5": "I124",
+    "40565003": "C11", "21576001": "N13", "129504001": "O15", "77004003": "F18", "126600": "Sc44", "422934004": "Cu62",
+    "3932008": "Cu64", "35337001": "Ga68", "79523006": "Br76", "79197006": "Rb82", "10738001": "Y86",
+    "63360001": "Zr89", "40937006": "I124",
+}  # fmt: skip
 _LEAST, _MOST = 1e6, 1e10
 _AGREES = 0.02
 
@@ -33,6 +41,11 @@ def half_life_of(name: str) -> float | None:
         if str(mass) in parts and (symbol in parts or word in parts):
             return seconds
     return None
+
+
+def nuclide_of(code: str) -> str:
+    """The nuclide that a CodeValue stands for; empty of others."""
+    return _CODES.get(code, "")
 
 
 def check_half_life(told: float, nuclide: str, attribute: str) -> None:

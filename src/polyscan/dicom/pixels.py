@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from polyscan.dicom.attributes import RESCALE_TYPES, number, term, text
+from polyscan.dicom.attributes import RESCALE_TYPES, items, number, term, text
 from polyscan.dicom.slices import Slice
 from polyscan.errors import PolyscanError
 from polyscan.files.packed import open_binary
@@ -72,9 +72,16 @@ def _rescales(slices: Sequence[Slice]) -> list[tuple[float, float]]:
         missing = sum(number(each.header, name) is None for each in slices)
         if missing not in (0, len(slices)):
             raise PolyscanError(f"{name} is missing in {missing} of {len(slices)} slices; export it again.")
+    if any(items(each.header, "ModalityLUTSequence") for each in slices):
+        raise PolyscanError(
+            "ModalityLUTSequence (0028,3000) says by a table what stored values mean, which is not read; export the "
+            "series with RescaleSlope and RescaleIntercept."
+        )
     found = [(number(s.header, "RescaleSlope"), number(s.header, "RescaleIntercept")) for s in slices]
-    if any(slope == 0 for slope, _ in found):
-        raise PolyscanError("RescaleSlope is 0, which leaves no image; export the series again.")
+    if any(slope is not None and slope <= 0 for slope, _ in found):
+        raise PolyscanError(
+            "RescaleSlope is not above 0, which leaves no image or turns bright into dark; export the series again."
+        )
     return [(slope or 1.0, intercept or 0.0) for slope, intercept in found]
 
 

@@ -52,7 +52,8 @@ def read_series(source: str | Path | Sequence[str | Path], given: Mapping[str, A
     Returns:
         (1, x, y, z) float32 with a RAS+ affine in millimetres: HU for CT, SUV by body weight for PET, what the scanner
         stored, rescaled, else. NaN where CT padding says that nothing was measured. ``meta`` holds ``unit``,
-        ``frame_of_reference`` and ``problems``, which tells what was repaired or overruled.
+        ``frame_of_reference``, ``problems``, which tells what was repaired or overruled, and, where slices were
+        resampled, ``slices``: where they lay along z in voxels.
 
     Raises:
         PolyscanError: no series, several, or one that cannot be read; the text says which.
@@ -69,14 +70,18 @@ def read_series(source: str | Path | Sequence[str | Path], given: Mapping[str, A
             override_attributes(series.headers, given)
         factors, notes = suv_factors(series.headers)
         values *= factors.astype(np.float32)
+    slices = {}
     if problems:
         values, affine = resample_to_regular_grid(values, series.where)
+        depths = series.where.depths - series.where.depths[0]
+        slices = {"slices": depths / np.linalg.norm(affine[:3, 2])}
     else:
         affine = series.where.affine()
     meta = {
         "unit": unit,
         "frame_of_reference": series.frame_of_reference,
         "problems": [*problems, *series.notes, *notes],
+        **slices,
     }
     return MetaTensor(torch.from_numpy(values[None]), affine=torch.from_numpy(affine), meta=meta)
 

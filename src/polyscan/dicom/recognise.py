@@ -6,6 +6,7 @@ echo times alone are never a contrast.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -79,6 +80,9 @@ _NO_AGENT = {
     "", "no", "none", "n", "0", "-", "n/a", "na", "no contrast", "without", "without contrast", "ohne", "keine", "kein",
     "non", "not applicable", "off", "native", "nativ", "unknown", "sans", "sin", "false",
 }  # fmt: skip
+_DENIED = re.compile(
+    r"(?:no|non|none|not|nil|without|w/?o|ohne|sans|sin|senza|zonder)(?![a-z])|(?:normal )?saline|nacl"
+)
 _TURBO_EPI = 7  # Philips' EPI factor: 1 where there is none, small in gradient and spin echo (GRASE)
 NOT_KNOWN = "not known: neither the sequence nor a description tells the contrast"
 
@@ -114,9 +118,7 @@ def from_header(header: Dataset, beside: Sequence[Dataset] = ()) -> tuple[str | 
     if dicom == "CT":
         return _tomography(header, kind)
     if dicom == "PT":
-        corrected = {word.upper() for word in words(header, "CorrectedImage")}
-        attenuation = "ATTN" in corrected or text(header, "AttenuationCorrected") == "YES"
-        return ("PET", "Modality is PT") if attenuation else (None, "PET without attenuation correction")
+        return _positrons(header)
     if dicom == "MR":
         return (None, "a spectroscopy") if sop == _SPECTROSCOPY else _magnetic(header, kind, said, beside)
     return None, f"Modality is {term(header, 'Modality', MODALITIES)}, not MR, CT or PT"
@@ -174,6 +176,18 @@ def _tomography(header: Dataset, kind: set[str]) -> tuple[str | None, str]:
     if kind & _CT_MAPS or told(plain).modality in ("CBF", "CBV") or (told(plain).other or "").startswith("a perfusion"):
         return None, "a perfusion series or map, not in Hounsfield units"
     return "CT", "Modality is CT"
+
+
+def _positrons(header: Dataset) -> tuple[str | None, str]:
+    if "REPROJECTION" in (word.upper() for word in words(header, "SeriesType")):
+        return None, "a projection, not a volume: SeriesType says REPROJECTION"
+    corrected = {word.upper() for word in words(header, "CorrectedImage")}
+    method = text(header, "AttenuationCorrectionMethod").strip().upper()
+    if "ATTN" in corrected or text(header, "AttenuationCorrected") == "YES":
+        return "PET", "Modality is PT"
+    if not corrected and method and not method.startswith("NO"):
+        return "PET", "Modality is PT, and AttenuationCorrectionMethod names one"
+    return None, "PET without attenuation correction, or nothing says that it was corrected"
 
 
 def _magnetic(header: Dataset, kind: set[str], said: Told, beside: Sequence[Dataset]) -> tuple[str | None, str]:
@@ -319,7 +333,7 @@ def agent_given(header: Dataset, said: Told | None = None) -> str | None:
     if said.contrast:
         return "contrast agent, as its description says"
     agent = text(header, "ContrastBolusAgent").strip().lower()
-    if agent not in _NO_AGENT:
+    if agent not in _NO_AGENT and not _DENIED.match(agent):
         return "contrast agent, as ContrastBolusAgent says"
     for name in ("ContrastBolusVolume", "ContrastBolusTotalDose"):
         if (number(header, name) or 0) > 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,9 +26,13 @@ _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 def read_rtstruct(path: str | Path, grid: MetaTensor, roi: str | None = None) -> MetaTensor:
     """Fill the closed contours of a region: a voxel belongs to it when its centre lies inside, and in no hole.
 
+    A slice takes the contours that lie nearest to it; slices between contours that were drawn in every second or third
+    one take those of the nearest. Where the image was resampled, since its slices lie at unequal steps, each of its
+    planes takes the contours of the nearest slice.
+
     Args:
         path: the RTSTRUCT file.
-        grid: the image (1, x, y, z) that it was drawn on, slice by slice of its z axis.
+        grid: the image (1, x, y, z) that it was drawn on, slice by slice of its z axis, or of ``meta["slices"]``.
         roi: the region's name; may be left out where one only has contours.
 
     Returns:
@@ -49,7 +54,7 @@ def read_rtstruct(path: str | Path, grid: MetaTensor, roi: str | None = None) ->
         raise PolyscanError(f"{name} cannot be read as RTSTRUCT ({type(error).__name__}); export it again.") from error
     region = _region(name, names, contours, roi)
     mask = np.zeros(grid.shape[1:], dtype=bool)
-    planes: dict[int, list[tuple[str, np.ndarray]]] = defaultdict(list)
+    drawn: dict[float, list[tuple[str, np.ndarray]]] = defaultdict(list)  # by the place along z
     for contour in contours[region]:
         kind = text(contour, "ContourGeometricType")
         if kind in _CLOSED:
@@ -58,17 +63,43 @@ def read_rtstruct(path: str | Path, grid: MetaTensor, roi: str | None = None) ->
                 raise PolyscanError(
                     f"{name} was not drawn in the slices of the scan that it belongs to; check the label."
                 )
-            planes[int(np.rint(voxels[:, 2].mean()))].append((kind, voxels))
-    if not planes:
+            drawn[round(float(voxels[:, 2].mean()), 2)].append((kind, voxels))
+    if not drawn:
         raise PolyscanError(
             f"{name} has no closed contour in its region {region}, only points or open lines; draw it again."
         )
-    for z, drawn in planes.items():
-        if 0 <= z < mask.shape[2]:
-            mask[:, :, z] = _fill(mask.shape[:2], drawn)
+    filled = {z: _fill(mask.shape[:2], contours_at) for z, contours_at in drawn.items()}
+    slices = np.asarray(grid.meta.get("slices", range(mask.shape[2])), dtype=float)
+    of_slice = _nearest_contours(sorted(filled), slices)
+    for z, k in enumerate(np.abs(slices - np.arange(mask.shape[2])[:, None]).argmin(1)):
+        if k in of_slice:
+            mask[:, :, z] = filled[of_slice[k]]
     if not mask.any():
         raise PolyscanError(f"{name} does not touch the scan that it belongs to; check which scan it was drawn on.")
     return MetaTensor(torch.from_numpy(mask[None].astype(np.uint8)), affine=grid.affine)
+
+
+def _nearest_contours(places: list[float], slices: np.ndarray) -> dict[int, float]:
+    """Slice to the place of the contours that stand for it.
+
+    Args:
+        places: where contours lie along z, rising.
+        slices: where slices lie.
+    """
+    reach = np.diff(slices, prepend=slices[0] - 1, append=slices[-1] + 1) / 2  # half of the way to the next slices
+    found: dict[int, float] = {}
+    for place in places:
+        k = int(np.abs(slices - place).argmin())
+        within = -reach[k] <= place - slices[k] <= reach[k + 1]
+        if within and (k not in found or abs(place - slices[k]) < abs(found[k] - slices[k])):
+            found[k] = place
+    own = sorted(found)
+    steps = np.diff(own)
+    usual = int(np.median(steps)) if len(steps) > 1 else 1
+    for one, other in pairwise(own):
+        if 1 < usual == other - one:  # drawn in every second slice, or third
+            found |= {k: found[one if k - one <= other - k else other] for k in range(one + 1, other)}
+    return found
 
 
 def _region(name: str, names: dict[int, str], contours: dict[int, list[Dataset]], roi: str | None) -> int:

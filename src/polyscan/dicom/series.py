@@ -16,6 +16,7 @@ from polyscan.dicom.pixels import read_pixels
 from polyscan.dicom.recognise import REFORMATTED, after_contrast, from_header, of_reformat
 from polyscan.dicom.slices import Slice, slices_of
 from polyscan.dicom.volume import Stack, grid_of, stack
+from polyscan.dicom.whole import doubts_of
 from polyscan.errors import PolyscanError
 from polyscan.modality import MODALITIES
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 _RINGING = 0.05  # of the voxels: so many may be below zero in a magnitude that was filtered or interpolated
+_TIMES = ("NumberOfTimeSlices", "NumberOfTimeSlots", "NumberOfRRIntervals")  # of PET, each 1 where it is static
 _ONE_SLICE = "one slice is no volume"
 
 
@@ -87,7 +89,8 @@ def group(found: Iterable[tuple[Path, Dataset]], unread: Mapping[Path, str] | No
 
     Args:
         found: files and their headers.
-        unread: files that cannot be read, with the reason: a problem of the series that lie beside them.
+        unread: files that cannot be read, with the reason: a problem of the series that lie beside them. None where the
+            files are not all that a folder holds, so that nothing is said of slices that are not among them.
     """
     together: dict[Hashable, list[Slice]] = defaultdict(list)
     of_series: dict[str, list[Dataset]] = defaultdict(list)
@@ -108,7 +111,9 @@ def group(found: Iterable[tuple[Path, Dataset]], unread: Mapping[Path, str] | No
     ]
     volumes = _without_frames(_with_lone_reformats(_contrast_in_time(volumes)))
     every = [*_numbered(volumes), *without.values()]
-    return [_beside(_without_slices(series, every), unread or {}) for series in every]
+    if unread is None:
+        return [_without_slices(series, every) for series in every]
+    return [_doubted(_beside(_without_slices(series, every), unread), of_series) for series in every]
 
 
 def _belongs(each: Slice) -> tuple[str, ...]:
@@ -179,10 +184,13 @@ def _without_frames(volumes: list[Series]) -> list[Series]:
     changed = list(volumes)
     pets = [i for i, series in enumerate(volumes) if series.modality == "PET"]
     for members in grouped(pets, lambda i: _examination(volumes[i])).values():
+        told = [number(volumes[i].headers[0], name) or 1 for i in members for name in _TIMES]
+        count = max(len(members), int(max(told)))
         for k, i in enumerate(members):
-            if len(members) > 1:
+            if count > 1:
+                which = f"frame {k + 1} of {count}" if len(members) == count else f"one of {count} frames"
                 reason = (
-                    f"frame {k + 1} of {len(members)} of a dynamic or gated PET, which is no static image; "
+                    f"{which} of a dynamic or gated PET, which is no static image; "
                     f"to use it name it in the manifest; {volumes[i].reason}"
                 )
                 changed[i] = replace(volumes[i], modality=None, reason=reason)
@@ -230,6 +238,14 @@ def _beside(series: Series, unread: Mapping[Path, str]) -> Series:
     note = f"{count}, so that slices may be missing"  # without names of files, which outputs do not hold
     told = f"{series.reason}; {note} ({first.name}: {bad[first]})"
     return replace(series, notes=(*series.notes, f"{note} ({bad[first]})"), reason=told)
+
+
+def _doubted(series: Series, of_series: Mapping[str, list[Dataset]]) -> Series:
+    """A volume that can be used, with what its headers say of slices that are not here."""
+    if series.modality is None:
+        return series
+    said = doubts_of(series.slices, of_series[text(series.headers[0], "SeriesInstanceUID")])
+    return replace(series, notes=(*series.notes, *said), reason="; ".join((series.reason, *said)))
 
 
 def _numbered(volumes: list[Series]) -> list[Series]:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from polyscan.dicom.attributes import items, number, term, text, words
+from polyscan.dicom.attributes import items, number, private, term, text, words
 from polyscan.dicom.decay import elapsed, frame_average, scan_start
-from polyscan.dicom.nuclides import check_dose, check_half_life, half_life_of
+from polyscan.dicom.nuclides import check_dose, check_half_life, half_life_of, nuclide_of
 from polyscan.errors import PolyscanError
 
 if TYPE_CHECKING:
@@ -145,7 +145,8 @@ def _enhanced_units(header: Dataset) -> str:
 
 
 def _philips(headers: Sequence[Dataset], kind: str, notes: list[str]) -> float | np.ndarray:
-    to_suv, to_bqml = (number(headers[0], (0x7053, element)) for element in (0x1000, 0x1009))
+    told = (private(headers[0], 0x7053, "Philips PET Private Group", element) for element in (0x00, 0x09))
+    to_suv, to_bqml = (factors[0] if factors else 0.0 for factors in told)
     if to_suv:
         return to_suv if kind == "bw" else to_suv * _size(headers[0], kind) / _size(headers[0], "bw")
     if to_bqml:
@@ -194,7 +195,8 @@ def _dose(headers: Sequence[Dataset], notes: list[str]) -> np.ndarray:
         raise PolyscanError(
             f"DecayCorrection (0054,1102) is {term(first, 'DecayCorrection', ())}; expected START, ADMIN or NONE."
         )
-    nuclide = " ".join(text(code, "CodeMeaning") for code in items(tracer, "RadionuclideCodeSequence"))
+    codes = items(tracer, "RadionuclideCodeSequence")
+    nuclide = " ".join(f"{text(code, 'CodeMeaning')} {nuclide_of(text(code, 'CodeValue'))}" for code in codes)
     known = half_life_of(nuclide)
     if known is not None and not text(tracer, "RadionuclideHalfLife"):
         notes.append(f"RadionuclideHalfLife is missing: {known:g} s of the nuclide that is named were used")

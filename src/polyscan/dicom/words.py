@@ -133,7 +133,7 @@ _OTHERS = {
         "t[12] images",
         "r[12] ?(?:star|\\*|maps?)",
         "t[12] ?-?mapping",
-        "t1rho",
+        "t1 ?-?rho",
         "qsm",
         "chi ?map",
         "mtr",
@@ -146,7 +146,7 @@ _OTHERS = {
         "relax\\w*",
     ),
     "an image computed from a quantitative scan": _words(
-        "magic\\w*", "symri", "synthetic", "synth?\\w*", "syt[12]\\w*"
+        "magi ?c\\w*", "sy ?mri", "synthetic", "synth?\\w*", "syt[12]\\w*"
     ),
     "a diffusion tensor map": _words(
         "(?:col)?fa",
@@ -224,6 +224,7 @@ _OTHERS = {
         "fat(?!\\W*(?:sat|sup|nav|free))",
         "fett(?!\\W*(?:sat|unt|sup))",
         "in ?-?phase",
+        "t1w?i? (?:ip|op)(?= *$)",
         "out ?-?(?:of ?-?)?phase",
         "opp(?:osed)? ?-?phase",
         "opp",

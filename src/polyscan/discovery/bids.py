@@ -13,6 +13,11 @@ _BIDS = re.compile(r"^sub-[A-Za-z0-9]+(?:_[A-Za-z]+-[A-Za-z0-9]+)*_(?P<suffix>[A
 _ENTITY = re.compile(r"([A-Za-z]+)-([A-Za-z0-9]+)")
 _SUFFIXES = {m.suffix.rsplit("_", 1)[-1]: m.name for m in MODALITIES.values() if m.name != "T1c"}
 _SUFFIXES |= {"T2star": "T2star", "inplaneT1": "T1", "inplaneT2": "T2", "UNIT1": "T1", "ct": "CT", "CT": "CT"}
+# Suffixes that seem to name a modality, and entities with which a file is no scan by itself.
+_OTHER_SUFFIXES = {
+    "MP2RAGE": "an inversion image of MP2RAGE", "IRT1": "an image for a T1 map", "uCT": "a microscopy",
+    "PDT2": "two echoes in one file",
+}  # fmt: skip
 _PARTS = {"phase", "real", "imag"}
 _LABEL = {"dseg", "seg", "mask", "label", "labels", "gtv", "segmentation", "lesion", "roi", "probseg"}
 _LABEL_WORDS = re.compile(r"(?:^|[_\W])(?:dseg|seg|mask|labels?|gtv|segmentation|roi)(?:[_\W]|$)", re.IGNORECASE)
@@ -47,7 +52,8 @@ def named(name: str) -> Named:
     stem = stem_of(name)
     found = _BIDS.match(stem)
     entities = dict(_ENTITY.findall(stem)) if stem.startswith("sub-") else {}
-    derived = bool({"space", "desc", "res", "rec"} & entities.keys())
+    derived = bool({"space", "desc", "res"} & entities.keys()) or entities.get("mt") == "on"
+    derived = derived or entities.get("rec", "acstat").lower() != "acstat"  # which of PET is the usual image
     label = _LABEL_WORDS.search(stem) if found is None else found["suffix"].lower() in _LABEL or None
     if label or (found and found["suffix"] == "defacemask"):
         return _label(stem, entities)
@@ -58,6 +64,12 @@ def named(name: str) -> Named:
         return Named(None, f"a phase, real or imaginary image: part-{entities['part']}", False, entities)
     if "inv" in entities and suffix not in ("UNIT1",):
         return Named(None, f"one inversion of several: inv-{entities['inv']}", False, entities)
+    if "chunk" in entities:
+        return Named(None, f"a part of a volume: chunk-{entities['chunk']}", False, entities)
+    if suffix == "pet" and entities.get("rec", "").lower().startswith("nac"):
+        return Named(None, f"a PET without attenuation correction: rec-{entities['rec']}", False, entities)
+    if suffix in _OTHER_SUFFIXES:
+        return Named(None, f"{_OTHER_SUFFIXES[suffix]}: its BIDS suffix is {suffix}", False, entities)
     modality = _SUFFIXES.get(suffix) or told(suffix).modality  # many write T2 or t1ce where BIDS has T2w
     if modality is None:
         return Named(None, f"its BIDS suffix is {suffix}, which is no modality that is used", False, entities)

@@ -119,7 +119,7 @@ def _read_table(dataset: Mapping[str, Any], folder: Path, studies: Any, groups: 
         if row is None:
             missing.append(f"{study.subject} is not in {files[0].name}")
             continue
-        told = {column: known for column, known in recorded(row).items() if known != "unknown"}
+        told = recorded(row)
         study.clinical.update({own: told[c] for own, c in table["clinical"].items() if c in told})
         study.label.tasks.update(
             {task: _class(dataset, task, row[c]) for task, c in table["labels"].items() if c in told}

@@ -231,6 +231,8 @@ def _place(manifest: Manifest, study: Study, row: dict[str, str]) -> None:
     if section not in SECTIONS:
         raise PolyscanError(f"{study.key} has another split in the table than {', '.join(SECTIONS)}; correct it.")
     fold = row.pop("fold", "")
-    study.fold = int(fold) if fold.strip().isdigit() else None
+    if fold and not fold.isdecimal():
+        raise PolyscanError(f"{study.key} has a fold in the table that is no whole number from 0; correct it.")
+    study.fold = int(fold) if fold else None
     study.clinical = recorded(row)
     getattr(manifest, section).append(study)

@@ -10,7 +10,7 @@ from polyscan.discovery.whose import bare
 from polyscan.errors import PolyscanError
 from polyscan.study.table import read_table
 
-_SUBJECT = ("participant_id", "subject", "id")
+_SUBJECT = ("participant_id", "subject", "id", "subject_id", "patient_id", "patient")
 _SESSION = ("session_id", "session", "visit")
 PLACING = ("split", "fold")
 """Columns that say in which part of a manifest a study stands."""
@@ -58,10 +58,10 @@ class SubjectTable:
     def __init__(self, path: Path, columns: Sequence[str] | None = None, *, clinical: bool = True) -> None:
         headings, cells = read_table(path)
         rows = [dict(zip(headings, row, strict=True)) for row in cells]
-        subject = next((name for name in _SUBJECT if name in headings), None)
+        subject = _among(_SUBJECT, headings)
         if subject is None:
             raise PolyscanError(f"{path} has no column {', '.join(_SUBJECT)}; name the subjects in one of them.")
-        session = next((name for name in _SESSION if name in headings), None)
+        session = _among(_SESSION, headings)
         others = [name for name in headings if name and name not in (subject, session, *PLACING)]
         absent = [name for name in columns or () if name not in others]
         if absent:
@@ -120,6 +120,12 @@ class SubjectTable:
         }
         sentences = [f"{self.path.name}: {what}: {', '.join(names)}" for what, names in said.items() if names]
         return {study: self._rows[key] for study, key in found.items()}, sentences
+
+
+def _among(names: Sequence[str], headings: Sequence[str]) -> str | None:
+    """The heading that is the first of some names, in whichever case and with whichever signs between its words."""
+    bare_of = {_alike(heading): heading for heading in reversed(headings)}
+    return next((bare_of[_alike(name)] for name in names if _alike(name) in bare_of), None)
 
 
 def _identifying(name: str, rows: Sequence[dict[str, str]]) -> bool:

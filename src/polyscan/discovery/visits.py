@@ -16,7 +16,9 @@ _WORD = re.compile(
     re.IGNORECASE,
 )
 _WHOLE = re.compile(
-    r"(?:^|/)(?P<word>[mvwdy]\d{1,3}|before|after|(?:19|20)\d\d(?:[-_.](?:0[1-9]|1[0-2]))?)(?=/)", re.IGNORECASE
+    r"(?:^|/)ses-(?P<session>[a-z0-9]+)(?=/)|"
+    r"(?:^|/)(?P<word>[mvwdy]\d{1,3}|before|after|(?:19|20)\d\d(?:[-_.](?:0[1-9]|1[0-2]))?)(?=/)",
+    re.IGNORECASE,
 )
 _MONTH, _DAY = r"(?:0[1-9]|1[0-2])", r"(?:0[1-9]|[12]\d|3[01])"
 _TIME = r"(?:[-_ t]?\d\d[-_:.]?\d\d(?:[-_:.]?\d\d(?:\.\d+)?)?)?"
@@ -54,7 +56,7 @@ def visit_of(path: str) -> str:
     """
     if found := _WORD.search(path) or _WHOLE.search(path):
         parts = found.groupdict()
-        return parts.get("number") or re.sub(r"\W|_", "", parts["word"].lower())
+        return parts.get("number") or parts.get("session") or re.sub(r"\W|_", "", parts["word"].lower())
     if found := _DATE.search(path):
         return "".join(found[name] or "" for name in ("year", "month", "day", "y", "m", "d"))
     return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any
 
 from polyscan.errors import PolyscanError
 
-_UNRECORDED = (None, "", "n/a", "N/A", "#N/A", "NA", "nan", "NaN", "null", "NULL", ".")
+_UNRECORDED = {"", "n/a", "#n/a", "na", "n.a.", "nan", "null", ".", "-", "--", "?", "unknown", "unk"}  # in any case
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _SEPARATORS = ("\t", ",", ";", "|")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 _KINDS = {b"PK\x03\x04": "an Excel workbook or another archive", b"\xd0\xcf\x11\xe0": "an Excel 97 workbook"}
@@ -82,17 +84,17 @@ def _decoded(path: Path) -> str:
 
 def recorded(row: Mapping[str, str]) -> dict[str, Any]:
     """What a row tells: column to value, without what was not recorded."""
-    return {name: value(text) for name, text in row.items() if name and text not in _UNRECORDED}
+    return {name: value(text) for name, text in row.items() if name and (text or "").lower() not in _UNRECORDED}
 
 
 def value(text: str) -> float | int | str:
-    """A number where the text is one, a whole one where it is whole."""
-    try:
-        return int(text)
-    except ValueError:
-        pass
-    try:
-        number = float(text)
-    except ValueError:
+    """A number where the text is a finite one, a whole one where it is whole.
+
+    Example:
+        >>> value("61"), value("1e-3"), value("1_2"), value("inf")
+        (61, 0.001, '1_2', 'inf')
+    """
+    number = float(text) if _NUMBER.fullmatch(text) else math.nan
+    if not math.isfinite(number):
         return text
     return int(number) if number.is_integer() else number

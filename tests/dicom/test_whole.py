@@ -1,0 +1,69 @@
+"""Slices that are not here are said, as far as headers tell of them."""
+
+import pytest
+
+from polyscan.dicom.read import find_series, read_series
+from polyscan.discovery.read_study import read_study
+from polyscan.errors import PolyscanError
+
+
+@pytest.mark.parametrize(
+    ("common", "said"),
+    [
+        ({"ImagesInAcquisition": 9}, "ImagesInAcquisition tells of 9 images and 5 are here: some may be missing"),
+        ({"modality": "PT", "NumberOfSlices": 47}, "NumberOfSlices tells of 47 slices and 5 are here"),
+        ({"change": lambda k, ds: setattr(ds, "InstanceNumber", k + 7)}, "InstanceNumber begins at 7: slices may be"),
+        ({"change": lambda k, ds: setattr(ds, "FrameOfReferenceUID", f"1.{k}")}, "FrameOfReferenceUID differs between"),
+    ],
+)
+def test_what_may_be_missing_is_said(make_series, tmp_path, common, said):
+    folder = make_series("ward/anna", CorrectedImage=["ATTN"], Units="GML", **common)
+    (problem,) = read_series(folder).meta["problems"]
+    assert problem.startswith(said)
+    assert said in read_study(tmp_path / "ward").study.decisions[0].reason
+    assert not read_series(sorted(folder.iterdir())).meta["problems"]  # files that somebody chose
+
+
+@pytest.mark.parametrize(
+    "common",
+    [
+        {"ImagesInAcquisition": 5},
+        {"ImagesInAcquisition": 900, "ImageType": ["DERIVED", "SECONDARY"]},  # of what it was derived from
+        {"change": lambda k, ds: setattr(ds, "InstanceNumber", k)},
+        {"change": lambda k, ds: setattr(ds, "InstanceNumber", 3 * k + 5)},  # counts echoes too
+    ],
+)
+def test_what_is_whole_is_not_doubted(make_series, common):
+    assert not read_series(make_series(**common)).meta["problems"]
+
+
+def test_a_table_of_values_is_refused(make_series):
+    from pydicom import Dataset
+
+    table = Dataset()
+    table.LUTDescriptor, table.ModalityLUTType = [4, 0, 16], "HU"
+    folder = make_series(ModalityLUTSequence=[table])
+    with pytest.raises(PolyscanError, match=r"ModalityLUTSequence \(0028,3000\) says by a table"):
+        read_series(folder)
+
+
+def test_a_slope_below_zero_is_refused(make_series):
+    with pytest.raises(PolyscanError, match="RescaleSlope is not above 0"):
+        read_series(make_series(RescaleSlope=-1))
+
+
+@pytest.mark.parametrize(
+    ("common", "modality", "said"),
+    [
+        ({"SeriesType": ["STATIC", "REPROJECTION"], "CorrectedImage": ["ATTN"]}, None, "SeriesType says REPROJECTION"),
+        ({"SeriesType": ["DYNAMIC", "IMAGE"], "CorrectedImage": ["ATTN"], "NumberOfTimeSlices": 30}, None, "one of 30"),
+        ({"SeriesType": ["DYNAMIC", "IMAGE"], "CorrectedImage": ["ATTN"], "NumberOfTimeSlices": 1}, "PET", ""),
+        ({"AttenuationCorrectionMethod": "measured, CT"}, "PET", "AttenuationCorrectionMethod names one"),
+        ({"AttenuationCorrectionMethod": "NONE"}, None, "without attenuation correction"),
+        ({}, None, "nothing says that it was corrected"),
+    ],
+)
+def test_which_pet_is_an_image(make_series, common, modality, said):
+    (series,) = find_series(make_series(modality="PT", Units="GML", **common))
+    assert series.modality == modality
+    assert said in series.reason
