@@ -1,10 +1,12 @@
 """Slices that are not here are said, as far as headers tell of them."""
 
+import pydicom
 import pytest
 
 from polyscan.dicom.read import find_series, read_series
 from polyscan.discovery.read_study import read_study
 from polyscan.errors import PolyscanError
+from polyscan.files.dicom import save_dicom
 
 
 @pytest.mark.parametrize(
@@ -67,3 +69,19 @@ def test_which_pet_is_an_image(make_series, common, modality, said):
     (series,) = find_series(make_series(modality="PT", Units="GML", **common))
     assert series.modality == modality
     assert said in series.reason
+
+
+def test_copies_are_said(make_series):
+    folder = make_series()
+    (folder / "copy.dcm").write_bytes((folder / "002.dcm").read_bytes())
+    assert read_series(folder).meta["problems"] == ["copies of slices, which are not used: 1"]
+
+
+def test_an_index_of_files_is_no_damaged_slice(make_series):
+    folder = make_series()
+    index = pydicom.dcmread(folder / "000.dcm")
+    index.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.1.3.10"
+    for name in ("SOPClassUID", "SOPInstanceUID", "PixelData"):
+        del index[name]
+    save_dicom(index, folder / "DICOMDIR")
+    assert not read_series(folder).meta["problems"]

@@ -437,3 +437,42 @@ def test_patients_whose_files_lie_in_one_folder_are_numbered(make_series, tmp_pa
             (tmp_path / "ward" / "box").mkdir(parents=True, exist_ok=True)
             path.rename(tmp_path / "ward" / "box" / f"{number}_{path.name}")
     assert set(found_in(tmp_path / "ward")[0]) == {"sub-box1", "sub-box2"}
+
+
+@pytest.mark.parametrize("offset", [0, 1.5, 15])
+def test_folders_of_two_names_are_two_patients_though_all_uids_are_one(make_series, tmp_path, offset):
+    """Careless de-identification: their slices would interleave in one volume."""
+    same = {"SeriesInstanceUID": "1.9", "FrameOfReferenceUID": "1.8"}
+    dicom(make_series, "anna/CT", "X", "1.2.1", **same)
+    position = lambda k, ds: setattr(ds, "ImagePositionPatient", [-10, -20, 3 * k + offset])  # noqa: E731
+    dicom(make_series, "bob/CT", "X", "1.2.1", **same, RescaleIntercept=5, change=position)
+    found, (doubt,) = found_in(tmp_path / "ward")
+    assert found == {"sub-anna": ["CT"], "sub-bob": ["CT"]}
+    assert doubt.startswith("sub-anna and sub-bob are several patients") or doubt.startswith("anna and bob are several")
+
+
+def test_parts_of_one_series_in_two_folders_are_one(make_series, tmp_path):
+    folder = make_series("ward/anna/part1")
+    (tmp_path / "ward/anna/part2").mkdir()
+    for file in sorted(folder.iterdir())[3:]:
+        file.rename(tmp_path / "ward/anna/part2" / file.name)
+    (study,) = scan(tmp_path / "ward").studies
+    assert len(study.scans["CT"].source) == 5
+    assert study.decisions[0].reason.endswith("its slices lie in 2 folders")
+
+
+def test_studies_in_the_scanned_folder_itself_are_said_to_be_taken_as_one(make_series, tmp_path):
+    make_series("ward", PatientID="", StudyInstanceUID="1.2.1")
+    for file in list((tmp_path / "ward").iterdir()):
+        file.rename(file.with_name(f"ct{file.name}"))
+    make_series("ward", PatientID="", StudyInstanceUID="1.2.2", modality="MR", SeriesDescription="T1 mprage")
+    found, (doubt,) = found_in(tmp_path / "ward")
+    assert found == {"sub-ward": ["CT", "T1"]}
+    assert doubt.startswith("The 2 studies that lie in the scanned folder itself are taken as one patient's")
+
+
+def test_patients_in_the_folders_of_their_modalities_have_their_names(make_series, tmp_path):
+    for number, name in enumerate(("anna", "bob")):
+        dicom(make_series, f"CT/{name}", f"P{number}X", f"1.2.{number}")
+        dicom(make_series, f"MR/{name}", f"P{number}X", f"1.3.{number}", modality="MR", SeriesDescription="T1")
+    assert found_in(tmp_path / "ward")[0] == {"sub-anna": ["CT", "T1"], "sub-bob": ["CT", "T1"]}

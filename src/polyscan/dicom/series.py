@@ -107,13 +107,20 @@ def group(found: Iterable[tuple[Path, Dataset]], unread: Mapping[Path, str] | No
         _series(part, of_series[text(part.slices[0].header, "SeriesInstanceUID")])
         for slices in together.values()
         for direction in directions(slices)
-        for part in apart(without_copies(direction))
+        for part in _parts(direction)
     ]
     volumes = _without_frames(_with_lone_reformats(_contrast_in_time(volumes)))
     every = [*_numbered(volumes), *without.values()]
     if unread is None:
         return [_without_slices(series, every) for series in every]
     return [_doubted(_beside(_without_slices(series, every), unread), of_series) for series in every]
+
+
+def _parts(slices: list[Slice]) -> list[Part]:
+    """The volumes of slices of one direction, each image once."""
+    once = without_copies(slices)
+    copies = (f"copies of slices, which are not used: {len(slices) - len(once)}",) if len(once) < len(slices) else ()
+    return [replace(part, notes=(*part.notes, *copies)) for part in apart(once)]
 
 
 def _belongs(each: Slice) -> tuple[str, ...]:

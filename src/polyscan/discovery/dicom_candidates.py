@@ -62,11 +62,14 @@ def _of_image(folder: Path, series: Series, beside: Mapping[Path, int]) -> Candi
     moment = text(header, "SeriesDate") + text(header, "SeriesTime")
     slices = len(series.slices)
     repaired = series.where.problems() if series.where else []
+    notes = [*series.notes, *([f"its slices lie in {len(parents)} folders"] if len(parents) > 1 else [])]
     return Candidate(
         "",
         None,
         series.modality,
-        "; ".join([f"{series.reason}, {slices} slices", *repaired]) if series.modality else series.reason,
+        "; ".join([f"{series.reason}, {slices} slices", *repaired, *notes[len(series.notes) :]])
+        if series.modality
+        else series.reason,
         source,
         name,
         rank=(_far_from_usual(series), round(series.voxel, 3), -slices, tuple(255 - ord(letter) for letter in moment)),
@@ -74,7 +77,7 @@ def _of_image(folder: Path, series: Series, beside: Mapping[Path, int]) -> Candi
         day=_day(text(header, "StudyDate") or text(header, "SeriesDate")),
         shape=series.shape,
         affine=series.affine,
-        notes=list(series.notes),
+        notes=notes,
     )
 
 

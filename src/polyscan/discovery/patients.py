@@ -80,14 +80,24 @@ class Patient:
 
         They are where they hold parts of one study, or complementary scans under names that say what lies in them and
         not whose it is, as ``CT`` and ``PET`` or ``anna_CT`` and ``anna_PET``. The same PatientID alone does not tell,
-        since anonymised data often have one for all: folders of other names are those of two patients, as are those
-        whose headers name two persons. Folders that hold the same images are copies, and stay apart.
+        since anonymised data often have one for all, and nor does the same study of careless ones where both folders
+        hold one kind of scan: folders of other names are those of two patients, as are those whose headers name two
+        persons. Folders that hold the same images are copies, and stay apart.
         """
         if self.identifier != other.identifier or self.contradicts(other):
             return False
-        one_study = bool((self.studies.keys() & other.studies.keys()) - {""})
+        one_study = self.shares_study(other) and not (self.named_apart(other) and not self.complements(other))
         one_name = len(self.names | other.names) == 1 and self.complements(other)
         return (one_study or one_name) and not share(self, other)
+
+    def shares_study(self, other: Patient) -> bool:
+        """Whether both hold files of one study."""
+        return bool((self.studies.keys() & other.studies.keys()) - {""})
+
+    def named_apart(self, other: Patient) -> bool:
+        """Whether the folders have names of two persons, which are words without numbers."""
+        mine, others = ({word for name in each.names for word in name} for each in (self, other))
+        return bool(mine and others) and mine.isdisjoint(others) and all(map(str.isalpha, mine | others))
 
     def contradicts(self, other: Patient) -> bool:
         """Whether headers name another birth date or sex."""
@@ -172,7 +182,7 @@ def name_patients(
         several = any(patient.kinds[a] & patient.kinds[b] for i, a in enumerate(studies) for b in studies[:i])
         for key in patient.keys:
             subject_of[key] = (subject, str(studies.index(key[2]) + 1) if several else None)
-    return subject_of, [*doubts, *_doubts(patients, subjects, share)]
+    return subject_of, [*doubts, *_doubts(patients, subjects, share), *_of_nobody(patients, subject_of)]
 
 
 def _tops(parts: Iterable[Part]) -> tuple[dict[Key, Folders], list[str]]:
@@ -254,7 +264,16 @@ def _traits(patient: Patient) -> list[tuple]:
 
 def _doubts(patients: list[Patient], subjects: list[str], share: ShareImages) -> list[str]:
     """What folders are two patients' by their names only, a sentence each."""
-    found = []
+    of_study: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for i, a in enumerate(patients):
+        for study in filter(None, a.studies):
+            of_study[a.identifier, study].append(i)
+    found = [
+        f"{' and '.join(subjects[i] for i in several)} are several patients by the names of their folders, though "
+        "their headers name one study: put them into one folder if they are one."
+        for several in of_study.values()
+        if len(several) > 1 and patients[several[0]].named_apart(patients[several[1]])
+    ]
     alike: dict[str, list[int]] = defaultdict(list)
     for i, a in enumerate(patients):
         if _PLACEHOLDER.fullmatch(a.identifier.strip()):
@@ -270,9 +289,25 @@ def _doubts(patients: list[Patient], subjects: list[str], share: ShareImages) ->
     return found
 
 
+def _of_nobody(patients: Sequence[Patient], subject_of: dict[Key, tuple[str, str | None]]) -> list[str]:
+    """That studies which lie in the scanned folder itself are one study, though nothing names whose they are."""
+    return [
+        f"The {len(patient.studies)} studies that lie in the scanned folder itself are taken as one patient's and put "
+        "together, though no PatientID says so. If those are patients, give each a folder."
+        for patient in patients
+        if () in patient.tops
+        and _PLACEHOLDER.fullmatch(patient.identifier.strip())
+        and len(patient.studies) > 1
+        and {session for key in patient.keys for _, session in [subject_of[key]]} == {None}
+    ]
+
+
 def _named(patient: Patient, folder: Path) -> str:
     """What a patient is called before numbers: by its folder, what its folders' names have in common, ``folder``."""
     tops = sorted(patient.tops)
+    inner = {next((name for name in reversed(_folders(key)) if tells_whom(name)), "") for key in patient.keys}
+    if len(tops) > 1 and len(inner) == 1 and (name := inner.pop()):  # CT/anna and MR/anna
+        return bare(name)
     if len(tops) == 1 and tops[0]:
         return bare(tops[0][-1])
     return "-".join(words_of_whom(" ".join(tops[0]))) or bare(folder.name)
