@@ -68,7 +68,7 @@ def test_a_file_copied_twice_counts_once(make_series):
     shutil.copy(folder / "001.dcm", folder / "copy.dcm")
     (series,) = find_series(folder)
     assert len(series.slices) == 5
-    assert read_series(folder).meta["problems"] == []
+    assert read_series(folder).meta["problems"] == ["copies of slices, which are not used: 1"]
 
 
 def test_mixed_orientations_are_split(make_series):

@@ -16,6 +16,10 @@ from polyscan.files.dicom import save_dicom
         ({"modality": "PT", "NumberOfSlices": 47}, "NumberOfSlices tells of 47 slices and 5 are here"),
         ({"change": lambda k, ds: setattr(ds, "InstanceNumber", k + 7)}, "InstanceNumber begins at 7: slices may be"),
         ({"change": lambda k, ds: setattr(ds, "FrameOfReferenceUID", f"1.{k}")}, "FrameOfReferenceUID differs between"),
+        (
+            {"change": lambda k, ds: setattr(ds, "ImageOrientationPatient", [1, 0.004 * (k % 2), 0, 0, 1, 0])},
+            "ImageOrientationPatient differs between slices",
+        ),
     ],
 )
 def test_what_may_be_missing_is_said(make_series, tmp_path, common, said):
@@ -37,6 +41,27 @@ def test_what_may_be_missing_is_said(make_series, tmp_path, common, said):
 )
 def test_what_is_whole_is_not_doubted(make_series, common):
     assert not read_series(make_series(**common)).meta["problems"]
+
+
+@pytest.mark.parametrize(("name", "values"), [("EchoTime", (10, 80)), ("InversionTime", (150, 2500))])
+def test_slices_of_two_contrasts_at_their_own_positions_are_no_one_volume(make_series, name, values):
+    def change(k, ds):
+        setattr(ds, name, values[k // 4] + 0.01 * k)
+
+    folder = make_series(slices=8, modality="MR", SeriesDescription="T1", change=change)
+    assert [len(series.slices) for series in find_series(folder)] == [4, 4]
+
+
+def test_times_that_differ_a_little_are_of_one_contrast(make_series):
+    folder = make_series(
+        modality="MR", SeriesDescription="T1", change=lambda k, ds: setattr(ds, "EchoTime", 10 + k / 5)
+    )
+    assert [len(series.slices) for series in find_series(folder)] == [5]
+
+
+def test_voxels_of_no_scan_are_refused(make_series):
+    (series,) = find_series(make_series(PixelSpacing=[0.002, 0.002]))
+    assert "PixelSpacing or SliceThickness is absurd" in series.reason
 
 
 def test_a_table_of_values_is_refused(make_series):
@@ -69,12 +94,6 @@ def test_which_pet_is_an_image(make_series, common, modality, said):
     (series,) = find_series(make_series(modality="PT", Units="GML", **common))
     assert series.modality == modality
     assert said in series.reason
-
-
-def test_copies_are_said(make_series):
-    folder = make_series()
-    (folder / "copy.dcm").write_bytes((folder / "002.dcm").read_bytes())
-    assert read_series(folder).meta["problems"] == ["copies of slices, which are not used: 1"]
 
 
 def test_an_index_of_files_is_no_damaged_slice(make_series):

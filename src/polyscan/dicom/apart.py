@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -81,6 +82,8 @@ _GROUP_KEYS: dict[str, _GroupKey] = {
     "AcquisitionDateTime": _attribute("AcquisitionDateTime"),
     "AcquisitionTime": _attribute("AcquisitionTime"),
 }
+_CONTRAST = ("EchoTime", "InversionTime", "DiffusionBValue")
+_SAME_CONTRAST = 1.25  # times of one contrast differ by less from slice to slice
 _SETTINGS = {"EchoTime", "EchoNumbers", "InversionTime", "FlipAngle", "DiffusionBValue"}
 _LATER = (
     "AcquisitionNumber",
@@ -150,8 +153,10 @@ def apart(slices: list[Slice], told: tuple[str, ...] = ()) -> list[Part]:
     is refused: volumes are never mixed.
     """
     places = _places(slices)
-    if places is None or max(map(len, places)) == 1:
+    if places is None:
         return [Part(slices, told)]
+    if max(map(len, places)) == 1:
+        return _of_one_contrast(slices, told)
     for name, group_key in _GROUP_KEYS.items():
         parts = list(grouped(slices, group_key).items())
         if len(parts) > 1 and all(_fuller(part, places) for _, part in parts):
@@ -164,6 +169,23 @@ def apart(slices: list[Slice], told: tuple[str, ...] = ()) -> list[Part]:
     if passes:
         return [Part(each, (*told, f"pass {k + 1} by InstanceNumber")) for k, each in enumerate(passes)]
     return [_later(slices, places, told)]
+
+
+def _of_one_contrast(slices: list[Slice], told: tuple[str, ...]) -> list[Part]:
+    """Slices of MR, each at a position of its own, by their contrast: those of two echoes are no one volume."""
+    if text(slices[0].header, "Modality") != "MR":
+        return [Part(slices, told)]
+    for name in _CONTRAST:
+        found = {id(each): number(each.header, name) for each in slices}
+        rising = sorted({value for value in found.values() if value})
+        if len(rising) < 2 or None in found.values():
+            continue
+        ends = [low for low, high in pairwise(rising) if high > _SAME_CONTRAST * low]
+        parts = grouped(slices, lambda each: sum((found[id(each)] or 0) > end for end in ends))  # noqa: B023
+        if len(parts) > 1:
+            names = {k: _named(name, text(part[0].header, name), f"value {k + 1}") for k, part in parts.items()}
+            return [each for k in sorted(parts) for each in _of_one_contrast(parts[k], (*told, names[k]))]
+    return [Part(slices, told)]
 
 
 def _named(name: str, found: str, otherwise: str) -> str:

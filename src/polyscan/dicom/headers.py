@@ -25,6 +25,7 @@ _START = 32_768  # bytes of a file
 _AT_ONCE = 256  # files
 _PIXEL_DATA = 0x7FE00010
 _PREAMBLE = 128
+_STORED_CLASS = (0x0002, 0x0002)
 _DICOMDIR = "1.2.840.10008.1.3.10"  # an index of files, which is no image
 _LATE = 0x0100  # the first element of a data set without meta information comes before this one
 _TYPES = (b"UL", b"UI", b"CS", b"SH", b"LO", b"DA", b"TM")  # value representations that the first element may have
@@ -139,7 +140,7 @@ def _header(path: Path, start: bytes, reason: str, kept: bool = False) -> tuple[
             if not text(header.file_meta, "TransferSyntaxUID"):
                 header.file_meta.TransferSyntaxUID = pydicom.uid.UID(syntax or pydicom.uid.ImplicitVRLittleEndian)
             return header, ""
-        index = text(header.file_meta, "MediaStorageSOPClassUID") == _DICOMDIR
+        index = text(header.file_meta, _STORED_CLASS) == _DICOMDIR
         return None, "is damaged: its DICOM header has no SOPClassUID" if marked and not index else ""
     except Exception:  # a file that is no DICOM, or a damaged one, fails in many ways
         return None, "is damaged: its DICOM header ends early or makes no sense" if marked else ""

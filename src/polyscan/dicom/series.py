@@ -118,9 +118,11 @@ def group(found: Iterable[tuple[Path, Dataset]], unread: Mapping[Path, str] | No
 
 def _parts(slices: list[Slice]) -> list[Part]:
     """The volumes of slices of one direction, each image once."""
-    once = without_copies(slices)
-    copies = (f"copies of slices, which are not used: {len(slices) - len(once)}",) if len(once) < len(slices) else ()
-    return [replace(part, notes=(*part.notes, *copies)) for part in apart(once)]
+    single = without_copies(slices)
+    copies = (
+        (f"copies of slices, which are not used: {len(slices) - len(single)}",) if len(single) < len(slices) else ()
+    )
+    return [replace(part, notes=(*part.notes, *copies)) for part in apart(single)]
 
 
 def _belongs(each: Slice) -> tuple[str, ...]:
@@ -191,8 +193,8 @@ def _without_frames(volumes: list[Series]) -> list[Series]:
     changed = list(volumes)
     pets = [i for i, series in enumerate(volumes) if series.modality == "PET"]
     for members in grouped(pets, lambda i: _examination(volumes[i])).values():
-        told = [number(volumes[i].headers[0], name) or 1 for i in members for name in _TIMES]
-        count = max(len(members), int(max(told)))
+        told = [number(volumes[i].headers[0], name) or 1 for i in members if _in_time(volumes[i]) for name in _TIMES]
+        count = int(max(len(members), *told)) if told else len(members)
         for k, i in enumerate(members):
             if count > 1:
                 which = f"frame {k + 1} of {count}" if len(members) == count else f"one of {count} frames"
@@ -207,9 +209,13 @@ def _without_frames(volumes: list[Series]) -> list[Series]:
 def _examination(series: Series) -> tuple[str, ...]:
     """What the frames of one acquisition in time have in common; each may be a series of its own."""
     header = series.headers[0]
-    kind = {word.upper() for word in words(header, "SeriesType")}
-    name = "StudyInstanceUID" if kind & {"DYNAMIC", "GATED"} else "SeriesInstanceUID"
-    return name, text(header, name), text(header, "FrameOfReferenceUID"), str(bool(kind & {"DYNAMIC", "GATED"}))
+    name = "StudyInstanceUID" if _in_time(series) else "SeriesInstanceUID"
+    return name, text(header, name), text(header, "FrameOfReferenceUID")
+
+
+def _in_time(series: Series) -> bool:
+    """Whether a PET is one of several by its SeriesType; of static ones time slices are positions of the bed."""
+    return not {"DYNAMIC", "GATED"}.isdisjoint(word.upper() for word in words(series.headers[0], "SeriesType"))
 
 
 def _without_slices(series: Series, every: Sequence[Series]) -> Series:

@@ -10,6 +10,7 @@ from polyscan.errors import PolyscanError
 from polyscan.geometry import FLIP
 
 SAME_PLACE = 0.01  # millimetres
+FINEST, COARSEST = 0.02, 50.0  # millimetres between voxels, of any scan
 _LONGEST = 5_000.0  # millimetres: no patient and no couch is longer
 
 
@@ -99,7 +100,7 @@ def stack(origins: np.ndarray, orientation: np.ndarray, spacing: tuple[float, fl
     row, column = orientation[:3], orientation[3:]
     lengths = np.linalg.norm([row, column], axis=1)
     absurd = np.abs(lengths - 1).max() > 0.01 or abs(row @ column) > 0.01
-    if absurd or min(spacing) <= 0.001 or max(spacing) > 100 or not 0 < thickness <= 1000:
+    if absurd or min(spacing) < FINEST or max(spacing) > COARSEST or not 0 < thickness <= 1000:
         raise PolyscanError(
             "ImageOrientationPatient, PixelSpacing or SliceThickness is absurd; export the series again."
         )

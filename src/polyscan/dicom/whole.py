@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from polyscan.dicom.attributes import number, text, words
+import numpy as np
+
+from polyscan.dicom.attributes import number, numbers, text, words
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
     from polyscan.dicom.slices import Slice
+
+_PARALLEL = 0.002  # a tenth of a degree, which rounding leaves
 
 
 def doubts_of(slices: Sequence[Slice], beside: Sequence[Dataset]) -> list[str]:
@@ -25,12 +29,15 @@ def doubts_of(slices: Sequence[Slice], beside: Sequence[Dataset]) -> list[str]:
         for name, what, told, found in _counts(slices, beside)
         if told is not None and told > found
     ]
-    numbers = sorted(n for each in slices if (n := number(each.header, "InstanceNumber")) is not None)
-    alone = len(slices) == len(beside) == len(numbers) and numbers[-1] - numbers[0] == len(slices) - 1
-    if alone and not said and numbers[0] > 1:
-        said.append(f"InstanceNumber begins at {numbers[0]:g}: slices may be missing at one end")
+    order = sorted(n for each in slices if (n := number(each.header, "InstanceNumber")) is not None)
+    alone = len(slices) == len(beside) == len(order) and order[-1] - order[0] == len(slices) - 1
+    if alone and not said and order[0] > 1:
+        said.append(f"InstanceNumber begins at {order[0]:g}: slices may be missing at one end")
     if len({text(each.header, "FrameOfReferenceUID") for each in slices}) > 1:
         said.append("FrameOfReferenceUID differs between slices: they may not lie in one place")
+    directions = np.array([numbers(each.header, "ImageOrientationPatient", 6) for each in slices], dtype=float)
+    if np.ptp(directions, axis=0).max() > _PARALLEL:
+        said.append("ImageOrientationPatient differs between slices: they were taken as parallel")
     return said
 
 

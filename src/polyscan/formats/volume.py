@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
+from polyscan.dicom.volume import COARSEST, FINEST
 from polyscan.errors import PolyscanError
 from polyscan.formats.bids_pet import bids_suv_factor
 from polyscan.formats.fill_values import check_not_empty, stored_as_hounsfield, without_fill_values
 from polyscan.geometry import is_rectangular, rectangular, spacing_of
 from polyscan.modality import modality
 
-_FINEST, _COARSEST = 0.02, 50.0  # millimetres
 _FARTHEST = 1e5  # millimetres from the origin of the frame, which no scanner is wide
 
 
@@ -47,10 +47,10 @@ class Volume:
         if not np.isfinite(self.affine).all() or abs(np.linalg.det(self.affine[:3, :3])) == 0:
             raise PolyscanError(f"{name} has no usable affine in its header; set it (sform or qform of NIfTI).")
         spacing = spacing_of(self.affine)
-        if spacing.min() < _FINEST or spacing.max() > _COARSEST:
+        if spacing.min() < FINEST or spacing.max() > COARSEST:
             raise PolyscanError(
-                f"{name} has voxels of {' x '.join(f'{size:.4g}' for size in spacing)} mm; expected {_FINEST} to "
-                f"{_COARSEST:g} mm: correct its affine or its unit of length (xyzt_units of NIfTI)."
+                f"{name} has voxels of {' x '.join(f'{size:.4g}' for size in spacing)} mm; expected {FINEST} to "
+                f"{COARSEST:g} mm: correct its affine or its unit of length (xyzt_units of NIfTI)."
             )
         if np.abs(self.affine[:3, 3]).max() > _FARTHEST:
             raise PolyscanError(f"{name} lies more than {_FARTHEST / 1000:g} m away; correct its affine.")
