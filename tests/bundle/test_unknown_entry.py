@@ -45,3 +45,11 @@ def test_every_option_is_named_for_a_bundle_of_a_users_own(key, tmp_path):
 def test_an_entry_that_is_near_is_suggested():
     with pytest.raises(PolyscanError, match=r"no entry 'roi_sizes' to change; .* such as roi_size"):
         read_config(bundle_folder("petct_staging"), "inference", {"roi_sizes": [8, 8, 8]})
+
+
+@pytest.mark.parametrize("command", ["infer", "train"])
+def test_a_manifest_in_place_of_the_bundle_is_named(command, tmp_path, capsys):
+    (tmp_path / "m.json").write_text("{}")
+    words = [str(tmp_path / "m.json"), "brain_mri_tumour_segmentation", "-o", str(tmp_path / "out")]
+    assert main([command, *words]) == 1
+    assert "m.json is no bundle: it has no folder configs" in capsys.readouterr().err

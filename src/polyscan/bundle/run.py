@@ -55,7 +55,8 @@ def train(
     Raises:
         PolyscanError: the bundle, the manifest, an override or the folder cannot be used.
     """
-    found, bundle = read_manifest(manifest, roots), bundle_folder(bundle)
+    bundle = bundle_folder(bundle)  # first, since a manifest in its place is named so
+    found = read_manifest(manifest, roots)
     changes = dict(overrides or {})
     if changes.get("pretrained"):
         changes = {**carried_settings(changes["pretrained"], bundle, changes), **changes}
@@ -114,6 +115,7 @@ def infer(
     Raises:
         PolyscanError: the bundle, the manifest, the weights or an override cannot be used, or no study was answered.
     """
+    bundle = bundle_folder(bundle)
     found = read_manifest(manifest, roots)
     with quiet():
         asked = _asked(answering or Answering(), output_dir)
