@@ -12,7 +12,7 @@ from polyscan import networks
 from polyscan.bundle.class_option import read_call, read_class
 from polyscan.bundle.config import bundle_folder, read_config
 from polyscan.errors import PolyscanError
-from polyscan.networks import Encoder, PretrainedEncoder, VectorEncoder
+from polyscan.networks import Encoder, PooledEncoder, PretrainedEncoder, VectorEncoder
 
 TRAINING = {"full": (), "frozen": (), "low-rank": ("rank",)}
 """How much of a pretrained encoder learns, and the options of each way."""
@@ -78,8 +78,8 @@ def encoder_option(
 def encoders() -> list[type[Encoder]]:
     """Those of polyscan.networks that read images."""
     found = (getattr(networks, name) for name in networks.__all__)
-    no_images = (Encoder, PretrainedEncoder, VectorEncoder)
-    return [each for each in found if inspect.isclass(each) and issubclass(each, Encoder) and each not in no_images]
+    others = (Encoder, PooledEncoder, PretrainedEncoder, VectorEncoder)
+    return [each for each in found if inspect.isclass(each) and issubclass(each, Encoder) and each not in others]
 
 
 def encoder_part(bundle: str | Path, changes: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -24,6 +24,7 @@ from polyscan.networks.heads import (
     SegmentationHead,
 )
 from polyscan.networks.multi_scale_net import MultiScaleNet, PackedScales
+from polyscan.networks.pooled_encoder import PooledEncoder
 from polyscan.networks.pretrained_encoder import PretrainedEncoder
 from polyscan.networks.table_net import TableNet
 from polyscan.networks.temporal_net import TemporalNet
@@ -45,6 +46,7 @@ __all__ = [
     "MultitaskHead",
     "OrdinalHead",
     "PackedScales",
+    "PooledEncoder",
     "PretrainedEncoder",
     "RegressionHead",
     "ResNetEncoder",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -44,11 +44,19 @@ class Encoder(nn.Module):
 
 
 class EncoderEach(nn.ModuleList):
-    """An encoder of its own for each modality, all of one shape.
+    """An encoder of its own for each modality, which all give levels of the same channels and grids.
 
     One study at a time on a CPU they run as one call over stacked weights: a lone small volume makes torch take its
     slow convolution. See ``benchmarks/reuse.py``; larger batches, volumes and training run one after the other.
+
+    Args:
+        encoders: in the order of the modalities.
+        alike: whether they differ in their weights alone.
     """
+
+    def __init__(self, encoders: Iterable[nn.Module], alike: bool = True) -> None:
+        super().__init__(encoders)
+        self.alike = alike
 
     def forward(self, image: Tensor, available: Tensor) -> list[Tensor]:
         """Turn (batch, modality, *spatial) into (batch, modality, channel, *spatial) of every level.
@@ -56,7 +64,8 @@ class EncoderEach(nn.ModuleList):
         What is not ``available``, (batch, modality) bool, is not encoded, see :func:`encode_each`.
         """
         if not torch.jit.is_scripting() and (self.training or may_branch()):
-            return encode_each(list(self), list(image.as_subclass(Tensor).split(1, dim=1)), available)
+            images = list(image.as_subclass(Tensor).split(1, dim=1))
+            return encode_each(list(self), images, available, self.alike)
         levels: list[list[Tensor]] = []
         for m, encoder in enumerate(self):
             levels.append(encoder(image[:, m : m + 1]))
@@ -68,13 +77,16 @@ def may_branch() -> bool:
     return not (torch.compiler.is_compiling() or torch.jit.is_tracing())
 
 
-def encode_each(encoders: Sequence[nn.Module], images: Sequence[Tensor], available: Tensor) -> list[Tensor]:
+def encode_each(
+    encoders: Sequence[nn.Module], images: Sequence[Tensor], available: Tensor, alike: bool = True
+) -> list[Tensor]:
     """Run each modality's encoder on the rows that have the modality.
 
     Args:
-        encoders: of each modality, all of one shape: (batch, channel, *spatial) to levels.
+        encoders: of each modality: (batch, channel, *spatial) to levels.
         images: of each modality (batch, channel, *spatial).
         available: (batch, modality) bool. In an answer all of a row that has none are read.
+        alike: whether the encoders differ in their weights alone.
 
     Returns:
         Levels (batch, modality, channel, *spatial), zero where a modality is not available.
@@ -84,7 +96,7 @@ def encode_each(encoders: Sequence[nn.Module], images: Sequence[Tensor], availab
         return [torch.stack(level, dim=1) for level in zip(*each, strict=True)]
     read = available | ~available.any(1, keepdim=True)
     present = read.any(0).nonzero().flatten().tolist()
-    if pays_together(images[0]):
+    if alike and pays_together(images[0]):
         levels = together([encoders[m] for m in present], torch.cat([images[m] for m in present], dim=1))
     else:
         each = [encode_available(encoders[m], images[m], read[:, m]) for m in present]

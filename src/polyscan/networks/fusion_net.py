@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -18,6 +19,7 @@ from polyscan.networks.heads import Head
 FuseAt = Literal["input", "output"] | Sequence[int]
 MakeEncoder = Callable[[int, int], Encoder]
 MakeHead = Callable[[Sequence[int], int], Head]
+Gather = Callable[[Sequence[Encoder]], nn.Module]
 
 
 class FusionNet(FusionModel):
@@ -28,7 +30,8 @@ class FusionNet(FusionModel):
 
     Args:
         modalities: names in the order of the image's channels.
-        encoder: ``encoder(in_channels, spatial_dims) -> Encoder``.
+        encoder: ``encoder(in_channels, spatial_dims) -> Encoder``; or one for each modality by its name, with the same
+            channels at each level, as :class:`polyscan.networks.PooledEncoder` has whatever it is put around.
         fuse_at: ``"input"`` (before the encoder), levels such as ``[3]`` (single-level) or ``[0, 1, 2, 3]``
             (hierarchical), or ``"output"`` (after the heads). Levels deeper than the last of a list are encoded
             once, from what was fused; levels that are not fused give the head nothing.
@@ -54,7 +57,7 @@ class FusionNet(FusionModel):
     def __init__(
         self,
         modalities: Sequence[str],
-        encoder: MakeEncoder,
+        encoder: MakeEncoder | Mapping[str, MakeEncoder],
         fuse_at: FuseAt,
         fusion: MakeFusion | Mapping[Any, MakeFusion],
         head: MakeHead,
@@ -71,13 +74,19 @@ class FusionNet(FusionModel):
             raise ValueError(f"input_channels is {input_channels}; only fusion at the input has some.")
         body: Body
         if fuse_at == "input":
+            if isinstance(encoder, Mapping):
+                raise ValueError("fusion at the input has one encoder for what it fused, not one for each modality.")
             body = InputFusion(count, encoder, fusion, head, spatial_dims, input_channels or 16)
-        elif fuse_at == "output":
-            body = OutputFusion(count, encoder, fusion, head, spatial_dims, shared)
-        elif isinstance(fuse_at, str):
+        elif isinstance(fuse_at, str) and fuse_at != "output":
             raise ValueError(f"fuse_at is {fuse_at!r}; use 'input', 'output' or a list of levels.")
         else:
-            body = LevelFusion(count, encoder, list(fuse_at), fusion, head, spatial_dims, shared)
+            encoders = make_encoders(modalities, encoder, spatial_dims, shared)
+            alike = not isinstance(encoder, Mapping)
+            gather: Gather = (lambda one: EncoderShared(*one)) if shared else partial(EncoderEach, alike=alike)
+            if isinstance(fuse_at, str):
+                body = OutputFusion(count, encoders, gather, fusion, head, spatial_dims)
+            else:
+                body = LevelFusion(count, encoders, gather, list(fuse_at), fusion, head, spatial_dims)
         super().__init__(modalities, body.outputs, body.fused_channels)
         self.spatial_dims = spatial_dims
         self.joins_input = fuse_at == "input"
@@ -125,6 +134,25 @@ class FusionNet(FusionModel):
     def dropout_layers(self) -> list[_DropoutNd]:
         """See :class:`FusionModel`."""
         return self.body.dropout_layers()
+
+
+def make_encoders(
+    modalities: Sequence[str], encoder: MakeEncoder | Mapping[str, MakeEncoder], spatial_dims: int, shared: bool
+) -> list[Encoder]:
+    """One for each modality, or one that all share.
+
+    Raises:
+        ValueError: those that are given by name are not one for each modality, or their channels differ.
+    """
+    if not isinstance(encoder, Mapping):
+        return [encoder(1, spatial_dims) for _ in range(1 if shared else len(modalities))]
+    if set(encoder) != set(modalities) or shared:
+        raise ValueError(f"encoder names {', '.join(encoder)}; expected {', '.join(modalities)}, which share none.")
+    encoders = [encoder[name](1, spatial_dims) for name in modalities]
+    if len({each.channels for each in encoders}) > 1:
+        found = ", ".join(f"{each.channels} of {name}" for name, each in zip(modalities, encoders, strict=True))
+        raise ValueError(f"encoders have the channels {found}; to be fused all need the same, as PooledEncoder has.")
+    return encoders
 
 
 class Body(nn.Module):
@@ -214,14 +242,13 @@ class LevelFusion(FeatureFusion):
     def __init__(
         self,
         count: int,
-        encoder: MakeEncoder,
+        encoders: Sequence[Encoder],
+        gather: Gather,
         levels: list[int],
         fusion: Any,
         head: MakeHead,
         spatial_dims: int,
-        shared: bool,
     ) -> None:
-        encoders = [encoder(1, spatial_dims) for _ in range(1 if shared else count)]
         channels = encoders[0].channels
         if not levels or sorted(set(levels)) != sorted(levels) or not set(levels) <= set(range(len(channels))):
             raise ValueError(f"fuse_at is {levels}; expected different levels from 0 to {len(channels) - 1}.")
@@ -230,8 +257,7 @@ class LevelFusion(FeatureFusion):
         fused = [c if k in levels or k >= depth else 0 for k, c in enumerate(channels)]
         super().__init__(head(fused, spatial_dims), fused)
         self.joint_stages = encoders[0].stages[depth:]
-        upper = [Encoder(list(e.stages[:depth]), channels[:depth]) for e in encoders]
-        self.encoders = EncoderShared(upper[0]) if shared else EncoderEach(upper)
+        self.encoders = gather([Encoder(list(e.stages[:depth]), channels[:depth]) for e in encoders])
         self.fusions = nn.ModuleList(
             make_layer(fusion, k, (count, c, spatial_dims)) if k in levels else NoFusion()
             for k, c in enumerate(channels[:depth])
@@ -255,13 +281,18 @@ class OutputFusion(Body):
     """A whole network for each modality; their logits are fused."""
 
     def __init__(
-        self, count: int, encoder: MakeEncoder, fusion: Any, head: MakeHead, spatial_dims: int, shared: bool
+        self,
+        count: int,
+        encoders: Sequence[Encoder],
+        gather: Gather,
+        fusion: Any,
+        head: MakeHead,
+        spatial_dims: int,
     ) -> None:
-        encoders = [encoder(1, spatial_dims) for _ in range(1 if shared else count)]
         heads = [head(encoders[0].channels, spatial_dims) for _ in range(count)]
         super().__init__(heads[0].outputs, [])
         check_levels(fusion, [0])
-        self.encoders = EncoderShared(encoders[0]) if shared else EncoderEach(encoders)
+        self.encoders = gather(encoders)
         self.heads = nn.ModuleList(heads)
         sizes = (count, heads[0].out_channels, spatial_dims)
         self.fusion = make_layer(fusion, 0, sizes, ("features", "logits"))
