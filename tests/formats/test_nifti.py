@@ -44,7 +44,13 @@ def test_pet_with_a_sidecar_becomes_suv(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "words"), [({"BodyWeight": None}, "no usable"), ({"Units": "counts"}, "Units that are not known")]
+    ("change", "words"),
+    [
+        ({"BodyWeight": None}, "no usable"),
+        ({"BodyWeight": 0.07}, "no usable BodyWeight"),
+        ({"Units": "counts"}, "Units that are not known"),
+        ({"AttenuationCorrection": "none"}, "attenuation was not corrected"),
+    ],
 )
 def test_pet_sidecar_that_is_not_enough(tmp_path, change, words):
     path = save(tmp_path / "a_pet.nii.gz", np.ones((2, 3, 4), np.float32))

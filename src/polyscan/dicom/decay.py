@@ -132,17 +132,20 @@ def elapsed(tracer: Dataset, headers: Sequence[Dataset], moment: Moment, half_li
                 "start; correct the start time of one of them."
             )
         notes.append(f"the scan began {-seconds.total_seconds():.0f} s before the injection")
-    if _MANY * half_life < seconds.total_seconds() <= longest.total_seconds():
-        notes.append(
-            f"the scan lies {seconds.total_seconds() / 3600:.1f} h after the injection, {_MANY:g} half-lives and more: "
-            "check the times"
-        )
     if seconds > longest:
         raise PolyscanError(
             f"The scan lies {seconds.total_seconds() / 3600:.1f} h after the injection, which is more than a half-life "
             f"of {half_life:g} s allows; correct the start time."
         )
+    notes += doubtful_time(seconds.total_seconds(), half_life)
     return seconds.total_seconds()
+
+
+def doubtful_time(since: float, half_life: float) -> list[str]:
+    """That so many seconds lie between the injection and what values are corrected to that hardly anything is left."""
+    if since <= _MANY * half_life:
+        return []
+    return [f"the scan lies {since / 3600:.1f} h after the injection, {_MANY:g} half-lives and more: check the times"]
 
 
 def acquisition(header: Dataset) -> Moment | None:

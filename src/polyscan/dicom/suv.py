@@ -27,9 +27,9 @@ _ALIKE = (
     "Units", "SUVType", "DecayCorrection", "PatientWeight", "PatientSize", "RadionuclideTotalDose",
     "RadionuclideHalfLife", "RadiopharmaceuticalStartTime", "RadiopharmaceuticalStartDateTime",
 )  # fmt: skip
-_LIGHTEST, _SHORTEST = 0.3, 0.3  # kg and m, of those born earliest who live
+LIGHTEST, _SHORTEST = 0.3, 0.3  # kg and m, of those born earliest who live
 _THINNEST, _FATTEST = 5.0, 150.0  # kg/m2
-_HEAVIEST, _TALLEST = 600.0, 2.6  # kg and m: above, it is another unit
+HEAVIEST, _TALLEST = 600.0, 2.6  # kg and m: above, it is another unit
 BY_HAND = (
     "PatientWeight",
     "PatientSize",
@@ -156,9 +156,9 @@ def _philips(headers: Sequence[Dataset], kind: str, notes: list[str]) -> float |
 
 def _size(header: Dataset, kind: str) -> float:
     """Grams of body or of lean body, or square centimetres of body surface."""
-    weight = _needed(header, "PatientWeight", "kg", _HEAVIEST)
+    weight = _needed(header, "PatientWeight", "kg", HEAVIEST)
     tall = number(header, "PatientSize") or 0.0
-    if weight < _LIGHTEST or (_SHORTEST <= tall <= _TALLEST and not _THINNEST <= weight / tall**2 <= _FATTEST):
+    if weight < LIGHTEST or (_SHORTEST <= tall <= _TALLEST and not _THINNEST <= weight / tall**2 <= _FATTEST):
         raise PolyscanError(
             "PatientWeight (0010,1030) cannot be meant in kg, or not beside PatientSize (0010,1020) in m; correct it."
         )

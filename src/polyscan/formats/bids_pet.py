@@ -10,16 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from polyscan.dicom.decay import average_time
+from polyscan.dicom.decay import average_time, doubtful_time
 from polyscan.dicom.nuclides import check_dose, half_life_of
-from polyscan.dicom.suv import BY_HAND
+from polyscan.dicom.suv import BY_HAND, HEAVIEST, LIGHTEST
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
 from polyscan.formats.endings import stem_of
 from polyscan.study.table import read_rows
 
 _ACTIVITY = {"BQ": 1.0, "KBQ": 1e3, "MBQ": 1e6, "GBQ": 1e9, "UCI": 3.7e4, "MCI": 3.7e7}
-_CONCENTRATION = {"bq/ml": 1.0, "bqml": 1.0, "kbq/ml": 1e3, "mbq/ml": 1e6}
+_CONCENTRATION = {"bq/ml": 1.0, "bqml": 1.0, "kbq/ml": 1e3, "mbq/ml": 1e6, "bq/cc": 1.0, "bq/cm3": 1.0, "kbq/cc": 1e3}
+_NO_CORRECTION = {"none", "no", "false", "nac", "uncorrected"}
 _MASS = {"kg": 1.0, "kilogram": 1.0, "kilograms": 1.0, "g": 1e-3, "gram": 1e-3, "grams": 1e-3, "lb": 0.45359237}
 _WEIGHT_COLUMNS = ("weight", "bodyweight", "patientweight", "weightkg")
 _SUV = {"g/ml", "gml", "suv", "suvbw", "unitless"}
@@ -54,6 +55,8 @@ def bids_suv_factor(path: Path, given: Mapping[str, Any], values: np.ndarray) ->
     name = path.name
     if sidecars:
         name = f"{sidecars[-1].name} of {path.name}" if sidecars[-1].stem != stem_of(path.name) else sidecars[-1].name
+    if str(content.get("AttenuationCorrection", "")).strip().lower() in _NO_CORRECTION:
+        raise PolyscanError(f"{name} says that attenuation was not corrected; leave it out, or correct the field.")
     told = given.get("Units", content.get("Units"))
     if told is None and _SUV_IN_NAME.search(stem_of(path.name)):
         return 1.0, ["SUV, as the name of the file says"], []
@@ -68,6 +71,7 @@ def bids_suv_factor(path: Path, given: Mapping[str, Any], values: np.ndarray) ->
     weight = _weight(path, content, given, name, notes)
     dose, half_life = _dose(content, given, name), _half_life(content, given, name)
     since = _since_injection(content, given, name, half_life)
+    notes += doubtful_time(since, half_life)
     return _CONCENTRATION[units] * weight * 1000 / (dose * 0.5 ** (since / half_life)), notes, []
 
 
@@ -123,7 +127,7 @@ def _weight(path: Path, content: dict[str, Any], given: Mapping[str, Any], name:
     if told is None:
         told = next(_weights_of_tables(path, notes), None)
     weight = _number(told)
-    if weight is None or not 0 < weight <= 600:
+    if weight is None or not LIGHTEST <= weight <= HEAVIEST:
         raise PolyscanError(
             f"{name} has no usable BodyWeight in kg ({'missing' if told is None else 'something else'}); SUV needs it: "
             "write it into the sidecar, into the column weight of participants.tsv, or by hand into the manifest, as "
