@@ -61,6 +61,7 @@ def test_files_beside_each_other(tmp_path):
         (["anna_T1", "bob_T1"], "anna bob"),
         (["anna_T1", "anna_FLAIR", "bob_T1"], "anna bob"),
         (["anna_T1", "anna_2_T1", "bob_T1"], "anna bob"),
+        (["Anna_T1", "anna_FLAIR", "bob_T1", "Bob_FLAIR"], "Anna Bob"),
         (["0001_T1", "0001_seg", "0002_T1", "0002_seg"], "0001 0002"),
         (["HGG/0001_T1", "HGG/0002_T1"], "0001 0002"),
         (["IXI002-Guys-0828-T1", "IXI012-HH-1211-T1"], "IXI002Guys0828 IXI012HH1211"),

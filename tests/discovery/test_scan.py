@@ -255,6 +255,13 @@ def test_what_a_bids_name_says_is_no_scan(name, modality, said):
     assert said in found.reason
 
 
+def test_of_several_pet_volumes_that_in_suv_is_taken(tmp_path):
+    for name in ("CT", "PET", "SUV"):
+        nifti(tmp_path / "r" / "anna" / f"{name}.nii.gz")
+    (study,) = scan(tmp_path / "r").studies
+    assert study.scans["PET"].path.endswith("SUV.nii.gz")
+
+
 def test_sessions_of_bids_by_their_folders(tmp_path):
     for session, name in (("pre", "T1w"), ("post", "T1w"), ("post", "FLAIR")):
         nifti(tmp_path / "r" / "sub-01" / f"ses-{session}" / "anat" / f"sub-01_{name}.nii.gz")

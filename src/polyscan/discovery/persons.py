@@ -165,8 +165,11 @@ def _by_files(places: Iterable[Place], folders: tuple[str, ...], doubts: list[st
         doubts: gets a sentence where names may be patients' and do not tell.
     """
     groups: dict[tuple[str, ...], list[Place]] = defaultdict(list)
+    spelt: dict[tuple[str, ...], tuple[str, ...]] = {}  # Anna_T1 and anna_FLAIR are one's
     for place in places:
-        groups[words_of_person(without_visit(place.stem))].append(place)
+        words_of = words_of_person(without_visit(place.stem))
+        groups[tuple(word.casefold() for word in words_of)].append(place)
+        spelt.setdefault(tuple(word.casefold() for word in words_of), words_of)
     nameless = groups.pop((), [])
     for name in sorted(groups):  # what goes on behind another name is that one's: anna_2_T1 beside anna_T1
         if shorter := next((name[:k] for k in range(1, len(name)) if name[:k] in groups), None):
@@ -174,13 +177,13 @@ def _by_files(places: Iterable[Place], folders: tuple[str, ...], doubts: list[st
     if len(groups) < 2:
         return {}
     alike = sum(1 for _ in takewhile(lambda words: len(set(words)) == 1, zip(*groups, strict=False)))
-    own = {name: "-".join(name[alike:]) for name in groups}
+    own = {name: "-".join(spelt[name][alike:]) for name in groups}
     kinds = [{place.modality for place in inside if place.modality} for inside in groups.values()]
     common, words = bool(set.intersection(*kinds)), all(map(is_word, own.values()))
     first = all(_comes_first(name[alike], place.stem) for name, inside in groups.items() for place in inside)
     counted = counted_alike(own.values()) and (first or all(map(_LONG_NUMBER.search, own.values())))
     if (common and (counted or (words and first))) or (_share(groups.values(), _COMMON) and not nameless):
-        return {place.file: (*folders, "-".join(name)) for name, inside in groups.items() for place in inside}
+        return {place.file: (*folders, "-".join(spelt[name])) for name, inside in groups.items() for place in inside}
     if all(kinds) and (words or first if common else words and first):
         doubts.append(_taken_as_one(folders, sorted(own.values())))
     return {}
@@ -189,7 +192,7 @@ def _by_files(places: Iterable[Place], folders: tuple[str, ...], doubts: list[st
 def _comes_first(word: str, stem: str) -> bool:
     """Whether a word of a file's name stands before its modality, as a patient's does and a number of a series not."""
     before = takewhile(lambda each: told(each).modality is None, re.split(r"[\W_]+", stem))
-    return word in before
+    return word in map(str.casefold, before)
 
 
 def _share(groups: Iterable[Iterable[Place]], common: int) -> bool:

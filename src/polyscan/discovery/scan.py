@@ -27,7 +27,7 @@ from polyscan.study.table import recorded
 
 # What the parts of a rank say, where they differ, of the scan that is taken.
 _RANKS = (
-    "is nearer to an original scan or to the usual b-value",
+    "is nearer to an original scan, to the usual b-value or to SUV",
     "has finer voxels ({mine:g} and {others:g} mm3)",
     "has more slices",
     "is later, or comes first by its name",

@@ -12,6 +12,7 @@ from polyscan.discovery.candidate import Candidate
 from polyscan.discovery.visits import Owner, visit_of
 from polyscan.discovery.whose import bare
 from polyscan.errors import PolyscanError
+from polyscan.formats.bids_pet import says_suv
 from polyscan.formats.read import open_volume
 from polyscan.geometry import spacing_of
 
@@ -41,6 +42,8 @@ def volume_candidate(folder: Path, path: Path) -> Candidate:
         said = str(error).replace(str(path), path.name).replace(name_of(path), path.name)  # where it lies is its name
         return replace(one, modality=None, reason=said, label=False)
     voxel = round(float(spacing_of(volume.affine).prod()), 3)
-    rank = (told.derived, voxel, -volume.shape[-1], str(path))
+    # Of several PET volumes that which says that it is in SUV.
+    other_unit = told.modality == "PET" and not says_suv(path.name)
+    rank = (told.derived or other_unit, voxel, -volume.shape[-1], str(path))
     space = told.entities.get("space")
     return replace(one, rank=rank, shape=volume.shape, affine=volume.affine, space=space)

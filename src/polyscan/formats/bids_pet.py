@@ -58,7 +58,7 @@ def bids_suv_factor(path: Path, given: Mapping[str, Any], values: np.ndarray) ->
     if str(content.get("AttenuationCorrection", "")).strip().lower() in _NO_CORRECTION:
         raise PolyscanError(f"{name} says that attenuation was not corrected; leave it out, or correct the field.")
     told = given.get("Units", content.get("Units"))
-    if told is None and _SUV_IN_NAME.search(stem_of(path.name)):
+    if told is None and says_suv(path.name):
         return 1.0, ["SUV, as the name of the file says"], []
     if told is None:
         return 1.0, [], [_judged(path.name, values)]
@@ -73,6 +73,11 @@ def bids_suv_factor(path: Path, given: Mapping[str, Any], values: np.ndarray) ->
     since = _since_injection(content, given, name, half_life)
     notes += doubtful_time(since, half_life)
     return _CONCENTRATION[units] * weight * 1000 / (dose * 0.5 ** (since / half_life)), notes, []
+
+
+def says_suv(name: str) -> bool:
+    """Whether a file's name says that its values are SUV."""
+    return _SUV_IN_NAME.search(stem_of(name)) is not None
 
 
 def _judged(name: str, values: np.ndarray) -> str:
