@@ -33,6 +33,7 @@ ENCODERS = {
     "efficientnet": EfficientNetEncoder,
     "swin": partial(SwinEncoder, feature_size=6, window_size=4, num_heads=(1, 2, 2, 4)),
     "unet": partial(UNetEncoder, channels=(4, 8, 8)),
+    "unet of blocks": partial(UNetEncoder, channels=(4, 8, 8), stem_stride=2),
     "segresnet": partial(SegResEncoder, init_filters=8, blocks_down=(1, 1, 1)),
 }
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
+from monai.networks.layers import Conv
 from monai.networks.nets.basic_unet import Down, TwoConv
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
@@ -194,6 +195,9 @@ class UNetEncoder(Encoder):
         in_channels: channels of the image.
         spatial_dims: 2 or 3.
         channels: of each level, finest first.
+        stem_stride: edge of the blocks of voxels that a first convolution turns into one each; with 2 the finest level
+            has half the grid of the image, at a quarter of the cost in 2D and an eighth in 3D. Its logits are
+            interpolated to the image.
         act, norm, dropout: as in ``monai.networks.nets.BasicUNet``.
     """
 
@@ -203,10 +207,14 @@ class UNetEncoder(Encoder):
         spatial_dims: int = 3,
         *,
         channels: Sequence[int] = (16, 32, 64, 128),
+        stem_stride: int = 1,
         act: str | tuple = ("LeakyReLU", {"negative_slope": 0.1, "inplace": True}),
         norm: str | tuple = ("instance", {"affine": True}),
         dropout: float = 0.0,
     ) -> None:
-        first = TwoConv(spatial_dims, in_channels, channels[0], act, norm, True, dropout)
+        first: nn.Module = TwoConv(spatial_dims, in_channels, channels[0], act, norm, True, dropout)
+        if stem_stride > 1:
+            stem = Conv["conv", spatial_dims](in_channels, channels[0], kernel_size=stem_stride, stride=stem_stride)
+            first = nn.Sequential(stem, TwoConv(spatial_dims, channels[0], channels[0], act, norm, True, dropout))
         down = [Down(spatial_dims, a, b, act, norm, True, dropout) for a, b in itertools.pairwise(channels)]
         super().__init__([first, *down], channels)
