@@ -1,10 +1,10 @@
 """What each fusion layer costs, relative to concatenation, and how its cost grows.
 
-    python benchmarks/fusion_layers.py [--device cuda] [--repeats 7] [--layers Mean CoAttention]
+    python benchmarks/fusion_layers.py [--device cuda] [--repeats 7] [--layers Mean CoAttention] [--sizes]
 
 Parameters; FLOPs of matrix products, convolutions and attention; time forward and forward with backward (the shortest
 of the repeats); peak memory of tensors; and the exponents of time in voxels, channels and modalities (least squares
-through logarithms).
+through logarithms). With ``--sizes`` nothing is timed, as on a busy machine.
 """
 
 from __future__ import annotations
@@ -141,6 +141,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--layers", nargs="*")
+    parser.add_argument("--sizes", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
     chosen = [x for x in [*fusion.layers(), *table.layers()] if not options.layers or x.__name__ in options.layers]
@@ -156,10 +157,13 @@ def main() -> None:
     print("| layer | parameters | FLOPs | memory | forward | with backward | voxels^ | channels^ | modalities^ |")
     print("| --- " * 9 + "|")
     for layer in chosen:
-        times = speed_of(layer, options.device, options.repeats)
-        ratios = [*(size_of(layer, options.device) / peer), *(times[:, 1] / times[:, 0])]
-        slopes = [exponent(layer, options.device, options.repeats, what) for what in VARY]
-        cells = [f"{ratio:.2f}" for ratio in ratios] + [f"{slope:.1f}" for slope in slopes]
+        cells = [f"{ratio:.2f}" for ratio in size_of(layer, options.device) / peer]
+        if options.sizes:
+            cells += ["–"] * 5
+        else:
+            times = speed_of(layer, options.device, options.repeats)
+            cells += [f"{ratio:.2f}" for ratio in times[:, 1] / times[:, 0]]
+            cells += [f"{exponent(layer, options.device, options.repeats, what):.1f}" for what in VARY]
         print(f"| {layer.__name__} | {' | '.join(cells)} |", flush=True)
 
 
