@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from pydicom import Dataset
+    from pydicom.tag import BaseTag
 
-    Name = str | tuple[int, int]
+    Name = str | tuple[int, int] | BaseTag
+
+# Value representations whose bytes say all, whatever else the header holds.
+_PLAIN = {"AE", "AS", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "LO", "SH", "SL", "SS", "TM", "UI", "UL", "US"}
 
 MODALITIES = {
     "AR", "ASMT", "AU", "BDUS", "BI", "BMD", "CFM", "CR", "CT", "CTPROTOCOL", "DG", "DMS", "DOC", "DX", "ECG",
@@ -39,11 +44,56 @@ def value(header: Dataset, name: Name) -> Any:
 
 def words(header: Dataset, name: Name) -> list[str]:
     """The values of an attribute, each as stripped text."""
-    found = value(header, name)
+    from pydicom.dataelem import RawDataElement
+
+    try:
+        found: Any = header.get_item(_tag(name))
+    except Exception:  # as in value
+        return []
+    if not isinstance(found, RawDataElement) or found.value is None:
+        return _texts(value(header, name))
+    representation = found.VR or _usual(found.tag)
+    if representation not in _PLAIN or not found.is_little_endian:
+        return _texts(value(header, name))
+    characters = header.original_character_set
+    named = characters if isinstance(characters, str) else tuple(characters or ())
+    return list(_decoded(found.tag, representation, found.value, named))
+
+
+def _texts(found: Any) -> list[str]:
     if found is None:
         return []
     several = [found] if isinstance(found, (str, bytes)) or not hasattr(found, "__iter__") else found
     return [str(item).strip() for item in several]
+
+
+@lru_cache(maxsize=1 << 14)
+def _decoded(tag: BaseTag, representation: str, content: bytes, characters: str | tuple[str, ...]) -> tuple[str, ...]:
+    """What bytes of an attribute say: most are the same in all slices of a series."""
+    from pydicom import Dataset
+    from pydicom.dataelem import RawDataElement
+
+    one = Dataset({tag: RawDataElement(tag, representation, len(content), content, 0, False, True)})
+    one.set_original_encoding(False, True, characters if isinstance(characters, str) else list(characters))
+    return tuple(_texts(value(one, tag)))
+
+
+@lru_cache(maxsize=1024)
+def _tag(name: Name) -> BaseTag:
+    from pydicom.tag import Tag
+
+    return Tag(name)
+
+
+@lru_cache(maxsize=1024)
+def _usual(tag: BaseTag) -> str:
+    """The value representation that the standard gives an attribute; empty where it knows none."""
+    from pydicom.datadict import dictionary_VR
+
+    try:
+        return dictionary_VR(tag)
+    except KeyError:
+        return ""
 
 
 def text(header: Dataset, name: Name) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polyscan.dicom.attributes import text
+from polyscan.dicom.header_bytes import LEFT_ON_DISK, PIXEL_DATA, PREAMBLE, header_in
 from polyscan.dicom.pixels import THREADS
 from polyscan.files.packed import ERRORS, is_packed, open_binary
 
@@ -20,11 +22,10 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 DAMAGED = "is damaged: no DICOM file, unlike those beside it"
-_LEFT_ON_DISK = 4096  # bytes of an attribute
 _START = 32_768  # bytes of a file
+_LONGER = 8 * _START  # that hold a header with what vendors put into theirs
 _AT_ONCE = 256  # files
-_PIXEL_DATA = 0x7FE00010
-_PREAMBLE = 128
+_TOGETHER = 16  # of them are read by one thread before it takes others
 _STORED_CLASS = (0x0002, 0x0002)
 _DICOMDIR = "1.2.840.10008.1.3.10"  # an index of files, which is no image
 _LATE = 0x0100  # the first element of a data set without meta information comes before this one
@@ -74,22 +75,37 @@ def read_each(files: Iterable[Path]) -> Iterator[tuple[Path, Read]]:
     # Threads wait for the disk; they would only hinder each other at the parsing, which holds the interpreter.
     with ThreadPoolExecutor(THREADS) as pool:
         while some := list(islice(files, _AT_ONCE)):
-            for path, (start, unread) in zip(some, pool.map(_start, some), strict=True):
-                header, reason = _header(path, start, unread)
-                yield path, Read(header, reason, b"" if header is None else _holding(header, start))
+            together = [some[k : k + _TOGETHER] for k in range(0, len(some), _TOGETHER)]
+            for paths, begun in zip(together, pool.map(_starts, together), strict=True):
+                for path, file in zip(paths, begun, strict=True):
+                    yield path, _read(path, file)
 
 
 def header_from(path: Path, start: bytes) -> Dataset | None:
     """The header of a file, without its pixels, from the bytes that :class:`Read` kept of it; else from the file."""
     if not start:
-        return _header(path, *_start(path))[0]
-    return _header(path, start, "", kept=True)[0]
+        return _read(path, _begun(path)).header
+    found = None if is_packed(path) else header_in(start, str(path))
+    return found[0] if found else _by_pydicom(path, start, kept=True)[0]
+
+
+def _read(path: Path, file: _Begun) -> Read:
+    if file.reason:
+        return Read(None, file.reason, b"")
+    found = None if file.size is None else header_in(file.start, str(path), file.size)
+    if not found and file.size is not None and file.size > _START and file.start[PREAMBLE : PREAMBLE + 4] == b"DICM":
+        longer = _begun(path, _LONGER)
+        found = header_in(longer.start, str(path), file.size)
+    if found and text(found[0], "SOPClassUID"):
+        return Read(found[0], "", file.start[: found[1]] if found[1] <= len(file.start) else b"")
+    header, reason = _by_pydicom(path, file.start)
+    return Read(header, reason, b"" if header is None else _holding(header, file.start))
 
 
 def _holding(header: Dataset, start: bytes) -> bytes:
     """Those bytes of a file's start that its header lies in, none where it goes on behind them."""
     elements: dict[Any, Any] = dict(header.items())  # as they stand in the file, not fetched from the disk
-    end = getattr(elements.get(_PIXEL_DATA), "value_tell", None)
+    end = getattr(elements.get(PIXEL_DATA), "value_tell", None)
     if end is None:
         return start if len(start) < _START else b""
     return start[:end] if end <= len(start) else b""
@@ -104,30 +120,45 @@ def _judged(headers: list[tuple[Path, Dataset]], others: dict[Path, str]) -> dic
     }
 
 
-def _start(path: Path) -> tuple[bytes, str]:
-    """The beginning of a file, long enough that most headers are then in the system's cache; why there is none."""
+@dataclass(frozen=True)
+class _Begun:
+    """The beginning of a file, long enough for most headers, and its size where it is not packed; why there is none."""
+
+    start: bytes
+    size: int | None
+    reason: str
+
+
+def _starts(paths: Sequence[Path]) -> list[_Begun]:
+    return [_begun(path) for path in paths]
+
+
+def _begun(path: Path, length: int = _START) -> _Begun:
     try:
         with open_binary(path) as file:
-            start = file.read(_START)
+            start = file.read(length)
+            size = None if is_packed(path) else os.fstat(file.fileno()).st_size
     except FileNotFoundError:
-        return b"", "is not there: a link to nothing, or it vanished meanwhile"
+        return _Begun(b"", None, "is not there: a link to nothing, or it vanished meanwhile")
     except PermissionError:
-        return b"", "may not be read: no permission"
+        return _Begun(b"", None, "may not be read: no permission")
     except (*ERRORS, zlib.error) as error:
-        return b"", f"cannot be read: {getattr(error, 'strerror', None) or 'it cannot be decompressed'}"
-    return start, "" if start else "is empty"
+        reason = f"cannot be read: {getattr(error, 'strerror', None) or 'it cannot be decompressed'}"
+        return _Begun(b"", None, reason)
+    return _Begun(start, size, "" if start else "is empty")
 
 
-def _header(path: Path, start: bytes, reason: str, kept: bool = False) -> tuple[Dataset | None, str]:
+def _by_pydicom(path: Path, start: bytes, kept: bool = False) -> tuple[Dataset | None, str]:
+    """The header of a file by pydicom, from bytes of it that hold all of the header if so; why there is none."""
     import pydicom
 
-    marked = start[_PREAMBLE : _PREAMBLE + 4] == b"DICM"
+    marked = start[PREAMBLE : PREAMBLE + 4] == b"DICM"
     syntax = None if marked else _bare_syntax(start)
-    if reason or not (marked or syntax):
-        return None, reason
+    if not (marked or syntax):
+        return None, ""
     try:
         if kept:
-            size = None if is_packed(path) else _LEFT_ON_DISK
+            size = None if is_packed(path) else LEFT_ON_DISK
             header = pydicom.dcmread(io.BytesIO(start), stop_before_pixels=True, defer_size=size, force=not marked)
             # What was left on disk is read from there when it is asked for.
             header.buffer, header.filename, header.fileobj_type = None, str(path), open
@@ -135,7 +166,7 @@ def _header(path: Path, start: bytes, reason: str, kept: bool = False) -> tuple[
             with open_binary(path) as file:
                 header = pydicom.dcmread(file, stop_before_pixels=True, force=not marked)
         else:
-            header = pydicom.dcmread(path, defer_size=_LEFT_ON_DISK, force=not marked)
+            header = pydicom.dcmread(path, defer_size=LEFT_ON_DISK, force=not marked)
         if text(header, "SOPClassUID"):
             if not text(header.file_meta, "TransferSyntaxUID"):
                 header.file_meta.TransferSyntaxUID = pydicom.uid.UID(syntax or pydicom.uid.ImplicitVRLittleEndian)

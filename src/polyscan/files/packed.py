@@ -15,6 +15,8 @@ ERRORS = (OSError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeErr
 
 def archive_of(path: Path) -> Path | None:
     """The zip archive that a path is or leads into, as ``ward/anna.zip/CT/001.dcm``; None where there is none."""
+    if ".zip" not in str(path).lower():  # a tree may have millions of files
+        return None
     found = (each for each in (path, *path.parents) if each.suffix.lower() == ".zip")
     return next((each for each in found if each.is_file()), None)
 
