@@ -26,6 +26,7 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 from monai.data import MetaTensor
+from registered_heads import registered_heads
 from scipy.spatial.transform import Rotation
 
 from polyscan.geometry import to_sitk
@@ -91,33 +92,13 @@ def displacement(start: str, generator: np.random.Generator) -> np.ndarray:
 
 
 def real_cases(data: Path) -> Iterator[Case]:
-    """A glioma patient's contrasts and a head in three positions; the references' own error is 1 to 2 mm."""
-    glioma, positions = data / "glioma_mri_native", data / "dicom_cases" / "mr_positions"
-    listed = [
-        (glioma / "native" / "t1c.nii.gz", glioma / "native" / f"{n}.nii.gz", glioma / f"t1c_to_{n}_MI_reference.tfm")
-        for n in ("t1", "t2", "flair")
-    ]
-    listed += [
-        (
-            positions / "nifti" / "HFS_t1_fl2d_sag.nii.gz",
-            positions / "nifti" / f"{n}_t1_fl2d_sag.nii.gz",
-            positions / f"HFS_to_{n}_MI_reference.tfm",
-        )
-        for n in ("HFP", "HFDL")
-    ]
-    for fixed, moving, reference in listed:
-        image = sitk.ReadImage(fixed, sitk.sitkFloat32)
-        transform = sitk.ReadTransform(str(reference))
+    """Real heads as acquired; the references' own error is 1 to 2 mm."""
+    for pair in registered_heads(data):
+        image = sitk.ReadImage(pair.fixed, sitk.sitkFloat32)
         centre = image.TransformContinuousIndexToPhysicalPoint([n / 2 for n in image.GetSize()])
         points = np.add(centre, np.array(np.meshgrid(*[(-50.0, 0, 50)] * 3)).reshape(3, -1).T)
-        yield Case(
-            reference.name.split("_MI")[0],
-            "real",
-            image,
-            sitk.ReadImage(moving, sitk.sitkFloat32),
-            applied(transform),
-            points,
-        )
+        moving = sitk.ReadImage(pair.moving, sitk.sitkFloat32)
+        yield Case(pair.name, "real", image, moving, lambda x, truth=pair.truth: truth(x)[0], points)
 
 
 def to_image(values: np.ndarray, affine: np.ndarray) -> sitk.Image:

@@ -30,6 +30,7 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+from registered_heads import registered_heads
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
@@ -157,61 +158,16 @@ def sarcoma(data: Path, seed: int) -> Iterator[Pair]:
 
 def real_heads(data: Path, repeats: int, seed: int) -> Iterator[Pair]:
     """Scans as acquired with published or consistent references."""
-    glioma, positions, ms = (
-        data / "glioma_mri_native",
-        data / "dicom_cases" / "mr_positions",
-        data / "ms_longitudinal",
-    )
-    listed = [
-        (
-            "glioma",
-            glioma / "native" / "t1c.nii.gz",
-            glioma / "native" / f"{n}.nii.gz",
-            Poses.of_itk(sitk.ReadTransform(str(glioma / f"t1c_to_{n}_MI_reference.tfm"))),
-        )
-        for n in ("t1", "t2", "flair")
-    ]
-    listed += [
-        (
-            "positions",
-            positions / "nifti" / "HFS_t1_fl2d_sag.nii.gz",
-            positions / "nifti" / f"{n}_t1_fl2d_sag.nii.gz",
-            Poses.of_itk(sitk.ReadTransform(str(positions / f"HFS_to_{n}_MI_reference.tfm"))),
-        )
-        for n in ("HFP", "HFDL")
-    ]
-    for folder in sorted(ms.glob("patient*/")):
-        for visit in ("study1", "study2"):
-            listed += [
-                (
-                    folder.name,
-                    folder / f"{visit}_FLAIR.nii.gz",
-                    folder / f"{visit}_{n}.nii.gz",
-                    Poses.of_itk(sitk.ReadTransform(str(folder / f"{visit}_{n}_intrastudy_to_FLAIR.txt"))),
-                )
-                for n in ("T1W", "T2W")
-            ]
-        first, second = (
-            Poses.of_itk(sitk.ReadTransform(str(folder / f"{visit}_FLAIR_to_common_space.txt")))
-            for visit in ("study1", "study2")
-        )
-        listed.append(
-            (
-                folder.name,
-                folder / "study1_FLAIR.nii.gz",
-                folder / "study2_FLAIR.nii.gz",
-                second.compose(first.inverse()),
-            )
-        )
-    images = {path: sitk.ReadImage(str(path), sitk.sitkFloat32) for _, *paths, _ in listed for path in paths}
-    for number, (patient, fixed, moving, truth) in enumerate(listed):
+    listed = registered_heads(data)
+    images = {path: sitk.ReadImage(str(path), sitk.sitkFloat32) for each in listed for path in each[2:4]}
+    for number, (patient, _, fixed, moving, truth) in enumerate(listed):
         rng = np.random.default_rng([seed, 11, number])
         pair = Pair(
             "real heads", patient, f"{fixed.stem[:12]}-{moving.stem[:12]}", images[fixed], images[moving], truth
         )
         for _ in range(repeats):
             yield moved(pair, rng)
-        others = [path for who, _, path, _ in listed if who != patient]
+        others = [each.moving for each in listed if each.patient != patient]
         for _ in range(2):
             other = others[rng.integers(len(others))]
             pair = Pair(
