@@ -1,6 +1,6 @@
 """Translate T1 to CT, learnt from heads of whom none has both, and train a network for both on what comes of it.
 
-    python benchmarks/translation.py OUT [--heads 40] [--tested 12] [--steps 1000] [--seeds 2]
+    python benchmarks/translation.py OUT [--heads 40] [--tested 12] [--steps 1000] [--seeds 2] [--picture FILE]
 
 Made heads (``polyscan.phantom``) on a grid of 4 mm: half of those to learn from have a T1 alone, the others a CT alone;
 those tested have both. Beside the translator (``polyscan.translation``, slice by slice) stand the same without the loss
@@ -136,12 +136,31 @@ def stack(study: Study, scale: list[Intensities]) -> Tensor:
     )
 
 
+def draw(translator: Translator, studies: list[Study], file: Path) -> None:
+    """A slice of each study: T1, the CT made of it, the CT, and the T1 made of that."""
+    import matplotlib.pyplot as plt
+
+    figure, rows = plt.subplots(len(studies), 4, figsize=(9, 2.7 * len(studies)))
+    for row, study in zip(rows, studies, strict=True):
+        t1, acquired = image(study, "T1"), image(study, "CT")
+        ct_of, t1_of = translator.translate(t1, "T1"), translator.translate(acquired, "CT")
+        shown = {"T1": t1, "CT made of it": ct_of, "CT": acquired, "T1 made of that": t1_of}
+        for axes, (name, values) in zip(row, shown.items(), strict=True):
+            low, high = (-200, 300) if name.startswith("CT") else (-1, 3)
+            axes.imshow(values[0, :, :, SHAPE[2] // 2].numpy().T, origin="lower", cmap="gray", vmin=low, vmax=high)
+            axes.set_title(name)
+            axes.axis("off")
+    figure.tight_layout()
+    figure.savefig(file, dpi=80)
+
+
 def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     for name, default in (("heads", 40), ("tested", 12), ("steps", 1000), ("seeds", 2)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--picture", type=Path, help="draw a slice of two tested heads, and what is made of it")
     options = parser.parse_args()
     every = [head(number, options.out / "heads") for number in range(1, options.heads + options.tested + 1)]
     pairs, tested = every[: options.heads], every[options.heads :]
@@ -152,6 +171,8 @@ def main() -> None:
     for seed in range(options.seeds):
         learn = partial(learn_translation, single, translation, steps=options.steps, seed=seed)
         translator = learn(options.out / f"seed{seed}")
+        if options.picture is not None and seed == 0:
+            draw(translator, tested[:2], options.picture)
         other = learn(options.out / f"seed{seed}-plain", structure_weight=0.0)
         paired = trained_on_pairs(pairs, translator, options.steps, seed)
         air = float(np.quantile(np.concatenate([image(s, "T1").numpy().ravel() for s in pairs[:half]]), 0.5))
