@@ -87,6 +87,7 @@ def test_files_that_may_be_of_several_patients_are_said(tmp_path, paths):
     "names",
     [
         ["T1_01", "T1_02"],
+        ["HFS_t1_fl2d_sag", "HFP_t1_fl2d_sag"],  # how somebody lay
         ["003_T1_mprage", "005_FLAIR", "009_T1_mprage"],
         ["anna_T1_mprage_20200101120000_3", "anna_T1_mprage_20200101120000_9"],
         ["anna_FLAIR_20200101120000_5", "anna_T1_mprage_20200101120000_9"],

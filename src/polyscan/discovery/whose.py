@@ -24,7 +24,7 @@ _PROCESSED = re.compile(
     r"skull|n4\w*|bias\w*|norm\w*|resampled|iso\w*|mni\w*|atlas|space|deriv\w*|output|out|results?|nii|nifti|nrrd|mha|gz|"
     r"backup|old|new|tmp|temp|copy|masks?|labels?|deface\w*|cropped|final|converted|fsl|spm\d*|ants|freesurfer|fs|"
     r"v\d+|run\d*|acq\d*|\d*mm|fr?fse|[tf]se|gre|flash|cube|vista|spgr|bravo|tfe|ffe|haste|blade|propeller|vibe|epi|"
-    r"fat\w*|nofs|dyn\w*|art|arterial|ven|venous|portal|delayed|early|late|"
+    r"t?fl[23]d|(?:hf|ff)(?:s|p|d[lr])|fat\w*|nofs|dyn\w*|art|arterial|ven|venous|portal|delayed|early|late|"
     r"(?:mri?|ct|pet|pt|exam\w*|examination|visit|week|wk|month|mo|day|year|yr|fu|time|tp)\d+|before|after|op|initial|"
     r"(?:pre|post)(?:op\w*|rt|rx|tx|treat\w*|ther\w*|surg\w*|biops\w*|chemo\w*|contrast)|first|second|third|last|"
     r"baseline|follow\w*|diagnos\w*|relapse|recurren\w*|progress\w*|retest|rescan|repeat\w*|good|bad|week|month|day|exam|"
