@@ -262,6 +262,13 @@ def test_of_several_pet_volumes_that_in_suv_is_taken(tmp_path):
     assert study.scans["PET"].path.endswith("SUV.nii.gz")
 
 
+def test_a_file_of_bids_in_the_folder_of_another_subject_is_said(tmp_path):
+    nifti(tmp_path / "r" / "sub-01" / "ses-1" / "anat" / "sub-02_ses-1_T1w.nii.gz")
+    (study,) = scan(tmp_path / "r").studies
+    assert study.key == "sub-02_ses-1"
+    assert study.decisions[0].reason.endswith("; it lies in sub-01, and is sub-02's by its name")
+
+
 def test_sessions_of_bids_by_their_folders(tmp_path):
     for session, name in (("pre", "T1w"), ("post", "T1w"), ("post", "FLAIR")):
         nifti(tmp_path / "r" / "sub-01" / f"ses-{session}" / "anat" / f"sub-01_{name}.nii.gz")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,4 +47,15 @@ def volume_candidate(folder: Path, path: Path) -> Candidate:
     other_unit = told.modality == "PET" and not says_suv(path.name)
     rank = (told.derived or other_unit, voxel, -volume.shape[-1], str(path))
     space = told.entities.get("space")
-    return replace(one, rank=rank, shape=volume.shape, affine=volume.affine, space=space)
+    reason = "; ".join([one.reason, *_elsewhere(path.relative_to(folder), told.entities)])
+    return replace(one, reason=reason, rank=rank, shape=volume.shape, affine=volume.affine, space=space)
+
+
+def _elsewhere(path: Path, entities: Mapping[str, str]) -> list[str]:
+    """That the folders of a file name another subject or session of BIDS than its own name, which is believed."""
+    return [
+        f"it lies in {folder}, and is {entity}-{entities[entity]}'s by its name"
+        for entity in ("sub", "ses")
+        for folder in path.parts[:-1]
+        if entity in entities and folder.startswith(f"{entity}-") and folder != f"{entity}-{entities[entity]}"
+    ]
