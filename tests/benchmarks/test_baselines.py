@@ -32,8 +32,9 @@ def studies(tmp_path, count=45):
 
 
 def test_what_tells_is_found_and_what_does_not_is_not(tmp_path):
-    for task in tasks_of(studies(tmp_path)):
-        assert isinstance(task, (Classes, Survival))
+    tasks = tasks_of(studies(tmp_path))
+    assert {type(task) for task in tasks} == {Classes, Survival}
+    for task in tasks:
         scores = {inputs: task.fold_scores(found).mean() for (_, inputs), found in rows_of(task).items()}
         assert list(scores) == ["clinical", "genes", "clinical + genes"]
         assert scores["clinical"] > 0.95

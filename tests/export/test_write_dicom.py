@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 import warnings
@@ -14,6 +13,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 import torch
+from answers import ORIENTATIONS, REGIONS, check_standard, exported, placed, sorted_rows
 from monai.data import MetaTensor
 from pydicom.dataset import Dataset
 
@@ -21,93 +21,15 @@ from polyscan.cli import main
 from polyscan.dicom.read import read_series
 from polyscan.dicom.rtstruct import read_rtstruct
 from polyscan.dicom.segmentation import read_segmentation
-from polyscan.dicom.source_images import source_images
-from polyscan.dicom.write_rtstruct import write_rtstruct
 from polyscan.errors import PolyscanError
 from polyscan.export.dicom import apart, write_dicom
 from polyscan.formats.nifti import write_nifti
 from polyscan.geometry import FLIP, affine_of
-from polyscan.study import Grid, PredictionRecord, Preparation, RegistrationRecord, Study, TaskPrediction, scans_of
+from polyscan.study import Study, scans_of
 from polyscan.study.manifest import Manifest, write_manifest
-from polyscan.study.sources import Sources, StudySources, write_sources
+from polyscan.study.sources import Sources, write_sources
 
 highdicom = pytest.importorskip("highdicom")
-
-REGIONS = {"whole tumour": [1, 2, 4], "tumour core": [1, 4], "enhancing tumour": [4]}
-TURNED = np.array([[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0, 1]]) @ np.array([[1, 0, 0], [0, 0.96, -0.28], [0, 0.28, 0.96]])
-# Rows and columns of an image in LPS+, and the way from slice to slice; feet first is told by the vectors alone.
-ORIENTATIONS = {
-    "axial": ([1, 0, 0], [0, 1, 0], 1),
-    "axial, stored from the head": ([1, 0, 0], [0, 1, 0], -1),
-    "feet first, prone": ([-1, 0, 0], [0, -1, 0], 1),
-    "decubitus": ([0, 1, 0], [-1, 0, 0], 1),
-    "sagittal": ([0, 1, 0], [0, 0, -1], 1),
-    "coronal": ([1, 0, 0], [0, 0, -1], -1),
-    "oblique": (TURNED[0], TURNED[1], 1),
-    "doubly oblique, from the head": (TURNED[2], TURNED[0], -1),
-}
-
-
-def placed(rows, columns, way, shear=0.0):
-    """A change of ``make_series`` that lays its slices, 3 mm apart."""
-    rows, columns = np.asarray(rows, float), np.asarray(columns, float)
-    normal = np.cross(rows, columns) * way + shear * rows
-
-    def change(k, ds):
-        ds.ImageOrientationPatient = [float(f"{x:.9f}") for x in (*rows, *columns)]
-        ds.ImagePositionPatient = [float(f"{x:.6f}") for x in np.array([-10, -20, 5]) + 3 * k * normal]
-        ds.AccessionNumber, ds.StudyDate, ds.StudyTime, ds.StudyID = "", "20200101", "100000", "1"
-        ds.PatientBirthDate, ds.PatientSex, ds.SeriesNumber, ds.ReferringPhysicianName = "", "O", 1, ""
-        ds.PatientOrientation, ds.PositionReferenceIndicator, ds.Manufacturer = "", "", "x"
-        ds.Laterality = ""
-
-    return change
-
-
-@pytest.fixture
-def answered(make_series, tmp_path):
-    """Makes a study of two series of which the first is the reference, with a mask on it and a stage."""
-
-    def make(orientation="axial", change=None):
-        folder = make_series("CT", change=change or placed(*ORIENTATIONS[orientation]))
-        moving = make_series("MR", modality="MR", change=placed(*ORIENTATIONS["axial"]))
-        grid = read_series(folder)
-        values = np.random.default_rng(0).choice([0, 0, 1, 2, 4], tuple(grid.shape)).astype(np.uint8)
-        values[..., 2] = 0  # no frame of a binary segmentation
-        write_nifti(tmp_path / "out" / "sub-a_pred.nii.gz", MetaTensor(torch.from_numpy(values), affine=grid.affine))
-        sitk.WriteTransform(sitk.TranslationTransform(3, (1.0, 2.0, 3.0)), str(tmp_path / "out" / "t.tfm"))
-        study = Study("a", scans=scans_of({"CT": str(folder), "T1": str(moving)}))
-        sources = Sources(studies={study.key: StudySources({"CT": str(folder), "T1": str(moving)})})
-        study.preparation = Preparation(
-            "default",
-            "CT",
-            grids={"CT": Grid(list(grid.shape[1:]), grid.affine.tolist())},
-            registrations={"T1": RegistrationRecord(True, "fits", str(tmp_path / "out" / "t.tfm"))},
-        )
-        study.scans = scans_of({name: str(tmp_path / "prepared" / f"{name}.nii.gz") for name in study.scans})
-        measures = {"lesions": 2, "suv_max": 7.25, "spread_mm": 31.5, "each": []}
-        stage = TaskPrediction("2", probabilities={"1": 0.25, "2": 0.75}, measures=measures)
-        path = str(tmp_path / "out" / "sub-a_pred.nii.gz")
-        study.prediction = PredictionRecord(path, ["CT", "T1"], answers={"stage": stage}, regions=REGIONS)
-        return study, sources, grid, values
-
-    return make
-
-
-def exported(study, sources, out, objects=("seg", "labelmap", "sr", "registration")):
-    found = write_dicom(Manifest(testing=[study], bundle="brain"), sources, out, objects)
-    assert not found.failed
-    return {name: out / file for name, file in found.files["sub-a"].items()}
-
-
-def check_standard(files):
-    """dciodvfy of dicom3tools names no error."""
-    if shutil.which("dciodvfy") is None:
-        pytest.skip("dciodvfy is not installed (Debian dicom3tools)")
-    for name, file in files.items():
-        told = subprocess.run(["dciodvfy", str(file)], capture_output=True, text=True, check=False)
-        errors = [line for line in (told.stdout + told.stderr).splitlines() if line.startswith("Error")]
-        assert not errors, (name, errors)
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
@@ -125,11 +47,6 @@ def test_read_back_voxel_for_voxel(answered, tmp_path, orientation):
     voxels = np.argwhere(np.isin(mask[0], REGIONS["whole tumour"]))
     affine = FLIP @ np.asarray(grid.affine)
     np.testing.assert_allclose(sorted_rows(points), sorted_rows(voxels @ affine[:3, :3].T + affine[:3, 3]), atol=1e-3)
-
-
-def sorted_rows(points):
-    points = np.asarray(points).round(3)
-    return points[np.lexsort(points.T)]
 
 
 def test_what_somebody_put_there_or_changed_stays(answered, tmp_path):
@@ -221,91 +138,6 @@ def check_maps(file, maps, unit, grid):
             place = data.PerFrameFunctionalGroupsSequence[k].PlanePositionSequence[0].ImagePositionPatient
             z = np.linalg.solve(affine[:3, :3], np.asarray(place, float) - affine[:3, 3])[2]
             np.testing.assert_allclose(data.pixel_array[k].T, expected[:, :, round(float(z))], atol=1e-6)
-
-
-@pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_contours_are_read_back_voxel_for_voxel(answered, tmp_path, orientation):
-    """By our own reader, whatever the mask: single voxels, diagonal neighbours, holes, islands in holes."""
-    study, sources, grid, mask = answered(orientation)
-    file = exported(study, sources, tmp_path / "dicom", ["rtstruct"])["rtstruct"]
-    for name, values in REGIONS.items():
-        np.testing.assert_array_equal(read_rtstruct(file, grid, name), np.isin(mask, values))
-
-
-def test_contours_keep_the_standard_and_refer_to_their_slices(answered, tmp_path):
-    study, sources, _, _ = answered("doubly oblique, from the head")
-    study.prediction.regions = {**REGIONS, "not there": [7]}
-    files = exported(study, sources, tmp_path / "dicom", ["rtstruct"])
-    data = pydicom.dcmread(files["rtstruct"])
-    images = {
-        image.SOPInstanceUID: image
-        for image in map(pydicom.dcmread, Path(sources.studies["sub-a"].scans["CT"]).iterdir())
-    }
-    assert [roi.ROIName for roi in data.StructureSetROISequence] == [*REGIONS, "not there"]
-    assert "ContourSequence" not in data.ROIContourSequence[3]
-    for roi in data.ROIContourSequence[:3]:
-        for contour in roi.ContourSequence:
-            image = images[contour.ContourImageSequence[0].ReferencedSOPInstanceUID]
-            normal = np.cross(image.ImageOrientationPatient[:3], image.ImageOrientationPatient[3:])
-            points = np.reshape(contour.ContourData, (-1, 3)).astype(float)
-            assert len(points) == contour.NumberOfContourPoints
-            np.testing.assert_allclose((points - image.ImagePositionPatient) @ normal, 0, atol=1e-3)
-    check_standard(files)
-
-
-@pytest.fixture(params=["axial", "doubly oblique, from the head"])
-def lesion(request, make_series, tmp_path):
-    """A series, its RTSTRUCT of two lesions, one with a hole and an island in it, and where their voxels lie."""
-    size, place = 48, placed(*ORIENTATIONS[request.param])
-
-    def change(k, ds):
-        place(k, ds)
-        ds.Rows = ds.Columns = size
-        ds.PixelData = bytes(2 * size * size)
-
-    folder = make_series("CT", slices=9, change=change)
-    grid = read_series(folder)
-    x, y, z = np.meshgrid(*map(np.arange, grid.shape[1:]), indexing="ij")
-    far = np.hypot(np.hypot(x - 18, y - 20), 2 * (z - 4))
-    mask = ((far < 12) & ~((far > 3) & (far < 6))) | (np.hypot(np.hypot(x - 38, y - 38), 2 * (z - 4)) < 5)
-    images = source_images(str(folder))
-    volume = MetaTensor(torch.from_numpy(mask[None].astype(np.uint8)), affine=grid.affine)
-    uids = pydicom.uid.generate_uid(), pydicom.uid.generate_uid()
-    write_rtstruct(tmp_path / "rt.dcm", volume, images, {"tumour": [1]}, uids, description="x")
-    return folder, tmp_path / "rt.dcm", points_of(mask, np.asarray(grid.affine))
-
-
-def points_of(mask, affine):
-    return sorted_rows(np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3])
-
-
-def test_plastimatch_reads_the_contours(lesion, tmp_path):
-    """A reader of its own, in C++; it joins the contours of a slice, so that only keyholes keep holes."""
-    if shutil.which("plastimatch") is None:
-        pytest.skip("plastimatch is not installed (Debian plastimatch)")
-    folder, file, expected = lesion
-    call = ["plastimatch", "convert", "--input", str(file), "--referenced-ct", str(folder)]
-    call += ["--output-prefix", str(tmp_path / "read"), "--prefix-format", "nrrd"]
-    subprocess.run(call, capture_output=True, check=True)
-    image = sitk.ReadImage(str(tmp_path / "read" / "tumour.nrrd"))
-    found = points_of(sitk.GetArrayFromImage(image).transpose() > 0, affine_of(image))
-    np.testing.assert_allclose(found, expected, atol=2e-3)
-
-
-def test_pixels_whose_centres_lie_within_by_gdcm(lesion):
-    """Places by GDCM, and the pixels from which a ray crosses the contours of a slice an odd number of times."""
-    folder, file, expected = lesion
-    image = sitk.ReadImage(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder)))
-    read = np.zeros(image.GetSize(), dtype=bool)
-    x, y = np.meshgrid(*map(np.arange, read.shape[:2]), indexing="ij")
-    for contour in pydicom.dcmread(file).ROIContourSequence[0].ContourSequence:
-        points = np.reshape(contour.ContourData, (-1, 3)).astype(float)
-        voxels = np.array([image.TransformPhysicalPointToContinuousIndex(point) for point in points.tolist()])
-        for (ax, ay, z), (bx, by, _) in zip(voxels, np.roll(voxels, -1, axis=0), strict=True):
-            if ay != by:
-                crossed = ((ay > y) != (by > y)) & (x < ax + (y - ay) / (by - ay) * (bx - ax))
-                read[:, :, round(z)] ^= crossed
-    np.testing.assert_allclose(points_of(read, affine_of(image)), expected, atol=2e-3)
 
 
 def test_registration_takes_points_of_the_scan_to_the_reference(answered, tmp_path):

@@ -121,7 +121,9 @@ def test_protocols_that_cannot_be_used(tmp_path):
 
 def test_real_sarcoma_from_dicom(data, tmp_path):
     prepare(scan(data / "sarcoma_ct_mr_pet" / "dicom"), tmp_path, jobs=1)
-    for study in read_manifest(tmp_path / "manifest.json").studies:
+    studies = read_manifest(tmp_path / "manifest.json").studies
+    assert len(studies) == len(list((data / "sarcoma_ct_mr_pet" / "dicom").glob("STS_*")))
+    for study in studies:
         (folder,) = (
             f for f in (data / "sarcoma_ct_mr_pet" / "nifti").iterdir() if f.name.replace("_", "") == study.subject
         )
