@@ -123,3 +123,37 @@ def test_files_of_tests_have_names_of_their_own():
     """Two of one name cannot be collected together, whatever folders they are in."""
     names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
     assert len(names) == len(set(names)), sorted({name for name in names if names.count(name) > 1})
+
+
+def test_every_test_can_fail():
+    """It asserts, or expects an error, by itself or by a function of the tests that it calls."""
+    bodies: dict[str, list[tuple[str, list[ast.AST]]]] = {}
+    for file in Path(__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                bodies.setdefault(node.name, []).append((file.name, list(ast.walk(node))))
+    checks = {name for name, found in bodies.items() if any(asserts(nodes) for _, nodes in found)}
+    grown = -1
+    while grown != len(checks):
+        grown = len(checks)
+        checks |= {name for name, found in bodies.items() if any(called(nodes) & checks for _, nodes in found)}
+    unable = {
+        f"{file}: {name}"
+        for name, found in bodies.items()
+        for file, nodes in found
+        if name.startswith("test_") and not asserts(nodes) and not called(nodes) & checks
+    }
+    assert not unable
+    assert len([name for name in bodies if name.startswith("test_")]) > 1000
+
+
+def called(nodes: list[ast.AST]) -> set[str]:
+    """The last names of what is called."""
+    calls = (node.func for node in nodes if isinstance(node, ast.Call))
+    return {getattr(call, "attr", getattr(call, "id", "")) for call in calls}
+
+
+def asserts(nodes: list[ast.AST]) -> bool:
+    """Whether they hold an assertion, or a call that is one."""
+    words = ("raises", "fail", "warns", "assert_")
+    return any(isinstance(node, ast.Assert) for node in nodes) or any(n.startswith(words) for n in called(nodes))
