@@ -50,6 +50,11 @@ def test_the_ten_that_are_meant_are_there():
     assert set(wanted.split()) | {"ucsf_pdgm"} <= set(known_datasets())
 
 
+def test_what_is_expected_is_told_as_a_person_would_write_it(tmp_path):
+    with pytest.raises(PolyscanError, match=r"paths such as BraTS2021_00000/<subject>_t1\.nii\.gz\. Ask for"):
+        match_download(read_dataset("brats_2021"), tmp_path)
+
+
 def test_brats(tmp_path):
     for number in range(7):
         stem = f"training/BraTS2021_{number:05d}/BraTS2021_{number:05d}"

@@ -92,12 +92,12 @@ def test_nothing_of_a_patient_reaches_an_output(ward, capsys, monkeypatch):
 
 
 def test_a_folder_called_as_bids_calls_it_is_the_key_that_outputs_have(tmp_path):
-    paths = {f"sub-{n}": str(tmp_path / f"ward/sub-{n}/anat/jane_{n}.nii.gz") for n in ("01", "02")}
+    paths = {f"sub-{n}": str(tmp_path / f"ward/sub-{n}/image/jane_{n}.nii.gz") for n in ("01", "02")}
     studies = {key: StudySources({"T1": path}) for key, path in paths.items()}
     write_json(tmp_path / "sources.json", encoded(Sources(roots=[str(tmp_path / "ward")], studies=studies)))
     for name in ("sub-01_pred.txt", "sub-02_jane_02.txt"):
         (tmp_path / "out" / name).parent.mkdir(exist_ok=True)
-        (tmp_path / "out" / name).write_text("truth")
+        (tmp_path / "out" / name).write_text("truth image")
     (found,) = check_privacy(tmp_path / "out", tmp_path / "sources.json")
     assert (found.file.name, found.study) == ("sub-02_jane_02.txt", "sub-02")
 

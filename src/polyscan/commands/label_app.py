@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -28,4 +29,4 @@ def run(options: argparse.Namespace) -> None:
     owned.will_hold(["main.py"])
     with replace_owned(owned.path, group="app") as folder:
         (folder / "main.py").write_bytes((resource_folder("label_app") / "main.py").read_bytes())
-    print(f"{options.output}: monailabel start_server --app {options.output} --studies FOLDER")
+    print(f"{options.output}: monailabel start_server --app {shlex.quote(str(options.output))} --studies FOLDER")

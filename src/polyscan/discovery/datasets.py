@@ -82,7 +82,7 @@ def match_download(dataset: Mapping[str, Any], folder: str | Path) -> tuple[Mani
     if not studies:
         raise PolyscanError(
             f"{folder} holds nothing of {dataset['name']}; expected paths such as "
-            f"{next(iter(dataset['images'].values()))}. Ask for the data at {dataset['access']}."
+            f"{_readable(next(iter(dataset['images'].values())))}. Ask for the data at {dataset['access']}."
         )
     for key, study in studies.items():
         if (_plain(key[0]), key[1]) in masks:
@@ -194,3 +194,11 @@ def _find(name: str | Path) -> Path:
     if file.is_file():
         return file
     raise PolyscanError(f"Data set {name} is not known; use {', '.join(known_datasets())} or the path of a file.")
+
+
+def _readable(pattern: str) -> str:
+    """A regular expression on paths as a person would write them: ``BraTS2021_00000/<subject>_t1.nii.gz``."""
+    plain = re.sub(r"\(\?P<\w+>([^()]*)\)", r"\1", pattern.removeprefix("(?:.*/)?"))
+    plain = re.sub(r"\(\?P=(\w+)\)", r"<\1>", plain)
+    plain = re.sub(r"\\d\{(\d+)\}", lambda found: "0" * int(found[1]), plain)
+    return re.sub(r"\[\^/\][+*]", "*", plain).replace("\\.", ".")

@@ -56,7 +56,10 @@ KEYWORDS = (
 )
 _SHORTEST = 4  # letters: shorter ones, such as a StudyID of 1, stand everywhere
 _PICTURE = re.compile(rb"data:[\w/+.-]+;base64,[A-Za-z0-9+/=]*")
-_WORDS = {"anat", "data", "derivatives", "dicom", "nifti", "scans", "sub", "ses", "truth"}
+_WORDS = {
+    *("anat", "data", "derivatives", "dicom", "image", "images", "label", "labels", "mask", "masks", "nifti"),
+    *("scans", "series", "ses", "sub", "truth"),
+}
 
 
 @dataclass(frozen=True)
