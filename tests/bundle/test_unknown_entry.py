@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from polyscan.bundle.config import bundle_folder, read_config
+from polyscan.bundle.config import bundle_folder, open_config, read_config
 from polyscan.bundle.unknown_entry import OPTIONS
 from polyscan.cli import main
 from polyscan.errors import PolyscanError
@@ -53,3 +53,8 @@ def test_a_manifest_in_place_of_the_bundle_is_named(command, tmp_path, capsys):
     words = [str(tmp_path / "m.json"), "brain_mri_tumour_segmentation", "-o", str(tmp_path / "out")]
     assert main([command, *words]) == 1
     assert "m.json is no bundle: it has no folder configs" in capsys.readouterr().err
+
+
+def test_a_config_is_opened_without_a_word(caplog):
+    open_config(bundle_folder("petct_staging"), "inference", {})
+    assert not caplog.records  # MONAI warns that it was told to write no log file

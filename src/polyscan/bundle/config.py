@@ -108,7 +108,8 @@ def open_config(bundle: str | Path, config: str, overrides: Mapping[str, Any]) -
     file = Path(bundle) / "configs" / f"{config}.json"
     if not file.is_file():
         raise PolyscanError(f"{bundle} is no bundle with a config {config}.json; give a folder such as bundles/NAME.")
-    workflow = ConfigWorkflow(str(file), workflow_type=config, logging_file=False)
+    with quiet():
+        workflow = ConfigWorkflow(str(file), workflow_type=config, logging_file=False)
     for key in overrides:
         if key not in workflow.parser and f"@{key}" not in str(overrides):
             raise unknown_entry(Path(bundle), config, key, list(workflow.parser.get()))
