@@ -50,6 +50,8 @@ def test_what_does_not_fit_is_named(files):
         LoadMaskd("label")(study)
     with pytest.raises(PolyscanError, match="PET cannot be left out"):
         LoadStudyd("image", ["T1"], absent=["PET"])
+    with pytest.raises(PolyscanError, match="All of T1, PET are left out"):
+        LoadStudyd("image", ["T1", "PET"], absent=["PET", "T1"])
 
 
 def test_windows_map_to_one_and_clip():

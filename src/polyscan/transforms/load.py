@@ -47,6 +47,8 @@ class LoadStudyd(MapTransform):
             )
         self.modalities = list(modalities)
         self.read = [m for m in modalities if m not in absent]
+        if not self.read:
+            raise PolyscanError(f"All of {', '.join(modalities)} are left out; leave at least one for the network.")
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return a copy with the images read."""
