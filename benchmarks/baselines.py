@@ -124,6 +124,16 @@ class Classes(Task):
         return [told[name] for name in self.classes]
 
 
+class Diagnoses(Classes):
+    """A class of each study: how many are told right."""
+
+    measure = "accuracy"
+
+    def score(self, answers: np.ndarray, rows: np.ndarray) -> float:
+        """See :class:`Task`."""
+        return float((answers[rows].argmax(1) == self.truth[rows]).mean())
+
+
 class Survival(Task):
     """Time and event: Harrell's c."""
 
@@ -299,13 +309,13 @@ def scored(task: Task, answers: np.ndarray, rows: np.ndarray) -> Score:
     return lambda drawn: mean(rows[drawn])
 
 
-def tasks_of(studies: Sequence[Study]) -> list[Task]:
-    """What is to be learnt of these studies, where enough is known of it."""
+def tasks_of(studies: Sequence[Study], classes: type[Classes] = Classes) -> list[Task]:
+    """What is to be learnt of these studies, where enough is known of it; how classes are scored may be named."""
     names = dict.fromkeys(name for s in studies for name in ("mask", *s.label.tasks) if s.label.holds(name))
     made: list[Task] = []
     for name in names:
         values = [s.label.tasks.get(name) for s in studies if s.label.holds(name)]
-        kind = Masks if name == "mask" else Survival if isinstance(values[0], Mapping) else Classes
+        kind = Masks if name == "mask" else Survival if isinstance(values[0], Mapping) else classes
         made.append(kind(name, studies))
     return [task for task in made if len(task.studies) and task.known]
 
@@ -316,6 +326,7 @@ def main() -> None:
     parser.add_argument("manifest", type=Path, help="one that benchmarks/cohorts.py wrote")
     parser.add_argument("--task", nargs="+", help="only these")
     parser.add_argument("--answers", type=Path, nargs="+", default=[], help="manifests that polyscan infer wrote")
+    parser.add_argument("--measure", choices=["AUROC", "accuracy"], default="AUROC", help="of classes (AUROC)")
     parser.add_argument("--inputs", nargs="+", default=[], help="only these subsets, as 'clinical + copy_number'")
     some = parser.add_mutually_exclusive_group()
     some.add_argument("--without", metavar="NAME=VALUE", help="score all but these, such as histology=GBM")
@@ -328,7 +339,8 @@ def main() -> None:
     )
     parser.add_argument("--samples", type=int, default=1000, help="cohorts drawn for an interval (1000)")
     options = parser.parse_args()
-    for task in tasks_of(read_manifest(options.manifest).studies):
+    classes = Diagnoses if options.measure == "accuracy" else Classes
+    for task in tasks_of(read_manifest(options.manifest).studies, classes):
         if options.task and task.name not in options.task:
             continue
         if options.without or options.only:

@@ -50,6 +50,20 @@ def test_networks_have_as_many_parameters_as_each_other():
         assert count == pytest.approx(5000, rel=0.05), strategy
 
 
+@pytest.mark.parametrize(
+    ("protocol", "strategy", "shape"),
+    [
+        ("glioma_protocol", "DRIFA", [6, 8]),  # wants more parameters than there are
+        ("diagnosis_images", "concatenation at every level", [4, 24, 24]),
+        ("misalignment_images", "concatenation", [2, 24, 24]),
+    ],
+)
+def test_no_head_is_a_bottleneck_where_parameters_are_few(protocol, strategy, shape):
+    given = read_protocol(protocol)
+    network = network_of(given.all_strategies([])[strategy], given, torch.Size(shape), 2)
+    assert network.body.head.hidden[0].out_features >= 8
+
+
 def test_the_page_and_the_table_say_the_same(compared):
     out, rows = compared
     page = (out / "compare.html").read_text()

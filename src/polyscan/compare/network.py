@@ -26,6 +26,8 @@ from polyscan.networks import ClassificationHead, FusionNet, UNetEncoder, Vector
 HELD_OUT = 0.15
 TOLERANCE = 0.03
 """Within which numbers of parameters are equal."""
+LEAST_HIDDEN = 8
+"""Units of a head's hidden layer: of one or a few, all may stay 0 for every study, and nothing is learnt."""
 
 _AROUND = {kind.__name__: kind for kind in missing.strategies()}
 
@@ -154,9 +156,9 @@ def _sizes(count: Callable[[int, int], int], wanted: int) -> tuple[int, int]:
     """Width of the encoders and of the head's hidden layer: near each other where the number of parameters fits."""
     found = []
     width = 8
-    while (least := count(width, 1)) <= wanted or width == 8:
-        a_unit = count(width, 2) - least
-        hidden = max(1, 1 + round((wanted - least) / a_unit))
+    while (least := count(width, LEAST_HIDDEN)) <= wanted or width == 8:
+        a_unit = count(width, LEAST_HIDDEN + 1) - least
+        hidden = LEAST_HIDDEN + max(0, round((wanted - least) / a_unit))
         error = abs(count(width, hidden) - wanted) / wanted
         found.append((max(error, TOLERANCE), abs(math.log(hidden / width)), width, hidden))
         width += 8

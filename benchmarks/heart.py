@@ -1,0 +1,186 @@
+r"""Hearts of ACDC: each frame segmented as a study of its own, and tables of what is measured on the masks.
+
+    python benchmarks/cohorts.py acdc_ed_es partA.npz patients_A.csv acdc/
+    python benchmarks/heart.py frames acdc/manifest.json frames/
+    python benchmarks/cross_validate.py brain_mri_tumour_segmentation frames/manifest.json cv/ \
+        --config lgg_lesion --config acdc_heart
+    python benchmarks/heart.py measures acdc/manifest.json measured/ --answers cv/all/manifest.json
+    python benchmarks/baselines.py measured/manifest.json --measure accuracy
+
+``frames`` parts end-diastole from end-systole, on the folds of the patients. ``measures`` reads the masks that networks
+gave for frames of patients that they had not seen, tells their Dice, and writes four tables a patient:
+``end_diastole`` and ``end_systole`` (``of_frame``), ``change`` (``of_pair``), and ``appearance`` (``of_image``).
+Millimetres are not known here, so that every measure of form is a ratio. Without ``--answers`` the masks that people
+drew are measured: how much is lost by segmentation.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from parts.part import write_table
+
+from polyscan.formats.nifti import read_nifti, write_nifti
+from polyscan.study import Label, Scan, Study, scans_of
+from polyscan.study.manifest import Manifest, read_manifest, write_manifest
+
+TIMES = {"ED": "CINE@1", "ES": "CINE@2"}
+RIGHT, WALL, CAVITY = 1, 2, 3
+SECTORS = 6
+"""Of a slice, about the middle of the cavity; the segments of the AHA are as many at the base and in the middle."""
+
+
+def frames_of(study: Study, out: Path) -> list[Study]:
+    """A study for each frame, with its part of the mask: 1 to 3 of end-diastole, and four times that of end-systole."""
+    both = read_nifti(study.label.mask)
+    found = []
+    for step, (time, scan) in enumerate(TIMES.items()):
+        one = both.clone()
+        one[:] = both % 4 if step == 0 else both // 4
+        path = out / f"{study.subject}_{time}_dseg.nii.gz"
+        write_nifti(path, one)
+        scans = {"CINE": Scan(study.scans[scan].source)}
+        found.append(Study(study.subject, session=time, scans=scans, label=Label(str(path)), fold=study.fold))
+    return found
+
+
+def sectors(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Radii of the cavity and thicknesses of the wall, (sector,) pixels, of a slice (x, y) that shows the cavity.
+
+    Of the areas A within an angle w: r = sqrt(2 A / w).
+    """
+    cavity, wall = mask == CAVITY, mask == WALL
+    middle = np.argwhere(cavity).mean(0)
+    x, y = (np.indices(mask.shape) - middle[:, None, None]).astype(float)
+    which = np.floor((np.arctan2(y, x) / (2 * np.pi) + 0.5) * SECTORS).astype(int) % SECTORS
+    inner, both = (np.bincount(which[part], minlength=SECTORS) for part in (cavity, cavity | wall))
+    radii = [np.sqrt(2 * area / (2 * np.pi / SECTORS)) for area in (inner, both)]
+    return radii[0], radii[1] - radii[0]
+
+
+def rings(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(slice, sector) radii and thicknesses, of slices (x, y, z) with wall on every side, base and apex left out."""
+    shown = np.flatnonzero((mask == CAVITY).any((0, 1)) & (mask == WALL).any((0, 1)))
+    inside = shown[1:-1] if len(shown) > 2 else shown
+    each = [sectors(mask[..., z]) for z in inside]
+    radii, thick = (np.array([one[k] for one in each]).reshape(-1, SECTORS) for k in range(2))
+    return radii, thick
+
+
+def volumes(mask: np.ndarray) -> tuple[float, float, float]:
+    """Voxels of right ventricle, wall and cavity; one at least, so that ratios exist."""
+    right, wall, cavity = (max(float((mask == part).sum()), 1.0) for part in (RIGHT, WALL, CAVITY))
+    return right, wall, cavity
+
+
+def of_frame(mask: np.ndarray) -> dict[str, float]:
+    """What one frame (x, y, z) tells: ratios of volumes, and how thick and how even the wall is to the cavity."""
+    right, wall, cavity = volumes(mask)
+    radii, thick = rings(mask)
+    told = {"log_wall_by_cavity": np.log(wall / cavity), "log_right_by_left": np.log(right / cavity)}
+    if radii.size:
+        size = max(float(radii.mean()), 1.0)
+        told["log_thickness"] = np.log(max(float(thick.mean()), 0.1) / size)
+        told["thickest_by_mean"] = float(np.quantile(thick, 0.95) / max(thick.mean(), 0.1))
+        told["thinnest_by_mean"] = float(np.quantile(thick, 0.05) / max(thick.mean(), 0.1))
+    return {name: float(value) for name, value in told.items()}
+
+
+def of_pair(before: np.ndarray, after: np.ndarray) -> dict[str, float]:
+    """What two frames tell together: ejected parts of both ventricles, and how evenly the wall moves and thickens."""
+    (right, wall, cavity), (right_after, wall_after, cavity_after) = volumes(before), volumes(after)
+    told = {
+        "left_ejected": 1 - cavity_after / cavity,
+        "right_ejected": 1 - right_after / right,
+        "log_wall_after_by_before": np.log(wall_after / wall),
+    }
+    (radii, thick), (radii_after, thick_after) = rings(before), rings(after)
+    if radii.size and radii_after.size:
+        moved = 1 - radii_after.mean(0) / np.maximum(radii.mean(0), 1.0)
+        thickened = thick_after.mean(0) / np.maximum(thick.mean(0), 1.0) - 1
+        told |= {"moved_least": moved.min(), "moved_uneven": moved.std()}
+        told |= {"thickened": thickened.mean(), "thickened_least": thickened.min(), "thickened_uneven": thickened.std()}
+    return {name: float(value) for name, value in told.items()}
+
+
+def of_image(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
+    """What a frame looks like in its parts: wall and right blood less left blood, and how uneven wall and blood are."""
+    parts = {part: image[(mask == part) & np.isfinite(image)] for part in (RIGHT, WALL, CAVITY)}
+    if min(len(values) for values in parts.values()) < 2:
+        return {}
+    right, wall, blood = (parts[part] for part in (RIGHT, WALL, CAVITY))
+    return {
+        "wall_less_blood": float(wall.mean() - blood.mean()),
+        "right_less_left": float(right.mean() - blood.mean()),
+        "wall_uneven": float(wall.std()),
+        "blood_uneven": float(blood.std()),
+    }
+
+
+def masks_of(study: Study, answers: Mapping[tuple[str, str], Study]) -> list[np.ndarray]:
+    """The masks (x, y, z) of both frames: answers where there are some, else those that people drew."""
+    if not answers:
+        both = read_nifti(study.label.mask)[0].numpy().round().astype(int)
+        return [both % 4, both // 4]
+    told = [answers[study.subject, time].prediction.path for time in TIMES]
+    return [read_nifti(path)[0].numpy().round().astype(int) for path in told]
+
+
+def dice(masks: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> list[float]:
+    """(part,) Dice of right ventricle, wall and cavity in both frames, in turn."""
+    pairs = [(m == part, t == part) for m, t in zip(masks, truth, strict=True) for part in (RIGHT, WALL, CAVITY)]
+    return [2 * float((m & t).sum()) / max(float(m.sum() + t.sum()), 1.0) for m, t in pairs]
+
+
+def measured(study: Study, masks: Sequence[np.ndarray], out: Path) -> Study:
+    """The study with its tables, and without its mask."""
+    images = [read_nifti(study.scans[scan].path)[0].numpy() for scan in TIMES.values()]
+    looks = {time: of_image(*each) for time, each in zip(TIMES, zip(images, masks, strict=True), strict=True)}
+    tables = {
+        "end_diastole": of_frame(masks[0]),
+        "end_systole": of_frame(masks[1]),
+        "change": of_pair(masks[0], masks[1]),
+        "appearance": {f"{name}_{time.lower()}": value for time, told in looks.items() for name, value in told.items()},
+    }
+    paths = {name: str(out / f"{study.subject}_{name}.json") for name in tables}
+    written = scans_of({name: write_table(paths[name], values) for name, values in tables.items()})
+    return replace(study, scans={**study.scans, **written}, label=replace(study.label, mask=None))
+
+
+def measure(studies: Sequence[Study], answers: Mapping[tuple[str, str], Study], out: Path) -> list[Study]:
+    """All studies with their tables; prints how good the masks are that were measured."""
+    masks = [masks_of(study, answers) for study in studies]
+    scores = np.array([dice(found, masks_of(study, {})) for study, found in zip(studies, masks, strict=True)])
+    names = [f"{part} {time}" for time in TIMES for part in ("RV", "wall", "LV")]
+    told = [f"{n} {s.mean():.3f} (lowest {s.min():.3f})" for n, s in zip(names, scores.T, strict=True)]
+    print("Dice:", ", ".join(told))
+    return [measured(study, found, out) for study, found in zip(studies, masks, strict=True)]
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["frames", "measures"])
+    parser.add_argument("manifest", type=Path, help="of benchmarks/cohorts.py acdc_ed_es")
+    parser.add_argument("out", type=Path)
+    parser.add_argument(
+        "--answers", type=Path, help="the manifest of the masks of frames; those of people if not given"
+    )
+    options = parser.parse_args()
+    studies = read_manifest(options.manifest).studies
+    options.out.mkdir(parents=True, exist_ok=True)
+    if options.what == "frames":
+        found = [frame for study in studies for frame in frames_of(study, options.out)]
+    else:
+        answered = read_manifest(options.answers).studies if options.answers else []
+        found = measure(studies, {(study.subject, str(study.session)): study for study in answered}, options.out)
+    write_manifest(options.out / "manifest.json", Manifest(found))
+    print(f"{len(found)} studies in {options.out / 'manifest.json'}")
+
+
+if __name__ == "__main__":
+    main()
