@@ -8,7 +8,7 @@ Vectors of a task with a known optimum (``polyscan.phantom.tasks``) and the same
 sees the labelled studies only, "all labelled" has the labels of all, "oracle" is the Bayes posterior. Tested: all
 modalities; each alone (mean); and a linear probe, logistic regression with the same few labels on the features of the
 encoders. Accuracy is the mean over seeds; in brackets points more than with labels alone, with the 95 % interval of
-Student's t over seeds, as which few studies have a label is drawn anew with each.
+Student's t over seeds, as which few studies have a label is drawn anew with each. ``Consistency`` has a weight of 10.
 """
 
 from __future__ import annotations

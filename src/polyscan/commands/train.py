@@ -55,7 +55,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         action="append",
         default=[],
         help="learn from studies without a label too, by a name of polyscan.objectives, with options or without: "
-        "Contrastive, 'Consistency(weight=10)'; may be given several times; see docs/objectives.md",
+        "Contrastive, 'Contrastive(weight=0.5)'; may be given several times; see docs/objectives.md",
     )
     command.add_argument("--restart", action="store_true", help="replace another training that the folder holds")
     command.set_defaults(
