@@ -1,14 +1,14 @@
 """What studies without a label are worth: each objective beside the labelled studies alone, on made tasks.
 
     python benchmarks/objectives.py [--task shared_latent] [--labelled 20] [--unlabelled 2000] [--tested 4000]
-        [--seeds 5] [--epochs 40] [--objectives NAME ...]
+        [--seeds 5] [--epochs 40] [--objectives NAME NAME=WEIGHT ...]
 
 Vectors of a task with a known optimum (``polyscan.phantom.tasks``) and the same network for all (``VectorEncoder``,
 ``Concatenation``, modality dropout of 0.3), trained as ``polyscan train`` does, for equally many steps. "labels alone"
 sees the labelled studies only, "all labelled" has the labels of all, "oracle" is the Bayes posterior. Tested: all
 modalities; each alone (mean); and a linear probe, logistic regression with the same few labels on the features of the
 encoders. Accuracy is the mean over seeds; in brackets points more than with labels alone, with the 95 % interval of
-Student's t over seeds, as which few studies have a label is drawn anew with each. ``Consistency`` has a weight of 10.
+Student's t over seeds, as which few studies have a label is drawn anew with each.
 """
 
 from __future__ import annotations
@@ -42,10 +42,9 @@ def network(task: Task) -> FusionNet:
 def trained(task: Task, x: Tensor, y: Tensor, steps: int, names: list[str]) -> FusionNet:
     """Train on studies of which some have a label, the others NaN."""
     net, one_hot = network(task), OneHotTasks({"label": task.classes})
-    known = {kind.__name__: kind for kind in objectives()}
-    made = [
-        Consistency(net, one_hot=one_hot, weight=10.0) if name == "Consistency" else known[name](net) for name in names
-    ]
+    known = {kind.__name__: kind for kind in objectives()} | {"Consistency": partial(Consistency, one_hot=one_hot)}
+    asked = [name.partition("=") for name in names]
+    made = [known[name](net, weight=float(weight or 1)) for name, _, weight in asked]
     loss = MulticlassLoss({"label": task.classes})
     step = WithAuxiliaryLosses(net, one_hot, objectives=made).train()
     optimizer = torch.optim.AdamW(step.parameters(), lr=3e-3, weight_decay=0.1)
