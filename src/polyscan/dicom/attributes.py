@@ -55,7 +55,10 @@ def words(header: Dataset, name: Name) -> list[str]:
     representation = found.VR or _usual(found.tag)
     if representation not in _PLAIN or not found.is_little_endian:
         return _texts(value(header, name))
-    characters = header.original_character_set
+    # Of pydicom 3, and of 2.4.
+    characters = getattr(
+        header, "original_character_set" if hasattr(header, "original_character_set") else "read_encoding"
+    )
     named = characters if isinstance(characters, str) else tuple(characters or ())
     return list(_decoded(found.tag, representation, found.value, named))
 
