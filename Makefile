@@ -22,12 +22,9 @@ QUICK := dicom discovery ensemble evaluation files formats fusion inference stud
 test-quick: env
 	$(BIN)/pytest $(TWO) $(QUICK:%=tests/%) $(PYTEST_ARGS)
 
-# Tests that ask other processes, or train each bundle: what they run is not counted.
-APART := $(addprefix tests/,benchmarks bundles test_interrupted.py $(patsubst %,label_app/test_%.py,dicomweb ohif server server_labels))
-
-# What no other test runs, line by line and branch by branch.
-coverage: env
-	$(BIN)/pytest $(TWO) --cov --cov-report=term-missing:skip-covered $(APART:%=--ignore=%) $(PYTEST_ARGS)
+# What no test runs, line by line and branch by branch.
+coverage: env label-env
+	$(BIN)/pytest $(TWO) --cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
 
 # Warnings are errors. Where npm is not there, a reader's browser gets what draws diagrams from the network.
 docs: env
