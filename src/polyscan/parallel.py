@@ -209,3 +209,14 @@ def one_torch_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def is_usable(device: str) -> bool:
+    """Whether this process can compute on a device of PyTorch; the bundle's choice, where empty, is one that it can."""
+    import torch
+
+    try:
+        torch.empty(0, device=device or "cpu")
+    except (RuntimeError, AssertionError):  # that is what a torch without CUDA raises
+        return False
+    return True

@@ -178,6 +178,8 @@ def test_a_scan_with_a_hole_has_it_in_its_translation():
         ({"few": True}, "1 of 4 studies to learn from have CT; at least two are"),
         ({"modalities": ("CT", "PET")}, "0 of 6 studies to learn from have PET"),
         ({"modalities": ("FLAIR", "PET")}, "No study has FLAIR and lacks PET or has PET and lacks FLAIR"),
+        ({"window": (16,)}, r"window is \[16\]; expected two or three numbers of 16 voxels at least"),
+        ({"device": "cuda:9"}, "cuda:9 cannot be used here"),
         ({"make": ["T2"]}, "T2 is none of CT and T1"),
         ({"weights": "manifest.json"}, "cannot be read as a translator"),
         ({"protocol": "other"}, "prepared by made and other"),
@@ -195,7 +197,14 @@ def test_what_cannot_be_translated_is_said(prepared, tmp_path, change, message):
     modalities = change.get("modalities", ("CT", "T1"))
     with pytest.raises(PolyscanError, match=message):
         fill_missing(
-            manifest, tmp_path / "out", modalities, make=change.get("make", ()), weights=weights, steps=2, **SMALL
+            manifest,
+            tmp_path / "out",
+            modalities,
+            make=change.get("make", ()),
+            weights=weights,
+            steps=2,
+            device=change.get("device", "cpu"),
+            **{**SMALL, "window": change.get("window", SMALL["window"])},
         )
     assert not (tmp_path / "out").exists()
 

@@ -12,8 +12,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-import torch
-
 from polyscan.batch.status import lock, record_of
 from polyscan.bundle.answering import Answering
 from polyscan.bundle.config import read_metadata
@@ -23,6 +21,7 @@ from polyscan.bundle.run import load_predictor
 from polyscan.errors import sentence
 from polyscan.files.atomic import clear_parts
 from polyscan.files.owned import remove_owned, rewrite_owned
+from polyscan.parallel import is_usable
 from polyscan.preprocess.prepare import made_from, prepare_study
 from polyscan.report import write_study_page
 from polyscan.study import PredictionRecord, Study
@@ -131,15 +130,6 @@ def _device(study: Study, batch: Batch) -> str:
     if not batch.devices:
         return ""
     return batch.devices[int(hashlib.sha256(study.key.encode()).hexdigest(), 16) % len(batch.devices)]
-
-
-def is_usable(device: str) -> bool:
-    """Whether this process can compute on a device; the bundle's choice, where empty, is one that it can."""
-    try:
-        torch.empty(0, device=device or "cpu")
-    except (RuntimeError, AssertionError):  # that is what a torch without CUDA raises
-        return False
-    return True
 
 
 @lru_cache(maxsize=4)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from polyscan.batch import Batch, run_study, write_cohort
 from polyscan.batch.folder import COHORT, FOLDERS
-from polyscan.batch.one_study import check_answering, is_usable, write_failed
+from polyscan.batch.one_study import check_answering, write_failed
 from polyscan.bundle.answering import Answering
 from polyscan.bundle.config import bundle_folder
 from polyscan.bundle.weights import inference_fingerprint
@@ -27,6 +27,7 @@ from polyscan.hospital.objects import write_results
 from polyscan.hospital.receive import receiving
 from polyscan.hospital.send import Sender, sender
 from polyscan.hospital.spool import Spool, newest, remove_images
+from polyscan.parallel import is_usable
 from polyscan.study import Study
 from polyscan.study.entry import Entry
 from polyscan.study.manifest import Manifest, read_manifest

@@ -16,7 +16,7 @@ from polyscan.files.owned import replace_owned, rewrite_owned
 from polyscan.formats.nifti import read_nifti, write_nifti
 from polyscan.learning.checkpoint import CHECKPOINT
 from polyscan.modality import modality
-from polyscan.parallel import Progress
+from polyscan.parallel import Progress, is_usable
 from polyscan.study import Scan, Study
 from polyscan.study.manifest import Failure, Manifest, write_manifest
 from polyscan.study.outputs import OutputFolder, fingerprint, sources_of
@@ -25,6 +25,7 @@ from polyscan.translation.learn import TABLE, files_to_learn_from, learn_transla
 from polyscan.translation.translator import NAME, Translation, Translator
 
 MANIFEST = "manifest.json"
+_SMALLEST = 16
 _TRANSLATED = "was never acquired: a network made it of {source}, and it may show what is not there"
 
 
@@ -79,13 +80,18 @@ def fill_missing(
         progress: told (done, total, remark) after each hundred steps, then after each study.
 
     Raises:
-        PolyscanError: a modality is not known, the studies cannot be learnt from or were prepared by several protocols,
-            the weights are for something else, no study lacks what is made, or ``out`` cannot be used.
+        PolyscanError: a modality is not known, the window or the device cannot be, the studies cannot be learnt from or
+            were prepared by several protocols, the weights are for something else, no study lacks what is made, or
+            ``out`` cannot be used.
     """
     for name in modalities:
         modality(name)
     if other := set(make) - set(modalities):
         raise PolyscanError(f"{', '.join(sorted(other))} is none of {' and '.join(modalities)}, so it cannot be made.")
+    if len(window) not in (2, 3) or min(window) < _SMALLEST:
+        raise PolyscanError(f"window is {list(window)}; expected two or three numbers of {_SMALLEST} voxels at least.")
+    if not is_usable(str(device)):
+        raise PolyscanError(f"{device} cannot be used here; name one that is there, such as cpu.")
     wanted = Translation(modalities, _protocol(manifest), window, channels, blocks)
     ways = [(source, target) for source, target in permutations(modalities) if target in (make or modalities)]
     lacking = {
