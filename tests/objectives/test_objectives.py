@@ -12,9 +12,9 @@ from scipy.special import log_softmax, softmax
 from polyscan import objectives
 from polyscan.errors import PolyscanError
 from polyscan.fusion import Concatenation, GatedSum, MeanProbability, TemporalConcatenation
-from polyscan.learning import Encoded, MulticlassLoss, OneHotTasks, WithAuxiliaryLosses, WithDistillation
+from polyscan.learning import MulticlassLoss, OneHotTasks, WithAuxiliaryLosses, WithDistillation
 from polyscan.missing import MeanImputation
-from polyscan.networks import DRIFANet, FusionNet, MulticlassHead, TemporalNet, UNetEncoder, VectorEncoder
+from polyscan.networks import DRIFANet, Encoded, FusionNet, MulticlassHead, TemporalNet, UNetEncoder, VectorEncoder
 
 TASKS = {"grade": ["2", "3", "4"], "IDH": ["no", "yes"]}
 OBJECTIVES = objectives.objectives()
@@ -29,7 +29,7 @@ def vectors(fuse_at=(0,), fusion=Concatenation, modalities=("a", "b", "c")):
 
 
 def encoded_by(network, image):
-    return Encoded(network, *network.encode(image), network.image_size(image))
+    return Encoded.of(network, image)
 
 
 def studies(rows=6):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from monai.data.utils import dense_patch_slices
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from polyscan.attribution.by_modality import where_measured
 from polyscan.attribution.target import Target
-from polyscan.networks import FusionModel
+from polyscan.networks import Encoded, FusionModel
 
 
 def occlusion(
@@ -66,13 +67,12 @@ class _Study:
     """A study that is encoded once, and asked with boxes of one modality hidden."""
 
     def __init__(self, network: FusionModel, image: Tensor, target: Target, inputs: Sequence[Tensor]) -> None:
-        self.network, self.image, self.target, self.inputs = network, image, target, inputs
-        self.features, self.available = network.encode(image)
-        self.whole = self._asked(self.features, 1)
+        self.encoded, self.image, self.target = Encoded.of(network, image, inputs), image, target
+        self.whole = target(self.encoded.logits(self.encoded.available))
 
     def channels(self, modality: int) -> slice:
         """Of the image, those that belong to a modality."""
-        count = self.image.shape[1] // len(self.network.modalities)
+        count = self.image.shape[1] // len(self.encoded.network.modalities)
         return slice(modality * count, (modality + 1) * count)
 
     def falls(self, modality: int, boxes: Sequence[tuple[slice, ...]]) -> Tensor:
@@ -82,13 +82,9 @@ class _Study:
         image[:, own] = self.image[:, own]
         for row, box in enumerate(boxes):
             image[row, own][box] *= 0.0  # NaN stays NaN
-        changed, _ = self.network.encode(image)
-        features = [level.repeat(len(boxes), *[1] * (level.dim() - 1)) for level in self.features]
+        changed, _ = self.encoded.network.encode(image)
+        whole = self.encoded.repeated(len(boxes))
+        features = [level.clone() for level in whole.features]
         for level, new in zip(features, changed, strict=True):
             level[:, modality] = new[:, modality]
-        return self.whole - self._asked(features, len(boxes))
-
-    def _asked(self, features: list[Tensor], count: int) -> Tensor:
-        available, *inputs = (each.expand(count, *each.shape[1:]) for each in (self.available, *self.inputs))
-        size = self.network.image_size(self.image)
-        return self.target(self.network.head(self.network.fuse(features, available, *inputs), available, size))
+        return self.whole - self.target(replace(whole, features=features).logits(whole.available))

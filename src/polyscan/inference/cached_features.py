@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polyscan.networks import FusionModel
+from polyscan.networks import Encoded, FusionModel
 
 _AT_ONCE = 2**23
 """Numbers of the largest level, of all subsets that run as one batch: 32 MiB, about what a processor's cache holds."""
 
 
-class CachedFeatures:
+class CachedFeatures(Encoded):
     """The features of every modality, from which a network answers for any of them; its encoders run once.
 
     Args:
@@ -34,10 +34,7 @@ class CachedFeatures:
     """
 
     def __init__(self, network: FusionModel, image: Any, inputs: Sequence[Tensor] = ()) -> None:
-        self.network = network
-        self.inputs = list(inputs)
-        self.size = network.image_size(image)
-        self.features, self.available = network.encode(image)
+        super().__init__(network, *network.encode(image), network.image_size(image), tuple(inputs))
 
     def __call__(self, available: Tensor | None = None, inputs: Sequence[Tensor] | None = None) -> Tensor:
         """Logits, as the network gives them.
@@ -46,9 +43,10 @@ class CachedFeatures:
             available: (batch, modality) bool: what is read; everything that is there where not given.
             inputs: in place of those given first.
         """
-        chosen = self.available if available is None else available
-        rest = self.inputs if inputs is None else inputs
-        return self.network.head(self.network.fuse(self.features, chosen, *rest), chosen, self.size)
+        asked: Encoded = self
+        if inputs is not None:
+            asked = Encoded(self.network, self.features, self.available, self.size, tuple(inputs))
+        return asked.logits(self.available if available is None else available)
 
     def subsets(self, available: Tensor) -> Tensor:
         """Logits of one study from each of several subsets of its modalities, several small ones in a batch.
@@ -60,14 +58,8 @@ class CachedFeatures:
             (subset, ...), each as the network gives it for the study.
         """
         largest = max(level.numel() for level in self.features)
-        return torch.cat([self._batch(rows) for rows in available.split(max(1, _AT_ONCE // largest))])
-
-    def _batch(self, available: Tensor) -> Tensor:
-        def repeated(one: Tensor) -> Tensor:
-            return one.expand(len(available), *one.shape[1:])
-
-        fused = self.network.fuse(list(map(repeated, self.features)), available, *map(repeated, self.inputs))
-        return self.network.head(fused, available, self.size)
+        batches = available.split(max(1, _AT_ONCE // largest))
+        return torch.cat([self.repeated(len(rows)).logits(rows) for rows in batches])
 
     def pooled(self) -> Tensor:
         """(batch, modality, channel): the mean over the grid of the last level that the encoders made."""

@@ -10,7 +10,6 @@ from polyscan.learning.auxiliary_loss import (
 from polyscan.learning.averaging import AveragedWeights, AverageHandler
 from polyscan.learning.checkpoint import BestWeights, TrainingCheckpoint
 from polyscan.learning.distillation import WithDistillation
-from polyscan.learning.encoded import Encoded
 from polyscan.learning.gradients import ClipGradients
 from polyscan.learning.history import History
 from polyscan.learning.losses import (
@@ -36,7 +35,6 @@ __all__ = [
     "AveragedWeights",
     "BestWeights",
     "ClipGradients",
-    "Encoded",
     "History",
     "MulticlassLoss",
     "MultitaskLoss",

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from polyscan.fusion import FusionLayer
 from polyscan.learning.deep_supervision import deep_logits, deep_losses
-from polyscan.learning.encoded import Encoded
+from polyscan.networks.encoded import Encoded
 from polyscan.networks.fusion_model import FusionModel
 
 
@@ -119,7 +119,7 @@ class WithAuxiliaryLosses(nn.Module):
         All as plain tensors: the bookkeeping of a MetaTensor would take place at every operation of the network.
         """
         image, *rest, target = (plain(given) for given in (image, *inputs))
-        encoded = Encoded(self.network, *self.network.encode(image), self.network.image_size(image), tuple(rest))
+        encoded = Encoded.of(self.network, image, rest)
         logits, losses = self.supervise(encoded, target)
         for objective in self.objectives:
             losses[f"objective.{type(objective).__name__}"] = objective.weight * objective(encoded)
@@ -128,7 +128,7 @@ class WithAuxiliaryLosses(nn.Module):
     def supervise(self, encoded: Encoded, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Logits, and what is trained beside their supervised loss, by name."""
         with fusion_calls(self.network) as calls, deep_logits(self.network) as deep:
-            logits = encoded.head(encoded.fuse(encoded.available), encoded.available)
+            logits = encoded.logits(encoded.available)
         losses = auxiliary_losses(calls, target if self.one_hot is None else self.one_hot(target))
         return logits, losses if self.loss is None else {**losses, **deep_losses(deep, target, self.loss)}
 

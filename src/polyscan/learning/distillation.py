@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from polyscan.learning.auxiliary_loss import WithAuxiliaryLosses, auxiliary_losses, fusion_calls
 from polyscan.learning.deep_supervision import deep_logits, deep_losses
-from polyscan.learning.encoded import Encoded
+from polyscan.networks.encoded import Encoded
 from polyscan.networks.fusion_model import FusionModel
 
 WEIGHTS = {"full": 1.0, "logits": 1.0, "features": 0.1, "prototypes": 0.1}

@@ -9,6 +9,7 @@ from polyscan.networks.backbones import (
     ViTEncoder,
 )
 from polyscan.networks.drifa_net import DRIFANet
+from polyscan.networks.encoded import Encoded
 from polyscan.networks.encoders import Encoder, UNetEncoder
 from polyscan.networks.fusion_model import FusionModel
 from polyscan.networks.fusion_net import FusionNet
@@ -37,6 +38,7 @@ __all__ = [
     "DenseNetEncoder",
     "DiscreteSurvivalHead",
     "EfficientNetEncoder",
+    "Encoded",
     "Encoder",
     "FusionModel",
     "FusionNet",

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from polyscan.errors import PolyscanError
 from polyscan.fusion.base import FusionLayer, mask_absent
-from polyscan.learning.encoded import Encoded
+from polyscan.networks.encoded import Encoded
 from polyscan.networks.fusion_model import FusionModel
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from polyscan.learning.distillation import random_subset
-from polyscan.learning.encoded import Encoded
+from polyscan.networks.encoded import Encoded
 from polyscan.networks.fusion_model import FusionModel
 from polyscan.objectives.base import Objective
 
@@ -51,7 +51,7 @@ class Consistency(Objective):
 
     def _probabilities(self, encoded: Encoded) -> Tensor:
         subset = random_subset(encoded.available, self.drop)
-        logits = encoded.head(encoded.fuse(subset), subset)
+        logits = encoded.logits(subset)
         if not self.sizes:
             return torch.sigmoid(logits)
         return torch.cat([part.softmax(1) for part in logits.split(self.sizes, 1)], dim=1)

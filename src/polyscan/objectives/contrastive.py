@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from polyscan.fusion.blocks import PerModality, pooled
 from polyscan.fusion.global_local_alignment import contrast
-from polyscan.learning.encoded import Encoded
+from polyscan.networks.encoded import Encoded
 from polyscan.networks.fusion_model import FusionModel
 from polyscan.objectives.base import FeatureObjective
 

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from polyscan.fusion.base import concatenate
 from polyscan.fusion.blocks import Pointwise, flatten_space
-from polyscan.learning.encoded import Encoded
 from polyscan.missing.base import hide_each
+from polyscan.networks.encoded import Encoded
 from polyscan.networks.fusion_model import FusionModel
 from polyscan.objectives.base import FeatureObjective
 
