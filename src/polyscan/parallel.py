@@ -220,3 +220,13 @@ def is_usable(device: str) -> bool:
     except (RuntimeError, AssertionError):  # that is what a torch without CUDA raises
         return False
     return True
+
+
+def check_usable(device: str) -> None:
+    """Refuse a device on which :func:`is_usable` finds that nothing can be computed.
+
+    Raises:
+        PolyscanError: it is one.
+    """
+    if not is_usable(device):
+        raise PolyscanError(f"{device} cannot be used here; name one that is there, such as cpu.")

@@ -47,7 +47,7 @@ def words(header: Dataset, name: Name) -> list[str]:
     from pydicom.dataelem import RawDataElement
 
     try:
-        found: Any = header.get_item(_tag(name))
+        found: Any = header.get_item(tag_of(name))
     except Exception:  # as in value
         return []
     if not isinstance(found, RawDataElement) or found.value is None:
@@ -55,10 +55,8 @@ def words(header: Dataset, name: Name) -> list[str]:
     representation = found.VR or _usual(found.tag)
     if representation not in _PLAIN or not found.is_little_endian:
         return _texts(value(header, name))
-    # Of pydicom 3, and of 2.4.
-    characters = getattr(
-        header, "original_character_set" if hasattr(header, "original_character_set") else "read_encoding"
-    )
+    known = "original_character_set" if hasattr(header, "original_character_set") else "read_encoding"  # of pydicom 2.4
+    characters = getattr(header, known)
     named = characters if isinstance(characters, str) else tuple(characters or ())
     return list(_decoded(found.tag, representation, found.value, named))
 
@@ -81,8 +79,9 @@ def _decoded(tag: BaseTag, representation: str, content: bytes, characters: str 
     return tuple(_texts(value(one, tag)))
 
 
-@lru_cache(maxsize=1024)
-def _tag(name: Name) -> BaseTag:
+@lru_cache(maxsize=4096)
+def tag_of(name: Name | int) -> BaseTag:
+    """The tag of an attribute, by its keyword or number."""
     from pydicom.tag import Tag
 
     return Tag(name)

@@ -11,9 +11,10 @@ from functools import lru_cache
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
+from polyscan.dicom.attributes import tag_of
+
 if TYPE_CHECKING:
     from pydicom import FileDataset
-    from pydicom.tag import BaseTag
 
 LEFT_ON_DISK = 4096  # bytes of an attribute
 PREAMBLE = 128
@@ -95,7 +96,7 @@ def _elements(start: bytes, at: int, last: int, implicit: bool) -> tuple[dict[An
                 (length,) = _length(start, at + 8)
         if group > last:
             break
-        tag = _tag(group << 16 | element)
+        tag = tag_of(group << 16 | element)
         if length == _UNDEFINED:
             at = _behind_sequence(start, value_at, implicit)
             value = start[value_at : at - 8]
@@ -132,7 +133,7 @@ def _with_pixels(found: dict[Any, Any], start: bytes, at: int, size: int | None,
     if size is not None and value_at + length != size:
         raise _OddError
     vr = None if implicit else {b"OB": "OB", b"OW": "OW"}[kind]
-    found[_tag(PIXEL_DATA)] = RawDataElement(_tag(PIXEL_DATA), vr, length, None, value_at, implicit, True)
+    found[tag_of(PIXEL_DATA)] = RawDataElement(tag_of(PIXEL_DATA), vr, length, None, value_at, implicit, True)
     return value_at
 
 
@@ -170,10 +171,3 @@ def _encodings(named: bytes) -> Any:
     from pydicom.values import convert_string
 
     return convert_encodings(convert_string(named, True))
-
-
-@lru_cache(maxsize=4096)
-def _tag(number: int) -> BaseTag:
-    from pydicom.tag import BaseTag
-
-    return BaseTag(number)

@@ -168,8 +168,9 @@ def _by_files(places: Iterable[Place], folders: tuple[str, ...], doubts: list[st
     spelt: dict[tuple[str, ...], tuple[str, ...]] = {}  # Anna_T1 and anna_FLAIR are one's
     for place in places:
         words_of = words_of_person(without_visit(place.stem))
-        groups[tuple(word.casefold() for word in words_of)].append(place)
-        spelt.setdefault(tuple(word.casefold() for word in words_of), words_of)
+        name = tuple(map(str.casefold, words_of))
+        groups[name].append(place)
+        spelt.setdefault(name, words_of)
     nameless = groups.pop((), [])
     for name in sorted(groups):  # what goes on behind another name is that one's: anna_2_T1 beside anna_T1
         if shorter := next((name[:k] for k in range(1, len(name)) if name[:k] in groups), None):
@@ -184,7 +185,7 @@ def _by_files(places: Iterable[Place], folders: tuple[str, ...], doubts: list[st
     counted = counted_alike(own.values()) and (first or all(map(_LONG_NUMBER.search, own.values())))
     if (common and (counted or (words and first))) or (_share(groups.values(), _COMMON) and not nameless):
         return {place.file: (*folders, "-".join(spelt[name])) for name, inside in groups.items() for place in inside}
-    if all(kinds) and (words or first if common else words and first):
+    if all(kinds) and ((words or first) if common else (words and first)):
         doubts.append(_taken_as_one(folders, sorted(own.values())))
     return {}
 

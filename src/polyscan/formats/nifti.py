@@ -150,6 +150,11 @@ def _said(path: Path, error: Exception) -> str:
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
+def sidecar_of(image: str | Path) -> str:
+    """The JSON file beside a NIfTI."""
+    return str(image).removesuffix(".nii.gz") + ".json"
+
+
 def write_nifti(path: str | Path, image: MetaTensor) -> None:
     """Write a (1, x, y, z) image with its affine, in the type that it has, whole or not at all.
 

@@ -27,7 +27,7 @@ from polyscan.hospital.objects import write_results
 from polyscan.hospital.receive import receiving
 from polyscan.hospital.send import Sender, sender
 from polyscan.hospital.spool import Spool, newest, remove_images
-from polyscan.parallel import is_usable
+from polyscan.parallel import check_usable
 from polyscan.study import Study
 from polyscan.study.entry import Entry
 from polyscan.study.manifest import Manifest, read_manifest
@@ -107,8 +107,7 @@ def listen(
         answering=answering,
     )
     check_answering(plan)
-    if not is_usable(device):
-        raise PolyscanError(f"{device} cannot be used here; name one that is there, such as cpu.")
+    check_usable(device)
     owned = OutputFolder.claim(plan.out, "listen")
     owned.will_hold([*FOLDERS, *COHORT, "spool", "objects", "deliveries"])
     stop = stop or threading.Event()

@@ -18,7 +18,7 @@ from polyscan.files.atomic import write_json
 from polyscan.files.numbered import numbered
 from polyscan.files.owned import replace_owned, rewrite_owned
 from polyscan.formats.endings import is_volume, parts_of
-from polyscan.formats.nifti import write_nifti
+from polyscan.formats.nifti import sidecar_of, write_nifti
 from polyscan.modality import modality
 from polyscan.parallel import Progress, run_each
 from polyscan.preprocess.intensity_steps import mask_on
@@ -219,11 +219,6 @@ def _write(data: dict[str, Any], record: Record, folder: Path) -> dict[str, str]
         )
         _write_transform(folder / names[f"{name} transform"], transform)
     return names
-
-
-def sidecar_of(image: str | Path) -> str:
-    """The JSON file beside a NIfTI."""
-    return str(image).removesuffix(".nii.gz") + ".json"
 
 
 def _write_transform(path: Path, transform: Any) -> None:

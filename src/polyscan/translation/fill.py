@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
 from pathlib import Path
@@ -13,10 +13,10 @@ import torch
 from polyscan.errors import PolyscanError, sentence
 from polyscan.files.atomic import read_json, write_json
 from polyscan.files.owned import replace_owned, rewrite_owned
-from polyscan.formats.nifti import read_nifti, write_nifti
+from polyscan.formats.nifti import read_nifti, sidecar_of, write_nifti
 from polyscan.learning.checkpoint import CHECKPOINT
 from polyscan.modality import modality
-from polyscan.parallel import Progress, is_usable
+from polyscan.parallel import Progress, check_usable
 from polyscan.study import Scan, Study
 from polyscan.study.manifest import Failure, Manifest, write_manifest
 from polyscan.study.outputs import OutputFolder, fingerprint, sources_of
@@ -84,25 +84,11 @@ def fill_missing(
             were prepared by several protocols, the weights are for something else, no study lacks what is made, or
             ``out`` cannot be used.
     """
-    for name in modalities:
-        modality(name)
-    if other := set(make) - set(modalities):
-        raise PolyscanError(f"{', '.join(sorted(other))} is none of {' and '.join(modalities)}, so it cannot be made.")
-    if len(window) not in (2, 3) or min(window) < _SMALLEST:
-        raise PolyscanError(f"window is {list(window)}; expected two or three numbers of {_SMALLEST} voxels at least.")
-    if not is_usable(str(device)):
-        raise PolyscanError(f"{device} cannot be used here; name one that is there, such as cpu.")
+    _check(modalities, make, window)
+    check_usable(str(device))
     wanted = Translation(modalities, _protocol(manifest), window, channels, blocks)
     ways = [(source, target) for source, target in permutations(modalities) if target in (make or modalities)]
-    lacking = {
-        study.key: (study, source, target)
-        for source, target in ways
-        for study in manifest.studies
-        if source in study.scans and target not in study.scans
-    }
-    if not lacking:
-        told = " or ".join(f"has {source} and lacks {target}" for source, target in ways)
-        raise PolyscanError(f"No study {told}; there is nothing to translate.")
+    lacking = _lacking(manifest, ways)
     given = None if weights is None else _given(weights, wanted)
     known = [*manifest.training, *manifest.validation]
     if given is None:
@@ -126,11 +112,7 @@ def fill_missing(
             if progress is not None:
                 progress(count, len(lacking), study.key)
         pairs = [study for study in manifest.testing if study.scans.keys() >= set(modalities)]
-        agreement = {
-            (target, tissue): found
-            for source, target in ways
-            for tissue, found in mean_fidelity([_compared(each, source, target, translator) for each in pairs]).items()
-        }
+        agreement = _agreement(pairs, ways, translator)
         failures = {failure.study for failure in failed}
         filled = manifest.map(lambda study: None if study.key in failures else done.get(study.key, study))
         filled = replace(filled, failed=failed, roots={**manifest.roots, "translated": str(owned.path)})
@@ -141,9 +123,32 @@ def fill_missing(
     return Filled(filled, dict(made), agreement, len(pairs))
 
 
+def _check(modalities: tuple[str, str], make: Collection[str], window: tuple[int, ...]) -> None:
+    for name in modalities:
+        modality(name)
+    if other := set(make) - set(modalities):
+        raise PolyscanError(f"{', '.join(sorted(other))} is none of {' and '.join(modalities)}, so it cannot be made.")
+    if len(window) not in (2, 3) or min(window) < _SMALLEST:
+        raise PolyscanError(f"window is {list(window)}; expected two or three numbers of {_SMALLEST} voxels at least.")
+
+
+def _lacking(manifest: Manifest, ways: Sequence[tuple[str, str]]) -> dict[str, tuple[Study, str, str]]:
+    """The studies that lack a scan, with what is translated and what is made of it."""
+    found = {
+        study.key: (study, source, target)
+        for source, target in ways
+        for study in manifest.studies
+        if source in study.scans and target not in study.scans
+    }
+    if not found:
+        told = " or ".join(f"has {source} and lacks {target}" for source, target in ways)
+        raise PolyscanError(f"No study {told}; there is nothing to translate.")
+    return found
+
+
 def _protocol(manifest: Manifest) -> str:
     """The one by which every study was prepared."""
-    found = sorted({study.preparation.protocol if study.preparation else "none" for study in manifest.studies})
+    found = sorted({study.protocol or "none" for study in manifest.studies})
     if len(found) > 1 or found == ["none"]:
         raise PolyscanError(f"The studies were prepared by {' and '.join(found)}; prepare all of them by one protocol.")
     return found[0]
@@ -163,8 +168,8 @@ def _given(weights: str | Path, wanted: Translation) -> Translator:
 
 def _filled(study: Study, source: str, target: str, translator: Translator, out: Path) -> Study:
     """The study with a translated scan, in a folder of its own; one that was made of the same is taken as it is."""
-    name = f"{study.key}_desc-translated_{modality(target).suffix}.nii.gz"
-    file, sidecar = out / study.key / name, out / study.key / name.replace(".nii.gz", ".json")
+    file = out / study.key / f"{study.key}_desc-translated_{modality(target).suffix}.nii.gz"
+    sidecar = Path(sidecar_of(file))
     told = {
         "Description": f"Translated from {source} by a network, and never acquired.",
         "Sources": [source],
@@ -182,6 +187,17 @@ def _filled(study: Study, source: str, target: str, translator: Translator, out:
         scans={**study.scans, target: Scan(str(file), sidecar=str(sidecar))},
         preparation=replace(study.preparation, problems={**study.problems, target: _TRANSLATED.format(source=source)}),
     )
+
+
+def _agreement(
+    pairs: Sequence[Study], ways: Sequence[tuple[str, str]], translator: Translator
+) -> dict[tuple[str, str], Fidelity]:
+    """What is made, and tissue, to how it agrees with what was acquired in studies that have both."""
+    return {
+        (target, tissue): found
+        for source, target in ways
+        for tissue, found in mean_fidelity([_compared(each, source, target, translator) for each in pairs]).items()
+    }
 
 
 def _compared(study: Study, source: str, target: str, translator: Translator) -> dict[str, Fidelity]:

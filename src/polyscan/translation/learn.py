@@ -78,27 +78,13 @@ def learn_translation(
     network = CycleGAN(
         translation.window, channels=translation.channels, blocks=translation.blocks, structure_weight=structure_weight
     ).to(device)
-    generators = [*network.forth.parameters(), *network.back.parameters()]
-    optimizers = {
-        name: torch.optim.Adam(parameters, lr=_RATE, betas=_BETAS)
-        for name, parameters in (("generators", generators), ("discriminators", [*network.judges.parameters()]))
-    }
-    schedules = {
-        name: torch.optim.lr_scheduler.LambdaLR(each, lambda step: min(1.0, 2 * (1 - step / steps)))
-        for name, each in optimizers.items()
-    }
-    held: dict[str, Any] = {
-        "network": network,
-        **optimizers,
-        **{f"{name} schedule": each for name, each in schedules.items()},
-    }
+    training = _Training(network, steps)
     begun, rows = 0, list[dict[str, float]]()
     if (out / CHECKPOINT).is_file():
         found = torch.load(out / CHECKPOINT, map_location="cpu", weights_only=True)
         if found["made_from"] == made_from:
             begun, rows = found["step"], found["rows"]
-            for name, each in held.items():
-                each.load_state_dict(found[name])
+            training.load_state(found)
     sums: dict[str, float] = {}
     volume = lru_cache(_HELD)(lambda file, intensities: intensities.scaled(read_nifti(file).as_tensor()))
     network.train()
@@ -108,25 +94,15 @@ def learn_translation(
             _windows(volume(each[chance.integers(len(each))], scale), translation.window, batch, chance).to(device)
             for each, scale in zip(files, scales, strict=True)
         )
-        optimizers["generators"].zero_grad()
-        terms, made = network.generator_losses(a, b)
-        torch.stack(list(terms.values())).sum().backward()
-        optimizers["generators"].step()
-        optimizers["discriminators"].zero_grad()
         draws = torch.Generator().manual_seed(int(chance.integers(2**31)))
-        judged = network.discriminator_loss(a, b, made, draws)
-        judged.backward()
-        optimizers["discriminators"].step()
-        for schedule in schedules.values():
-            schedule.step()
-        for name, loss in {**terms, "discriminator": judged}.items():
-            sums[name] = sums.get(name, 0.0) + float(loss.detach())
+        for name, loss in training.step(a, b, draws).items():
+            sums[name] = sums.get(name, 0.0) + loss
         if (step + 1) % _INTERVAL == 0 or step + 1 == steps:
             count = step + 1 - (rows[-1]["step"] if rows else 0)
             rows.append({"step": step + 1, **{name: total / count for name, total in sums.items()}})
             sums = {}
-            state = {name: each.state_dict() for name, each in held.items()}
-            save_whole({"made_from": made_from, "step": step + 1, "rows": rows, **state}, out / CHECKPOINT)
+            content = {"made_from": made_from, "step": step + 1, "rows": rows, **training.state()}
+            save_whole(content, out / CHECKPOINT)
             if progress is not None:
                 told = ", ".join(f"{name} {value:.2f}" for name, value in rows[-1].items() if name != "step")
                 progress(step + 1, steps, told)
@@ -134,6 +110,47 @@ def learn_translation(
     write_table(rows, out / TABLE)
     translator.save(out / NAME)
     return translator
+
+
+class _Training:
+    """A network with the optimizers of its generators and of its discriminators."""
+
+    def __init__(self, network: CycleGAN, steps: int) -> None:
+        self.network = network
+        generators = [*network.forth.parameters(), *network.back.parameters()]
+        self.optimizers = {
+            name: torch.optim.Adam(parameters, lr=_RATE, betas=_BETAS)
+            for name, parameters in (("generators", generators), ("discriminators", [*network.judges.parameters()]))
+        }
+        self.schedules = {
+            name: torch.optim.lr_scheduler.LambdaLR(each, lambda step: min(1.0, 2 * (1 - step / steps)))
+            for name, each in self.optimizers.items()
+        }
+        schedules = {f"{name} schedule": each for name, each in self.schedules.items()}
+        self._held: dict[str, Any] = {"network": network, **self.optimizers, **schedules}
+
+    def step(self, a: Tensor, b: Tensor, draws: torch.Generator) -> dict[str, float]:
+        """Learn from windows of either kind; returns the losses."""
+        self.optimizers["generators"].zero_grad()
+        terms, made = self.network.generator_losses(a, b)
+        torch.stack(list(terms.values())).sum().backward()
+        self.optimizers["generators"].step()
+        self.optimizers["discriminators"].zero_grad()
+        judged = self.network.discriminator_loss(a, b, made, draws)
+        judged.backward()
+        self.optimizers["discriminators"].step()
+        for schedule in self.schedules.values():
+            schedule.step()
+        return {name: float(loss.detach()) for name, loss in {**terms, "discriminator": judged}.items()}
+
+    def state(self) -> dict[str, Any]:
+        """All that it goes on from."""
+        return {name: each.state_dict() for name, each in self._held.items()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take up what :meth:`state` gave."""
+        for name, each in self._held.items():
+            each.load_state_dict(state[name])
 
 
 def files_to_learn_from(studies: Sequence[Study], translation: Translation) -> list[list[str]]:
