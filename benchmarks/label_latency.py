@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from polyscan.files.atomic import resource_folder
+from polyscan.files.resources import resource_folder
 from polyscan.label_app.service import StudyService
 from polyscan.label_app.sources import FolderStudies
 from polyscan.phantom import make_cohort

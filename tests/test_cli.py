@@ -123,8 +123,8 @@ def test_a_fusion_layer_is_named_by_one_option(capsys):
     for given, said in {
         "Gated": "There is no fusion layer 'Gated'; there are ",
         "table.FiLM": "There is no fusion layer 'table.FiLM'; there are ",
-        "polyscan.fusion.table.FiLM": "polyscan.fusion.table.FiLM is no fusion layer; there are ",
-        "CrossAttention(querry=0)": "CrossAttention has no option querry; it has heads, query, tokens",
+        "polyscan.fusion.table.FiLM": "There is no fusion layer 'polyscan.fusion.table.FiLM'; there are ",
+        "CrossAttention(querry=0)": "CrossAttention(querry=0): there is no option querry; it has heads, query, tokens",
         "DRIFA(true)": "the options cannot be read; write option=value",
         "CrossAttention(query=yes)": "the options cannot be read; write option=value",
         "CrossAttention(query=0": "--fusion CrossAttention(query=0 cannot be read",

@@ -12,7 +12,7 @@ from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
 from polyscan.study import Study
 
-DATA = read_json(Path(__file__).resolve().parents[2] / "data_manifests" / "soft_tissue_sarcoma.json")
+DATA = read_json(Path(__file__).with_name("soft_tissue_sarcoma.json"))
 FROM_TUMOUR = ("gtv_ml_ct", "suvmax_gtv", "suvmean_gtv", "hu_mean_gtv", "hu_sd_gtv", "t1_mean_gtv", "t1_sd_gtv")
 
 

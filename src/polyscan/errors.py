@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+from collections.abc import Iterable
 
 _OF_THE_SYSTEM = {
     **dict.fromkeys(
@@ -35,6 +36,17 @@ class PolyscanError(Exception):
     The message is one sentence that says what was found, what was expected and what to do. It never holds
     patient data beyond the study identifier that the user gave. The command line prints it and exits with 1.
     """
+
+
+def unknown_name(what: str, name: str, known: Iterable[str]) -> PolyscanError:
+    """What is said where a user names something that there is not.
+
+    Args:
+        what: it is to be, such as ``fusion layer``.
+        name: that was given.
+        known: those that there are.
+    """
+    return PolyscanError(f"There is no {what} {name!r}; there are {', '.join(known)}.")
 
 
 def sentence(error: BaseException) -> str:

@@ -62,7 +62,8 @@ def test_one_fold_alone_is_answered_for_by_the_others(tmp_path):
 
 
 def read_fragment_bundle(name):
-    from polyscan.files.atomic import read_json, resource_folder
+    from polyscan.files.atomic import read_json
+    from polyscan.files.resources import resource_folder
 
     return read_json(resource_folder("configs") / "fragments" / f"{name}.json")["bundle"]
 

@@ -76,8 +76,11 @@ def test_an_encoder_that_is_not_pretrained_trains(tmp_path):
     ("words", "sentence"),
     [
         (["Nowhere"], "There is no encoder of images 'Nowhere'; there are DenseNetEncoder, .*ViTEncoder"),
-        (["polyscan.networks.FusionNet"], "FusionNet is no encoder of images; there are"),
-        (["UNetEncoder(width=3)"], "UNetEncoder has no option width; it has act, channels, dropout, norm"),
+        (["polyscan.networks.FusionNet"], "There is no encoder of images 'polyscan.networks.FusionNet'; there are"),
+        (
+            ["UNetEncoder(width=3)"],
+            "there is no option width; it has act, channels, dropout, norm",
+        ),
         ([ENCODER, "none.pth"], "--encoder-weights none.pth is no file"),
         ([ENCODER, None, "frozen"], "frozen needs an encoder that was trained; name its --encoder-weights"),
         ([ENCODER, None, "half"], "--encoder-training is half; expected full, frozen, low-rank"),

@@ -18,7 +18,8 @@ from polyscan.compare.protocol import CONCATENATION, OUTPUT_MEAN, SIMPLE, Protoc
 from polyscan.compare.run import ALL, Cell, Logistic, conditions, run_cell
 from polyscan.compare.table import N_RESAMPLES
 from polyscan.errors import PolyscanError
-from polyscan.files.atomic import read_json, resource_folder
+from polyscan.files.atomic import read_json
+from polyscan.files.resources import resource_folder
 from polyscan.phantom.tasks import find_task, write_task
 from polyscan.study.manifest import read_manifest
 

@@ -172,5 +172,5 @@ def test_the_command_says_what_is_missing_and_writes_a_manifest(tmp_path, capsys
     (tmp_path / "empty").mkdir()
     assert main(["dataset", "brats_2021", str(tmp_path / "empty")]) == 1
     assert "Ask for the data at https://www.synapse.org" in capsys.readouterr().err
-    with pytest.raises(PolyscanError, match="is not known; use adni, autopet_fdg"):
+    with pytest.raises(PolyscanError, match="no data set that comes with polyscan: adni, autopet_fdg"):
         read_dataset("none")

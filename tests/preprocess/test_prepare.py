@@ -109,7 +109,7 @@ def test_nothing_prepared_is_an_error(tmp_path):
 
 
 def test_protocols_that_cannot_be_used(tmp_path):
-    with pytest.raises(PolyscanError, match="Protocol kidney is not known"):
+    with pytest.raises(PolyscanError, match="kidney is no file and no protocol that comes with polyscan: brain_mri"):
         load_protocol("kidney")
     (tmp_path / "a.yaml").write_text("steps:\n  - _target_: polyscan.preprocess.Polish\n")
     with pytest.raises(PolyscanError, match=r"Step polyscan\.preprocess\.Polish"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from polyscan.files.atomic import resource_folder
+from polyscan.files.resources import resource_folder
 from polyscan.modality import modality
 from polyscan.preprocess import LoadScansd, RegisterRigidd, Resampled
 from polyscan.preprocess.protocol import load_protocol

@@ -14,7 +14,8 @@ from polyscan.advise.describe import Description
 from polyscan.advise.probes import Probes
 from polyscan.compare.protocol import CONCATENATION
 from polyscan.evaluation.statistics import corrected_error
-from polyscan.files.atomic import read_json, resource_folder
+from polyscan.files.atomic import read_json
+from polyscan.files.resources import resource_folder
 
 PRIOR_WEIGHT = 1.0
 """A rule counts as much as one cohort that is just alike."""

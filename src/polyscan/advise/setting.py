@@ -14,7 +14,8 @@ from polyscan.advise.describe import Description, table_of
 from polyscan.bundle.config import bundle_folder, read_config
 from polyscan.bundle.fusion_option import fusion_option
 from polyscan.compare.protocol import DISTILLATION, MISSING, Strategy
-from polyscan.files.atomic import read_json, resource_folder
+from polyscan.files.atomic import read_json
+from polyscan.files.resources import resource_folder
 from polyscan.modality import find_modality
 from polyscan.scan_key import ScanKey
 from polyscan.study import Study

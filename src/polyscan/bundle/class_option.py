@@ -6,10 +6,10 @@ import ast
 import inspect
 import pydoc
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from typing import Any
 
-from polyscan.errors import PolyscanError
+from polyscan.errors import PolyscanError, unknown_name
 
 _CONSTANTS = {"true": True, "false": False, "null": None}
 
@@ -35,21 +35,11 @@ def read_class(
         PolyscanError: it is written in another way, names no such class, or an option that the class does not have.
     """
     name, options = read_call(option, text)
-    names = ", ".join(each.__name__ for each in known)
     path = name if "." in name else f"{package}.{name}"
     found = _locate(option, path)
-    if found is None:
-        raise PolyscanError(f"There is no {what} {name!r}; there are {names}.")
     if not (inspect.isclass(found) and issubclass(found, base)):
-        raise PolyscanError(f"{name} is no {what}; there are {names}.")
-    parameters = inspect.signature(found).parameters
-    allowed = sorted(name for name, each in parameters.items() if name not in given and each.kind != each.VAR_KEYWORD)
-    unknown = sorted(set(options) - set(allowed))
-    if unknown and not any(each.kind == each.VAR_KEYWORD for each in parameters.values()):
-        raise PolyscanError(
-            f"{option} {text}: {found.__name__} has no option {', '.join(unknown)}; "
-            f"it has {', '.join(allowed) or 'none'}."
-        )
+        raise unknown_name(what, name, [each.__name__ for each in known])
+    check_options(f"{option} {text}", options, found, given)
     return {"_target_": path, "_mode_": "callable", **options}
 
 
@@ -69,26 +59,24 @@ def read_call(option: str, text: str) -> tuple[str, dict[str, Any]]:
     return match[1], _options(f"{option} {text}", match[2] or "")
 
 
-def options_of(kind: type, *given: str) -> set[str]:
-    """The arguments of a class but those that are given to it anyway."""
-    return set(inspect.signature(kind).parameters) - set(given)
-
-
-def check_options(text: str, options: Mapping[str, Any], allowed: set[str]) -> None:
-    """Refuse options that what is named does not have.
+def check_options(text: str, options: Collection[str], kind: type, given: Collection[str]) -> None:
+    """Refuse options that a class does not have.
 
     Args:
-        text: what was given, for the sentence.
-        options: what of it are options.
-        allowed: those that there are.
+        text: what was given on the command line, for the sentence.
+        options: names of those in it.
+        kind: the class.
+        given: arguments of its constructor that are no options.
 
     Raises:
         PolyscanError: there is another one.
     """
-    if unknown := sorted(set(options) - allowed):
-        raise PolyscanError(
-            f"{text}: there is no option {', '.join(unknown)}; it has {', '.join(sorted(allowed)) or 'none'}."
-        )
+    parameters = inspect.signature(kind).parameters
+    if any(each.kind == each.VAR_KEYWORD for each in parameters.values()):
+        return
+    allowed = sorted(set(parameters) - set(given))
+    if unknown := sorted(set(options) - set(allowed)):
+        raise PolyscanError(f"{text}: there is no option {', '.join(unknown)}; it has {', '.join(allowed) or 'none'}.")
 
 
 def _locate(option: str, path: str) -> Any:

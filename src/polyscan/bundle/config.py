@@ -13,7 +13,8 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 
 from polyscan.bundle.unknown_entry import unknown_entry
 from polyscan.errors import PolyscanError
-from polyscan.files.atomic import read_json, resource_folder
+from polyscan.files.atomic import read_json
+from polyscan.files.resources import resource_folder
 
 
 def bundle_folder(name_or_folder: str | Path) -> Path:

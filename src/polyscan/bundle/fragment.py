@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from polyscan.errors import PolyscanError
-from polyscan.files.atomic import read_json, resource_folder
+from polyscan.files.atomic import read_json
+from polyscan.files.resources import resource_file
 
 SECTIONS = ("shared", "train", "inference")
 
@@ -27,13 +28,7 @@ def read_fragment(name_or_file: str | Path, config: str) -> dict[str, Any]:
         >>> sorted(read_fragment("lgg_lesion", "train"))[:3]
         ['batch_size', 'checkpoint_interval', 'fuse_at']
     """
-    folder = resource_folder("configs") / "fragments"
-    file = Path(name_or_file)
-    if not file.is_file():
-        file = folder / f"{name_or_file}.json"
-    if not file.is_file():
-        known = ", ".join(sorted(path.stem for path in folder.glob("*.json")))
-        raise PolyscanError(f"{name_or_file} is no file and no fragment that comes with polyscan: {known}.")
+    file = resource_file(name_or_file, "configs/fragments", ".json", "fragment")
     content = read_json(file)
     if not isinstance(content, dict) or not set(content) & set(SECTIONS):
         raise PolyscanError(f"{file} is no fragment: it needs entries under {', '.join(SECTIONS)}.")

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from polyscan import missing
-from polyscan.bundle.class_option import check_options, options_of, read_call
+from polyscan.bundle.class_option import check_options, read_call
 from polyscan.bundle.config import bundle_folder, read_config
-from polyscan.errors import PolyscanError
+from polyscan.errors import PolyscanError, unknown_name
+from polyscan.learning import WithDistillation
+from polyscan.transforms import RandModalityDropoutd
 
 DROPOUT, DISTILLATION = "ModalityDropout", "Distillation"
+_OF_DISTILLATION = {
+    "network": "@network",
+    "one_hot": "@train#one_hot",
+    "loss": "@loss",
+    "objectives": "@objective_modules",
+}
 
 
 def missing_option(text: str, bundle: str | Path, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,30 +44,23 @@ def missing_option(text: str, bundle: str | Path, changes: Mapping[str, Any]) ->
     name, options = read_call("--missing", text)
     asked, known = f"--missing {text}", {layer.__name__: layer for layer in missing.strategies()}
     if name == DROPOUT:
-        check_options(asked, options, {"prob"})
+        check_options(asked, options, RandModalityDropoutd, ("keys", "channels", "allow_missing_keys"))
         data = {"manifest": "@manifest", "modalities": "@modalities", "labels": "@labels"}
         drawn = options.get("prob", {"_target_": "polyscan.bundle.missing_rates", **data})
         return {**changes, "modality_dropout": drawn}
     if name == DISTILLATION:
-        check_options(asked, options, {"drop", "temperature", "weights"})
-        network = {"network": "@network", "one_hot": "@train#one_hot", "loss": "@loss"}
-        target = {
-            "_target_": "polyscan.learning.WithDistillation",
-            **network,
-            "objectives": "@objective_modules",
-            **options,
-        }
+        check_options(asked, options, WithDistillation, _OF_DISTILLATION)
+        target = {"_target_": "polyscan.learning.WithDistillation", **_OF_DISTILLATION, **options}
         return {**changes, "modality_dropout": 0, "train#network": target}
     if name not in known:
-        raise PolyscanError(f"There is no strategy {name!r}; there are {', '.join([*known, DROPOUT, DISTILLATION])}.")
-    check_options(asked, options, options_of(known[name], "modalities", "channels", "spatial_dims", "fusion"))
+        raise unknown_name("strategy", name, [*known, DROPOUT, DISTILLATION])
+    check_options(asked, options, known[name], ("modalities", "channels", "spatial_dims", "fusion"))
     fusion = changes.get("fusion") or read_config(bundle_folder(bundle), "train", {}).get("fusion")
     if not isinstance(fusion, Mapping):
         raise PolyscanError(f"{bundle} names no fusion layer that {name} could stand around; it needs an entry fusion.")
-    around = _around(f"polyscan.missing.{name}", options)
+
+    def around(layer: Any) -> dict[str, Any]:
+        return {"_target_": f"polyscan.missing.{name}", "_mode_": "callable", "fusion": layer, **options}
+
     levels = "_target_" not in fusion
     return {**changes, "fusion": {k: around(layer) for k, layer in fusion.items()} if levels else around(fusion)}
-
-
-def _around(path: str, options: Mapping[str, Any]) -> Callable[[Any], dict[str, Any]]:
-    return lambda fusion: {"_target_": path, "_mode_": "callable", "fusion": fusion, **options}

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from polyscan.bundle.class_option import check_options, options_of, read_call
+from polyscan.bundle.class_option import check_options, read_call
 from polyscan.bundle.config import bundle_folder, read_config
-from polyscan.errors import PolyscanError
+from polyscan.errors import PolyscanError, unknown_name
 from polyscan.objectives import objectives
 
 _GIVEN = {"network": "@network", "one_hot": "@train#one_hot"}
@@ -36,10 +36,10 @@ def objective_option(texts: Sequence[str], bundle: str | Path, changes: Mapping[
     for text in texts:
         name, options = read_call("--objective", text)
         if name not in known:
-            raise PolyscanError(f"There is no objective {name!r}; there are {', '.join(known)}.")
+            raise unknown_name("objective", name, known)
         if name in entries:
             raise PolyscanError(f"--objective {name} is given twice; give it once.")
-        check_options(f"--objective {text}", options, options_of(known[name], *_GIVEN))
+        check_options(f"--objective {text}", options, known[name], _GIVEN)
         taken = {key: value for key, value in _GIVEN.items() if key in inspect.signature(known[name]).parameters}
         entries[name] = {"_target_": f"polyscan.objectives.{name}", **taken, **options}
     classes = read_config(bundle_folder(bundle), "train", changes)["train"]["one_hot"] is not None

@@ -7,7 +7,8 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from polyscan.errors import PolyscanError
-from polyscan.files.atomic import read_json, resource_folder
+from polyscan.files.atomic import read_json
+from polyscan.files.resources import resource_folder
 
 OPTIONS = {
     "absent": ("--without", "way to leave modalities out"),

@@ -21,8 +21,8 @@ def add(commands: Any) -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> None:
-    from polyscan.files.atomic import resource_folder
     from polyscan.files.owned import replace_owned
+    from polyscan.files.resources import resource_folder
     from polyscan.study.outputs import OutputFolder
 
     owned = OutputFolder.claim(options.output, "label-app")

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from polyscan.errors import PolyscanError
-from polyscan.files.atomic import read_json, resource_folder
+from polyscan.files.atomic import read_json
+from polyscan.files.resources import resource_file
 
 MISSING = ("available", "dropout", "zero", "mean")
 """What stands for a modality that is missing: nothing, and the layer is told (``available``), the same with modalities
@@ -106,13 +107,7 @@ def read_protocol(name_or_file: str | Path) -> Protocol:
     """
     from polyscan.missing import strategies as missing_strategies
 
-    folder = resource_folder("configs") / "compare"
-    file = Path(name_or_file)
-    if not file.is_file():
-        file = folder / f"{name_or_file}.json"
-    if not file.is_file():
-        known = ", ".join(sorted(path.stem for path in folder.glob("*.json")))
-        raise PolyscanError(f"{name_or_file} is no file and no protocol that comes with polyscan: {known}.")
+    file = resource_file(name_or_file, "configs/compare", ".json", "protocol")
     content = read_json(file)
     if not isinstance(content, dict) or "cohort" not in content or "strategies" not in content:
         raise PolyscanError(f"{file} is no protocol of a comparison: it needs the entries cohort and strategies.")

@@ -15,7 +15,7 @@ from polyscan.compare.cohort import Cohort, load_cohort
 from polyscan.compare.network import TrainedNetwork
 from polyscan.compare.protocol import ONE_VALUE, SIMPLE, Protocol, Strategy, read_protocol
 from polyscan.compare.table import ALL, Row, summarise, write_csv
-from polyscan.errors import PolyscanError
+from polyscan.errors import PolyscanError, unknown_name
 from polyscan.files.atomic import read_json, write_json
 from polyscan.files.owned import replace_owned
 from polyscan.parallel import Progress, one_torch_thread, run_each
@@ -139,7 +139,7 @@ class Fused:
     ) -> None:
         read = [m for m, name in enumerate(cohort.modalities) if strategy.modality in (None, name)]
         if strategy.modality is not None and not read:
-            raise PolyscanError(f"There is no modality {strategy.modality}; there are {', '.join(cohort.modalities)}.")
+            raise unknown_name("modality", strategy.modality, cohort.modalities)
         self.read = read
         rows = torch.from_numpy(train)
         self.model = TrainedNetwork(

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from polyscan.errors import PolyscanError
-from polyscan.files.atomic import read_json, resource_folder
+from polyscan.files.atomic import read_json
+from polyscan.files.resources import resource_file, resource_folder
 from polyscan.study import Scan, Study
 from polyscan.study.manifest import SECTIONS, Manifest
 from polyscan.study.roots import SCANS
@@ -38,7 +39,7 @@ def read_dataset(name: str | Path) -> dict[str, Any]:
     Raises:
         PolyscanError: there is none, or it lacks something.
     """
-    path = _find(name)
+    path = resource_file(name, "data_manifests", ".json", "data set")
     content = read_json(path)
     lacking = [key for key in NEEDED if key not in content]
     if lacking:
@@ -48,7 +49,7 @@ def read_dataset(name: str | Path) -> dict[str, Any]:
 
 def known_datasets() -> list[str]:
     """Those that can be named."""
-    return sorted(p.stem for p in resource_folder("data_manifests").glob("*.json") if "images" in read_json(p))
+    return sorted(path.stem for path in resource_folder("data_manifests").glob("*.json"))
 
 
 def match_download(dataset: Mapping[str, Any], folder: str | Path) -> tuple[Manifest, list[str]]:
@@ -185,15 +186,6 @@ def summary(manifest: Manifest) -> str:
             labels[task].update([str(known)])
     lines += [f"{t}: " + ", ".join(f"{v} {c}" for v, c in sorted(found.items())) for t, found in labels.items()]
     return "\n".join(lines)
-
-
-def _find(name: str | Path) -> Path:
-    if Path(name).is_file():
-        return Path(name)
-    file = resource_folder("data_manifests") / f"{name}.json"
-    if file.is_file():
-        return file
-    raise PolyscanError(f"Data set {name} is not known; use {', '.join(known_datasets())} or the path of a file.")
 
 
 def _readable(pattern: str) -> str:

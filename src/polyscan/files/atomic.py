@@ -71,12 +71,6 @@ def clear_parts(folder: Path, name: str) -> None:
                 part.unlink()
 
 
-def resource_folder(name: str) -> Path:
-    """A folder that comes with polyscan: in a wheel it lies in the package, in a checkout beside ``src``."""
-    package = Path(__file__).resolve().parents[1]
-    return package / name if (package / name).is_dir() else package.parents[1] / name
-
-
 def write_json(path: str | Path, content: Any) -> None:
     """Write JSON that a person can read, whole or not at all."""
     with atomic_write(path) as temporary:

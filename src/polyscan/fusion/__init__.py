@@ -7,22 +7,11 @@ and is imported from here by its name (``from polyscan.fusion import Concatenati
 from __future__ import annotations
 
 from polyscan.fusion.base import FusionLayer
-from polyscan.fusion.find import find_layers
+from polyscan.fusion.find import by_name, find_classes
 
-_LAYERS = find_layers(__path__, __name__, FusionLayer)
+_LAYERS = find_classes(__path__, __name__, FusionLayer)
 __all__ = ["FusionLayer", "layers", *_LAYERS]
-
-
-def __getattr__(name: str) -> type[FusionLayer]:
-    """The layer of this name."""
-    if name not in _LAYERS:
-        raise AttributeError(f"polyscan.fusion has no layer {name}; it has {', '.join(_LAYERS)}.")
-    return _LAYERS[name]
-
-
-def __dir__() -> list[str]:
-    """What can be imported from here."""
-    return sorted({*globals(), *_LAYERS})
+__getattr__, __dir__ = by_name(__name__, "layer", _LAYERS)
 
 
 def layers(joins: str | None = None) -> list[type[FusionLayer]]:

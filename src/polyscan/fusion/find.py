@@ -1,25 +1,26 @@
-"""How layers are found in a package, so that a new layer is one new file."""
+"""How the classes of a package are found, so that a new one is one new file."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 Kind = TypeVar("Kind")
 
 
-def find_layers(path: Iterable[str], package: str, kind: type[Kind]) -> dict[str, type[Kind]]:
+def find_classes(path: Iterable[str], package: str, kind: type[Kind]) -> dict[str, type[Kind]]:
     """Every subclass that a module of a package defines, by its name, in alphabetical order.
 
     Args:
         path: ``__path__`` of the package.
         package: its dotted name.
-        kind: what a layer is a subclass of; modules called ``base`` hold what layers are made of, and none.
+        kind: what it is a subclass of; modules called ``base`` hold what others are made of, and none.
 
     Raises:
-        ImportError: two layers have one name.
+        ImportError: two have one name.
     """
     found: dict[str, type[Kind]] = {}
     for module in pkgutil.walk_packages(path, f"{package}."):
@@ -28,6 +29,28 @@ def find_layers(path: Iterable[str], package: str, kind: type[Kind]) -> dict[str
         for name, entry in vars(importlib.import_module(module.name)).items():
             if isinstance(entry, type) and issubclass(entry, kind) and entry.__module__ == module.name:
                 if name in found:
-                    raise ImportError(f"two layers are called {name}: {found[name].__module__} and {module.name}.")
+                    raise ImportError(f"two classes are called {name}: {found[name].__module__} and {module.name}.")
                 found[name] = entry
     return dict(sorted(found.items()))
+
+
+def by_name(
+    package: str, what: str, known: Mapping[str, Kind]
+) -> tuple[Callable[[str], Kind], Callable[[], list[str]]]:
+    """``__getattr__`` and ``__dir__`` of a package whose classes were found.
+
+    Args:
+        package: its dotted name.
+        what: such a class, in a word.
+        known: name to class.
+    """
+
+    def named(name: str) -> Kind:
+        if name not in known:
+            raise AttributeError(f"{package} has no {what} {name}; it has {', '.join(known)}.")
+        return known[name]
+
+    def names() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *known})
+
+    return named, names

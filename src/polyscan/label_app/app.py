@@ -17,7 +17,7 @@ from monailabel.interfaces.tasks.train import TrainTask
 
 from polyscan import __version__
 from polyscan.errors import PolyscanError, sentence
-from polyscan.files.atomic import resource_folder
+from polyscan.files.resources import resource_folder
 from polyscan.label_app.datastore import StudyDatastore
 from polyscan.label_app.routes import serve_routes
 from polyscan.label_app.service import StudyService, UnknownStudyError

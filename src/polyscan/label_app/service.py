@@ -17,7 +17,7 @@ import numpy as np
 from polyscan.bundle import StudyPredictor
 from polyscan.bundle import run as runs
 from polyscan.bundle.config import channels_of, label_classes
-from polyscan.errors import PolyscanError, sentence
+from polyscan.errors import PolyscanError, sentence, unknown_name
 from polyscan.files.atomic import read_json
 from polyscan.formats.nifti import read_nifti, write_nifti
 from polyscan.label_app.found import Found, is_dicom
@@ -182,7 +182,7 @@ class StudyService:
             PolyscanError: there is no such bundle.
         """
         if bundle not in self.bundles:
-            raise PolyscanError(f"There is no bundle {bundle!r}; there are {', '.join(self.bundles)}.")
+            raise unknown_name("bundle", bundle, self.bundles)
         return self.bundles[bundle]
 
     def prepared(self, model: Bundle, study: Study, place: Path | None = None) -> Study:

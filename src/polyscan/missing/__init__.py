@@ -6,23 +6,12 @@ by ``auxiliary_loss``. Strategies are found in the package, as layers are in :mo
 
 from __future__ import annotations
 
-from polyscan.fusion.find import find_layers
+from polyscan.fusion.find import by_name, find_classes
 from polyscan.missing.base import Imputation, MissingStrategy
 
-_STRATEGIES = find_layers(__path__, __name__, MissingStrategy)
+_STRATEGIES = find_classes(__path__, __name__, MissingStrategy)
 __all__ = ["Imputation", "MissingStrategy", "strategies", *_STRATEGIES]
-
-
-def __getattr__(name: str) -> type[MissingStrategy]:
-    """The strategy of this name."""
-    if name not in _STRATEGIES:
-        raise AttributeError(f"polyscan.missing has no strategy {name}; it has {', '.join(_STRATEGIES)}.")
-    return _STRATEGIES[name]
-
-
-def __dir__() -> list[str]:
-    """What can be imported from here."""
-    return sorted({*globals(), *_STRATEGIES})
+__getattr__, __dir__ = by_name(__name__, "strategy", _STRATEGIES)
 
 
 def strategies() -> list[type[MissingStrategy]]:

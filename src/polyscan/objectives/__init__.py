@@ -7,23 +7,12 @@ are in :mod:`polyscan.fusion`.
 
 from __future__ import annotations
 
-from polyscan.fusion.find import find_layers
+from polyscan.fusion.find import by_name, find_classes
 from polyscan.objectives.base import FeatureObjective, Objective
 
-_OBJECTIVES = find_layers(__path__, __name__, Objective)
+_OBJECTIVES = find_classes(__path__, __name__, Objective)
 __all__ = ["FeatureObjective", "Objective", "objectives", *_OBJECTIVES]
-
-
-def __getattr__(name: str) -> type[Objective]:
-    """The objective of this name."""
-    if name not in _OBJECTIVES:
-        raise AttributeError(f"polyscan.objectives has no objective {name}; it has {', '.join(_OBJECTIVES)}.")
-    return _OBJECTIVES[name]
-
-
-def __dir__() -> list[str]:
-    """What can be imported from here."""
-    return sorted({*globals(), *_OBJECTIVES})
+__getattr__, __dir__ = by_name(__name__, "objective", _OBJECTIVES)
 
 
 def objectives() -> list[type[Objective]]:

@@ -11,7 +11,7 @@ from monai.bundle import ConfigParser
 from monai.transforms import Compose
 
 from polyscan.errors import PolyscanError, sentence
-from polyscan.files.atomic import resource_folder
+from polyscan.files.resources import resource_file
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def load_protocol(name: str | Path) -> Protocol:
     Raises:
         PolyscanError: no such protocol, or one of its steps cannot be made; the text names the step.
     """
-    path = _find(name)
+    path = _file(name)
     try:
         content = ConfigParser.load_config_file(str(path))
         steps = content["steps"]
@@ -61,14 +61,8 @@ def load_protocol(name: str | Path) -> Protocol:
 
 def protocol_text(name: str | Path) -> str:
     """The text of a protocol's file, without making its steps; see :func:`load_protocol`."""
-    return _find(name).read_text(encoding="utf-8")
+    return _file(name).read_text(encoding="utf-8")
 
 
-def _find(name: str | Path) -> Path:
-    if Path(name).is_file():
-        return Path(name)
-    folder = resource_folder("configs") / "protocols"
-    if (folder / f"{name}.yaml").is_file():
-        return folder / f"{name}.yaml"
-    known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
-    raise PolyscanError(f"Protocol {name} is not known; use {known} or the path of a file.")
+def _file(name: str | Path) -> Path:
+    return resource_file(name, "configs/protocols", ".yaml", "protocol")

@@ -1,6 +1,6 @@
 """Clinical variables, genomics and text beside scans: tokens of a table, and layers that let them act on features."""
 
-from polyscan.fusion.find import find_layers
+from polyscan.fusion.find import find_classes
 from polyscan.fusion.table.attention import TableAttention
 from polyscan.fusion.table.base import TableFusion
 from polyscan.fusion.table.counts import centred_log_ratio, gene_fractions, pearson_residuals
@@ -26,4 +26,4 @@ __all__ = [
 
 def layers() -> list[type[TableFusion]]:
     """Every layer by which a table acts on features, in alphabetical order."""
-    return list(find_layers(__path__, __name__, TableFusion).values())
+    return list(find_classes(__path__, __name__, TableFusion).values())

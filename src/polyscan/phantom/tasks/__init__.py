@@ -11,7 +11,7 @@ import pkgutil
 from importlib import import_module
 from typing import Any
 
-from polyscan.errors import PolyscanError
+from polyscan.errors import PolyscanError, unknown_name
 from polyscan.phantom.tasks.task import Drawn, Task
 from polyscan.phantom.tasks.write import write_task
 
@@ -42,7 +42,7 @@ def find_task(name: str, **options: float) -> Task:
         (0.95, 0.92)
     """
     if name not in task_names():
-        raise PolyscanError(f"There is no task {name!r}; there are {', '.join(task_names())}.")
+        raise unknown_name("task", name, task_names())
     task: Task = import_module(f"{__name__}.{name}").TASK
     if not options:
         return task
