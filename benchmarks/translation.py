@@ -24,6 +24,7 @@ from monai.data import MetaTensor
 from monai.losses import DiceCELoss
 from torch import Tensor
 
+from polyscan.evaluation import dice
 from polyscan.formats.nifti import read_nifti, write_nifti
 from polyscan.fusion import Mean
 from polyscan.networks import FusionNet, SegmentationHead, UNetEncoder
@@ -120,7 +121,7 @@ def dice_of_fusion(studies: list[Study], scans: list[Tensor], tested: list[Study
             stacked = stack(study, scale).permute(3, 0, 1, 2)
             predicted = network(stacked)[:, 0].permute(1, 2, 0) > 0
             true = image(study, "mask")[0].as_tensor() > 0
-            found.append(2 * float((predicted & true).sum()) / float(predicted.sum() + true.sum()))
+            found.append(dice(predicted, true))
     return float(np.mean(found))
 
 

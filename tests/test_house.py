@@ -20,7 +20,7 @@ FLOORS = {
     "missing": GROUND | {"fusion"},
     "networks": GROUND | {"fusion"},
     "learning": GROUND | {"fusion", "networks"},
-    "translation": GROUND | {"study", "formats", "learning"},
+    "translation": GROUND | {"study", "formats", "learning", "evaluation"},
     "objectives": GROUND | {"fusion", "missing", "networks", "learning"},
     "inference": GROUND | {"fusion", "networks"},
     "attribution": GROUND | {"networks"},
@@ -37,7 +37,8 @@ FLOORS = {
     | {"study", "registration", "preprocess", "fusion", "missing", "networks", "inference", "learning", "evaluation"}
     | {"attribution", "transforms", "bundle", "compare"},
     "report": GROUND | {"study", "dicom", "formats"},
-    "label_app": GROUND | {"study", "dicom", "formats", "discovery", "preprocess", "transforms", "bundle"},
+    "label_app": GROUND
+    | {"study", "dicom", "formats", "discovery", "preprocess", "evaluation", "transforms", "bundle"},
 }
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from monai.data import MetaTensor
+from numpy.typing import ArrayLike
 
 from polyscan.errors import PolyscanError
 
@@ -120,6 +121,11 @@ def rectangular(values: np.ndarray, affine: np.ndarray, *, nearest: bool = False
 def spacing_of(affine: np.ndarray) -> np.ndarray:
     """The (3,) distances between neighbouring voxels along each axis of a (4, 4) affine."""
     return np.linalg.norm(np.asarray(affine, dtype=float)[:3, :3], axis=0)
+
+
+def voxel_ml(affine: ArrayLike) -> float:
+    """The volume of a voxel of a (4, 4) affine in millilitres."""
+    return abs(float(np.linalg.det(np.asarray(affine, dtype=float)[:3, :3]))) / 1000
 
 
 def voxels_of(points: np.ndarray, grid: MetaTensor) -> np.ndarray:

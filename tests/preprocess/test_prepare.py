@@ -100,7 +100,7 @@ def test_one_contrast_alone_is_prepared(cohort, tmp_path):
 
 
 def test_nothing_prepared_is_an_error(tmp_path):
-    with pytest.raises(PolyscanError, match="None of 1 studies could be prepared"):
+    with pytest.raises(PolyscanError, match="None of the 1 studies could be prepared"):
         prepare(Manifest(testing=[Study("a", scans={"T1": Scan(str(tmp_path / "no.nii.gz"))})]), tmp_path / "o", jobs=1)
     assert not (tmp_path / "o").exists()
     twice = Study("a", scans={"T1": Scan("/x")}, preparation=Preparation("brain_mri", "T1"))

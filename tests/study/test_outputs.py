@@ -15,7 +15,8 @@ from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
 from polyscan.files.owned import MARKER, replace_owned
 from polyscan.phantom import make_cohort
-from polyscan.study.outputs import OutputFolder, check_writable_file, sources_of
+from polyscan.study import Scan, Study
+from polyscan.study.outputs import OutputFolder, check_writable_file, fingerprint, sources_of
 
 
 @pytest.fixture(scope="module")
@@ -210,3 +211,11 @@ def test_two_runs_do_not_write_one_folder(tmp_path):
         other.alone(),
     ):
         pass
+
+
+def test_a_number_sign_in_the_name_of_a_folder_is_no_number_of_a_volume(tmp_path):
+    file = tmp_path / "ward#3" / "T1.nii.gz"
+    file.parent.mkdir()
+    file.write_bytes(b"")
+    assert sources_of([Study("a", scans={"T1": Scan(f"{file}#2"), "T2": Scan(str(file))})]) == [file, file]
+    assert fingerprint([f"{file}#2"]) != fingerprint([str(file)])

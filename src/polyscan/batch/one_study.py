@@ -20,6 +20,7 @@ from polyscan.bundle.predictor import StudyPredictor, answer_files
 from polyscan.bundle.run import load_predictor
 from polyscan.errors import sentence
 from polyscan.files.atomic import clear_parts
+from polyscan.files.digest import digest_of
 from polyscan.files.owned import remove_owned, rewrite_owned
 from polyscan.parallel import is_usable
 from polyscan.preprocess.prepare import made_from, prepare_study
@@ -153,7 +154,7 @@ def _made_from(study: Study, batch: Batch) -> str:
     """Changes where anything does that a study's answer depends on; empty where a file is not there."""
     protocol = read_metadata(batch.bundle).get("protocol")
     scans = made_from(study, protocol, batch.registered)
-    return scans and hashlib.sha256(f"{scans} {batch.settings}".encode()).hexdigest()[:16]
+    return scans and digest_of(scans, batch.settings)
 
 
 def _is_current(record: Path, wanted: str, batch: Batch) -> bool:

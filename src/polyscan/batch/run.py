@@ -23,7 +23,7 @@ from polyscan.errors import PolyscanError
 from polyscan.files.owned import rewrite_file
 from polyscan.parallel import Progress
 from polyscan.study import Study
-from polyscan.study.manifest import Manifest, write_manifest
+from polyscan.study.manifest import Manifest, none_done, write_manifest
 from polyscan.study.sources import write_sources
 
 
@@ -113,6 +113,5 @@ def _gather(found: Manifest, batch: Batch) -> Manifest:
             write_manifest(batch.out / MANIFEST, answered)
         write_results(batch.out, answered)
     if not answered.studies and failed:
-        reasons = "; ".join(each.reason for each in failed[:3])
-        raise PolyscanError(f"None of the {len(found.studies)} studies could be answered for: {reasons}")
+        raise none_done("answered for", len(found.studies), failed)
     return answered

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from polyscan.bundle.encoder import StudyEncoder
+from polyscan.fusion.blocks import flatten_space
 from polyscan.study import Study
 from polyscan.study.manifest import Manifest, manifest_of
 
@@ -57,4 +58,4 @@ def cohort_features(
 
 def _vector(features: torch.Tensor) -> NDArray:
     """(1, channel, *spatial) to the mean over space."""
-    return np.asarray(features.flatten(2).mean(2)[0].float().cpu() if features.dim() > 2 else features[0].float().cpu())
+    return np.asarray(flatten_space(features, 2).mean(2)[0].float().cpu())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
@@ -19,12 +17,13 @@ from polyscan import __version__
 from polyscan.bundle.earlier import copy_aside, is_updated, moved_aside
 from polyscan.bundle.items import inference_item
 from polyscan.errors import PolyscanError, sentence
+from polyscan.files.digest import digest_of
 from polyscan.files.owned import rewrite_owned
 from polyscan.inference import KeptFeatures
 from polyscan.inference.kept_features import FEATURES, remove_features
 from polyscan.parallel import Progress
 from polyscan.study import ModelRecord, PredictionRecord, Study
-from polyscan.study.manifest import Failure, Manifest, manifest_of, read_manifest, write_manifest
+from polyscan.study.manifest import Failure, Manifest, manifest_of, none_done, read_manifest, write_manifest
 from polyscan.study.outputs import OutputFolder, fingerprint, remove_report, sources_of
 from polyscan.study.sources import without_paths
 from polyscan.transforms.attribution import MAPS
@@ -179,16 +178,13 @@ class StudyPredictor:
                     remove_features(place)
             owned.remove_others([MANIFEST, *kept_features, *kept_files, *maps, *records] if done else [])
         if not done:
-            reasons = "; ".join(failure.reason for failure in failed[:3])
-            raise PolyscanError(f"None of the {len(studies)} studies could be answered for: {reasons}")
+            raise none_done("answered for", len(studies), failed)
         return result
 
     def _kept(self, study: Study, record: Path, absent: Iterable[str], made_from: str, owned: OutputFolder) -> Study:
         """The answer for a study: that of its record where it was made from the same, else a new one."""
-        what = [__version__, made_from, fingerprint(map(str, sources_of([study]))), asdict(study), sorted(absent)]
-        made_from = (
-            made_from and hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:16]
-        )
+        files = fingerprint(map(str, sources_of([study])))
+        made_from = made_from and digest_of(__version__, made_from, files, asdict(study), sorted(absent))
         before = None
         if record.is_file():
             kept = read_manifest(record)

@@ -9,7 +9,7 @@ import numpy as np
 
 from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import read_nifti
-from polyscan.geometry import to_sitk
+from polyscan.geometry import to_sitk, voxel_ml
 from polyscan.study import PredictionRecord, Study, TaskPrediction
 
 MEASURES = ("lesions", "metabolic_tumour_volume_ml", "total_lesion_glycolysis", "spread_mm", "suv_max")
@@ -100,7 +100,7 @@ def measure_lesions(
     """
     from scipy.ndimage import generate_binary_structure, label
 
-    voxel = abs(float(np.linalg.det(affine[:3, :3]))) / 1000
+    voxel = voxel_ml(affine)
     components, count = label(mask, generate_binary_structure(3, 3))
     each, centres = [], []
     for number in range(1, count + 1):

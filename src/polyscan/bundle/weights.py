@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ import torch
 
 from polyscan.bundle.config import bundle_folder
 from polyscan.errors import PolyscanError
-from polyscan.files.digest import sha256
+from polyscan.files.digest import digest_of, sha256
 from polyscan.inference.task_calibration import NAME as CALIBRATION
 from polyscan.learning.checkpoint import BEST
 from polyscan.networks.fusion_model import check_weights
@@ -58,12 +56,9 @@ def inference_fingerprint(
     Raises:
         PolyscanError: the weights are not there.
     """
-    settings = [(bundle / "configs" / "inference.json").read_text(encoding="utf-8"), dict(overrides or {})]
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+    config = bundle / "configs" / "inference.json"
     files = weights_of(bundle, weights)
-    for file in [*files, *calibration_of(files)]:
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
+    return digest_of(dict(overrides or {}), *map(sha256, [config, *files, *calibration_of(files)]))
 
 
 def check_fit(path: Path, network: torch.nn.Module) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 from polyscan.compare.cohort import Cohort
 from polyscan.compare.protocol import CONCATENATION, OUTPUT_MEAN, SIMPLE, Protocol
 from polyscan.compare.table import Row
-from polyscan.files.atomic import atomic_write
 from polyscan.report.render import render_page
 
 
@@ -34,8 +33,7 @@ def write_page(path: Path, protocol: Protocol, cohort: Cohort, rows: list[Row]) 
         forest=_forest(rows),
         pareto=_pareto(rows),
     )
-    with atomic_write(path) as part:
-        part.write_text(text, encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
 
 
 def _forest(rows: list[Row]) -> str:

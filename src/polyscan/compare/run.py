@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from polyscan.compare.cohort import Cohort, load_cohort
 from polyscan.compare.network import TrainedNetwork
 from polyscan.compare.protocol import ONE_VALUE, SIMPLE, Protocol, Strategy, read_protocol
-from polyscan.compare.table import ALL, Row, summarise, write_csv
+from polyscan.compare.table import ALL, Row, flat, summarise
 from polyscan.errors import PolyscanError, unknown_name
 from polyscan.files.atomic import read_json, write_json
 from polyscan.files.owned import replace_owned
+from polyscan.files.tables import write_rows
 from polyscan.parallel import Progress, one_torch_thread, run_each
 from polyscan.study.outputs import OutputFolder
 
@@ -82,7 +83,7 @@ def compare(
                 progress(done, len(every), cell.strategy)
         rows = summarise(protocol, cohort, {cell: read_json(cells / cell.file) for cell in every})
         with replace_owned(owned.path, group="compare") as folder:
-            write_csv(folder / "compare.csv", rows)
+            write_rows(folder / "compare.csv", [*map(flat, rows)])
             write_page(folder / "compare.html", protocol, cohort, rows)
     return rows
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +26,6 @@ from polyscan.evaluation.statistics import (
     over_folds,
     probability_of_false_claim,
 )
-from polyscan.files.atomic import atomic_write
 
 if TYPE_CHECKING:
     from polyscan.compare.run import Cell
@@ -192,16 +189,8 @@ def _row(
     )
 
 
-def write_csv(path: Path, rows: list[Row]) -> None:
-    """Write the rows, an interval in three columns."""
-    with atomic_write(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-        flat = [_flat(row) for row in rows]
-        writer = csv.DictWriter(file, list(flat[0]))
-        writer.writeheader()
-        writer.writerows(flat)
-
-
-def _flat(row: Row) -> dict[str, Any]:
+def flat(row: Row) -> dict[str, Any]:
+    """A row as a table has it, an interval in three columns."""
     out: dict[str, Any] = {}
     for field in fields(row):
         value = getattr(row, field.name)

@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 from polyscan.course.forecast import Forecast
 from polyscan.course.population import Population
 from polyscan.course.row import Row, interval
-from polyscan.files.atomic import atomic_write
 from polyscan.report.render import render_page
 
 WIDTH, HEIGHT = 520, 220
@@ -33,8 +32,7 @@ def write_page(path: Path, population: Population, rows: list[Row]) -> None:
         width=WIDTH,
         height=HEIGHT,
     )
-    with atomic_write(path) as part:
-        part.write_text(text, encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from polyscan.course.population import Population
 from polyscan.course.row import Row
 from polyscan.course.visits import Course, read_courses
 from polyscan.errors import PolyscanError
-from polyscan.files.atomic import atomic_write
 from polyscan.files.owned import replace_owned
+from polyscan.files.tables import write_rows
 from polyscan.study.outputs import OutputFolder
 
 TABLE, PAGE, POPULATION = "course.csv", "course.html", "population.json"
@@ -70,8 +70,6 @@ def _row(population: Population, course: Course, horizon: float) -> Row:
 
 
 def _write_table(path: Path, rows: list[Row]) -> None:
-    import pandas
-
     told = []
     for row in rows:
         line = {"subject": row.subject, "visits": len(row.course.days), "last_day": row.last_day, "day": row.day}
@@ -81,5 +79,4 @@ def _write_table(path: Path, rows: list[Row]) -> None:
                 unit = "" if what == "progression" else "_ml"
                 line[f"{name}_{what}{unit}"] = None if found is None else round(float(getattr(found, what)[-1]), 4)
         told.append(line)
-    with atomic_write(path) as part:
-        pandas.DataFrame(told).to_csv(part, index=False)
+    write_rows(path, told)

@@ -17,7 +17,7 @@ from polyscan.dicom.derived import VENDOR
 from polyscan.dicom.source_images import SourceImages, lasting_uid, require_highdicom
 from polyscan.dicom.write_segmentation import finding
 from polyscan.files.atomic import atomic_write
-from polyscan.geometry import spacing_of
+from polyscan.geometry import spacing_of, voxel_ml
 from polyscan.study import TaskPrediction
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def measure_region(inside: MetaTensor) -> RegionMeasures:
         except (QhullError, ValueError):  # in one line
             points = points[[0, -1]]
         longest = max(longest, float(pdist(points).max(initial=0.0)))
-    return RegionMeasures(float(voxels.sum()) * abs(float(np.linalg.det(affine[:3, :3]))) / 1000, longest)
+    return RegionMeasures(float(voxels.sum()) * voxel_ml(affine), longest)
 
 
 def write_measurements(

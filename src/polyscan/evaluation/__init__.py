@@ -1,6 +1,6 @@
 """How good an answer is."""
 
-from polyscan.evaluation.regions import region_scores, region_volumes
+from polyscan.evaluation.regions import dice, region_scores, region_volumes
 from polyscan.evaluation.statistics import (
     Interval,
     auroc,
@@ -23,6 +23,7 @@ __all__ = [
     "bootstrap_scores",
     "concordance_index",
     "corrected_difference",
+    "dice",
     "over_folds",
     "percentile_interval",
     "region_scores",

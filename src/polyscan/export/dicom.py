@@ -19,6 +19,7 @@ from polyscan.dicom.write_segmentation import write_segmentation
 from polyscan.errors import PolyscanError, sentence
 from polyscan.files.atomic import write_json
 from polyscan.files.digest import sha256
+from polyscan.files.numbered import numbered
 from polyscan.files.owned import replace_owned
 from polyscan.formats.endings import is_volume
 from polyscan.formats.nifti import read_nifti
@@ -27,7 +28,7 @@ from polyscan.parallel import Progress
 from polyscan.preprocess.native import to_native
 from polyscan.report.uncertainty import region_probabilities, uncertainty_map
 from polyscan.study import PredictionRecord, Study, paths_in
-from polyscan.study.manifest import Failure, Manifest
+from polyscan.study.manifest import Failure, Manifest, none_done
 from polyscan.study.outputs import OutputFolder, sources_of
 from polyscan.study.sources import Sources, StudySources, without_paths
 
@@ -103,8 +104,7 @@ def write_dicom(
             write_json(folder / _INDEX, {"objects": done.files})
         owned.remove_others([_INDEX, *(name for each in done.files.values() for name in each.values())])
     if not done.files:
-        reasons = "; ".join(failure.reason for failure in done.failed[:3])
-        raise PolyscanError(f"None of the {len(studies)} studies could be written as DICOM: {reasons}")
+        raise none_done("written as DICOM", len(studies), done.failed)
     return done
 
 
@@ -255,4 +255,4 @@ def _to_reference(file: str) -> np.ndarray:
 
 def _files(sources: StudySources | None) -> list[Path]:
     every = list(sources.scans.values()) if sources else []
-    return [Path(path.partition("#")[0]) for source in every for path in paths_in(source)]
+    return [numbered(path)[0] for source in every for path in paths_in(source)]

@@ -21,7 +21,7 @@ from polyscan.formats.nifti import read_nifti, write_nifti
 from polyscan.parallel import Progress
 from polyscan.report.display import Display
 from polyscan.study import Study, paths_in
-from polyscan.study.manifest import Failure, Manifest
+from polyscan.study.manifest import Failure, Manifest, none_done
 from polyscan.study.outputs import OutputFolder, sources_of
 from polyscan.study.sources import Sources, without_paths
 
@@ -109,7 +109,7 @@ def write_pictures(
                 progress(count, len(studies), study.key)
         owned.remove_others([path.name for paths in done.files.values() for path in paths])
     if not done.files:
-        raise PolyscanError(f"There is no picture of {len(studies)} studies: {done.failed[0].reason}")
+        raise none_done("drawn", len(studies), done.failed)
     return done
 
 

@@ -10,5 +10,7 @@ _NUMBER = re.compile(r"#(\d+)$")
 
 def numbered(source: str | Path) -> tuple[Path, int | None]:
     """A path, and the number of the volume, from 1, where ``#`` and a number follow it."""
-    number = None if Path(source).exists() else _NUMBER.search(str(source))
-    return (Path(str(source)[: number.start()]), int(number[1])) if number else (Path(source), None)
+    number = _NUMBER.search(str(source))
+    if number is None or Path(source).exists():
+        return Path(source), None
+    return Path(str(source)[: number.start()]), int(number[1])

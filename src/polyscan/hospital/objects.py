@@ -25,7 +25,7 @@ def write_results(study: Study, answered: Study, description: str, folder: Path)
     Raises:
         PolyscanError: the reference is no series of one image a slice, or highdicom is not installed.
     """
-    sources = StudySources({name: scan.source for name, scan in study.scans.items()})
+    sources = StudySources(study.sources)
     written: dict[str, str] = {}
     with replace_owned(folder) as temporary:
         if answered.preparation is not None and answered.prediction is not None:

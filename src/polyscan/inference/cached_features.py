@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from polyscan.fusion.blocks import pooled
 from polyscan.networks import Encoded, FusionModel
 
 _AT_ONCE = 2**23
@@ -63,8 +64,7 @@ class CachedFeatures(Encoded):
 
     def pooled(self) -> Tensor:
         """(batch, modality, channel): the mean over the grid of the last level that the encoders made."""
-        last = self.features[-1]
-        return last.flatten(3).mean(3) if last.dim() > 3 else last
+        return pooled(self.features[-1])
 
     def sampler(self) -> Callable[[], Tensor]:
         """A function that gives logits anew; only what holds the network's dropout runs again."""

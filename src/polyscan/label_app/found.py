@@ -10,12 +10,13 @@ from pathlib import Path
 from polyscan.dicom.attributes import text
 from polyscan.dicom.headers import read_headers
 from polyscan.errors import PolyscanError
+from polyscan.files.numbered import numbered
 from polyscan.files.packed import archive_of
 from polyscan.files.walk import is_folder, walk
 from polyscan.formats.endings import is_volume
 from polyscan.formats.pictures import is_picture
 from polyscan.modality import by_precedence
-from polyscan.study import Source, Study
+from polyscan.study import Source, Study, paths_in
 
 NAMED = ("StudyInstanceUID", "SeriesInstanceUID", "PatientID", "Modality")
 """What OHIF opens a study by."""
@@ -75,7 +76,7 @@ def attributes_of(source: Source) -> Mapping[str, str]:
     """Of a DICOM series, the attributes :data:`NAMED`; nothing of other files."""
     if not is_dicom(source):
         return {}
-    first = Path((source if isinstance(source, str) else min(source)).partition("#")[0])
+    first, _ = numbered(min(paths_in(source)))
     file = min(walk(first)[0], default=first) if is_folder(first) else first
     return _attributes(str(file), (archive_of(file) or file).stat().st_mtime_ns)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
 import threading
@@ -18,8 +19,10 @@ from polyscan.bundle import StudyPredictor
 from polyscan.bundle import run as runs
 from polyscan.bundle.config import channels_of, label_classes
 from polyscan.errors import PolyscanError, sentence, unknown_name
+from polyscan.evaluation import dice
 from polyscan.files.atomic import read_json
 from polyscan.formats.nifti import read_nifti, write_nifti
+from polyscan.geometry import voxel_ml
 from polyscan.label_app.found import Found, is_dicom
 from polyscan.label_app.masks import grid_of, laid_on, revalued
 from polyscan.label_app.sources import FolderStudies, WebStudies
@@ -199,7 +202,7 @@ class StudyService:
         if model.protocol is None or not set(study.scans) & set(model.modalities):
             return study
         every = (place or self.work / "prepared") / model.protocol / study.key
-        folder = every / fingerprint(scan.source for scan in study.scans.values())
+        folder = every / fingerprint(study.sources.values())
         with self._locks[str(every)]:
             if not (folder / "manifest.json").exists():
                 shutil.rmtree(every, ignore_errors=True)
@@ -276,13 +279,12 @@ def _classified(answers: Mapping[str, TaskPrediction]) -> dict[str, Any]:
 
 def _volumes(mask: Path, labels: Mapping[str, int]) -> dict[str, float]:
     image = read_nifti(mask)
-    voxel = abs(float(np.linalg.det(np.asarray(image.affine)[:3, :3]))) / 1000
+    voxel = voxel_ml(image.affine)
     values = image.numpy().round().astype(int)
     return {name: round(float((values == value).sum()) * voxel, 2) for name, value in labels.items()}
 
 
 def _dice(a: Path, b: Path) -> float:
     """Dice of two masks' foreground; one where both are empty."""
-    x, y = (read_nifti(path).numpy() > 0.5 for path in (a, b))
-    total = int(x.sum()) + int(y.sum())
-    return 2 * int((x & y).sum()) / total if total else 1.0
+    found = dice(*(read_nifti(path).numpy() > 0.5 for path in (a, b)))
+    return 1.0 if math.isnan(found) else found

@@ -135,7 +135,7 @@ def _two_patients(study: Study) -> str:
 
 def _all_under(folder: str, study: Study) -> bool:
     """Whether all files of a study lie under a folder."""
-    sources = [scan.source for scan in study.scans.values()]
+    sources = list(study.sources.values())
     files = [file for source in sources for file in paths_in(source)]
     return bool(files) and all(file.startswith(folder) for file in files)
 

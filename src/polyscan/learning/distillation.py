@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from polyscan.fusion.blocks import flatten_space
 from polyscan.learning.auxiliary_loss import WithAuxiliaryLosses, auxiliary_losses, fusion_calls
 from polyscan.learning.deep_supervision import deep_logits, deep_losses
 from polyscan.networks.encoded import Encoded
@@ -114,7 +115,7 @@ def _prototypes(student: Tensor, teacher: Tensor, one_hot: Tensor) -> Tensor:
     seen = member.sum(0) > 0
     cosines = []
     for features in (student, teacher):
-        pooled = features.flatten(2).mean(2) if features.dim() > 2 else features
+        pooled = flatten_space(features, 2).mean(2)
         means = member.T @ pooled / member.sum(0).clamp(min=1).unsqueeze(1)
         cosines.append(functional.cosine_similarity(pooled.unsqueeze(1), means.unsqueeze(0), dim=2)[:, seen])
     return functional.mse_loss(cosines[0], cosines[1])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from ignite.engine import Engine, Events
 from monai.engines import Evaluator
 
 from polyscan.files.atomic import atomic_write
+from polyscan.files.tables import write_rows
 
 TABLE, CURVES = "training.csv", "training.png"
 
@@ -47,7 +47,7 @@ class History:
             row.update({name: float(value) for name, value in self.validator.state.metrics.items()})
         self.rows.append(row)
         if idist.get_rank() == 0:
-            write_table(self.rows, self.folder / TABLE)
+            write_rows(self.folder / TABLE, self.rows)
 
     def draw(self, engine: Engine) -> None:
         """Draw the curves."""
@@ -61,15 +61,6 @@ class History:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on behind the rows of :meth:`state_dict`."""
         self.rows = list(state["rows"])
-
-
-def write_table(rows: list[dict[str, float]], path: Path) -> None:
-    """Write rows that need not have the same columns as CSV, whole or not at all."""
-    columns = dict.fromkeys(name for row in rows for name in row)
-    with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def draw_curves(rows: list[dict[str, float]], path: Path) -> None:

@@ -12,6 +12,7 @@ from monai.engines import IterationEvents
 from torch import Tensor, nn
 
 from polyscan.learning.gradients import steps_now
+from polyscan.networks.encoded import Encoded
 from polyscan.networks.encoders import EncoderEach, frozen_statistics
 from polyscan.networks.fusion_model import FusionModel
 
@@ -78,17 +79,16 @@ class Utilisation:
         """(modality) exp(-loss) of each modality alone, over the rows that have it and a label; 0 where none has."""
         scores = torch.zeros(len(self.network.modalities), device=target.device)
         with frozen_statistics(self.network):
-            features, available = self.network.encode(image)
+            encoded = Encoded.of(self.network, image, inputs)
             plain = target.as_subclass(Tensor)  # type: ignore[arg-type]
             known = torch.isfinite(plain).flatten(1).any(1)
             for m in range(len(scores)):
-                rows = available[:, m] & known
+                rows = encoded.available[:, m] & known
                 if not bool(rows.any()):
                     continue
-                alone = torch.zeros_like(available)
+                alone = torch.zeros_like(encoded.available)
                 alone[:, m] = True
-                fused = self.network.fuse(features, alone, *inputs)
-                logits = self.network.head(fused, alone, self.network.image_size(image))
+                logits = encoded.logits(alone)
                 scores[m] = torch.exp(-self.loss(logits.as_subclass(Tensor)[rows], plain[rows]))  # type: ignore[arg-type]
         return scores
 

@@ -154,7 +154,7 @@ def _certainty(text: Text, predictions: Sequence[PredictionRecord]) -> list[str]
 
 
 def _evaluation(text: Text, predictions: Sequence[PredictionRecord], manifest: Manifest) -> list[str]:
-    from polyscan.evaluation import region_scores
+    from polyscan.evaluation import dice
 
     scored = [each for each in predictions if each.scores]
     told = []
@@ -162,7 +162,7 @@ def _evaluation(text: Text, predictions: Sequence[PredictionRecord], manifest: M
         regions = enumerated(dict.fromkeys(name for each in scored for name in each.scores))
         told.append(
             f"Segmentations ({regions}) were compared with the known truth of {counted(len(scored), 'study')} by the "
-            f"Dice coefficient{text.cite(region_scores)}."
+            f"Dice coefficient{text.cite(dice)}."
         )
         if any(score.dice is None for each in scored for score in each.scores.values()):
             told.append("Studies in which a region does not exist were counted apart.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import atomic_write_folder, write_json
+from polyscan.files.tables import write_rows
 from polyscan.modality import by_precedence
 from polyscan.parallel import Progress, run_each
 from polyscan.phantom.subject import MAPS, MODALITIES, Subject, follow_up, make_subject
@@ -76,8 +76,8 @@ def make_cohort(
         plan = _Plan(folder, subjects, seed, format, size, tuple(modalities), missing, visits)
         rows = make_each(plan.make, subjects, jobs, progress)
         known, truth = zip(*rows, strict=True)
-        _table(folder / "participants.tsv", known)
-        _table(folder / "derivatives" / "truth" / "labels.tsv", truth)
+        write_rows(folder / "participants.tsv", known, "\t")
+        write_rows(folder / "derivatives" / "truth" / "labels.tsv", truth, "\t")
         write_json(folder / "dataset_description.json", {"Name": "polyscan phantom", "BIDSVersion": "1.9.0"})
 
 
@@ -137,7 +137,7 @@ class _Plan:
             days = [
                 {"session_id": f"ses-{v.visit}", "acq_time": _DAY_0 + timedelta(v.day)} for v in (subject, second_visit)
             ]
-            _table(self.folder / name["participant_id"] / f"{name['participant_id']}_sessions.tsv", days)
+            write_rows(self.folder / name["participant_id"] / f"{name['participant_id']}_sessions.tsv", days, "\t")
             truth["response"] = "yes" if second_visit.responds else "no"
         return known, truth
 
@@ -157,14 +157,6 @@ def _acquired(subject: Subject, modalities: Sequence[str], missing: float) -> li
     if brain and not set(brain) & set(acquired):
         acquired.append(max(brain, key=lambda m: draws[_ALL.index(m)]))
     return acquired or names[:1]
-
-
-def _table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), delimiter="\t")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def _write(subject: Subject, acquired: list[str], folder: Path, format: str, size: str, session: int | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import time
@@ -15,6 +14,7 @@ from typing import Any
 from polyscan import __version__
 from polyscan.errors import PolyscanError, sentence
 from polyscan.files.atomic import write_json
+from polyscan.files.digest import digest_of
 from polyscan.files.numbered import numbered
 from polyscan.files.owned import replace_owned, rewrite_owned
 from polyscan.formats.endings import is_volume, parts_of
@@ -26,7 +26,7 @@ from polyscan.preprocess.profiles import load_profiles, out_of_distribution, pro
 from polyscan.preprocess.protocol import load_protocol, protocol_text
 from polyscan.preprocess.steps import Record, present
 from polyscan.study import Label, Preparation, Scan, ScanKey, Study
-from polyscan.study.manifest import Failure, Manifest, paths_of, read_manifest, write_manifest
+from polyscan.study.manifest import Failure, Manifest, none_done, paths_of, read_manifest, write_manifest
 from polyscan.study.outputs import OutputFolder, fingerprint, sources_of
 from polyscan.study.record import plain
 from polyscan.study.sources import SOURCES, reference_to, without_paths, write_sources
@@ -103,7 +103,7 @@ def prepare(
             written.append(MANIFEST)
         owned.remove_others([MANIFEST, SOURCES, *done] if done else [])
     if not done:
-        raise PolyscanError(f"None of {len(studies)} studies could be prepared: {failed[0].reason if failed else ''}")
+        raise none_done("prepared", len(studies), failed)
     return prepared
 
 
@@ -177,8 +177,7 @@ def made_from(study: Study, protocol: str | Path | None, registered: bool = Fals
         files = fingerprint([*sources, *named, *_beside(sources)])
     except OSError:
         return ""
-    what = [__version__, text, registered, files, asdict(study)]
-    return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return digest_of(__version__, text, registered, files, asdict(study))
 
 
 def _beside(sources: Iterable[str]) -> list[str]:

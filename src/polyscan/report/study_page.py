@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from monai.data import MetaTensor
 
 from polyscan import __version__
 from polyscan.files.atomic import read_json
+from polyscan.files.digest import digest_of
 from polyscan.files.owned import replace_owned
 from polyscan.formats.nifti import read_nifti
 from polyscan.formats.pictures import is_picture
@@ -122,8 +121,7 @@ def drawn_from(path: Path) -> str:
 
 
 def _made_from(study: Study, cohort: str | None) -> str:
-    what = [__version__, asdict(study), fingerprint(map(str, sources_of([study]))), cohort]
-    return sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return digest_of(__version__, asdict(study), fingerprint(map(str, sources_of([study]))), cohort)
 
 
 def _is_flat(study: Study) -> bool:

@@ -6,7 +6,7 @@ each entry may hold, stands in ``manifest.schema.json`` beside this file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,6 +37,18 @@ class Failure(Entry):
 
     study: str
     reason: str
+
+
+def none_done(what: str, count: int, failed: Sequence[Failure]) -> PolyscanError:
+    """What is said where no study came to anything.
+
+    Args:
+        what: they were to be, such as ``prepared``.
+        count: how many there are.
+        failed: why they are not; the first three are told.
+    """
+    reasons = "; ".join(failure.reason for failure in failed[:3])
+    return PolyscanError(f"None of the {count} studies could be {what}: {reasons}")
 
 
 @dataclass

@@ -15,6 +15,7 @@ from typing import Any
 from polyscan import __version__
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json, write_json
+from polyscan.files.numbered import numbered
 from polyscan.files.owned import MARKER, remove_empty, remove_files, remove_owned, rewrite_file
 from polyscan.files.packed import archive_of
 from polyscan.study import Source, Study, paths_in
@@ -183,7 +184,7 @@ def remove_report(folder: Path) -> None:
 
 def sources_of(studies: Iterable[Study]) -> list[Path]:
     """Every file and folder that studies name; of one in an archive the archive."""
-    paths = [Path(path.partition("#")[0]) for study in studies for path in paths_of(study)]
+    paths = [numbered(path)[0] for study in studies for path in paths_of(study)]
     return [archive_of(path) or path for path in paths]
 
 
@@ -198,7 +199,7 @@ def fingerprint(sources: Iterable[Source]) -> str:
     """
     digest = hashlib.sha256()
     for name in sorted(chain.from_iterable(map(paths_in, sources))):
-        path = Path(name.partition("#")[0])
+        path, _ = numbered(name)
         for file in sorted(path.iterdir()) if path.is_dir() else [archive_of(path) or path]:
             stat = file.stat()  # a file that took another's place has another time of change
             each = f"{name} {file} {stat.st_ino} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}\n"
@@ -326,8 +327,8 @@ def _check_behind(path: Path, folder: Path, checked: set[Path]) -> None:
         except PolyscanError:  # a file of that name that is none of ours tells nothing
             continue
         every = [source for study in known.studies.values() for source in (*study.scans.values(), study.label)]
-        names = {name.partition("#")[0] for source in every if source for name in paths_in(source)}
-        folders = {_folder_of(archive_of(Path(name)) or Path(name)) for name in names}
+        paths = {numbered(name)[0] for source in every if source for name in paths_in(source)}
+        folders = {_folder_of(archive_of(path) or path) for path in paths}
         for found in sorted(found for found in folders - checked if found is not None):
             checked.add(found)
             _check_outside(path, found)

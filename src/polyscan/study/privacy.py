@@ -11,6 +11,7 @@ from typing import Any
 
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
+from polyscan.files.numbered import numbered
 from polyscan.files.packed import open_binary
 from polyscan.study.scan import paths_in
 from polyscan.study.sources import SOURCES, Sources, StudySources, find_sources, read_sources
@@ -116,7 +117,7 @@ def _secrets(key: str, study: StudySources, known: Sources) -> Iterator[tuple[st
     own = re.sub(r"[^a-z0-9]", "", key.lower())
     for source in every:
         for name in paths_in(source):
-            path = Path(name.partition("#")[0])
+            path, _ = numbered(name)
             root = next((root for root in known.roots if path.is_relative_to(root)), path.anchor)
             for part in path.relative_to(root).parts:
                 stem = part.split(".nii")[0]

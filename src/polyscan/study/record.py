@@ -344,6 +344,11 @@ class Study(Entry):
         return max((ScanKey.parse(name).time or 1 for name in self.scans), default=0)
 
     @property
+    def sources(self) -> dict[str, Source]:
+        """Scan to where it lies."""
+        return {name: scan.source for name, scan in self.scans.items()}
+
+    @property
     def protocol(self) -> str:
         """By which its scans were prepared; empty where by none."""
         return self.preparation.protocol if self.preparation else ""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json, write_json
+from polyscan.files.numbered import numbered
 from polyscan.study.entry import Entry
 from polyscan.study.manifest import Manifest, read_manifest
 from polyscan.study.record import Study
@@ -55,10 +56,7 @@ def write_sources(folder: Path, manifest: Manifest) -> None:
     """Write ``sources.json``, which only its owner may read."""
     path = folder / SOURCES
     private = "The names of files and folders may tell who a patient is: leave this file out of what you share."
-    studies = {
-        study.key: StudySources({name: scan.source for name, scan in study.scans.items()}, study.label.mask)
-        for study in manifest.studies
-    }
+    studies = {study.key: StudySources(study.sources, study.label.mask) for study in manifest.studies}
     write_json(path, encoded(Sources(private, list(manifest.roots.values()), manifest.scanned, studies)))
     path.chmod(0o600)
 
@@ -101,7 +99,7 @@ def without_paths(text: str, study: Study, sources: StudySources | None = None) 
         sources: of a prepared study what it was made from, whose files are told too.
     """
     names = {str(Path.home()): "~"}
-    scans = [*((key, scan.source) for key, scan in study.scans.items()), *(sources.scans.items() if sources else ())]
+    scans = [*study.sources.items(), *(sources.scans.items() if sources else ())]
     for key, source in scans:
         for number, path in enumerate(files := _files(source), start=1):
             _note(names, path, key if len(files) == 1 else f"file {number} of {key}")
@@ -119,7 +117,7 @@ def without_paths(text: str, study: Study, sources: StudySources | None = None) 
 
 def _files(source: Source) -> list[Path]:
     """The files of a scan, and those of a folder of one series."""
-    paths = [Path(path.partition("#")[0]) for path in paths_in(source)]
+    paths = [numbered(path)[0] for path in paths_in(source)]
     if len(paths) == 1 and paths[0].is_dir():
         return sorted(paths[0].iterdir()) or paths
     return paths

@@ -7,6 +7,8 @@ from dataclasses import astuple, dataclass
 
 import numpy as np
 
+from polyscan.evaluation import dice
+
 _CT = {"air": (-np.inf, -300.0), "soft tissue": (-300.0, 150.0), "bone": (150.0, np.inf)}
 _WHOLE = {"everything": (-np.inf, np.inf)}
 
@@ -59,8 +61,5 @@ def _mean(values: tuple[float, ...]) -> float:
 
 def _agreement(found: np.ndarray, true: np.ndarray, low: float, high: float) -> Fidelity:
     predicted, real = ((low <= values) & (values < high) for values in (found, true))
-    count = int(predicted.sum() + real.sum())
-    return Fidelity(
-        float(np.abs(found[real] - true[real]).mean()) if real.any() else float("nan"),
-        2 * int((predicted & real).sum()) / count if count else float("nan"),
-    )
+    error = float(np.abs(found[real] - true[real]).mean()) if real.any() else float("nan")
+    return Fidelity(error, dice(predicted, real))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import lru_cache
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +13,10 @@ import torch
 from torch import Tensor
 
 from polyscan.errors import PolyscanError
+from polyscan.files.digest import digest_of
+from polyscan.files.tables import write_rows
 from polyscan.formats.nifti import read_nifti
 from polyscan.learning.checkpoint import CHECKPOINT, save_whole
-from polyscan.learning.history import write_table
 from polyscan.parallel import Progress
 from polyscan.study import Study
 from polyscan.study.outputs import fingerprint
@@ -68,8 +67,7 @@ def learn_translation(
     """
     files = files_to_learn_from(studies, translation)
     out = Path(out)
-    what = [asdict(translation), steps, batch, structure_weight, seed, *map(fingerprint, files)]
-    made_from = sha256(json.dumps(what).encode()).hexdigest()[:16]
+    made_from = digest_of(asdict(translation), steps, batch, structure_weight, seed, *map(fingerprint, files))
     if (out / NAME).is_file() and (kept := Translator.load(out / NAME)).made_from == made_from:
         return kept
     first, second = map(_intensities, files, translation.modalities)
@@ -107,7 +105,7 @@ def learn_translation(
                 told = ", ".join(f"{name} {value:.2f}" for name, value in rows[-1].items() if name != "step")
                 progress(step + 1, steps, told)
     translator = Translator(translation, scales, (network.forth.cpu(), network.back.cpu()), made_from)
-    write_table(rows, out / TABLE)
+    write_rows(out / TABLE, rows)
     translator.save(out / NAME)
     return translator
 
