@@ -28,7 +28,8 @@ from polyscan.cli import main
 from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import write_nifti
 from polyscan.parallel import call_packed
-from polyscan.study.manifest import read_manifest
+from polyscan.study import ModelRecord, PredictionRecord, Study
+from polyscan.study.manifest import Manifest, read_manifest, write_manifest
 from processes import start, until
 
 BUNDLE = "sarcoma_ct_mr_pet_segmentation"
@@ -213,6 +214,15 @@ def test_other_weights_redo_the_answers_and_keep_what_was_prepared(ward, tmp_pat
     assert {path: path.stat().st_mtime_ns for path in (out / "prepared").rglob("*") if path.is_file()} == prepared
     assert answers(out).keys() == before.keys()
     assert answers(out) != before
+
+
+def test_answers_of_another_bundle_are_not_replaced(ward, tmp_path):
+    out = tmp_path / "out"
+    answered = PredictionRecord(str(out / "predictions" / "sub-01_pred.json"), model=ModelRecord("petct_staging"))
+    write_manifest(out / "records" / "sub-01.json", Manifest(testing=[Study("01", None, prediction=answered)]))
+    with pytest.raises(PolyscanError, match=rf"holds answers of petct_staging, which those of {BUNDLE} would replace"):
+        run(ward, out)
+    assert [path.name for path in out.iterdir()] == ["records"]
 
 
 def test_a_scan_that_comes_late_updates_the_answer(ward, tmp_path):

@@ -214,3 +214,44 @@ def test_padding_of_the_report(data):
     values = read_series(data / "reported_cases/ct_padding_us_63536/in/CT").numpy()
     assert np.isnan(values).sum() == 1440
     assert (np.nanmin(values), np.nanmax(values)) == (-358, 281)
+
+
+def as_floats(ds, name, kind):
+    """Make the pixels of a data set floating point numbers: its column and a quarter, 10 more a slice."""
+    values = np.tile(np.arange(7) + 0.25, (6, 1)) + 10 * (ds.InstanceNumber - 1)
+    for attribute in ("PixelData", "BitsStored", "HighBit", "PixelRepresentation"):
+        delattr(ds, attribute)
+    ds.BitsAllocated = 8 * np.dtype(kind).itemsize
+    setattr(ds, name, values.astype(kind).tobytes())
+
+
+@pytest.mark.parametrize(("name", "kind"), [("FloatPixelData", "<f4"), ("DoubleFloatPixelData", "<f8")])
+def test_pixels_that_are_floating_point_numbers(make_series, tmp_path, name, kind):
+    folder = make_series(change=lambda k, ds: as_floats(ds, name, kind))
+    np.testing.assert_array_equal(read_series(folder)[0, 1:3, 0, :2].numpy(), [[1.25, 11.25], [2.25, 12.25]])
+    for file in list(folder.iterdir()):  # the same again, and other pixels in the same places
+        ds = pydicom.dcmread(file)
+        pydicom.dcmwrite(folder / f"copy_{file.name}", ds)
+        setattr(ds, name, bytes(len(ds[name].value)))
+        pydicom.dcmwrite(folder / f"other_{file.name}", ds)
+    (series,) = find_series(folder)
+    assert "copies of slices, which are not used: 5" in series.reason
+    assert "10 of 10 slices lie at one position" in series.reason
+
+
+def test_padding_and_negative_values_of_floating_point_numbers(make_series):
+    folder = make_series("ct", change=lambda k, ds: as_floats(ds, "FloatPixelData", "<f4"), FloatPixelPaddingValue=0.25)
+    assert np.isnan(read_series(folder).numpy()).sum() == 6
+
+    def below_zero(k, ds):
+        as_floats(ds, "FloatPixelData", "<f4")
+        ds.FloatPixelData = (np.frombuffer(ds.FloatPixelData, "<f4") - 30).tobytes()
+
+    (series,) = find_series(make_series("mr", modality="MR", change=below_zero, SeriesDescription="T1"))
+    assert (series.modality, "negative values" in series.reason) == (None, True)
+
+
+def test_a_header_without_pixels_is_not_called_corrupt(make_series):
+    folder = make_series(change=lambda k, ds: delattr(ds, "PixelData"))
+    with pytest.raises(PolyscanError, match=r"000\.dcm has a header and no pixels; export it again"):
+        read_series(folder)

@@ -51,6 +51,11 @@ T1 pre contrast => T1
 T1 ohne KM => T1
 t1_se_tra nativ => T1
 T1 nach KM => T1c
+T1_SE_CE- => T1
+T1 KM- => T1
+T1 GD - AX => T1c
+T1 BRAVO DELAYED => T1c
+Ax LAVA-Flex => an image of fat and water apart
 AX T1 W/O => T1
 AX T1 WO CONTRAST => T1
 AX T1 post fossa => T1
@@ -234,6 +239,10 @@ def header(**attributes) -> Dataset:
 SPIN, GRADIENT, INVERSION = "SE", "GR", ["SE", "IR"]
 
 
+AGENT = Dataset()
+AGENT.CodeMeaning = "Gadobutrol"
+
+
 @pytest.mark.parametrize(
     ("attributes", "expected"),
     [
@@ -268,6 +277,12 @@ SPIN, GRADIENT, INVERSION = "SE", "GR", ["SE", "IR"]
         ({"SeriesDescription": "T1", "ContrastBolusAgent": "SALINE"}, "T1"),
         ({"SeriesDescription": "T1", "ContrastBolusAgent": "NOVOTEC"}, "T1c"),
         ({"SeriesDescription": "T1 pre", "ContrastBolusAgent": "Gadovist"}, "T1"),
+        ({"SeriesDescription": "T1", "ContrastBolusIngredient": "GADOLINIUM"}, "T1c"),
+        ({"SeriesDescription": "T1", "ContrastBolusAgentSequence": [AGENT]}, "T1c"),
+        (
+            {"SeriesDescription": "T1", "ContrastBolusAgentSequence": [AGENT], "ContrastBolusAgentAdministered": "NO"},
+            "T1",
+        ),
     ],
 )
 def test_mr_is_told_by_its_sequence_and_words(attributes, expected):

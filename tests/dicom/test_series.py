@@ -181,3 +181,16 @@ def test_a_t1_reformat_beside_t1c_may_be_of_either(make_series, tmp_path):
     make_series("mpr", **one, ImageType=["DERIVED", "PRIMARY", "MPR"], SeriesDescription="T1 MPR")
     make_series("post", **one, SeriesDescription="T1 +C")
     assert sorted(str(series.modality) for series in find_series(tmp_path)) == ["None", "T1c"]
+
+
+def test_diffusion_volumes_of_which_nothing_tells_the_b_value_are_left_out(make_series):
+    def dwi(name, **different):
+        made = make_series(name, slices=10, modality="MR", SeriesDescription="DWI", change=twice(**different))
+        return [(series.modality, series.reason.split(";")[0]) for series in find_series(made)]
+
+    unknown = "one of 2 diffusion volumes of a series of which nothing tells the b-value"
+    assert dwi("untold") == [(None, unknown), (None, unknown)]
+    assert dwi("canon", ImageComments=("b=0(0.0,0.0,0.0)", "b=1000(0.4,0.0,0.9)")) == [
+        (None, "the unweighted (b = 0) image of a diffusion series"),
+        ("DWI", "b-value 1000 s/mm2"),
+    ]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 
+import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
@@ -149,6 +150,16 @@ def test_philips_counts():
     counts.add_new((0x7053, 0x0011), "LO", "Philips PET Private Group")
     counts.add_new((0x7053, 0x1100), "DS", "0.0045")
     assert suv_factor([counts]) == pytest.approx(0.0045)
+
+
+def test_each_slice_of_philips_counts_has_its_own_factor():
+    slices = [header(Units="CNTS") for _ in range(3)]
+    for each, factor in zip(slices, ("0.001", "0.002", "0.003"), strict=True):
+        each.add_new((0x7053, 0x1000), "DS", factor)
+    np.testing.assert_allclose(suv_factors(slices)[0], [0.001, 0.002, 0.003])
+    del slices[1][0x7053, 0x1000]
+    with pytest.raises(PolyscanError, match="in every slice"):
+        suv_factors(slices)
 
 
 def test_two_times_of_the_injection_that_disagree_are_said():

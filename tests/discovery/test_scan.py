@@ -371,3 +371,27 @@ def test_the_unit_of_pet_volumes_is_kept_for_all_that_read_them(data, tmp_path):
     assert read_image(first.scans["PET"].source, "PET", first.scans["PET"].given).meta["doubts"] == []
     (first, *_) = scan(folder).studies
     assert "taken as SUV" in read_image(first.scans["PET"].source, "PET").meta["doubts"][0]
+
+
+@pytest.mark.parametrize(
+    "files", ["{m}/{p}.nii.gz", "{m}/{p}/image.nii.gz", "{p}/{m}/image.nii.gz", "{p}/MR/ax_{m}/{p}.nii.gz"]
+)
+def test_a_folder_tells_what_the_name_of_its_only_volume_does_not(tmp_path, files):
+    for who in ("anna", "bob"):
+        for name in ("T1", "FLAIR"):
+            nifti(tmp_path / files.format(p=who, m=name))
+    found = scan(tmp_path)
+    kinds = ["FLAIR", "T1"]
+    assert [(study.key, list(study.scans)) for study in found.studies] == [("sub-anna", kinds), ("sub-bob", kinds)]
+    assert "that of its folder does" in found.studies[0].decisions[0].reason
+
+
+def test_a_folder_tells_nothing_of_several_volumes_nor_against_their_own_names(tmp_path):
+    for name in ("T1/FLAIR", "T2/1", "T2/2", "localizer/1", "T1/masks/FLAIR"):
+        nifti(tmp_path / "anna" / f"{name}.nii.gz")
+    (study,) = scan(tmp_path).studies
+    reasons = {decision.series: decision.reason for decision in study.decisions}
+    assert list(study.scans) == ["FLAIR"]
+    assert study.label.mask.endswith("masks/FLAIR.nii.gz")
+    assert "one of 2 volumes in a folder called after a modality" in reasons["anna/T2/1.nii.gz"]
+    assert reasons["anna/localizer/1.nii.gz"] == "a localizer: the name of its folder says so"

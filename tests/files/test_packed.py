@@ -12,6 +12,7 @@ from polyscan.dicom.read import find_series, read_series
 from polyscan.discovery.read_study import read_study
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
+from polyscan.files.owned import MARKER
 from polyscan.files.packed import members_of
 from polyscan.files.walk import is_folder, walk
 from polyscan.formats.read import read_image
@@ -52,6 +53,18 @@ def test_an_archive_itself_can_be_named(make_series, tmp_path):
     assert not is_folder(archive / "CT" / "002.dcm")
     with pytest.raises(PolyscanError, match="no DICOM series"):
         read_series(archive / "MR")
+
+
+@pytest.mark.parametrize("inside", ["", "results/prepared/"])
+def test_what_polyscan_wrote_is_left_out_of_an_archive_too(make_series, tmp_path, inside):
+    make_series("ward/anna/CT")
+    written = make_series("prepared/sub-anna/CT").parents[1]
+    (written / MARKER).write_text("{}")
+    packed(written, tmp_path / "ward" / "results.zip", inside=inside)
+    manifest = scan(tmp_path / "ward")
+    assert [study.key for study in manifest.studies] == ["sub-anna"]
+    (decision,) = manifest.left_out
+    assert "written by polyscan" in decision.reason
 
 
 def test_gzip_files_are_read(make_series, tmp_path):

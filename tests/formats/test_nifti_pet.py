@@ -51,6 +51,16 @@ def test_pet_sidecar_that_is_not_enough(tmp_path, change, words):
         read_nifti(path, "PET")
 
 
+@pytest.mark.parametrize(
+    ("moment", "doubted"), [(0, False), (-3600, False), (-5, False), (-60, True), (3600, True), (-1800, True)]
+)
+def test_a_moment_of_decay_correction_that_is_none_of_the_scans_is_said(tmp_path, moment, doubted):
+    path = save(tmp_path / "a_pet.nii.gz", np.ones((2, 3, 4), np.float32))
+    (tmp_path / "a_pet.json").write_text(json.dumps({**PET, "ImageDecayCorrectionTime": moment}))
+    said = read_nifti(path, "PET").meta["doubts"]
+    assert any("neither the injection nor the start of the scan (-3600 and 0 s)" in doubt for doubt in said) == doubted
+
+
 def bids(tmp_path, sidecar, weight="70", units=None):
     """A data set of one PET whose weight stands in participants.tsv."""
     folder = tmp_path / "sub-01" / "pet"

@@ -14,6 +14,7 @@ import numpy as np
 
 from polyscan.dicom.attributes import number, numbers, private, text
 from polyscan.dicom.diffusion import b_value
+from polyscan.dicom.pixels import pixels_in
 from polyscan.dicom.slices import Slice
 from polyscan.files.packed import open_binary
 
@@ -140,7 +141,7 @@ def _pixels(each: Slice) -> tuple[bytes, int, tuple[int, int]]:
 
     try:
         with open_binary(each.path) as file:
-            content = pydicom.dcmread(file, force=True).get("PixelData") or b""
+            content = pixels_in(pydicom.dcmread(file, force=True)) or b""
     except Exception:  # what cannot be read is no copy of anything, and is found out when it is read
         content = str(each.path).encode()
     return hashlib.sha256(content).digest(), each.frame, each.tile

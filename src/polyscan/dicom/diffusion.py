@@ -19,24 +19,25 @@ _VENDORS = (
     (0x0065, "Image Private Header", 0x09),
     (0x0043, "GEMS_PARM_01", 0x39),
 )
-_SEQUENCE_NAME = re.compile(r"ep_b(\d+)")  # Siemens, as in *ep_b1000t
+# Siemens writes *ep_b1000t as SequenceName, Canon b=1000(0.4,0.0,0.9) as ImageComments.
+_WRITTEN = {"SequenceName": re.compile(r"ep_b(\d+)"), "ImageComments": re.compile(r"^#? ?b=(\d+)")}
 _HIGHEST = 50_000.0  # s/mm2; what GE adds to a value to say how it was made is far above
 
 
 def b_value(header: Dataset) -> float | None:
     """The b-value in s/mm2 of a slice, None where nothing tells it.
 
-    DiffusionBValue, or what Siemens, Philips, United Imaging and GE write in private attributes. GE adds 1e9, and other
-    multiples of 100,000, to tell how a value was computed; they are taken off.
+    DiffusionBValue, what Siemens, Philips, United Imaging and GE write in private attributes, or what a text says. GE
+    adds 1e9, and other multiples of 100,000, to tell how a value was computed; they are taken off.
     """
     found = number(header, "DiffusionBValue")
     for group, creator, element in _VENDORS:
         if found is None:
             values = private(header, group, creator, element)
             found = values[0] if values else None
-    if found is None:
-        named = _SEQUENCE_NAME.search(text(header, "SequenceName"))
-        found = float(named[1]) if named else None
+    for name, pattern in _WRITTEN.items():
+        if found is None and (written := pattern.search(text(header, name))):
+            found = float(written[1])
     if found is None or not np.isfinite(found) or found < 0:
         return None
     return found if found <= _HIGHEST else found % 100_000

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 THREADS = 4
 _PIXEL_DATA = 0x7FE00010
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")  # one of them: PS3.3 C.7.6.3, C.7.6.24, C.7.6.25
+_PADDING = tuple(f"{name.removesuffix('PixelData')}PixelPadding" for name in _PIXELS)  # Value and RangeLimit of each
 _PLAIN = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")  # little endian, implicit and explicit
 
 
@@ -92,20 +94,20 @@ def _rescale(stored: np.ndarray, each: Slice, rescale: tuple[float, float], out:
     if intercept:
         out += exact(intercept)
     if text(each.header, "Modality") == "CT":
-        padding = [
-            _as_stored(found, each.header)
-            for name in ("PixelPaddingValue", "PixelPaddingRangeLimit")
-            if (found := number(each.header, name)) is not None
-        ]
-        if padding and text(each.header, "PixelPaddingValue"):
-            out[(stored >= min(padding)) & (stored <= max(padding))] = np.nan
+        for name in _PADDING:
+            value, limit = (number(each.header, f"{name}{part}") for part in ("Value", "RangeLimit"))
+            if value is not None:
+                ends = [_as_stored(end, stored.dtype, each.header) for end in (value, limit) if end is not None]
+                out[(stored >= min(ends)) & (stored <= max(ends))] = np.nan
 
 
-def _as_stored(padding: float, header: Dataset) -> float:
+def _as_stored(padding: float, kind: np.dtype, header: Dataset) -> float:
     """A padding value as the pixels have it, where it was written without their sign or with one that they lack.
 
     Both are the same bits: 63536 of unsigned 16 bits is -2000 in two's complement.
     """
+    if kind.kind == "f":
+        return float(kind.type(padding))
     bits = int(number(header, "BitsStored") or number(header, "BitsAllocated") or 16)
     signed = bool(number(header, "PixelRepresentation"))
     low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
@@ -121,7 +123,8 @@ def _as_stored(padding: float, header: Dataset) -> float:
 def _stored(first: Slice) -> np.ndarray:
     """The (frame, row, column) pixels of a file as they are stored."""
     allocated, bits, high = (number(first.file, name) for name in ("BitsAllocated", "BitsStored", "HighBit"))
-    if allocated not in (8, 16, 32) or (bits or allocated) > allocated or high not in (None, (bits or allocated) - 1):
+    used = bits or allocated or 0
+    if allocated not in (8, 16, 32, 64) or used > allocated or high not in (None, used - 1):
         raise PolyscanError(
             f"{name_of(first.path)} has BitsAllocated {allocated}, BitsStored {bits}, HighBit {high}, which do not go "
             "together; export it again."
@@ -141,16 +144,23 @@ def _stored(first: Slice) -> np.ndarray:
 
 def _decoded(first: Slice) -> np.ndarray:
     """The pixels by pydicom; those of a file that was read up to them are read now."""
-    whole = first.file
-    if "PixelData" not in whole:
+    whole, pixels = first.file, pixels_in(first.file)
+    if pixels is None:
         from pydicom import dcmread
 
         with open_binary(first.path) as file:
             whole = dcmread(file, force=True)
-        whole.file_meta = first.file.file_meta
+        whole.file_meta, pixels = first.file.file_meta, pixels_in(whole)
+    if not pixels:
+        raise PolyscanError(f"{name_of(first.path)} has a header and no pixels; export it again.")
     if not whole.file_meta.TransferSyntaxUID.is_encapsulated:
-        _check_not_longer(first, len(whole.PixelData))
+        _check_not_longer(first, len(pixels))
     return np.asarray(whole.pixel_array)
+
+
+def pixels_in(whole: Dataset) -> bytes | None:
+    """The bytes of the pixels of a file, whole or floating point numbers; None where it was read without them."""
+    return next((whole[name].value for name in _PIXELS if name in whole), None)
 
 
 def _check_not_longer(first: Slice, length: int) -> None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from polyscan.dicom.attributes import MODALITIES, RESCALE_TYPES, number, private, term, text, words
+from polyscan.dicom.attributes import MODALITIES, RESCALE_TYPES, items, number, private, term, text, words
 from polyscan.dicom.diffusion import b_value
 from polyscan.dicom.words import SEVERAL_B, UNWEIGHTED, Told, told, without_reformat
 
@@ -332,9 +332,16 @@ def agent_given(header: Dataset, said: Told | None = None) -> str | None:
         return None
     if said.contrast:
         return "contrast agent, as its description says"
-    agent = text(header, "ContrastBolusAgent").strip().lower()
-    if agent not in _NO_AGENT and not _DENIED.match(agent):
-        return "contrast agent, as ContrastBolusAgent says"
+    if text(header, "ContrastBolusAgentAdministered") == "NO":  # of an enhanced image at this time
+        return None
+    coded = [text(item, "CodeMeaning") or "yes" for item in items(header, "ContrastBolusAgentSequence")]
+    for name, agents in {
+        "ContrastBolusAgent": [text(header, "ContrastBolusAgent")],
+        "ContrastBolusAgentSequence": coded,
+        "ContrastBolusIngredient": words(header, "ContrastBolusIngredient"),
+    }.items():
+        if any(agent.lower() not in _NO_AGENT and not _DENIED.match(agent.lower()) for agent in agents):
+            return f"contrast agent, as {name} says"
     for name in ("ContrastBolusVolume", "ContrastBolusTotalDose"):
         if (number(header, name) or 0) > 0:
             return f"contrast agent, as {name} says"

@@ -12,6 +12,7 @@ import numpy as np
 
 from polyscan.dicom.apart import Part, apart, directions, grouped, without_copies
 from polyscan.dicom.attributes import number, numbers, text, words
+from polyscan.dicom.diffusion import b_value
 from polyscan.dicom.pixels import read_pixels
 from polyscan.dicom.recognise import REFORMATTED, after_contrast, from_header, of_reformat
 from polyscan.dicom.slices import Slice, slices_of
@@ -109,7 +110,7 @@ def group(found: Iterable[tuple[Path, Dataset]], unread: Mapping[Path, str] | No
         for direction in directions(slices)
         for part in _parts(direction)
     ]
-    volumes = _without_frames(_with_lone_reformats(_contrast_in_time(volumes)))
+    volumes = _without_unknown_b(_without_frames(_with_lone_reformats(_contrast_in_time(volumes))))
     every = [*_numbered(volumes), *without.values()]
     if unread is None:
         return [_without_slices(series, every) for series in every]
@@ -150,7 +151,8 @@ def _series(part: Part, beside: list[Dataset]) -> Series:
 
 def _is_negative(each: Slice) -> bool:
     """Whether many values of a slice are below zero, one value that stands for padding left aside."""
-    if not number(each.header, "PixelRepresentation") and not (number(each.header, "RescaleIntercept") or 0) < 0:
+    unsigned = number(each.header, "PixelRepresentation") == 0  # floating point numbers have none
+    if unsigned and not (number(each.header, "RescaleIntercept") or 0) < 0:
         return False
     try:
         values = read_pixels([each])
@@ -203,6 +205,20 @@ def _without_frames(volumes: list[Series]) -> list[Series]:
                     f"to use it name it in the manifest; {volumes[i].reason}"
                 )
                 changed[i] = replace(volumes[i], modality=None, reason=reason)
+    return changed
+
+
+def _without_unknown_b(volumes: list[Series]) -> list[Series]:
+    """None of several diffusion volumes of a series of which nothing tells the b-value: the first may be b = 0."""
+    changed = list(volumes)
+    untold = [i for i, series in enumerate(volumes) if series.modality == "DWI" and b_value(series.headers[0]) is None]
+    for members in grouped(untold, lambda i: text(volumes[i].headers[0], "SeriesInstanceUID")).values():
+        for i in members if len(members) > 1 else ():
+            reason = (
+                f"one of {len(members)} diffusion volumes of a series of which nothing tells the b-value; to use it "
+                f"name it in the manifest; {volumes[i].reason}"
+            )
+            changed[i] = replace(volumes[i], modality=None, reason=reason)
     return changed
 
 

@@ -131,9 +131,6 @@ def _frames(path: Path, header: Dataset) -> Iterator[Slice]:
         shared.pop(name, None)
     for group in items(header, _GROUPS[0])[:1]:
         _raise(shared, group)
-    agents = items(header, "ContrastBolusAgentSequence")
-    if agents:
-        _set(shared, "ContrastBolusAgent", str(value(agents[0], "CodeMeaning") or "yes"))
     for k, group in enumerate(own):
         flat = Dataset(dict(shared.items()))
         _raise(flat, group)

@@ -144,14 +144,20 @@ def _enhanced_units(header: Dataset) -> str:
     return units
 
 
-def _philips(headers: Sequence[Dataset], kind: str, notes: list[str]) -> float | np.ndarray:
-    told = (private(headers[0], 0x7053, "Philips PET Private Group", element) for element in (0x00, 0x09))
-    to_suv, to_bqml = (factors[0] if factors else 0.0 for factors in told)
-    if to_suv:
+def _philips(headers: Sequence[Dataset], kind: str, notes: list[str]) -> np.ndarray:
+    """The (slice,) factors of counts by what Philips tells of each slice: to SUV by weight, else to Bq/mL."""
+    to_suv, to_bqml = (
+        np.array([(private(header, 0x7053, "Philips PET Private Group", element) or [0.0])[0] for header in headers])
+        for element in (0x00, 0x09)
+    )
+    if to_suv.all():
         return to_suv if kind == "bw" else to_suv * _size(headers[0], kind) / _size(headers[0], "bw")
-    if to_bqml:
-        return to_bqml * _size(headers[0], kind) / _dose(headers, notes)
-    raise PolyscanError("Units (0054,1001) is CNTS without the Philips factors (7053,1000) or (7053,1009).")
+    if to_bqml.all():
+        return np.asarray(to_bqml * _size(headers[0], kind) / _dose(headers, notes))
+    raise PolyscanError(
+        "Units (0054,1001) is CNTS without the Philips factors (7053,1000) or (7053,1009) in every slice; export the "
+        "series with them, or in Bq/mL."
+    )
 
 
 def _size(header: Dataset, kind: str) -> float:

@@ -230,7 +230,7 @@ _OTHERS = {
         "opp",
         "inphase",
         "outphase",
-        "lava ?flex",
+        "lava ?-?flex",
         "fat ?frac\\w*",
     ),
     "a PET without attenuation correction": re.compile(
@@ -303,7 +303,7 @@ _AGENT = "|".join(
 _GIVEN = re.compile(
     "|".join(
         (
-            rf"(?<![a-z0-9])(?:{_AGENT})(?![a-z0-9])",
+            rf"(?<![a-z0-9])(?:{_AGENT}|delayed)(?![a-z0-9])",
             r"(?<![a-z0-9])(?:post|cont|enh|enhanced|enhancement|nach|apres|after|dopo|despues|po(?= k))(?![a-z0-9])",
             r"(?<![a-z0-9])post(?:con\w*|gad\w*|gd|km|k)(?![a-z0-9])|(?<![a-z0-9])pos(?= ?$|[^a-z]*[cg])",
             r"(?<![a-z])t1 ?-?(?:k|con)(?![a-z0-9])(?! +(?:s|f))",  # "con" and then no saturation, suppression, FS
@@ -326,7 +326,7 @@ _NOT_GIVEN = re.compile(
             rf"(?<![a-z0-9])(?:{_WITHOUT})[^a-z0-9]*(?:{_AGENT})(?![a-z0-9])",
             r"(?<![a-z0-9])(?:ohne|sans|senza|zonder|without|w ?/ ?o|wo|uten|utan|uden|ilman)(?![a-z0-9])",
             r"kontrasts[iı]z|nelkul",
-            r"(?<![a-z0-9])(?:s ?/|c ?-(?= |$))|(?<= )-(?:c|km|gd|gad)(?![a-z0-9])|\( ?- ?\)",
+            r"(?<![a-z0-9])(?:s ?/|(?:c ?|ce|km|gd|gado?)-(?= |$))|(?<= )-(?:c|km|gd|gad)(?![a-z0-9])|\( ?- ?\)",
             r"平扫|[无非未](?:增强|强化|造影)|単純|(?:增强|造影剂?|조영) ?[前전]",
         )
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from polyscan.dicom.words import told
+from polyscan.discovery.whose import words_of_person
 from polyscan.formats.endings import stem_of
 from polyscan.modality import MODALITIES
 
@@ -21,6 +23,11 @@ _OTHER_SUFFIXES = {
 _PARTS = {"phase", "real", "imag"}
 _LABEL = {"dseg", "seg", "mask", "label", "labels", "gtv", "segmentation", "lesion", "roi", "probseg"}
 _LABEL_WORDS = re.compile(r"(?:^|[_\W])(?:dseg|seg|mask|labels?|gtv|segmentation|roi)(?:[_\W]|$)", re.IGNORECASE)
+_LABEL_FOLDER = re.compile(
+    r"(?:masks?|labels?(?:tr|ts|val)?|segs?|(?:manual)?[-_ ]?segmentations?|annotations?|ground[-_ ]?truths?|gt)",
+    re.IGNORECASE,
+)
+_UNTOLD = "its name tells no modality"
 _NOT_TRUTH = re.compile(r"brain|foreground|body|head|preproc|deface|probseg", re.IGNORECASE)
 
 
@@ -34,6 +41,7 @@ class Named:
         label: whether it is a segmentation of what was found, and no mask of the body.
         entities: those of BIDS, by their short names, such as ``{"sub": "01", "run": "1"}``.
         derived: whether it was resampled or processed, so that an original is taken first.
+        by_folder: whether it tells nothing, and the name of a folder does.
     """
 
     modality: str | None
@@ -41,6 +49,32 @@ class Named:
     label: bool = False
     entities: dict[str, str] = field(default_factory=dict)
     derived: bool = False
+    by_folder: bool = False
+
+
+def named_in(folders: Sequence[str], name: str) -> Named:
+    """What the name of a file tells, and, where that is nothing, the innermost of its folders that tells something.
+
+    A folder tells a modality where nothing else stands in its name, as in ``T1/0001.nii.gz`` and ``MR_FLAIR/scan.nii``;
+    what lies right in one called ``masks`` or ``labels`` is a label.
+
+    Args:
+        folders: that the file lies in, the outermost first.
+        name: of the file.
+    """
+    found = named(name)
+    if not found.entities and not found.label and any(map(_LABEL_FOLDER.fullmatch, folders[-1:])):
+        return _label(stem_of(name), {})
+    if found.reason != _UNTOLD or found.label:
+        return found
+    for folder in reversed(folders):
+        said = told(folder)
+        if said.modality and not words_of_person(folder):
+            reason = "its name tells no modality, that of its folder does"
+            return replace(found, modality=said.modality, reason=reason, by_folder=True)
+        if said.other:
+            return replace(found, reason=f"{said.other}: the name of its folder says so")
+    return found
 
 
 def named(name: str) -> Named:
@@ -91,7 +125,5 @@ def _label(stem: str, entities: dict[str, str]) -> Named:
 def _plain(stem: str, entities: dict[str, str], derived: bool) -> Named:
     said = told(stem)
     if said.modality is None:
-        return Named(
-            None, f"{said.other}: its name says so" if said.other else "its name tells no modality", False, entities
-        )
+        return Named(None, f"{said.other}: its name says so" if said.other else _UNTOLD, False, entities)
     return Named(said.modality, "its name says so", False, entities, derived)

@@ -59,7 +59,8 @@ def _of_image(folder: Path, series: Series, beside: Mapping[Path, int]) -> Candi
     if isinstance(source, list):
         more = f" and {len(source) - 1} more" if len(source) > 1 else ""
         name = f"{name}/{Path(source[0]).name}{more}"
-    moment = text(header, "SeriesDate") + text(header, "SeriesTime")
+    # Frames of one scan that are series of their own have one SeriesTime.
+    moment = " ".join([text(header, "SeriesDate") + text(header, "SeriesTime"), text(header, "AcquisitionTime")])
     slices = len(series.slices)
     repaired = series.where.problems() if series.where else []
     notes = [*series.notes, *([f"its slices lie in {len(parents)} folders"] if len(parents) > 1 else [])]

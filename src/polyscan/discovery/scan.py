@@ -143,6 +143,7 @@ def _scanned(
 def _study(subject: str, session: str | None, candidates: list[Candidate]) -> Study:
     study = Study(subject, session)
     decisions = study.decisions
+    candidates = _without_unnamed(candidates)
     taken: dict[str, Candidate] = {}
     for c in sorted((c for c in candidates if c.modality and not c.label), key=_order):
         assert c.modality is not None
@@ -166,6 +167,22 @@ def _study(subject: str, session: str | None, candidates: list[Candidate]) -> St
     common, shared = Counter(frames).most_common(1)[0] if frames else ("", 0)
     study.aligned = [name for name in study.scans if _frame(taken[name]) == common] if shared > 1 else []
     return study
+
+
+def _without_unnamed(candidates: list[Candidate]) -> list[Candidate]:
+    """Candidates without those that a folder alone tells the modality of and that lie beside others of its kind."""
+    beside = Counter(str(PurePosixPath(c.name).parent) for c in candidates if c.by_folder and c.modality)
+    return [
+        replace(
+            c,
+            modality=None,
+            reason=f"one of {count} volumes in a folder called after a modality, of which no name tells which is the "
+            "scan: call it after the modality",
+        )
+        if c.by_folder and c.modality and (count := beside[str(PurePosixPath(c.name).parent)]) > 1
+        else c
+        for c in candidates
+    ]
 
 
 def _from_two_sets(study: Study) -> list[str]:

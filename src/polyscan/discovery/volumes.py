@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from polyscan.dicom.pixels import name_of
-from polyscan.discovery.bids import Named, named
+from polyscan.discovery.bids import named_in
 from polyscan.discovery.candidate import Candidate
 from polyscan.discovery.visits import Owner, visit_of
 from polyscan.discovery.whose import bare
@@ -32,9 +32,9 @@ def owner_of(folder: Path, path: Path) -> Owner:
 
 def volume_candidate(folder: Path, path: Path) -> Candidate:
     """What a volume under a folder is; its header is read, and one that cannot be used is left out with the reason."""
-    told: Named = named(path.name)
+    told = named_in(path.relative_to(folder).parts[:-1], path.name)
     name = path.relative_to(folder).as_posix()
-    one = Candidate("", None, told.modality, told.reason, str(path), name, label=told.label)
+    one = Candidate("", None, told.modality, told.reason, str(path), name, label=told.label, by_folder=told.by_folder)
     if told.modality is None and not told.label:
         return one
     try:
@@ -45,7 +45,7 @@ def volume_candidate(folder: Path, path: Path) -> Candidate:
     voxel = round(float(spacing_of(volume.affine).prod()), 3)
     # Of several PET volumes that which says that it is in SUV.
     other_unit = told.modality == "PET" and not says_suv(path.name)
-    rank = (told.derived or other_unit, voxel, -volume.shape[-1], str(path))
+    rank = (told.derived or told.by_folder or other_unit, voxel, -volume.shape[-1], str(path))
     space = told.entities.get("space")
     reason = "; ".join([one.reason, *_elsewhere(path.relative_to(folder), told.entities)])
     return replace(one, reason=reason, rank=rank, shape=volume.shape, affine=volume.affine, space=space)

@@ -60,7 +60,7 @@ def walk(folder: Path) -> tuple[list[Path], dict[Path, str]]:
 
 def walked(folder: Path) -> Iterator[Met]:
     """What :func:`walk` finds, one by one and in no order across folders: for trees of millions of files."""
-    return _unpacked(folder) if archive_of(folder) is not None else _entered(folder, set())
+    return _unpacked(folder, folder) if archive_of(folder) is not None else _entered(folder, set())
 
 
 def _entered(folder: Path, met: set[tuple[int, int]]) -> Iterator[Met]:
@@ -103,8 +103,12 @@ def _entered(folder: Path, met: set[tuple[int, int]]) -> Iterator[Met]:
             yield Met(path, "may not be read: no permission" if may_not else f"cannot be read: {error.strerror}")
 
 
-def _unpacked(path: Path) -> Iterator[Met]:
+def _unpacked(path: Path, scanned: Path | None = None) -> Iterator[Met]:
     files, left = members_of(path)
+    written = {each.parent for each in (*files, *left) if each.name in _OURS} - {scanned}
+    files = [each for each in files if written.isdisjoint(each.parents)]
+    left = {each: reason for each, reason in left.items() if written.isdisjoint(each.parents)}
+    left |= {each: _WRITTEN for each in written if written.isdisjoint(each.parents)}
     archive = archive_of(path)
     assert archive is not None
     state = archive.stat()

@@ -26,6 +26,7 @@ _WEIGHT_COLUMNS = ("weight", "bodyweight", "patientweight", "weightkg")
 _SUV = {"g/ml", "gml", "suv", "suvbw", "unitless"}
 _SUV_IN_NAME = re.compile(r"(?:^|[\W_\d])suv(?:bw)?(?:[\W_\d]|$)", re.IGNORECASE)
 _AIR, _BODY, _HIGHEST = 0.1, (0.1, 1.2), 300.0
+_SAME_MOMENT = 30.0  # seconds
 _DATA_SET = "dataset_description.json"
 
 
@@ -70,9 +71,10 @@ def bids_suv_factor(path: Path, given: Mapping[str, Any], values: np.ndarray) ->
     notes: list[str] = []
     weight = _weight(path, content, given, name, notes)
     dose, half_life = _dose(content, given, name), _half_life(content, given, name)
-    since = _since_injection(content, given, name, half_life)
+    doubts: list[str] = []
+    since = _since_injection(content, given, name, half_life, doubts)
     notes += doubtful_time(since, half_life)
-    return _CONCENTRATION[units] * weight * 1000 / (dose * 0.5 ** (since / half_life)), notes, []
+    return _CONCENTRATION[units] * weight * 1000 / (dose * 0.5 ** (since / half_life)), notes, doubts
 
 
 def says_suv(name: str) -> bool:
@@ -197,7 +199,9 @@ def _half_life(content: dict[str, Any], given: Mapping[str, Any], name: str) -> 
     return half_life
 
 
-def _since_injection(content: dict[str, Any], given: Mapping[str, Any], name: str, half_life: float) -> float:
+def _since_injection(
+    content: dict[str, Any], given: Mapping[str, Any], name: str, half_life: float, doubts: list[str]
+) -> float:
     """Seconds from injection to the moment that the values are corrected to."""
 
     def seconds(field: str) -> float:
@@ -219,6 +223,12 @@ def _since_injection(content: dict[str, Any], given: Mapping[str, Any], name: st
         moment = seconds("ScanStart")
     elif corrected is True:
         moment = seconds("ImageDecayCorrectionTime")
+        usual = [injected] + [start for start in [_number(content.get("ScanStart"))] if start is not None]
+        if min(abs(moment - each) for each in usual) > _SAME_MOMENT:
+            doubts.append(
+                f"ImageDecayCorrectionTime is {moment:g}, neither the injection nor the start of the scan "
+                f"({' and '.join(f'{each:g}' for each in usual)} s): check that it is in seconds from TimeZero"
+            )
     else:
         raise PolyscanError(f"{name} has no usable ImageDecayCorrected; expected true or false.")
     since = moment - injected
