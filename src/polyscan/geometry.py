@@ -7,14 +7,13 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from monai.data import MetaTensor
 from numpy.typing import ArrayLike
 
 from polyscan.errors import PolyscanError
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
+    from monai.data import MetaTensor
 
 FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
 """From RAS+ to LPS+ and back."""
@@ -43,6 +42,8 @@ def to_sitk(image: MetaTensor) -> sitk.Image:
 def from_sitk(image: sitk.Image) -> MetaTensor:
     """Turn a 3D SimpleITK image (LPS+) into a (1, x, y, z) MetaTensor with a RAS+ affine in millimetres."""
     import SimpleITK as sitk
+    import torch
+    from monai.data import MetaTensor
 
     array = np.ascontiguousarray(sitk.GetArrayFromImage(image).transpose())[None]
     return MetaTensor(torch.from_numpy(array), affine=torch.from_numpy(affine_of(image)))

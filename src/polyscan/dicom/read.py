@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from monai.data import MetaTensor
 
 from polyscan.dicom.attributes import text
 from polyscan.dicom.headers import read_files
@@ -19,6 +17,9 @@ from polyscan.dicom.volume import resample_to_regular_grid
 from polyscan.errors import PolyscanError
 from polyscan.files.numbered import numbered
 from polyscan.files.walk import is_folder, walk
+
+if TYPE_CHECKING:
+    from monai.data import MetaTensor
 
 _UNIT = {"PT": "SUVbw"}
 
@@ -58,6 +59,9 @@ def read_series(source: str | Path | Sequence[str | Path], given: Mapping[str, A
     Raises:
         PolyscanError: no series, several, or one that cannot be read; the text says which.
     """
+    import torch
+    from monai.data import MetaTensor
+
     series = one_series(source)
     if series.where is None:
         raise PolyscanError(f"{name_of(series.files[0])}: {series.reason}")

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from monai.data import MetaTensor
 
 from polyscan.dicom.attributes import items, text, words
 from polyscan.errors import PolyscanError
@@ -18,6 +16,7 @@ from polyscan.files.packed import open_binary
 from polyscan.geometry import voxels_of
 
 if TYPE_CHECKING:
+    from monai.data import MetaTensor
     from pydicom import Dataset
 
 _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
@@ -43,6 +42,8 @@ def read_rtstruct(path: str | Path, grid: MetaTensor, roi: str | None = None) ->
             image's slices.
     """
     import pydicom
+    import torch
+    from monai.data import MetaTensor
 
     name = Path(path).name
     try:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from monai.data import MetaTensor
 
 from polyscan.dicom.attributes import items, number, numbers, text
 from polyscan.dicom.slices import Slice, slices_of
 from polyscan.errors import PolyscanError
 from polyscan.files.packed import open_binary
 from polyscan.geometry import voxels_of
+
+if TYPE_CHECKING:
+    from monai.data import MetaTensor
 
 SOP_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")  # segments, label map
 
@@ -33,6 +35,8 @@ def read_segmentation(path: str | Path, grid: MetaTensor, segment: str | None = 
         PolyscanError: it cannot be read, has no such segment, or its pixels are not voxels of the image.
     """
     import pydicom
+    import torch
+    from monai.data import MetaTensor
 
     name = Path(path).name
     try:

@@ -7,17 +7,19 @@ import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nibabel
 import numpy as np
-from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import atomic_write
 from polyscan.files.numbered import numbered
 from polyscan.formats.nifti_header import place_of, scale_of, stored_header
 from polyscan.formats.volume import Volume
+
+if TYPE_CHECKING:
+    from monai.data import MetaTensor
 
 try:
     from isal.igzip import IGzipFile as GzipFile

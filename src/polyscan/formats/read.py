@@ -6,11 +6,9 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from monai.data import MetaTensor
 
 from polyscan.dicom.attributes import text
 from polyscan.dicom.headers import read_headers
@@ -28,6 +26,9 @@ from polyscan.formats.volume import Volume
 from polyscan.geometry import same_grid
 from polyscan.modality import modality
 from polyscan.study import Label, Source, paths_in
+
+if TYPE_CHECKING:
+    from monai.data import MetaTensor
 
 
 def open_volume(source: str | Path) -> Volume:
@@ -120,6 +121,9 @@ def _naming(source: Source) -> Iterator[None]:
 
 
 def _label(path: str, drawn_on: MetaTensor, roi: str | None) -> MetaTensor:
+    import torch
+    from monai.data import MetaTensor
+
     if not is_volume(path):
         reader = read_segmentation if _sop_class(path) in SOP_CLASSES else read_rtstruct
         return reader(path, drawn_on, roi)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from monai.data import MetaTensor
 
 from polyscan.dicom.volume import COARSEST, FINEST
 from polyscan.errors import PolyscanError
@@ -17,6 +15,9 @@ from polyscan.formats.bids_pet import bids_suv_factor
 from polyscan.formats.fill_values import check_not_empty, stored_as_hounsfield, without_fill_values
 from polyscan.geometry import is_rectangular, rectangular, spacing_of
 from polyscan.modality import modality
+
+if TYPE_CHECKING:
+    from monai.data import MetaTensor
 
 _FARTHEST = 1e5  # millimetres from the origin of the frame, which no scanner is wide
 
@@ -74,6 +75,9 @@ class Volume:
         Raises:
             PolyscanError: the values cannot be read, or their unit is not known.
         """
+        import torch
+        from monai.data import MetaTensor
+
         problems, affine, values = list(self.problems), self.affine, self.load()
         doubts: list[str] = []
         unit = modality(name).unit if name else "arbitrary"
