@@ -136,6 +136,9 @@ def test_validation_is_of_other_subjects(tmp_path):
     assert not first & second
     assert (len(first), len(second)) == (22, 3)
     assert len(training) + len(validation) == sum(1 + n % 3 for n in range(25))
+    every = items.training_items(manifest, hold_out=False)
+    assert len(every) == len(training) + len(validation)
+    assert all(item in every for item in [*training, *validation])
     write_manifest(manifest, Manifest(training=sessions(1, 5)))
     with pytest.raises(PolyscanError, match="has 1 subjects with a label"):
         items.training_items(manifest)

@@ -20,6 +20,7 @@ def training_items(
     labels: Sequence[str] = MASK,
     extra_keys: Sequence[str] = (),
     unlabelled: bool = False,
+    hold_out: bool = True,
 ) -> list[dict[str, Any]]:
     """The labelled studies to train on: the section ``training``, less what :func:`validation_items` takes of it.
 
@@ -28,14 +29,15 @@ def training_items(
         labels: a study counts as labelled that has one of these.
         extra_keys: what an item carries beside ``study``, ``image`` and ``label``: ``"clinical"``, ``"days"``.
         unlabelled: whether those without a label come too, behind the others, with a label that holds no task.
+        hold_out: whether what is taken of it is left out; else it is trained on and watched, as nnU-Net's fold "all".
 
     Raises:
         PolyscanError: fewer than two subjects have a label, or one is in two sections.
     """
-    training, validation = _split(manifest, labels)
+    training, validation = _split(manifest, labels, hold_out)
     items = [inference_item(study, labels, extra_keys) for study in training]
     if unlabelled:
-        held = {study.subject for study in validation}
+        held = {study.subject for study in validation if hold_out}
         rest = [study for study in unlabelled_studies(manifest, labels) if study.subject not in held]
         items += [{**inference_item(study, labels, extra_keys), "label": {}} for study in rest]
     return items
@@ -107,8 +109,10 @@ def missing_rates(
     return [min(sum(name not in names for names in acquired) / len(acquired), 0.9) for name in modalities]
 
 
-def _split(manifest: str | Path | Manifest, labels: Sequence[str]) -> tuple[list[Study], list[Study]]:
-    """What is trained on and what is watched; no subject, of however many sessions, is in both."""
+def _split(
+    manifest: str | Path | Manifest, labels: Sequence[str], hold_out: bool = True
+) -> tuple[list[Study], list[Study]]:
+    """What is trained on and what is watched; where it is held out no subject, of however many sessions, is in both."""
     found = _apart(manifest)
     labelled = [
         [study for study in studies if any(study.label.holds(name) for name in labels)]
@@ -118,7 +122,7 @@ def _split(manifest: str | Path | Manifest, labels: Sequence[str]) -> tuple[list
     if not validation:
         watched = sorted({study.subject for study in training})[::10]
         validation = [study for study in training if study.subject in watched]
-        training = [study for study in training if study.subject not in watched]
+        training = [study for study in training if not hold_out or study.subject not in watched]
     if not training or not validation:
         raise PolyscanError(
             f"{manifest} has {len({s.subject for s in [*training, *validation]})} subjects with a label "

@@ -25,6 +25,7 @@ from polyscan.learning.losses import (
     survival_curve,
 )
 from polyscan.learning.parameter_groups import parameter_groups
+from polyscan.learning.precision import PrecisionInferer
 from polyscan.learning.seeding import SeedEachEpoch
 from polyscan.learning.utilisation import Utilisation
 from polyscan.learning.validation import Validate
@@ -39,6 +40,7 @@ __all__ = [
     "MulticlassLoss",
     "MultitaskLoss",
     "OneHotTasks",
+    "PrecisionInferer",
     "RegionLoss",
     "SeedEachEpoch",
     "TrainingCheckpoint",

@@ -66,6 +66,8 @@ def _optimisation(text: Text, config: dict[str, Any]) -> str:
     told.append(f"and a batch size of {config['batch_size']}")
     if config.get("accumulation_steps", 1) > 1:
         told.append(f"over {config['accumulation_steps']} accumulated steps")
+    if config.get("bfloat16"):
+        told.append("(on a CPU in bfloat16)")
     sentences = [" ".join(told) + "."]
     if config.get("clip_gradients"):
         sentences.append(f"Gradients were clipped at a norm of {config['clip_gradients']:g}{text.cite(ClipGradients)}.")
@@ -112,7 +114,8 @@ def _epochs(config: dict[str, Any], runs: Sequence[Path]) -> Iterator[str]:
     yield f"It took {enumerated(map(str, counts))} of at most {config['max_epochs']} epochs; seed {config['seed']}."
     metrics = [name for name in each[0][0] if name.startswith("val_")]
     if metrics:
-        yield f"The weights with the best {enumerated(metrics)} on validation studies were kept."
+        where = "validation studies" if config.get("hold_out", True) else "the studies that were watched"
+        yield f"The weights with the best {enumerated(metrics)} on {where} were kept."
 
 
 def _rows(run: Path) -> list[dict[str, str]]:
