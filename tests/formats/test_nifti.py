@@ -21,6 +21,8 @@ from polyscan.study import Label
 def test_what_is_no_volume_is_refused(tmp_path):
     with pytest.raises(PolyscanError, match="does not exist"):
         read_nifti(tmp_path / "a.nii.gz")
+    with pytest.raises(PolyscanError, match=r"is a folder, as of DICOM.*polyscan prepare"):
+        read_nifti(tmp_path)
     (tmp_path / "b.nii.gz").write_bytes(b"nothing")
     with pytest.raises(PolyscanError, match=r"^b.nii.gz cannot be read \((?!.*cannot be read)"):
         read_nifti(tmp_path / "b.nii.gz")

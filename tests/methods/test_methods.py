@@ -54,7 +54,7 @@ def study(folder: Path, name: str, t1_steps: list[dict], model: ModelRecord = MO
     """A prepared and answered study of CT and T1."""
     scans = {}
     for scan, steps in {
-        "CT": [{"name": "read", "unit": "HU"}],
+        "CT": [{"name": "read", "unit": "HU"}, {"name": "mask", "method": "body"}],
         "T1": [{"name": "read", "unit": "arbitrary"}, *t1_steps],
     }.items():
         sidecar = folder / f"{name}_{scan}.json"
@@ -82,9 +82,10 @@ def test_it_says_what_was_run_with_versions_hashes_and_references(tmp_path):
         "1 study of 1 patient was prepared by the polyscan protocol default.",
         "CT in 1 (2 x 2 x 5 mm)",
         "Values were read in HU (CT) and arbitrary units (T1).",
-        "T1 was registered rigidly to the reference (CT) by the engine torch",
+        "1 scan (T1) was registered rigidly to the reference (CT) by the engine torch",
         "overlap 0.9 and distinctiveness 0.08",
         "Of 1 registration, 1 could be trusted",
+        "The body was found in the reference (CT) above -500 HU.",
         "T1 got mean 0 and standard deviation 1",
         "the bundle sarcoma (version 1.0), FusionNet with UNetEncoder",
         "fuses CT and T1 at levels of the encoder (0, 1, 2) by AttentionWeighted",
@@ -105,6 +106,7 @@ def test_it_says_what_was_run_with_versions_hashes_and_references(tmp_path):
         ([{"name": "z-score", "robust": False}], {}, {}, {}, "mean 0 and standard deviation 1"),
         ([{"name": "bias field", "method": "N4"}], {}, {}, {}, "Tustison"),
         ([{"name": "histogram standard"}], {}, {}, {}, "Nyul"),
+        ([{"name": "mask", "method": "body"}], {}, {}, {}, "(T1) by Otsu's threshold"),
         ([{"name": "mask", "method": "hd-bet"}], {}, {}, {}, "Isensee"),
         ([{"name": "mask", "method": "synthstrip"}], {}, {}, {}, "Hoopes"),
         ([{"name": "resample", "interpolation": "untouched"}], {}, {}, {}, "stayed as acquired"),

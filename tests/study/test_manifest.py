@@ -27,7 +27,7 @@ from polyscan.study import (
     Study,
     TaskPrediction,
 )
-from polyscan.study.manifest import Failure, Manifest, read_manifest, write_manifest
+from polyscan.study.manifest import Failure, Manifest, none_done, read_manifest, write_manifest
 from polyscan.study.schema import json_schema
 
 SCHEMA = Path(module.__file__).with_name("manifest.schema.json")
@@ -219,3 +219,8 @@ def test_answers_from_scans_that_were_prepared_otherwise_are_told():
         "The manifest has 2 studies prepared by default and no protocol, where the network learnt from those of "
         "brain_mri: its answers may be wrong; prepare them by that protocol."
     )
+
+
+@pytest.mark.parametrize("reason", ["no scan.", "sub-a: no scan."])
+def test_where_no_study_came_to_anything_each_is_named_once(reason):
+    assert str(none_done("drawn", 2, [Failure("sub-a", reason)])).endswith("drawn: sub-a: no scan.")

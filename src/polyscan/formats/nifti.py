@@ -55,6 +55,10 @@ def open_nifti(path: str | Path, number: int | None = None) -> Volume:
         PolyscanError: no readable file, not one volume of numbers, or no usable affine.
     """
     path = Path(path)
+    if path.is_dir():
+        raise PolyscanError(
+            f"{path.name} is a folder, as of DICOM, where a NIfTI file is needed; run polyscan prepare."
+        )
     try:
         with np.errstate(invalid="ignore"):  # of an affine that is no number, which is refused below
             file: Any = nibabel.load(path)

@@ -12,6 +12,7 @@ import numpy as np
 
 from polyscan.files.atomic import read_json
 from polyscan.methods.text import Text, counted, enumerated, size
+from polyscan.modality import modality
 from polyscan.study import Study
 
 SECTION = "Preparation"
@@ -97,6 +98,10 @@ def _as_many(done: Sequence[Done]) -> str:
     return f"{counted(len(done), 'scan')} ({_scans(done)})"
 
 
+def _were(done: Sequence[Done]) -> str:
+    return "was" if len(done) == 1 else "were"
+
+
 def _grouped(done: Sequence[Done], entry: str) -> dict[Any, list[Done]]:
     groups: dict[Any, list[Done]] = defaultdict(list)
     for each in done:
@@ -122,15 +127,15 @@ def _register(text: Text, done: Sequence[Done]) -> list[str]:
         used = [f"{name}{text.cite(_engine(name))}" for name in _grouped(tried, "engine") if name is not None]
         engine = f" by the engine {enumerated(used)}" if used else ""
         told.append(
-            f"{_scans(tried)} was registered rigidly to the reference ({_references(tried)}){engine}, from many poses, "
-            f"by maximising mutual information{text.cite(evaluate)}."
+            f"{_as_many(tried)} {_were(tried)} registered rigidly to the reference ({_references(tried)}){engine}, "
+            f"from many poses, by maximising mutual information{text.cite(evaluate)}."
         )
         told.append(_measures(tried))
         kept = [each for each in tried if not each.what["trusted"]]
-        told.append(f"{_as_many(kept)} stayed where headers put it, for want of trust." if kept else "")
+        told.append(f"Of these, {_as_many(kept)} stayed where headers put them, for want of trust." if kept else "")
     for result, each in _grouped([e for e in done if "trusted" not in e.what], "result").items():
         why = str(result).removeprefix(_NOT_REGISTERED)
-        told.append(f"{_as_many(each)} {'was' if len(each) == 1 else 'were'} not registered: {why}.")
+        told.append(f"{_as_many(each)} {_were(each)} not registered: {why}.")
     return told
 
 
@@ -181,7 +186,9 @@ def _resample(text: Text, done: Sequence[Done]) -> list[str]:
         else:
             told.append(f"{count} came to the common grid with one interpolation: {how}{text.cite(spline)}.")
     smoothed = [each for each in done if "point_spread" in each.what]
-    told += [f"{_scans(each)} was {how} before." for how, each in _grouped(smoothed, "point_spread").items()]
+    told += [
+        f"{_as_many(each)} {_were(each)} {how} before." for how, each in _grouped(smoothed, "point_spread").items()
+    ]
     return [
         *told,
         "What lay outside a scan's field of view was marked as missing."
@@ -190,15 +197,27 @@ def _resample(text: Text, done: Sequence[Done]) -> list[str]:
     ]
 
 
+def _body(text: Text, done: Sequence[Done]) -> list[str]:
+    """Air and body are told apart by a fixed value where there is a unit, and else by what each scan holds."""
+    from polyscan.preprocess import mask
+
+    units: dict[str, list[Done]] = defaultdict(list)
+    for each in done:
+        units[modality(each.scan).unit].append(each)
+    told = []
+    for unit, scans in units.items():
+        how = "above -500 HU" if unit == "HU" else f"by Otsu's threshold{text.cite(mask.foreground)}"
+        told.append(f"The body was found in the reference ({_scans(scans)}) {how}.")
+    return told
+
+
 def _mask(text: Text, done: Sequence[Done]) -> list[str]:
-    from polyscan.preprocess import atlas, mask
+    from polyscan.preprocess import atlas
 
     told = []
     for method, each in _grouped(done, "method").items():
         if method == "body":
-            told.append(
-                f"The body was found in the reference ({_scans(each)}) by a threshold{text.cite(mask.foreground)}."
-            )
+            told += _body(text, each)
         elif method == "given":
             told.append("A mask of the brain was given with each study.")
         else:

@@ -47,7 +47,7 @@ def none_done(what: str, count: int, failed: Sequence[Failure]) -> PolyscanError
         count: how many there are.
         failed: why they are not; the first three are told.
     """
-    reasons = "; ".join(failure.reason for failure in failed[:3])
+    reasons = " ".join(f"{each.study}: {each.reason.removeprefix(f'{each.study}: ')}" for each in failed[:3])
     return PolyscanError(f"None of the {count} studies could be {what}: {reasons}")
 
 
