@@ -11,11 +11,12 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from polyscan.bundle.carried import carried_settings
+from polyscan.bundle.carried import carried_settings, settings_of
 from polyscan.bundle.config import read_config
 from polyscan.bundle.fragment import read_fragment
 from polyscan.bundle.plan import LADDER, _network, make_plan
 from polyscan.bundle.run import infer, train
+from polyscan.bundle.weights import read_weights
 from polyscan.cli import main
 from polyscan.errors import PolyscanError
 from polyscan.learning.memory import bytes_kept
@@ -97,7 +98,7 @@ def test_a_planned_network_is_trained_and_answers_without_being_told_again(manif
     assert torch.load(weights, weights_only=True)["body.head.deep.0.weight"].shape[:2] == (3, 8)
     answered = infer(BRAIN, manifest, tmp_path / "out", weights=weights)
     assert not answered.failed
-    assert carried_settings(weights, BRAIN, {})["spacing"] == [4.0, 4.0, 4.0]
+    assert settings_of(read_weights(weights))["spacing"] == [4.0, 4.0, 4.0]
     (study, *_) = answered.studies
     assert study.prediction.model.protocols == [study.protocol]  # and not the bundle's own
     assert answered.prepared_otherwise == ""
@@ -118,6 +119,7 @@ def test_weights_cannot_name_what_is_to_be_run(name, value, tmp_path):
     said["settings"] = {name: value}
     weights["_extra_state"] = torch.tensor(list(json.dumps(said).encode()), dtype=torch.uint8)
     torch.save(weights, tmp_path / "model.pt")
+    settings = settings_of(read_weights(tmp_path / "model.pt"))
     with pytest.raises(PolyscanError, match=f"wants {name} to be built with .* if you trust it, give {name} yourself"):
-        carried_settings(tmp_path / "model.pt", BRAIN, {})
-    assert carried_settings(tmp_path / "model.pt", BRAIN, {name: 1}) == {}
+        carried_settings(settings, tmp_path / "model.pt", BRAIN, {})
+    assert carried_settings(settings, tmp_path / "model.pt", BRAIN, {name: 1}) == {}

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
@@ -41,29 +40,31 @@ def protocols_of(studies: Iterable[Study]) -> list[str]:
     return sorted({study.protocol for study in studies if study.scans})
 
 
-def settings_of(weights: str | Path) -> dict[str, Any]:
+def settings_of(stored: Mapping[str, Tensor]) -> dict[str, Any]:
     """All settings that weights carry; none for weights that carry none."""
     try:
-        return dict(describe(torch.load(weights, map_location="cpu", weights_only=True))["settings"])
-    except Exception:  # the sentence about weights that cannot be read, or say nothing, is told where they are loaded
+        return dict(describe(stored)["settings"])
+    except PolyscanError:  # told where they are loaded
         return {}
 
 
-def carried_settings(weights: str | Path, bundle: str | Path, replaced: Mapping[str, Any]) -> dict[str, Any]:
+def carried_settings(
+    settings: Mapping[str, Any], weights: str | Path, bundle: str | Path, replaced: Mapping[str, Any]
+) -> dict[str, Any]:
     """The settings that weights carry and that differ from a bundle's; none for weights that carry none.
 
     A config names classes to call, and weights come from anywhere: classes that are no networks, and expressions that
     are not the bundle's own, are refused.
 
     Args:
-        weights: the file.
+        settings: all that the weights carry.
+        weights: their file, for messages.
         bundle: the folder of the bundle.
         replaced: entries of the config that the user gives, whatever the weights say.
 
     Raises:
         PolyscanError: the weights name what a network is not built from.
     """
-    settings = settings_of(weights)
     own = read_json(Path(bundle) / "configs" / "inference.json")
     known, given = set(_leaves(own)), {name.partition("#")[0] for name in replaced}
     taken = {}

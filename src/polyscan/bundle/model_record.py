@@ -10,7 +10,7 @@ from typing import Any
 from monai.bundle import ConfigParser
 
 from polyscan import __version__
-from polyscan.bundle.carried import PROTOCOLS, settings_of
+from polyscan.bundle.carried import PROTOCOLS
 from polyscan.bundle.config import read_metadata
 from polyscan.bundle.weights import calibration_of, inference_fingerprint
 from polyscan.files.digest import sha256
@@ -22,7 +22,11 @@ _SAME_ANSWER = {"absent", "attribution", "dataset#data", "device", "features", "
 
 
 def model_record(
-    bundle: Path, config: ConfigParser, weights: Sequence[Path], overrides: Mapping[str, Any]
+    bundle: Path,
+    config: ConfigParser,
+    weights: Sequence[Path],
+    settings: Sequence[Mapping[str, Any]],
+    overrides: Mapping[str, Any],
 ) -> ModelRecord:
     """What another would need to know of a network to ask the same one.
 
@@ -30,6 +34,7 @@ def model_record(
         bundle: its folder.
         config: of inference, with all that was changed of it.
         weights: its files.
+        settings: what each of them carries.
         overrides: the entries that were changed.
     """
     changed = {name: value for name, value in overrides.items() if name not in _SAME_ANSWER}
@@ -51,7 +56,7 @@ def model_record(
         calibrated=bool(calibration_of(weights)),
         mirrored=len(config.get("mirror_axes", [])) if config.get("mirror", False) else 0,
         settings=inference_fingerprint(bundle, weights, changed),
-        protocols=sorted({name for file in weights for name in settings_of(file).get(PROTOCOLS, own)}),
+        protocols=sorted({name for carried in settings for name in carried.get(PROTOCOLS, own)}),
         versions={"polyscan": __version__, **{name: version(name) for name in _PACKAGES}},
     )
 

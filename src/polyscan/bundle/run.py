@@ -10,12 +10,19 @@ from ignite.engine import Engine, Events
 from monai.bundle import ConfigWorkflow
 
 from polyscan.bundle.answering import Answering
-from polyscan.bundle.carried import PROTOCOLS, carried_settings, protocols_of, shared_settings
+from polyscan.bundle.carried import PROTOCOLS, carried_settings, protocols_of, settings_of, shared_settings
 from polyscan.bundle.config import bundle_folder, check_channels, open_config, quiet, read_config
 from polyscan.bundle.model_record import model_record
 from polyscan.bundle.predictor import StudyPredictor
 from polyscan.bundle.run_folder import RunFolder
-from polyscan.bundle.weights import calibration_of, check_fit, inference_fingerprint, weights_fingerprint, weights_of
+from polyscan.bundle.weights import (
+    calibration_of,
+    check_fit,
+    inference_fingerprint,
+    read_weights,
+    weights_fingerprint,
+    weights_of,
+)
 from polyscan.errors import PolyscanError
 from polyscan.inference.kept_features import FEATURES
 from polyscan.learning.checkpoint import BEST
@@ -59,7 +66,8 @@ def train(
     found = read_manifest(manifest, roots)
     changes = dict(overrides or {})
     if changes.get("pretrained"):
-        changes = {**carried_settings(changes["pretrained"], bundle, changes), **changes}
+        pretrained = changes["pretrained"]
+        changes = {**carried_settings(settings_of(read_weights(pretrained)), pretrained, bundle, changes), **changes}
     config = read_config(bundle, "train", changes)
     run = RunFolder(output_dir, config, manifest, restart=restart)
     if run.finished:
@@ -173,20 +181,24 @@ def load_inference(
     """
     bundle = bundle_folder(bundle)
     files = weights_of(bundle, weights)
-    changes = {**carried_settings(files[0], bundle, overrides), "weights": str(files[0].resolve()), **overrides}
+    stored = [read_weights(file) for file in files]
+    settings = [settings_of(each) for each in stored]
+    carried = carried_settings(settings[0], files[0], bundle, overrides)
+    changes = {**carried, "weights": str(files[0].resolve()), **overrides}
     if len(files) > 1:
         changes["ensemble"] = [str(file.resolve()) for file in files[1:]]
     for beside in calibration_of(files):
         changes |= {"calibration": str(beside.resolve()), "weights_fingerprint": weights_fingerprint(files[0])}
     workflow = _load(bundle, "inference", manifest, output_dir, changes)
-    for file in files:
-        check_fit(file, workflow.parser.get_parsed_content("network_def"))
-    if workflow.parser.get("attribution") and SaveAttributionsd.__name__ not in str(workflow.parser["postprocessing"]):
+    parser = workflow.parser
+    for file, each in zip(files, stored, strict=True):
+        check_fit(file, each, parser.get_parsed_content("network_def"))
+    if parser.get("attribution") and SaveAttributionsd.__name__ not in str(parser["postprocessing"]):
         raise PolyscanError(
             f"{bundle.name} with these settings answers from tables, which have no places; leave --attribution away."
         )
-    workflow.parser["made_from"] = inference_fingerprint(bundle, files, overrides)
-    workflow.parser.get_parsed_content("predictor").model = model_record(bundle, workflow.parser, files, overrides)
+    parser["made_from"] = inference_fingerprint(bundle, files, overrides)
+    parser.get_parsed_content("predictor").model = model_record(bundle, parser, files, settings, overrides)
     return workflow
 
 

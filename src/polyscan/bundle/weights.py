@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from polyscan.bundle.config import bundle_folder
 from polyscan.errors import PolyscanError
@@ -61,18 +62,30 @@ def inference_fingerprint(
     return digest_of(dict(overrides or {}), *map(sha256, [config, *files, *calibration_of(files)]))
 
 
-def check_fit(path: Path, network: torch.nn.Module) -> None:
-    """Refuse weights of another network, other modalities or other outputs before any study is read."""
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """The entries of a file of weights, on the CPU.
+
+    Raises:
+        PolyscanError: it is none.
+    """
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
-        shapes = {name: value.shape for name, value in stored.items() if not name.endswith("_extra_state")}
+        return {name: torch.as_tensor(value) for name, value in stored.items()}
     except Exception as error:
         raise PolyscanError(f"{path} cannot be read as weights ({type(error).__name__}); train them again.") from error
+
+
+def check_fit(path: Path, stored: Mapping[str, Tensor], network: nn.Module) -> None:
+    """Refuse weights of another network, other modalities or other outputs before any study is read."""
     check_weights(network, stored, "")
-    own = {name: value.shape for name, value in network.state_dict().items() if not name.endswith("_extra_state")}
+    own, shapes = _shapes(network.state_dict()), _shapes(stored)
     wrong = [name for name in own.keys() | shapes.keys() if own.get(name) != shapes.get(name)]
     if wrong:
         raise PolyscanError(
             f"{path} does not fit the bundle's network: {len(wrong)} of {len(own)} entries differ; "
             "give the bundle and the --set options that they were trained with."
         )
+
+
+def _shapes(entries: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in entries.items() if not name.endswith("_extra_state")}

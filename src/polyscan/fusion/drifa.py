@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -96,10 +98,13 @@ class DRIFA(FusionLayer):
         modalities, channels, spatial_dims: see :class:`FusionLayer`.
     """
 
+    mfa: ClassVar[type[nn.Module]] = MultiBranchFusionAttention
+    mifa: ClassVar[type[nn.Module]] = MultimodalInformationFusionAttention
+
     def __init__(self, modalities: int, channels: int, spatial_dims: int = 3) -> None:
         super().__init__(modalities, channels, spatial_dims)
-        self.within = nn.ModuleList(MultiBranchFusionAttention(channels) for _ in range(modalities))
-        self.between = MultimodalInformationFusionAttention(modalities, channels)
+        self.within = nn.ModuleList(self.mfa(channels) for _ in range(modalities))
+        self.between = self.mifa(modalities, channels)
         self.project = Pointwise(modalities * channels + modalities, channels)
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
-from polyscan.fusion.base import FusionLayer, concatenate, expand
+from polyscan.fusion.base import expand
 from polyscan.fusion.blocks import PerModality, Pointwise, average
-from polyscan.fusion.drifa import extremes, maximum, mean
+from polyscan.fusion.drifa import DRIFA, extremes, maximum, mean
 
 
 class LeanMultiBranchAttention(nn.Module):
@@ -72,28 +74,18 @@ class LeanMultimodalAttention(nn.Module):
         return features * expand(gate, features)
 
 
-class LeanDRIFA(FusionLayer):
+class LeanDRIFA(DRIFA):
     """F = W [y_1; ...; y_n; available] + b, y = MIFA(MFA_1(M_1), ..., MFA_n(M_n)) with gates that start at one.
 
-    In the style of DRIFA-Net (:class:`polyscan.fusion.DRIFA`), with gates that do not saturate and an eighth of the
-    parameters; it starts as a concatenation. Depends on the order of the modalities.
+    :class:`polyscan.fusion.DRIFA` with gates that do not saturate and an eighth of the parameters; it starts as a
+    concatenation. Depends on the order of the modalities.
 
     Args:
-        modalities, channels, spatial_dims: see :class:`FusionLayer`.
+        modalities, channels, spatial_dims: see :class:`polyscan.fusion.base.FusionLayer`.
     """
 
-    def __init__(self, modalities: int, channels: int, spatial_dims: int = 3) -> None:
-        super().__init__(modalities, channels, spatial_dims)
-        self.within = nn.ModuleList(LeanMultiBranchAttention(channels) for _ in range(modalities))
-        self.between = LeanMultimodalAttention(modalities, channels)
-        self.project = Pointwise(modalities * channels + modalities, channels)
-
-    def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionLayer`."""
-        gated: list[Tensor] = []
-        for m, within in enumerate(self.within):
-            gated.append(within(features[:, m]))
-        return self.project(concatenate(self.between(torch.stack(gated, dim=1), available), available))
+    mfa: ClassVar[type[nn.Module]] = LeanMultiBranchAttention
+    mifa: ClassVar[type[nn.Module]] = LeanMultimodalAttention
 
 
 def zeroed(linear: nn.Linear) -> nn.Linear:
