@@ -124,6 +124,18 @@ def test_a_region_without_contours_is_named_and_passed_over(tmp_path):
         read_rtstruct(two, GRID, "lung")
 
 
+def test_points_and_lines_are_no_second_region(tmp_path):
+    data = pydicom.dcmread(write(tmp_path / "rs.dcm", [square(0.5, 7.5, 2)], names=("GTV", "isocentre")))
+    (marker,) = data.ROIContourSequence[1].ContourSequence
+    marker.ContourGeometricType, marker.ContourData = "POINT", [5, 5, 2]
+    data.save_as(tmp_path / "rs.dcm")
+    assert read_rtstruct(tmp_path / "rs.dcm", GRID).sum() == 49
+    with pytest.raises(PolyscanError, match="no closed contour in its region 1, only points"):
+        read_rtstruct(tmp_path / "rs.dcm", GRID, "isocentre")
+    with pytest.raises(PolyscanError, match="no closed contour in its region 0"):
+        read_rtstruct(write(tmp_path / "line.dcm", [square(0.5, 7.5, 2)[:2]]), GRID)
+
+
 def test_contours_that_overlap(tmp_path):
     overlapping = [square(0.5, 4.5, 2), square(2.5, 6.5, 2)]
     assert read_rtstruct(write(tmp_path / "a.dcm", overlapping), GRID).sum() == 16 + 16 - 4

@@ -194,3 +194,77 @@ def test_diffusion_volumes_of_which_nothing_tells_the_b_value_are_left_out(make_
         (None, "the unweighted (b = 0) image of a diffusion series"),
         ("DWI", "b-value 1000 s/mm2"),
     ]
+
+
+def test_a_capture_in_a_series_is_no_slice_that_it_lacks(make_series):
+    folder = make_series(SeriesInstanceUID="1.2.9")
+    capture = pydicom.dcmread(folder / "000.dcm")
+    capture.SOPClassUID, capture.ImageType = "1.2.840.10008.5.1.4.1.1.7", ["DERIVED", "SECONDARY"]
+    del capture.ImagePositionPatient
+    capture.save_as(folder / "capture.dcm")
+    series, left = find_series(folder)
+    assert (series.reason, series.notes) == ("Modality is CT", ())
+    assert left.reason.startswith("a secondary capture, not a volume")
+    del capture.PixelData  # what would be a slice, had it a place
+    capture.SOPClassUID, capture.ImageType = series.headers[0].SOPClassUID, ["ORIGINAL", "PRIMARY", "AXIAL"]
+    capture.save_as(folder / "capture.dcm")
+    assert "slices may be missing (ImagePositionPatient is missing" in find_series(folder)[0].reason
+
+
+def test_several_frames_of_another_kind_have_their_own_name(make_series):
+    (found,) = find_series(make_series(slices=1, Modality="RTDOSE", NumberOfFrames=3))
+    assert found.reason.startswith("Modality is RTDOSE, not MR, CT or PT; holds several frames")
+
+
+def enhanced(folder, frames, **common):
+    """Make the first file of a series an enhanced object of frames, which each tell their functional groups."""
+    (path, *others) = sorted(folder.iterdir())
+    ds = pydicom.dcmread(path)
+    for other in others:
+        other.unlink()
+    rows = np.full((len(frames), 6, 7), np.arange(len(frames))[:, None, None], "<u2")
+    ds.NumberOfFrames, ds.PixelData = len(frames), rows.tobytes()
+    for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"):
+        delattr(ds, name)
+    plane, pixels = sequence(ImageOrientationPatient=[1, 0, 0, 0, 1, 0]), sequence(PixelSpacing=[2, 2])
+    ds.SharedFunctionalGroupsSequence = sequence(PlaneOrientationSequence=plane, PixelMeasuresSequence=pixels, **common)
+    ds.PerFrameFunctionalGroupsSequence = [groups for frame in frames for groups in sequence(**frame)]
+    ds.save_as(path)
+    return find_series(path.parent)
+
+
+def sequence(**values):
+    item = pydicom.Dataset()
+    for name, value in values.items():
+        setattr(item, name, value)
+    return [item]
+
+
+def at(k, **more):
+    return {"PlanePositionSequence": sequence(ImagePositionPatient=[0, 0, 3 * (k % 3)]), **more}
+
+
+def test_frames_that_only_their_order_tells_apart(make_series):
+    found = enhanced(make_series(modality="MR", SeriesDescription="T1 dynamic"), [at(k) for k in range(6)])
+    assert [(series.modality, [each.frame for each in series.slices]) for series in found] == [
+        ("T1", [0, 1, 2]),
+        ("T1", [3, 4, 5]),
+    ]
+    assert "pass 2 by InstanceNumber or the order of frames" in found[1].reason
+
+
+def test_the_trace_of_a_diffusion_object_is_apart_from_its_directions(make_series):
+    kinds = [(0.0, "NONE"), (1000.0, "DIRECTIONAL"), (1000.0, "ISOTROPIC")]
+    frames = [
+        at(k, MRDiffusionSequence=sequence(DiffusionBValue=b, DiffusionDirectionality=kind))
+        for b, kind in kinds
+        for k in range(3)
+    ]
+    found = enhanced(make_series(modality="MR", SeriesDescription="DWI"), frames)
+    assert [(series.modality, series.slices[0].frame) for series in found] == [(None, 0), ("DWI", 3), ("DWI", 6)]
+
+
+def test_what_a_converter_could_not_assign_gives_way(make_series):
+    other = {"UnassignedPerFrameConvertedAttributesSequence": sequence(ImagePositionPatient=[7, 7, 7])}
+    (series,) = enhanced(make_series(), [at(k, **other) for k in range(3)])
+    np.testing.assert_array_equal(series.where.origins, [[0, 0, 0], [0, 0, 3], [0, 0, 6]])

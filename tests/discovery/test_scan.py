@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 
 import nibabel
@@ -395,3 +396,60 @@ def test_a_folder_tells_nothing_of_several_volumes_nor_against_their_own_names(t
     assert study.label.mask.endswith("masks/FLAIR.nii.gz")
     assert "one of 2 volumes in a folder called after a modality" in reasons["anna/T2/1.nii.gz"]
     assert reasons["anna/localizer/1.nii.gz"] == "a localizer: the name of its folder says so"
+
+
+def test_dicom_files_that_end_like_half_of_a_volume_are_read(make_series, tmp_path):
+    folder = make_series("ward/anna/CT")
+    for file in list(folder.iterdir()):
+        file.rename(file.with_suffix(".img"))
+    (folder / "T1.hdr").write_bytes(b"half")
+    found = scan(tmp_path / "ward")
+    assert [(study.key, list(study.scans)) for study in found.studies] == [("sub-anna", ["CT"])]
+    assert [entry.reason for entry in found.left_out] == ["half of a volume whose .img is not beside it"]
+
+
+def test_a_name_that_is_no_utf8_is_said(tmp_path):
+    nifti(tmp_path / "anna" / "T1.nii.gz")
+    try:
+        (tmp_path / os.fsdecode(b"M\xfcller")).mkdir()
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    found = scan(tmp_path)
+    assert [study.key for study in found.studies] == ["sub-anna"]
+    assert [(entry.series, entry.reason[:37]) for entry in found.left_out] == [
+        ("M\N{REPLACEMENT CHARACTER}ller", "a name that is not written in UTF-8, ")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "modality"),
+    [
+        ("sub-01_ce-none_T1w", "T1"),
+        ("sub-01_ce-pre_T1w", "T1"),
+        ("sub-01_ce-nogad_T1w", "T1"),
+        ("sub-01_ce-gadovist_T1w", "T1c"),
+        ("SUB-01_T1w", "T1"),
+        ("sub_001_T1_post", "T1c"),
+        ("Sub01 FLAIR", "FLAIR"),
+        ("T1_sub", None),
+        ("sub_T1", None),
+    ],
+)
+def test_names_that_are_nearly_those_of_bids(name, modality):
+    assert named(f"{name}.nii.gz").modality == modality
+
+
+def test_folders_called_alike_are_said(tmp_path):
+    nifti(tmp_path / "01" / "T1.nii.gz")
+    nifti(tmp_path / "sub-01" / "T2.nii.gz")
+    found = scan(tmp_path)
+    assert [sorted(study.scans) for study in found.studies] == [["T1", "T2"]]
+    assert found.doubts == ["sub-01 is put together from 01 and sub-01. If those are two patients, rename one of them."]
+
+
+def test_one_slice_is_no_volume(tmp_path):
+    nifti(tmp_path / "anna" / "T1.nii.gz")
+    write_nifti(tmp_path / "anna" / "T2.nii.gz", MetaTensor(torch.zeros(1, 6, 6, 1), affine=torch.eye(4)))
+    (study,) = scan(tmp_path).studies
+    assert list(study.scans) == ["T1"]
+    assert study.decisions[1].reason == "its name says so; one slice is no volume"

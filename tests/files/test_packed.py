@@ -101,6 +101,7 @@ def test_what_cannot_be_unpacked_is_said(make_series, tmp_path):
     assert "zip archive that is damaged" in reasons["anna/cut.zip"]
     assert "encrypted" in reasons["bert.zip/000.dcm"]
     assert "unpack it first" in reasons["carl.zip/T1.nii.gz"]
+    assert "leads out of its zip archive" in reasons["carl.zip/../outside.dcm"]
     assert members_of(tmp_path / "ward" / "carl.zip")[0] == [tmp_path / "ward" / "carl.zip" / "T1.nii.gz"]
     assert walk(tmp_path / "ward" / "carl.zip")[0] == [tmp_path / "ward" / "carl.zip" / "T1.nii.gz"]
 

@@ -30,6 +30,23 @@ def test_what_is_no_volume_is_refused(tmp_path):
         read_nifti(save(tmp_path / "c.nii.gz", np.ones((2, 2, 2, 3), np.float32)))
 
 
+@pytest.mark.parametrize(
+    ("written", "called", "says"),
+    [
+        ("T1.nii", "T1.nii.gz", "is not compressed, unlike its name says"),
+        ("T1.nii.gz", "T1.nii", "is compressed, unlike its name says"),
+        ("T1.nii", "T1.Nii", "has an ending in capital and small letters; call it T1.nii"),
+    ],
+)
+def test_a_name_that_is_not_what_the_file_is(tmp_path, written, called, says):
+    path = save(tmp_path / written, np.ones((2, 2, 2), np.float32)).rename(tmp_path / called)
+    with pytest.raises(PolyscanError, match=says):
+        read_nifti(path)
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+    with pytest.raises(PolyscanError, match="is a pointer of Git LFS: its data were not fetched"):
+        read_nifti(path)
+
+
 def test_round_trip_with_nan(tmp_path):
     values = torch.rand(1, 3, 4, 5)
     values[0, 0] = float("nan")

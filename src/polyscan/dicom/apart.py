@@ -67,6 +67,7 @@ _GROUP_KEYS: dict[str, _GroupKey] = {
     "InversionTime": _attribute("InversionTime"),
     "FlipAngle": _attribute("FlipAngle"),
     "DiffusionBValue": _b,
+    "DiffusionDirectionality": _attribute("DiffusionDirectionality"),
     "DiffusionGradientOrientation": _attribute("DiffusionGradientOrientation"),
     "SequenceName": _attribute("SequenceName"),
     "GE raw data run number (0019,10A2)": _private(0x0019, "GEMS_ACQU_01", 0xA2),
@@ -83,6 +84,7 @@ _GROUP_KEYS: dict[str, _GroupKey] = {
     "AcquisitionDateTime": _attribute("AcquisitionDateTime"),
     "AcquisitionTime": _attribute("AcquisitionTime"),
 }
+_COUNT = "InstanceNumber or the order of frames"
 _CONTRAST = ("EchoTime", "InversionTime", "DiffusionBValue")
 _SAME_CONTRAST = 1.25  # times of one contrast differ by less from slice to slice
 _SETTINGS = {"EchoTime", "EchoNumbers", "InversionTime", "FlipAngle", "DiffusionBValue"}
@@ -168,7 +170,7 @@ def apart(slices: list[Slice], told: tuple[str, ...] = ()) -> list[Part]:
         return [Part(file, (*told, f"volume {k + 1} of {len(files)}")) for k, file in enumerate(files)]
     passes = _passes(slices, places)
     if passes:
-        return [Part(each, (*told, f"pass {k + 1} by InstanceNumber")) for k, each in enumerate(passes)]
+        return [Part(each, (*told, f"pass {k} by {_COUNT}")) for k, each in enumerate(passes, start=1)]
     return [_later(slices, places, told)]
 
 
@@ -223,13 +225,17 @@ def _near(each: Slice) -> float:
 
 
 def _passes(slices: list[Slice], places: list[list[Slice]]) -> list[list[Slice]]:
-    """Volumes that InstanceNumber counts one after the other, or position by position; empty where it does neither."""
+    """Volumes that InstanceNumber counts one after the other, or position by position; empty where it does neither.
+
+    Frames of a file, which have one InstanceNumber, are counted by their order.
+    """
     count, times = len(places), len(places[0])
-    found = [number(each.header, "InstanceNumber") for each in slices]
-    if count < 2 or any(len(place) != times for place in places) or None in found or len(set(found)) < len(found):
+    found = [(number(each.header, "InstanceNumber"), each.frame, each.tile) for each in slices]
+    untold = any(instance is None for instance, *_ in found) or len(set(found)) < len(found)
+    if count < 2 or any(len(place) != times for place in places) or untold:
         return []
     place_of = {id(each): k for k, place in enumerate(places) for each in place}
-    ordered = [slices[i] for i in np.argsort(np.array(found, dtype=float))]
+    ordered = [slices[i] for i in sorted(range(len(found)), key=found.__getitem__)]
     one_after_other = [ordered[k * count : (k + 1) * count] for k in range(times)]
     if all(len({place_of[id(each)] for each in volume}) == count for volume in one_after_other):
         return one_after_other

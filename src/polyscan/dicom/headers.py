@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from polyscan.dicom.attributes import text
 from polyscan.dicom.header_bytes import LEFT_ON_DISK, PIXEL_DATA, PREAMBLE, header_in
 from polyscan.dicom.pixels import THREADS
-from polyscan.files.packed import ERRORS, is_packed, open_binary
+from polyscan.files.packed import ERRORS, is_packed, not_fetched, open_binary
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -92,6 +92,8 @@ def header_from(path: Path, start: bytes) -> Dataset | None:
 def _read(path: Path, file: _Begun) -> Read:
     if file.reason:
         return Read(None, file.reason, b"")
+    if not_fetched(file.start):
+        return Read(None, "is a pointer of Git LFS: its data were not fetched", b"")
     found = None if file.size is None else header_in(file.start, str(path), file.size)
     if not found and file.size is not None and file.size > _START and file.start[PREAMBLE : PREAMBLE + 4] == b"DICM":
         longer = _begun(path, _LONGER)

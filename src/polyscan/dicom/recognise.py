@@ -71,7 +71,7 @@ _DUAL_ENERGY = {
 _DUAL_ENERGY_WORDS = (
     "iodine", "iodin", "jod", "vnc", "virtual non", "z eff", "zeff", "effective z", "electron density", "monoe",
     "mono e", "mono+", "kev", "material density", "gsi", "spectral", "uric", "calcium suppr",
-    "rho/z",
+    "rho/z", "pbv", "blood volume", "overlay", "fat map",
 )  # fmt: skip
 _CT_MAPS = {"CBF", "CBV", "MTT", "TTP", "TMAX", "PERFUSION", "PERF", "TDR", "PMB"}
 _HOUNSFIELD = {"", "HU", "US"}

@@ -32,7 +32,7 @@ def read_rtstruct(path: str | Path, grid: MetaTensor, roi: str | None = None) ->
     Args:
         path: the RTSTRUCT file.
         grid: the image (1, x, y, z) that it was drawn on, slice by slice of its z axis, or of ``meta["slices"]``.
-        roi: the region's name; may be left out where one only has contours.
+        roi: the region's name; may be left out where one only has closed contours.
 
     Returns:
         (1, x, y, z) uint8 on the image's grid.
@@ -58,8 +58,8 @@ def read_rtstruct(path: str | Path, grid: MetaTensor, roi: str | None = None) ->
     drawn: dict[float, list[tuple[str, np.ndarray]]] = defaultdict(list)  # by the place along z
     for contour in contours[region]:
         kind = text(contour, "ContourGeometricType")
-        if kind in _CLOSED:
-            voxels = voxels_of(_points(contour, name), grid)
+        if kind in _CLOSED and len(points := _points(contour, name)) > 2:
+            voxels = voxels_of(points, grid)
             if np.ptp(voxels[:, 2]) > 0.5:
                 raise PolyscanError(
                     f"{name} was not drawn in the slices of the scan that it belongs to; check the label."
@@ -109,7 +109,8 @@ def _region(name: str, names: dict[int, str], contours: dict[int, list[Dataset]]
     wanted = [number for number, text in names.items() if roi == text]
     if roi is not None and not wanted:
         wanted = [n for n, text in names.items() if roi.strip().lower() in (text.lower(), str(n))]
-    chosen = drawn if roi is None else [number for number in wanted if number in drawn]
+    closed = [n for n in drawn if any(text(contour, "ContourGeometricType") in _CLOSED for contour in contours[n])]
+    chosen = (closed or drawn) if roi is None else [number for number in wanted if number in drawn]
     if len(chosen) == 1:
         return chosen[0]
     if not drawn and names:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _RINGING = 0.05  # of the voxels: so many may be below zero in a magnitude that was filtered or interpolated
 _TIMES = ("NumberOfTimeSlices", "NumberOfTimeSlots", "NumberOfRRIntervals")  # of PET, each 1 where it is static
-_ONE_SLICE = "one slice is no volume"
+ONE_SLICE = "one slice is no volume"
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,9 @@ def group(found: Iterable[tuple[Path, Dataset]], unread: Mapping[Path, str] | No
                 together[_belongs(each)].append(each)
                 of_series[uid].append(each.header)
         except PolyscanError as error:
-            without.setdefault((uid, str(error)), Series([Slice(header, path, header)], None, str(error), None))
+            modality, other = from_header(header)
+            reason = f"{other}; {error}" if modality is None and number(header, "Rows") else str(error)
+            without.setdefault((uid, reason), Series([Slice(header, path, header)], None, reason, None))
     volumes = [
         _series(part, of_series[text(part.slices[0].header, "SeriesInstanceUID")])
         for slices in together.values()
@@ -126,8 +128,11 @@ def _parts(slices: list[Slice]) -> list[Part]:
     return [replace(part, notes=(*part.notes, *copies)) for part in apart(single)]
 
 
-def _belongs(each: Slice) -> tuple[str, ...]:
-    return tuple(text(each.header, name) for name in ("SeriesInstanceUID", "Rows", "Columns", "StackID"))
+def _belongs(each: Slice) -> tuple[Hashable, ...]:
+    """What slices of one volume have in common; one without a place does not take the others with it."""
+    names = ("SeriesInstanceUID", "SOPClassUID", "Rows", "Columns", "StackID")
+    placed = numbers(each.header, "ImagePositionPatient", 3) is not None
+    return (*(text(each.header, name) for name in names), placed)
 
 
 def _series(part: Part, beside: list[Dataset]) -> Series:
@@ -143,7 +148,7 @@ def _series(part: Part, beside: list[Dataset]) -> Series:
         return Series(slices, None, f"{reason}; {error}", None)
     slices = [slices[i] for i in where.order]
     if modality is not None and len(slices) < 2:
-        modality, reason = None, f"{reason}; {_ONE_SLICE}"
+        modality, reason = None, f"{reason}; {ONE_SLICE}"
     if modality in MODALITIES and not MODALITIES[modality].signed and _is_negative(slices[len(slices) // 2]):
         modality, reason = None, f"negative values, as of a phase image or a field map, not the magnitude; {reason}"
     return Series(slices, modality, reason, where, notes=part.notes, shows=shows)
@@ -243,11 +248,12 @@ def _without_slices(series: Series, every: Sequence[Series]) -> Series:
         other
         for other in every
         if text(other.headers[0], "SeriesInstanceUID") == uid
-        and (other.where is None or other.reason.endswith(_ONE_SLICE))
+        and (other.where is None or other.reason.endswith(ONE_SLICE))
+        and from_header(other.headers[0])[0] is not None  # a capture or a scout is no slice that is missed
     ]
     if not lost:
         return series
-    why = lost[0].reason.rpartition("; ")[2].removesuffix(".")
+    why = lost[0].reason.removeprefix(f"{from_header(lost[0].headers[0])[1]}; ").removesuffix(".")
     note = f"other slices of its series cannot be used, so that slices may be missing ({why})"
     return replace(series, notes=(*series.notes, note), reason=f"{series.reason}; {note}")
 

@@ -146,7 +146,8 @@ def _frames(path: Path, header: Dataset) -> Iterator[Slice]:
 
 def _raise(flat: Dataset, group: Dataset) -> None:
     """Lift the attributes of a functional group to the top; a vendor's private copy of a header is none of them."""
-    for macro in group:
+    # What a converter could not assign to a macro goes before those.
+    for macro in sorted(group, key=lambda each: "Unassigned" not in each.keyword):
         for item in macro.value if macro.VR == "SQ" and not macro.tag.is_private else ():
             flat.update({element.tag: element for element in item})
             for direction in items(item, "DiffusionGradientDirectionSequence"):

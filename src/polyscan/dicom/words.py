@@ -191,6 +191,7 @@ _OTHERS = {
     ),
     "a perfusion series or map": _words(
         "perf\\w*",
+        "vpct\\w*",
         "pwi",
         "dsc\\w*",
         "dce\\w*",

@@ -20,6 +20,9 @@ _OTHER_SUFFIXES = {
     "MP2RAGE": "an inversion image of MP2RAGE", "IRT1": "an image for a T1 map", "uCT": "a microscopy",
     "PDT2": "two echoes in one file",
 }  # fmt: skip
+# The subject and session of a name, by BIDS or nearly so, as in SUB-01 and sub_001; sub stands for a subtraction else.
+_WHOSE = re.compile(r"(?:sub|ses)-[A-Za-z0-9]+_?|^sub[-_ ]?[a-z]{0,4}\d+[-_ ]", re.IGNORECASE)
+_NONE_GIVEN = re.compile(r"(?:none|non?|not|pre|without|wo|native?|plain|false|0)(?:ce|gd|gad\w*|contrast\w*)?", re.I)
 _PARTS = {"phase", "real", "imag"}
 _LABEL = {"dseg", "seg", "mask", "label", "labels", "gtv", "segmentation", "lesion", "roi", "probseg"}
 _LABEL_WORDS = re.compile(r"(?:^|[_\W])(?:dseg|seg|mask|labels?|gtv|segmentation|roi)(?:[_\W]|$)", re.IGNORECASE)
@@ -92,7 +95,7 @@ def named(name: str) -> Named:
     if label or (found and found["suffix"] == "defacemask"):
         return _label(stem, entities)
     if found is None:
-        return _plain(re.sub(r"(?:sub|ses)-[A-Za-z0-9]+_?", "", stem), entities, derived)
+        return _plain(_WHOSE.sub("", stem), entities, derived)
     suffix = found["suffix"]
     if entities.get("part") in _PARTS:
         return Named(None, f"a phase, real or imaginary image: part-{entities['part']}", False, entities)
@@ -108,7 +111,7 @@ def named(name: str) -> Named:
     if modality is None:
         return Named(None, f"its BIDS suffix is {suffix}, which is no modality that is used", False, entities)
     reason = f"its BIDS suffix is {suffix}"
-    if modality == "T1" and "ce" in entities:
+    if modality == "T1" and not _NONE_GIVEN.fullmatch(entities.get("ce", "none")):
         return Named("T1c", f"{reason}, with contrast agent by ce-{entities['ce']}", False, entities, derived)
     return Named(modality, f"its BIDS suffix is {suffix}", False, entities, derived)
 
@@ -116,7 +119,7 @@ def named(name: str) -> Named:
 def _label(stem: str, entities: dict[str, str]) -> Named:
     if _NOT_TRUTH.search(stem):
         return Named(None, "a mask of the body, no label", False, entities)
-    bare = re.sub(r"(?:sub|ses)-[A-Za-z0-9]+_?", "", stem)
+    bare = _WHOSE.sub("", stem)
     modality = told(entities.get("space", re.sub(_LABEL_WORDS, " ", bare))).modality
     reason = "its name says so" if modality else "its name does not tell which scan it was drawn on"
     return Named(modality, reason, True, entities)

@@ -33,7 +33,7 @@ from polyscan.discovery.volumes import owner_of, volume_candidate
 from polyscan.errors import PolyscanError
 from polyscan.files.packed import archive_of
 from polyscan.files.walk import Met, walked
-from polyscan.formats.endings import ending_of, stem_of, volumes_among
+from polyscan.formats.endings import ending_of, lone_half, stem_of, volumes_among
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -268,7 +268,7 @@ class Index:
                 to_read[met.path] = met
         for path, read in read_each(to_read):
             if read.header is None:
-                self._add(to_read[path], "left", read.reason)
+                self._add(to_read[path], "left", read.reason or lone_half(path))
             else:
                 self._add_dicom(to_read[path], read.header, read.start)
         return parts

@@ -110,7 +110,7 @@ def _scanned(
         study = _study(names[owner[0]], owner[1], candidates)
         if study.scans:
             studies.append(study)
-            manifest.doubts += _from_two_sets(study)
+            manifest.doubts += _from_two_sets(study) + _from_two_names(study, owner[0])
             days = [c.day for c in candidates if c.day is not None]
             if days:
                 dates.setdefault((study.subject, study.session), min(days))
@@ -202,6 +202,15 @@ def _from_two_sets(study: Study) -> list[str]:
                 "those are two visits, call them ses-1 and ses-2."
             ]
     return []
+
+
+def _from_two_names(study: Study, subject: str) -> list[str]:
+    """That the scans of a study lie in two folders called alike, as ``01`` and ``sub-01``."""
+    tops = sorted({decision.series.split("/")[0] for decision in study.decisions if decision.modality})
+    alike = [top for top in tops if bare(top) == bare(subject)]
+    if len(alike) < 2:
+        return []
+    return [f"{study.key} is put together from {' and '.join(alike)}. If those are two patients, rename one of them."]
 
 
 def _placed(label: Candidate, taken: Mapping[str, Candidate]) -> Candidate:

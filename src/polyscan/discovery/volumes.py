@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from polyscan.dicom.pixels import name_of
+from polyscan.dicom.series import ONE_SLICE
 from polyscan.discovery.bids import named_in
 from polyscan.discovery.candidate import Candidate
 from polyscan.discovery.visits import Owner, visit_of
@@ -42,6 +43,8 @@ def volume_candidate(folder: Path, path: Path) -> Candidate:
     except PolyscanError as error:
         said = str(error).replace(str(path), path.name).replace(name_of(path), path.name)  # where it lies is its name
         return replace(one, modality=None, reason=said, label=False)
+    if min(volume.shape) < 2:
+        return replace(one, modality=None, reason=f"{one.reason}; {ONE_SLICE}", label=False)
     voxel = round(float(spacing_of(volume.affine).prod()), 3)
     # Of several PET volumes that which says that it is in SUV.
     other_unit = told.modality == "PET" and not says_suv(path.name)

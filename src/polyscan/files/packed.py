@@ -21,6 +21,11 @@ def archive_of(path: Path) -> Path | None:
     return next((each for each in found if each.is_file()), None)
 
 
+def not_fetched(start: bytes) -> bool:
+    """Whether a file's first bytes are those of a pointer of Git LFS, in whose place the data were not fetched."""
+    return start.startswith(b"version https://git-lfs")
+
+
 def is_packed(path: Path) -> bool:
     """Whether a file has to be unpacked to be read."""
     return path.suffix.lower() == ".gz" or archive_of(path) is not None
@@ -56,7 +61,9 @@ def members_of(path: Path) -> tuple[list[Path], dict[Path, str]]:
         file = archive / name
         if path not in (file, *file.parents):
             continue
-        if any(part.startswith((".", "__MACOSX")) for part in file.relative_to(archive).parts):
+        if ".." in file.parts:
+            left[file] = "a path that leads out of its zip archive: unpack it first"
+        elif any(part.startswith((".", "__MACOSX")) for part in file.relative_to(archive).parts):
             left[file] = "hidden"
         elif member.flag_bits & 1:
             left[file] = "encrypted in its zip archive: unpack it first"
@@ -72,4 +79,4 @@ def _opened(archive: str, _changed: int) -> tuple[zipfile.ZipFile, dict[str, zip
     named = (
         (PurePosixPath(member.filename.lstrip("/")), member) for member in opened.infolist() if not member.is_dir()
     )
-    return opened, {name.as_posix(): member for name, member in named if ".." not in name.parts}
+    return opened, {name.as_posix(): member for name, member in named}

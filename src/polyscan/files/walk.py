@@ -11,7 +11,7 @@ from typing import Any
 from polyscan.files.owned import LIST, MARKER
 from polyscan.files.packed import archive_of, members_of
 
-_ARCHIVES = {".gz", ".zip", ".tar", ".tgz", ".bz2", ".xz", ".7z", ".rar"}
+_ARCHIVES = {".gz", ".zip", ".tar", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst"}
 _BESIDE = {".json", ".tsv", ".csv", ".txt", ".md", ".bval", ".bvec", ".xml", ".pdf"}
 _OTHER_IMAGES = {".mnc", ".mif", ".par", ".rec", ".v", ".vtk", ".vti", ".tif", ".tiff", ".head", ".brik", ".nd"}
 _OURS = {MARKER, f"{LIST}.json"}
@@ -86,6 +86,9 @@ def _entered(folder: Path, met: set[tuple[int, int]]) -> Iterator[Met]:
         if entry.name.startswith("."):
             yield Met(path, "hidden")
             continue
+        if (legible := os.fsencode(entry.name).decode("utf-8", "replace")) != entry.name:
+            yield Met(folder / legible, "a name that is not written in UTF-8, as old systems write names: rename it")
+            continue
         try:
             if entry.is_dir():
                 yield from _entered(path, met)
@@ -94,7 +97,7 @@ def _entered(folder: Path, met: set[tuple[int, int]]) -> Iterator[Met]:
             elif entry.is_file():
                 state = entry.stat()
                 yield Met(path, size=state.st_size, changed=state.st_mtime_ns)
-            elif entry.is_symlink():
+            elif entry.is_symlink() and not path.exists():
                 yield Met(path, "a link to nothing: its data were not fetched")
             else:
                 yield Met(path, "no file and no folder")

@@ -39,15 +39,23 @@ def is_volume(source: str | Path) -> bool:
 
 def volumes_among(files: Iterable[Path]) -> tuple[list[Path], dict[Path, str]]:
     """The volumes among files, one path each, and of their other parts why these are no volumes of their own."""
-    found, parts = [], {}
+    found: list[Path] = []
+    parts: dict[Path, str] = {}
     for path in files:
         ending = ending_of(path.name).lower()
-        if ending in _PAIR and _other_half(path) is None:
-            parts[path] = f"half of a volume whose {_PAIR[ending]} is not beside it"
-        elif ending and ending not in (".img", ".img.gz"):
+        if lone_half(path):
+            continue
+        if ending and ending not in (".img", ".img.gz"):
             found.append(path)
             parts |= dict.fromkeys(parts_of(path), f"part of {path.name}")
     return found, parts
+
+
+def lone_half(path: Path) -> str:
+    """Why a file is no volume that has the ending of one of its two halves only; empty of others. It may be DICOM."""
+    ending = ending_of(path.name).lower()
+    lone = ending in _PAIR and _other_half(path) is None
+    return f"half of a volume whose {_PAIR[ending]} is not beside it" if lone else ""
 
 
 def parts_of(path: Path) -> list[Path]:

@@ -15,6 +15,8 @@ import numpy as np
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import atomic_write
 from polyscan.files.numbered import numbered
+from polyscan.files.packed import not_fetched
+from polyscan.formats.endings import ending_of, stem_of
 from polyscan.formats.nifti_header import place_of, scale_of, stored_header
 from polyscan.formats.volume import Volume
 
@@ -25,6 +27,8 @@ try:
     from isal.igzip import IGzipFile as GzipFile
 except ImportError:  # a machine for which there is no isal: the same file, a few times slower
     from gzip import GzipFile  # type: ignore[assignment]
+
+_BEGINS = {size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big")}  # of a NIfTI header
 
 
 def read_nifti(path: str | Path, name: str | None = None, given: Mapping[str, Any] | None = None) -> MetaTensor:
@@ -63,12 +67,11 @@ def open_nifti(path: str | Path, number: int | None = None) -> Volume:
         with np.errstate(invalid="ignore"):  # of an affine that is no number, which is refused below
             file: Any = nibabel.load(path)
         kind, shape = file.header.get_data_dtype(), tuple(int(size) for size in file.shape)
-    except FileNotFoundError:
-        raise PolyscanError(f"{path.name} does not exist; name an existing file in the manifest.") from None
     except Exception as error:
-        raise PolyscanError(
-            f"{path.name} cannot be read ({_said(path, error)}); write it again or leave it out."
-        ) from error
+        if not path.is_file():
+            raise PolyscanError(f"{path.name} does not exist; name an existing file in the manifest.") from None
+        reason = _misnamed(path) or f"cannot be read ({_said(path, error)}); write it again or leave it out"
+        raise PolyscanError(f"{path.name} {reason}.") from error
     if kind.names:
         raise PolyscanError(f"{path.name} is a colour image ({len(kind.names)} values a voxel); leave it out.")
     if kind.kind == "c":
@@ -148,6 +151,21 @@ def _is_longer(path: Path, size: int) -> bool:
     except (OSError, EOFError, zlib.error):
         return False
     return size <= 0
+
+
+def _misnamed(path: Path) -> str:
+    """What a file is instead of what its name says, and what to do; empty where that is not known."""
+    with path.open("rb") as file:
+        start = file.read(64)
+    if not_fetched(start):
+        return "is a pointer of Git LFS: its data were not fetched; fetch them"
+    ending = ending_of(path.name)
+    if ending not in (ending.lower(), ending.upper()):
+        return f"has an ending in capital and small letters; call it {stem_of(path.name)}{ending.lower()}"
+    packed, said = start[:2] == b"\x1f\x8b", ending.lower().endswith("gz")
+    if packed and not said:
+        return "is compressed, unlike its name says; add .gz to it"
+    return "is not compressed, unlike its name says; take .gz away" if said and start[:4] in _BEGINS else ""
 
 
 def _said(path: Path, error: Exception) -> str:

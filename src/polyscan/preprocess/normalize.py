@@ -14,6 +14,8 @@ from polyscan.files.atomic import read_json, write_json
 _NYUL = (1, 10, 20, 30, 40, 50, 60, 70, 80, 90, 99)
 _QUANTILES = tuple(np.linspace(0.5, 99.5, 100).tolist())
 
+_ROUNDING = 1e-6  # of the mean: what varies by less is one value in single precision
+
 
 @dataclass(frozen=True)
 class Standardization:
@@ -227,7 +229,7 @@ def _inside(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def _standardization(centre: float, scale: float) -> Standardization:
-    if scale == 0:
+    if scale <= _ROUNDING * abs(centre):
         raise PolyscanError("The scan has no contrast inside the body: it cannot be normalised.")
     return Standardization(centre, scale)
 
