@@ -167,9 +167,13 @@ def test_the_command_writes_table_page_and_population(table, tmp_path, capsys):
     assert page.count("<svg") == 25
     assert "Not for clinical use" in page
     # One patient alone, with what was learnt.
-    alone = write(tmp_path / "one.csv", [["subject", "day", "volume_ml"], ["A", 0, 4], ["A", 70, 5.5]])
+    alone = write(tmp_path / "one.csv", [["subject", "day", "volume_ml"], ["A", 1000, 4], ["A", 1070, 5.5]])
     learnt = ["--population", str(tmp_path / "out" / "population.json")]
     assert main(["course", str(alone), "-o", str(tmp_path / "one"), *learnt]) == 0
+    assert "on day 1070; on day 1160 " in capsys.readouterr().out
+    page = (tmp_path / "one" / "course.html").read_text()
+    assert "day 1000: 4.00 mL" in page
+    assert ">1050</text>" in page
     assert main(["course", str(alone), "-o", str(tmp_path / "none")]) == 1
     assert "1 patients have two visits or more" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
@@ -181,6 +185,7 @@ def test_a_cohort_of_a_batch_is_read_with_its_days(tmp_path):
     cohort = write(tmp_path / "cohort.csv", [header, *done])
     visits = write(tmp_path / "visits.csv", [["study", "day", "treated"], ["A_1", 10, 1], ["A_2", 40, 0]])
     (found,) = read_courses(cohort, visits, "tumour")
+    assert found.first_day == 10
     assert (found.subject, found.days.tolist(), found.volumes.tolist()) == ("A", [0, 30], [4, 6])
     assert found.treated.tolist() == [True, False]
     with pytest.raises(PolyscanError, match="has no column day; give a table of study, day and treated by --visits"):
@@ -196,9 +201,10 @@ def test_a_cohort_of_a_batch_is_read_with_its_days(tmp_path):
         ([["A", 0, -4]], "A has a volume below zero"),
         ([["A", 0, "large"]], "volume_ml of A is no number"),
         ([["A", "", 4]], "A has a visit without day"),
+        ([["A", 5, 4], ["A", 35, "", 1], ["A", 65, 5, 1]], "treatment of A changes on day 35, at a visit without vol"),
     ],
 )
 def test_odd_tables_are_refused_by_name(tmp_path, rows, told):
-    table = write(tmp_path / "t.csv", [["subject", "day", "volume_ml"], *rows, ["B", 1, 1]])
+    table = write(tmp_path / "t.csv", [["subject", "day", "volume_ml", "treated"], *rows, ["B", 1, 1, 0]])
     with pytest.raises(PolyscanError, match=told):
         read_courses(table)

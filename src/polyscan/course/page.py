@@ -67,7 +67,7 @@ class Plot:
         high = max(observed.max(), *(found.high.max() for _, found in shown)) * 1.15
 
         def x(days: ArrayLike) -> NDArray[np.float64]:
-            return _LEFT + np.asarray(days, float) / row.day * (WIDTH - _LEFT - _RIGHT)
+            return _LEFT + np.asarray(days, float) / row.planned.days[-1] * (WIDTH - _LEFT - _RIGHT)
 
         def y(volumes: ArrayLike) -> NDArray[np.float64]:
             part = np.log(np.asarray(volumes, float) / low) / np.log(high / low)
@@ -82,13 +82,13 @@ class Plot:
 
         ends = x(np.append(course.days[1:], course.days[-1]))
         starts = x(course.days)
-        step = next(tick for tick in _STEPS if row.day / tick <= 5)
-        days = np.arange(0, row.day, step)
+        step = next(tick for tick in _STEPS if row.planned.days[-1] / tick <= 5)
+        days = np.arange(np.ceil(course.first_day / step) * step, row.day, step)
         ticks = _TICKS[(low <= _TICKS) & (high >= _TICKS)]
         ticks = ticks[:: int(np.ceil(len(ticks) / 6)) or 1]
         return cls(
             visits=[
-                (float(a), float(b), f"day {day:g}: {volume:.2f} mL")
+                (float(a), float(b), f"day {course.first_day + day:g}: {volume:.2f} mL")
                 for a, b, day, volume in zip(starts, y(observed), course.days, course.volumes, strict=True)
             ],
             line=_points(starts, y(observed)),
@@ -96,7 +96,7 @@ class Plot:
                 (float(a), float(b - a)) for a, b, on in zip(starts, ends, course.treated, strict=True) if on and b > a
             ],
             bands=[(treated, *band(found)) for treated, found in shown],
-            days=[(float(x(day)), f"{day:.0f}") for day in days],
+            days=[(float(x(day - course.first_day)), f"{day:.0f}") for day in days],
             volumes=[(float(y(tick)), f"{tick:g}") for tick in ticks],
         )
 

@@ -31,8 +31,8 @@ class Row:
 
     @property
     def last_day(self) -> float:
-        """Of the last visit."""
-        return float(self.course.days[-1])
+        """Of the last visit, as the table counts days."""
+        return self.course.first_day + float(self.course.days[-1])
 
     @property
     def last_ml(self) -> float:
@@ -41,8 +41,8 @@ class Row:
 
     @property
     def day(self) -> float:
-        """For which the forecast is."""
-        return float(self.planned.days[-1])
+        """For which the forecast is, as the table counts days."""
+        return self.course.first_day + float(self.planned.days[-1])
 
     @property
     def told(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class Course:
         deviations: (visit,) standard deviations of the volumes in millilitres; 0 where not known.
         treated: (visit,) whether the patient is under treatment from this visit until the next, and at the last one
             whether treatment goes on.
+        first_day: of the first visit, as the table counts days.
     """
 
     subject: str
@@ -38,6 +39,7 @@ class Course:
     volumes: NDArray[np.float64]
     deviations: NDArray[np.float64]
     treated: NDArray[np.bool_]
+    first_day: float = 0.0
 
     def exposure(self, days: ArrayLike, goes_on: bool | None = None) -> NDArray[np.float64]:
         """Days under treatment until each of some days.
@@ -55,8 +57,12 @@ class Course:
 
     def until(self, visit: int) -> Course:
         """The course as it was known when so many visits had been."""
-        return Course(
-            self.subject, self.days[:visit], self.volumes[:visit], self.deviations[:visit], self.treated[:visit]
+        return replace(
+            self,
+            days=self.days[:visit],
+            volumes=self.volumes[:visit],
+            deviations=self.deviations[:visit],
+            treated=self.treated[:visit],
         )
 
 
@@ -74,7 +80,8 @@ def read_courses(table: Path, visits: Path | None = None, region: str | None = N
         A course a subject that has a visit with a volume, in the order of their names.
 
     Raises:
-        PolyscanError: a column is missing, a value is none, or two visits of a subject are on one day.
+        PolyscanError: a column is missing, a value is none, two visits of a subject are on one day, or treatment
+            changes at one without volume.
     """
     rows = [recorded(row) for row in read_rows(table)]
     if visits is not None:
@@ -84,14 +91,32 @@ def read_courses(table: Path, visits: Path | None = None, region: str | None = N
     if missing := [name for name in ("subject", "day", volume) if name not in columns]:
         raise PolyscanError(_missing(table, missing, columns))
     of_subject: dict[str, list[tuple[float, float, float, bool]]] = defaultdict(list)
+    unseen: dict[str, list[tuple[float, bool]]] = defaultdict(list)
     for row in rows:
-        if volume in row and "subject" in row:
+        if "subject" in row and (volume in row or ("day" in row and "treated" in row)):
             subject = str(row["subject"])
             day, ml, sd = (_number(row, name, subject, table) for name in ("day", volume, deviation))
             if day is None:
                 raise PolyscanError(f"{table}: {subject} has a visit without day; give its days since the first visit.")
-            of_subject[subject].append((day, ml or 0.0, sd or 0.0, _treated(row, subject, table)))
-    return [_course(subject, of_subject[subject], table) for subject in sorted(of_subject)]
+            if ml is None:
+                unseen[subject].append((day, _treated(row, subject, table)))
+            else:
+                of_subject[subject].append((day, ml, sd or 0.0, _treated(row, subject, table)))
+    courses = [_course(subject, of_subject[subject], table) for subject in sorted(of_subject)]
+    for each in courses:
+        _check_unseen(each, unseen[each.subject], table)
+    return courses
+
+
+def _check_unseen(course: Course, unseen: Sequence[tuple[float, bool]], table: Path) -> None:
+    """Refuse visits without a volume, which a course cannot hold, where treatment changes at one: it would be lost."""
+    for day, treated in unseen:
+        before = course.treated[course.days + course.first_day <= day]
+        if len(before) and before[-1] != treated:
+            raise PolyscanError(
+                f"{table}: treatment of {course.subject} changes on day {day:g}, at a visit without volume; give its "
+                "volume, or tell the change at the nearest visit that has one."
+            )
 
 
 def _course(subject: str, visits: Sequence[tuple[float, float, float, bool]], table: Path) -> Course:
@@ -100,7 +125,8 @@ def _course(subject: str, visits: Sequence[tuple[float, float, float, bool]], ta
         raise PolyscanError(f"{table}: {subject} has two visits on one day; keep one of them.")
     if volumes.min() < 0 or deviations.min() < 0:
         raise PolyscanError(f"{table}: {subject} has a volume below zero; give millilitres.")
-    return Course(subject, (days - days[0]).astype(float), volumes.astype(float), deviations.astype(float), treated)
+    first = float(days[0])
+    return Course(subject, days - first, volumes.astype(float), deviations.astype(float), treated, first)
 
 
 def _with_days(
@@ -116,7 +142,7 @@ def _with_days(
             f"{path} says nothing of {', '.join(unknown[:3])}{', ...' if len(unknown) > 3 else ''} of {table}; "
             "add a row for each."
         )
-    return [{**row, **of_study[str(row["study"])]} for row in done]
+    return [{**row, **of_study.get(str(row.get("study")), {})} for row in rows]
 
 
 def _number(row: dict[str, Any], name: str, subject: str, table: Path) -> float | None:
