@@ -106,6 +106,8 @@ def test_what_cannot_be_used_is_said(bundle, manifest, tmp_path):
     with pytest.raises(PolyscanError, match="is no bundle"):
         train(tmp_path, manifest, tmp_path)
     with pytest.raises(PolyscanError, match="do not exist"):
+        train(bundle, manifest, tmp_path, overrides={"pretrained": str(tmp_path / "none.pt")})
+    with pytest.raises(PolyscanError, match="do not exist"):
         infer(bundle, manifest, tmp_path, weights=tmp_path / "none.pt")
     with pytest.raises(PolyscanError, match="does not exist"):
         infer(bundle, tmp_path / "none.json", tmp_path)

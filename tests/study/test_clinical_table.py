@@ -41,6 +41,8 @@ def test_every_usual_kind(tmp_path, text, encoding):
     ],
 )
 def test_what_is_refused(tmp_path, content, words):
+    with pytest.raises(PolyscanError, match="does not exist; give the path of a CSV or TSV table"):
+        read_rows(tmp_path / "t.csv")
     (tmp_path / "t.csv").write_bytes(content)
     with pytest.raises(PolyscanError, match=words):
         read_rows(tmp_path / "t.csv")

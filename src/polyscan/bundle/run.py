@@ -66,7 +66,7 @@ def train(
     found = read_manifest(manifest, roots)
     changes = dict(overrides or {})
     if changes.get("pretrained"):
-        pretrained = changes["pretrained"]
+        (pretrained,) = weights_of(bundle, changes["pretrained"])
         changes = {**carried_settings(settings_of(read_weights(pretrained)), pretrained, bundle, changes), **changes}
     config = read_config(bundle, "train", changes)
     run = RunFolder(output_dir, config, manifest, restart=restart)

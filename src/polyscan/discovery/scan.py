@@ -73,18 +73,23 @@ def scan(
     if not is_folder(folder):
         raise PolyscanError(f"{folder} is no folder; give the folder that holds the scans.")
     folder = Path(os.path.normpath(folder.absolute()))  # not resolved: sidecars lie beside a link, not its target
+    table = None
+    if clinical or (folder / "participants.tsv").is_file():
+        table = SubjectTable(Path(clinical or folder / "participants.tsv"), columns)
+    elif columns is not None:
+        raise PolyscanError(f"Columns are of a table of subjects, and {folder} has no participants.tsv; name one.")
+    known = SubjectTable(Path(labels), clinical=False) if labels else None
     with Index(folder, index) as found:
         found.refresh(progress)
-        return _scanned(found, clinical, labels, join, pet_units, columns)
+        return _scanned(found, table, known, join, pet_units)
 
 
 def _scanned(
     index: Index,
-    clinical: str | Path | None,
-    labels: str | Path | None,
+    table: SubjectTable | None,
+    known: SubjectTable | None,
     join: bool,
     pet_units: str | None,
-    columns: Sequence[str] | None,
 ) -> Manifest:
     folder = index.folder
     subject_of, doubts = name_patients(folder, index.parts(), index.share_images)
@@ -93,12 +98,6 @@ def _scanned(
         dicom[patient].append(examined)
     volumes, more_doubts = index.volume_owners()
     entries = [Decision(**entry) for entry in account(folder, index.left())]
-    table = None
-    if clinical or (folder / "participants.tsv").is_file():
-        table = SubjectTable(_existing(Path(clinical or folder / "participants.tsv")), columns)
-    elif columns is not None:
-        raise PolyscanError(f"Columns are of a table of subjects, and {folder} has no participants.tsv; name one.")
-    known = SubjectTable(_existing(Path(labels)), clinical=False) if labels else None
     names = distinct(subject for subject, _ in (*dicom, *volumes))
     manifest, studies, dates = Manifest(roots={SCANS: str(folder)}), [], read_dates(folder) if join else {}
     manifest.doubts = [*doubts, *more_doubts]
@@ -242,12 +241,6 @@ def _better(taken: tuple, other: tuple) -> str:
         if mine != others:
             return name.format(mine=mine, others=others)
     return "comes first by its name"
-
-
-def _existing(table: Path) -> Path:
-    if not table.is_file():
-        raise PolyscanError(f"{table} does not exist; give a CSV or TSV table with one row a subject.")
-    return table
 
 
 def _place(manifest: Manifest, study: Study, row: dict[str, str]) -> None:

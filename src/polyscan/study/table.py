@@ -32,8 +32,8 @@ def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
     the headings have most of. Where semicolons do, a decimal comma is a decimal point, as in most of Europe.
 
     Raises:
-        PolyscanError: it is in another encoding or no text, a row has more columns than there are headings, or two
-            headings are equal.
+        PolyscanError: it does not exist, is in another encoding or no text, a row has more columns than there are
+            headings, or two headings are equal.
     """
     import pandas
 
@@ -64,6 +64,8 @@ def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
 
 
 def _decoded(path: Path) -> str:
+    if not path.is_file():
+        raise PolyscanError(f"{path} does not exist; give the path of a CSV or TSV table.")
     content = path.read_bytes()
     kind = next((name for start, name in _KINDS.items() if content.startswith(start)), None)
     if kind:
