@@ -5,6 +5,7 @@ import shutil
 
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 import torch
 from monai.data import MetaTensor
@@ -453,3 +454,36 @@ def test_one_slice_is_no_volume(tmp_path):
     (study,) = scan(tmp_path).studies
     assert list(study.scans) == ["T1"]
     assert study.decisions[1].reason == "its name says so; one slice is no volume"
+
+
+@pytest.mark.parametrize(
+    ("name", "modality", "derived"),
+    [
+        ("T1_real", None, False),
+        ("c1T1", None, False),
+        ("T1_probability", None, False),
+        ("CT_70keV", None, False),
+        ("CT_PBV", None, False),
+        ("PDFF", None, False),
+        ("T1_LGE", "T1c", False),
+        ("LDCT", "CT", False),
+        ("c1_T1", "T1", False),
+        ("sT1W_3D_TFE", "T1", False),
+        ("wT1", "T1", True),
+        ("T1_to_MNI", "T1", True),
+        ("T1_brain", "T1", True),
+    ],
+)
+def test_maps_and_changed_scans_are_told_by_their_names(name, modality, derived):
+    found = named(f"{name}.nii.gz")
+    assert (found.modality, found.derived) == (modality, derived)
+
+
+def test_series_that_are_deflated_are_found(make_series, tmp_path):
+    folder = make_series("ward/anna/CT")
+    for file in folder.iterdir():
+        ds = pydicom.dcmread(file)
+        ds.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
+        pydicom.dcmwrite(file, ds)
+    (study,) = scan(tmp_path / "ward").studies
+    assert read_image(study.scans["CT"].source, "CT").shape == (1, 7, 6, 5)

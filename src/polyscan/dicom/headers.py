@@ -27,6 +27,7 @@ _LONGER = 8 * _START  # that hold a header with what vendors put into theirs
 _AT_ONCE = 256  # files
 _TOGETHER = 16  # of them are read by one thread before it takes others
 _STORED_CLASS = (0x0002, 0x0002)
+_DEFLATED = "1.2.840.10008.1.2.1.99"
 _DICOMDIR = "1.2.840.10008.1.3.10"  # an index of files, which is no image
 _LATE = 0x0100  # the first element of a data set without meta information comes before this one
 _TYPES = (b"UL", b"UI", b"CS", b"SH", b"LO", b"DA", b"TM")  # value representations that the first element may have
@@ -108,7 +109,7 @@ def _holding(header: Dataset, start: bytes) -> bytes:
     """Those bytes of a file's start that its header lies in, none where it goes on behind them."""
     elements: dict[Any, Any] = dict(header.items())  # as they stand in the file, not fetched from the disk
     end = getattr(elements.get(PIXEL_DATA), "value_tell", None)
-    if end is None:
+    if end is None or header.file_meta.TransferSyntaxUID == _DEFLATED:  # where places are those of what it inflates to
         return start if len(start) < _START else b""
     return start[:end] if end <= len(start) else b""
 

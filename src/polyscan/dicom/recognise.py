@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from polyscan.dicom.attributes import MODALITIES, RESCALE_TYPES, items, number, private, term, text, words
 from polyscan.dicom.diffusion import b_value
-from polyscan.dicom.words import SEVERAL_B, UNWEIGHTED, Told, told, without_reformat
+from polyscan.dicom.words import SEVERAL_B, UNWEIGHTED, Told, dual_energy, told, without_reformat
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -68,11 +68,6 @@ _DUAL_ENERGY = {
     "MATERIAL_DENSITY", "MD", "MONOENERGETIC", "MONO", "MONO+", "MONO_ENERGETIC", "VIRTUAL_MONOENERGETIC", "DE_MAP",
     "MATERIAL_FRACTION", "MATERIAL_REMOVED", "CALCIUM", "URIC_ACID", "WATER",
 }  # fmt: skip
-_DUAL_ENERGY_WORDS = (
-    "iodine", "iodin", "jod", "vnc", "virtual non", "z eff", "zeff", "effective z", "electron density", "monoe",
-    "mono e", "mono+", "kev", "material density", "gsi", "spectral", "uric", "calcium suppr",
-    "rho/z", "pbv", "blood volume", "overlay", "fat map",
-)  # fmt: skip
 _CT_MAPS = {"CBF", "CBV", "MTT", "TTP", "TMAX", "PERFUSION", "PERF", "TDR", "PMB"}
 _HOUNSFIELD = {"", "HU", "US"}
 _SPECTROSCOPY = "1.2.840.10008.5.1.4.1.1.4.2"
@@ -169,9 +164,8 @@ def _tomography(header: Dataset, kind: set[str]) -> tuple[str | None, str]:
     found = kind & _DUAL_ENERGY or {part for part in ("IODINE", "MONOENERG", "VNC") for word in kind if part in word}
     if found:
         return None, f"a dual-energy map: ImageType says {min(found)}"
-    plain = text(header, "SeriesDescription").lower().replace("_", " ").replace("-", " ")
-    written = next((word for word in _DUAL_ENERGY_WORDS if word in plain), None)
-    if written:
+    plain = text(header, "SeriesDescription")
+    if written := dual_energy(plain):
         return None, f"a dual-energy map: the series description says {written}"
     if kind & _CT_MAPS or told(plain).modality in ("CBF", "CBV") or (told(plain).other or "").startswith("a perfusion"):
         return None, "a perfusion series or map, not in Hounsfield units"

@@ -81,12 +81,13 @@ _NEVER = {
     "a projection, not a volume": _words(
         "m ?ips?", "min ?ip", "mn ?ip", "mini ?p", "vrt", "volume render\\w*", "projections?"
     ),
-    "a subtraction of two scans": _words("sub", "subs", "subtr\\w*", "subtrakt\\w*", "soustraction", "sustraccion"),
+    "a subtraction of two scans": _words("subs?", "subtr\\w*", "subtrakt\\w*", "soustraction", "sustraccion", "minus"),
     "a reformatted series": _words("mpr", "mprs", "reformat\\w*", "mpr range", "cpr", "curved"),
     "a phase image": re.compile(
         r"(?<![a-z])(?:pha|ph)(?![a-z])(?! enc)|(?<![a-z])phase ?(?:map|image|diff)|phasediff|unwrap|"
         r"(?:swi?|swan|filt\w*|corr\w*|raw) ?phase|^phase\d?$|part-phase"
     ),
+    "a real or imaginary image": _words("real(?!\\W*time)", "imag(?:inary)?"),
     "a spectroscopy": _words(
         "csi", "svs", "mrs", "mrsi", "spectro\\w*", "spektro\\w*", "press", "steam", "semi ?laser", "epsi"
     ),
@@ -232,6 +233,7 @@ _OTHERS = {
         "inphase",
         "outphase",
         "lava ?-?flex",
+        "pdff",
         "fat ?frac\\w*",
     ),
     "a PET without attenuation correction": re.compile(
@@ -292,6 +294,11 @@ _T1_NAMES = _words(
     "mpr ?age",
     "uni ?(?:den)?",
 )
+_DUAL_ENERGY = (
+    "iodine", "iodin", "jod", "vnc", "virtual non", "z eff", "zeff", "effective z", "electron density", "monoe",
+    "mono e", "mono+", "kev", "material density", "gsi", "spectral", "uric", "calcium suppr",
+    "rho/z", "pbv", "blood volume", "overlay", "fat map",
+)  # fmt: skip
 _T2_NAMES = _words("haste\\w*", "ssfse\\w*", "ss ?-?tse")
 
 _AGENT = "|".join(
@@ -304,7 +311,7 @@ _AGENT = "|".join(
 _GIVEN = re.compile(
     "|".join(
         (
-            rf"(?<![a-z0-9])(?:{_AGENT}|delayed)(?![a-z0-9])",
+            rf"(?<![a-z0-9])(?:{_AGENT}|delayed|lge)(?![a-z0-9])",
             r"(?<![a-z0-9])(?:post|cont|enh|enhanced|enhancement|nach|apres|after|dopo|despues|po(?= k))(?![a-z0-9])",
             r"(?<![a-z0-9])post(?:con\w*|gad\w*|gd|km|k)(?![a-z0-9])|(?<![a-z0-9])pos(?= ?$|[^a-z]*[cg])",
             r"(?<![a-z])t1 ?-?(?:k|con)(?![a-z0-9])(?! +(?:s|f))",  # "con" and then no saturation, suppression, FS
@@ -361,6 +368,12 @@ def told(text: str) -> Told:
         return Told(name, contrast=_given(plain))
     given = _given(plain)
     return Told("T1c" if given else "T1", contrast=given)
+
+
+def dual_energy(text: str) -> str | None:
+    """The word of a text that says that a CT is a map of dual energy, in no Hounsfield units."""
+    plain = text.lower().replace("_", " ").replace("-", " ")
+    return next((word for word in _DUAL_ENERGY if word in plain), None)
 
 
 def without_reformat(text: str) -> str:

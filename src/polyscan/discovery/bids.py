@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from polyscan.dicom.words import told
+from polyscan.dicom.words import dual_energy, told
 from polyscan.discovery.whose import words_of_person
 from polyscan.formats.endings import stem_of
 from polyscan.modality import MODALITIES
@@ -31,6 +31,17 @@ _LABEL_FOLDER = re.compile(
     re.IGNORECASE,
 )
 _UNTOLD = "its name tells no modality"
+# What SPM, FSL, ANTs and others call maps that they compute, and scans that they moved or changed.
+_COMPUTED = re.compile(
+    r"(?:^|[_\W])(?:prob(?:s|map|abilit\w+)?|jacobian\w*|warp|deformation\w*|displacement\w*|uncertaint\w*|heat_?maps?|"
+    r"preds?|predict\w*|residuals?|pve(?:seg)?)(?:[_\W]|$)|^(?-i:[smrwu]{0,3}c[1-6](?=[A-Z]))",
+    re.IGNORECASE,
+)
+_DERIVED = re.compile(
+    r"(?:^|[_\W])(?:mni\w*|normali[sz]ed|warped|reg|registered|co-?reg\w*|aligned|res(?:ampled|liced)|bet|brain|"
+    r"\w*stripped|n4\w*|bias\w*|denoised|smooth\w*|defaced|to|in)(?:[_\W]|$)|^(?-i:[mrwu]{1,3}(?=[A-Z]))",
+    re.IGNORECASE,
+)
 _NOT_TRUTH = re.compile(r"brain|foreground|body|head|preproc|deface|probseg", re.IGNORECASE)
 
 
@@ -54,6 +65,11 @@ class Named:
     derived: bool = False
     by_folder: bool = False
 
+    @property
+    def is_untold(self) -> bool:
+        """Whether the name says nothing at all of what the file is."""
+        return self.by_folder or (self.reason == _UNTOLD and not self.label)
+
 
 def named_in(folders: Sequence[str], name: str) -> Named:
     """What the name of a file tells, and, where that is nothing, the innermost of its folders that tells something.
@@ -68,7 +84,7 @@ def named_in(folders: Sequence[str], name: str) -> Named:
     found = named(name)
     if not found.entities and not found.label and any(map(_LABEL_FOLDER.fullmatch, folders[-1:])):
         return _label(stem_of(name), {})
-    if found.reason != _UNTOLD or found.label:
+    if not found.is_untold:
         return found
     for folder in reversed(folders):
         said = told(folder)
@@ -127,6 +143,11 @@ def _label(stem: str, entities: dict[str, str]) -> Named:
 
 def _plain(stem: str, entities: dict[str, str], derived: bool) -> Named:
     said = told(stem)
+    if _COMPUTED.search(stem):
+        return Named(None, "a map computed from a scan: its name says so", False, entities)
+    if said.modality == "CT" and (word := dual_energy(stem)):
+        return Named(None, f"a dual-energy map: its name says {word}", False, entities)
+    derived = derived or _DERIVED.search(stem) is not None
     if said.modality is None:
         return Named(None, f"{said.other}: its name says so" if said.other else _UNTOLD, False, entities)
     return Named(said.modality, "its name says so", False, entities, derived)

@@ -11,6 +11,7 @@ from polyscan.dicom.pixels import name_of
 from polyscan.dicom.series import ONE_SLICE
 from polyscan.discovery.bids import named_in
 from polyscan.discovery.candidate import Candidate
+from polyscan.discovery.sidecar import with_sidecar
 from polyscan.discovery.visits import Owner, visit_of
 from polyscan.discovery.whose import bare
 from polyscan.errors import PolyscanError
@@ -33,7 +34,7 @@ def owner_of(folder: Path, path: Path) -> Owner:
 
 def volume_candidate(folder: Path, path: Path) -> Candidate:
     """What a volume under a folder is; its header is read, and one that cannot be used is left out with the reason."""
-    told = named_in(path.relative_to(folder).parts[:-1], path.name)
+    told = with_sidecar(named_in(path.relative_to(folder).parts[:-1], path.name), path)
     name = path.relative_to(folder).as_posix()
     one = Candidate("", None, told.modality, told.reason, str(path), name, label=told.label, by_folder=told.by_folder)
     if told.modality is None and not told.label:

@@ -2,4 +2,6 @@
 
 from polyscan.modality.base import Modality
 
-MODALITIES = (Modality("CT", "CT", "HU", "ct", aliases=("ct",), window=(-160.0, 240.0), precedence=1),)
+MODALITIES = (
+    Modality("CT", "CT", "HU", "ct", aliases=("(?:nc|ne|ce|ld|hr|ac)?ct",), window=(-160.0, 240.0), precedence=1),
+)

@@ -1,0 +1,80 @@
+"""The sidecar that a converter wrote beside a volume, as a header: what its name leaves open, DICOM told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from polyscan.dicom.attributes import text
+from polyscan.dicom.recognise import agent_given, from_header
+from polyscan.dicom.words import UNWEIGHTED, Told, told
+from polyscan.discovery.bids import Named
+from polyscan.errors import PolyscanError
+from polyscan.files.atomic import read_json
+from polyscan.formats.endings import stem_of
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+# Fields of BIDS that are attributes of DICOM by the same name, and those whose seconds are its milliseconds.
+_FIELDS = (
+    "Modality", "ImageType", "SeriesDescription", "ProtocolName", "ScanningSequence", "SequenceName",
+    "PulseSequenceName", "ComplexImageComponent", "ContrastBolusAgent", "ContrastBolusIngredient",
+)  # fmt: skip
+_TIMES = ("RepetitionTime", "EchoTime", "InversionTime")
+
+
+def with_sidecar(found: Named, path: Path) -> Named:
+    """What the name of a volume tells, with what its sidecar adds.
+
+    A sidecar tells the modality where the name does not, that a T1 has a contrast agent where the name does not deny
+    it, and that an image is no magnitude, or the unweighted one of a diffusion series.
+    """
+    header = None if found.label else _header_beside(path)
+    if header is None or not text(header, "Modality"):
+        return found
+    modality, reason = from_header(header)
+    if found.modality is None or found.by_folder:
+        if modality is None or not found.is_untold:
+            return found
+        return replace(found, modality=modality, by_folder=False, reason=f"its sidecar tells: {reason}")
+    if found.modality != "PET" and (reason.startswith("a phase") or reason == UNWEIGHTED):
+        return replace(found, modality=None, reason=f"{reason}, in its sidecar")
+    denied = "ce" in found.entities or told(stem_of(path.name)).contrast is False
+    given = agent_given(header, Told()) if found.modality == "T1" and not denied else None
+    return replace(found, modality="T1c", reason=f"{found.reason}; {given} in its sidecar") if given else found
+
+
+def _header_beside(path: Path) -> Dataset | None:
+    """What the JSON file of the same name says of a volume, and a ``.bval`` file of one value; None without one."""
+    from pydicom import Dataset
+
+    beside = path.with_name(f"{stem_of(path.name)}.json")
+    if not beside.is_file():
+        return None
+    try:
+        content = read_json(beside)
+    except PolyscanError:  # said where a field of it is needed
+        return None
+    if not isinstance(content, dict):
+        return None
+    header = Dataset()
+    for name in _FIELDS:
+        _set(header, name, content.get(name))
+    for name in _TIMES:
+        if isinstance(content.get(name), (int, float)):
+            _set(header, name, 1000 * content[name])
+    values = beside.with_suffix(".bval")
+    if values.is_file() and len(words := values.read_text("utf-8", "replace").split()) == 1:
+        _set(header, "DiffusionBValue", words[0])
+    return header
+
+
+def _set(header: Dataset, name: str, content: Any) -> None:
+    """Give a header an attribute where a sidecar tells it as DICOM can hold it."""
+    try:
+        if content not in (None, "", []):
+            setattr(header, name, content)
+    except (TypeError, ValueError):
+        pass

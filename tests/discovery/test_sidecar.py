@@ -1,0 +1,62 @@
+"""What a converter wrote beside a volume tells what its name leaves open."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+
+from polyscan.discovery.scan import scan
+from polyscan.formats.nifti import write_nifti
+
+SPIN = {"Modality": "MR", "ScanningSequence": "SE", "RepetitionTime": 0.5, "EchoTime": 0.012}
+WEIGHTED = {"Modality": "MR", "ImageType": ["ORIGINAL", "PRIMARY", "DIFFUSION"], "ScanningSequence": "EP"}
+
+
+@pytest.mark.parametrize(
+    ("name", "sidecar", "modality", "says"),
+    [
+        ("5", SPIN, "T1", "its sidecar tells: by its sequence; TR 500 ms, TE 12 ms"),
+        ("5", {**SPIN, "SeriesDescription": "ax T1 KM"}, "T1c", "contrast agent, as its description says"),
+        ("5", {"Modality": "CT", "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"]}, "CT", "Modality is CT"),
+        ("5", {**SPIN, "ImageType": ["ORIGINAL", "PRIMARY", "P"]}, None, "its name tells no modality"),
+        (
+            "T1",
+            {**SPIN, "ContrastBolusIngredient": "GADOLINIUM"},
+            "T1c",
+            "as ContrastBolusIngredient says in its sidecar",
+        ),
+        ("T1_pre", {**SPIN, "ContrastBolusIngredient": "GADOLINIUM"}, "T1", "its name says so"),
+        ("sub-1_ce-none_T1w", {**SPIN, "ContrastBolusAgent": "Gadovist"}, "T1", "its BIDS suffix is T1w"),
+        ("sub-1_T1w", {**SPIN, "ContrastBolusAgent": "Gadovist"}, "T1c", "as ContrastBolusAgent says in its sidecar"),
+        ("sub-1_T1w", {**SPIN, "ImageType": ["ORIGINAL", "PRIMARY", "P"]}, None, "a phase, real or imaginary image"),
+        ("T2", {**SPIN, "ContrastBolusIngredient": "GADOLINIUM"}, "T2", "its name says so"),
+        ("dwi", WEIGHTED, "DWI", "its name says so"),
+        ("T1", ["no", "object"], "T1", "its name says so"),
+        ("T1", {"EchoTime": "unknown", "Modality": 7}, "T1", "its name says so"),
+    ],
+)
+def test_a_sidecar(tmp_path, name, sidecar, modality, says):
+    folder = tmp_path / "anna"
+    image = MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4))
+    write_nifti(folder / f"{name}.nii.gz", image)
+    write_nifti(folder / "FLAIR.nii.gz", image)
+    (folder / f"{name}.json").write_text(json.dumps(sidecar))
+    found = scan(tmp_path)
+    said = [*found.left_out, *(decision for study in found.studies for decision in study.decisions)]
+    (decision,) = [each for each in said if each.series.endswith(f"{name}.nii.gz")]
+    assert (decision.modality, says in decision.reason) == (modality, True), decision.reason
+
+
+def test_one_b_value_of_zero_is_the_unweighted_image(tmp_path):
+    for name, b in (("dwi1", "0\n"), ("dwi2", "1000\n")):
+        path = tmp_path / "anna" / f"{name}.nii.gz"
+        write_nifti(path, MetaTensor(torch.from_numpy(np.ones((1, 4, 4, 4))), affine=torch.eye(4)))
+        (tmp_path / "anna" / f"{name}.json").write_text(json.dumps(WEIGHTED))
+        (tmp_path / "anna" / f"{name}.bval").write_text(b)
+    (study,) = scan(tmp_path).studies
+    assert study.scans["DWI"].path.endswith("dwi2.nii.gz")
+    assert "b = 0" in study.decisions[1].reason
