@@ -14,8 +14,8 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
+from polyscan.evaluation import auroc, bootstrap
 from polyscan.study import TaskPrediction
 from polyscan.study.manifest import read_manifest
 
@@ -41,21 +41,11 @@ def tell(task: str, known: list[TaskPrediction]) -> None:
     for name in known[0].probabilities:
         scores = np.array([a.probabilities[name] for a in known])
         if 0 < (truth == name).sum() < len(truth):
-            low, high = np.percentile(bootstrap(truth == name, scores), [2.5, 97.5])
-            area = roc_auc_score(truth == name, scores)
-            print(f"    {name} ({(truth == name).sum()}): AUROC {area:.3f} ({low:.2f} to {high:.2f})")
+            found = bootstrap(lambda rows, s=scores, y=truth == name: auroc(s[rows], y[rows]), range(len(known)))
+            print(f"    {name} ({(truth == name).sum()}): AUROC {found}")
     players = dict.fromkeys(p for a in known for p in a.contributions)
     means = {p: np.mean([a.contributions[p] for a in known if p in a.contributions]) for p in players}
     print("    contributions: " + ", ".join(f"{p} {mean:+.3f}" for p, mean in means.items()))
-
-
-def bootstrap(truth: np.ndarray, scores: np.ndarray, samples: int = 1000) -> list[float]:
-    generator, areas = np.random.default_rng(0), []
-    while len(areas) < samples:
-        chosen = generator.integers(0, len(truth), len(truth))
-        if 0 < truth[chosen].sum() < len(truth):
-            areas.append(roc_auc_score(truth[chosen], scores[chosen]))
-    return areas
 
 
 if __name__ == "__main__":

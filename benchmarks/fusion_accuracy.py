@@ -23,6 +23,7 @@ from torch import Tensor
 
 from polyscan import fusion
 from polyscan.discovery.scan import scan
+from polyscan.evaluation import bootstrap
 from polyscan.formats.nifti import read_nifti
 from polyscan.inference import every_subset
 from polyscan.learning import RegionLoss, WithAuxiliaryLosses
@@ -107,9 +108,8 @@ def dice(net: FusionNet, scans: Tensor, masks: Tensor) -> np.ndarray:
 def interval(difference: np.ndarray) -> str:
     """Mean and 95 % interval of differences (seed, subject), by drawing subjects again."""
     each = difference.mean(0)
-    rng = np.random.default_rng(0)
-    means = [each[rng.integers(len(each), size=len(each))].mean() for _ in range(2000)]
-    return f"{each.mean():+.3f} ({np.percentile(means, 2.5):+.3f} to {np.percentile(means, 97.5):+.3f})"
+    mean, low, high = bootstrap(lambda rows: each[rows].mean(), range(len(each)), n_resamples=2000)
+    return f"{mean:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ the Bayes posterior on the very test subjects, "trained for it" a network for ex
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -24,6 +24,7 @@ from sklearn.impute import IterativeImputer, KNNImputer
 from torch import Tensor
 
 from polyscan import missing
+from polyscan.evaluation import bootstrap
 from polyscan.fusion import Concatenation, SharedSpecific
 from polyscan.learning import MulticlassLoss, OneHotTasks, WithAuxiliaryLosses, WithDistillation
 from polyscan.networks import FusionNet, MulticlassHead, VectorEncoder
@@ -137,10 +138,37 @@ def summary(right: np.ndarray, base: np.ndarray | None) -> str:
     if base is None:
         return text
     each = (right - base).mean(0)
-    rng = np.random.default_rng(0)
-    means = [each[rng.integers(len(each), size=len(each))].mean() for _ in range(1000)]
-    low, high = np.percentile(means, [2.5, 97.5])
+    _, low, high = bootstrap(lambda rows: each[rows].mean(), range(len(each)))
     return f"{text} ({100 * low:+.1f} to {100 * high:+.1f})"
+
+
+def only(task: Task, x: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Values of some modalities, the others NaN."""
+    left = x.copy()
+    left[:, [name not in names for name in task.modalities]] = np.nan
+    return left
+
+
+def run(task: Task, seed: int, options: argparse.Namespace) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Strategy, case and which of the tested subjects are answered rightly."""
+    learnt = draw(task, options.subjects, 2 * seed + 1, options.rate, options.by_label)
+    tested = draw(task, options.tested, 2 * seed + 2, options.rate if options.by_label else 0.0, options.by_label)
+    left = cases(task)
+    subjects = {case: only(task, tested.x, names) for case, names in left.items()}
+    for case, names in left.items():
+        yield "oracle", case, task.posterior(tested, names).argmax(1) == tested.y
+    every = strategies(task, options.epochs)
+    for name in options.strategies or every:
+        torch.manual_seed(seed)
+        predict = every[name](learnt.x, learnt.y)
+        for case, x in subjects.items():
+            yield name, case, predict(x) == tested.y
+    for case, names in left.items():
+        torch.manual_seed(seed)
+        x = only(task, learnt.x, names)
+        rows = np.isfinite(x).any((1, 2))
+        predict = trained(task, x[rows], learnt.y[rows], options.epochs, Concatenation, 0.0, False)
+        yield "trained for it", case, predict(subjects[case]) == tested.y
 
 
 def main() -> None:
@@ -156,38 +184,11 @@ def main() -> None:
     parser.add_argument("--strategies", nargs="*")
     options = parser.parse_args()
     task = find_task(options.task)
-    every = strategies(task, options.epochs)
-    chosen = {name: every[name] for name in (options.strategies or every)}
-    left = cases(task)
-    answers: dict[str, dict[str, list[np.ndarray]]] = {}
+    right: dict[str, dict[str, list[np.ndarray]]] = {}
     for seed in range(options.seeds):
-        learnt = draw(task, options.subjects, 2 * seed + 1, options.rate, options.by_label)
-        tested = draw(task, options.tested, 2 * seed + 2, options.rate if options.by_label else 0.0, options.by_label)
-
-        def note(name: str, case: str, classes: np.ndarray, y: np.ndarray = tested.y) -> None:
-            answers.setdefault(name, {}).setdefault(case, []).append(classes == y)
-
-        subjects = {}
-        for case, names in left.items():
-            x = tested.x.copy()
-            x[:, [name not in names for name in task.modalities]] = np.nan
-            subjects[case] = x
-            note("oracle", case, task.posterior(tested, names).argmax(1))
-        for name, train in chosen.items():
-            torch.manual_seed(seed)
-            predict = train(learnt.x, learnt.y)
-            for case, x in subjects.items():
-                note(name, case, predict(x))
-        for case, names in left.items():
-            torch.manual_seed(seed)
-            x = learnt.x.copy()
-            x[:, [name not in names for name in task.modalities]] = np.nan
-            rows = np.isfinite(x).any((1, 2))
-            note(
-                "trained for it",
-                case,
-                trained(task, x[rows], learnt.y[rows], options.epochs, Concatenation, 0.0, False)(subjects[case]),
-            )
+        for name, case, answered in run(task, seed, options):
+            right.setdefault(name, {}).setdefault(case, []).append(answered)
+    left = cases(task)
     groups = {
         "all": ["all"],
         "one gone": [c for c in left if c.startswith("without")],
@@ -199,15 +200,14 @@ def main() -> None:
         f"missing {options.rate}{' in the first class, 2.5 times in the second' if options.by_label else ''}\n"
     )
     print(f"| strategy | {' | '.join(groups)} |\n|---|{'---|' * len(groups)}")
-    for name in answers:
+    for name in right:
         cells = []
         for members in groups.values():
-            mean = {
-                who: np.mean([np.array(answers[who][case]) for case in members], axis=0)
+            own, base = (
+                np.mean([np.array(right[who][case]) for case in members], axis=0) if who in right else None
                 for who in (name, BASE)
-                if who in answers
-            }
-            cells.append(summary(mean[name], None if name == BASE else mean.get(BASE)))
+            )
+            cells.append(summary(own, None if name == BASE else base))
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 

@@ -26,6 +26,7 @@ from missing_modalities import DROP, dropped
 from torch import Tensor, nn
 
 from polyscan import missing
+from polyscan.evaluation import bootstrap
 from polyscan.fusion import AttentionWeighted, RegionAware, SharedSpecific
 from polyscan.inference import CachedFeatures
 from polyscan.learning import RegionLoss, WithAuxiliaryLosses, WithDistillation
@@ -157,10 +158,7 @@ def summary(found: np.ndarray, base: np.ndarray, subsets: Sequence[int]) -> str:
     text = " / ".join(f"{dice:.3f}" for dice in regions)
     if found is base:
         return text
-    rng = np.random.default_rng(0)
-    rows = [rng.integers(len(own), size=len(own)) for _ in range(1000)]
-    means = [np.nanmean((own - other)[drawn], axis=0).mean() for drawn in rows]
-    low, high = np.percentile(means, [2.5, 97.5])
+    _, low, high = bootstrap(lambda rows: np.nanmean((own - other)[rows], axis=0).mean(), range(len(own)))
     return f"{text} ({100 * low:+.1f} to {100 * high:+.1f})"
 
 

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from polyscan.compare.network import drop_modalities
+from polyscan.evaluation import bootstrap
 from polyscan.fusion import Concatenation
 from polyscan.inference import CachedFeatures, FeatureDistance, TaskCalibration
 from polyscan.networks import ClassificationHead, FusionNet, UNetEncoder
@@ -93,9 +94,7 @@ def without_atypical(calibration: TaskCalibration, net: FusionNet, x: Tensor) ->
 
 def interval(difference: np.ndarray) -> str:
     """95 % interval of the mean, in points, by drawing subjects again."""
-    chance = np.random.default_rng(0)
-    means = [100 * difference[chance.integers(len(difference), size=len(difference))].mean() for _ in range(1000)]
-    low, high = np.percentile(means, [2.5, 97.5])
+    _, low, high = bootstrap(lambda rows: 100 * difference[rows].mean(), range(len(difference)))
     return f"({low:+.1f} to {high:+.1f})"
 
 
