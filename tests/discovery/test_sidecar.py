@@ -20,6 +20,12 @@ WEIGHTED = {"Modality": "MR", "ImageType": ["ORIGINAL", "PRIMARY", "DIFFUSION"],
     ("name", "sidecar", "modality", "says"),
     [
         ("5", SPIN, "T1", "its sidecar tells: by its sequence; TR 500 ms, TE 12 ms"),
+        (
+            "5",
+            {**SPIN, "ScanningSequence": "SE_IR", "RepetitionTime": 9, "EchoTime": 0.1, "InversionTime": 2.5},
+            "FLAIR",
+            "",
+        ),
         ("5", {**SPIN, "SeriesDescription": "ax T1 KM"}, "T1c", "contrast agent, as its description says"),
         ("5", {"Modality": "CT", "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"]}, "CT", "Modality is CT"),
         ("5", {**SPIN, "ImageType": ["ORIGINAL", "PRIMARY", "P"]}, None, "its name tells no modality"),

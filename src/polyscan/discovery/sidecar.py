@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from polyscan.dicom.attributes import text
 from polyscan.dicom.recognise import agent_given, from_header
@@ -61,20 +61,16 @@ def _header_beside(path: Path) -> Dataset | None:
         return None
     header = Dataset()
     for name in _FIELDS:
-        _set(header, name, content.get(name))
+        said = content.get(name)
+        if isinstance(said, str) and name == "ScanningSequence":
+            said = said.split("_")
+        if said and (isinstance(said, str) or (isinstance(said, list) and all(isinstance(each, str) for each in said))):
+            setattr(header, name, said)
     for name in _TIMES:
         if isinstance(content.get(name), (int, float)):
-            _set(header, name, 1000 * content[name])
+            setattr(header, name, 1000 * content[name])
     values = beside.with_suffix(".bval")
-    if values.is_file() and len(words := values.read_text("utf-8", "replace").split()) == 1:
-        _set(header, "DiffusionBValue", words[0])
+    b = values.read_text("utf-8", "replace").split() if values.is_file() else []
+    if len(b) == 1 and b[0].replace(".", "", 1).isdecimal():
+        header.DiffusionBValue = float(b[0])
     return header
-
-
-def _set(header: Dataset, name: str, content: Any) -> None:
-    """Give a header an attribute where a sidecar tells it as DICOM can hold it."""
-    try:
-        if content not in (None, "", []):
-            setattr(header, name, content)
-    except (TypeError, ValueError):
-        pass
