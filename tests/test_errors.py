@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import os
 
 import pytest
 
@@ -29,6 +30,9 @@ def test_what_the_system_refuses_is_a_sentence():
         assert sentence(wrapped(OSError(number, "File too large", "/home/anna/x"))).startswith("the disk")
     assert "a file where a folder" in sentence(NotADirectoryError(errno.ENOTDIR, "Not a directory", "/home/anna/x/y"))
     assert "may not be read" in sentence(PermissionError(errno.EACCES, "Permission denied", "/home/anna/x"))
+    with pytest.raises(UnicodeEncodeError) as caught:
+        os.fsdecode(b"M\xfcller").encode()
+    assert "not written in UTF-8" in sentence(caught.value)
     assert sentence(OSError("of a library")) == "OSError: of a library"
 
 

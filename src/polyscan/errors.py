@@ -59,6 +59,8 @@ def sentence(error: BaseException) -> str:
             return str(error)
         if isinstance(error, OSError) and error.errno in _OF_THE_SYSTEM:
             return _OF_THE_SYSTEM[error.errno]
+        if isinstance(error, UnicodeEncodeError) and "surrogates" in error.reason:
+            return "a file or folder has a name that is not written in UTF-8, as old systems write names; rename it."
         cause = error.__cause__ or error.__context__
         if cause is None:
             text = str(error).strip().splitlines()
