@@ -80,7 +80,7 @@ def test_only_what_changed_is_read_again(ward, tmp_path, read):
 
 
 def test_what_files_beside_it_make_of_a_file_is_seen(tmp_path):
-    """A part of a volume that is taken away is a file by itself; a half that gets its other half is a volume."""
+    """A part of a volume that is taken away is a file by itself; a sidecar that comes or goes tells of its volume."""
     kept, ward = tmp_path / "index.sqlite", tmp_path / "ward"
     write_nifti(ward / "cleo/cleo_T1w.nii.gz", MetaTensor(torch.zeros(1, 4, 4, 4), affine=torch.eye(4)))
     (ward / "cleo/cleo_T2w.mhd").write_text(
@@ -88,9 +88,19 @@ def test_what_files_beside_it_make_of_a_file_is_seen(tmp_path):
         "TransformMatrix = 1 0 0 0 1 0 0 0 1\nOffset = 0 0 0\nElementSpacing = 1 1 1\nElementDataFile = a.raw\n"
     )
     (ward / "cleo/a.raw").write_bytes(bytes(64))
-    for change in (lambda: None, (ward / "cleo/cleo_T2w.mhd").unlink):
+    sidecar, agent = ward / "cleo/cleo_T1w.json", '{"Modality": "MR", "ContrastBolusAgent": "Gadovist"}'
+    kinds = []
+    for change in (
+        lambda: None,
+        (ward / "cleo/cleo_T2w.mhd").unlink,
+        lambda: sidecar.write_text(agent),
+        sidecar.unlink,
+    ):
         change()
-        assert asdict(scan(ward, index=kept)) == asdict(scan(ward))
+        found = scan(ward, index=kept)
+        assert asdict(found) == asdict(scan(ward))
+        kinds.append(sorted(found.studies[0].scans))
+    assert kinds == [["T1", "T2"], ["T1"], ["T1c"], ["T1"]]
 
 
 def test_an_index_of_another_folder_is_made_anew(ward, tmp_path):

@@ -28,6 +28,7 @@ from polyscan.discovery.candidate import Candidate
 from polyscan.discovery.dicom_candidates import dicom_candidates
 from polyscan.discovery.patients import Key, Part, Patient, patient_key
 from polyscan.discovery.persons import Place, persons_among
+from polyscan.discovery.sidecar import changed_beside
 from polyscan.discovery.visits import Owner, sessions_of
 from polyscan.discovery.volumes import owner_of, volume_candidate
 from polyscan.errors import PolyscanError
@@ -249,6 +250,9 @@ class Index:
 
     def _take(self, some: Sequence[Met]) -> dict[Path, str]:
         """Note what was met; returns what is part of a volume among it."""
+        some = [
+            replace(met, changed=met.changed + changed_beside(met.path)) if _is_volume(met) else met for met in some
+        ]
         files = [met for met in some if met.left is None]
         packed = {met.path for met in files if ending_of(met.path.name) and archive_of(met.path)}
         volumes, parts = volumes_among(met.path for met in files if met.path not in packed)
@@ -357,6 +361,11 @@ class Index:
 
     def _path(self, written: bytes) -> Path:
         return self.folder / os.fsdecode(written)
+
+
+def _is_volume(met: Met) -> bool:
+    """Whether a file is a volume by its ending, beside which there may be a sidecar."""
+    return met.left is None and bool(ending_of(met.path.name))
 
 
 # What is no DICOM but has the ending of DICOM files beside it is damaged.

@@ -46,15 +46,26 @@ def with_sidecar(found: Named, path: Path) -> Named:
     return replace(found, modality="T1c", reason=f"{found.reason}; {given} in its sidecar") if given else found
 
 
+def changed_beside(path: Path) -> int:
+    """What differs when what lies beside a volume changes, comes or goes: nanoseconds since 1970, added up."""
+    return sum(beside.stat().st_mtime_ns for beside in _beside(path) if beside.is_file())
+
+
+def _beside(path: Path) -> tuple[Path, Path]:
+    """The JSON file and the b-values of a volume."""
+    stem = stem_of(path.name)
+    return path.with_name(f"{stem}.json"), path.with_name(f"{stem}.bval")
+
+
 def _header_beside(path: Path) -> Dataset | None:
     """What the JSON file of the same name says of a volume, and a ``.bval`` file of one value; None without one."""
     from pydicom import Dataset
 
-    beside = path.with_name(f"{stem_of(path.name)}.json")
-    if not beside.is_file():
+    sidecar, values = _beside(path)
+    if not sidecar.is_file():
         return None
     try:
-        content = read_json(beside)
+        content = read_json(sidecar)
     except PolyscanError:  # said where a field of it is needed
         return None
     if not isinstance(content, dict):
@@ -69,7 +80,6 @@ def _header_beside(path: Path) -> Dataset | None:
     for name in _TIMES:
         if isinstance(content.get(name), (int, float)):
             setattr(header, name, 1000 * content[name])
-    values = beside.with_suffix(".bval")
     b = values.read_text("utf-8", "replace").split() if values.is_file() else []
     if len(b) == 1 and b[0].replace(".", "", 1).isdecimal():
         header.DiffusionBValue = float(b[0])
