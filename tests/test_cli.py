@@ -134,8 +134,8 @@ def test_a_fusion_layer_is_named_by_one_option(capsys):
     assert overrides(options, "train") == {"fusion": layer, "max_epochs": 5}
     for given, said in {
         "Gated": "There is no fusion layer 'Gated'; there are ",
-        "table.FiLM": "There is no fusion layer 'table.FiLM'; there are ",
-        "polyscan.fusion.table.FiLM": "There is no fusion layer 'polyscan.fusion.table.FiLM'; there are ",
+        "table.FiLM": "--fusion table.FiLM was not found; name the folder of its module in PYTHONPATH",
+        "polyscan.fusion.table.FiLM": "is no fusion layer: it must derive from polyscan.fusion.FusionLayer",
         "CrossAttention(querry=0)": "CrossAttention(querry=0): there is no option querry; it has heads, query, tokens",
         "DRIFA(true)": "the options cannot be read; write option=value",
         "CrossAttention(query=yes)": "the options cannot be read; write option=value",

@@ -59,10 +59,18 @@ def test_a_scan_that_cannot_be_read_stops_no_other(ward, tmp_path):
     assert any("sub-9_T1w.nii.gz cannot be read" in sentence for sentence in scans.left_out)
 
 
+def test_studies_that_were_found_are_prepared(ward, tmp_path):
+    (study,) = polyscan.find_studies(ward / "sub-001")
+    study.scans = {"T1c": study.scans["T1c"]}
+    prepared = polyscan.prepare([study], tmp_path / "prepared", jobs=1)
+    assert [(each.key, set(each.scans)) for each in prepared.testing] == [(study.key, {"T1c"})]
+    assert polyscan.read_manifest(tmp_path / "prepared" / "manifest.json").testing == prepared.testing
+
+
 def test_a_bundle_by_its_name_predicts_a_study(ward):
     bundle = polyscan.load_bundle("brain_mri_tumour_segmentation")
     assert bundle.modalities == ["T1", "T1c", "T2", "FLAIR"]
-    found = bundle.predict(polyscan.find_studies(ward)[0], absent=["T1"])
+    found = bundle.predict(polyscan.find_studies(ward)[0], absent="T1")
     assert set(found.present) == {"T1c", "FLAIR"}
     assert found.mask is not None
     native = polyscan.read_study(ward / "sub-001")[found.reference]

@@ -67,7 +67,7 @@ class LoadedBundle:
 
         Args:
             study: one of :func:`polyscan.find_studies`, or the folder of one patient.
-            absent: modalities to treat as though they had not been acquired.
+            absent: modality, or modalities, to treat as though they had not been acquired.
 
         Raises:
             PolyscanError: the folder does not hold one study, none of its scans can be used, or ``absent`` names
@@ -78,6 +78,7 @@ class LoadedBundle:
             if len(found) != 1:
                 raise PolyscanError(f"{study} holds {len(found)} studies; name the folder of one.")
             (study,) = found
+        absent = [absent] if isinstance(absent, str) else absent
         unknown = set(absent) - set(self.modalities)
         if unknown:
             reads = ", ".join(self.modalities)

@@ -38,6 +38,10 @@ def read_class(
     path = name if "." in name else f"{package}.{name}"
     found = _locate(option, path)
     if not (inspect.isclass(found) and issubclass(found, base)):
+        if "." in name and found is None:
+            raise PolyscanError(f"{option} {name} was not found; name the folder of its module in PYTHONPATH.")
+        if "." in name:
+            raise PolyscanError(f"{option} {name} is no {what}: it must derive from {package}.{base.__name__}.")
         raise unknown_name(what, name, [each.__name__ for each in known])
     check_options(f"{option} {text}", options, found, given)
     return {"_target_": path, "_mode_": "callable", **options}

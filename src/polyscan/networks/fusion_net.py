@@ -78,7 +78,7 @@ class FusionNet(FusionModel):
                 raise ValueError("fusion at the input has one encoder for what it fused, not one for each modality.")
             body = InputFusion(count, encoder, fusion, head, spatial_dims, input_channels or 16)
         elif isinstance(fuse_at, str) and fuse_at != "output":
-            raise ValueError(f"fuse_at is {fuse_at!r}; use 'input', 'output' or a list of levels.")
+            raise ValueError(f"fuse_at is {fuse_at}; use input, output or a list of levels.")
         else:
             encoders = make_encoders(modalities, encoder, spatial_dims, shared)
             alike = not isinstance(encoder, Mapping)

@@ -190,7 +190,7 @@ class Pooling(nn.Module):
     def __init__(self, how: str) -> None:
         super().__init__()
         if how not in ("average", "maximum"):
-            raise ValueError(f"pool is {how!r}; use 'average' or 'maximum'.")
+            raise ValueError(f"pool is {how}; use average or maximum.")
         self.maximum = how == "maximum"
 
     def forward(self, x: Tensor) -> Tensor:

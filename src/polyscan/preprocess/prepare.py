@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from polyscan.preprocess.profiles import load_profiles, out_of_distribution, pro
 from polyscan.preprocess.protocol import load_protocol, protocol_text
 from polyscan.preprocess.steps import Record, present
 from polyscan.study import Label, Preparation, Scan, ScanKey, Study
-from polyscan.study.manifest import Failure, Manifest, none_done, paths_of, read_manifest, write_manifest
+from polyscan.study.manifest import Failure, Manifest, manifest_of, none_done, paths_of, read_manifest, write_manifest
 from polyscan.study.outputs import OutputFolder, fingerprint, sources_of
 from polyscan.study.record import plain
 from polyscan.study.sources import SOURCES, reference_to, without_paths, write_sources
@@ -35,7 +35,7 @@ MANIFEST, RECORD = "manifest.json", "study.json"
 
 
 def prepare(
-    manifest: Manifest,
+    manifest: str | Path | Manifest | Sequence[Study],
     out: str | Path,
     *,
     protocol: str | Path = "default",
@@ -50,7 +50,7 @@ def prepare(
     polyscan are those that it was made from; so a run that was cut short goes on where it ended.
 
     Args:
-        manifest: what to prepare.
+        manifest: what to prepare, or the path of the file; or studies, such as :func:`polyscan.find_studies` lists.
         out: folder that is new, empty, or was made by ``prepare``; each study becomes a folder in it, laid out as
             BIDS derivatives are. What it holds of an earlier run and not of this one is removed; what somebody put
             there stays, and what somebody changed too: see :mod:`polyscan.files.owned`.
@@ -68,6 +68,7 @@ def prepare(
         PolyscanError: the protocol cannot be used, no study could be prepared, or ``out`` is, holds or lies in a folder
             of the scans, or holds what ``prepare`` did not write.
     """
+    manifest = manifest_of(manifest)
     load_protocol(protocol)
     learnt = load_profiles(like) if like is not None else {}
     studies = manifest.studies
