@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from polyscan.parallel import free_cores, run_each, share_cores
+from polyscan.errors import PolyscanError
+from polyscan.parallel import free_cores, run_each, run_first, share_cores
 from processes import until
 
 
@@ -74,7 +75,19 @@ def test_processes_end_with_their_parent(tmp_path):
 
 
 @pytest.mark.skipif("forkserver" not in get_all_start_methods(), reason="needs a system that forks")
-def test_what_a_function_needs_is_imported_once_for_all_processes(tmp_path):
+@pytest.mark.parametrize(
+    ("needs", "before", "imports"),
+    [
+        ("from needed import process\n", "", 2),  # the parent, and what the others are forks of
+        ("process = Named('needed', 'process')\n", "run_first(process, 0, 40, 4)", 1),
+        (
+            "process = Named('needed', 'process')\n",
+            "preload('needed'); list(run_each(Named('os', 'nice'), [0, 0], 2))",
+            1,
+        ),
+    ],
+)
+def test_what_a_function_needs_is_imported_once_for_all_processes(needs, before, imports, tmp_path):
     log = tmp_path / "imported"
     (tmp_path / "needed.py").write_text(
         "from pathlib import Path\nimport os, time\n"
@@ -83,14 +96,22 @@ def test_what_a_function_needs_is_imported_once_for_all_processes(tmp_path):
     )
     script = tmp_path / "parent.py"
     script.write_text(
-        "from polyscan.parallel import run_each\nfrom needed import process\n"
-        "if __name__ == '__main__':\n    print(len({found for _, found in run_each(process, range(40), 4)}))\n"
+        f"from polyscan.parallel import Named, preload, run_each, run_first\n{needs}"
+        f"if __name__ == '__main__':\n    {before}\n"
+        "    print(len({found for _, found in run_each(process, range(40), 4)}))\n"
     )
     here = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
     environment = {**os.environ, "PYTHONPATH": here}
     done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=True)
     assert int(done.stdout) > 1
-    assert len(set(log.read_text().split())) == 2  # the parent, and what the others are forks of
+    assert len(set(log.read_text().split())) == imports
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_is_called_first_raises_what_it_is_for(count):
+    assert run_first(inverse, 4, count) == 0.25
+    with pytest.raises(PolyscanError, match="ZeroDivisionError"):
+        run_first(inverse, 0, count, 2)
 
 
 def runs(process: int) -> bool:

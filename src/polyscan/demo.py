@@ -8,6 +8,7 @@ from statistics import mean
 
 from polyscan.cli import main as polyscan
 from polyscan.files.owned import note_owned
+from polyscan.parallel import preload
 from polyscan.study.manifest import Manifest, read_manifest
 from polyscan.study.outputs import OutputFolder
 
@@ -23,6 +24,7 @@ def main(out: Path) -> None:
     without = {contrast: out / f"without_{contrast}" for contrast in CONTRASTS}
     owned.will_hold(["cohort", "manifest.json", "prepared", "run", "predictions", *(f.name for f in without.values())])
     cohort, manifest, prepared, run = out / "cohort", out / "manifest.json", out / "prepared", out / "run"
+    preload("polyscan.preprocess.prepare_study", "polyscan.report.study_page")
     step("phantom", cohort, "--subjects", 30, "--seed", 2026, "--modalities", *CONTRASTS)
     note_owned(cohort)
     step("scan", cohort, "-o", manifest)

@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from multiprocessing import active_children, get_all_start_methods, get_context, parent_process
 from multiprocessing.context import BaseContext
 from pathlib import Path
@@ -33,6 +35,23 @@ _ONE_THREAD = {
     "MKL_NUM_THREADS": "1",
     "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1",
 }
+
+
+@dataclass(frozen=True)
+class Named:
+    """A function by its name: only who calls it imports its module, and not who hands it to other processes.
+
+    Attributes:
+        module: where it stands.
+        name: its own.
+    """
+
+    module: str
+    name: str
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """Call it."""
+        return getattr(import_module(self.module), self.name)(*arguments, **named)
 
 
 def run_each(
@@ -56,7 +75,7 @@ def run_each(
     if jobs <= 1:
         yield from zip(items, map(work, items), strict=True)
         return
-    waiting, interrupted, context = deque(items), list[Item](), _context(function)
+    waiting, interrupted, context = deque(items), list[Item](), _context(_needs(function))
     while waiting:
         yield from _in_pool(context, work, waiting, jobs, interrupted)
     for item in interrupted:
@@ -64,6 +83,22 @@ def run_each(
         yield from _in_pool(context, work, alone, 1, again)
         if again:
             yield item, PolyscanError("the process that worked on it was killed twice, most likely for want of memory.")
+
+
+def run_first(function: Callable[[Item], Result], item: Item, count: int, jobs: int | None = None) -> Result:
+    """Call a function on one item where :func:`run_each` would on each of ``count``; what it needs is imported there.
+
+    Raises:
+        PolyscanError: what the function raised.
+    """
+    if min(jobs or os.cpu_count() or 1, count) <= 1:
+        result = _attempt(function, item)
+    else:
+        with ProcessPoolExecutor(1, mp_context=_context(_needs(function)), initializer=_begin) as pool:
+            result = pool.submit(_attempt, function, item).result()
+    if isinstance(result, PolyscanError):
+        raise result
+    return result
 
 
 def call_packed(packed: bytes) -> Any:
@@ -123,8 +158,20 @@ def _begin() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _context(function: Callable[..., object]) -> BaseContext:
-    """How processes begin: where the system can, as forks of one that has imported what the function needs.
+def preload(*modules: str) -> None:
+    """Let what these modules import be imported once for all processes of this run, whatever the first are for."""
+    _context(modules)
+
+
+def _needs(function: Callable[..., object]) -> tuple[str]:
+    """The module that calling it imports."""
+    while isinstance(function, partial):
+        function = function.func
+    return (function.module if isinstance(function, Named) else function.__module__,)
+
+
+def _context(modules: Sequence[str]) -> BaseContext:
+    """How processes begin: where the system can, as forks of one that has imported modules.
 
     Importing MONAI and PyTorch takes several seconds, as long as some studies do; so it is done once and not in every
     process. The one that is forked runs nothing and has no second thread, so that forking it is safe.
@@ -133,10 +180,8 @@ def _context(function: Callable[..., object]) -> BaseContext:
         return get_context("spawn")
     from multiprocessing import forkserver
 
-    while isinstance(function, partial):
-        function = function.func
     context = get_context("forkserver")
-    context.set_forkserver_preload([function.__module__])
+    context.set_forkserver_preload(list(modules))
     before = {name: os.environ.get(name) for name in _ONE_THREAD}
     os.environ.update(_ONE_THREAD)
     try:

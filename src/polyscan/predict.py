@@ -16,7 +16,7 @@ from polyscan.bundle.predictor import StudyPredictor
 from polyscan.discovery.read_study import find_studies
 from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import read_nifti
-from polyscan.preprocess.prepare import prepare_study
+from polyscan.preprocess.prepare_study import prepare_study
 from polyscan.study import Study, TaskPrediction
 
 

@@ -16,7 +16,7 @@ from polyscan.errors import PolyscanError
 from polyscan.formats.endings import is_volume, parts_of
 from polyscan.formats.read import open_volume, read_image, read_label, read_volume
 from polyscan.geometry import to_sitk
-from polyscan.preprocess.prepare import _beside
+from polyscan.preprocess.kept import _beside
 
 VALUES = np.random.default_rng(0).normal(100, 20, (5, 6, 7)).astype(np.float32)
 AFFINE = np.eye(4)

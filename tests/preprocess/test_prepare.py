@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +15,11 @@ import pytest
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
 from polyscan.phantom import make_cohort
+from polyscan.preprocess.kept import RECORD, kept_study
 from polyscan.preprocess.prepare import prepare
 from polyscan.preprocess.protocol import load_protocol
 from polyscan.study import Label, Preparation, Scan, Study
-from polyscan.study.manifest import Manifest, read_manifest
+from polyscan.study.manifest import Manifest, read_manifest, write_manifest
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +66,25 @@ def test_sidecar_tells_every_step_in_order(prepared):
     assert sidecar["Sources"] == [f"sources.json#/studies/{study.key}/scans/T1"]
     assert study.preparation.transforms["T1"].endswith("_from-T1_to-T1c_mode-image_xfm.tfm")
     assert study.preparation.registrations["T1"].trusted
+
+
+def test_what_is_prepared_is_kept_by_a_process_that_imports_nothing_heavy(cohort, prepared, tmp_path):
+    write_manifest(tmp_path / "cohort.json", cohort)
+    out = Path(prepared.studies[0].scans["T1"].path).parents[1]
+    code = (
+        "import sys, polyscan\nfound = polyscan.read_manifest(sys.argv[1])\n"
+        "again = polyscan.prepare(found, sys.argv[2], protocol='brain_mri')\n"
+        "print(len(again.studies), {'torch', 'monai'} & sys.modules.keys())"
+    )
+    command = [sys.executable, "-c", code, tmp_path / "cohort.json", out]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "2 set()"
+    study = cohort.studies[0]
+    assert kept_study(study, out, "brain_mri") == prepared.studies[0]
+    assert kept_study(study, out, "brain_mri", registered=True) is None
+    (damaged := tmp_path / study.key / RECORD).parent.mkdir()
+    damaged.write_text("{")
+    assert kept_study(study, tmp_path, "brain_mri") is None
 
 
 def test_one_bad_study_stops_no_other(cohort, tmp_path):

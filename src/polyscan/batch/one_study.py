@@ -23,7 +23,8 @@ from polyscan.files.atomic import clear_parts
 from polyscan.files.digest import digest_of
 from polyscan.files.owned import remove_owned, rewrite_owned
 from polyscan.parallel import is_usable
-from polyscan.preprocess.prepare import made_from, prepare_study
+from polyscan.preprocess.kept import made_from
+from polyscan.preprocess.prepare_study import prepare_study
 from polyscan.report import write_study_page
 from polyscan.study import PredictionRecord, Study
 from polyscan.study.manifest import Failure, Manifest, read_manifest, write_manifest

@@ -27,7 +27,7 @@ from polyscan.label_app.found import Found, is_dicom
 from polyscan.label_app.masks import grid_of, laid_on, revalued
 from polyscan.label_app.sources import FolderStudies, WebStudies
 from polyscan.label_app.weights import Weights
-from polyscan.preprocess.prepare import prepare_study
+from polyscan.preprocess.prepare_study import prepare_study
 from polyscan.study import Label, PredictionRecord, Study, TaskPrediction
 from polyscan.study.manifest import Manifest, read_manifest, write_manifest
 from polyscan.study.outputs import fingerprint

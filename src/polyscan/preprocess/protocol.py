@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from monai.bundle import ConfigParser
-from monai.transforms import Compose
+from typing import TYPE_CHECKING, Any
 
 from polyscan.errors import PolyscanError, sentence
 from polyscan.files.resources import resource_file
+
+if TYPE_CHECKING:
+    from monai.transforms import Compose
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,9 @@ def load_protocol(name: str | Path) -> Protocol:
     Raises:
         PolyscanError: no such protocol, or one of its steps cannot be made; the text names the step.
     """
+    from monai.bundle import ConfigParser
+    from monai.transforms import Compose
+
     path = _file(name)
     try:
         content = ConfigParser.load_config_file(str(path))

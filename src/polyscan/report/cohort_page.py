@@ -10,11 +10,10 @@ from typing import Any
 
 from polyscan.errors import PolyscanError
 from polyscan.files.owned import replace_owned
-from polyscan.parallel import Progress, run_each
+from polyscan.parallel import Named, Progress, run_each
 from polyscan.report.measures import is_number, outlying, rows_of
 from polyscan.report.ratings import as_json, read_ratings
 from polyscan.report.render import render_page
-from polyscan.report.study_page import write_study_page
 from polyscan.report.summary import modalities, summarise, summarise_answers
 from polyscan.study import Study
 from polyscan.study.manifest import Manifest, read_manifest
@@ -63,7 +62,7 @@ def write_report(
     else:
         owned = OutputFolder.claim(pages, "report", [scan.path for study in studies for scan in study.scans.values()])
         owned.will_hold([DATA, *(f"{study.key}{ending}" for study in studies for ending in (".html", ".jpg"))])
-    draw = partial(_draw, pages=pages, cohort=f"../{page.name}")
+    draw = partial(Named("polyscan.report.study_page", "draw_study"), pages=pages, cohort=f"../{page.name}")
     not_drawn: dict[str, str] = {}
     for done, (study, result) in enumerate(run_each(draw, studies, jobs), start=1):
         if isinstance(result, PolyscanError):
@@ -139,10 +138,6 @@ def cohort_data(rows: Sequence[Mapping[str, Any]], not_drawn: Mapping[str, str])
         "rows": [row for *_, row in found],
         "pages": [row[1] != "failed" and row[0] not in not_drawn for *_, row in found],
     }
-
-
-def _draw(study: Study, pages: Path, cohort: str) -> None:
-    write_study_page(study, pages / f"{study.key}.html", cohort=cohort)
 
 
 def _bundles(studies: Sequence[Study]) -> list[str]:

@@ -90,6 +90,11 @@ def write_study_page(study: Study, path: str | Path, *, cohort: str | None = Non
     return path
 
 
+def draw_study(study: Study, pages: Path, cohort: str) -> None:
+    """Draw a page of many: see :func:`write_study_page`."""
+    write_study_page(study, pages / f"{study.key}.html", cohort=cohort)
+
+
 def missing(study: Study) -> dict[str, str]:
     """Scan to why the network did not have it: it was left out, taken away, or never acquired."""
     prediction = study.prediction
