@@ -26,6 +26,24 @@ def test_help_has_an_example(command, capsys):
     assert f"example:\n  polyscan {command} " in capsys.readouterr().out
 
 
+def test_help_tells_what_an_option_is_where_it_is_not_given():
+    from polyscan.cli import parser
+
+    (commands,) = (each.choices for each in parser()._actions if isinstance(each.choices, dict))
+    given = [
+        (command, option) for command, each in commands.items() for option in each._actions if option.dest != "help"
+    ]
+    silent = [
+        (command, option.option_strings, option.default)
+        for command, option in given
+        if isinstance(option.default, (str, int, float))
+        and not isinstance(option.default, bool)
+        and f"{option.default:{'' if isinstance(option.default, str) else 'g'}}" not in option.help
+    ]
+    assert len(given) > 100
+    assert silent == []
+
+
 @pytest.mark.parametrize(
     ("command", "needs"),
     [

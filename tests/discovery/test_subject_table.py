@@ -97,3 +97,14 @@ def test_a_fold_that_is_no_number_is_refused(tmp_path, fold):
     (tmp_path / "t.csv").write_text(f"id,fold\nanna,{fold}\n")
     with pytest.raises(PolyscanError, match="sub-anna has a fold in the table that is no whole number"):
         scan(tmp_path, clinical=tmp_path / "t.csv")
+
+
+def test_what_is_known_beforehand_and_to_be_learnt_at_once_is_said(tmp_path):
+    (tmp_path / "anna").mkdir()
+    nibabel.save(nibabel.Nifti1Image(np.ones((4, 4, 4), np.float32), np.eye(4)), tmp_path / "anna" / "T1.nii.gz")
+    (tmp_path / "t.csv").write_text("id,age,grade,split\nanna,61,4,testing\n")
+    (tmp_path / "labels.csv").write_text("id,grade,split\nanna,4,testing\n")
+    both = "clinical variables and labels at once: grade; choose the variables with --columns"
+    files = {"clinical": tmp_path / "t.csv", "labels": tmp_path / "labels.csv"}
+    assert both in scan(tmp_path, **files).doubts
+    assert both not in scan(tmp_path, **files, columns=["age"]).doubts

@@ -19,7 +19,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     command.add_argument("manifest", type=Path, help="a manifest that polyscan scan wrote")
     command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
     command.add_argument(
-        "--protocol", default="default", help="a protocol's name, such as brain_mri, or the path of a YAML file"
+        "--protocol", default="default", help="a protocol's name, such as brain_mri, or a YAML file (default)"
     )
     command.add_argument(
         "--compare-with",

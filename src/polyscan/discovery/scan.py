@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path, PurePosixPath
@@ -135,7 +135,7 @@ def _scanned(
         tasks = {name: text for name, text in known_of.get(key, {}).items() if name not in PLACING}
         study.label.tasks.update(recorded(tasks))
         _place(manifest, study, clinical_of.get(key, {}))
-    manifest.doubts += [*said, *more]
+    manifest.doubts += [*said, *more, *_of_both(clinical_of.values(), known_of.values())]
     return manifest
 
 
@@ -241,6 +241,13 @@ def _better(taken: tuple, other: tuple) -> str:
         if mine != others:
             return name.format(mine=mine, others=others)
     return "comes first by its name"
+
+
+def _of_both(clinical: Iterable[dict[str, str]], labels: Iterable[dict[str, str]]) -> list[str]:
+    """Say which columns are known beforehand and to be learnt: a network would be told what it is asked."""
+    both = {name for row in clinical for name in row} & {name for row in labels for name in row} - {*PLACING}
+    names = ", ".join(sorted(both))
+    return [f"clinical variables and labels at once: {names}; choose the variables with --columns"] if both else []
 
 
 def _place(manifest: Manifest, study: Study, row: dict[str, str]) -> None:
