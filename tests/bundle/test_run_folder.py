@@ -80,6 +80,7 @@ def test_the_folder_tells_the_run(whole):
     record = json.loads((whole / "run.json").read_text())
     assert record["finished"]
     assert record["data"]["studies"] == 7
+    assert record["studies"] == {"trained_on": 3, "watched": 2}
     assert record["versions"]["torch"] == torch.__version__
     config = json.loads((whole / "config.json").read_text())
     assert config["roi_size"] == [16, 16, 16]

@@ -50,7 +50,7 @@ MODEL = ModelRecord(
 )
 
 
-def study(folder: Path, name: str, t1_steps: list[dict], model: ModelRecord = MODEL, **prediction) -> Study:
+def study(folder: Path, name: str, t1_steps: list[dict], model: ModelRecord | None = MODEL, **prediction) -> Study:
     """A prepared and answered study of CT and T1."""
     scans = {}
     for scan, steps in {
@@ -147,6 +147,12 @@ def test_a_change_of_the_run_changes_the_text(tmp_path, t1_steps, model, predict
     assert said not in plain
 
 
+def test_a_network_that_no_record_names_is_not_passed_over(tmp_path):
+    run = study(tmp_path, "1", [], model=None)
+    text = methods_text([infer_folder(tmp_path, run)])
+    assert "1 study was read by a network that no record names" in text
+
+
 def test_every_paper_that_a_layer_or_a_network_names_is_known():
     named = [*fusion.layers(), *table.layers(), *missing.strategies(), *objectives.objectives()]
     named += [*METHODS.values(), *classes().values()]
@@ -188,8 +194,10 @@ def run_folder(folder: Path, weights: bytes = WEIGHTS, **changes) -> Path:
         "loss": {"_target_": "polyscan.learning.RegionLoss"},
         "train": {"random_transforms": [{"_target_": "monai.transforms.RandAffined"}]},
     }
+    studies = {"trained_on": 30, "watched": 4}
+    record = {"data": {"studies": 40, "fingerprint": "abc"}, "studies": studies, "versions": {"torch": "2.13.0"}}
     write_json(folder / "config.json", config | changes)
-    write_json(folder / "run.json", {"data": {"studies": 40, "fingerprint": "abc"}, "versions": {"torch": "2.13.0"}})
+    write_json(folder / "run.json", record)
     (folder / "training.csv").write_text("epoch,loss/supervised,loss/fusion.kl,val_dice\n1,1,1,\n2,1,1,0.5\n")
     (folder / "model.pt").write_bytes(weights)
     write_json(folder / MARKER, {"command": "train", "holds": []})
@@ -200,7 +208,7 @@ def test_a_training_is_told_by_its_folder(tmp_path):
     answered = infer_folder(tmp_path / "out", study(tmp_path / "out", "1", []))
     text = methods_text([answered, run_folder(tmp_path / "run", clip_gradients=12)])
     for words in (
-        "a manifest of 40 studies (fingerprint abc)",
+        "trained on 30 and watched on 4 of a manifest of 40 studies (fingerprint abc)",
         "AdamW",
         "Loshchilov",
         "norm of 12",

@@ -76,6 +76,10 @@ def train(
         workflow = _load(bundle, "train", found, output_dir, {**changes, "resume": run.resume})
         settings = {**shared_settings(bundle, config), PROTOCOLS: protocols_of(found.training)}
         workflow.parser.get_parsed_content("network_def").settings = settings
+        run.record["studies"] = {
+            what: len(workflow.parser.get_parsed_content(f"{part}#dataset#data"))
+            for what, part in (("trained_on", "train"), ("watched", "validate"))
+        }
         trainer: Any = workflow.parser.get_parsed_content("train#trainer")
         if progress is not None:
             tell = progress

@@ -45,6 +45,7 @@ class RunFolder:
         restart: replace another training that is there.
 
     Attributes:
+        record: what ``run.json`` will say, to which may be added inside ``writing``.
         resume: whether the folder holds this same training.
         finished: whether that has ended.
 
@@ -57,7 +58,7 @@ class RunFolder:
         found = read_manifest(manifest)
         self.owned = OutputFolder.claim(path, "train", sources_of(found.studies), found.scanned)
         self.config = json.loads(json.dumps(config))
-        self.record = {
+        self.record: dict[str, Any] = {
             "data": {"studies": len(found.studies), "fingerprint": fingerprint_of(manifest)},
             **environment(),
         }

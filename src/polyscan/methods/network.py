@@ -27,6 +27,12 @@ def tell_predictions(text: Text, manifest: Manifest) -> dict[str, str]:
         text.say(SECTION, *_network(text, model, len(studies)))
         versions |= model.versions
     predictions = [study.prediction for study in answered if study.prediction is not None]
+    if unknown := sum(each.model is None for each in predictions):
+        text.say(
+            SECTION,
+            f"{counted(unknown, 'study')} {'was' if unknown == 1 else 'were'} read by a network that no record names, "
+            "as where MONAI's own command runs a bundle.",
+        )
     read = _read(predictions, manifest.absent)
     text.say(SECTION, *read, manifest.prepared_otherwise, *_certainty(text, predictions))
     text.say(EVALUATION, *_evaluation(text, predictions, manifest))

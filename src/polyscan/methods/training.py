@@ -41,18 +41,27 @@ def tell_training(text: Text, runs: Sequence[Path], answered_by: Collection[str]
             raise PolyscanError(f"{run} has no {BEST} yet; let polyscan train end first.")
         if answered_by and sha256(run / BEST) not in answered_by:
             raise PolyscanError(f"{run} did not train the weights that answered; name the folder of the run that did.")
-    config, record = read_json(runs[0] / CONFIG), read_json(runs[0] / RECORD)
+    config, records = read_json(runs[0] / CONFIG), [read_json(run / RECORD) for run in runs]
+    data, used = records[0]["data"], [record["studies"] for record in records if "studies" in record]
     text.say(
         SECTION,
-        f"{'The network was' if len(runs) == 1 else f'{len(runs)} networks, one a fold, were'} trained on a manifest "
-        f"of {counted(record['data']['studies'], 'study')} (fingerprint {record['data']['fingerprint']}).",
+        f"{'The network was' if len(runs) == 1 else f'{len(runs)} networks, one a fold, were'} trained on "
+        f"{_used(used)}a manifest of {counted(data['studies'], 'study')} (fingerprint {data['fingerprint']}).",
         _optimisation(text, config),
         _losses(text, config, runs[0]),
         _augmentation(text, config),
         *_epochs(config, runs),
     )
-    versions: dict[str, str] = record["versions"]
+    versions: dict[str, str] = records[0]["versions"]
     return versions
+
+
+def _used(runs: Sequence[dict[str, int]]) -> str:
+    """How many studies each run learnt from, and how many it was watched on, where records tell."""
+    if not runs:
+        return ""
+    learnt, watched = (" or ".join(map(str, sorted({run[what] for run in runs}))) for what in ("trained_on", "watched"))
+    return f"{learnt} and watched on {watched} of "
 
 
 def _optimisation(text: Text, config: dict[str, Any]) -> str:
