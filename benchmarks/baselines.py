@@ -10,7 +10,8 @@ over folds with 95 % intervals of patients drawn again; the last columns compare
 single table or scan: the paired difference over the same draws, and the p value of Nadeau and Bengio's corrected
 resampled t test over folds.
 
-``--held-out`` names the subjects that weights have not seen: they are scored, by models of all others.
+``--held-out`` names the subjects that weights have not seen, or a manifest of them: they are scored, by models of all
+others.
 ``--answers`` adds what ``polyscan infer`` wrote, for the same studies, each answered by a network that has not seen it.
 """
 
@@ -320,6 +321,12 @@ def tasks_of(studies: Sequence[Study], classes: type[Classes] = Classes) -> list
     return [task for task in made if len(task.studies) and task.known]
 
 
+def subjects_of(named: Sequence[str]) -> list[str]:
+    """Subjects by their names, and those of manifests by their files."""
+    found = ([s.subject for s in read_manifest(n).studies] if n.endswith(".json") else [n] for n in named)
+    return [subject for each in found for subject in each]
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -331,7 +338,10 @@ def main() -> None:
     some = parser.add_mutually_exclusive_group()
     some.add_argument("--without", metavar="NAME=VALUE", help="score all but these, such as histology=GBM")
     some.add_argument(
-        "--held-out", nargs="+", metavar="SUBJECT", help="score these only, by models of all others, instead of folds"
+        "--held-out",
+        nargs="+",
+        metavar="SUBJECT",
+        help="score these, or those of a manifest, only, by models of all others, instead of folds",
     )
     some.add_argument("--only", metavar="NAME=VALUE", help="score these only, such as centre=PCNN")
     parser.add_argument(
@@ -348,7 +358,7 @@ def main() -> None:
             told = (s.centre if name == "centre" else s.clinical.get(name) for s in task.studies)
             task.scored = np.array([(str(one) == value) == bool(options.only) for one in told])
         if options.held_out:
-            task.hold_out(options.held_out)
+            task.hold_out(subjects_of(options.held_out))
         answers = rows_of(task, options.inputs)
         answers |= {(NETWORK, path.parent.name): from_network(task, path) for path in options.answers}
         print_table(task, answers, options.samples, options.reference)

@@ -2,10 +2,17 @@ r"""Hearts of ACDC: each frame segmented as a study of its own, and tables of wh
 
     python benchmarks/cohorts.py acdc_ed_es partA.npz patients_A.csv acdc/
     python benchmarks/heart.py frames acdc/manifest.json frames/
-    python benchmarks/cross_validate.py brain_mri_tumour_segmentation frames/manifest.json cv/ \
-        --config lgg_lesion --config acdc_heart
+    python benchmarks/cross_validate.py brain_mri_tumour_segmentation frames/manifest.json cv/ --config acdc_heart
     python benchmarks/heart.py measures acdc/manifest.json measured/ --answers cv/all/manifest.json
     python benchmarks/baselines.py measured/manifest.json --measure accuracy
+
+Another part, whose masks need not be known, by a network that learnt from the whole of the first:
+
+    polyscan train brain_mri_tumour_segmentation frames/manifest.json -o run/ --config acdc_heart
+    polyscan infer brain_mri_tumour_segmentation framesB/manifest.json -o outB/ --weights run/model.pt
+    python benchmarks/heart.py measures acdc/manifest.json acdcB/manifest.json both/ \
+        --answers cv/all/manifest.json outB/manifest.json
+    python benchmarks/baselines.py both/manifest.json --measure accuracy --held-out acdcB/manifest.json
 
 ``frames`` parts end-diastole from end-systole, on the folds of the patients. ``measures`` reads the masks that networks
 gave for frames of patients that they had not seen, tells their Dice, and writes four tables a patient:
@@ -22,8 +29,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from monai.data import MetaTensor
 from parts.part import write_table
 
+from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import read_nifti, write_nifti
 from polyscan.study import Label, Scan, Study, scans_of
 from polyscan.study.manifest import Manifest, read_manifest, write_manifest
@@ -35,17 +44,23 @@ SECTORS = 6
 
 
 def frames_of(study: Study, out: Path) -> list[Study]:
-    """A study for each frame, with its part of the mask: 1 to 3 of end-diastole, and four times that of end-systole."""
-    both = read_nifti(study.label.mask)
+    """A study for each frame, with its part of the mask where that is known."""
+    drawn = both_masks(study.label.mask) if study.label.mask else {}
     found = []
-    for step, (time, scan) in enumerate(TIMES.items()):
-        one = both.clone()
-        one[:] = both % 4 if step == 0 else both // 4
-        path = out / f"{study.subject}_{time}_dseg.nii.gz"
-        write_nifti(path, one)
+    for time, scan in TIMES.items():
+        label = Label()
+        if time in drawn:
+            label.mask = str(out / f"{study.subject}_{time}_dseg.nii.gz")
+            write_nifti(label.mask, drawn[time])
         scans = {"CINE": Scan(study.scans[scan].source)}
-        found.append(Study(study.subject, session=time, scans=scans, label=Label(str(path)), fold=study.fold))
+        found.append(Study(study.subject, session=time, scans=scans, label=label, fold=study.fold))
     return found
+
+
+def both_masks(path: str) -> dict[str, MetaTensor]:
+    """The mask of each frame, (1, x, y, z): 1 to 3 are of end-diastole, and four times that of end-systole."""
+    both = read_nifti(path).round()
+    return {"ED": both % 4, "ES": both // 4}
 
 
 def sectors(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -122,12 +137,18 @@ def of_image(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
 
 
 def masks_of(study: Study, answers: Mapping[tuple[str, str], Study]) -> list[np.ndarray]:
-    """The masks (x, y, z) of both frames: answers where there are some, else those that people drew."""
-    if not answers:
-        both = read_nifti(study.label.mask)[0].numpy().round().astype(int)
-        return [both % 4, both // 4]
-    told = [answers[study.subject, time].prediction.path for time in TIMES]
-    return [read_nifti(path)[0].numpy().round().astype(int) for path in told]
+    """The masks (x, y, z) of both frames: answers where some are given, else those that people drew.
+
+    Raises:
+        PolyscanError: there are none.
+    """
+    if answers:
+        found = [read_nifti(answers[f].prediction.path) for t in TIMES if (f := (study.subject, t)) in answers]
+    else:
+        found = list(both_masks(study.label.mask).values()) if study.label.mask else []
+    if len(found) < len(TIMES):
+        raise PolyscanError(f"{study.key} lacks the mask of a frame; give manifests that answer for both to --answers.")
+    return [mask[0].numpy().round().astype(int) for mask in found]
 
 
 def dice(masks: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> list[float]:
@@ -152,12 +173,17 @@ def measured(study: Study, masks: Sequence[np.ndarray], out: Path) -> Study:
 
 
 def measure(studies: Sequence[Study], answers: Mapping[tuple[str, str], Study], out: Path) -> list[Study]:
-    """All studies with their tables; prints how good the masks are that were measured."""
+    """All studies with their tables; prints how good the masks are that were measured, where people drew some too.
+
+    Raises:
+        PolyscanError: a study has no masks.
+    """
     masks = [masks_of(study, answers) for study in studies]
-    scores = np.array([dice(found, masks_of(study, {})) for study, found in zip(studies, masks, strict=True)])
+    drawn = [(masks_of(study, {}), found) for study, found in zip(studies, masks, strict=True) if study.label.mask]
     names = [f"{part} {time}" for time in TIMES for part in ("RV", "wall", "LV")]
-    told = [f"{n} {s.mean():.3f} (lowest {s.min():.3f})" for n, s in zip(names, scores.T, strict=True)]
-    print("Dice:", ", ".join(told))
+    scores = np.array([dice(found, truth) for truth, found in drawn]).reshape(-1, len(names))
+    told = [f"{n} {s.mean():.3f} (lowest {s.min():.3f})" for n, s in zip(names, scores.T, strict=True) if len(s)]
+    print(f"Dice of {len(scores)} studies:", ", ".join(told))
     return [measured(study, found, out) for study, found in zip(studies, masks, strict=True)]
 
 
@@ -165,18 +191,22 @@ def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["frames", "measures"])
-    parser.add_argument("manifest", type=Path, help="of benchmarks/cohorts.py acdc_ed_es")
+    parser.add_argument("manifests", type=Path, nargs="+", help="of benchmarks/cohorts.py acdc_ed_es")
     parser.add_argument("out", type=Path)
     parser.add_argument(
-        "--answers", type=Path, help="the manifest of the masks of frames; those of people if not given"
+        "--answers",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="manifests of the masks of frames; those of people if not given",
     )
     options = parser.parse_args()
-    studies = read_manifest(options.manifest).studies
+    studies = [study for path in options.manifests for study in read_manifest(path).studies]
     options.out.mkdir(parents=True, exist_ok=True)
     if options.what == "frames":
         found = [frame for study in studies for frame in frames_of(study, options.out)]
     else:
-        answered = read_manifest(options.answers).studies if options.answers else []
+        answered = [study for path in options.answers for study in read_manifest(path).studies]
         found = measure(studies, {(study.subject, str(study.session)): study for study in answered}, options.out)
     write_manifest(options.out / "manifest.json", Manifest(found))
     print(f"{len(found)} studies in {options.out / 'manifest.json'}")

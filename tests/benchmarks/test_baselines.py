@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from baselines import Classes, Masks, Survival, main, matrix, rows_of, scored, tasks_of
+from baselines import Classes, Masks, Survival, main, matrix, rows_of, scored, subjects_of, tasks_of
 from monai.data import MetaTensor
 
 from polyscan.formats.nifti import write_nifti
@@ -147,6 +147,11 @@ def test_models_of_all_others_answer_for_those_held_out(tmp_path):
     for answers in rows_of(task, ["clinical"]).values():
         assert np.isfinite(answers[task.scored]).all()
         assert np.isnan(answers[~task.scored]).all()
+
+
+def test_a_manifest_names_those_held_out(tmp_path):
+    write_manifest(tmp_path / "B.json", Manifest(testing=studies(tmp_path)[:2]))
+    assert subjects_of(["one", str(tmp_path / "B.json")]) == ["one", "P0", "P1"]
 
 
 def run_main(tmp_path, capsys, monkeypatch, *options) -> list[str]:

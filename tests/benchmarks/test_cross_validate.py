@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from baselines import tasks_of
 from cohorts import make
 from cross_validate import cross_validate
+from heart import frames_of, measure
 from test_cohorts import acdc, lgg, multiomic, picai, pictures
 
 from polyscan.bundle.fragment import read_fragment
+from polyscan.bundle.run import infer, train
 from polyscan.errors import PolyscanError
-from polyscan.study.manifest import read_manifest
+from polyscan.study.manifest import Manifest, read_manifest, write_manifest
 
 QUICK = {"max_epochs": 1, "val_interval": 1, "batch_size": 4}
 
@@ -59,6 +62,26 @@ def test_one_fold_alone_is_answered_for_by_the_others(tmp_path):
     assert held_out == 1
     assert {s.fold for s in read_manifest(tmp_path / "cv" / "fold1" / "train.json").studies} == {0, 2}
     assert not (tmp_path / "cv" / "fold0").exists()
+
+
+def test_hearts_of_a_part_without_masks_are_measured_by_a_network_of_another(tmp_path):
+    part, groups = acdc(tmp_path)
+    with np.load(part) as arrays:
+        blind = {name: values for name, values in arrays.items() if name != "labels"}
+    np.savez(tmp_path / "blind.npz", **{**blind, "patient": np.array([f"other{k}" for k in range(5)])})
+    make("acdc_ed_es", [part, groups], tmp_path / "A", jobs=1)
+    make("acdc_ed_es", [tmp_path / "blind.npz"], tmp_path / "B", jobs=1)
+    for name in "AB":
+        studies = read_manifest(tmp_path / name / "manifest.json").studies
+        frames = [frame for study in studies for frame in frames_of(study, tmp_path / f"frames{name}")]
+        write_manifest(tmp_path / f"frames{name}" / "manifest.json", Manifest(frames))
+    bundle, changes = read_fragment_bundle("acdc_heart"), {**read_fragment("acdc_heart", "train"), **QUICK}
+    train(bundle, tmp_path / "framesA" / "manifest.json", tmp_path / "run", overrides=changes)
+    infer(bundle, tmp_path / "framesB" / "manifest.json", tmp_path / "out", weights=tmp_path / "run" / "model.pt")
+    answers = {(s.subject, s.session): s for s in read_manifest(tmp_path / "out" / "manifest.json").studies}
+    assert len(answers) == 10
+    for study in measure(read_manifest(tmp_path / "B" / "manifest.json").studies, answers, tmp_path / "tables"):
+        assert {"end_diastole", "end_systole", "change", "appearance"} <= set(study.scans)
 
 
 def read_fragment_bundle(name):

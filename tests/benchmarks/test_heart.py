@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from cohorts import make
-from heart import CAVITY, RIGHT, SECTORS, WALL, frames_of, masks_of, measured, of_frame, of_image, of_pair, sectors
+from heart import (
+    CAVITY,
+    RIGHT,
+    SECTORS,
+    WALL,
+    frames_of,
+    masks_of,
+    measure,
+    measured,
+    of_frame,
+    of_image,
+    of_pair,
+    sectors,
+)
 from test_cohorts import acdc
 
+from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
 from polyscan.formats.nifti import read_nifti
+from polyscan.study import Label, PredictionRecord
 from polyscan.study.manifest import read_manifest
 
 
@@ -70,3 +87,20 @@ def test_frames_are_parted_and_measured_with_their_patient_and_fold(tmp_path):
     assert found.label.mask is None
     assert found.label.tasks == {"diagnosis": "DCM"}
     assert read_json(found.scans["change"].path)["left_ejected"] == pytest.approx(1 - 9 / 25, abs=1e-4)
+
+
+def test_a_part_without_masks_is_measured_by_answers_alone(tmp_path, capsys):
+    make("acdc_ed_es", acdc(tmp_path), tmp_path / "cohort", folds=2, jobs=1)
+    drawn, blind = read_manifest(tmp_path / "cohort" / "manifest.json").studies[:2]
+    told = {
+        (frame.subject, frame.session): replace(frame, prediction=PredictionRecord(frame.label.mask))
+        for frame in [*frames_of(drawn, tmp_path), *frames_of(blind, tmp_path)]
+    }
+    blind = replace(blind, label=Label(tasks=blind.label.tasks))
+    assert [frame.label.mask for frame in frames_of(blind, tmp_path)] == [None, None]
+    found = measure([drawn, blind], told, tmp_path / "tables")
+    assert "Dice of 1 studies: RV ED" in capsys.readouterr().out
+    assert all("left_ejected" in read_json(study.scans["change"].path) for study in found)
+    del told[blind.subject, "ES"]
+    with pytest.raises(PolyscanError, match="lacks the mask of a frame"):
+        measure([drawn, blind], told, tmp_path / "tables")

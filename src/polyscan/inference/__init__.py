@@ -9,6 +9,7 @@ from polyscan.inference.shapley import shapley_interactions, shapley_values
 from polyscan.inference.subsets import every_subset
 from polyscan.inference.task_calibration import TaskCalibration, load_calibration
 from polyscan.inference.uncertainty import conflict, entropy, split_entropy
+from polyscan.inference.window_inferer import WindowInferer
 
 __all__ = [
     "CachedFeatures",
@@ -17,6 +18,7 @@ __all__ = [
     "KeptFeatures",
     "MirrorAverage",
     "TaskCalibration",
+    "WindowInferer",
     "conflict",
     "entropy",
     "every_subset",

@@ -64,7 +64,7 @@ def _network(text: Text, model: ModelRecord, count: int) -> list[str]:
     if model.spacing:
         told.append(f"Images came to {size(model.spacing, 'mm')}.")
     if model.roi_size:
-        window = "in windows of" if model.inferer == "SlidingWindowInferer" else "on"
+        window = "in windows of" if model.inferer == "WindowInferer" else "on"
         told.append(f"It reads {window} {size(model.roi_size, 'voxels')}.")
     if model.mirrored:
         told.append(f"Answers were averaged over mirror images along {counted(model.mirrored, 'axis', 'axes')}.")
