@@ -389,13 +389,14 @@ def test_a_folder_tells_what_the_name_of_its_only_volume_does_not(tmp_path, file
 
 
 def test_a_folder_tells_nothing_of_several_volumes_nor_against_their_own_names(tmp_path):
-    for name in ("T1/FLAIR", "T2/1", "T2/2", "localizer/1", "T1/masks/FLAIR"):
+    for name in ("T1/FLAIR", "PD/1", "T2/1", "T2/2", "localizer/1", "T1/masks/FLAIR"):
         nifti(tmp_path / "anna" / f"{name}.nii.gz")
     (study,) = scan(tmp_path).studies
     reasons = {decision.series: decision.reason for decision in study.decisions}
     assert list(study.scans) == ["FLAIR"]
     assert study.label.mask.endswith("masks/FLAIR.nii.gz")
     assert "one of 2 volumes in a folder called after a modality" in reasons["anna/T2/1.nii.gz"]
+    assert reasons["anna/PD/1.nii.gz"] == "its name tells no modality"
     assert reasons["anna/localizer/1.nii.gz"] == "a localizer: the name of its folder says so"
 
 
@@ -464,6 +465,8 @@ def test_one_slice_is_no_volume(tmp_path):
         ("T1_probability", None, False),
         ("CT_70keV", None, False),
         ("CT_PBV", None, False),
+        ("kevin_CT", "CT", False),
+        ("Jodie_CT", "CT", False),
         ("PDFF", None, False),
         ("T1_LGE", "T1c", False),
         ("LDCT", "CT", False),

@@ -294,11 +294,11 @@ _T1_NAMES = _words(
     "mpr ?age",
     "uni ?(?:den)?",
 )
-_DUAL_ENERGY = (
-    "iodine", "iodin", "jod", "vnc", "virtual non", "z eff", "zeff", "effective z", "electron density", "monoe",
-    "mono e", "mono+", "kev", "material density", "gsi", "spectral", "uric", "calcium suppr",
-    "rho/z", "pbv", "blood volume", "overlay", "fat map",
-)  # fmt: skip
+_DUAL_ENERGY = re.compile(
+    r"(?<![a-z])(?:iodin\w*|jod(?:karte|bild)?(?![a-z])|vnca?(?![a-z])|virtual non|z ?eff(?:ective)?(?![a-z])|"
+    r"effective z|electron density|mono ?e\w*|mono\+|kev(?![a-z])|material density|gsi(?![a-z])|spectral|uric|"
+    r"calcium suppr|rho/z|pbv|blood volume|overlay|fat map)"
+)
 _T2_NAMES = _words("haste\\w*", "ssfse\\w*", "ss ?-?tse")
 
 _AGENT = "|".join(
@@ -372,8 +372,8 @@ def told(text: str) -> Told:
 
 def dual_energy(text: str) -> str | None:
     """The word of a text that says that a CT is a map of dual energy, in no Hounsfield units."""
-    plain = text.lower().replace("_", " ").replace("-", " ")
-    return next((word for word in _DUAL_ENERGY if word in plain), None)
+    found = _DUAL_ENERGY.search(text.lower().replace("_", " ").replace("-", " "))
+    return found[0] if found else None
 
 
 def without_reformat(text: str) -> str:

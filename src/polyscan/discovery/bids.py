@@ -88,7 +88,7 @@ def named_in(folders: Sequence[str], name: str) -> Named:
         return found
     for folder in reversed(folders):
         said = told(folder)
-        if said.modality and not words_of_person(folder):
+        if said.modality not in (None, "PD") and not words_of_person(folder):  # PD is a group of patients mostly
             reason = "its name tells no modality, that of its folder does"
             return replace(found, modality=said.modality, reason=reason, by_folder=True)
         if said.other:
