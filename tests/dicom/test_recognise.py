@@ -327,6 +327,27 @@ def test_dual_energy_is_no_ct(kind):
     assert from_header(header(Modality="CT", SeriesDescription="Rho/Z Abdomen 1.5"))[0] is None
 
 
+@pytest.mark.parametrize(
+    ("description", "is_map"),
+    [
+        ("DE_Abd Iodine Overlay", True),
+        ("MD Iodine(Water)", True),
+        ("70 keV monochromatic", True),
+        ("Z Effective", True),
+        ("MonoE 70keV [HU]", True),
+        ("Lung PBV", True),
+        ("Bone Marrow VNCa", True),
+        ("Fat map", True),
+        ("VPCT Neuro 0-45s", True),
+        ("CaScore 3.0", False),
+        ("Abd DE 80/140 F_0.5", False),
+        ("Kevin Jodie", False),
+    ],
+)
+def test_maps_of_a_dual_energy_ct_by_their_description(description, is_map):
+    assert (from_header(header(Modality="CT", SeriesDescription=description))[0] is None) == is_map
+
+
 def vendor(group, creator, element, kind, value) -> Dataset:
     ds = header(SeriesDescription="T2")
     ds.private_block(group, creator, create=True).add_new(element, kind, value)

@@ -110,11 +110,6 @@ def test_slices_that_do_not_lie_over_each_other_are_refused(make_series):
     assert "absurd" in series.reason
 
 
-def test_spacing_that_differs_is_refused(make_series):
-    (series,) = find_series(make_series(change=lambda k, ds: setattr(ds, "PixelSpacing", [2, 2 + (k == 2)])))
-    assert "PixelSpacing differs" in series.reason
-
-
 def test_what_is_no_volume_is_listed_with_its_reason(make_series):
     make_series("all/a", SeriesDescription="3-plane localizer")
     make_series("all/b", ImageType=["DERIVED", "SECONDARY", "MIP"])
@@ -268,3 +263,22 @@ def test_what_a_converter_could_not_assign_gives_way(make_series):
     other = {"UnassignedPerFrameConvertedAttributesSequence": sequence(ImagePositionPatient=[7, 7, 7])}
     (series,) = enhanced(make_series(), [at(k, **other) for k in range(3)])
     np.testing.assert_array_equal(series.where.origins, [[0, 0, 0], [0, 0, 3], [0, 0, 6]])
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda ds: delattr(ds, "ImagePositionPatient"),
+        lambda ds: delattr(ds, "ImageOrientationPatient"),
+        lambda ds: delattr(ds, "PixelSpacing"),
+        lambda ds: setattr(ds, "PixelSpacing", [3, 3]),
+        lambda ds: setattr(ds, "Columns", 5),
+    ],
+)
+@pytest.mark.parametrize("at", [0, 4])
+def test_one_odd_slice_does_not_take_its_series_with_it(make_series, spoil, at):
+    found = find_series(make_series(slices=9, change=lambda k, ds: spoil(ds) if k == at else None))
+    (series,) = [each for each in found if each.modality]
+    assert len(series.slices) == 8
+    assert "other slices of its series cannot be used, so that slices may be missing" in series.notes[0]
+    assert np.diff(series.where.depths).max() == (6 if at == 4 else 3)

@@ -23,6 +23,7 @@ Key = TypeVar("Key", bound=Hashable)
 _GroupKey = Callable[[Slice], str]
 
 _SAME_DIRECTION = 0.01
+_SAME_SPACING = 1e-3  # millimetres
 _NEAR = 0.1  # of the thickness of a slice: nearer ones are at one position
 _FEW = 10  # one position of so many may have been made twice
 
@@ -99,11 +100,12 @@ _LATER = (
 
 
 def directions(slices: list[Slice]) -> list[list[Slice]]:
-    """Slices of one direction each."""
+    """Slices of one direction and one spacing each; those that tell none by themselves."""
     known: list[tuple[np.ndarray, list[Slice]]] = []
     for each in slices:
-        direction = numbers(each.header, "ImageOrientationPatient", 6)
+        direction, spacing = numbers(each.header, "ImageOrientationPatient", 6), numbers(each.header, "PixelSpacing", 2)
         direction = np.zeros(6) if direction is None else direction
+        direction = np.append(direction, np.zeros(2) if spacing is None else spacing * _SAME_DIRECTION / _SAME_SPACING)
         for other, members in known:
             if np.abs(direction - other).max() < _SAME_DIRECTION:
                 members.append(each)

@@ -311,8 +311,6 @@ def _geometry(headers: Sequence[Dataset]) -> Stack:
         missing = sum(each is None for each in found)
         if missing:
             raise PolyscanError(f"{name} is missing or no number in {missing} of {len(found)} slices; export it again.")
-    if np.ptp(np.array(spacings), axis=0).max() > 1e-3:
-        raise PolyscanError("PixelSpacing differs from slice to slice; export the series again.")
     rows, columns = spacings[0]  # type: ignore[misc]
     thickness = number(headers[0], "SliceThickness") or 1.0
     return stack(np.array(origins), np.mean(np.array(directions), axis=0), (columns, rows), thickness)
