@@ -490,3 +490,11 @@ def test_series_that_are_deflated_are_found(make_series, tmp_path):
         pydicom.dcmwrite(file, ds)
     (study,) = scan(tmp_path / "ward").studies
     assert read_image(study.scans["CT"].source, "CT").shape == (1, 7, 6, 5)
+
+
+def test_of_frames_that_are_series_of_their_own_the_last_is_taken(make_series, tmp_path):
+    for name, time in (("a", "100000"), ("b", "101000"), ("c", "100500.5")):
+        pet = {"modality": "PT", "CorrectedImage": ["ATTN"], "SeriesTime": "100000", "AcquisitionTime": time}
+        make_series(f"ward/anna/{name}", SeriesDate="20200101", **pet)
+    (study,) = scan(tmp_path / "ward").studies
+    assert study.scans["PET"].path.endswith("b")

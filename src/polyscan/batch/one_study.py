@@ -15,10 +15,10 @@ from typing import Literal
 from polyscan.batch.status import lock, record_of
 from polyscan.bundle.answering import Answering
 from polyscan.bundle.config import read_metadata
-from polyscan.bundle.earlier import last_answer
+from polyscan.bundle.earlier import check_same_bundle, last_answer
 from polyscan.bundle.predictor import StudyPredictor, answer_files
 from polyscan.bundle.run import load_predictor
-from polyscan.errors import PolyscanError, sentence
+from polyscan.errors import sentence
 from polyscan.files.atomic import clear_parts
 from polyscan.files.digest import digest_of
 from polyscan.files.owned import remove_owned, rewrite_owned
@@ -149,14 +149,7 @@ def check_answering(batch: Batch) -> None:
         PolyscanError: the weights do not fit the bundle, it cannot answer as it is asked to, or the folder holds what
             another bundle answered.
     """
-    records = (batch.out / "records").glob("[!.]*.json")
-    said = (study.prediction for record in records for study in read_manifest(record).testing if study.prediction)
-    name = batch.bundle.resolve().name
-    other = next((prediction.model.bundle for prediction in said if prediction.model), name)
-    if other != name:
-        raise PolyscanError(
-            f"{batch.out} holds answers of {other}, which those of {name} would replace; name another folder."
-        )
+    check_same_bundle(batch.out, (batch.out / "records").glob("[!.]*.json"), batch.bundle.resolve().name)
     _predictor(batch, "cpu" if batch.devices else "")
 
 

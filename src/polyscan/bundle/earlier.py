@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from polyscan.errors import PolyscanError
 from polyscan.study import ModelRecord, PredictionRecord
 from polyscan.study.manifest import read_manifest
 
@@ -15,6 +16,25 @@ def last_answer(record: Path) -> PredictionRecord | None:
     """What the record of a study says of it, where there is one and it says something."""
     studies = read_manifest(record).testing if record.is_file() else []
     return studies[0].prediction if studies else None
+
+
+def check_same_bundle(out: Path, records: Iterable[Path], bundle: str) -> None:
+    """Refuse to answer into a folder that holds what another bundle answered, which would be replaced.
+
+    Args:
+        out: the folder.
+        records: of its studies.
+        bundle: the name of the one that is to answer.
+
+    Raises:
+        PolyscanError: it holds answers of another.
+    """
+    said = filter(None, map(last_answer, records))
+    other = next((each.model.bundle for each in said if each.model), bundle)
+    if other != bundle:
+        raise PolyscanError(
+            f"{out} holds answers of {other}, which those of {bundle} would replace; name another folder."
+        )
 
 
 def is_updated(said: PredictionRecord, model: ModelRecord | None, scans: Collection[str]) -> bool:

@@ -14,7 +14,7 @@ from monai.data import Dataset, list_data_collate
 from monai.engines import Evaluator
 
 from polyscan import __version__
-from polyscan.bundle.earlier import copy_aside, is_updated, moved_aside
+from polyscan.bundle.earlier import check_same_bundle, copy_aside, is_updated, moved_aside
 from polyscan.bundle.items import inference_item
 from polyscan.errors import PolyscanError, sentence
 from polyscan.files.digest import digest_of
@@ -143,10 +143,12 @@ class StudyPredictor:
 
         Raises:
             PolyscanError: no study could be answered for, or ``output_dir`` is, holds or lies in a folder of the scans,
-                or holds what was not made so.
+                or holds what was not made so, or what another bundle answered.
         """
         prepared, out = manifest_of(manifest), Path(output_dir)
         studies = prepared.tested
+        if self.model is not None:
+            check_same_bundle(out, out.glob(f"[!.]*{_RECORD}"), self.model.bundle)
         owned = OutputFolder.claim(out, "infer", sources_of(prepared.studies))
         files = (f"{study.key}{ending}" for study in studies for ending in _ENDINGS)
         features = self.features.folder if self.features else None
