@@ -8,13 +8,14 @@ import torch
 import yaml
 from monai.data import MetaTensor
 
+from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import read_nifti, write_nifti
 from polyscan.preprocess.bias import bias_field
 from polyscan.preprocess.mask import foreground, same_outline
 from polyscan.preprocess.normalize import Whitening, z_score
 from polyscan.preprocess.prepare import prepare
-from polyscan.study import Study, scans_of
+from polyscan.study import Decision, Study, scans_of
 from polyscan.study.manifest import Manifest
 
 SHAPE = (24, 26, 12)
@@ -220,3 +221,19 @@ def test_the_scans_of_an_atlas_space_are_registered_already(data):
     assert all(same_outline(stripped[0], other) for other in stripped[1:])
     native = [read_nifti(folder / "native" / f"{name}.nii.gz")[0].numpy() for name in ("t1", "t1c")]
     assert native[0].shape != native[1].shape or not same_outline(*native)
+
+
+def test_a_scan_that_was_left_out_when_the_study_was_found_is_told(tmp_path):
+    (tmp_path / "ward").mkdir()
+    write_nifti(tmp_path / "ward" / "anna_T1.nii.gz", as_image(ball()))
+    (tmp_path / "ward" / "anna_T2.nii.gz").write_bytes(b"no image")
+    (tmp_path / "own.yaml").write_text(
+        yaml.safe_dump({"steps": [step("LoadScansd", modalities=["T1", "T2"], reference=["T1"])]})
+    )
+    found = scan(tmp_path / "ward")
+    found.studies[0].decisions.append(Decision("3", "CT", False, "CT, 13 slices; positions repeat"))
+    (study,) = prepare(found, tmp_path / "out", protocol=tmp_path / "own.yaml", jobs=1).studies
+    assert list(study.scans) == ["T1"]
+    assert study.problems["T2"].startswith("left out: T2 cannot be read")
+    assert study.problems["CT"] == "left out: CT, 13 slices; positions repeat"
+    assert "anna" not in str(study.problems)

@@ -40,6 +40,7 @@ class Series:
         where: the geometry, None where it has none.
         volume: its number, from 1, among the volumes of its files; 0 where it is the only one.
         notes: what was decided about its slices, or is wrong with files beside them.
+        meant: the modality of one whose slices make no volume.
         shows: of a reformatted series the modality that it was cut out of, and why.
     """
 
@@ -50,6 +51,7 @@ class Series:
     volume: int = 0
     notes: tuple[str, ...] = ()
     shows: tuple[str | None, str] = (None, "")
+    meant: str | None = None
 
     @property
     def headers(self) -> list[Dataset]:
@@ -145,7 +147,7 @@ def _series(part: Part, beside: list[Dataset]) -> Series:
             raise PolyscanError(part.refused)
         where = _geometry([each.header for each in slices])
     except PolyscanError as error:
-        return Series(slices, None, f"{reason}; {error}", None)
+        return Series(slices, None, f"{reason}; {error}", None, meant=modality)
     slices = [slices[i] for i in where.order]
     if modality is not None and len(slices) < 2:
         modality, reason = None, f"{reason}; {ONE_SLICE}"

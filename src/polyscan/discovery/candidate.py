@@ -31,6 +31,7 @@ class Candidate:
         shape, affine: its grid, where that is known.
         notes: what was decided about its slices, without names of files.
         space: of BIDS, what it was registered to, where its name tells.
+        meant: the modality of a scan that cannot be used.
         by_folder: whether only the name of its folder tells the modality.
     """
 
@@ -49,6 +50,7 @@ class Candidate:
     notes: list[str] = field(default_factory=list)
     space: str | None = None
     by_folder: bool = False
+    meant: str | None = None
 
     def on_grid_of(self, other: Candidate) -> bool:
         """Whether both have the same voxels in the same places."""

@@ -79,6 +79,7 @@ def _of_image(folder: Path, series: Series, beside: Mapping[Path, int]) -> Candi
         shape=series.shape,
         affine=series.affine,
         notes=notes,
+        meant=series.meant,
     )
 
 

@@ -160,8 +160,10 @@ def _study(subject: str, session: str | None, candidates: list[Candidate]) -> St
         reason = c.reason if rank == 0 else f"{c.reason}; {labels[0].name} is taken"
         decisions.append(Decision(c.name, f"label on {c.modality}", rank == 0, reason))
     for c in (*drawn, *(c for c in candidates if not c.label)):
-        if c.modality is None or (c.label and c.modality not in taken):
-            decisions.append(Decision(c.name, c.modality, False, c.reason))
+        if c.modality is None:
+            decisions.append(Decision(c.name, c.meant, False, c.reason))
+        elif c.label and c.modality not in taken:
+            decisions.append(Decision(c.name, f"label on {c.modality}", False, c.reason))
     frames = [frame for c in taken.values() if (frame := _frame(c))]
     common, shared = Counter(frames).most_common(1)[0] if frames else ("", 0)
     study.aligned = [name for name in study.scans if _frame(taken[name]) == common] if shared > 1 else []

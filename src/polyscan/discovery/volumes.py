@@ -43,7 +43,7 @@ def volume_candidate(folder: Path, path: Path) -> Candidate:
         volume = open_volume(path)
     except PolyscanError as error:
         said = str(error).replace(str(path), path.name).replace(name_of(path), path.name)  # where it lies is its name
-        return replace(one, modality=None, reason=said, label=False)
+        return replace(one, modality=None, reason=said, label=False, meant=None if told.label else told.modality)
     if min(volume.shape) < 2:
         return replace(one, modality=None, reason=f"{one.reason}; {ONE_SLICE}", label=False)
     voxel = round(float(spacing_of(volume.affine).prod()), 3)

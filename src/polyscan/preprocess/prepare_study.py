@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from polyscan.errors import PolyscanError, sentence
 from polyscan.files.atomic import write_json
 from polyscan.files.owned import replace_owned
+from polyscan.formats.endings import is_volume
 from polyscan.formats.nifti import sidecar_of, write_nifti
-from polyscan.modality import modality
+from polyscan.modality import MODALITIES, modality
 from polyscan.preprocess.intensity_steps import mask_on
 from polyscan.preprocess.kept import RECORD, kept_study, made_from
 from polyscan.preprocess.profiles import profile
@@ -45,7 +46,7 @@ def prepare_study(study: Study, out: Path, protocol: str | Path, registered: boo
         return kept
     final, wanted = out / study.key, made_from(study, protocol, registered)
     start = time.perf_counter()
-    steps, record = load_protocol(protocol), Record(study, registered=registered)
+    steps, record = load_protocol(protocol), Record(study, registered, problems=_never_taken(study))
     try:
         data = steps({"record": record})
         if not present(data):
@@ -83,6 +84,18 @@ def prepare_study(study: Study, out: Path, protocol: str | Path, registered: boo
         )
         write_manifest(folder / RECORD, Manifest(testing=[prepared], made_from=wanted))
     return read_manifest(final / RECORD).testing[0]
+
+
+def _never_taken(study: Study) -> dict[str, str]:
+    """Modalities of which every scan was left out when the study was found, each with a reason."""
+    known = {ScanKey.parse(name).modality for name in study.scans}
+    left = {}
+    for decision in study.decisions:
+        if decision.modality in MODALITIES and decision.modality not in known:
+            file = PurePosixPath(decision.series).name
+            reason = decision.reason.replace(file, decision.modality) if is_volume(file) else decision.reason
+            left[decision.modality] = f"left out: {reason}"
+    return left
 
 
 def _write(data: dict[str, Any], record: Record, folder: Path) -> dict[str, str]:
