@@ -44,6 +44,11 @@ def test_measures_are_those_by_hand():
     assert measure_lesions(np.zeros((4, 4, 4), bool), affine)["lesions"] == 0
 
 
+def test_glycolysis_is_of_the_mean_that_was_not_rounded():
+    found = measure_lesions(np.ones((10, 10, 10), bool), np.diag([10.0, 10, 10, 1]), np.full((10, 10, 10), 1.3545))
+    assert found["total_lesion_glycolysis"] == 1354.5
+
+
 def test_a_stage_is_the_first_whose_limits_hold(tmp_path):
     staging, (mask, affine, suv) = Staging(STAGES, smallest_ml=0.05), two_lesions()
     write_nifti(

@@ -102,7 +102,7 @@ def measure_lesions(
 
     voxel = voxel_ml(affine)
     components, count = label(mask, generate_binary_structure(3, 3))
-    each, centres = [], []
+    each, centres, glycolysis, total = [], [], [], 0.0
     for number in range(1, count + 1):
         voxels = np.argwhere(components == number)
         volume = len(voxels) * voxel
@@ -113,15 +113,16 @@ def measure_lesions(
         values = values[np.isfinite(values)]
         if len(values):
             lesion.update(suv_max=round(float(values.max()), 2), suv_mean=round(float(values.mean()), 2))
+            glycolysis.append(volume * float(values.mean()))
+        total += volume
         each.append(lesion)
         centres.append(affine[:3, :3] @ voxels.mean(0) + affine[:3, 3])
     apart = [float(np.linalg.norm(a - b)) for a in centres for b in centres]
-    avid = [lesion for lesion in each if "suv_max" in lesion]
     return {
         "lesions": len(each),
-        "metabolic_tumour_volume_ml": round(sum(lesion["volume_ml"] for lesion in each), 2),
+        "metabolic_tumour_volume_ml": round(total, 2),
         "spread_mm": round(max(apart, default=0.0), 1),
-        "suv_max": max(lesion["suv_max"] for lesion in avid) if avid else None,
-        "total_lesion_glycolysis": round(sum(x["volume_ml"] * x["suv_mean"] for x in avid), 1) if avid else None,
+        "suv_max": max((lesion["suv_max"] for lesion in each if "suv_max" in lesion), default=None),
+        "total_lesion_glycolysis": round(sum(glycolysis), 1) if glycolysis else None,
         "each": sorted(each, key=lambda lesion: -lesion["volume_ml"]),
     }
