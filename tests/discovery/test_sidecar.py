@@ -13,33 +13,28 @@ from polyscan.discovery.scan import scan
 from polyscan.formats.nifti import write_nifti
 
 SPIN = {"Modality": "MR", "ScanningSequence": "SE", "RepetitionTime": 0.5, "EchoTime": 0.012}
+FLUID = {"Modality": "MR", "ScanningSequence": "SE_IR", "RepetitionTime": 9, "EchoTime": 0.1, "InversionTime": 2.5}
 WEIGHTED = {"Modality": "MR", "ImageType": ["ORIGINAL", "PRIMARY", "DIFFUSION"], "ScanningSequence": "EP"}
+PHASE = {**SPIN, "ImageType": ["ORIGINAL", "PRIMARY", "P"]}
+AGENT = {**SPIN, "ContrastBolusIngredient": "GADOLINIUM"}
 
 
 @pytest.mark.parametrize(
     ("name", "sidecar", "modality", "says"),
     [
         ("5", SPIN, "T1", "its sidecar tells: by its sequence; TR 500 ms, TE 12 ms"),
-        (
-            "5",
-            {**SPIN, "ScanningSequence": "SE_IR", "RepetitionTime": 9, "EchoTime": 0.1, "InversionTime": 2.5},
-            "FLAIR",
-            "",
-        ),
+        ("5", FLUID, "FLAIR", "its sidecar tells: by its sequence"),
         ("5", {**SPIN, "SeriesDescription": "ax T1 KM"}, "T1c", "contrast agent, as its description says"),
         ("5", {"Modality": "CT", "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"]}, "CT", "Modality is CT"),
-        ("5", {**SPIN, "ImageType": ["ORIGINAL", "PRIMARY", "P"]}, None, "its name tells no modality"),
-        (
-            "T1",
-            {**SPIN, "ContrastBolusIngredient": "GADOLINIUM"},
-            "T1c",
-            "as ContrastBolusIngredient says in its sidecar",
-        ),
-        ("T1_pre", {**SPIN, "ContrastBolusIngredient": "GADOLINIUM"}, "T1", "its name says so"),
-        ("sub-1_ce-none_T1w", {**SPIN, "ContrastBolusAgent": "Gadovist"}, "T1", "its BIDS suffix is T1w"),
+        ("5", PHASE, None, "and its sidecar: a phase, real or imaginary image"),
+        ("T2/5", {"Modality": "MR", "EchoTime": 0.1}, "T2", "that of its folder does"),
+        ("T2/5", SPIN, "T1", "its sidecar tells"),
+        ("T1", AGENT, "T1c", "as ContrastBolusIngredient says in its sidecar"),
+        ("T1_pre", AGENT, "T1", "its name says so"),
+        ("sub-1_ce-none_T1w", AGENT, "T1", "its BIDS suffix is T1w"),
         ("sub-1_T1w", {**SPIN, "ContrastBolusAgent": "Gadovist"}, "T1c", "as ContrastBolusAgent says in its sidecar"),
-        ("sub-1_T1w", {**SPIN, "ImageType": ["ORIGINAL", "PRIMARY", "P"]}, None, "a phase, real or imaginary image"),
-        ("T2", {**SPIN, "ContrastBolusIngredient": "GADOLINIUM"}, "T2", "its name says so"),
+        ("sub-1_T1w", PHASE, None, "a phase, real or imaginary image"),
+        ("T2", AGENT, "T2", "its name says so"),
         ("dwi", WEIGHTED, "DWI", "its name says so"),
         ("T1", ["no", "object"], "T1", "its name says so"),
         ("T1", {"EchoTime": "unknown", "Modality": 7}, "T1", "its name says so"),

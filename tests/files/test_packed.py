@@ -67,6 +67,16 @@ def test_what_polyscan_wrote_is_left_out_of_an_archive_too(make_series, tmp_path
     assert "written by polyscan" in decision.reason
 
 
+def test_gzip_files_in_an_archive_are_read(make_series, tmp_path):
+    folder = make_series("plain")
+    (tmp_path / "ward").mkdir()
+    with zipfile.ZipFile(tmp_path / "ward" / "anna.zip", "w") as file:
+        for path in folder.iterdir():
+            file.writestr(f"{path.name}.gz", gzip.compress(path.read_bytes()))
+    (study,) = scan(tmp_path / "ward").studies
+    np.testing.assert_array_equal(read_image(study.scans["CT"].source, "CT"), read_series(folder))
+
+
 def test_gzip_files_are_read(make_series, tmp_path):
     folder = make_series("plain")
     (tmp_path / "ward" / "anna").mkdir(parents=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polyscan.dicom.attributes import text
-from polyscan.dicom.recognise import agent_given, from_header
+from polyscan.dicom.recognise import NOT_KNOWN, agent_given, from_header
 from polyscan.dicom.words import UNWEIGHTED, Told, told
 from polyscan.discovery.bids import Named
 from polyscan.errors import PolyscanError
@@ -36,8 +36,10 @@ def with_sidecar(found: Named, path: Path) -> Named:
         return found
     modality, reason = from_header(header)
     if found.modality is None or found.by_folder:
-        if modality is None or not found.is_untold:
+        if not found.is_untold or reason.startswith(NOT_KNOWN):
             return found
+        if modality is None:
+            return replace(found, modality=None, reason=f"its name tells no modality, and its sidecar: {reason}")
         return replace(found, modality=modality, by_folder=False, reason=f"its sidecar tells: {reason}")
     if found.modality != "PET" and (reason.startswith("a phase") or reason == UNWEIGHTED):
         return replace(found, modality=None, reason=f"{reason}, in its sidecar")

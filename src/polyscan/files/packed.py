@@ -43,8 +43,8 @@ def open_binary(path: Path) -> BinaryIO:
         member = members.get(path.relative_to(archive).as_posix())
         if member is None:
             raise FileNotFoundError(f"{path.name} is not in the archive")
-        inside = cast(io.RawIOBase, opened.open(member))
-        return cast(BinaryIO, io.BufferedReader(inside, 1 << 16))
+        inside = cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, opened.open(member)), 1 << 16))
+        return cast(BinaryIO, gzip.open(inside)) if path.suffix.lower() == ".gz" else inside
     return cast(BinaryIO, gzip.open(path)) if path.suffix.lower() == ".gz" else path.open("rb")
 
 
