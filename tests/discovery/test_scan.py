@@ -441,6 +441,16 @@ def test_names_that_are_nearly_those_of_bids(name, modality):
     assert named(f"{name}.nii.gz").modality == modality
 
 
+def test_folders_that_may_be_points_in_time_are_said(tmp_path):
+    for name in ("T1/scan", "T2/scan"):
+        nifti(tmp_path / "anna" / f"{name}.nii.gz")
+    assert scan(tmp_path).doubts == [
+        "sub-anna has T1 and T2 by the names of folders alone. If those are two visits, call them ses-1, ses-2."
+    ]
+    nifti(tmp_path / "anna" / "FLAIR.nii.gz")
+    assert scan(tmp_path).doubts == []
+
+
 def test_folders_called_alike_are_said(tmp_path):
     nifti(tmp_path / "01" / "T1.nii.gz")
     nifti(tmp_path / "sub-01" / "T2.nii.gz")

@@ -31,6 +31,7 @@ _LABEL_FOLDER = re.compile(
     re.IGNORECASE,
 )
 _UNTOLD = "its name tells no modality"
+BY_FOLDER = "that of its folder does"
 # What SPM, FSL, ANTs and others call maps that they compute, and scans that they moved or changed.
 _COMPUTED = re.compile(
     r"(?:^|[_\W])(?:prob(?:s|map|abilit\w+)?|jacobian\w*|warp|deformation\w*|displacement\w*|uncertaint\w*|heat_?maps?|"
@@ -89,8 +90,7 @@ def named_in(folders: Sequence[str], name: str) -> Named:
     for folder in reversed(folders):
         said = told(folder)
         if said.modality not in (None, "PD") and not words_of_person(folder):  # PD is a group of patients mostly
-            reason = "its name tells no modality, that of its folder does"
-            return replace(found, modality=said.modality, reason=reason, by_folder=True)
+            return replace(found, modality=said.modality, reason=f"{_UNTOLD}, {BY_FOLDER}", by_folder=True)
         if said.other:
             return replace(found, reason=f"{said.other}: the name of its folder says so")
     return found

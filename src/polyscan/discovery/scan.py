@@ -9,6 +9,7 @@ from dataclasses import replace
 from itertools import combinations
 from pathlib import Path, PurePosixPath
 
+from polyscan.discovery.bids import BY_FOLDER
 from polyscan.discovery.candidate import Candidate
 from polyscan.discovery.index import Index
 from polyscan.discovery.names import distinct
@@ -109,7 +110,7 @@ def _scanned(
         study = _study(names[owner[0]], owner[1], candidates)
         if study.scans:
             studies.append(study)
-            manifest.doubts += _from_two_sets(study) + _from_two_names(study, owner[0])
+            manifest.doubts += _from_two_sets(study) + _from_two_names(study, owner[0]) + _from_times(study)
             days = [c.day for c in candidates if c.day is not None]
             if days:
                 dates.setdefault((study.subject, study.session), min(days))
@@ -212,6 +213,16 @@ def _from_two_names(study: Study, subject: str) -> list[str]:
     if len(alike) < 2:
         return []
     return [f"{study.key} is put together from {' and '.join(alike)}. If those are two patients, rename one of them."]
+
+
+def _from_times(study: Study) -> list[str]:
+    """That folders called T1 and T2, of which alone the modalities are known, may be two points in time."""
+    by_folder = {decision.modality for decision in study.decisions if decision.taken and BY_FOLDER in decision.reason}
+    if by_folder != {"T1", "T2"} or by_folder != study.scans.keys():
+        return []
+    return [
+        f"{study.key} has T1 and T2 by the names of folders alone. If those are two visits, call them ses-1, ses-2."
+    ]
 
 
 def _placed(label: Candidate, taken: Mapping[str, Candidate]) -> Candidate:

@@ -39,7 +39,7 @@ def with_sidecar(found: Named, path: Path) -> Named:
         if not found.is_untold or reason.startswith(NOT_KNOWN):
             return found
         if modality is None:
-            return replace(found, modality=None, reason=f"its name tells no modality, and its sidecar: {reason}")
+            return replace(found, modality=None, reason=f"{found.reason}, and its sidecar: {reason}")
         return replace(found, modality=modality, by_folder=False, reason=f"its sidecar tells: {reason}")
     if found.modality != "PET" and (reason.startswith("a phase") or reason == UNWEIGHTED):
         return replace(found, modality=None, reason=f"{reason}, in its sidecar")
