@@ -17,6 +17,7 @@ from prepared import few_samples, is_classification, read_config, small_window
 
 from polyscan.bundle.run import infer, train
 from polyscan.errors import PolyscanError, sentence
+from polyscan.modality import calibrated_channels
 from polyscan.study.manifest import read_manifest
 from polyscan.study.schema import encoded
 
@@ -136,13 +137,38 @@ def test_what_cannot_be_used_is_said(bundle, manifest, tmp_path):
         infer(bundle, manifest, tmp_path, weights=tmp_path / "bad.pt")
 
 
+def test_hu_and_suv_keep_their_scale_in_training(bundle):
+    """Contrast and gain are a scanner's of MRI; a network that is to know 2.5 SUV cannot have them changed."""
+    config = read_config(bundle, "train")["train"]
+    shared = read_config(bundle, "inference")
+    modalities = shared["modalities"]
+    calibrated = sorted(calibrated_channels(modalities)) if shared.get("windows") else []  # a picture of a CT has no HU
+    varied = [
+        t
+        for t in config["random_transforms"]
+        if "RandEachModalityd" in t["_target_"]
+        and not any("LowResolution" in one["_target_"] for one in t["transforms"])
+    ]
+    if not calibrated or not varied:
+        pytest.skip("this bundle reads no HU or SUV, or changes no intensities")
+    ramp = torch.linspace(-1, 1, 8**3).reshape(1, 8, 8, 8).repeat(len(modalities), 1, 1, 1)
+    for found in varied:
+        always = {**found, "transforms": [{**one, "prob": 1.0} for one in found["transforms"]]}
+        made = ConfigParser({"modalities": modalities, "made": always}).get_parsed_content("made")
+        changed = made({"image": ramp})["image"]
+        assert torch.equal(changed[calibrated], ramp[calibrated])
+        others = [m for m in range(len(modalities)) if m not in calibrated]
+        assert not others or not torch.equal(changed[others], ramp[others])
+
+
 def test_what_is_padded_is_absent_and_not_zero(bundle):
     """MONAI ignores a list of constant_values, and zero would mean the average."""
     config = read_config(bundle, "train")["train"]
     transforms = [t for name in ("deterministic_transforms", "random_transforms") for t in config[name]]
     pads = [t for t in transforms if isinstance(t, dict) and "Pad" in t["_target_"]]
     for pad in pads:
-        made = ConfigParser({"roi_size": [8] * 3, "enters": {"CT": 0, "PET": 2}, "pad": pad}).get_parsed_content("pad")
+        sizes = {"roi_size": [8] * 3, "inferer_roi_size": [8] * 3, "enters": {"CT": 0, "PET": 2}}
+        made = ConfigParser({**sizes, "pad": pad}).get_parsed_content("pad")
         small = {"image": torch.ones(2, 5, 5, 5), "label": torch.ones(1, 5, 5, 5)}
         out = made(small)
         if "image" in pad["keys"]:
