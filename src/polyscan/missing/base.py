@@ -40,6 +40,10 @@ class MissingStrategy(FusionLayer):
                 f"{type(made).__name__} joins {made.joins}; {type(self).__name__} stands around a layer of features."
             )
         self.fusion = made
+        self.add_parts(modalities, channels)
+
+    def add_parts(self, modalities: int, channels: int) -> None:
+        """Make what the strategy has beside the layer within; called once, by the constructor."""
 
 
 class Imputation(MissingStrategy):

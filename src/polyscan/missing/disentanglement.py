@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polyscan.fusion.base import MakeFusion, expand, mask_absent
+from polyscan.fusion.base import expand, mask_absent
 from polyscan.fusion.blocks import PerModality, average
-from polyscan.fusion.concatenation import Concatenation
 from polyscan.missing.base import Imputation, hide_each, mean_over
 
 
@@ -30,16 +29,8 @@ class Disentanglement(Imputation):
 
     AUXILIARY_WEIGHTS: ClassVar[Mapping[str, float]] = {"cross_reconstruction": 0.1, "orthogonality": 0.02}
 
-    def __init__(
-        self,
-        modalities: int,
-        channels: int,
-        spatial_dims: int = 3,
-        *,
-        fusion: MakeFusion = Concatenation,
-        auxiliary_weights: Mapping[str, float] | None = None,
-    ) -> None:
-        super().__init__(modalities, channels, spatial_dims, fusion=fusion, auxiliary_weights=auxiliary_weights)
+    def add_parts(self, modalities: int, channels: int) -> None:
+        """See :class:`MissingStrategy`."""
         self.share = PerModality(modalities, channels, channels)
         self.decode = PerModality(modalities, channels, channels, bias=False)
         self.specific_mean = nn.Parameter(torch.zeros(modalities, channels))

@@ -8,9 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from polyscan.fusion.base import MakeFusion, concatenate, expand, mask_absent
+from polyscan.fusion.base import concatenate, expand, mask_absent
 from polyscan.fusion.blocks import Pointwise
-from polyscan.fusion.concatenation import Concatenation
 from polyscan.missing.base import Imputation, hide_each, mean_over
 
 
@@ -30,16 +29,8 @@ class GenerativeImputation(Imputation):
 
     AUXILIARY_WEIGHTS: ClassVar[Mapping[str, float]] = {"imputation": 1.0, "marginal": 1.0}
 
-    def __init__(
-        self,
-        modalities: int,
-        channels: int,
-        spatial_dims: int = 3,
-        *,
-        fusion: MakeFusion = Concatenation,
-        auxiliary_weights: Mapping[str, float] | None = None,
-    ) -> None:
-        super().__init__(modalities, channels, spatial_dims, fusion=fusion, auxiliary_weights=auxiliary_weights)
+    def add_parts(self, modalities: int, channels: int) -> None:
+        """See :class:`MissingStrategy`."""
         width = modalities * channels
         self.generator = nn.Sequential(
             Pointwise(width + modalities, 2 * width), nn.ReLU(), Pointwise(2 * width, 2 * width)

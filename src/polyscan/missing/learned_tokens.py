@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 
-from polyscan.fusion.base import MakeFusion, expand
-from polyscan.fusion.concatenation import Concatenation
+from polyscan.fusion.base import expand
 from polyscan.missing.base import Imputation
 
 
@@ -22,16 +19,8 @@ class LearnedTokens(Imputation):
         modalities, channels, spatial_dims, fusion, auxiliary_weights: see :class:`MissingStrategy`.
     """
 
-    def __init__(
-        self,
-        modalities: int,
-        channels: int,
-        spatial_dims: int = 3,
-        *,
-        fusion: MakeFusion = Concatenation,
-        auxiliary_weights: Mapping[str, float] | None = None,
-    ) -> None:
-        super().__init__(modalities, channels, spatial_dims, fusion=fusion, auxiliary_weights=auxiliary_weights)
+    def add_parts(self, modalities: int, channels: int) -> None:
+        """See :class:`MissingStrategy`."""
         self.tokens = nn.Parameter(0.02 * torch.randn(modalities, channels))
 
     def impute(self, features: Tensor, available: Tensor) -> Tensor:

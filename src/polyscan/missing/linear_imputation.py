@@ -8,9 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from polyscan.fusion.base import MakeFusion, concatenate, mask_absent
+from polyscan.fusion.base import concatenate, mask_absent
 from polyscan.fusion.blocks import Pointwise
-from polyscan.fusion.concatenation import Concatenation
 from polyscan.missing.base import Imputation, hide_each, mean_over
 
 
@@ -27,16 +26,8 @@ class LinearImputation(Imputation):
 
     AUXILIARY_WEIGHTS: ClassVar[Mapping[str, float]] = {"imputation": 1.0}
 
-    def __init__(
-        self,
-        modalities: int,
-        channels: int,
-        spatial_dims: int = 3,
-        *,
-        fusion: MakeFusion = Concatenation,
-        auxiliary_weights: Mapping[str, float] | None = None,
-    ) -> None:
-        super().__init__(modalities, channels, spatial_dims, fusion=fusion, auxiliary_weights=auxiliary_weights)
+    def add_parts(self, modalities: int, channels: int) -> None:
+        """See :class:`MissingStrategy`."""
         self.regression = Pointwise(modalities * channels + modalities, modalities * channels)
 
     def impute(self, features: Tensor, available: Tensor) -> Tensor:

@@ -8,8 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from polyscan.fusion.base import MakeFusion, expand, mask_absent
-from polyscan.fusion.concatenation import Concatenation
+from polyscan.fusion.base import expand, mask_absent
 from polyscan.missing.base import Imputation, mean_over
 
 
@@ -25,16 +24,8 @@ class MeanImputation(Imputation):
 
     AUXILIARY_WEIGHTS: ClassVar[Mapping[str, float]] = {"imputation": 1.0}
 
-    def __init__(
-        self,
-        modalities: int,
-        channels: int,
-        spatial_dims: int = 3,
-        *,
-        fusion: MakeFusion = Concatenation,
-        auxiliary_weights: Mapping[str, float] | None = None,
-    ) -> None:
-        super().__init__(modalities, channels, spatial_dims, fusion=fusion, auxiliary_weights=auxiliary_weights)
+    def add_parts(self, modalities: int, channels: int) -> None:
+        """See :class:`MissingStrategy`."""
         self.mean = nn.Parameter(torch.zeros(modalities, channels))
 
     def impute(self, features: Tensor, available: Tensor) -> Tensor:
