@@ -194,6 +194,12 @@ def test_folds_keep_patients_whole_and_are_drawn_anew():
     ("change", "said"),
     [
         ({"folds": 1}, "folds is 1"),
+        ({"epochs": "ten"}, "epochs is ten; expected 1 at least"),
+        ({"strategies": {"concatenation": {"fusion": "GatedSum"}}}, "is called concatenation, as a baseline"),
+        ({"strategies": {"PET alone": {"fusion": "GatedSum"}}}, "is called PET alone, as a baseline"),
+        ({"strategies": {"a": {"fusion": "Nowhere"}}}, "a: There is no fusion layer 'Nowhere'"),
+        ({"strategies": {"a": {"fusion": "Sum", "fuse_at": "deep"}}}, "a: fuse_at is deep"),
+        ({"strategies": {"a": {"fusion": "Sum", "fuse_at": [2]}}}, "a: fuse_at is .2.; expected input, output, or"),
         ({"epoch": 3}, "has epoch; it may have"),
         ({"strategies": {"a": {"fusion": "Sum", "missing": "guess"}}}, "missing is 'guess'"),
         ({"strategies": {"a": {"layer": "Sum"}}}, "a has layer"),
@@ -214,9 +220,9 @@ def test_the_command_names_the_page_and_what_is_wrong(tmp_path, capsys):
     file = tmp_path / "protocol.json"
     small = {"folds": 2, "seeds": 1, "epochs": 1, "parameters": 300}
     cohort = {"task": "interaction", "subjects": 80}
-    file.write_text(json.dumps({"cohort": cohort, "strategies": {"broken": {"fusion": "Nowhere"}}, **small}))
+    file.write_text(json.dumps({"cohort": cohort, "strategies": {"broken": {"fusion": "LogarithmicPool"}}, **small}))
     assert main(["compare", str(file), "-o", str(tmp_path / "out"), "--jobs", "1"]) == 1
-    assert "broken: There is no fusion layer 'Nowhere'" in capsys.readouterr().err
+    assert "broken: LogarithmicPool joins logits" in capsys.readouterr().err
 
 
 def test_protocols_of_the_package_can_be_read():

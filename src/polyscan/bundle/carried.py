@@ -75,7 +75,8 @@ def carried_settings(
         elif name not in given:
             raise PolyscanError(
                 f"{weights} wants {name} to be built with {strange[0][1]}, which is neither the bundle's nor part of a "
-                f"network of polyscan, MONAI or torch; if you trust it, give {name} yourself (by --set, or --fusion)."
+                "network of polyscan, MONAI or torch; give the --config of the training again or, if you trust it, "
+                f"give {name} yourself (by --set, or --fusion)."
             )
     return {
         name: value

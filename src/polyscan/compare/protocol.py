@@ -24,6 +24,8 @@ CONCATENATION = "concatenation"
 OUTPUT_MEAN = "output mean"
 LOGISTIC = "logistic regression"
 ONE_VALUE = "best single value"
+ALONE = " alone"
+"""Behind the name of a modality: the network that reads no other."""
 SIMPLE = (LOGISTIC, ONE_VALUE)
 """Models that are no networks: of all values, and of the one that tells most, which is what a threshold is put on."""
 
@@ -94,7 +96,7 @@ class Protocol:
         baselines = {
             CONCATENATION: Strategy(),
             OUTPUT_MEAN: Strategy("polyscan.fusion.output.MeanProbability", "output"),
-            **{f"{name} alone": Strategy(modality=name) for name in modalities},
+            **{f"{name}{ALONE}": Strategy(modality=name) for name in modalities},
         }
         return {**baselines, **self.strategies}
 
@@ -119,9 +121,26 @@ def read_protocol(name_or_file: str | Path) -> Protocol:
         if strategy.missing not in ways:
             raise PolyscanError(f"{name}: missing is {strategy.missing!r}; expected one of {', '.join(ways)}.")
     for entry, least in {"folds": 2, "seeds": 1, "parameters": 1, "epochs": 1, "batch_size": 2}.items():
-        if getattr(protocol, entry) < least:
-            raise PolyscanError(f"{file}: {entry} is {getattr(protocol, entry)}; expected {least} at least.")
+        if not isinstance(number := getattr(protocol, entry), int) or number < least:
+            raise PolyscanError(f"{file}: {entry} is {number}; expected {least} at least.")
+    for name, strategy in strategies.items():
+        _check_fusion(name, strategy)
     return protocol
+
+
+def _check_fusion(name: str, strategy: Strategy) -> None:
+    """Refuse, before anything is trained, a layer or a place that there is not, and the name of a baseline."""
+    from polyscan.bundle.fusion_option import fusion_option
+
+    if name in (CONCATENATION, OUTPUT_MEAN, *SIMPLE) or name.endswith(ALONE):
+        raise PolyscanError(f"A strategy is called {name}, as a baseline that is always there; give it another name.")
+    try:
+        fusion_option(strategy.fusion)
+    except PolyscanError as error:
+        raise PolyscanError(f"{name}: {error}") from error
+    levels = strategy.fuse_at if isinstance(strategy.fuse_at, (list, tuple)) else [strategy.fuse_at]
+    if strategy.fuse_at not in ("input", "output") and not {*map(str, levels)} <= {"0", "1"}:
+        raise PolyscanError(f"{name}: fuse_at is {strategy.fuse_at}; expected input, output, or levels 0 and 1.")
 
 
 def _fields(kind: Any, given: Any, where: str) -> Any:
