@@ -9,8 +9,10 @@ import pytest
 from PIL import Image
 from prepared import BUNDLES, make_manifest
 
+from polyscan.bundle.features import cohort_features
 from polyscan.cli import main
-from polyscan.study import PredictionRecord, TaskPrediction
+from polyscan.errors import PolyscanError
+from polyscan.study import ModelRecord, PredictionRecord, Study, TaskPrediction
 from polyscan.study.manifest import Manifest, read_manifest, write_manifest
 
 
@@ -45,3 +47,10 @@ def test_few_studies_are_refused(tmp_path, capsys):
     assert main(["features", str(bundle), str(manifest), "-o", str(tmp_path / "out")]) == 1
     assert "needs 5 studies at least; there are 2" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_features_of_other_weights_than_those_that_answered_are_refused():
+    model = ModelRecord("drifa_multitask_classification", weights=["0" * 64])
+    study = Study("a", prediction=PredictionRecord("a_answer.json", ["MRI"], model=model))
+    with pytest.raises(PolyscanError, match=r"were not given by .*model.pt; name their weights by --weights"):
+        next(cohort_features(BUNDLES / "drifa_multitask_classification", Manifest(testing=[study])))

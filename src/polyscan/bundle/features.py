@@ -11,6 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from polyscan.bundle.encoder import StudyEncoder
+from polyscan.bundle.weights import weights_of
+from polyscan.errors import PolyscanError
+from polyscan.files.digest import sha256
 from polyscan.fusion.blocks import flatten_space
 from polyscan.study import Study
 from polyscan.study.manifest import Manifest, manifest_of
@@ -38,10 +41,13 @@ def cohort_features(
         the grid. Of a network that fuses behind its heads the fused ones are its logits.
 
     Raises:
-        PolyscanError: the bundle, the weights or a study cannot be used.
+        PolyscanError: the bundle, the weights or a study cannot be used, or other weights gave the answers that the
+            manifest holds.
     """
+    found = manifest_of(manifest)
+    _check_weights(found, *weights_of(bundle, weights))
     encoder = StudyEncoder(bundle, weights, overrides)
-    network, found = encoder.network, manifest_of(manifest)
+    network = encoder.network
     for study in found.tested:
         with torch.inference_mode():
             cached, _ = encoder.encode(study)
@@ -54,6 +60,14 @@ def cohort_features(
             )
             vectors[FUSED] = _vector(fused)
         yield study, vectors
+
+
+def _check_weights(manifest: Manifest, file: Path) -> None:
+    """Refuse to show one network beside what another one said."""
+    models = [study.prediction.model for study in manifest.tested if study.prediction and study.prediction.model]
+    said = {digest for model in models for digest in model.weights}
+    if said and sha256(file) not in said:
+        raise PolyscanError(f"The answers of the manifest were not given by {file}; name their weights by --weights.")
 
 
 def _vector(features: torch.Tensor) -> NDArray:
