@@ -52,7 +52,8 @@ def test_pet_sidecar_that_is_not_enough(tmp_path, change, words):
 
 
 @pytest.mark.parametrize(
-    ("moment", "doubted"), [(0, False), (-3600, False), (-5, False), (-60, True), (3600, True), (-1800, True)]
+    ("moment", "doubted"),
+    [(0, False), (-3600, False), (-5, False), (-60, True), (-1, True), (3600, True), (-1800, True)],
 )
 def test_a_moment_of_decay_correction_that_is_none_of_the_scans_is_said(tmp_path, moment, doubted):
     path = save(tmp_path / "a_pet.nii.gz", np.ones((2, 3, 4), np.float32))

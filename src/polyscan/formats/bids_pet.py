@@ -224,7 +224,8 @@ def _since_injection(
     elif corrected is True:
         moment = seconds("ImageDecayCorrectionTime")
         usual = [injected] + [start for start in [_number(content.get("ScanStart"))] if start is not None]
-        if min(abs(moment - each) for each in usual) > _SAME_MOMENT:
+        in_other_unit = moment != 0 and any(abs(moment * unit - each) < 1 for unit in (60, 3600) for each in usual)
+        if in_other_unit or min(abs(moment - each) for each in usual) > _SAME_MOMENT:
             doubts.append(
                 f"ImageDecayCorrectionTime is {moment:g}, neither the injection nor the start of the scan "
                 f"({' and '.join(f'{each:g}' for each in usual)} s): check that it is in seconds from TimeZero"
