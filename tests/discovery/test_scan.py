@@ -389,7 +389,7 @@ def test_a_folder_tells_what_the_name_of_its_only_volume_does_not(tmp_path, file
 
 
 def test_a_folder_tells_nothing_of_several_volumes_nor_against_their_own_names(tmp_path):
-    for name in ("T1/FLAIR", "PD/1", "T2/1", "T2/2", "localizer/1", "T1/masks/FLAIR"):
+    for name in ("T1/FLAIR", "PD/1", "T2/1", "T2/2", "T1/localizer/1", "T1/masks/FLAIR"):
         nifti(tmp_path / "anna" / f"{name}.nii.gz")
     (study,) = scan(tmp_path).studies
     reasons = {decision.series: decision.reason for decision in study.decisions}
@@ -397,7 +397,7 @@ def test_a_folder_tells_nothing_of_several_volumes_nor_against_their_own_names(t
     assert study.label.mask.endswith("masks/FLAIR.nii.gz")
     assert "one of 2 volumes in a folder called after a modality" in reasons["anna/T2/1.nii.gz"]
     assert reasons["anna/PD/1.nii.gz"] == "its name tells no modality"
-    assert reasons["anna/localizer/1.nii.gz"] == "a localizer: the name of its folder says so"
+    assert reasons["anna/T1/localizer/1.nii.gz"] == "its name tells no modality"
 
 
 def test_dicom_files_that_end_like_half_of_a_volume_are_read(make_series, tmp_path):

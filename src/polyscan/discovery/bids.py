@@ -91,8 +91,8 @@ def named_in(folders: Sequence[str], name: str) -> Named:
         said = told(folder)
         if said.modality not in (None, "PD") and not words_of_person(folder):  # PD is a group of patients mostly
             return replace(found, modality=said.modality, reason=f"{_UNTOLD}, {BY_FOLDER}", by_folder=True)
-        if said.other:
-            return replace(found, reason=f"{said.other}: the name of its folder says so")
+        if said.other:  # as in T1/localizer/1.nii.gz
+            return found
     return found
 
 
