@@ -9,13 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from monai.bundle import ConfigParser
 
 from polyscan import fusion, missing, objectives
 from polyscan.attribution import METHODS
+from polyscan.bundle.model_record import model_record
 from polyscan.cli import main
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import write_json
 from polyscan.files.owned import MARKER
+from polyscan.files.resources import resource_folder
 from polyscan.fusion import table
 from polyscan.methods import methods_text
 from polyscan.methods.network import classes
@@ -145,6 +148,24 @@ def test_a_change_of_the_run_changes_the_text(tmp_path, t1_steps, model, predict
     text = methods_text([infer_folder(tmp_path, run, **manifest)])
     assert said in text
     assert said not in plain
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "fusion"),
+    [
+        ("treatment_response_classification", "TemporalDifference", "AttentionWeighted"),
+        ("glioma_grading_classification", "DAFT", "Concatenation"),
+    ],
+)
+def test_layers_over_time_and_of_tables_are_recorded_with_a_network(name, layer, fusion):
+    bundle = resource_folder("bundles") / name
+    config = ConfigParser()
+    config.read_config(bundle / "configs" / "inference.json")
+    found = model_record(bundle, config, [bundle / "models" / "model.pt"], [{}], {})
+    assert layer in found.parts
+    assert layer in classes()
+    assert fusion not in found.parts
+    assert found.fusion == fusion
 
 
 def test_a_network_that_no_record_names_is_not_passed_over(tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from monai.bundle import ConfigParser
+from monai.bundle.utils import ID_REF_KEY
 
 from polyscan import __version__
 from polyscan.bundle.carried import PROTOCOLS
@@ -38,8 +39,8 @@ def model_record(
         overrides: the entries that were changed.
     """
     changed = {name: value for name, value in overrides.items() if name not in _SAME_ANSWER}
-    network, at = config.get("network_def", {}), config.get("fuse_at", "")
-    parts, metadata = _names(network), read_metadata(bundle)
+    at = config.get("fuse_at", "")
+    parts, metadata = _names(_parts(config.get("network_def", {}), config)), read_metadata(bundle)
     own = [metadata["protocol"]] if metadata.get("protocol") else []
     return ModelRecord(
         bundle.resolve().name,
@@ -59,6 +60,17 @@ def model_record(
         protocols=sorted({name for carried in settings for name in carried.get(PROTOCOLS, own)}),
         versions={"polyscan": __version__, **{name: version(name) for name in _PACKAGES}},
     )
+
+
+def _parts(content: Any, config: ConfigParser) -> Any:
+    """A part of a config with the parts that it refers to in their places, but for the fusion, which is told apart."""
+    if isinstance(content, dict):
+        return {name: _parts(each, config) for name, each in content.items()}
+    if isinstance(content, list):
+        return [_parts(each, config) for each in content]
+    name = content.removeprefix(ID_REF_KEY) if isinstance(content, str) else content
+    referred = config.get(name) if name not in (content, "fusion") else None
+    return _parts(referred, config) if isinstance(referred, dict) else content
 
 
 def _names(content: Any) -> list[str]:
