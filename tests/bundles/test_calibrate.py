@@ -97,6 +97,8 @@ def test_what_cannot_be_calibrated_is_refused(manifest, tmp_path):
     write_manifest(few, Manifest(roots=found.roots, validation=found.validation[:12]))
     with pytest.raises(PolyscanError, match="twenty labelled subjects"):
         calibrate(BUNDLE, few)
+    with pytest.raises(PolyscanError, match="coverage is 90; expected a part of all studies below 1"):
+        calibrate(BUNDLE, few, coverage=90)
     write_manifest(few, Manifest(roots=found.roots, testing=found.validation[:12]))
     with pytest.raises(PolyscanError, match="no labelled study in the section"):
         calibrate(BUNDLE, few)

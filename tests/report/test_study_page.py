@@ -171,4 +171,7 @@ def test_study_of_pictures(study, tmp_path, opened):
     assert 'alt="MRI of a"' in text
     assert "<canvas" not in text
     assert "+0.25" in text
+    assert "Not ruled out" not in text
+    answer.prediction_set = []
+    assert "Not ruled out: no class" in write_study_page(flat, tmp_path / "pages" / "a.html").read_text()
     assert Image.open(tmp_path / "pages" / "a.jpg").size == (40, 30)

@@ -13,6 +13,7 @@ from monai.data import load_decathlon_datalist
 
 import polyscan.study.manifest as module
 from polyscan.errors import PolyscanError
+from polyscan.report.measures import rows_of
 from polyscan.scan_key import ScanKey
 from polyscan.study import (
     Decision,
@@ -108,6 +109,17 @@ def test_scans_outside_of_every_root_find_one_beside_a_root_of_that_name(tmp_pat
     write_manifest(manifest, Manifest(roots={"data": str(tmp_path / "old")}, testing=studies))
     found = read_manifest(manifest)
     assert [study.scans["T1"].path for study in found.testing] == list(map(str, paths))
+
+
+def test_a_set_without_a_class_is_not_as_no_set(tmp_path):
+    answers = {"set": TaskPrediction("a", prediction_set=[]), "none": TaskPrediction("a")}
+    study = Study("a", prediction=PredictionRecord(str(tmp_path / "a_answer.json"), ["T1"], answers=answers))
+    write_manifest(tmp_path / "m.json", Manifest(testing=[study]))
+    (found,) = read_manifest(tmp_path / "m.json").testing
+    assert found.prediction.answers == answers
+    (row,) = rows_of([found], [])
+    assert row["set not ruled out"] == "no class"
+    assert row.get("none not ruled out") is None
 
 
 def test_what_is_written_is_read_again_wherever_the_folder_goes(tmp_path, content):

@@ -51,8 +51,11 @@ def calibrate(
         The path of the file.
 
     Raises:
-        PolyscanError: the bundle is no classifier, too few studies are labelled, or something else has the file's name.
+        PolyscanError: the coverage is none, the bundle is no classifier, too few studies are labelled, or something
+            else has the file's name.
     """
+    if not 0 < coverage < 1:
+        raise PolyscanError(f"The coverage is {coverage:g}; expected a part of all studies below 1, such as 0.9.")
     (file,) = weights_of(bundle, weights)
     check_writable_file(file.with_name(NAME), "calibration")
     encoder = StudyEncoder(bundle, file, overrides)

@@ -56,8 +56,8 @@ class ConformalSets:
             available: (modality,) bool.
 
         Returns:
-            (class,) bool. More than one: the network cannot tell them apart at this coverage; a person should. None:
-            the study is unlike those that it was fitted on.
+            (class,) bool. More than one: the network cannot tell them apart at this coverage; a person should, as where
+            there is none, since even the likeliest class is less probable than the true one is nearly always.
         """
         threshold = self.thresholds.get(pattern_of(available), 0.0)
         return np.asarray(probabilities, dtype=np.float64) >= threshold

@@ -131,7 +131,7 @@ def _certainty(text: Text, predictions: Sequence[PredictionRecord]) -> list[str]
     told = []
     if any(each.model is not None and each.model.calibrated for each in predictions):
         told.append(f"Probabilities were calibrated by temperature scaling{text.cite(AvailabilityTemperature)}.")
-    if any(each.prediction_set for each in answers):
+    if any(each.prediction_set is not None for each in answers):
         told.append(f"Conformal prediction gave the classes that are not ruled out{text.cite(ConformalSets)}.")
     if any(each.epistemic is not None for each in answers):
         samples = text.cite(monte_carlo, split_entropy)

@@ -46,7 +46,8 @@ def _row(study: Study) -> dict[str, Any]:
         row |= {f"{task} p({name})": p for name, p in task_prediction.probabilities.items()}
         told = {name: getattr(task_prediction, name) for name in ("uncertainty", "aleatoric", "epistemic", "conflict")}
         told |= {"truth": task_prediction.truth, **task_prediction.measures}
-        told["not ruled out"] = " ".join(task_prediction.prediction_set) or None
+        held = task_prediction.prediction_set
+        told["not ruled out"] = None if held is None else " ".join(held) or "no class"
         row |= {f"{task} {name}": value for name, value in told.items() if not isinstance(value, list | None)}
     row["prepare seconds"] = preparation.seconds.get("prepare") if preparation else None
     row["infer seconds"] = prediction.seconds

@@ -142,7 +142,8 @@ class TaskPrediction(Entry):
         probabilities: class to its probability.
         risk: of survival, the logarithm of the hazard.
         uncertainty, aleatoric, epistemic, conflict, standard_deviation, contributions, interactions, prediction_set:
-            see :class:`polyscan.transforms.ExplainPredictiond`.
+            see :class:`polyscan.transforms.ExplainPredictiond`. A set without a class rules all of them out; None is
+            no set.
         measures, true_measures: see :class:`polyscan.bundle.Staging`.
     """
 
@@ -155,7 +156,7 @@ class TaskPrediction(Entry):
     contributions: dict[str, float] = field(default_factory=dict)
     measures: dict[str, Any] = field(default_factory=dict)
     true_measures: dict[str, Any] = field(default_factory=dict)
-    prediction_set: list[str] = field(default_factory=list)
+    prediction_set: list[str] | None = None
     aleatoric: float | None = None
     epistemic: float | None = None
     conflict: float | None = None
