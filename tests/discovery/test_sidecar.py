@@ -25,6 +25,7 @@ AGENT = {**SPIN, "ContrastBolusIngredient": "GADOLINIUM"}
         ("5", SPIN, "T1", "its sidecar tells: by its sequence; TR 500 ms, TE 12 ms"),
         ("5", FLUID, "FLAIR", "its sidecar tells: by its sequence"),
         ("5", {**SPIN, "SeriesDescription": "ax T1 KM"}, "T1c", "contrast agent, as its description says"),
+        ("5", {**SPIN, "SeriesDescription": "ax T1 " + 20 * "long "}, "T1", "the description says so"),
         ("5", {"Modality": "CT", "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"]}, "CT", "Modality is CT"),
         ("5", PHASE, None, "and its sidecar: a phase, real or imaginary image"),
         ("T2/5", {"Modality": "MR", "EchoTime": 0.1}, "T2", "that of its folder does"),
@@ -40,7 +41,7 @@ AGENT = {**SPIN, "ContrastBolusIngredient": "GADOLINIUM"}
         ("T1", {"EchoTime": "unknown", "Modality": 7}, "T1", "its name says so"),
     ],
 )
-def test_a_sidecar(tmp_path, name, sidecar, modality, says):
+def test_a_sidecar(tmp_path, recwarn, name, sidecar, modality, says):
     folder = tmp_path / "anna"
     image = MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4))
     write_nifti(folder / f"{name}.nii.gz", image)
@@ -50,6 +51,7 @@ def test_a_sidecar(tmp_path, name, sidecar, modality, says):
     said = [*found.left_out, *(decision for study in found.studies for decision in study.decisions)]
     (decision,) = [each for each in said if each.series.endswith(f"{name}.nii.gz")]
     assert (decision.modality, says in decision.reason) == (modality, True), decision.reason
+    assert not [each for each in recwarn if "pydicom" in each.filename]
 
 
 def test_one_b_value_of_zero_is_the_unweighted_image(tmp_path):

@@ -62,6 +62,7 @@ def _beside(path: Path) -> tuple[Path, Path]:
 def _header_beside(path: Path) -> Dataset | None:
     """What the JSON file of the same name says of a volume, and a ``.bval`` file of one value; None without one."""
     from pydicom import Dataset
+    from pydicom.config import disable_value_validation
 
     sidecar, values = _beside(path)
     if not sidecar.is_file():
@@ -73,12 +74,13 @@ def _header_beside(path: Path) -> Dataset | None:
     if not isinstance(content, dict):
         return None
     header = Dataset()
-    for name in _FIELDS:
-        said = content.get(name)
-        if isinstance(said, str) and name == "ScanningSequence":
-            said = said.split("_")
-        if said and (isinstance(said, str) or (isinstance(said, list) and all(isinstance(each, str) for each in said))):
-            setattr(header, name, said)
+    with disable_value_validation():  # a text may be longer than DICOM's
+        for name in _FIELDS:
+            said = content.get(name)
+            if isinstance(said, str):
+                said = said.split("_") if name == "ScanningSequence" else [said]
+            if isinstance(said, list) and all(isinstance(each, str) for each in said):
+                setattr(header, name, said)
     for name in _TIMES:
         if isinstance(content.get(name), (int, float)):
             setattr(header, name, 1000 * content[name])
