@@ -78,6 +78,7 @@ def test_quick_commands_import_nothing_heavy(command, needs, tmp_path, monkeypat
         (["train", "petct_staging", "m.json", "-o", "r"], "m.json does not exist"),
         (["infer", "b", "m.json", "-o", "r"], "b is no bundle"),
         (["infer", "b", "m.json", "-o", "r", "--set", "a"], "NAME=VALUE"),
+        (["infer", "b", "m.json", "-o", "r", "--set", "a=[CT,PET]"], "in single quotes"),
         (["report", "."], "manifest.json does not exist"),
         (["phantom", "p", "--subjects", "0"], "1 to 999"),
     ],
@@ -141,6 +142,18 @@ def test_a_fusion_layer_takes_options(given, path, options):
     from polyscan.bundle.fusion_option import fusion_option
 
     assert fusion_option(given) == {"_target_": path, "_mode_": "callable", **options}
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [("true", True), ("False", False), ("None", None), ("['CT', 'PET']", ["CT", "PET"]), ("1_000.nii", "1_000.nii")],
+)
+def test_an_entry_is_set_as_json_or_python_writes_it(given, read):
+    from polyscan.cli import parser
+    from polyscan.commands.options import overrides
+
+    options = parser().parse_args(["train", "b", "m.json", "-o", "o", "--set", f"a={given}"])
+    assert overrides(options, "train") == {"a": read}
 
 
 def test_a_fusion_layer_is_named_by_one_option(capsys):

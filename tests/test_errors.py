@@ -28,6 +28,7 @@ def test_the_users_sentence_is_found_behind_what_libraries_say():
 def test_what_the_system_refuses_is_a_sentence():
     for number in (errno.ENOSPC, errno.EFBIG):
         assert sentence(wrapped(OSError(number, "File too large", "/home/anna/x"))).startswith("the disk")
+    assert "does not exist; check the paths" in sentence(FileNotFoundError(errno.ENOENT, "No such file", "/home/x"))
     assert "a file where a folder" in sentence(NotADirectoryError(errno.ENOTDIR, "Not a directory", "/home/anna/x/y"))
     assert "may not be read" in sentence(PermissionError(errno.EACCES, "Permission denied", "/home/anna/x"))
     with pytest.raises(UnicodeEncodeError) as caught:

@@ -19,6 +19,7 @@ _OF_THE_SYSTEM = {
         (errno.ENOTDIR, errno.EEXIST),
         "a part of the path is a file where a folder is needed; name another place.",
     ),
+    errno.ENOENT: "a file or folder that is needed does not exist; check the paths that were given.",
     errno.EROFS: "the disk can be read only; name an output on another one.",
     errno.EMFILE: "too many files are open; raise the limit (ulimit -n) or work with fewer processes.",
     errno.EIO: "a disk failed while it was read or written; try again, and copy the data to another one.",

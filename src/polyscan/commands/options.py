@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import signal
 import sys
@@ -134,11 +135,24 @@ def overrides(options: argparse.Namespace, config: str) -> dict[str, Any]:
         name, equals, value = setting.partition("=")
         if not equals:
             raise PolyscanError(f"--set {setting} names no value; write it as NAME=VALUE.")
-        try:
-            changes[name] = json.loads(value)
-        except json.JSONDecodeError:
-            changes[name] = value
+        changes[name] = _value(name, value)
     return changes
+
+
+def _value(name: str, text: str) -> Any:
+    """What a config has in an entry: JSON, true, false, lists and names as Python writes them, or else a text."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        pass
+    if text not in ("True", "False", "None") and not text.startswith(("[", "{")):
+        return text
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        raise PolyscanError(
+            f"--set {name}={text} cannot be read as JSON; a shell takes quotes away: put it in single quotes."
+        ) from None
 
 
 def tell_failed(manifest: Any) -> int:
