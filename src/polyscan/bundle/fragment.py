@@ -26,7 +26,7 @@ def read_fragment(name_or_file: str | Path, config: str) -> dict[str, Any]:
 
     Example:
         >>> sorted(read_fragment("lgg_lesion", "train"))[:3]
-        ['batch_size', 'checkpoint_interval', 'fuse_at']
+        ['batch_size', 'bfloat16', 'checkpoint_interval']
     """
     file = resource_file(name_or_file, "configs/fragments", ".json", "fragment")
     content = read_json(file)
