@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -87,4 +88,7 @@ def test_studies_as_they_come(manifest, tmp_path):
             assert answered.prediction.present == expected.prediction.present
     with pytest.raises(PolyscanError, match="has no scan"):
         predictor.predict(studies[0], list(studies[0].scans))
-    assert predictor.predict(studies[0]).prediction.present == list(studies[0].scans)  # and goes on after it
+    read = list(studies[0].scans)
+    assert predictor.predict(studies[0]).prediction.present == read  # and goes on after it
+    beside = replace(studies[0], scans={"CT": studies[0].scans["T1"], **studies[0].scans})
+    assert predictor.predict(beside).prediction.present == read  # this bundle reads no CT

@@ -13,6 +13,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
 from polyscan.report.study_page import missing, write_study_page
+from polyscan.study import ModelRecord, PredictionRecord, Study, scans_of
 from polyscan.study.manifest import read_manifest
 
 
@@ -175,3 +176,14 @@ def test_study_of_pictures(study, tmp_path, opened):
     answer.prediction_set = []
     assert "Not ruled out: no class" in write_study_page(flat, tmp_path / "pages" / "a.html").read_text()
     assert Image.open(tmp_path / "pages" / "a.jpg").size == (40, 30)
+
+
+def test_a_scan_that_the_network_does_not_read_is_called_that():
+    model = ModelRecord("b", modalities=["T1", "T2", "FLAIR"])
+    some = Study("a", scans=scans_of({"T1": "t1.nii.gz", "CT": "ct.nii.gz", "T2": "t2.nii.gz"}))
+    some.prediction = PredictionRecord("a.nii.gz", ["T1"], model=model)
+    assert missing(some) == {
+        "CT": "not read by this network",
+        "T2": "treated as not acquired",
+        "FLAIR": "not found in the study",
+    }

@@ -45,7 +45,7 @@ class StudyPredictor:
         labels: what a study is labelled with; see :func:`polyscan.bundle.inference_items`.
         extra_keys: what an item carries beside.
         postprocess: told each study and what was predicted for it; may add to that.
-        features: the evaluator's network, or the one within it, where it keeps what it encoded.
+        features: the evaluator's network, or the one within it, which keeps what it encoded and tells what it reads.
 
     Attributes:
         progress: told (done, total, study) after each study of a manifest.
@@ -87,14 +87,15 @@ class StudyPredictor:
         """
         start = time.perf_counter()
         scans = {name: scan for name, scan in study.scans.items() if name not in set(absent)}
-        updates = before is not None and is_updated(before, self.model, scans)
+        read = [name for name in scans if self.features is None or name in self.features.modalities]
+        updates = before is not None and is_updated(before, self.model, read)
         earlier = copy_aside(before, study.key) if before is not None and updates else None
         try:
             with self.features.study(study.key) if self.features is not None else nullcontext():
                 prediction = self._ask(replace(study, scans=scans))
             prediction.seconds = round(time.perf_counter() - start, 3)
             prediction.at = datetime.now(timezone.utc).isoformat(timespec="seconds")
-            prediction.present = [name for name in scans if name not in prediction.ignored]
+            prediction.present = [name for name in read if name not in prediction.ignored]
             prediction.model = self.model
             if self.features is not None:
                 prediction.reused = self.features.reused

@@ -99,21 +99,20 @@ def missing(study: Study) -> dict[str, str]:
     """Scan to why the network did not have it: it was left out, taken away, or never acquired."""
     prediction = study.prediction
     assert prediction is not None
+    wanted = prediction.model.modalities if prediction.model is not None else []
     absent = {
-        name: "left out, being unlike the scans that the network was calibrated on"
-        if name in prediction.ignored
-        else "treated as not acquired"
+        name: "not read by this network" if wanted and name not in wanted else "treated as not acquired"
         for name in study.scans
         if name not in prediction.present
     }
+    ignored = dict.fromkeys(prediction.ignored, "left out, being unlike the scans that the network was calibrated on")
     left_out = {
         name: problem for name, problem in study.problems.items() if name not in study.scans and name not in _NO_SCANS
     }
     keys = [ScanKey.parse(name) for name in {*study.scans, *prediction.present} | left_out.keys()]
     known = {*map(str, keys), *(key.modality for key in keys)}
-    wanted = prediction.model.modalities if prediction.model is not None else []
     never = {name: "not found in the study" for name in wanted if name not in known}
-    return {**absent, **left_out, **never}
+    return {**absent, **ignored, **left_out, **never}
 
 
 def drawn_from(path: Path) -> str:
