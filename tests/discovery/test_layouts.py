@@ -42,3 +42,25 @@ def test_a_layout(tmp_path, name):
     assert [sorted(study.scans) for study in found.studies] == [scans, scans]
     assert [study.label.mask is not None for study in found.studies] == [labelled, labelled]
     assert not [one.path for study in found.studies for one in study.scans.values() if "bias" in one.path]
+
+
+def test_two_studies_of_a_subject_as_an_archive_exports_them(make_series, tmp_path):
+    for study, day in (("1.2.1", "20000101"), ("1.2.2", "20000501")):
+        for number, name in enumerate(("Ax T1", "Ax FLAIR"), start=2):
+            folder = f"ward/LGG-1/{day}-MRI-{study}/{number}.000-{name}-111"
+            make_series(folder, modality="MR", StudyInstanceUID=study, StudyDate=day, SeriesDescription=name)
+    studies = scan(tmp_path / "ward").studies
+    assert [(study.subject, study.session, sorted(study.scans)) for study in studies] == [
+        ("LGG-1", "1", ["FLAIR", "T1"]),
+        ("LGG-1", "2", ["FLAIR", "T1"]),
+    ]
+
+
+def test_slices_of_two_patients_in_one_folder(make_series, tmp_path):
+    for name in ("anna", "bob"):
+        folder = make_series(name, PatientID=name, StudyInstanceUID=f"1.2.{len(name)}")
+        for file in folder.iterdir():
+            (tmp_path / "ward").mkdir(exist_ok=True)
+            file.rename(tmp_path / "ward" / f"{name}{file.name}")
+    studies = scan(tmp_path / "ward").studies
+    assert [len(study.scans["CT"].source) for study in studies] == [5, 5]

@@ -20,9 +20,9 @@ _OTHER_SUFFIXES = {
     "MP2RAGE": "an inversion image of MP2RAGE", "IRT1": "an image for a T1 map", "uCT": "a microscopy",
     "PDT2": "two echoes in one file",
 }  # fmt: skip
-# The subject and session of a name, by BIDS or nearly so, as in SUB-01 and PD_001, which stand for a subtraction and
-# proton density else.
-_WHOSE = re.compile(r"(?:sub|ses)-[A-Za-z0-9]+_?|^(?:sub|pd)[-_ ]?[a-z]{0,4}\d+[-_ ]", re.IGNORECASE)
+# The subject and session of a name, by BIDS or nearly so, as in SUB-01, PD_001 and PT_001, which stand for a
+# subtraction, proton density and PET else.
+_WHOSE = re.compile(r"(?:sub|ses)-[A-Za-z0-9]+_?|^(?:sub|pd|pt)[-_ ]?[a-z]{0,4}\d+[-_ ]", re.IGNORECASE)
 _NONE_GIVEN = re.compile(r"(?:none|non?|not|pre|without|wo|native?|plain|false|0)(?:ce|gd|gad\w*|contrast\w*)?", re.I)
 _PARTS = {"phase", "real", "imag"}
 _LABEL = {"dseg", "seg", "mask", "label", "labels", "gtv", "segmentation", "lesion", "roi", "probseg"}
@@ -112,7 +112,8 @@ def named(name: str) -> Named:
     if label or (found and found["suffix"] == "defacemask"):
         return _label(stem, entities)
     if found is None:
-        return _plain(_WHOSE.sub("", stem), entities, derived)
+        told_of, whole = (_plain(text, entities, derived) for text in (_WHOSE.sub("", stem), stem))
+        return whole if told_of.is_untold and whole.modality else told_of
     suffix = found["suffix"]
     if entities.get("part") in _PARTS:
         return Named(None, f"a phase, real or imaginary image: part-{entities['part']}", False, entities)
