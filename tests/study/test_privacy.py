@@ -105,6 +105,10 @@ def test_a_folder_called_as_bids_calls_it_is_the_key_that_outputs_have(tmp_path)
 def test_without_sources_there_is_nothing_to_look_for(tmp_path):
     with pytest.raises(PolyscanError, match=r"has no sources.json beside it"):
         check_privacy(tmp_path)
+    (tmp_path / "page.html").write_text("Anna")
+    for nothing in ("page.html", "misspelt"):  # "0 findings" would be believed
+        with pytest.raises(PolyscanError, match="is no folder"):
+            check_privacy(tmp_path / nothing, tmp_path / "sources.json")
 
 
 def test_a_message_names_the_scan_in_place_of_its_file(tmp_path):

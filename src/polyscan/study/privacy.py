@@ -90,9 +90,11 @@ def check_privacy(out: str | Path, sources: str | Path | None = None) -> list[Fi
         What was found. ``sources.json`` itself is not looked into.
 
     Raises:
-        PolyscanError: there is no ``sources.json``, or no source can be read.
+        PolyscanError: it is no folder, there is no ``sources.json``, or no source can be read.
     """
     out = Path(out)
+    if not out.is_dir():
+        raise PolyscanError(f"{out} is no folder; give the one that is to be looked into.")
     known = read_sources(find_sources(out) if sources is None else Path(sources))
     secrets: dict[bytes, tuple[str, str]] = {}
     for key, study in known.studies.items():
