@@ -13,13 +13,15 @@ import torch
 
 from polyscan.cli import main
 from polyscan.compare import compare, load_cohort, read_protocol
-from polyscan.compare.network import drop_modalities, network_of
+from polyscan.compare.network import TrainedNetwork, drop_modalities, network_of
 from polyscan.compare.protocol import CONCATENATION, OUTPUT_MEAN, SIMPLE, Protocol, Strategy
 from polyscan.compare.run import ALL, Cell, Logistic, conditions, run_cell
 from polyscan.compare.table import N_RESAMPLES
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
 from polyscan.files.resources import resource_folder
+from polyscan.learning import WithAuxiliaryLosses
+from polyscan.networks import FusionNet
 from polyscan.phantom.tasks import find_task, write_task
 from polyscan.study.manifest import read_manifest
 
@@ -49,6 +51,17 @@ def test_networks_have_as_many_parameters_as_each_other():
         shape = torch.Size([1 if strategy.modality else 4, 8])
         count = sum(p.numel() for p in network_of(strategy, protocol, shape, 2).parameters())
         assert count == pytest.approx(5000, rel=0.05), strategy
+
+
+def test_a_vector_of_places_is_read_by_weights_that_places_share():
+    protocol = quick("coincidence", parameters=2000)
+    torch.manual_seed(0)
+    for encoder, shares in (("convolutional", True), ("dense", False)):
+        network = network_of(Strategy(encoder=encoder, fuse_at=(0,)), protocol, torch.Size([2, 40]), 2).eval()
+        x = torch.zeros(2, 2, 40)
+        x[0, :, 18] = x[1, :, 20] = 4.5  # two places further on, a whole step of the coarse level
+        one, other = network(x)
+        assert torch.allclose(one, other, atol=1e-6) == shares
 
 
 @pytest.mark.parametrize(
@@ -180,6 +193,39 @@ def test_dropping_modalities_keeps_one(shape):
     assert 0.05 < float(dropped[100:, 0].float().mean()) < 0.5
 
 
+@pytest.mark.parametrize(
+    ("way", "learnt", "left_out"),
+    [
+        ("dropout", 0, [False, False, True, True]),
+        ("dropout", 100, [False, True, True, True]),
+        ("MeanImputation", 0, [False, False, True, True]),
+        ("zero", 100, [False] * 4),
+    ],
+)
+def test_modalities_are_left_out_once_something_is_learnt_or_half_of_a_training_is_over(
+    way, learnt, left_out, monkeypatch
+):
+    trained, judged = [], []
+    plain_step, plain_network = WithAuxiliaryLosses.forward, FusionNet.forward
+
+    def step(self, image, *inputs):
+        trained.append(bool(image.isnan().any()))
+        return plain_step(self, image, *inputs)
+
+    def network(self, image):
+        judged.append((len(image), bool(image.isnan().any())))
+        return plain_network(self, image)
+
+    monkeypatch.setattr(WithAuxiliaryLosses, "forward", step)
+    monkeypatch.setattr(FusionNet, "forward", network)
+    monkeypatch.setattr("polyscan.compare.network.LEARNT", learnt)
+    protocol = quick("diagnosis", epochs=4, batch_size=100, parameters=400)
+    cohort = load_cohort(protocol)
+    TrainedNetwork(Strategy(missing=way), protocol, cohort.x[:160], torch.from_numpy(cohort.y[:160]), 2, seed=0)
+    assert trained == left_out
+    assert judged == [(48, True) if any(left_out) else (24, False)] * 4  # 15 % of 160, whole and not
+
+
 def test_folds_keep_patients_whole_and_are_drawn_anew():
     cohort = load_cohort(quick("diagnosis"))
     cohort = replace(cohort, patients=np.arange(len(cohort.y)) // 3)
@@ -202,6 +248,7 @@ def test_folds_keep_patients_whole_and_are_drawn_anew():
         ({"strategies": {"a": {"fusion": "Sum", "fuse_at": [2]}}}, "a: fuse_at is .2.; expected input, output, or"),
         ({"epoch": 3}, "has epoch; it may have"),
         ({"strategies": {"a": {"fusion": "Sum", "missing": "guess"}}}, "missing is 'guess'"),
+        ({"strategies": {"a": {"fusion": "Sum", "encoder": "wide"}}}, "encoder is 'wide'"),
         ({"strategies": {"a": {"layer": "Sum"}}}, "a has layer"),
     ],
 )

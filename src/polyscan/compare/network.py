@@ -14,6 +14,7 @@ import torch
 from monai.bundle import ConfigComponent
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.distributions import Categorical
 from torch.nn import functional
 
 from polyscan import missing
@@ -28,6 +29,13 @@ TOLERANCE = 0.03
 """Within which numbers of parameters are equal."""
 LEAST_HIDDEN = 8
 """Units of a head's hidden layer: of one or a few, all may stay 0 for every study, and nothing is learnt."""
+
+WHOLE = 0.5
+"""Part of a training after which modalities are left out at the latest. Where one alone tells nothing, studies that
+lack another are noise, and with half of each batch noise from the first step some networks never leave chance."""
+LEARNT = 0.9
+"""Part of the classes' entropy: a network whose loss on whole studies is less has begun to learn, and noise does not
+stop it any more."""
 
 _AROUND = {kind.__name__: kind for kind in missing.strategies()}
 
@@ -84,13 +92,20 @@ class TrainedNetwork:
             else WithAuxiliaryLosses(self.network, one_hot)
         )
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, protocol.learning_rate, total_steps=steps)
+        drops = self.missing == "dropout" or self.missing in _AROUND
+        asked, told = x[held], y[held]
+        if drops:  # as they are and with modalities left out: an epoch that knows only whole studies is not the best
+            asked = torch.cat([asked, drop_modalities(asked, protocol.modality_dropout, chance)])
+            told = torch.cat([told, told])
+        entropy = float(Categorical(torch.bincount(y[rest]).float()).entropy())
         best, kept = float("inf"), copy.deepcopy(self.network.state_dict())
-        for _ in range(protocol.epochs):
+        learnt = False
+        for epoch in range(protocol.epochs):
             step.train()
             rest = rest[torch.from_numpy(chance.permutation(len(rest)))]
             for rows in rest.split(protocol.batch_size)[: max(1, len(rest) // protocol.batch_size)]:
                 batch = x[rows]
-                if self.missing == "dropout" or self.missing in _AROUND:
+                if drops and (learnt or epoch >= WHOLE * protocol.epochs):
                     batch = drop_modalities(batch, protocol.modality_dropout, chance)
                 target = y[rows, None].float()
                 logits, more = step(batch, target)
@@ -101,7 +116,9 @@ class TrainedNetwork:
                 schedule.step()
             self.network.eval()
             with torch.inference_mode():
-                error = float(functional.cross_entropy(self.network(x[held]), y[held]))
+                errors = functional.cross_entropy(self.network(asked), told, reduction="none")
+            learnt = learnt or bool(errors[: len(held)].mean() < LEARNT * entropy)
+            error = float(errors.mean())
             if error < best:
                 best, kept = error, copy.deepcopy(self.network.state_dict())
         self.network.load_state_dict(kept)
@@ -116,7 +133,7 @@ def network_of(strategy: Strategy, protocol: Protocol, shape: torch.Size, classe
     """The network of a strategy whose number of parameters is nearest to the protocol's.
 
     Args:
-        strategy: where and how it fuses.
+        strategy: where and how it fuses, and how it reads vectors.
         protocol: ``parameters``, ``dropout``.
         shape: (modality, value) of a study, or (modality, x, y).
         classes: how many.
@@ -125,7 +142,8 @@ def network_of(strategy: Strategy, protocol: Protocol, shape: torch.Size, classe
     if strategy.missing in _AROUND:
         layer = partial(_AROUND[strategy.missing], fusion=layer)
     fuse_at: Any = strategy.fuse_at if isinstance(strategy.fuse_at, str) else list(strategy.fuse_at)
-    encoder: Any = partial(VectorEncoder, size=shape[1]) if len(shape) == 2 else partial(UNetEncoder, norm="batch")
+    dense = len(shape) == 2 and strategy.encoder == "dense"
+    encoder: Any = partial(VectorEncoder, size=shape[1]) if dense else partial(UNetEncoder, norm="batch")
 
     def make(width: int, hidden: int) -> FusionNet:
         return FusionNet(
@@ -136,7 +154,7 @@ def network_of(strategy: Strategy, protocol: Protocol, shape: torch.Size, classe
             partial(
                 ClassificationHead,
                 out_channels=classes,
-                pool="maximum",  # over places, of which a vector has one
+                pool="maximum",  # over places, of which a vector that is read densely has one
                 hidden=hidden,
                 dropout=protocol.dropout,
                 outputs=[str(k) for k in range(classes)],

@@ -17,6 +17,10 @@ MISSING = ("available", "dropout", "zero", "mean")
 """What stands for a modality that is missing: nothing, and the layer is told (``available``), the same with modalities
 left out in training too (``dropout``), zeros as if they had been measured, or the mean of the training studies."""
 
+ENCODERS = ("dense", "convolutional")
+"""How a vector is read: each value with weights of its own (``dense``), or as places side by side that share them, as
+in a spectrum, a profile or a course. Images are read by convolutions always."""
+
 DISTILLATION = "Distillation"
 """Beside them, and beside the names of :mod:`polyscan.missing`: :class:`polyscan.learning.WithDistillation`."""
 
@@ -38,12 +42,14 @@ class Strategy:
         fusion: as for ``--fusion``: a layer of ``polyscan.fusion``, or a dotted path, with options or without.
         fuse_at: ``"input"``, ``"output"`` or levels, as in :class:`polyscan.networks.FusionNet`; an encoder has two.
         missing: one of :data:`MISSING`, a name of :mod:`polyscan.missing`, or :data:`DISTILLATION`.
+        encoder: one of :data:`ENCODERS`.
         modality: reads this one alone; all where not given.
     """
 
     fusion: str = "Concatenation"
     fuse_at: Any = (1,)
     missing: str = "dropout"
+    encoder: str = "dense"
     modality: str | None = None
 
 
@@ -62,8 +68,9 @@ class Protocol:
         parameters: that each network has, within 5 % where its layers allow it; the table tells how many it has.
         epochs, batch_size, learning_rate, weight_decay, dropout: of every training; the epoch is kept that is best on
             15 % of the training studies.
-        modality_dropout: of strategies whose ``missing`` is ``dropout``, a name of :mod:`polyscan.missing`, or
-            distillation.
+        modality_dropout: of strategies whose ``missing`` is ``dropout`` or a name of :mod:`polyscan.missing`, once a
+            network has begun to learn, or half of its training is over; of distillation throughout, since it reads
+            each study whole as well.
         level: how probable a false claim may be.
     """
 
@@ -118,8 +125,9 @@ def read_protocol(name_or_file: str | Path) -> Protocol:
     protocol: Protocol = _fields(Protocol, {**content, "strategies": strategies, "root": str(file.parent)}, str(file))
     ways = [*MISSING, *(kind.__name__ for kind in missing_strategies()), DISTILLATION]
     for name, strategy in strategies.items():
-        if strategy.missing not in ways:
-            raise PolyscanError(f"{name}: missing is {strategy.missing!r}; expected one of {', '.join(ways)}.")
+        for entry, can_be in {"missing": ways, "encoder": ENCODERS}.items():
+            if (given := getattr(strategy, entry)) not in can_be:
+                raise PolyscanError(f"{name}: {entry} is {given!r}; expected one of {', '.join(can_be)}.")
     for entry, least in {"folds": 2, "seeds": 1, "parameters": 1, "epochs": 1, "batch_size": 2}.items():
         if not isinstance(number := getattr(protocol, entry), int) or number < least:
             raise PolyscanError(f"{file}: {entry} is {number}; expected {least} at least.")

@@ -57,7 +57,8 @@ def _strategy(text: Text, strategy: Strategy) -> str:
     layer, way = classes().get(name), classes().get(strategy.missing)
     place = strategy.fuse_at if isinstance(strategy.fuse_at, str) else "level " + enumerated(map(str, strategy.fuse_at))
     for_missing = f"{strategy.missing}{text.cite(way) if way else ''}"
-    return f"{name}{text.cite(layer) if layer else ''} at {place}, missing modalities: {for_missing}"
+    told = f"{name}{text.cite(layer) if layer else ''} at {place}, missing modalities: {for_missing}"
+    return told + ", read by convolutions" * (strategy.encoder == "convolutional")
 
 
 def _cohort(cohort: dict[str, object]) -> str:
