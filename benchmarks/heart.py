@@ -183,7 +183,7 @@ def measure(studies: Sequence[Study], answers: Mapping[tuple[str, str], Study], 
     names = [f"{part} {time}" for time in TIMES for part in ("RV", "wall", "LV")]
     scores = np.array([dice(found, truth) for truth, found in drawn]).reshape(-1, len(names))
     told = [f"{n} {s.mean():.3f} (lowest {s.min():.3f})" for n, s in zip(names, scores.T, strict=True) if len(s)]
-    print(f"Dice of {len(scores)} studies:", ", ".join(told))
+    print(f"Dice of {len(scores)} studies:", ", ".join(told) or "no mask is known")
     return [measured(study, found, out) for study, found in zip(studies, masks, strict=True)]
 
 
