@@ -40,8 +40,7 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ITK_G
 _RUN = """
 import resource, sys, time
 time.perf_counter = time.process_time
-import polyscan
-polyscan.prepare
+import monai.bundle, polyscan.preprocess.intensity_steps
 imported = time.process_time()
 from polyscan.cli import main
 main(sys.argv[1:])
