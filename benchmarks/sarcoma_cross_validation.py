@@ -1,87 +1,126 @@
-"""Five-fold cross-validated Dice of the sarcoma bundle: each modality alone, and all three fused.
+"""Cross-validated Dice and volumes of the sarcoma bundle: each modality alone, all fused, and a threshold of the PET.
 
     python benchmarks/cohorts.py sarcoma_ct_mr_pet DATA/patches_48mm.npz DATA/clinical.csv prepared/
-    python benchmarks/sarcoma_cross_validation.py prepared/manifest.json cv/
+    python benchmarks/sarcoma_cross_validation.py prepared/manifest.json cv/ [--inputs CT+T1+PET PET] [--folds 0 1]
+    python benchmarks/sarcoma_cross_validation.py prepared/manifest.json cv/ --inputs CT+T1+PET --folds 2 3 --together
 
-Twenty trainings with the settings of ``configs/train.json``; the weights are those after the last epoch, so that no
-test patient has a say in them. Trainings run two at a time with one thread each. A training whose scores are there is
-not run again. The last lines compare the fused network, given one modality only, with the network trained on it.
+Trainings have the settings of ``configs/train.json``, learn from all patients of the other folds and run one after the
+other, in bfloat16, which a CPU computes in half the time; answers are computed in float32. The weights are the averaged
+ones after the last epoch, so that no test patient has a say in them. What has its scores is not trained again.
+
+``--together`` leaves these folds out of one training, which does not see what stands under ``testing`` either: the
+weights that are shipped.
 """
 
 from __future__ import annotations
 
-import sys
-from concurrent.futures import ProcessPoolExecutor
+import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+from baselines import Masks, thresholded
 
 from polyscan.files.atomic import read_json, write_json
+from polyscan.study import Study
 from polyscan.study.manifest import Manifest, read_manifest, write_manifest
 
 BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "sarcoma_ct_mr_pet_segmentation"
 ALL = ["CT", "T1", "PET"]
-INPUTS = [["CT"], ["T1"], ["PET"], ALL]
-FOLDS = 5
+SETTINGS = {"bfloat16": True, "hold_out": False, "val_interval": "@max_epochs"}
+SMALL = 100
+"""Millilitres below which a tumour is told apart."""
 
 
-def run(prepared: Path, out: Path, modalities: list[str], fold: int) -> None:
-    """Train without one fold and score on it: with all that was trained on and, where fused, with each alone."""
+def train_and_score(learnt: Sequence[Study], test: Sequence[Study], out: Path, modalities: list[str]) -> None:
+    """Train on some and score on others: with all that was trained on and, where fused, with each alone."""
     import torch
 
     from polyscan.bundle.run import infer, train
 
-    torch.set_num_threads(1)
-    folder = out / "-".join(modalities) / f"fold{fold}"
-    if (folder / "scores.json").exists():
+    if (out / "scores.json").exists():
         return
-    studies = [replace(s, scans={m: s.scans[m] for m in modalities}) for s in read_manifest(prepared).studies]
-    test = [s for s in studies if s.fold == fold]
-    # One test patient stands under validation, so that training keeps the rest; the last weights know nothing of it.
-    write_manifest(folder / "train.json", Manifest([s for s in studies if s.fold != fold], test[:1]))
-    write_manifest(folder / "test.json", Manifest(testing=test))
+    torch.set_num_threads(1)
+    learnt, test = ([replace(s, scans={m: s.scans[m] for m in modalities}) for s in some] for some in (learnt, test))
+    write_manifest(out / "train.json", Manifest(learnt))
+    write_manifest(out / "test.json", Manifest(testing=test))
     network = {"modalities": modalities}
-    weights = train(BUNDLE, folder / "train.json", folder / "run", overrides=network).with_name("last.pt")
+    weights = train(BUNDLE, out / "train.json", out / "run", overrides={**SETTINGS, **network})
     scores = {}
-    for given in [modalities] if len(modalities) == 1 else [ALL, *INPUTS[:3]]:
-        absent = [m for m in modalities if m not in given]
-        answers = infer(BUNDLE, folder / "test.json", folder / "out", weights=weights, absent=absent, overrides=network)
-        scores["-".join(given)] = {s.subject: s.prediction.scores["tumour"].dice for s in answers.studies}
-    write_json(folder / "scores.json", scores)
+    for given in [modalities] if modalities != ALL else [ALL, *([m] for m in ALL)]:
+        options = {"weights": weights, "absent": [m for m in modalities if m not in given], "overrides": network}
+        answers = infer(BUNDLE, out / "test.json", out / "answers", **options).studies
+        found = {s.subject: s.prediction.scores["tumour"] for s in answers}
+        scores["+".join(given)] = {name: [one.dice, one.predicted_ml, one.true_ml] for name, one in found.items()}
+    write_json(out / "scores.json", scores)
 
 
-def main(prepared: Path, out: Path) -> None:
-    """Run what is missing, then print the tables."""
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        jobs = [pool.submit(run, prepared, out, m, f) for f, m in product(range(FOLDS), reversed(INPUTS))]
-        for job in jobs:
-            job.result()
-    fused = collect(out, ALL, ALL)
-    print("| trained on | given | Dice, mean ± SD | median | each fold | fused minus this (95 % interval), better in |")
-    print("|---|---|---|---|---|---|")
-    for trained, given in [*((i, i) for i in INPUTS), *((ALL, i) for i in INPUTS[:3])]:
-        dice = collect(out, trained, given)
-        values = np.array(list(dice.values()))
-        folds = " ".join(f"{np.mean(list(collect(out, trained, given, f).values())):.2f}" for f in range(FOLDS))
-        gain = np.array([fused[subject] - dice[subject] for subject in dice])
-        boot = np.random.default_rng(0).choice(gain, (10_000, len(gain))).mean(1)
-        low, high = np.percentile(boot, [2.5, 97.5])
-        compared = f"{gain.mean():+.3f} ({low:+.3f} to {high:+.3f}), {(gain > 0).sum()} of {len(gain)}"
-        print(
-            f"| {' + '.join(trained)} | {' + '.join(given)} | {values.mean():.3f} ± {values.std(ddof=1):.3f} "
-            f"| {np.median(values):.3f} | {folds} | {'' if trained == given == ALL else compared} |"
-        )
+def print_table(studies: Sequence[Study], out: Path, inputs: Sequence[list[str]], groups: Sequence[list[int]]) -> None:
+    """A row for each network and what it was given, compared with the fused one patient by patient."""
+    rows = {}
+    for trained in inputs:
+        of_folds = [read_json(folder(out, trained, held_out) / "scores.json") for held_out in groups]
+        for given in of_folds[0]:
+            rows["+".join(trained), given] = {k: v for scores in of_folds for k, v in scores[given].items()}
+    task = Masks("mask", studies)
+    for held_out in groups:
+        task.folds[np.isin(task.folds, held_out)] = held_out[0]
+    dice = dict(zip(task.patients, thresholded(task, "PET"), strict=True))
+    truth = next(iter(rows.values()))
+    rows["threshold", "PET"] = {name: [dice[name], np.nan, ml] for name, (_, _, ml) in truth.items()}
+    fused = rows.get(("+".join(ALL),) * 2)
+    print(f"{len(truth)} patients, {sum(ml < SMALL for _, _, ml in truth.values())} of them below {SMALL} mL\n")
+    head = f"| trained on | given | Dice | below {SMALL} mL | fused minus this | better in | volume / truth | in 30 % |"
+    print(head, "|---|---|---|---|---|---|---|---|", sep="\n")
+    for (trained, given), scores in rows.items():
+        values, predicted, true = np.array([scores[name] for name in truth], dtype=float).T
+        cells = [trained, given, interval(values), interval(values[true < SMALL]), "", "", "", ""]
+        if fused is not None and scores is not fused:
+            gain = np.array([fused[name][0] for name in truth]) - values
+            cells[4:6] = [interval(gain, "+.3f"), f"{(gain > 0).sum()} of {len(gain)}"]
+        if trained != "threshold":
+            ratio = predicted / true
+            cells[6] = "{1:.2f} ({0:.2f} to {2:.2f})".format(*np.percentile(ratio, [25, 50, 75]))
+            cells[6] += f"; {np.median(ratio[true < SMALL]):.2f} below {SMALL} mL"
+            cells[7] = f"{(abs(ratio - 1) <= 0.3).sum()} of {len(ratio)}"
+        print(f"| {' | '.join(cells)} |")
 
 
-def collect(out: Path, trained: list[str], given: list[str], fold: int | None = None) -> dict[str, float]:
-    """Dice of every patient, each scored by the network that had not seen them."""
-    folds = range(FOLDS) if fold is None else [fold]
-    scores = (read_json(out / "-".join(trained) / f"fold{f}" / "scores.json")["-".join(given)] for f in folds)
-    return {subject: dice for part in scores for subject, dice in part.items()}
+def interval(values: np.ndarray, form: str = ".3f") -> str:
+    """A mean over patients with its 95 % interval, of 10 000 drawn cohorts."""
+    if not len(values):
+        return ""
+    drawn = np.random.default_rng(0).choice(values, (10_000, len(values))).mean(1)
+    mean, low, high = (format(value, form) for value in (values.mean(), *np.percentile(drawn, [2.5, 97.5])))
+    return f"{mean} ({low} to {high})"
+
+
+def folder(out: Path, modalities: Sequence[str], held_out: Sequence[int]) -> Path:
+    """Where a training stands."""
+    return out / "+".join(modalities) / f"fold{'-'.join(map(str, held_out))}"
+
+
+def main() -> None:
+    """Run what is missing, then print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("prepared", type=Path, help="the manifest that benchmarks/cohorts.py wrote")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--inputs", nargs="+", default=["CT+T1+PET", "PET", "T1", "CT"], help="what is trained on")
+    parser.add_argument("--folds", nargs="+", type=int, default=list(range(5)))
+    parser.add_argument("--together", action="store_true", help="one training without all of these folds")
+    options = parser.parse_args()
+    manifest = read_manifest(options.prepared)
+    inputs = [one.split("+") for one in options.inputs]
+    groups = [options.folds] if options.together else [[fold] for fold in options.folds]
+    seen = manifest.training if options.together else manifest.studies
+    for modalities, held_out in product(inputs, groups):
+        learnt = [study for study in seen if study.fold not in held_out]
+        test = [study for study in manifest.studies if study.fold in held_out]
+        train_and_score(learnt, test, folder(options.out, modalities, held_out), modalities)
+    print_table(manifest.studies, options.out, inputs, groups)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main()
