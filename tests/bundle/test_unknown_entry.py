@@ -47,6 +47,19 @@ def test_an_entry_that_is_near_is_suggested():
         read_config(bundle_folder("petct_staging"), "inference", {"roi_sizes": [8, 8, 8]})
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "kind"),
+    [("max_epochs", "ten", "a number"), ("roi_size", 32, "a list"), ("hold_out", "maybe", "true or false")],
+)
+def test_an_entry_of_another_kind_is_refused(key, value, kind):
+    with pytest.raises(
+        PolyscanError, match=rf"{key} is {kind} in petct_staging/configs/train.json \(.*\), not {value!r}."
+    ):
+        open_config(bundle_folder("petct_staging"), "train", {key: value})
+    for expression in ("@batch_size", "$[1]"):
+        assert open_config(bundle_folder("petct_staging"), "train", {key: expression}).parser.get(key) == expression
+
+
 @pytest.mark.parametrize("command", ["infer", "train"])
 def test_a_manifest_in_place_of_the_bundle_is_named(command, tmp_path, capsys):
     (tmp_path / "m.json").write_text("{}")

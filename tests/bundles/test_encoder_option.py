@@ -76,7 +76,7 @@ def test_an_encoder_that_is_not_pretrained_trains(tmp_path):
     ("words", "sentence"),
     [
         (["Nowhere"], "There is no encoder of images 'Nowhere'; there are DenseNetEncoder, .*ViTEncoder"),
-        (["polyscan.networks.FusionNet"], "There is no encoder of images 'polyscan.networks.FusionNet'; there are"),
+        (["polyscan.networks.FusionNet"], "polyscan.networks.FusionNet is no encoder of images: it must derive"),
         (
             ["UNetEncoder(width=3)"],
             "there is no option width; it has act, channels, dropout, norm",

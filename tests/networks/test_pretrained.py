@@ -161,7 +161,7 @@ def network(tmp_path, training, **options):
 def train(net):
     """A few steps; returns the names of the weights and buffers that changed."""
     first = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    optimizer = torch.optim.SGD(parameter_groups(net.train(), 0.1, 0.01))
+    optimizer = torch.optim.SGD(parameter_groups(net.train(), 0.01), lr=0.1)
     for _ in range(3):
         optimizer.zero_grad()
         net(torch.randn(4, 2, 32, 32)).square().sum().backward()
@@ -182,7 +182,7 @@ def test_a_frozen_encoder_keeps_weights_and_statistics(tmp_path):
 
 def test_a_fine_tuned_encoder_has_a_learning_rate_of_its_own(tmp_path):
     net, _ = network(tmp_path, "full")
-    groups = parameter_groups(net, 0.1, 0.01)
+    groups = torch.optim.SGD(parameter_groups(net, 0.01), lr=0.1).param_groups
     assert [group["lr"] for group in groups] == [0.1, 0.01]
     tuned = {id(p) for p in groups[1]["params"]}
     assert {name for name, p in net.named_parameters() if id(p) in tuned} == {
@@ -191,7 +191,7 @@ def test_a_fine_tuned_encoder_has_a_learning_rate_of_its_own(tmp_path):
     changed = train(net)
     assert {"body.encoders.0.stages.0.stage.0.weight", "body.encoders.0.stages.0.stage.1.running_mean"} <= changed
     plain = FusionNet(["T1", "T2"], UNetEncoder, [3], Concatenation, ClassificationHead)
-    assert [group["lr"] for group in parameter_groups(plain, 0.1, 0.01)] == [0.1]
+    assert [group["lr"] for group in torch.optim.SGD(parameter_groups(plain, 0.01), lr=0.1).param_groups] == [0.1]
 
 
 def test_low_rank_layers_learn_beside_a_frozen_encoder(tmp_path):

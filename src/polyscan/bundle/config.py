@@ -90,7 +90,7 @@ def read_config(bundle: str | Path, config: str, overrides: Mapping[str, Any]) -
     """The whole of a bundle's config with some entries changed.
 
     Raises:
-        PolyscanError: there is no such config, or it has no such entry.
+        PolyscanError: there is no such config, it has no such entry, or one of another kind.
     """
     with quiet():
         content: dict[str, Any] = open_config(bundle, config, overrides).parser.get()
@@ -114,8 +114,27 @@ def open_config(bundle: str | Path, config: str, overrides: Mapping[str, Any]) -
     for key in overrides:
         if key not in workflow.parser and f"@{key}" not in str(overrides):
             raise unknown_entry(Path(bundle), config, key, list(workflow.parser.get()))
+    own = workflow.parser.get()
+    for key in sorted(overrides.keys() & own.keys()):
+        _check_kind(key, own[key], overrides[key], file)
     workflow.parser.update(dict(overrides))
     return workflow
+
+
+KINDS = ((bool, bool, "true or false"), ((int, float), (int, float), "a number"), (list, (list, tuple, str), "a list"))
+"""What an entry is in a bundle's config, what may take its place, and how that is called."""
+
+
+def _check_kind(key: str, own: Any, value: Any, file: Path) -> None:
+    if isinstance(value, dict) or (isinstance(value, str) and value.startswith(("$", "@"))):
+        return  # what gives a value: an object to make, an expression, or a reference to another entry
+    for kind, taken, name in KINDS:
+        if isinstance(own, kind):
+            if not isinstance(value, taken):
+                raise PolyscanError(
+                    f"{key} is {name} in {file.parents[1].name}/configs/{file.name} ({own!r}), not {value!r}."
+                )
+            return
 
 
 @contextmanager
