@@ -95,10 +95,9 @@ def test_what_a_function_needs_is_imported_once_for_all_processes(needs, before,
         "def process(number):\n    time.sleep(0.05)\n    return os.getpid()\n"
     )
     script = tmp_path / "parent.py"
-    script.write_text(
-        f"from polyscan.parallel import Named, preload, run_each, run_first\n{needs}"
-        f"if __name__ == '__main__':\n    {before}\n"
-        "    print(len({found for _, found in run_each(process, range(40), 4)}))\n"
+    script.write_text(  # without a guard: the processes do not run it once more
+        f"from polyscan.parallel import Named, preload, run_each, run_first\n{needs}{before}\n"
+        "print(len({found for _, found in run_each(process, range(40), 4)}))\n"
     )
     here = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
     environment = {**os.environ, "PYTHONPATH": here}

@@ -20,6 +20,7 @@ from importlib import import_module
 from multiprocessing import active_children, get_all_start_methods, get_context, parent_process
 from multiprocessing.context import BaseContext
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar
 
 from polyscan.errors import PolyscanError, sentence
@@ -65,7 +66,7 @@ def run_each(
     Processes end when their parent does, and at once where it is interrupted or asks for no more results.
 
     Args:
-        function: can be pickled, as a module's function or a partial of one can.
+        function: can be pickled, as a module's function or a partial of one can; none of the script that is run.
         items: what to call it on.
         jobs: processes at a time, each with one thread of its own; as many as there are cores if None. With 1, or one
             item, it is called in this process.
@@ -95,7 +96,7 @@ def run_first(function: Callable[[Item], Result], item: Item, count: int, jobs: 
         result = _attempt(function, item)
     else:
         with ProcessPoolExecutor(1, mp_context=_context(_needs(function)), initializer=_begin) as pool:
-            result = pool.submit(_attempt, function, item).result()
+            result = _submit(pool, _attempt, function, item).result()
     if isinstance(result, PolyscanError):
         raise result
     return result
@@ -121,7 +122,7 @@ def _in_pool(
         try:
             while waiting or running:
                 while waiting and len(running) < jobs:
-                    running[pool.submit(work, waiting[0])] = waiting[0]
+                    running[_submit(pool, work, waiting[0])] = waiting[0]
                     waiting.popleft()
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     result = future.result()
@@ -132,6 +133,16 @@ def _in_pool(
             for process in set(active_children()) - others:
                 process.terminate()
             raise
+
+
+def _submit(pool: ProcessPoolExecutor, function: Callable[..., Result], *arguments: Any) -> Future[Result]:
+    """Submit a call; a process that begins for it does not import the script that is run, which would run it again."""
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        return pool.submit(function, *arguments)
+    finally:
+        sys.modules["__main__"] = script
 
 
 def _attempt(function: Callable[[Item], Result], item: Item) -> Result | PolyscanError:
