@@ -118,6 +118,28 @@ def test_gradients_are_clipped_before_each_step_only(accumulated, tmp_path):
     assert norms == pytest.approx([0.01] * (3 if accumulated == 1 else 2))
 
 
+@pytest.mark.parametrize("spoiled", [1, 2])
+def test_a_step_without_a_finite_gradient_is_left_out(spoiled, tmp_path, monkeypatch):
+    trainer = training(tmp_path, [0] * 9, epochs=1)
+    monkeypatch.setattr("polyscan.learning.gradients.LIMIT", 2)
+    ClipGradients(trainer.network, 1).attach(trainer)
+    weight, seen = next(trainer.network.parameters()), []
+
+    def spoil(gradient):
+        seen.append(weight.detach().clone())
+        return gradient * float("nan") if len(seen) <= spoiled else gradient
+
+    weight.register_hook(spoil)
+    if spoiled == 2:
+        with pytest.raises(PolyscanError, match="no gradient was finite in the last 2 steps; lower learning_rate"):
+            trainer.run()
+        return
+    trainer.run()
+    assert torch.equal(seen[0], seen[1])
+    assert not torch.equal(seen[1], seen[2])
+    assert all(p.isfinite().all() for p in trainer.network.parameters())
+
+
 def test_the_best_weights_and_the_last_are_kept(tmp_path):
     training(tmp_path, [0.1, 0.7, float("nan"), 0.2, 0.3, 0.4]).run()
     (two := tmp_path / "two").mkdir()
