@@ -2,14 +2,14 @@
 
     python benchmarks/cohorts.py sarcoma_ct_mr_pet DATA/patches_48mm.npz DATA/clinical.csv prepared/
     python benchmarks/sarcoma_cross_validation.py prepared/manifest.json cv/ [--inputs CT+T1+PET PET] [--folds 0 1]
-    python benchmarks/sarcoma_cross_validation.py prepared/manifest.json cv/ --inputs CT+T1+PET --folds 2 3 --together
+    python benchmarks/sarcoma_cross_validation.py prepared/manifest.json shipped/ --shipped
 
 Trainings have the settings of ``configs/train.json``, learn from all patients of the other folds and run one after the
 other, in bfloat16, which a CPU computes in half the time; answers are computed in float32. The weights are the averaged
 ones after the last epoch, so that no test patient has a say in them. What has its scores is not trained again.
 
-``--together`` leaves these folds out of one training, which does not see what stands under ``testing`` either: the
-weights that are shipped.
+``--shipped`` trains once on all patients of the section ``training`` and answers for those of ``testing``: the weights
+that are shipped, whose kernels are then stored in half precision.
 """
 
 from __future__ import annotations
@@ -57,16 +57,14 @@ def train_and_score(learnt: Sequence[Study], test: Sequence[Study], out: Path, m
     write_json(out / "scores.json", scores)
 
 
-def print_table(studies: Sequence[Study], out: Path, inputs: Sequence[list[str]], groups: Sequence[list[int]]) -> None:
+def print_table(studies: Sequence[Study], out: Path, inputs: Sequence[list[str]], folds: Sequence[int]) -> None:
     """A row for each network and what it was given, compared with the fused one patient by patient."""
     rows = {}
     for trained in inputs:
-        of_folds = [read_json(folder(out, trained, held_out) / "scores.json") for held_out in groups]
+        of_folds = [read_json(folder(out, trained, fold) / "scores.json") for fold in folds]
         for given in of_folds[0]:
             rows["+".join(trained), given] = {k: v for scores in of_folds for k, v in scores[given].items()}
     task = Masks("mask", studies)
-    for held_out in groups:
-        task.folds[np.isin(task.folds, held_out)] = held_out[0]
     dice = dict(zip(task.patients, thresholded(task, "PET"), strict=True))
     truth = next(iter(rows.values()))
     rows["threshold", "PET"] = {name: [dice[name], np.nan, ml] for name, (_, _, ml) in truth.items()}
@@ -97,9 +95,9 @@ def interval(values: np.ndarray, form: str = ".3f") -> str:
     return f"{mean} ({low} to {high})"
 
 
-def folder(out: Path, modalities: Sequence[str], held_out: Sequence[int]) -> Path:
+def folder(out: Path, modalities: Sequence[str], fold: int) -> Path:
     """Where a training stands."""
-    return out / "+".join(modalities) / f"fold{'-'.join(map(str, held_out))}"
+    return out / "+".join(modalities) / f"fold{fold}"
 
 
 def main() -> None:
@@ -109,17 +107,18 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--inputs", nargs="+", default=["CT+T1+PET", "PET", "T1", "CT"], help="what is trained on")
     parser.add_argument("--folds", nargs="+", type=int, default=list(range(5)))
-    parser.add_argument("--together", action="store_true", help="one training without all of these folds")
+    parser.add_argument("--shipped", action="store_true", help="train once, on the section training")
     options = parser.parse_args()
     manifest = read_manifest(options.prepared)
+    if options.shipped:
+        train_and_score(manifest.training, manifest.testing, options.out, ALL)
+        return
     inputs = [one.split("+") for one in options.inputs]
-    groups = [options.folds] if options.together else [[fold] for fold in options.folds]
-    seen = manifest.training if options.together else manifest.studies
-    for modalities, held_out in product(inputs, groups):
-        learnt = [study for study in seen if study.fold not in held_out]
-        test = [study for study in manifest.studies if study.fold in held_out]
-        train_and_score(learnt, test, folder(options.out, modalities, held_out), modalities)
-    print_table(manifest.studies, options.out, inputs, groups)
+    for modalities, fold in product(inputs, options.folds):
+        learnt = [study for study in manifest.studies if study.fold != fold]
+        test = [study for study in manifest.studies if study.fold == fold]
+        train_and_score(learnt, test, folder(options.out, modalities, fold), modalities)
+    print_table(manifest.studies, options.out, inputs, options.folds)
 
 
 if __name__ == "__main__":
