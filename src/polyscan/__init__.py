@@ -15,8 +15,9 @@ Example:
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from polyscan import lazy
 
 if TYPE_CHECKING:
     from polyscan.dicom.read import find_series, read_series
@@ -30,26 +31,6 @@ if TYPE_CHECKING:
     from polyscan.study.manifest import Manifest, read_manifest, write_manifest
 
 __version__ = "0.2.0"
-
-_HOMES = {
-    "LoadedBundle": "polyscan.predict",
-    "Manifest": "polyscan.study.manifest",
-    "PolyscanError": "polyscan.errors",
-    "Prediction": "polyscan.predict",
-    "Registration": "polyscan.registration.register",
-    "Study": "polyscan.study",
-    "StudyImages": "polyscan.discovery.read_study",
-    "find_series": "polyscan.dicom.read",
-    "find_studies": "polyscan.discovery.read_study",
-    "load_bundle": "polyscan.predict",
-    "prepare": "polyscan.preprocess.prepare",
-    "read_manifest": "polyscan.study.manifest",
-    "read_series": "polyscan.dicom.read",
-    "read_study": "polyscan.discovery.read_study",
-    "register_rigid": "polyscan.registration.register",
-    "suv_factor": "polyscan.dicom.suv",
-    "write_manifest": "polyscan.study.manifest",
-}
 
 __all__ = [
     "LoadedBundle",
@@ -72,11 +53,20 @@ __all__ = [
     "write_manifest",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'polyscan' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+__getattr__ = lazy.getattr_of(
+    __name__,
+    {
+        "dicom.read": ("find_series", "read_series"),
+        "dicom.suv": ("suv_factor",),
+        "discovery.read_study": ("StudyImages", "find_studies", "read_study"),
+        "errors": ("PolyscanError",),
+        "predict": ("LoadedBundle", "Prediction", "load_bundle"),
+        "preprocess.prepare": ("prepare",),
+        "registration.register": ("Registration", "register_rigid"),
+        "study": ("Study",),
+        "study.manifest": ("Manifest", "read_manifest", "write_manifest"),
+    },
+)
 
 
 def __dir__() -> list[str]:

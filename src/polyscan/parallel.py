@@ -71,7 +71,7 @@ def run_each(
         jobs: processes at a time, each with one thread of its own; as many as there are cores if None. With 1, or one
             item, it is called in this process.
     """
-    jobs = min(jobs or os.cpu_count() or 1, len(items))
+    jobs = _processes(jobs, len(items))
     work = partial(_attempt, function)
     if jobs <= 1:
         yield from zip(items, map(work, items), strict=True)
@@ -92,7 +92,7 @@ def run_first(function: Callable[[Item], Result], item: Item, count: int, jobs: 
     Raises:
         PolyscanError: what the function raised.
     """
-    if min(jobs or os.cpu_count() or 1, count) <= 1:
+    if _processes(jobs, count) <= 1:
         result = _attempt(function, item)
     else:
         with ProcessPoolExecutor(1, mp_context=_context(_needs(function)), initializer=_begin) as pool:
@@ -100,6 +100,11 @@ def run_first(function: Callable[[Item], Result], item: Item, count: int, jobs: 
     if isinstance(result, PolyscanError):
         raise result
     return result
+
+
+def _processes(jobs: int | None, items: int) -> int:
+    """How many are of use."""
+    return min(jobs or os.cpu_count() or 1, items)
 
 
 def call_packed(packed: bytes) -> Any:

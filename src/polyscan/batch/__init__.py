@@ -5,8 +5,9 @@ Each name is imported when it is first used, so that to ask where a batch stands
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from polyscan import lazy
 
 if TYPE_CHECKING:
     from polyscan.batch.folder import write_cohort
@@ -15,19 +16,15 @@ if TYPE_CHECKING:
     from polyscan.batch.status import batch_status
     from polyscan.batch.watching import watch
 
-_HOMES = {
-    "Batch": "one_study",
-    "batch": "run",
-    "batch_status": "status",
-    "run_study": "one_study",
-    "watch": "watching",
-    "write_cohort": "folder",
-}
-
 __all__ = ["Batch", "batch", "batch_status", "run_study", "watch", "write_cohort"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'polyscan.batch' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"polyscan.batch.{_HOMES[name]}"), name)
+__getattr__ = lazy.getattr_of(
+    __name__,
+    {
+        "folder": ("write_cohort",),
+        "one_study": ("Batch", "run_study"),
+        "run": ("batch",),
+        "status": ("batch_status",),
+        "watching": ("watch",),
+    },
+)

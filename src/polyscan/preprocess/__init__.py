@@ -5,8 +5,9 @@ Each name is imported when it is first used, so that to hand out studies needs n
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from polyscan import lazy
 
 if TYPE_CHECKING:
     from polyscan.preprocess.intensity_steps import (
@@ -19,12 +20,6 @@ if TYPE_CHECKING:
         ZScored,
     )
     from polyscan.preprocess.steps import AntiAliasd, LoadScansd, PackScalesd, RegisterRigidd, Resampled
-
-_HOMES = {
-    **dict.fromkeys(("AntiAliasd", "LoadScansd", "PackScalesd", "RegisterRigidd", "Resampled"), "steps"),
-    **dict.fromkeys(("BiasFieldd", "BrainMaskd", "ForegroundMaskd", "HistogramStandardized"), "intensity_steps"),
-    **dict.fromkeys(("MatchScaled", "ZCAWhiteningd", "ZScored"), "intensity_steps"),
-}
 
 __all__ = [
     "AntiAliasd",
@@ -41,8 +36,18 @@ __all__ = [
     "ZScored",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'polyscan.preprocess' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"polyscan.preprocess.{_HOMES[name]}"), name)
+__getattr__ = lazy.getattr_of(
+    __name__,
+    {
+        "steps": ("AntiAliasd", "LoadScansd", "PackScalesd", "RegisterRigidd", "Resampled"),
+        "intensity_steps": (
+            "BiasFieldd",
+            "BrainMaskd",
+            "ForegroundMaskd",
+            "HistogramStandardized",
+            "MatchScaled",
+            "ZCAWhiteningd",
+            "ZScored",
+        ),
+    },
+)
