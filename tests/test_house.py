@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "polyscan"
-GROUND = {"errors", "scan_key", "modality", "parallel", "geometry", "files", ""}
+GROUND = {"errors", "scan_key", "modality", "parallel", "progress", "cores", "devices", "geometry", "files", ""}
 FLOORS = {
     "files": {"errors", ""},
     "study": GROUND,

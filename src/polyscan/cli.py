@@ -9,7 +9,8 @@ from importlib import import_module
 from pathlib import Path
 
 from polyscan import __version__
-from polyscan.parallel import hold_back_values, share_cores
+from polyscan.cores import share_cores
+from polyscan.errors import hold_back_values, sentence
 
 #: The files of ``polyscan.commands``, in the order in which ``polyscan --help`` lists them.
 COMMANDS = (
@@ -59,8 +60,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"polyscan {options.command}: interrupted; {kept}", file=sys.stderr)
         return 130
     except Exception as error:
-        from polyscan.errors import sentence
-
         if options.debug:
             raise
         print(f"polyscan {options.command}: {sentence(error)}".replace(str(Path.home()), "~"), file=sys.stderr)

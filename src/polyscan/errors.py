@@ -1,9 +1,11 @@
-"""The one exception whose text is meant for the user."""
+"""What the user is told of an error, and what nobody is: values of patients that libraries quote."""
 
 from __future__ import annotations
 
 import errno
+import logging
 import re
+import warnings
 from collections.abc import Iterable
 
 _OF_THE_SYSTEM = {
@@ -70,3 +72,12 @@ def sentence(error: BaseException) -> str:
             said = text[0] if isinstance(error, _NAMES_OF_CODE) else _QUOTED.sub("'...'", text[0])
             return f"{type(error).__name__}: {said}"
         error = cause
+
+
+def hold_back_values() -> None:
+    """Let pydicom and highdicom not print values that they find at fault, as names, nor nibabel what it mends.
+
+    For processes that are polyscan's own: the warnings of somebody's script are left to that.
+    """
+    warnings.filterwarnings("ignore", module="pydicom|highdicom")
+    logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import pickle
 import signal
 import sys
 import threading
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -19,16 +17,13 @@ from functools import partial
 from importlib import import_module
 from multiprocessing import active_children, get_all_start_methods, get_context, parent_process
 from multiprocessing.context import BaseContext
-from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from polyscan.errors import PolyscanError, sentence
+from polyscan.errors import PolyscanError, hold_back_values, sentence
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Progress = Callable[[int, int, str], None]
-"""Told how many steps are done, of how many, and a word on the last one."""
 
 _ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
@@ -71,19 +66,11 @@ def run_each(
         jobs: processes at a time, each with one thread of its own; as many as there are cores if None. With 1, or one
             item, it is called in this process.
     """
-    jobs = _processes(jobs, len(items))
-    work = partial(_attempt, function)
-    if jobs <= 1:
-        yield from zip(items, map(work, items), strict=True)
-        return
-    waiting, interrupted, context = deque(items), list[Item](), _context(_needs(function))
-    while waiting:
-        yield from _in_pool(context, work, waiting, jobs, interrupted)
-    for item in interrupted:
-        alone, again = deque([item]), list[Item]()
-        yield from _in_pool(context, work, alone, 1, again)
-        if again:
-            yield item, PolyscanError("the process that worked on it was killed twice, most likely for want of memory.")
+    processes = _processes(jobs, len(items))
+    if processes <= 1:
+        yield from ((item, _attempt(function, item)) for item in items)
+    else:
+        yield from _each_in_processes(function, items, processes)
 
 
 def run_first(function: Callable[[Item], Result], item: Item, count: int, jobs: int | None = None) -> Result:
@@ -95,8 +82,7 @@ def run_first(function: Callable[[Item], Result], item: Item, count: int, jobs: 
     if _processes(jobs, count) <= 1:
         result = _attempt(function, item)
     else:
-        with ProcessPoolExecutor(1, mp_context=_context(_needs(function)), initializer=_begin) as pool:
-            result = _submit(pool, _attempt, function, item).result()
+        ((_, result),) = _each_in_processes(function, [item], 1)
     if isinstance(result, PolyscanError):
         raise result
     return result
@@ -105,6 +91,21 @@ def run_first(function: Callable[[Item], Result], item: Item, count: int, jobs: 
 def _processes(jobs: int | None, items: int) -> int:
     """How many are of use."""
     return min(jobs or os.cpu_count() or 1, items)
+
+
+def _each_in_processes(
+    function: Callable[[Item], Result], items: Sequence[Item], processes: int
+) -> Iterator[tuple[Item, Result | PolyscanError]]:
+    """Call a function on each item in so many processes; what was under way when one was killed is tried once alone."""
+    work, context = partial(_attempt, function), _context(_needs(function))
+    waiting, interrupted = deque(items), list[Item]()
+    while waiting:
+        yield from _in_pool(context, work, waiting, processes, interrupted)
+    for item in interrupted:
+        again = list[Item]()
+        yield from _in_pool(context, work, deque([item]), 1, again)
+        if again:
+            yield item, PolyscanError("the process that worked on it was killed twice, most likely for want of memory.")
 
 
 def call_packed(packed: bytes) -> Any:
@@ -223,71 +224,3 @@ def _no_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def hold_back_values() -> None:
-    """Let pydicom and highdicom not print values that they find at fault, as names, nor nibabel what it mends.
-
-    For processes that are polyscan's own: the warnings of somebody's script are left to that.
-    """
-    warnings.filterwarnings("ignore", module="pydicom|highdicom")
-    logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)
-
-
-def free_cores() -> int:
-    """Cores that this process may use and that nothing uses now; at least one.
-
-    The least of what its affinity and its control group allow, less the machine's load of the last minute.
-    """
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    limit = Path("/sys/fs/cgroup/cpu.max")
-    if limit.exists():
-        quota, period = limit.read_text().split()
-        if quota != "max":
-            allowed = min(allowed, max(1, round(int(quota) / int(period))))
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    return max(1, min(allowed, round((os.cpu_count() or 1) - load)))
-
-
-def share_cores() -> None:
-    """Let OpenMP's threads be as many as there are free cores, and sleep while they wait.
-
-    Threads that spin on a busy machine keep each other from working. To be called before torch or numpy is imported;
-    what ``OMP_NUM_THREADS`` and ``OMP_WAIT_POLICY`` say already is left as it is.
-    """
-    os.environ.setdefault("OMP_NUM_THREADS", str(free_cores()))
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
-
-@contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """For thousands of small operations, whose threads would wait for each other for minutes on a busy machine."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def is_usable(device: str) -> bool:
-    """Whether this process can compute on a device of PyTorch; the bundle's choice, where empty, is one that it can."""
-    import torch
-
-    try:
-        torch.empty(0, device=device or "cpu")
-    except (RuntimeError, AssertionError):  # that is what a torch without CUDA raises
-        return False
-    return True
-
-
-def check_usable(device: str) -> None:
-    """Refuse a device on which :func:`is_usable` finds that nothing can be computed.
-
-    Raises:
-        PolyscanError: it is one.
-    """
-    if not is_usable(device):
-        raise PolyscanError(f"{device} cannot be used here; name one that is there, such as cpu.")

@@ -18,11 +18,11 @@ from polyscan.bundle.config import read_metadata
 from polyscan.bundle.earlier import check_same_bundle, last_answer
 from polyscan.bundle.predictor import StudyPredictor, answer_files
 from polyscan.bundle.run import load_predictor
+from polyscan.devices import is_usable
 from polyscan.errors import sentence
 from polyscan.files.atomic import clear_parts
 from polyscan.files.digest import digest_of
 from polyscan.files.owned import remove_owned, rewrite_owned
-from polyscan.parallel import is_usable
 from polyscan.preprocess.kept import made_from
 from polyscan.preprocess.prepare_study import prepare_study
 from polyscan.report import write_study_page

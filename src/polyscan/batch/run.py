@@ -21,7 +21,7 @@ from polyscan.bundle.config import bundle_folder
 from polyscan.bundle.weights import inference_fingerprint
 from polyscan.errors import PolyscanError
 from polyscan.files.owned import rewrite_file
-from polyscan.parallel import Progress
+from polyscan.progress import Progress, silent
 from polyscan.study import Study
 from polyscan.study.manifest import Manifest, none_done, write_manifest
 from polyscan.study.sources import write_sources
@@ -41,7 +41,7 @@ def batch(
     pages: bool = True,
     answering: Answering | None = None,
     choose: Callable[[Study], bool] | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Manifest:
     """Answer for every study of a folder or a manifest with a bundle.
 
@@ -94,8 +94,7 @@ def batch(
             raise PolyscanError(f"{' or '.join(devices)} cannot be used here; name one that is there, such as cpu.")
         if isinstance(outcome, PolyscanError):  # its process was killed
             write_failed(study, plan, str(outcome))
-        if progress is not None:
-            progress(count, len(studies), study.key)
+        progress(count, len(studies), study.key)
     return _gather(found, plan)
 
 

@@ -17,7 +17,7 @@ from polyscan.errors import PolyscanError
 from polyscan.inference import FeatureDistance
 from polyscan.inference.feature_distance import AT_LEAST
 from polyscan.inference.task_calibration import NAME, fit_calibration
-from polyscan.parallel import Progress
+from polyscan.progress import Progress, silent
 from polyscan.study.manifest import read_manifest
 from polyscan.study.outputs import check_writable_file
 
@@ -31,7 +31,7 @@ def calibrate(
     weights: str | Path | None = None,
     coverage: float = 0.9,
     overrides: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Path:
     """Write ``calibration.json`` beside the weights; ``infer`` uses it from then on.
 
@@ -72,8 +72,7 @@ def calibrate(
                 seen[network.modalities[m]].append((study.subject, cached.pooled()[0, m].float().cpu().numpy()))
             for pattern in _patterns(cached.available):
                 rows.append((cached(pattern)[0].cpu(), label, pattern[0].cpu(), study.subject))
-        if progress is not None:
-            progress(count, len(studies), study.key)
+        progress(count, len(studies), study.key)
     if not rows:
         raise PolyscanError(f"{manifest} has no labelled study in the section 'validation' to calibrate on.")
     logits, targets, available = (np.stack([np.asarray(row[column]) for row in rows]) for column in range(3))

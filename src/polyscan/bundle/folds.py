@@ -14,7 +14,7 @@ from polyscan.bundle.run import train
 from polyscan.errors import PolyscanError
 from polyscan.files.owned import rewrite_file
 from polyscan.learning.checkpoint import BEST
-from polyscan.parallel import Progress
+from polyscan.progress import Progress, silent
 from polyscan.study import Study
 from polyscan.study.manifest import Manifest, read_manifest, write_manifest
 from polyscan.study.outputs import OutputFolder, sources_of
@@ -29,7 +29,7 @@ def train_folds(
     overrides: Mapping[str, Any] | None = None,
     restart: bool = False,
     roots: Mapping[str, str | Path] | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> list[Path]:
     """Train one network a fold, or go on where that was cut short.
 

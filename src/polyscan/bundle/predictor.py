@@ -21,7 +21,7 @@ from polyscan.files.digest import digest_of
 from polyscan.files.owned import rewrite_owned
 from polyscan.inference import KeptFeatures
 from polyscan.inference.kept_features import FEATURES, remove_features
-from polyscan.parallel import Progress
+from polyscan.progress import Progress, silent
 from polyscan.study import ModelRecord, PredictionRecord, Study
 from polyscan.study.manifest import Failure, Manifest, manifest_of, none_done, read_manifest, write_manifest
 from polyscan.study.outputs import OutputFolder, fingerprint, remove_report, sources_of
@@ -64,7 +64,7 @@ class StudyPredictor:
     ) -> None:
         self.evaluator, self.transform = evaluator, dataset.transform
         self.labels, self.extra_keys, self.postprocess, self.features = labels, extra_keys, postprocess, features
-        self.progress: Progress | None = None
+        self.progress: Progress = silent
         self.model: ModelRecord | None = None
         # An engine that raised cannot be run again; one that was told what to do with the exception can.
         self._raised: list[Exception] = []
@@ -165,8 +165,7 @@ class StudyPredictor:
                     done[study.key] = self._kept(study, out / f"{study.key}{_RECORD}", absent, made_from, owned)
                 except PolyscanError as error:
                     failed.append(Failure(study.key, str(error)))
-                if self.progress is not None:
-                    self.progress(count, len(studies), study.key)
+                self.progress(count, len(studies), study.key)
             kept = prepared.map(lambda study: done.get(study.key))
             roots = {**prepared.roots, "predictions": str(owned.path)}
             result = replace(kept, roots=roots, failed=failed, absent=list(absent))

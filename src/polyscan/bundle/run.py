@@ -26,8 +26,8 @@ from polyscan.bundle.weights import (
 from polyscan.errors import PolyscanError
 from polyscan.inference.kept_features import FEATURES
 from polyscan.learning.checkpoint import BEST
-from polyscan.parallel import Progress
 from polyscan.preprocess.profiles import save_profiles
+from polyscan.progress import Progress, silent
 from polyscan.study.manifest import Manifest, read_manifest
 from polyscan.transforms import SaveAttributionsd
 
@@ -40,7 +40,7 @@ def train(
     overrides: Mapping[str, Any] | None = None,
     restart: bool = False,
     roots: Mapping[str, str | Path] | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Path:
     """Train a bundle on a prepared manifest, or go on where the same training was cut short.
 
@@ -81,12 +81,10 @@ def train(
             for what, part in (("trained_on", "train"), ("watched", "validate"))
         }
         trainer: Any = workflow.parser.get_parsed_content("train#trainer")
-        if progress is not None:
-            tell = progress
 
-            @trainer.on(Events.EPOCH_COMPLETED)
-            def _(engine: Engine) -> None:
-                tell(engine.state.epoch, int(engine.state.max_epochs or 0), _losses(engine))
+        @trainer.on(Events.EPOCH_COMPLETED)
+        def _(engine: Engine) -> None:
+            progress(engine.state.epoch, int(engine.state.max_epochs or 0), _losses(engine))
 
         workflow.run()
         save_profiles(found.training, output_dir)
@@ -103,7 +101,7 @@ def infer(
     answering: Answering | None = None,
     overrides: Mapping[str, Any] | None = None,
     roots: Mapping[str, str | Path] | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Manifest:
     """Answer for every study of a prepared manifest with a bundle.
 

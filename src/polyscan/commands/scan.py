@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> None:
             pet_units=options.pet_units,
             columns=options.columns,
             index=options.index,
-            progress=lambda files: progress(files, files, f"{files} files"),
+            progress=progress,
         )
     with replace_file(options.output, "manifest"):
         write_manifest(options.output, manifest)

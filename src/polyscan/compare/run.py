@@ -15,11 +15,13 @@ from polyscan.compare.cohort import Cohort, load_cohort
 from polyscan.compare.network import TrainedNetwork
 from polyscan.compare.protocol import ONE_VALUE, SIMPLE, Protocol, Strategy, read_protocol
 from polyscan.compare.table import ALL, Row, flat, summarise
+from polyscan.cores import one_torch_thread
 from polyscan.errors import PolyscanError, unknown_name
 from polyscan.files.atomic import read_json, write_json
 from polyscan.files.owned import replace_owned
 from polyscan.files.tables import write_rows
-from polyscan.parallel import Progress, one_torch_thread, run_each
+from polyscan.parallel import run_each
+from polyscan.progress import Progress, silent
 from polyscan.study.outputs import OutputFolder
 
 SPOILED = 3.0
@@ -41,7 +43,7 @@ class Cell:
 
 
 def compare(
-    protocol: Protocol | str | Path, out: str | Path, *, jobs: int | None = None, progress: Progress | None = None
+    protocol: Protocol | str | Path, out: str | Path, *, jobs: int | None = None, progress: Progress = silent
 ) -> list[Row]:
     """Compare ways to fuse on one cohort, and write a page, a table and a record of every training.
 
@@ -79,8 +81,7 @@ def compare(
         for done, (cell, result) in enumerate(run_each(work, waiting, jobs), start=len(every) - len(waiting) + 1):
             if isinstance(result, PolyscanError):
                 raise PolyscanError(f"{cell.strategy}: {result}")
-            if progress is not None:
-                progress(done, len(every), cell.strategy)
+            progress(done, len(every), cell.strategy)
         rows = summarise(protocol, cohort, {cell: read_json(cells / cell.file) for cell in every})
         with replace_owned(owned.path, group="compare") as folder:
             write_rows(folder / "compare.csv", [*map(flat, rows)])

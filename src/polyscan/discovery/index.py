@@ -12,7 +12,7 @@ import os
 import sqlite3
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from itertools import islice
@@ -35,6 +35,7 @@ from polyscan.errors import PolyscanError
 from polyscan.files.packed import archive_of
 from polyscan.files.walk import Met, walked
 from polyscan.formats.endings import ending_of, lone_half, stem_of, volumes_among
+from polyscan.progress import Progress, silent
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -117,11 +118,11 @@ class Index:
     def __exit__(self, *_: object) -> None:
         self._db.close()
 
-    def refresh(self, progress: Callable[[int], None] | None = None) -> None:
+    def refresh(self, progress: Progress = silent) -> None:
         """Read what is new or changed by size or time, and forget what is no longer there.
 
         Args:
-            progress: told how many files were met.
+            progress: told (files, files, remark) as files are met, however many there are.
         """
         self._db.execute("DELETE FROM temp.met")
         parts: dict[Path, str] = {}
@@ -131,8 +132,7 @@ class Index:
             parts |= self._take(some)
             self._db.execute("COMMIT")  # a scan that is cut short goes on from here
             count += len(some)
-            if progress is not None:
-                progress(count)
+            progress(count, count, f"{count} files")
         self._db.execute("BEGIN")
         for path, reason in parts.items():  # read as something else before the volume was met that they belong to
             self._db.execute(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path, PurePosixPath
@@ -21,6 +21,7 @@ from polyscan.errors import PolyscanError
 from polyscan.files.walk import account, is_folder
 from polyscan.formats.endings import is_volume
 from polyscan.modality import by_precedence, modality
+from polyscan.progress import Progress, silent
 from polyscan.study import Decision, Label, Scan, Study
 from polyscan.study.manifest import SECTIONS, Manifest
 from polyscan.study.roots import SCANS
@@ -44,7 +45,7 @@ def scan(
     pet_units: str | None = None,
     columns: Sequence[str] | None = None,
     index: str | Path | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress = silent,
 ) -> Manifest:
     """Find studies and series in a tree of DICOM and NIfTI files.
 
@@ -64,7 +65,7 @@ def scan(
             clinical variables, but for dates. ``doubts`` says what was not used, and rows and studies without partner.
         index: a file in which what was read is kept, so that the next scan of the folder reads only what changed by
             size or time; see :class:`polyscan.discovery.index.Index`.
-        progress: told how many files were met.
+        progress: told (files, files, remark) as files are met, however many there are.
         join: make one study of a subject's sessions; see :func:`polyscan.discovery.sessions.join_sessions`.
 
     Raises:

@@ -24,8 +24,8 @@ from polyscan.files.owned import replace_owned
 from polyscan.formats.endings import is_volume
 from polyscan.formats.nifti import read_nifti
 from polyscan.geometry import matrix_of
-from polyscan.parallel import Progress
 from polyscan.preprocess.native import to_native
+from polyscan.progress import Progress, silent
 from polyscan.report.uncertainty import region_probabilities, uncertainty_map
 from polyscan.study import PredictionRecord, Study, paths_in
 from polyscan.study.manifest import Failure, Manifest, none_done
@@ -62,7 +62,7 @@ def write_dicom(
     out: str | Path,
     objects: Collection[str] = ("seg", "sr", "registration"),
     *,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Exported:
     """Write predictions as DICOM objects, ``<study>_<object>.dcm``, that belong to the study of the reference series.
 
@@ -98,8 +98,7 @@ def write_dicom(
                 done.files[study.key] = written
             except Exception as error:
                 done.failed.append(Failure(study.key, without_paths(sentence(error), study, found)))
-            if progress is not None:
-                progress(count, len(studies), study.key)
+            progress(count, len(studies), study.key)
         with replace_owned(owned.path, group=_INDEX) as folder:
             write_json(folder / _INDEX, {"objects": done.files})
         owned.remove_others([_INDEX, *(name for each in done.files.values() for name in each.values())])

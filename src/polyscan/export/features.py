@@ -15,7 +15,7 @@ from polyscan.attribution.by_cohort import AT_LEAST, check_studies, tsne_map, um
 from polyscan.bundle.features import cohort_features
 from polyscan.files.atomic import write_json
 from polyscan.files.owned import replace_owned
-from polyscan.parallel import Progress
+from polyscan.progress import Progress, silent
 from polyscan.report.feature_maps import write_feature_maps
 from polyscan.study import Study
 from polyscan.study.manifest import Manifest
@@ -46,7 +46,7 @@ def write_features(
     weights: str | Path | None = None,
     umap: bool = False,
     overrides: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Features:
     """Map what a trained network makes of each study to two dimensions, and write a table, pictures and utilisation.
 
@@ -70,8 +70,7 @@ def write_features(
     for done, (study, vectors) in enumerate(read, start=1):
         for space, vector in vectors.items():
             spaces[space].append((study, vector))
-        if progress is not None:
-            progress(done, len(studies), study.key)
+        progress(done, len(studies), study.key)
     enough = {space: each for space, each in spaces.items() if len(each) >= AT_LEAST}
     maps = {
         method: {space: ([s for s, _ in each], place(np.stack([v for _, v in each]))) for space, each in enough.items()}

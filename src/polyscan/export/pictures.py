@@ -18,7 +18,7 @@ from polyscan.files.atomic import atomic_write
 from polyscan.files.owned import replace_owned
 from polyscan.formats.endings import is_volume
 from polyscan.formats.nifti import read_nifti, write_nifti
-from polyscan.parallel import Progress
+from polyscan.progress import Progress, silent
 from polyscan.report.display import Display
 from polyscan.study import Study, paths_in
 from polyscan.study.manifest import Failure, Manifest, none_done
@@ -64,7 +64,7 @@ def write_pictures(
     gif: bool = False,
     only: Sequence[str] = (),
     sources: Sources | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Pictures:
     """Write a fused picture of every study: ``<study>_<kind>.png`` and what else belongs to it.
 
@@ -105,8 +105,7 @@ def write_pictures(
             except Exception as error:
                 found = sources.studies.get(study.key) if sources else None
                 done.failed.append(Failure(study.key, without_paths(sentence(error), study, found)))
-            if progress is not None:
-                progress(count, len(studies), study.key)
+            progress(count, len(studies), study.key)
         owned.remove_others([path.name for paths in done.files.values() for path in paths])
     if not done.files:
         raise none_done("drawn", len(studies), done.failed)

@@ -20,6 +20,7 @@ from polyscan.batch.one_study import check_answering, write_failed
 from polyscan.bundle.answering import Answering
 from polyscan.bundle.config import bundle_folder
 from polyscan.bundle.weights import inference_fingerprint
+from polyscan.devices import check_usable
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError, sentence
 from polyscan.files.atomic import read_json, write_json
@@ -27,7 +28,6 @@ from polyscan.hospital.objects import write_results
 from polyscan.hospital.receive import receiving
 from polyscan.hospital.send import Sender, sender
 from polyscan.hospital.spool import Spool, newest, remove_images
-from polyscan.parallel import check_usable
 from polyscan.study import Study
 from polyscan.study.entry import Entry
 from polyscan.study.manifest import Manifest, read_manifest

@@ -15,9 +15,10 @@ from polyscan.errors import PolyscanError
 from polyscan.files.atomic import atomic_write_folder, write_json
 from polyscan.files.tables import write_rows
 from polyscan.modality import by_precedence
-from polyscan.parallel import Progress, run_each
+from polyscan.parallel import run_each
 from polyscan.phantom.subject import MAPS, MODALITIES, Subject, follow_up, make_subject
 from polyscan.phantom.write import write_dicom, write_nifti_scan, write_nifti_values, write_pose
+from polyscan.progress import Progress, silent
 from polyscan.study.outputs import check_lasting
 
 T = TypeVar("T")
@@ -37,7 +38,7 @@ def make_cohort(
     missing: float = 0.1,
     visits: int = 1,
     jobs: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> None:
     """Make heads with tumours and write their scans.
 
@@ -96,15 +97,14 @@ def new_folder(out: str | Path) -> Iterator[Path]:
         yield folder
 
 
-def make_each(make: Callable[[int], T], subjects: int, jobs: int | None, progress: Progress | None) -> list[T]:
+def make_each(make: Callable[[int], T], subjects: int, jobs: int | None, progress: Progress) -> list[T]:
     """What ``make`` gives for each subject, 1 to ``subjects``, in their order."""
     made: dict[int, T] = {}
     for done, (number, result) in enumerate(run_each(make, range(1, subjects + 1), jobs), start=1):
         if isinstance(result, PolyscanError):
             raise result
         made[number] = result
-        if progress is not None:
-            progress(done, subjects, f"sub-{number:03d}")
+        progress(done, subjects, f"sub-{number:03d}")
     return [made[number] for number in sorted(made)]
 
 

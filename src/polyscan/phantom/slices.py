@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from polyscan.parallel import Progress
 from polyscan.phantom.anatomy import Anatomy
 from polyscan.phantom.cohort import make_each, new_folder, split_of
 from polyscan.phantom.scanner import FOV, Grid, ct, mri
 from polyscan.phantom.subject import make_subject, stream
+from polyscan.progress import Progress, silent
 from polyscan.study import Label, Scan, Study
 from polyscan.study.manifest import Manifest, write_manifest
 
@@ -25,7 +25,7 @@ def make_slices(
     seed: int = 0,
     missing: float = 0.2,
     jobs: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> None:
     """Make an axial slice of each subject, by MRI (T1c, T2 and FLAIR as red, green and blue) and by CT.
 

@@ -11,8 +11,8 @@ from polyscan.errors import PolyscanError
 from polyscan.files.atomic import write_json
 from polyscan.files.owned import replace_owned
 from polyscan.formats.nifti import read_nifti, write_nifti
-from polyscan.parallel import Progress
 from polyscan.preprocess.resample import resample
+from polyscan.progress import Progress, silent
 from polyscan.study import Grid, ScanKey, Study
 from polyscan.study.manifest import Manifest
 from polyscan.study.outputs import OutputFolder, sources_of
@@ -45,7 +45,7 @@ def to_native(mask: MetaTensor, grid: MetaTensor, transform: str | Path | None =
     return resample(mask, grid, inverse, label=True)
 
 
-def write_native(manifest: Manifest, out: str | Path, *, progress: Progress | None = None) -> dict[str, dict[str, str]]:
+def write_native(manifest: Manifest, out: str | Path, *, progress: Progress = silent) -> dict[str, dict[str, str]]:
     """Write the masks that ``infer`` predicted on the own grid of each scan that was prepared.
 
     No scan is read: ``prepare`` noted the grids.
@@ -78,8 +78,7 @@ def write_native(manifest: Manifest, out: str | Path, *, progress: Progress | No
                     labels = to_native(mask, empty_image(grid), study.preparation.transforms.get(name))
                     kept = MetaTensor(labels.as_tensor().to(torch.uint8), affine=labels.affine)
                     write_nifti(folder / names[study.key][name], kept)
-            if progress is not None:
-                progress(count, len(studies), study.key)
+            progress(count, len(studies), study.key)
         with replace_owned(owned.path, group=INDEX) as folder:
             write_json(folder / INDEX, {"masks": names})
         owned.remove_others([INDEX, *(name for each in names.values() for name in each.values())])

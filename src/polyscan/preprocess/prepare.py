@@ -13,9 +13,10 @@ from pathlib import Path
 
 from polyscan.errors import PolyscanError
 from polyscan.files.owned import rewrite_owned
-from polyscan.parallel import Named, Progress, run_each, run_first
+from polyscan.parallel import Named, run_each, run_first
 from polyscan.preprocess.kept import kept_study
 from polyscan.preprocess.profiles import load_profiles, out_of_distribution
+from polyscan.progress import Progress, silent
 from polyscan.study import Study
 from polyscan.study.manifest import Failure, Manifest, manifest_of, none_done, write_manifest
 from polyscan.study.outputs import OutputFolder, sources_of
@@ -33,7 +34,7 @@ def prepare(
     like: str | Path | None = None,
     registered: bool = False,
     jobs: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Manifest:
     """Load, register, normalise and resample every study, and write ``out/manifest.json``.
 
@@ -85,8 +86,7 @@ def prepare(
                 for modality_name, problem in out_of_distribution(result.preparation.profiles, learnt).items():
                     problems[modality_name] = "; ".join(filter(None, [problems.get(modality_name), problem]))
                 done[study.key] = result
-            if progress is not None:
-                progress(count, len(studies), study.key)
+            progress(count, len(studies), study.key)
         prepared = replace(
             manifest.map(lambda study: done.get(study.key)),
             roots={"prepared": str(owned.path)},

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from polyscan.cores import one_torch_thread
 from polyscan.errors import PolyscanError
-from polyscan.parallel import one_torch_thread
 from polyscan.registration.backends import BACKENDS
 from polyscan.registration.multistart import multistart, refine
 from polyscan.registration.poses import Poses

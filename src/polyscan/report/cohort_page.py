@@ -10,7 +10,8 @@ from typing import Any
 
 from polyscan.errors import PolyscanError
 from polyscan.files.owned import replace_owned
-from polyscan.parallel import Named, Progress, run_each
+from polyscan.parallel import Named, run_each
+from polyscan.progress import Progress, silent
 from polyscan.report.measures import is_number, outlying, rows_of
 from polyscan.report.ratings import as_json, read_ratings
 from polyscan.report.render import render_page
@@ -25,7 +26,7 @@ _NO_MEASURES = {"study", "subject", "session", "status", "reason", "problems"}
 
 
 def write_report(
-    source: str | Path, output: str | Path | None = None, *, jobs: int | None = None, progress: Progress | None = None
+    source: str | Path, output: str | Path | None = None, *, jobs: int | None = None, progress: Progress = silent
 ) -> Path:
     """Write the page of a cohort, and a page of each study beside it, from what ``infer`` or ``batch`` wrote.
 
@@ -67,8 +68,7 @@ def write_report(
     for done, (study, result) in enumerate(run_each(draw, studies, jobs), start=1):
         if isinstance(result, PolyscanError):
             not_drawn[study.key] = without_paths(str(result), study)
-        if progress is not None:
-            progress(done, len(studies), study.key)
+        progress(done, len(studies), study.key)
     write_cohort_page(manifest, page, pages, not_drawn)
     if owned is not None:
         kept = [f"{study.key}{ending}" for study in studies for ending in (".html", ".jpg")]

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import torch
 
+from polyscan.devices import check_usable
 from polyscan.errors import PolyscanError, sentence
 from polyscan.files.atomic import read_json, write_json
 from polyscan.files.owned import replace_owned, rewrite_owned
 from polyscan.formats.nifti import read_nifti, sidecar_of, write_nifti
 from polyscan.learning.checkpoint import CHECKPOINT
 from polyscan.modality import modality
-from polyscan.parallel import Progress, check_usable
+from polyscan.progress import Progress, silent
 from polyscan.study import Scan, Study
 from polyscan.study.manifest import Failure, Manifest, write_manifest
 from polyscan.study.outputs import OutputFolder, fingerprint, sources_of
@@ -59,7 +60,7 @@ def fill_missing(
     blocks: int = 6,
     steps: int = 2000,
     device: str | torch.device = "cpu",
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Filled:
     """Learn to translate between two modalities, and give studies that have one of them the other too.
 
@@ -109,8 +110,7 @@ def fill_missing(
                 done[study.key] = _filled(study, source, target, translator, owned.path)
             except Exception as error:
                 failed.append(Failure(study.key, f"{target} could not be translated: {sentence(error)}"))
-            if progress is not None:
-                progress(count, len(lacking), study.key)
+            progress(count, len(lacking), study.key)
         pairs = [study for study in manifest.testing if study.scans.keys() >= set(modalities)]
         agreement = _agreement(pairs, ways, translator)
         failures = {failure.study for failure in failed}

@@ -17,7 +17,7 @@ from polyscan.files.digest import digest_of
 from polyscan.files.tables import write_rows
 from polyscan.formats.nifti import read_nifti
 from polyscan.learning.checkpoint import CHECKPOINT, save_whole
-from polyscan.parallel import Progress
+from polyscan.progress import Progress, silent
 from polyscan.study import Study
 from polyscan.study.outputs import fingerprint
 from polyscan.translation.cycle_gan import CycleGAN
@@ -42,7 +42,7 @@ def learn_translation(
     structure_weight: float = 5.0,
     seed: int = 0,
     device: str | torch.device = "cpu",
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Translator:
     """Train a :class:`CycleGAN` on windows of one modality of some studies and of the other of whichever others.
 
@@ -101,9 +101,8 @@ def learn_translation(
             sums = {}
             content = {"made_from": made_from, "step": step + 1, "rows": rows, **training.state()}
             save_whole(content, out / CHECKPOINT)
-            if progress is not None:
-                told = ", ".join(f"{name} {value:.2f}" for name, value in rows[-1].items() if name != "step")
-                progress(step + 1, steps, told)
+            told = ", ".join(f"{name} {value:.2f}" for name, value in rows[-1].items() if name != "step")
+            progress(step + 1, steps, told)
     translator = Translator(translation, scales, (network.forth.cpu(), network.back.cpu()), made_from)
     write_rows(out / TABLE, rows)
     translator.save(out / NAME)
