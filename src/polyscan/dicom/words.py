@@ -6,6 +6,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from polyscan.dicom.agent_words import agent_given
 from polyscan.modality import MODALITIES
 
 
@@ -39,12 +40,6 @@ _T2_STAR = re.compile(
     rf"(?<![a-z]){_BEFORE}t2 ?(?:\*|star|s(?![a-z])|w?i? ?ffe(?![a-z])|w?[^a-z0-9]+(?:gre|eg)(?![a-z]))|"
     r"(?<![a-z])gre[^a-z0-9]+t2(?!\d)|"
     r"(?<![a-z])mag images|(?<![a-z])(?:hemo|haemo|hemoflash)(?![a-z])|heme (?:gre|sens)"
-)
-# Words of a place or an operation that look like words of a contrast agent.
-_NO_AGENT = re.compile(
-    r"post(?:erior)?[^a-z]*(?:fossa|op|surg|treat|rt|mort|proc|radi|therap|chem|biops|resec|embol|ablat|trauma|stroke|ictal|"
-    r"partum|shunt|chir|srs)\w*|pre[^a-z]*(?:op|surg|treat|rt|sat|scan|proc|therap|chem|biops|resec|embol|ablat|chir|srs)\w*|"
-    r"c[^a-z]*(?:spine|sp|wirbel|t)(?![a-z])"
 )
 # On which scan's grid something lies says nothing of what it is.
 _ELSEWHERE = re.compile(
@@ -301,52 +296,19 @@ _DUAL_ENERGY = re.compile(
 )
 _T2_NAMES = _words("haste\\w*", "ssfse\\w*", "ss ?-?tse")
 
-_AGENT = "|".join(
-    (
-        r"gd|gad|gado\w*|gad\w+|gdp?tpa|ce|km|kontrast\w*|contrast\w*|mdc|civ|iv ?c|inj|injecte\w*|injection",
-        r"dotarem|magnevist|prohance|multihance|omniscan|clariscan|vueway|elucirem|primovist|eovist|ablavar",
-        r"контраст\w*|kontrastli|kontrastem|kontraszt\w*|varjoaine\w*|teho(?:ste\w*)?",
-    )
+_CONTRASTS = (
+    ("SWI", _SWI),
+    ("DWI", _DWI),
+    ("STIR", _STIR),
+    ("FLAIR", _FLAIR),
+    ("STIR", _TIRM),
+    ("T2star", _T2_STAR),
+    ("T1", _T1),
+    ("T2", _T2),
+    ("T1", _T1_NAMES),
+    ("T2", _T2_NAMES),
 )
-_GIVEN = re.compile(
-    "|".join(
-        (
-            rf"(?<![a-z0-9])(?:{_AGENT}|delayed|lge)(?![a-z0-9])",
-            r"(?<![a-z0-9])(?:post|cont|enh|enhanced|enhancement|nach|apres|after|dopo|despues|po(?= k))(?![a-z0-9])",
-            r"(?<![a-z0-9])post(?:con\w*|gad\w*|gd|km|k)(?![a-z0-9])|(?<![a-z0-9])pos(?= ?$|[^a-z]*[cg])",
-            r"(?<![a-z])t1 ?-?(?:k|con)(?![a-z0-9])(?! +(?:s|f))",  # "con" and then no saturation, suppression, FS
-            # A lone "w" is weighted; "with" says with what, or stands last.
-            r"(?<![a-z0-9])(?:(?:with|mit|avec|com|met|med|w ?/)(?= *$)|(?:with|w) ?/? ?(?:gad\w*|gd|con\w*))",
-            r"(?<![a-z])(?:[23]d)?t1w?i? ?-?(?:c|ce|gd|gad|km|post)(?:gd|gad\w*|con\w*)?(?![a-z0-9])",
-            r"c ?\+|\+ ?(?:c|gd|gad\w*|km|k|contrast|ce|inj\w*)(?![a-z])|(?<![a-z])t1\w{0,2} ?\+|\( ?\+ ?\)",
-            r"(?<![a-z0-9])c$|\( ?c ?\)|增强|强化|造影|강조|조영",
-        )
-    )
-)
-_WITHOUT = (
-    r"non?|without|w ?/ ?o|wo|ohne|sans|sin|sem|senza|zonder|bez|без|до|vor|voor|avant|antes|prima|before|przed|pred|"
-    r"for|fore|uten|utan|uden|ilman"
-)
-_NOT_GIVEN = re.compile(
-    "|".join(
-        (
-            r"(?<![a-z0-9])(?:pre(?:con\w*|gad\w*|gd|km)?|unenhanced|nativ\w*|plain|non ?-?con\w*)(?![a-z0-9])",
-            rf"(?<![a-z0-9])(?:{_WITHOUT})[^a-z0-9]*(?:{_AGENT})(?![a-z0-9])",
-            r"(?<![a-z0-9])(?:ohne|sans|senza|zonder|without|w ?/ ?o|wo|uten|utan|uden|ilman)(?![a-z0-9])",
-            r"kontrasts[iı]z|nelkul",
-            r"(?<![a-z0-9])(?:s ?/|(?:c ?|ce|km|gd|gado?)-(?= |$))|(?<= )-(?:c|km|gd|gad)(?![a-z0-9])|\( ?- ?\)",
-            r"平扫|[无非未](?:增强|强化|造影)|単純|(?:增强|造影剂?|조영) ?[前전]",
-        )
-    )
-)
-_BOTH = re.compile(
-    "|".join(
-        (
-            r"with ?(?:and|&|/|\+) ?w|w ?/? ?(?:and|&|/|\+) ?w ?/? ?o|pre[^a-z]+(?:and|&|\+|/)?[^a-z]*post",
-            r"mit[^a-z]+und ohne|avec et sans|con (?:y|e) (?:sin|senza)|com e sem|\+ ?/ ?-|±",
-        )
-    )
-)
+"""In which order they are looked for: what says more goes first."""
 
 
 def told(text: str) -> Told:
@@ -363,11 +325,8 @@ def told(text: str) -> Told:
     other = _first(_OTHERS, plain)
     if other:
         return Told(other=other)
-    name = _contrast_of(plain)
-    if name != "T1":
-        return Told(name, contrast=_given(plain))
-    given = _given(plain)
-    return Told("T1c" if given else "T1", contrast=given)
+    name, given = _contrast_of(plain), agent_given(plain)
+    return Told("T1c" if name == "T1" and given else name, contrast=given)
 
 
 def dual_energy(text: str) -> str | None:
@@ -389,37 +348,11 @@ def _first(known: dict[str, re.Pattern[str]], plain: str) -> str | None:
 def _contrast_of(plain: str) -> str | None:
     if _T1_FLAIR.search(plain) and not _T2.search(plain):
         return "T1"
-    weightings = (_T1, _T2, _ALIASES["PD"])
-    several = (
-        sum(bool(pattern.search(plain)) for pattern in weightings) > 1
-    )  # as of a double echo, whose volumes differ
+    weightings = (pattern for pattern in (_T1, _T2, _ALIASES["PD"]) if pattern.search(plain))
+    several = len(list(weightings)) > 1  # as of a double echo, whose volumes differ
     if several and not (_FLAIR.search(plain) or _STIR.search(plain)):
         return None
-    for name, patterns in (
-        ("SWI", (_SWI,)),
-        ("DWI", (_DWI,)),
-        ("STIR", (_STIR,)),
-        ("FLAIR", (_FLAIR,)),
-        ("STIR", (_TIRM,)),
-        ("T2star", (_T2_STAR,)),
-        ("T1", (_T1,)),
-        ("T2", (_T2,)),
-        ("T1", (_T1_NAMES,)),
-        ("T2", (_T2_NAMES,)),
-    ):
-        if any(pattern.search(plain) for pattern in patterns):
-            return name
-    return _first(_ALIASES, plain)
-
-
-def _given(plain: str) -> bool | None:
-    """Whether a contrast agent is said to have been given."""
-    plain = _NO_AGENT.sub(" ", plain)
-    if _BOTH.search(plain):
-        return None
-    if _NOT_GIVEN.search(plain):
-        return False
-    return True if _GIVEN.search(plain) else None
+    return next((name for name, pattern in _CONTRASTS if pattern.search(plain)), None) or _first(_ALIASES, plain)
 
 
 def _plain(text: str) -> str:

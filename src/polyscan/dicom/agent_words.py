@@ -1,0 +1,73 @@
+"""Whether words say that a contrast agent was given, in several languages."""
+
+from __future__ import annotations
+
+import re
+
+# Words of a place or an operation that look like words of a contrast agent.
+_NO_AGENT = re.compile(
+    r"post(?:erior)?[^a-z]*(?:fossa|op|surg|treat|rt|mort|proc|radi|therap|chem|biops|resec|embol|ablat|trauma|stroke|ictal|"
+    r"partum|shunt|chir|srs)\w*|pre[^a-z]*(?:op|surg|treat|rt|sat|scan|proc|therap|chem|biops|resec|embol|ablat|chir|srs)\w*|"
+    r"c[^a-z]*(?:spine|sp|wirbel|t)(?![a-z])"
+)
+_AGENT = "|".join(
+    (
+        r"gd|gad|gado\w*|gad\w+|gdp?tpa|ce|km|kontrast\w*|contrast\w*|mdc|civ|iv ?c|inj|injecte\w*|injection",
+        r"dotarem|magnevist|prohance|multihance|omniscan|clariscan|vueway|elucirem|primovist|eovist|ablavar",
+        r"контраст\w*|kontrastli|kontrastem|kontraszt\w*|varjoaine\w*|teho(?:ste\w*)?",
+    )
+)
+_GIVEN = re.compile(
+    "|".join(
+        (
+            rf"(?<![a-z0-9])(?:{_AGENT}|delayed|lge)(?![a-z0-9])",
+            r"(?<![a-z0-9])(?:post|cont|enh|enhanced|enhancement|nach|apres|after|dopo|despues|po(?= k))(?![a-z0-9])",
+            r"(?<![a-z0-9])post(?:con\w*|gad\w*|gd|km|k)(?![a-z0-9])|(?<![a-z0-9])pos(?= ?$|[^a-z]*[cg])",
+            r"(?<![a-z])t1 ?-?(?:k|con)(?![a-z0-9])(?! +(?:s|f))",  # "con" and then no saturation, suppression, FS
+            # A lone "w" is weighted; "with" says with what, or stands last.
+            r"(?<![a-z0-9])(?:(?:with|mit|avec|com|met|med|w ?/)(?= *$)|(?:with|w) ?/? ?(?:gad\w*|gd|con\w*))",
+            r"(?<![a-z])(?:[23]d)?t1w?i? ?-?(?:c|ce|gd|gad|km|post)(?:gd|gad\w*|con\w*)?(?![a-z0-9])",
+            r"c ?\+|\+ ?(?:c|gd|gad\w*|km|k|contrast|ce|inj\w*)(?![a-z])|(?<![a-z])t1\w{0,2} ?\+|\( ?\+ ?\)",
+            r"(?<![a-z0-9])c$|\( ?c ?\)|增强|强化|造影|강조|조영",
+        )
+    )
+)
+_WITHOUT = (
+    r"non?|without|w ?/ ?o|wo|ohne|sans|sin|sem|senza|zonder|bez|без|до|vor|voor|avant|antes|prima|before|przed|pred|"
+    r"for|fore|uten|utan|uden|ilman"
+)
+_NOT_GIVEN = re.compile(
+    "|".join(
+        (
+            r"(?<![a-z0-9])(?:pre(?:con\w*|gad\w*|gd|km)?|unenhanced|nativ\w*|plain|non ?-?con\w*)(?![a-z0-9])",
+            rf"(?<![a-z0-9])(?:{_WITHOUT})[^a-z0-9]*(?:{_AGENT})(?![a-z0-9])",
+            r"(?<![a-z0-9])(?:ohne|sans|senza|zonder|without|w ?/ ?o|wo|uten|utan|uden|ilman)(?![a-z0-9])",
+            r"kontrasts[iı]z|nelkul",
+            r"(?<![a-z0-9])(?:s ?/|(?:c ?|ce|km|gd|gado?)-(?= |$))|(?<= )-(?:c|km|gd|gad)(?![a-z0-9])|\( ?- ?\)",
+            r"平扫|[无非未](?:增强|强化|造影)|単純|(?:增强|造影剂?|조영) ?[前전]",
+        )
+    )
+)
+_BOTH = re.compile(
+    "|".join(
+        (
+            r"with ?(?:and|&|/|\+) ?w|w ?/? ?(?:and|&|/|\+) ?w ?/? ?o|pre[^a-z]+(?:and|&|\+|/)?[^a-z]*post",
+            r"mit[^a-z]+und ohne|avec et sans|con (?:y|e) (?:sin|senza)|com e sem|\+ ?/ ?-|±",
+        )
+    )
+)
+
+
+def agent_given(plain: str) -> bool | None:
+    """Whether a text, in lower case and without accents, says that a contrast agent was given; None where it does not.
+
+    Example:
+        >>> agent_given("t1 post gd"), agent_given("t1 ohne km"), agent_given("t1")
+        (True, False, None)
+    """
+    plain = _NO_AGENT.sub(" ", plain)
+    if _BOTH.search(plain):
+        return None
+    if _NOT_GIVEN.search(plain):
+        return False
+    return True if _GIVEN.search(plain) else None
