@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from polyscan.advise.describe import Description
@@ -16,6 +14,7 @@ from polyscan.compare.protocol import CONCATENATION
 from polyscan.evaluation.statistics import corrected_error
 from polyscan.files.atomic import read_json
 from polyscan.files.resources import resource_folder
+from polyscan.files.tables import rows_in
 
 PRIOR_WEIGHT = 1.0
 """A rule counts as much as one cohort that is just alike."""
@@ -172,7 +171,7 @@ def stored_cohorts() -> tuple[StoredCohort, ...]:
     """Those of ``benchmarks/results``, which come with polyscan."""
     folder = resource_folder("benchmarks") / "results"
     told: dict[str, Any] = read_json(folder / "cohorts.json")
-    rows = _rows(folder / "strategies.csv")
+    rows = rows_in(folder / "strategies.csv")
     return tuple(
         stored_cohort(name, about, [row for row in rows if row["cohort"] == name]) for name, about in told.items()
     )
@@ -200,8 +199,3 @@ def read_description(described: Mapping[str, Any]) -> Description:
     """A description of vectors from JSON, as ``dataclasses.asdict`` writes it."""
     probes = described.get("probes")
     return Description(**{**described, "probes": Probes(**probes) if probes else None})
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))

@@ -64,8 +64,7 @@ def cohort_features(
 
 def _check_weights(manifest: Manifest, file: Path) -> None:
     """Refuse to show one network beside what another one said."""
-    models = [study.prediction.model for study in manifest.tested if study.prediction and study.prediction.model]
-    said = {digest for model in models for digest in model.weights}
+    said = {digest for study in manifest.tested if study.model for digest in study.model.weights}
     if said and sha256(file) not in said:
         raise PolyscanError(f"The answers of the manifest were not given by {file}; name their weights by --weights.")
 

@@ -10,6 +10,12 @@ from typing import Any
 from polyscan.files.atomic import atomic_write
 
 
+def rows_in(path: Path) -> list[dict[str, str]]:
+    """The rows that :func:`write_rows` wrote, by commas; what people write is read by :mod:`polyscan.study.table`."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], separator: str = ",") -> None:
     """Write rows, which need not have the same columns, whole or not at all; what a row lacks, or is None, is empty."""
     columns = dict.fromkeys(name for row in rows for name in row)

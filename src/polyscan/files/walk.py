@@ -130,18 +130,18 @@ def account(folder: Path, left: Iterable[tuple[Path, str]]) -> list[dict[str, An
         folder: the one that was walked.
         left: files and folders with the reason, empty for files that are no scan.
     """
-    alike: dict[tuple[str, str], tuple[Path, int]] = {}  # the first, and how many
+    alike: dict[tuple[str, str, str], tuple[Path, int]] = {}  # the first, and how many
     for path, reason in left:
         ending = path.suffix.lower()
         where = path.parent.relative_to(folder).as_posix() if path != folder else "."
         told = reason or _what_it_is(path)
         # Tables and texts are many and lie everywhere: they are counted for the whole folder.
-        key = ("" if not reason and ending in _BESIDE else where, f"{ending}\0{told}")
+        key = ("" if not reason and ending in _BESIDE else where, ending, told)
         first, count = alike.get(key, (path, 0))
         alike[key] = (min(first, path), count + 1)
     return [
-        {"series": _name(folder, where, first, count), "modality": None, "taken": False, "reason": key.split("\0")[1]}
-        for (where, key), (first, count) in sorted(alike.items())
+        {"series": _name(folder, where, first, count), "modality": None, "taken": False, "reason": reason}
+        for (where, _, reason), (first, count) in sorted(alike.items())
     ]
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 from polyscan.compare.protocol import CONCATENATION, LOGISTIC, Strategy
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
+from polyscan.files.tables import rows_in
 from polyscan.methods.network import classes
 from polyscan.methods.text import Text, counted, enumerated
 
@@ -26,8 +26,7 @@ def tell_comparison(text: Text, folder: Path) -> None:
     if not (folder / "compare.csv").is_file():
         raise PolyscanError(f"{folder} has no compare.csv yet; let polyscan compare end first.")
     protocol = read_json(folder / "protocol.json")
-    with (folder / "compare.csv").open(encoding="utf-8") as file:
-        ran = [row["strategy"] for row in csv.DictReader(file)]
+    ran = [row["strategy"] for row in rows_in(folder / "compare.csv")]
     strategies = {name: Strategy(**given) for name, given in protocol["strategies"].items() if name in ran}
     others = [name for name in ran if name not in strategies]
     cited = {LOGISTIC: "sklearn", CONCATENATION: classes()["Concatenation"]}

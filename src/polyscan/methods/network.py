@@ -40,14 +40,11 @@ def tell_predictions(text: Text, manifest: Manifest) -> dict[str, str]:
 
 
 def _by_model(studies: Sequence[Study]) -> Iterator[tuple[ModelRecord, list[Study]]]:
-    groups: dict[str, list[Study]] = {}
+    groups: dict[str, tuple[ModelRecord, list[Study]]] = {}
     for study in studies:
-        if study.prediction is not None and study.prediction.model is not None:
-            groups.setdefault(json.dumps(asdict(study.prediction.model), sort_keys=True), []).append(study)
-    for each in groups.values():
-        assert each[0].prediction is not None
-        assert each[0].prediction.model is not None
-        yield each[0].prediction.model, each
+        if study.model is not None:
+            groups.setdefault(json.dumps(asdict(study.model), sort_keys=True), (study.model, []))[1].append(study)
+    yield from groups.values()
 
 
 def _network(text: Text, model: ModelRecord, count: int) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import pydoc
 import re
@@ -15,6 +14,7 @@ from polyscan.bundle.run_folder import CONFIG, RECORD
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
 from polyscan.files.digest import sha256
+from polyscan.files.tables import rows_in
 from polyscan.learning.checkpoint import BEST
 from polyscan.learning.history import TABLE
 from polyscan.methods.text import Text, counted, enumerated
@@ -89,9 +89,9 @@ def _optimisation(text: Text, config: dict[str, Any]) -> str:
 def _losses(text: Text, config: dict[str, Any], run: Path) -> str:
     losses = list(dict.fromkeys(class_paths(config["loss"])))
     told = enumerated(f"{class_name(name)}{text.cite(pydoc.locate(name))}" for name in losses)
-    with (run / TABLE).open(encoding="utf-8") as file:
-        columns = next(csv.reader(file))
-    terms = {name.removeprefix("loss/") for name in columns if name.startswith("loss/")} - {"supervised"}
+    terms = {name.removeprefix("loss/") for name in rows_in(run / TABLE)[0] if name.startswith("loss/")} - {
+        "supervised"
+    }
     beside = {term.rpartition(".")[2] for term in terms if not term.startswith("objective.")}
     sentence = (
         f"The loss was {told}{f', beside it {enumerated(sorted(beside))} of the fusion layer' if beside else ''}."
@@ -118,15 +118,10 @@ def _augmentation(text: Text, config: dict[str, Any]) -> str:
 
 def _epochs(config: dict[str, Any], runs: Sequence[Path]) -> Iterator[str]:
     """How many epochs there were and which was the best, by the tables that runs leave behind."""
-    each = [_rows(run) for run in runs]
+    each = [rows_in(run / TABLE) for run in runs]
     counts = sorted({len(rows) for rows in each})
     yield f"It took {enumerated(map(str, counts))} of at most {config['max_epochs']} epochs; seed {config['seed']}."
     metrics = [name for name in each[0][0] if name.startswith("val_")]
     if metrics:
         where = "validation studies" if config.get("hold_out", True) else "the studies that were watched"
         yield f"The weights with the best {enumerated(metrics)} on {where} were kept."
-
-
-def _rows(run: Path) -> list[dict[str, str]]:
-    with (run / TABLE).open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))

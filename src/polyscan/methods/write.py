@@ -15,7 +15,7 @@ from polyscan.methods.network import tell_predictions
 from polyscan.methods.preparation import tell_preparation
 from polyscan.methods.text import Text, enumerated
 from polyscan.methods.training import tell_training
-from polyscan.study.manifest import Manifest, read_manifest
+from polyscan.study.manifest import read_manifest
 from polyscan.study.outputs import check_writable_file, replace_file
 
 _STUDIES, _RUN, _FOLDS, _COMPARISON = ("prepare", "infer", "batch"), "train", "train --folds", "compare"
@@ -51,7 +51,7 @@ def methods_text(folders: Sequence[str | Path]) -> str:
         manifest = read_manifest(folder / MANIFEST)
         versions |= tell_preparation(text, manifest.studies)
         versions |= tell_predictions(text, manifest)
-        answered_by = _weights(manifest)
+        answered_by = {digest for study in manifest.studies if study.model for digest in study.model.weights}
     for folder in by.get(_RUN, []):
         versions |= tell_training(text, _runs(folder), answered_by)
     for folder in by.get(_COMPARISON, []):
@@ -84,8 +84,3 @@ def _by_command(folders: Sequence[Path]) -> dict[str, list[Path]]:
 def _runs(folder: Path) -> list[Path]:
     folds = sorted(path for path in folder.glob("fold*") if path.is_dir())
     return folds or [folder]
-
-
-def _weights(manifest: Manifest) -> set[str]:
-    models = [study.prediction.model for study in manifest.studies if study.prediction is not None]
-    return {each for model in models if model is not None for each in model.weights}

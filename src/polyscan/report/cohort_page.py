@@ -141,5 +141,5 @@ def cohort_data(rows: Sequence[Mapping[str, Any]], not_drawn: Mapping[str, str])
 
 
 def _bundles(studies: Sequence[Study]) -> list[str]:
-    models = [study.prediction.model for study in studies if study.prediction is not None]
-    return sorted({f"{model.bundle} {model.bundle_version}".strip() for model in models if model is not None})
+    models = (study.model for study in studies)
+    return sorted({f"{model.bundle} {model.bundle_version}".strip() for model in models if model})

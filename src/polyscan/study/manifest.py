@@ -123,11 +123,7 @@ class Manifest(Entry):
     @property
     def prepared_otherwise(self) -> str:
         """A sentence where scans were prepared otherwise than those that their network learnt from; else nothing."""
-        both = [
-            (study.protocol, study.prediction.model.protocols)
-            for study in self.studies
-            if study.scans and study.prediction and study.prediction.model
-        ]
+        both = [(study.protocol, study.model.protocols) for study in self.studies if study.scans and study.model]
         others = [(found, learnt) for found, learnt in both if learnt and found not in learnt]
         if not others:
             return ""

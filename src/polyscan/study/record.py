@@ -355,6 +355,11 @@ class Study(Entry):
         return self.preparation.protocol if self.preparation else ""
 
     @property
+    def model(self) -> ModelRecord | None:
+        """The network that answered; None where none did, or where MONAI's own command ran it."""
+        return self.prediction.model if self.prediction else None
+
+    @property
     def problems(self) -> dict[str, str]:
         """Those of the preparation."""
         return self.preparation.problems if self.preparation else {}
