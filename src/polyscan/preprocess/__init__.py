@@ -19,7 +19,8 @@ if TYPE_CHECKING:
         ZCAWhiteningd,
         ZScored,
     )
-    from polyscan.preprocess.steps import AntiAliasd, LoadScansd, PackScalesd, RegisterRigidd, Resampled
+    from polyscan.preprocess.scales import AntiAliasd, PackScalesd
+    from polyscan.preprocess.steps import LoadScansd, RegisterRigidd, Resampled
 
 __all__ = [
     "AntiAliasd",
@@ -39,7 +40,8 @@ __all__ = [
 __getattr__ = lazy.getattr_of(
     __name__,
     {
-        "steps": ("AntiAliasd", "LoadScansd", "PackScalesd", "RegisterRigidd", "Resampled"),
+        "scales": ("AntiAliasd", "PackScalesd"),
+        "steps": ("LoadScansd", "RegisterRigidd", "Resampled"),
         "intensity_steps": (
             "BiasFieldd",
             "BrainMaskd",

@@ -34,7 +34,7 @@ class ForegroundMaskd(Step):
         if np.array_equal(body, np.isfinite(values)):
             record.problems["foreground"] = f"no body was found in {record.reference}: all that was measured is taken"
         data["foreground"] = _as_image(body, image)
-        self.tell(record, record.reference, "polyscan", method="body")
+        self.tell(record, record.reference, method="body")
 
 
 class BrainMaskd(Step):
@@ -63,7 +63,7 @@ class BrainMaskd(Step):
         if not mask.any():
             record.problems["foreground"] = f"the mask is empty on {record.reference}: nothing can be normalised in it"
         data["foreground"] = _as_image(mask, image)
-        self.tell(record, record.reference, "polyscan", method=self.method)
+        self.tell(record, record.reference, method=self.method)
 
 
 class _Normalize(Step):
@@ -91,7 +91,7 @@ class _Normalize(Step):
                 self.leave_out(data, record, name, str(error))
                 continue
             data[name] = MetaTensor(torch.from_numpy(values[None]), affine=image.affine, meta={"unit": self.unit})
-            self.tell(record, name, "polyscan", **what)
+            self.tell(record, name, **what)
 
 
 class ZScored(_Normalize):
@@ -231,7 +231,7 @@ class ZCAWhiteningd(Step):
         for name, image, white in zip(self.keys, images, whitening(values), strict=True):
             data[name] = MetaTensor(torch.from_numpy(white[None]), affine=image.affine, meta={"unit": "whitened"})
             what = {"modalities": self.keys, "mean": whitening.mean.tolist(), "matrix": whitening.whiten.tolist()}
-            self.tell(record, name, "polyscan", **what)
+            self.tell(record, name, **what)
 
 
 def _as_image(mask: np.ndarray, image: MetaTensor) -> MetaTensor:

@@ -9,20 +9,20 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import Any
 
 import torch
 from monai.data import MetaTensor
 from monai.transforms import Transform
 
+from polyscan import __version__
 from polyscan.errors import PolyscanError
 from polyscan.formats.endings import is_volume
 from polyscan.formats.read import read_image, read_label
 from polyscan.geometry import same_grid, to_sitk
-from polyscan.preprocess.grids import coarser, common_grid, moved
+from polyscan.preprocess.grids import common_grid, moved
 from polyscan.preprocess.mask import same_outline
-from polyscan.preprocess.resample import anti_alias, resample, widen_point_spread
+from polyscan.preprocess.resample import resample, widen_point_spread
 from polyscan.registration import register_study
 from polyscan.study import Grid, RegistrationRecord, Study
 
@@ -79,10 +79,9 @@ class Step(Transform):
         before = record.problems.get(modality)
         record.problems[modality] = "; ".join(filter(None, [before, f"left out: {reason}"]))
 
-    def tell(self, record: Record, modality: str, package: str, **what: Any) -> None:
+    def tell(self, record: Record, modality: str, **what: Any) -> None:
         """Add to what was done to a modality."""
-        entry = {"name": self.name, **what, "package": f"{package} {version(package)}"}
-        record.steps.setdefault(modality, []).append(entry)
+        record.steps.setdefault(modality, []).append({"name": self.name, **what, "package": f"polyscan {__version__}"})
 
 
 class LoadScansd(Step):
@@ -124,7 +123,7 @@ class LoadScansd(Step):
                 record.repairs[name] = "; ".join(repaired)
             if doubts:
                 record.problems[name] = "; ".join(doubts)
-            self.tell(record, name, "polyscan", unit=data[name].meta["unit"], repaired=repaired)
+            self.tell(record, name, unit=data[name].meta["unit"], repaired=repaired)
         available = present(data)
         if not available:
             why = [problem.removeprefix("left out: ") for problem in record.problems.values()]
@@ -172,27 +171,18 @@ class RegisterRigidd(Step):
 
     def apply(self, data: dict[str, Any], record: Record) -> None:
         """See :class:`Step`."""
-        aligned, reference = record.study.aligned, record.reference
-        free = []
-        for name in [name for name in present(data) if name != reference]:
-            together = {name, reference} <= set(aligned)
-            if record.registered or (together and _told(record.study, name) and _told(record.study, reference)):
-                self.tell(record, name, "polyscan", result="not registered: said to be so already")
-            elif same_grid(data[name], data[reference], tolerance=0.01) and same_outline(
-                data[name][0].numpy(), data[reference][0].numpy()
-            ):
-                self.tell(record, name, "polyscan", result="not registered: on one grid, cut out with one mask")
-            elif together and not self.within_frame:
-                self.tell(record, name, "polyscan", result="not registered: same frame of reference as the reference")
-            else:
-                free.append(name)
-        every = register_study(to_sitk(data[reference]), [to_sitk(data[name]) for name in free], seed=self.seed)
+        others = [name for name in present(data) if name != record.reference]
+        in_place = {name: why for name in others if (why := self._in_place(data, record, name))}
+        for name, why in in_place.items():
+            self.tell(record, name, result=f"not registered: {why}")
+        free = [name for name in others if name not in in_place]
+        reference, moving = to_sitk(data[record.reference]), [to_sitk(data[name]) for name in free]
+        every = register_study(reference, moving, seed=self.seed)
         for name, found in zip(free, every, strict=True):
             record.registrations[name] = RegistrationRecord(found.trusted, found.reason)
             self.tell(
                 record,
                 name,
-                "polyscan",
                 engine=found.engine,
                 seed=self.seed,
                 trusted=found.trusted,
@@ -206,6 +196,19 @@ class RegisterRigidd(Step):
                 record.problems[name] = f"kept where its header puts it, unregistered: {found.reason}"
             else:
                 self.leave_out(data, record, name, f"its registration cannot be trusted: {found.reason}")
+
+    def _in_place(self, data: dict[str, Any], record: Record, name: str) -> str:
+        """Why a scan needs no registration; empty where it does."""
+        study, reference = record.study, record.reference
+        together = {name, reference} <= set(study.aligned)
+        if record.registered or (together and _told(study, name) and _told(study, reference)):
+            return "said to be so already"
+        one_grid = same_grid(data[name], data[reference], tolerance=0.01)
+        if one_grid and same_outline(data[name][0].numpy(), data[reference][0].numpy()):
+            return "on one grid, cut out with one mask"
+        if together and not self.within_frame:
+            return "same frame of reference as the reference"
+        return ""
 
 
 class Resampled(Step):
@@ -237,37 +240,18 @@ class Resampled(Step):
     def apply(self, data: dict[str, Any], record: Record) -> None:
         """See :class:`Step`."""
         names = present(data)
-        images = {name: data[name] for name in names}
-        native = self.resolution == "native"
-        grid = data[record.reference]
-        if not native:
-            grid = common_grid(
-                images,
-                record.reference,
-                record.transforms,
-                resolution=self.resolution,
-                field_of_view=self.field_of_view,
-            )
+        grid = self._grid(data, record)
         widest = max((self.point_spread[name] for name in names if name in self.point_spread), default=0.0)
         for name in names:
-            transform, what = record.transforms.get(name), {}
-            if name in self.point_spread and self.point_spread[name] < widest:
+            what = {}
+            if self.point_spread.get(name, widest) < widest:
                 data[name] = widen_point_spread(data[name], self.point_spread[name], widest)
                 what["point_spread"] = f"smoothed from {self.point_spread[name]:g} to {widest:g} mm"
-            if native:
-                data[name] = moved(data[name], transform)
-                if not _overlap(data[name], grid):
-                    self.leave_out(data, record, name, f"nothing of it lies in the field of view of {record.reference}")
-                    continue
-                self.tell(record, name, "polyscan", interpolation="none: moved by its affine", **what)
-                continue
-            untouched = transform is None and same_grid(data[name], grid, tolerance=1e-3)
-            data[name] = resample(data[name], grid, transform)
-            if not torch.isfinite(data[name]).any():
+            how = self._bring(data, record, name, grid)
+            if how:
+                self.tell(record, name, **how, **what)
+            else:
                 self.leave_out(data, record, name, f"nothing of it lies in the field of view of {record.reference}")
-                continue
-            how = "untouched" if untouched else "cubic B-spline within the scan's own range"
-            self.tell(record, name, "polyscan", interpolation=how, outside="NaN", **what)
         if "label" in data:
             drawn_on = record.study.label.drawn_on or record.reference
             if drawn_on in data:
@@ -276,57 +260,28 @@ class Resampled(Step):
                 del data["label"]
                 record.problems["label"] = f"left out: it was drawn on {drawn_on}, which was left out"
 
+    def _grid(self, data: dict[str, Any], record: Record) -> MetaTensor:
+        """The one that scans are brought to; the reference's where all keep their own."""
+        if self.resolution == "native":
+            return data[record.reference]
+        return common_grid(
+            {name: data[name] for name in present(data)},
+            record.reference,
+            record.transforms,
+            resolution=self.resolution,
+            field_of_view=self.field_of_view,
+        )
 
-class AntiAliasd(Transform):
-    """Smooth images before a coarser spacing is taken; see :func:`polyscan.preprocess.resample.anti_alias`.
-
-    For bundles, in front of MONAI's ``Spacingd``, which does not do so itself.
-
-    Args:
-        keys: images (channel, x, y, z).
-        spacing: that follows, in millimetres along the images' axes.
-    """
-
-    def __init__(self, keys: str | Sequence[str], spacing: Sequence[float]) -> None:
-        self.keys = [keys] if isinstance(keys, str) else list(keys)
-        self.spacing = list(spacing)
-
-    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a copy with the images smoothed."""
-        return {**data, **{key: anti_alias(data[key], self.spacing) for key in self.keys}}
-
-
-class PackScalesd(Transform):
-    """Pack scans of their own resolution into the finest grid; see :class:`polyscan.networks.PackedScales`.
-
-    A scan that enters at level k is brought, with one interpolation, to the image's grid with voxels 2^k times as
-    large; each of those then stands 2^k times along each axis.
-
-    Args:
-        keys: images (modality, x, y, z) whose coarse channels are empty; beside each, under ``<key>_coarse``, modality
-            to the scan on its own grid, which is taken out.
-        modalities: order of the channels.
-        enters: modality to its level.
-    """
-
-    def __init__(self, keys: str | Sequence[str], modalities: Sequence[str], enters: Mapping[str, int]) -> None:
-        self.keys = [keys] if isinstance(keys, str) else list(keys)
-        self.modalities = list(modalities)
-        self.enters = dict(enters)
-
-    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a copy with the scans packed."""
-        out = dict(data)
-        for key in self.keys:
-            image = out[key].clone()
-            for name, scan in out.pop(f"{key}_coarse").items():
-                factor = 2 ** self.enters[name]
-                values = resample(scan, coarser(image, factor)).as_tensor()
-                for axis in (1, 2, 3):
-                    values = values.repeat_interleave(factor, axis)
-                image[self.modalities.index(name)] = values[0, : image.shape[1], : image.shape[2], : image.shape[3]]
-            out[key] = image
-        return out
+    def _bring(self, data: dict[str, Any], record: Record, name: str, grid: MetaTensor) -> dict[str, str]:
+        """Bring a scan to the grid, or through its registration only; how, or nothing where none of it lies there."""
+        image, transform = data[name], record.transforms.get(name)
+        if self.resolution == "native":
+            data[name] = moved(image, transform)
+            return {"interpolation": "none: moved by its affine"} if _overlap(data[name], grid) else {}
+        untouched = transform is None and same_grid(image, grid, tolerance=1e-3)
+        data[name] = resample(image, grid, transform)
+        how = "untouched" if untouched else "cubic B-spline within the scan's own range"
+        return {"interpolation": how, "outside": "NaN"} if torch.isfinite(data[name]).any() else {}
 
 
 def _told(study: Study, name: str) -> bool:
