@@ -6,18 +6,19 @@ import errno
 import hashlib
 import shutil
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from polyscan.batch.status import lock, record_of
-from polyscan.bundle.answering import Answering
-from polyscan.bundle.config import read_metadata
+from polyscan.bundle.answering import PLAIN, Answering
+from polyscan.bundle.config import bundle_folder, read_metadata
 from polyscan.bundle.earlier import check_same_bundle, last_answer
 from polyscan.bundle.predictor import StudyPredictor, answer_files
 from polyscan.bundle.run import load_predictor
+from polyscan.bundle.weights import inference_fingerprint
 from polyscan.devices import is_usable
 from polyscan.errors import sentence
 from polyscan.files.atomic import clear_parts
@@ -63,7 +64,7 @@ class Batch:
     retry_failed: bool = False
     devices: tuple[str, ...] = ()
     pages: bool = True
-    answering: Answering = field(default_factory=Answering)
+    answering: Answering = PLAIN
 
 
 def run_study(study: Study, batch: Batch) -> Outcome:
@@ -142,15 +143,25 @@ def _predictor(batch: Batch, device: str) -> StudyPredictor:
     return load_predictor(batch.bundle, out, weights=batch.weights, answering=batch.answering, overrides=overrides)
 
 
-def check_answering(batch: Batch) -> None:
-    """Refuse before any study is read what the bundle cannot do.
+def plan_batch(bundle: str | Path, out: str | Path, weights: str | Path | None, **options: Any) -> Batch:
+    """What every study is to be done with; what the bundle cannot do is refused before any study is read.
+
+    Args:
+        bundle: the bundle's folder, or the name of one that comes with polyscan.
+        out: the batch's folder.
+        weights: a file of weights; the bundle's own if None.
+        options: further attributes of the :class:`Batch`.
 
     Raises:
         PolyscanError: the weights do not fit the bundle, it cannot answer as it is asked to, or the folder holds what
             another bundle answered.
     """
-    check_same_bundle(batch.out, (batch.out / "records").glob("[!.]*.json"), batch.bundle.resolve().name)
+    folder = bundle_folder(bundle)
+    batch = Batch(Path(out).absolute(), folder, Path(weights).absolute() if weights is not None else None, **options)
+    batch = replace(batch, settings=inference_fingerprint(folder, weights, batch.answering.overrides))
+    check_same_bundle(batch.out, (batch.out / "records").glob("[!.]*.json"), folder.resolve().name)
     _predictor(batch, "cpu" if batch.devices else "")
+    return batch
 
 
 def _made_from(study: Study, batch: Batch) -> str:

@@ -14,11 +14,9 @@ from pathlib import Path
 
 from polyscan.batch.executors import Executor, local
 from polyscan.batch.folder import GATHER, MANIFEST, find_studies, remove_others, write_results
-from polyscan.batch.one_study import Batch, check_answering, run_study, write_failed
+from polyscan.batch.one_study import Batch, plan_batch, run_study, write_failed
 from polyscan.batch.status import lock, read_records
-from polyscan.bundle.answering import Answering
-from polyscan.bundle.config import bundle_folder
-from polyscan.bundle.weights import inference_fingerprint
+from polyscan.bundle.answering import PLAIN, Answering
 from polyscan.errors import PolyscanError
 from polyscan.files.owned import rewrite_file
 from polyscan.progress import Progress, silent
@@ -39,7 +37,7 @@ def batch(
     retry_failed: bool = False,
     devices: Sequence[str] = (),
     pages: bool = True,
-    answering: Answering | None = None,
+    answering: Answering = PLAIN,
     choose: Callable[[Study], bool] | None = None,
     progress: Progress = silent,
 ) -> Manifest:
@@ -67,19 +65,16 @@ def batch(
     Raises:
         PolyscanError: the bundle, the source or the folder cannot be used, or no study could be answered.
     """
-    folder = bundle_folder(bundle)
-    plan = Batch(
-        out=Path(out).absolute(),
-        bundle=folder,
-        weights=Path(weights).absolute() if weights is not None else None,
+    plan = plan_batch(
+        bundle,
+        out,
+        weights,
         registered=registered,
         retry_failed=retry_failed,
         devices=tuple(devices),
         pages=pages,
-        answering=answering or Answering(),
+        answering=answering,
     )
-    plan = replace(plan, settings=inference_fingerprint(folder, weights, plan.answering.overrides))
-    check_answering(plan)
     found = find_studies(Path(source), plan.out)
     write_sources(plan.out, found)
     if shard is None:

@@ -37,3 +37,7 @@ class Answering:
             "ignore_atypical": self.ignore_atypical,
         }
         return {name: value for name, value in entries.items() if value}
+
+
+PLAIN = Answering()
+"""Nothing beside the plain answer."""

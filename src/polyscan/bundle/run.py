@@ -9,7 +9,7 @@ from typing import Any
 from ignite.engine import Engine, Events
 from monai.bundle import ConfigWorkflow
 
-from polyscan.bundle.answering import Answering
+from polyscan.bundle.answering import PLAIN, Answering
 from polyscan.bundle.carried import PROTOCOLS, carried_settings, protocols_of, settings_of, shared_settings
 from polyscan.bundle.config import bundle_folder, check_channels, open_config, quiet, read_config
 from polyscan.bundle.model_record import model_record
@@ -98,7 +98,7 @@ def infer(
     *,
     weights: str | Path | Sequence[str | Path] | None = None,
     absent: list[str] | None = None,
-    answering: Answering | None = None,
+    answering: Answering = PLAIN,
     overrides: Mapping[str, Any] | None = None,
     roots: Mapping[str, str | Path] | None = None,
     progress: Progress = silent,
@@ -128,7 +128,7 @@ def infer(
     bundle = bundle_folder(bundle)
     found = read_manifest(manifest, roots)
     with quiet():
-        asked = _asked(answering or Answering(), output_dir)
+        asked = _asked(answering, output_dir)
         changes = {"absent": absent or [], **asked, **(overrides or {})}
         workflow = load_inference(bundle, found, output_dir, weights, changes)
         workflow.parser.get_parsed_content("predictor").progress = progress
@@ -141,7 +141,7 @@ def load_predictor(
     output_dir: str | Path,
     *,
     weights: str | Path | Sequence[str | Path] | None = None,
-    answering: Answering | None = None,
+    answering: Answering = PLAIN,
     overrides: Mapping[str, Any] | None = None,
 ) -> StudyPredictor:
     """A bundle with its weights, loaded once to answer for studies as they come.
@@ -157,7 +157,7 @@ def load_predictor(
         PolyscanError: the bundle, the weights or an override cannot be used.
     """
     with quiet():
-        asked = _asked(answering or Answering(), Path(output_dir).parent)
+        asked = _asked(answering, Path(output_dir).parent)
         changes = {"dataset#data": [], **asked, **(overrides or {})}
         workflow = load_inference(bundle, Manifest(), output_dir, weights, changes)
         return workflow.parser.get_parsed_content("predictor")

@@ -16,10 +16,8 @@ from pathlib import Path
 
 from polyscan.batch import Batch, run_study, write_cohort
 from polyscan.batch.folder import COHORT, FOLDERS
-from polyscan.batch.one_study import check_answering, write_failed
-from polyscan.bundle.answering import Answering
-from polyscan.bundle.config import bundle_folder
-from polyscan.bundle.weights import inference_fingerprint
+from polyscan.batch.one_study import plan_batch, write_failed
+from polyscan.bundle.answering import PLAIN, Answering
 from polyscan.devices import check_usable
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError, sentence
@@ -72,7 +70,7 @@ def listen(
     keep_days: float = 1.0,
     reserve: int = 10**9,
     device: str = "",
-    answering: Answering | None = None,
+    answering: Answering = PLAIN,
     stop: threading.Event | None = None,
 ) -> None:
     """Receive studies, answer for each with a bundle, and send the results, until told to stop.
@@ -95,18 +93,8 @@ def listen(
     Raises:
         PolyscanError: the bundle, the folder, the device, an archive's name or the port cannot be used.
     """
-    folder = bundle_folder(bundle)
     archives = {target: sender(target, aet) for target in send}
-    answering = answering or Answering()
-    plan = Batch(
-        out=Path(out).absolute(),
-        bundle=folder,
-        weights=Path(weights).absolute() if weights is not None else None,
-        settings=inference_fingerprint(folder, weights, answering.overrides),
-        devices=(device,) if device else (),
-        answering=answering,
-    )
-    check_answering(plan)
+    plan = plan_batch(bundle, out, weights, devices=(device,) if device else (), answering=answering)
     check_usable(device)
     owned = OutputFolder.claim(plan.out, "listen")
     owned.will_hold([*FOLDERS, *COHORT, "spool", "objects", "deliveries"])
