@@ -11,19 +11,18 @@ import nibabel
 import numpy as np
 import pytest
 
-from polyscan.cli import main
+from polyscan.cli import COMMANDS, main
 from polyscan.study.manifest import read_manifest
 
 BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "brain_mri_tumour_segmentation"
-COMMANDS = ("demo", "scan", "prepare", "plan", "train", "infer", "native", "report", "phantom", "label-app")
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [name.replace("_", "-") for name in COMMANDS])
 def test_help_has_an_example(command, capsys):
     with pytest.raises(SystemExit) as left:
         main([command, "--help"])
     assert left.value.code == 0
-    assert f"example:\n  polyscan {command} " in capsys.readouterr().out
+    assert f"Example:\n  polyscan {command} " in capsys.readouterr().out
 
 
 def test_help_tells_what_an_option_is_where_it_is_not_given():

@@ -56,8 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options) or 0)
     except KeyboardInterrupt:
-        kept = getattr(options, "kept", _KEPT).format(**vars(options))
-        print(f"polyscan {options.command}: interrupted; {kept}", file=sys.stderr)
+        print(f"polyscan {options.command}: interrupted; {options.kept.format(**vars(options))}", file=sys.stderr)
         return 130
     except Exception as error:
         if options.debug:
@@ -67,12 +66,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of the command line; of a command, ``run`` is what does it, ``kept`` what an interrupt leaves."""
+    """The parser of the command line; of a command, ``run`` is what does it, ``kept`` what an interrupt leaves.
+
+    A command's help is the documentation of its file: what it does, more of that, and an example.
+    """
     whole = argparse.ArgumentParser(prog="polyscan", description="Read the scans of one patient together.")
     whole.add_argument("--version", action="version", version=f"polyscan {__version__}")
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in COMMANDS:
-        command = import_module(f"polyscan.commands.{name}").add(commands)
-        command.formatter_class = argparse.RawDescriptionHelpFormatter
+        module = import_module(f"polyscan.commands.{name}")
+        summary, description, example = str(module.__doc__).split("\n\n", 2)
+        command = commands.add_parser(
+            name.replace("_", "-"),
+            help=summary[0].lower() + summary[1:].rstrip("."),
+            description=description,
+            epilog=example,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.set_defaults(run=module.run, kept=_KEPT)
+        module.add(command)
         command.add_argument("--debug", action="store_true", help="show the whole error, for a bug report")
     return whole

@@ -1,1 +1,1 @@
-"""One command a file: ``add`` says what it takes, ``run`` does it; ``polyscan.cli`` puts them together."""
+"""One command a file: its documentation is the help, ``add`` says what it takes, ``run`` does it."""

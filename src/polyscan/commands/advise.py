@@ -1,24 +1,24 @@
-"""``polyscan advise``: where and how to fuse on a cohort, and why."""
+"""Where and how to fuse on a cohort, and why.
+
+Look at the studies of a manifest (modalities, what is missing and whether by
+chance, grids and registration, classes, tables) and advise where and how to
+fuse them, with the rules and the stored results that it rests on. Writes a
+fragment for polyscan train and says the next command.
+
+Example:
+  polyscan advise prepared/manifest.json -o advice/
+  polyscan advise prepared/manifest.json -o advice/ --target IDH --memory 8
+"""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from polyscan.commands.options import add_roots, roots
 
 
-def add(commands: Any) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        "advise",
-        help="where and how to fuse on a cohort, and why",
-        description="Look at the studies of a manifest (modalities, what is missing and whether by chance, grids and "
-        "registration, classes, tables) and advise where and how to fuse them, with the rules and the stored results "
-        "that it rests on. Writes a fragment for polyscan train and says the next command.",
-        epilog="example:\n  polyscan advise prepared/manifest.json -o advice/\n"
-        "  polyscan advise prepared/manifest.json -o advice/ --target IDH --memory 8",
-    )
+def add(command: argparse.ArgumentParser) -> None:
     add_roots(command)
     command.add_argument("manifest", type=Path, help="a manifest, best one that polyscan prepare wrote")
     command.add_argument("-o", "--output", type=Path, default=Path("advice"), help="the folder to write to (advice)")
@@ -35,8 +35,6 @@ def add(commands: Any) -> argparse.ArgumentParser:
         default=[],
         help="stored results not to use, such as those of this very cohort",
     )
-    command.set_defaults(run=run)
-    return command
 
 
 def run(options: argparse.Namespace) -> None:

@@ -1,10 +1,20 @@
-"""``polyscan batch``: scan, prepare, predict and draw, for any number of studies."""
+"""Scan, prepare, predict and draw, for any number of studies.
+
+Go the whole way for every study of a folder or a manifest. Each has one
+record, written last, so that the same command goes on where one was cut short,
+and several machines can share the work.
+
+Example:
+  polyscan batch petct_staging archive/ -o out/ --jobs 8
+  polyscan batch petct_staging manifest.json -o out/ --shard $SLURM_ARRAY_TASK_ID/20
+  polyscan batch petct_staging archive/ -o out/ --job-array slurm:20 --jobs 4
+  polyscan batch petct_staging manifest.json -o out/ --dask tcp://10.0.0.1:8786
+"""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from polyscan.commands.options import (
     FINISHED_STUDIES,
@@ -17,17 +27,7 @@ from polyscan.commands.options import (
 )
 
 
-def add(commands: Any) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        "batch",
-        help="scan, prepare, predict and draw, for any number of studies",
-        description="Go the whole way for every study of a folder or a manifest. Each has one record, written last, so "
-        "that the same command goes on where one was cut short, and several machines can share the work.",
-        epilog="example:\n  polyscan batch petct_staging archive/ -o out/ --jobs 8\n"
-        "  polyscan batch petct_staging manifest.json -o out/ --shard $SLURM_ARRAY_TASK_ID/20\n"
-        "  polyscan batch petct_staging archive/ -o out/ --job-array slurm:20 --jobs 4\n"
-        "  polyscan batch petct_staging manifest.json -o out/ --dask tcp://10.0.0.1:8786",
-    )
+def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("bundle", help="a bundle's name, such as petct_staging, or its folder")
     command.add_argument("source", type=Path, help="a folder of scans, or a manifest that polyscan scan wrote")
     command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
@@ -57,8 +57,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         help="go on with studies as they come, each once its files stayed as they are for so long, until interrupted",
     )
     add_answering(command)
-    command.set_defaults(run=run, kept=FINISHED_STUDIES)
-    return command
+    command.set_defaults(kept=FINISHED_STUDIES)
 
 
 def _shard(text: str) -> tuple[int, int]:

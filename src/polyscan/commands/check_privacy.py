@@ -1,24 +1,22 @@
-"""``polyscan check-privacy``: look for what may tell who a patient is."""
+"""Look for what may tell who a patient is.
+
+Look in the outputs of a folder for what the headers of their sources hold of a
+patient, and for the names of their files and folders; nothing is changed. Ends
+with status 1 where something was found.
+
+Example:
+  polyscan check-privacy out/
+"""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 
-def add(commands: Any) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        "check-privacy",
-        help="look for what may tell who a patient is",
-        description="Look in the outputs of a folder for what the headers of their sources hold of a patient, and for "
-        "the names of their files and folders; nothing is changed. Ends with status 1 where something was found.",
-        epilog="example:\n  polyscan check-privacy out/",
-    )
+def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("folder", type=Path, help="what polyscan prepare or a later command wrote")
     command.add_argument("--sources", type=Path, help="the sources.json that polyscan prepare wrote")
-    command.set_defaults(run=run)
-    return command
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,34 +1,34 @@
-"""``polyscan course``: what a tumour will measure at the next visit, with and without treatment."""
+"""Foretell a tumour's volume at the next visit, with and without treatment.
+
+Learn how tumours grow and respond from the volumes of many patients at their
+visits, and predict each patient's next one, with an interval that holds the
+measured volume in 9 of 10 cases. Writes course.csv, course.html and
+population.json. The answer for a treatment that did not happen rests on the
+model alone.
+
+Example:
+  polyscan course volumes.csv -o course/ --horizon 90
+  polyscan course out/cohort.csv --visits visits.csv --region 'whole tumour' -o course/
+  polyscan course one_patient.csv -o course/ --population course/population.json
+
+The table has a row a visit: subject, day, volume_ml, and where known volume_sd_ml and treated (1 where the
+patient is under treatment from this visit until the next). --visits gives study, day and treated where the
+table is cohort.csv of polyscan batch.
+"""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 
-def add(commands: Any) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        "course",
-        help="foretell a tumour's volume at the next visit, with and without treatment",
-        description="Learn how tumours grow and respond from the volumes of many patients at their visits, and predict "
-        "each patient's next one, with an interval that holds the measured volume in 9 of 10 cases. Writes course.csv, "
-        "course.html and population.json. The answer for a treatment that did not happen rests on the model alone.",
-        epilog="example:\n  polyscan course volumes.csv -o course/ --horizon 90\n"
-        "  polyscan course out/cohort.csv --visits visits.csv --region 'whole tumour' -o course/\n"
-        "  polyscan course one_patient.csv -o course/ --population course/population.json\n\n"
-        "The table has a row a visit: subject, day, volume_ml, and where known volume_sd_ml and treated (1 where the\n"
-        "patient is under treatment from this visit until the next). --visits gives study, day and treated where the\n"
-        "table is cohort.csv of polyscan batch.",
-    )
+def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("table", type=Path, help="a CSV file with a row a visit, or cohort.csv of polyscan batch")
     command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
     command.add_argument("--visits", type=Path, help="a CSV file that tells study, day and treated")
     command.add_argument("--region", help="of a cohort's table, such as 'whole tumour'")
     command.add_argument("--horizon", type=float, default=90, metavar="DAYS", help="days after the last visit (90)")
     command.add_argument("--population", type=Path, help="population.json of an earlier run, instead of learning one")
-    command.set_defaults(run=run)
-    return command
 
 
 def run(options: argparse.Namespace) -> None:

@@ -1,4 +1,11 @@
-"""``polyscan dataset``: check the download of a public data set and find its studies."""
+"""Check the download of a public data set and find its studies.
+
+Say what of a public data set is there and what is missing, and write a
+manifest of it. What is known of each stands in data_manifests/.
+
+Example:
+  polyscan dataset ucsf_pdgm /data/UCSF-PDGM-v3 -o manifest.json
+"""
 
 from __future__ import annotations
 
@@ -6,22 +13,12 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 
-def add(commands: Any) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        "dataset",
-        help="check the download of a public data set and find its studies",
-        description="Say what of a public data set is there and what is missing, and write a manifest of it. "
-        "What is known of each stands in data_manifests/.",
-        epilog="example:\n  polyscan dataset ucsf_pdgm /data/UCSF-PDGM-v3 -o manifest.json",
-    )
+def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("name", help="the data set, such as brats_2021, or the path of a file that describes one")
     command.add_argument("folder", type=Path, help="where the download lies")
     command.add_argument("-o", "--output", type=Path, help="the manifest to write")
-    command.set_defaults(run=run)
-    return command
 
 
 def run(options: argparse.Namespace) -> None:

@@ -1,22 +1,20 @@
-"""``polyscan demo``: go the whole way on a made cohort."""
+"""Go the whole way on a made cohort.
+
+Make a cohort, prepare it, train, predict with and without each contrast, and
+write a page.
+
+Example:
+  polyscan demo demo/
+"""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 
-def add(commands: Any) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        "demo",
-        help="go the whole way on a made cohort",
-        description="Make a cohort, prepare it, train, predict with and without each contrast, and write a page.",
-        epilog="example:\n  polyscan demo demo/",
-    )
+def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("output", type=Path, nargs="?", default=Path("demo"), help="the folder to write (demo)")
-    command.set_defaults(run=run)
-    return command
 
 
 def run(options: argparse.Namespace) -> None:

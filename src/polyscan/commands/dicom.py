@@ -1,24 +1,24 @@
-"""``polyscan dicom``: predictions as DICOM objects."""
+"""Write predictions as DICOM segmentations, reports and registrations.
+
+Write each prediction as DICOM objects that refer to the series of the
+reference scan, and lie voxel for voxel on it. The objects hold the patient's
+name and number, as the series do.
+
+Example:
+  polyscan dicom out/ -o dicom/ --objects seg sr registration
+"""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from polyscan.commands.options import progress_bar, tell_failed
 
 _OBJECTS = ("seg", "labelmap", "rtstruct", "probabilities", "uncertainty", "sr", "registration")
 
 
-def add(commands: Any) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        "dicom",
-        help="write predictions as DICOM segmentations, reports and registrations",
-        description="Write each prediction as DICOM objects that refer to the series of the reference scan, and lie "
-        "voxel for voxel on it. The objects hold the patient's name and number, as the series do.",
-        epilog="example:\n  polyscan dicom out/ -o dicom/ --objects seg sr registration",
-    )
+def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("folder", type=Path, help="the folder that polyscan infer or batch wrote")
     command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
     command.add_argument(
@@ -33,8 +33,6 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "seg, sr and registration where not given",
     )
     command.add_argument("--sources", type=Path, help="the sources.json that polyscan prepare wrote, if it moved")
-    command.set_defaults(run=run)
-    return command
 
 
 def run(options: argparse.Namespace) -> int:

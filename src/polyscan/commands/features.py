@@ -1,31 +1,29 @@
-"""``polyscan features``: see what a network makes of a cohort."""
+"""See what a network makes of a cohort.
+
+Map what a trained network makes of each study, from all of its scans together
+and from each, to two dimensions by t-SNE: a table, and a picture coloured by
+class, site and which scans there are. Of classifications also how much each
+modality is used.
+
+Example:
+  polyscan features glioma_grading_classification out/manifest.json -o features/
+"""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from polyscan.commands.options import add_changes, overrides, progress_bar
 
 
-def add(commands: Any) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        "features",
-        help="see what a network makes of a cohort",
-        description="Map what a trained network makes of each study, from all of its scans together and from each, to "
-        "two dimensions by t-SNE: a table, and a picture coloured by class, site and which scans there are. Of "
-        "classifications also how much each modality is used.",
-        epilog="example:\n  polyscan features glioma_grading_classification out/manifest.json -o features/",
-    )
+def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("bundle", help="a bundle's name, such as glioma_grading_classification, or its folder")
     command.add_argument("manifest", type=Path, help="the manifest that polyscan infer wrote, or a prepared one")
     command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
     command.add_argument("--weights", type=Path, help="a file of weights; the bundle's own where not given")
     command.add_argument("--umap", action="store_true", help="UMAP too; needs pip install 'polyscan[umap]'")
     add_changes(command)
-    command.set_defaults(run=run)
-    return command
 
 
 def run(options: argparse.Namespace) -> None:

@@ -1,10 +1,18 @@
-"""``polyscan infer``: predict with a bundle."""
+r"""Predict with a bundle.
+
+Predict for prepared studies, whichever modalities each has; short for python
+-m monai.bundle run inside the bundle. Masks lie in the reference scan's own
+space.
+
+Example:
+  polyscan infer sarcoma_ct_mr_pet_segmentation prepared/manifest.json -o out/ \
+      --weights run/model.pt --without T1
+"""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from polyscan.commands.options import (
     FINISHED_STUDIES,
@@ -18,15 +26,7 @@ from polyscan.commands.options import (
 )
 
 
-def add(commands: Any) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        "infer",
-        help="predict with a bundle",
-        description="Predict for prepared studies, whichever modalities each has; short for python -m monai.bundle "
-        "run inside the bundle. Masks lie in the reference scan's own space.",
-        epilog="example:\n  polyscan infer sarcoma_ct_mr_pet_segmentation prepared/manifest.json -o out/ \\\n"
-        "      --weights run/model.pt --without T1",
-    )
+def add(command: argparse.ArgumentParser) -> None:
     add_bundle_arguments(command)
     weights = command.add_mutually_exclusive_group()
     weights.add_argument("--weights", type=Path, help="a file of weights; the bundle's own where not given")
@@ -40,8 +40,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "--without", metavar="MODALITY", nargs="+", default=[], help="treat these modalities as not acquired"
     )
     add_answering(command)
-    command.set_defaults(run=run, kept=FINISHED_STUDIES)
-    return command
+    command.set_defaults(kept=FINISHED_STUDIES)
 
 
 def run(options: argparse.Namespace) -> int:

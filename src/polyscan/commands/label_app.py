@@ -1,23 +1,22 @@
-"""``polyscan label-app``: write the folder that MONAI Label serves."""
+"""Write the folder that MONAI Label serves.
+
+Write an app folder for monailabel start_server; polyscan must be installed
+beside MONAI Label.
+
+Example:
+  polyscan label-app app/
+  monailabel start_server --app app/ --studies ward/
+"""
 
 from __future__ import annotations
 
 import argparse
 import shlex
 from pathlib import Path
-from typing import Any
 
 
-def add(commands: Any) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        "label-app",
-        help="write the folder that MONAI Label serves",
-        description="Write an app folder for monailabel start_server; polyscan must be installed beside MONAI Label.",
-        epilog="example:\n  polyscan label-app app/\n  monailabel start_server --app app/ --studies ward/",
-    )
+def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("output", type=Path, help="the folder to write")
-    command.set_defaults(run=run)
-    return command
 
 
 def run(options: argparse.Namespace) -> None:

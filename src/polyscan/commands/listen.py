@@ -1,23 +1,22 @@
-"""``polyscan listen``: answer for studies that an archive sends, and send the results."""
+"""Answer for studies that an archive sends, and send the results.
+
+Receive images by DICOM's C-STORE, answer for each study with a bundle once
+nothing more of it comes, and send the results by C-STORE or STOW-RS. What was
+confirmed is on the disk: a process that is killed loses nothing.
+
+Example:
+  polyscan listen petct_staging -o out/ --port 11112 --aet POLYSCAN --send PACS@10.0.0.1:104
+"""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from polyscan.commands.options import add_answering, answering, stopped_by_signals
 
 
-def add(commands: Any) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        "listen",
-        help="answer for studies that an archive sends, and send the results",
-        description="Receive images by DICOM's C-STORE, answer for each study with a bundle once nothing more of it "
-        "comes, and send the results by C-STORE or STOW-RS. What was confirmed is on the disk: a process that is "
-        "killed loses nothing.",
-        epilog="example:\n  polyscan listen petct_staging -o out/ --port 11112 --aet POLYSCAN --send PACS@10.0.0.1:104",
-    )
+def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("bundle", help="a bundle's name, such as petct_staging, or its folder")
     command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
     command.add_argument("--port", type=int, default=11112, help="to listen at (11112)")
@@ -38,8 +37,6 @@ def add(commands: Any) -> argparse.ArgumentParser:
     command.add_argument("--reserve", type=float, default=1.0, help="GB of the disk that images may not take (1)")
     command.add_argument("--device", default="", help="that the network runs on, such as cuda:0")
     add_answering(command)
-    command.set_defaults(run=run)
-    return command
 
 
 def run(options: argparse.Namespace) -> None:

@@ -1,26 +1,24 @@
-"""``polyscan methods``: the methods section of a paper."""
+"""Write the methods section of a paper.
+
+Write what was run as Markdown: preparation, network, training, evaluation and
+comparison, with versions, hashes, numbered references and their BibTeX. Every
+sentence follows from a record.
+
+Example:
+  polyscan methods out/ run/ compared/ -o methods.md
+"""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 
-def add(commands: Any) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        "methods",
-        help="write the methods section of a paper",
-        description="Write what was run as Markdown: preparation, network, training, evaluation and comparison, with "
-        "versions, hashes, numbered references and their BibTeX. Every sentence follows from a record.",
-        epilog="example:\n  polyscan methods out/ run/ compared/ -o methods.md",
-    )
+def add(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "folders", nargs="+", type=Path, help="that polyscan prepare, infer, batch, train or compare wrote"
     )
     command.add_argument("-o", "--output", type=Path, help="the file to write; printed where not given")
-    command.set_defaults(run=run)
-    return command
 
 
 def run(options: argparse.Namespace) -> None:

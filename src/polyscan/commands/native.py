@@ -1,26 +1,23 @@
-"""``polyscan native``: take predicted masks back to the scans' own grids."""
+"""Take predicted masks back to the scans' own grids.
+
+Write each predicted mask on the grid of each scan of its study as it was
+acquired, by the inverse of the scan's registration.
+
+Example:
+  polyscan native out/ -o native/
+"""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from polyscan.commands.options import progress_bar
 
 
-def add(commands: Any) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        "native",
-        help="take predicted masks back to the scans' own grids",
-        description="Write each predicted mask on the grid of each scan of its study as it was acquired, by the "
-        "inverse of the scan's registration.",
-        epilog="example:\n  polyscan native out/ -o native/",
-    )
+def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("folder", type=Path, help="the folder that polyscan infer wrote")
     command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
-    command.set_defaults(run=run)
-    return command
 
 
 def run(options: argparse.Namespace) -> None:

@@ -1,27 +1,26 @@
-"""``polyscan phantom``: make a cohort."""
+r"""Make a cohort.
+
+Make a cohort of heads with tumours: MRI, CT and PET with their truth, the same
+for each seed. With --task, vectors or small images in place of scans, and the
+best accuracy that can be had from each subset of modalities.
+
+Example:
+  polyscan phantom cohort/ --subjects 40 --seed 0 --format dicom
+  polyscan phantom task/ --task interaction --subjects 1000
+  polyscan train glioma_grading_classification task/manifest.json -o run/ \
+      --config tables --config task/task.json
+"""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from polyscan.commands.options import progress_bar
 from polyscan.errors import PolyscanError
 
 
-def add(commands: Any) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        "phantom",
-        help="make a cohort",
-        description="Make a cohort of heads with tumours: MRI, CT and PET with their truth, the same for each seed. "
-        "With --task, vectors or small images in place of scans, and the best accuracy that can be had from each "
-        "subset of modalities.",
-        epilog="example:\n  polyscan phantom cohort/ --subjects 40 --seed 0 --format dicom\n"
-        "  polyscan phantom task/ --task interaction --subjects 1000\n"
-        "  polyscan train glioma_grading_classification task/manifest.json -o run/ \\\n"
-        "      --config tables --config task/task.json",
-    )
+def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("output", type=Path, help="the folder to write")
     command.add_argument("--subjects", type=int, default=40, help="how many (40)")
     command.add_argument("--seed", type=int, default=0, help="another seed makes other heads (0)")
@@ -37,8 +36,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     )
     command.add_argument("--visits", type=int, choices=(1, 2), default=1, help="2: before and after treatment (1)")
     command.add_argument("--task", metavar="NAME", help="a task with a known optimum, such as interaction")
-    command.set_defaults(run=run, kept="nothing was written; give the same command again.")
-    return command
+    command.set_defaults(kept="nothing was written; give the same command again.")
 
 
 def run(options: argparse.Namespace) -> None:

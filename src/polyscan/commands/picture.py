@@ -1,14 +1,22 @@
-"""``polyscan picture``: several scans of a study in one picture."""
+"""Draw several scans of a study in one picture.
+
+Draw scans of each prepared study in one picture: PNG of the axial, coronal and
+sagittal plane through what was predicted, or through the middle. Scans are
+named as prepare names them, such as CT, T1c or PET.
+
+Example:
+  polyscan picture out/ -o pictures/ --overlay CT PET
+  polyscan picture prepared/ -o pictures/ --composite T1c FLAIR T2 --gif --study sub-01
+"""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from polyscan.commands.options import progress_bar, tell_failed
 
-_KINDS = {
+_KINDS: dict[str, tuple[int | str, str | tuple[str, ...], str]] = {
     "overlay": (2, ("BELOW", "ABOVE"), "the second scan in colour over the first, as a PET over a CT"),
     "composite": ("+", "SCAN", "two or three contrasts as red, green and blue"),
     "checkerboard": (2, ("ONE", "OTHER"), "fields of one scan and of another in turn, to see how well they fit"),
@@ -16,16 +24,7 @@ _KINDS = {
 }
 
 
-def add(commands: Any) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        "picture",
-        help="draw several scans of a study in one picture",
-        description="Draw scans of each prepared study in one picture: PNG of the axial, coronal and sagittal plane "
-        "through what was predicted, or through the middle. Scans are named as prepare names them, such as CT, T1c or "
-        "PET.",
-        epilog="examples:\n  polyscan picture out/ -o pictures/ --overlay CT PET\n"
-        "  polyscan picture prepared/ -o pictures/ --composite T1c FLAIR T2 --gif --study sub-01",
-    )
+def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("folder", type=Path, help="the folder that polyscan prepare, infer or batch wrote")
     command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
     kinds = command.add_mutually_exclusive_group(required=True)
@@ -34,8 +33,6 @@ def add(commands: Any) -> argparse.ArgumentParser:
     command.add_argument("--study", nargs="+", default=[], help="draw these studies only")
     command.add_argument("--gif", action="store_true", help="an animation through the axial slices too")
     command.add_argument("--sources", type=Path, help="the sources.json that polyscan prepare wrote, if it moved")
-    command.set_defaults(run=run)
-    return command
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,30 +1,28 @@
-"""``polyscan plan``: plan a training from its data."""
+"""Plan a training from its data.
+
+Look at prepared studies and write what a bundle is to be trained with:
+spacing, window, batch, network, windows of values, class weights, epochs. Read
+it, edit it, give it to polyscan train as --config.
+
+Example:
+  polyscan plan prepared/manifest.json --bundle brain_mri_tumour_segmentation -o plan.json
+  polyscan train brain_mri_tumour_segmentation prepared/manifest.json -o run/ --config plan.json
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
 
-def add(commands: Any) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        "plan",
-        help="plan a training from its data",
-        description="Look at prepared studies and write what a bundle is to be trained with: spacing, window, batch, "
-        "network, windows of values, class weights, epochs. Read it, edit it, give it to polyscan train as --config.",
-        epilog="example:\n  polyscan plan prepared/manifest.json --bundle brain_mri_tumour_segmentation -o plan.json\n"
-        "  polyscan train brain_mri_tumour_segmentation prepared/manifest.json -o run/ --config plan.json",
-    )
+def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("manifest", type=Path, help="a manifest that polyscan prepare wrote")
     command.add_argument("--bundle", required=True, help="a bundle's name, or its folder")
     command.add_argument("-o", "--output", type=Path, required=True, help="the plan to write")
     command.add_argument(
         "--memory", type=float, help="GB that a step may take; those of the GPU, or half of the machine's, if not given"
     )
-    command.set_defaults(run=run)
-    return command
 
 
 def run(options: argparse.Namespace) -> None:

@@ -1,21 +1,21 @@
-"""``polyscan prepare``: register, normalise and match resolution."""
+"""Register, normalise and match resolution.
+
+Load the scans of each study, register them, bring them to one scale and one
+grid.
+
+Example:
+  polyscan prepare manifest.json -o prepared/ --protocol brain_mri
+"""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from polyscan.commands.options import FINISHED_STUDIES, add_roots, progress_bar, roots, tell_failed, tell_problems
 
 
-def add(commands: Any) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        "prepare",
-        help="register, normalise and match resolution",
-        description="Load the scans of each study, register them, bring them to one scale and one grid.",
-        epilog="example:\n  polyscan prepare manifest.json -o prepared/ --protocol brain_mri",
-    )
+def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("manifest", type=Path, help="a manifest that polyscan scan wrote")
     command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
     command.add_argument(
@@ -31,8 +31,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     )
     command.add_argument("--jobs", type=int, help="studies at a time; as many as there are cores where not given")
     add_roots(command)
-    command.set_defaults(run=run, kept=FINISHED_STUDIES)
-    return command
+    command.set_defaults(kept=FINISHED_STUDIES)
 
 
 def run(options: argparse.Namespace) -> int:

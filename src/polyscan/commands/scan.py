@@ -1,21 +1,21 @@
-"""``polyscan scan``: find the studies in a folder."""
+"""Find the studies in a folder.
+
+Find studies and series in a tree of DICOM and NIfTI files and write a
+manifest.
+
+Example:
+  polyscan scan ward/ -o manifest.json --clinical patients.csv
+"""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from polyscan.commands.options import progress_bar
 
 
-def add(commands: Any) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        "scan",
-        help="find the studies in a folder",
-        description="Find studies and series in a tree of DICOM and NIfTI files and write a manifest.",
-        epilog="example:\n  polyscan scan ward/ -o manifest.json --clinical patients.csv",
-    )
+def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("folder", type=Path, help="the folder to look through")
     command.add_argument("-o", "--output", type=Path, required=True, help="the manifest to write")
     command.add_argument("--clinical", type=Path, help="a CSV or TSV table with one row a subject")
@@ -39,8 +39,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         help="keep what was read in this file, so that the next scan reads only what changed; it holds headers, so "
         "keep it private",
     )
-    command.set_defaults(run=run, kept="no manifest was written; give the same command again.")
-    return command
+    command.set_defaults(kept="no manifest was written; give the same command again.")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -1,23 +1,21 @@
-"""``polyscan status``: say where a batch stands."""
+"""Say where a batch stands.
+
+Say how many studies of a batch are done, failed and why, being worked on, and
+waiting.
+
+Example:
+  polyscan status out/
+"""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 
-def add(commands: Any) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        "status",
-        help="say where a batch stands",
-        description="Say how many studies of a batch are done, failed and why, being worked on, and waiting.",
-        epilog="example:\n  polyscan status out/",
-    )
+def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("folder", type=Path, help="the folder that polyscan batch writes")
     command.add_argument("--table", action="store_true", help="write the tables of the cohort anew from the records")
-    command.set_defaults(run=run)
-    return command
 
 
 def run(options: argparse.Namespace) -> None:

@@ -1,4 +1,15 @@
-"""``polyscan train``: train a bundle."""
+r"""Train a bundle.
+
+Train a bundle on prepared studies; short for python -m monai.bundle run inside
+it. The weights of the best validation are RUN/model.pt, those of the last
+epoch RUN/last.pt. A training that was cut short goes on where the same command
+is given again.
+
+Example:
+  polyscan train brain_mri_tumour_segmentation prepared/manifest.json -o run/
+  polyscan train brain_mri_tumour_segmentation prepared/manifest.json -o run/ \
+      --set max_epochs=5 --fusion GatedSum
+"""
 
 from __future__ import annotations
 
@@ -9,17 +20,7 @@ from polyscan.commands.options import add_bundle_arguments, overrides, progress_
 from polyscan.errors import PolyscanError
 
 
-def add(commands: Any) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        "train",
-        help="train a bundle",
-        description="Train a bundle on prepared studies; short for python -m monai.bundle run inside it. The weights "
-        "of the best validation are RUN/model.pt, those of the last epoch RUN/last.pt. A training that was cut short "
-        "goes on where the same command is given again.",
-        epilog="example:\n  polyscan train brain_mri_tumour_segmentation prepared/manifest.json -o run/\n"
-        "  polyscan train brain_mri_tumour_segmentation prepared/manifest.json -o run/ \\\n"
-        "      --set max_epochs=5 --fusion GatedSum",
-    )
+def add(command: argparse.ArgumentParser) -> None:
     add_bundle_arguments(command)
     command.add_argument(
         "--folds",
@@ -59,10 +60,8 @@ def add(commands: Any) -> argparse.ArgumentParser:
     )
     command.add_argument("--restart", action="store_true", help="replace another training that the folder holds")
     command.set_defaults(
-        run=run,
         kept="{output} keeps what was trained until its last checkpoint; give the same command again to go on.",
     )
-    return command
 
 
 def run(options: argparse.Namespace) -> None:

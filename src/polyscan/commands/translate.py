@@ -1,23 +1,23 @@
-"""``polyscan translate``: make the scan that studies lack of one that they have."""
+"""Translate between two kinds of scan, to fill in what lacks.
+
+Learn to translate between two kinds of scan from patients of whom none needs
+to have both (CycleGAN), and give every study that has one of them the other
+too: pairs to train a fusion network on. What is translated was never acquired,
+and every page says so.
+
+Example:
+  polyscan translate prepared/manifest.json --between CT T1 -o pairs/
+"""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from polyscan.commands.options import add_roots, progress_bar, roots, tell_failed
 
 
-def add(commands: Any) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        "translate",
-        help="translate between two kinds of scan, to fill in what lacks",
-        description="Learn to translate between two kinds of scan from patients of whom none needs to have both "
-        "(CycleGAN), and give every study that has one of them the other too: pairs to train a fusion network on. "
-        "What is translated was never acquired, and every page says so.",
-        epilog="example:\n  polyscan translate prepared/manifest.json --between CT T1 -o pairs/",
-    )
+def add(command: argparse.ArgumentParser) -> None:
     add_roots(command)
     command.add_argument("manifest", type=Path, help="a manifest that polyscan prepare wrote")
     command.add_argument("--between", metavar="MODALITY", nargs=2, required=True, help="the two kinds of scan")
@@ -34,8 +34,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     command.add_argument("--channels", type=int, default=32, help="of its finest level (32)")
     command.add_argument("--steps", type=int, default=2000, help="steps to learn for (2000)")
     command.add_argument("--device", help="to train and translate on; a GPU where there is one")
-    command.set_defaults(run=run, kept="{output} keeps what was learnt; give the same command again to go on.")
-    return command
+    command.set_defaults(kept="{output} keeps what was learnt; give the same command again to go on.")
 
 
 def run(options: argparse.Namespace) -> int:
