@@ -87,28 +87,16 @@ class EnsembleAverage(FusionModel):
 
     def fuse(self, features: list[Tensor], available: Tensor, *inputs: Tensor) -> list[Tensor]:  # type: ignore[override]
         """See :class:`FusionModel`."""
-        members = self._networks()
-        step = len(features) // len(members)
-        parts = [features[k : k + step] for k in range(0, len(features), step)]
-        return [
-            level
-            for member, part in zip(members, parts, strict=True)
-            for level in member.fuse(part, available, *inputs)
-        ]
+        return [level for member, own in self._shared_out(features) for level in member.fuse(own, available, *inputs)]
 
     def pre_logits(self, fused: list[Tensor]) -> Tensor:
         """See :class:`FusionModel`: (member, ...)."""
-        members = self._networks()
-        step = len(fused) // len(members)
-        return torch.stack([member.pre_logits(fused[k * step : (k + 1) * step]) for k, member in enumerate(members)])
+        return torch.stack([member.pre_logits(own) for member, own in self._shared_out(fused)])
 
     def logits(self, pre_logits: Tensor, available: Tensor) -> Tensor:
         """See :class:`FusionModel`."""
-        return self._mean(
-            torch.stack(
-                [member.logits(own, available) for member, own in zip(self._networks(), pre_logits, strict=True)]
-            )
-        )
+        both = zip(self._networks(), pre_logits, strict=True)
+        return self._mean(torch.stack([member.logits(own, available) for member, own in both]))
 
     def dropout_layers(self) -> list[_DropoutNd]:
         """See :class:`FusionModel`."""
@@ -118,14 +106,8 @@ class EnsembleAverage(FusionModel):
         self, features: list[Tensor], available: Tensor, size: list[int], *inputs: Tensor
     ) -> Callable[[], Tensor]:
         """See :class:`FusionModel`; each member in turn, with dropout of its own."""
-        members = self._networks()
-        step = len(features) // len(members)
-        samplers = itertools.cycle(
-            [
-                member.sampler(features[k * step : (k + 1) * step], available, size, *inputs)
-                for k, member in enumerate(members)
-            ]
-        )
+        each = [member.sampler(own, available, size, *inputs) for member, own in self._shared_out(features)]
+        samplers = itertools.cycle(each)
         return lambda: next(samplers)()
 
     def image_size(self, image: Any) -> list[int]:
@@ -134,6 +116,12 @@ class EnsembleAverage(FusionModel):
 
     def _networks(self) -> list[Any]:
         return list(self.members)
+
+    def _shared_out(self, levels: list[Tensor]) -> list[tuple[Any, list[Tensor]]]:
+        """Each member with the levels that are its own."""
+        members = self._networks()
+        step = len(levels) // len(members)
+        return [(member, levels[k * step : (k + 1) * step]) for k, member in enumerate(members)]
 
     def _mean(self, logits: Tensor) -> Tensor:
         """From (member, batch, ...) to (batch, ...)."""

@@ -48,6 +48,7 @@ class AvailabilityTemperature:
             PolyscanError: fewer than ten studies.
         """
         from scipy.optimize import minimize
+        from scipy.special import log_softmax
 
         if len(logits) < 10:
             raise PolyscanError(f"Calibration needs ten labelled studies at least; there are {len(logits)}.")
@@ -58,14 +59,11 @@ class AvailabilityTemperature:
         def loss(parameters: NDArray) -> tuple[float, NDArray]:
             everything, absent = parameters[0], parameters[1:]
             scaled = z * np.exp(-(everything + missing @ absent))[:, None]
-            highest = scaled.max(1, keepdims=True)
-            exponentials = np.exp(scaled - highest)
-            normaliser = exponentials.sum(1)
-            likelihood = scaled[rows, target] - highest[:, 0] - np.log(normaliser)
-            expected = (exponentials * scaled).sum(1) / normaliser
+            log_p = log_softmax(scaled, axis=1)
+            expected = (np.exp(log_p) * scaled).sum(1)
             slope = scaled[rows, target] - expected  # of the negative log-likelihood by each study's log-temperature
             gradient = np.concatenate([[slope.sum()], missing.T @ slope + _PRIOR * absent])
-            return float(-likelihood.sum() + _PRIOR * (absent**2).sum() / 2), gradient
+            return float(-log_p[rows, target].sum() + _PRIOR * (absent**2).sum() / 2), gradient
 
         bounds = [(-5.0, 5.0)] + [(0.0, 5.0)] * len(modalities)
         found = minimize(loss, np.zeros(1 + len(modalities)), jac=True, method="L-BFGS-B", bounds=bounds)
