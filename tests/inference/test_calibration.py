@@ -9,8 +9,10 @@ from scipy.stats import betabinom
 
 from polyscan.errors import PolyscanError
 from polyscan.evaluation.calibration import (
+    area_under_risk_coverage,
     brier_score,
     calibrated_error_quantile,
+    classwise_calibration_error,
     expected_calibration_error,
     negative_log_likelihood,
 )
@@ -110,6 +112,9 @@ def test_scores_by_hand():
     assert negative_log_likelihood(p, y) == pytest.approx(-np.log([0.8, 0.4, 0.7, 0.45]).mean())
     # one bin: mean confidence 0.6625 against accuracy 0.5
     assert expected_calibration_error(p, y, bins=1) == pytest.approx(0.1625)
+    assert classwise_calibration_error(p, y, bins=1) == pytest.approx(abs(p[:, 0].mean() - 0.5))
+    assert area_under_risk_coverage([0.1, 0.2, 0.3, 0.4], [0, 0, 1, 1]) == pytest.approx((0 + 0 + 1 / 3 + 0.5) / 4)
+    assert area_under_risk_coverage([1, 1], [0, 1]) == area_under_risk_coverage([1, 1], [1, 0]) == 0.5
     with pytest.raises(ValueError, match="expected"):
         brier_score(p, y[:2])
 

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from polyscan.compare.cohort import Cohort
 from polyscan.compare.protocol import CONCATENATION, Protocol
 from polyscan.evaluation.calibration import (
+    area_under_risk_coverage,
     brier_score,
     calibrated_error_quantile,
+    classwise_calibration_error,
     expected_calibration_error,
     negative_log_likelihood,
 )
@@ -51,7 +53,10 @@ class Row:
         alone: the mean auroc where one modality is all there is.
         spoiled: the mean auroc where one modality holds noise.
         ece, ece_by_chance: expected calibration error, and what a calibrated model's stays below 95 times in 100.
+        classwise_ece: the same error of each class's probability, averaged over classes.
         brier, log_loss: of the probabilities.
+        aurc: area under the risk-coverage curve where the highest probability says how sure an answer is: how much is
+            wrong among the surest. Lower is better.
         parameters: of the network. seconds: of CPU time, for one training.
     """
 
@@ -69,8 +74,10 @@ class Row:
     spoiled: float
     ece: float
     ece_by_chance: float
+    classwise_ece: float
     brier: float
     log_loss: float
+    aurc: float
     parameters: int
     seconds: float
 
@@ -166,7 +173,8 @@ def _row(
     without = of.mean_area([f"without {m}" for m in cohort.modalities])
     probabilities = of.p[ALL].reshape(-1, of.classes)
     truth = np.tile(of.truth, len(of.folds))
-    accuracy = float((probabilities.argmax(1) == truth).mean())
+    wrong = probabilities.argmax(1) != truth
+    accuracy = float(1 - wrong.mean())
     return Row(
         strategy=name,
         auroc=of.interval(cohort.patients),
@@ -182,8 +190,10 @@ def _row(
         spoiled=float(np.nanmean(of.mean_area([f"{m} spoiled" for m in cohort.modalities]))),
         ece=expected_calibration_error(of.p[ALL][0], of.truth),
         ece_by_chance=calibrated_error_quantile(of.p[ALL][0], trials=200),
+        classwise_ece=classwise_calibration_error(of.p[ALL][0], of.truth),
         brier=brier_score(probabilities, truth),
         log_loss=negative_log_likelihood(probabilities, truth),
+        aurc=area_under_risk_coverage(1 - probabilities.max(1), wrong),
         parameters=of.parameters,
         seconds=of.seconds,
     )

@@ -15,10 +15,13 @@ def expected_calibration_error(probabilities: ArrayLike, target: ArrayLike, bins
         bins: of confidence.
     """
     p, y = _checked(probabilities, target)
-    confidence = p.max(1)
-    which = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = np.bincount(which, weights=confidence - (p.argmax(1) == y), minlength=bins)
-    return float(np.abs(gaps).sum() / len(p))
+    return _binned_gap(p.max(1), p.argmax(1) == y, bins)
+
+
+def classwise_calibration_error(probabilities: ArrayLike, target: ArrayLike, bins: int = 15) -> float:
+    """The same for the probability of each class, averaged over classes (Kull et al., NeurIPS 2019, classwise ECE)."""
+    p, y = _checked(probabilities, target)
+    return float(np.mean([_binned_gap(p[:, k], y == k, bins) for k in range(p.shape[1])]))
 
 
 def brier_score(probabilities: ArrayLike, target: ArrayLike) -> float:
@@ -31,6 +34,22 @@ def negative_log_likelihood(probabilities: ArrayLike, target: ArrayLike) -> floa
     """Mean of -log of the true class's probability, in nats."""
     p, y = _checked(probabilities, target)
     return float(-np.log(np.clip(p[np.arange(len(p)), y], 1e-12, None)).mean())
+
+
+def area_under_risk_coverage(uncertainty: ArrayLike, wrong: ArrayLike) -> float:
+    """Mean error rate of the surest 1, 2, ..., n studies (Geifman and El-Yaniv, NeurIPS 2017): lower is better.
+
+    Studies that are equally uncertain are taken in every order: what counts is their mean.
+
+    Args:
+        uncertainty: (study,) higher where the answer is to be trusted less.
+        wrong: (study,) bool, or a loss.
+    """
+    u, loss = np.asarray(uncertainty, dtype=np.float64), np.asarray(wrong, dtype=np.float64)
+    _, inverse, counts = np.unique(u, return_inverse=True, return_counts=True)
+    of_ties = np.bincount(inverse, weights=loss) / counts
+    ordered = np.repeat(of_ties, counts)
+    return float((np.cumsum(ordered) / np.arange(1, len(ordered) + 1)).mean())
 
 
 def calibrated_error_quantile(
@@ -49,6 +68,12 @@ def calibrated_error_quantile(
         drawn = (generator.random((len(p), 1)) > cumulated).sum(1).clip(max=p.shape[1] - 1)
         errors.append(expected_calibration_error(p, drawn, bins))
     return float(np.quantile(errors, quantile))
+
+
+def _binned_gap(confidence: NDArray, right: NDArray, bins: int) -> float:
+    which = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = np.bincount(which, weights=confidence - right, minlength=bins)
+    return float(np.abs(gaps).sum() / len(confidence))
 
 
 def _checked(probabilities: ArrayLike, target: ArrayLike) -> tuple[NDArray, NDArray]:

@@ -20,7 +20,12 @@ def tell_comparison(text: Text, folder: Path) -> None:
     Raises:
         PolyscanError: the comparison has not ended.
     """
-    from polyscan.evaluation.calibration import calibrated_error_quantile, expected_calibration_error
+    from polyscan.evaluation.calibration import (
+        area_under_risk_coverage,
+        calibrated_error_quantile,
+        classwise_calibration_error,
+        expected_calibration_error,
+    )
     from polyscan.evaluation.statistics import auroc, bootstrap, corrected_difference, holm, probability_of_false_claim
 
     if not (folder / "compare.csv").is_file():
@@ -47,7 +52,9 @@ def tell_comparison(text: Text, folder: Path) -> None:
         f"better or worse where p and the probability of a false claim{text.cite(probability_of_false_claim)} are at "
         f"most {protocol['level']:g}.",
         f"Calibration was measured by the expected calibration error{text.cite(expected_calibration_error)}, beside "
-        f"what calibrated probabilities have by chance{text.cite(calibrated_error_quantile)}.",
+        f"what calibrated probabilities have by chance{text.cite(calibrated_error_quantile)}, class by class"
+        f"{text.cite(classwise_calibration_error)}; how well probabilities tell which answers are wrong, by the area "
+        f"under the risk-coverage curve{text.cite(area_under_risk_coverage)}.",
     )
 
 
