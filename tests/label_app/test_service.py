@@ -74,10 +74,7 @@ def test_sessions_of_one_subject_are_kept_apart(tmp_path):
     for key in ("sub-001_ses-2", "sub-001"):
         service.predict(BRAIN.name, service.find(key), tmp_path / key)
     prepared = service.work / "prepared" / "brain_mri"
-    assert sorted(file.parent.parent.name for file in prepared.glob("*/*/manifest.json")) == [
-        "sub-001",
-        "sub-001_ses-2",
-    ]
+    assert sorted(file.parent.name for file in prepared.glob("*/study.json")) == ["sub-001", "sub-001_ses-2"]
 
 
 def test_a_bundle_that_lacks_what_the_server_needs_is_refused(tmp_path):

@@ -29,7 +29,6 @@ from polyscan.label_app.sources import FolderStudies, WebStudies
 from polyscan.label_app.weights import Weights
 from polyscan.preprocess.prepare_study import prepare_study
 from polyscan.study import Label, PredictionRecord, Study, TaskPrediction
-from polyscan.study.manifest import Manifest, read_manifest, write_manifest
 from polyscan.study.outputs import fingerprint
 from polyscan.study.schema import encoded
 
@@ -201,17 +200,12 @@ class StudyService:
         """
         if model.protocol is None or not set(study.scans) & set(model.modalities):
             return study
-        every = (place or self.work / "prepared") / model.protocol / study.key
-        folder = every / fingerprint(study.sources.values())
-        with self._locks[str(every)]:
-            if not (folder / "manifest.json").exists():
-                shutil.rmtree(every, ignore_errors=True)
-                try:
-                    prepared = prepare_study(study, folder, model.protocol)
-                except Exception as error:  # whatever a library makes of a bad file
-                    raise PolyscanError(f"{study.key} cannot be prepared: {sentence(error)}") from error
-                write_manifest(folder / "manifest.json", Manifest(testing=[prepared]))
-            return read_manifest(folder / "manifest.json").studies[0]
+        folder = (place or self.work / "prepared") / model.protocol
+        with self._locks[str(folder / study.key)]:
+            try:
+                return prepare_study(study, folder, model.protocol)
+            except Exception as error:  # whatever a library makes of a bad file
+                raise PolyscanError(f"{study.key} cannot be prepared: {sentence(error)}") from error
 
     def _infer(self, model: Bundle, prepared: Study, out: Path, absent: Sequence[str]) -> PredictionRecord:
         """A bundle's answer for a prepared study, its file moved to a folder."""

@@ -71,7 +71,7 @@ def prepare(
     owned.will_hold([MANIFEST, SOURCES, *(study.key for study in studies)])
     done: dict[str, Study] = {}
     failed = list(manifest.failed)
-    work = partial(Named(_ONE_STUDY, "prepare_study"), out=owned.path, protocol=protocol, registered=registered)
+    work = partial(Named(_ONE_STUDY, "make_study"), out=owned.path, protocol=protocol, registered=registered)
     results = chain(((study, found) for study, found in kept if found), run_each(work, waiting, jobs))
     with owned.alone(), rewrite_owned(owned.path, MANIFEST) as written:
         (owned.path / MANIFEST).unlink(missing_ok=True)  # never one that names results of two protocols

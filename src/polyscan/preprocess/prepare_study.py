@@ -35,15 +35,22 @@ def check_protocol(protocol: str | Path) -> None:
 
 
 def prepare_study(study: Study, out: Path, protocol: str | Path, registered: bool = False) -> Study:
-    """Prepare one study and write its folder under ``out``, ``study.json`` in it; or read that where nothing changed.
+    """One study as it is prepared under ``out``, or as it is prepared now where anything changed: :func:`make_study`.
+
+    Raises:
+        PolyscanError: see :func:`make_study`.
+    """
+    return kept_study(study, out, protocol, registered) or make_study(study, out, protocol, registered)
+
+
+def make_study(study: Study, out: Path, protocol: str | Path, registered: bool = False) -> Study:
+    """Prepare one study and write its folder under ``out``, ``study.json`` in it.
 
     Raises:
         PolyscanError: no scan of it can be used, or it is prepared already.
     """
     if study.preparation is not None:
         raise PolyscanError(f"its scans are prepared already, by {study.protocol}; give what polyscan scan found.")
-    if kept := kept_study(study, out, protocol, registered):
-        return kept
     final, wanted = out / study.key, made_from(study, protocol, registered)
     start = time.perf_counter()
     steps, record = load_protocol(protocol), Record(study, registered, problems=_never_taken(study))
