@@ -1,0 +1,148 @@
+"""Whose scans are in DICOM: by PatientID, and by folders where that tells nothing or too little."""
+
+from __future__ import annotations
+
+import pytest
+
+from polyscan.discovery.scan import scan
+
+
+def dicom(make_series, folder, patient, study, **common):
+    make_series(f"ward/{folder}", PatientID=patient, StudyInstanceUID=study, **common)
+
+
+def found_in(folder):
+    found = scan(folder)
+    return {study.key: sorted(study.scans) for study in found.studies}, found.doubts
+
+
+def test_patients_of_a_group_of_dicom_are_named_by_their_folders(make_series, tmp_path):
+    for number, name in enumerate(("anna", "bob")):
+        dicom(make_series, f"HGG/{name}/CT", f"P{number}X", f"1.2.{number}")
+        dicom(make_series, f"HGG/{name}/PET", f"P{number}X", f"1.2.{number}")
+    found, doubts = found_in(tmp_path / "ward")
+    assert found == {"sub-anna": ["CT"], "sub-bob": ["CT"]}
+    assert not doubts
+
+
+@pytest.mark.parametrize("identifier", ["", "ANONYMOUS"])
+def test_patients_of_a_group_without_patient_id_are_told_apart(make_series, tmp_path, identifier):
+    dicom(make_series, "HGG/anna/series", identifier, "1.2.1")
+    mr = {"modality": "MR", "SeriesDescription": "T1 mprage"}
+    dicom(make_series, "HGG/bob/series", identifier, "1.2.2", **mr)  # would make one study with anna's CT
+    found, doubts = found_in(tmp_path / "ward")
+    assert found == {"sub-anna": ["CT"], "sub-bob": ["T1"]}
+    assert "HGG holds several patients by the names in it: anna, bob" in doubts[0]
+
+
+def test_headers_that_contradict_each_other_are_two_patients(make_series, tmp_path):
+    dicom(make_series, "HGG/a1", "SHARED7", "1.2.1", PatientBirthDate="19500101")
+    dicom(make_series, "HGG/b2", "SHARED7", "1.2.2", PatientBirthDate="19600101")
+    found, doubts = found_in(tmp_path / "ward")
+    assert set(found) == {"sub-a1", "sub-b2"}
+    assert "whose headers name several birth dates or sexes" in doubts[0]
+
+
+def test_numbers_without_patient_id_are_said_to_be_taken_as_one(make_series, tmp_path):
+    dicom(make_series, "HGG/31", "", "1.2.1")
+    dicom(make_series, "HGG/32", "", "1.2.2")
+    found, doubts = found_in(tmp_path / "ward")
+    assert set(found) == {"sub-HGG_ses-1", "sub-HGG_ses-2"}  # never one study
+    assert "HGG is taken as one patient's, with studies from 31, 32" in doubts[0]
+
+
+def test_numbered_patients_without_patient_id_are_told_apart(make_series, tmp_path):
+    for number in (1, 2):
+        dicom(make_series, f"HGG/000{number}/series", "ANON", f"1.2.{number}")
+    found, doubts = found_in(tmp_path / "ward")
+    assert found == {"sub-0001": ["CT"], "sub-0002": ["CT"]}
+    assert "HGG holds several patients by the names in it: 0001, 0002" in doubts[0]
+
+
+@pytest.mark.parametrize("names", [("2020-01-01", "2021-01-01"), ("M00", "M06"), ("baseline", "followup")])
+def test_dates_without_patient_id_stay_one_patients(make_series, tmp_path, names):
+    for number, name in enumerate(names):
+        dicom(make_series, f"HGG/{name}/series", "ANON", f"1.2.{number}")
+    assert {key.partition("_")[0] for key in found_in(tmp_path / "ward")[0]} == {"sub-HGG"}
+
+
+def test_patient_ids_are_believed_whatever_folders_are_called(make_series, tmp_path):
+    for number in (1, 2):
+        dicom(make_series, f"anna/000{number}/series", "P77", f"1.2.{number}")
+    found, doubts = found_in(tmp_path / "ward")
+    assert set(found) == {"sub-anna_ses-1", "sub-anna_ses-2"}
+    assert not doubts
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [("anna/T1", "anna/FLAIR"), ("anna/ses-1/CT", "anna/ses-2/CT"), ("anna/run-1", "anna/AXIAL_T1")],
+)
+def test_series_of_one_patient_without_patient_id_stay_one(make_series, tmp_path, folders):
+    for number, folder in enumerate(folders):
+        dicom(make_series, folder, "", f"1.2.{number}")
+    found, doubts = found_in(tmp_path / "ward")
+    assert {key.partition("_")[0] for key in found} == {"sub-anna"}
+    assert not doubts
+
+
+def test_a_patient_with_an_id_keeps_the_studies_of_all_folders(make_series, tmp_path):
+    dicom(make_series, "anna/first visit", "P77", "1.2.1")
+    dicom(make_series, "anna/later", "P77", "1.2.2")
+    found, doubts = found_in(tmp_path / "ward")
+    assert set(found) == {"sub-anna_ses-1", "sub-anna_ses-2"}
+    assert not doubts
+
+
+def test_names_that_two_groups_of_dicom_use_are_two_patients(make_series, tmp_path):
+    for number, folder in enumerate(("HGG/001", "HGG/002", "LGG/001", "LGG/003")):
+        dicom(make_series, folder, f"P{number}X", f"1.2.{number}")
+    found, _ = found_in(tmp_path / "ward")
+    assert set(found) == {"sub-HGG001", "sub-002", "sub-LGG001", "sub-003"}
+
+
+def test_patients_whose_files_lie_in_one_folder_are_numbered(make_series, tmp_path):
+    for number in range(2):
+        for path in make_series(f"other{number}", PatientID=f"P{number}X", StudyInstanceUID=f"1.2.{number}").iterdir():
+            (tmp_path / "ward" / "box").mkdir(parents=True, exist_ok=True)
+            path.rename(tmp_path / "ward" / "box" / f"{number}_{path.name}")
+    assert set(found_in(tmp_path / "ward")[0]) == {"sub-box1", "sub-box2"}
+
+
+@pytest.mark.parametrize("offset", [0, 1.5, 15])
+def test_folders_of_two_names_are_two_patients_though_all_uids_are_one(make_series, tmp_path, offset):
+    """Careless de-identification: their slices would interleave in one volume."""
+    same = {"SeriesInstanceUID": "1.9", "FrameOfReferenceUID": "1.8"}
+    dicom(make_series, "anna/CT", "X", "1.2.1", **same)
+    position = lambda k, ds: setattr(ds, "ImagePositionPatient", [-10, -20, 3 * k + offset])  # noqa: E731
+    dicom(make_series, "bob/CT", "X", "1.2.1", **same, RescaleIntercept=5, change=position)
+    found, (doubt,) = found_in(tmp_path / "ward")
+    assert found == {"sub-anna": ["CT"], "sub-bob": ["CT"]}
+    assert doubt.startswith("sub-anna and sub-bob are several patients") or doubt.startswith("anna and bob are several")
+
+
+def test_parts_of_one_series_in_two_folders_are_one(make_series, tmp_path):
+    folder = make_series("ward/anna/part1")
+    (tmp_path / "ward/anna/part2").mkdir()
+    for file in sorted(folder.iterdir())[3:]:
+        file.rename(tmp_path / "ward/anna/part2" / file.name)
+    (study,) = scan(tmp_path / "ward").studies
+    assert len(study.scans["CT"].source) == 5
+    assert study.decisions[0].reason.endswith("its slices lie in 2 folders")
+
+
+def test_studies_in_the_scanned_folder_itself_are_said_to_be_taken_as_one(make_series, tmp_path):
+    make_series("ward", PatientID="", StudyInstanceUID="1.2.1")
+    for file in list((tmp_path / "ward").iterdir()):
+        file.rename(file.with_name(f"ct{file.name}"))
+    make_series("ward", PatientID="", StudyInstanceUID="1.2.2", modality="MR", SeriesDescription="T1 mprage")
+    found, (doubt,) = found_in(tmp_path / "ward")
+    assert found == {"sub-ward": ["CT", "T1"]}
+    assert doubt.startswith("The 2 studies that lie in the scanned folder itself are taken as one patient's")
+
+
+def test_patients_in_the_folders_of_their_modalities_have_their_names(make_series, tmp_path):
+    for number, name in enumerate(("anna", "bob")):
+        dicom(make_series, f"CT/{name}", f"P{number}X", f"1.2.{number}")
+        dicom(make_series, f"MR/{name}", f"P{number}X", f"1.3.{number}", modality="MR", SeriesDescription="T1")
+    assert found_in(tmp_path / "ward")[0] == {"sub-anna": ["CT", "T1"], "sub-bob": ["CT", "T1"]}
