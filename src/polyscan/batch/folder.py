@@ -15,14 +15,12 @@ from polyscan.files.owned import remove_owned, replace_owned
 from polyscan.inference.kept_features import remove_features
 from polyscan.report.cohort_page import PAGES, write_cohort_page
 from polyscan.report.ratings import read_ratings
-from polyscan.study.manifest import Manifest, read_manifest, write_manifest
-from polyscan.study.outputs import OutputFolder, sources_of
+from polyscan.study.manifest import MANIFEST, Manifest, read_manifest, write_manifest
+from polyscan.study.outputs import REPORT, OutputFolder, sources_of
 from polyscan.study.sources import SOURCES
 
-MANIFEST = "manifest.json"
 FOLDERS = ("prepared", "predictions", "pages", "records", "locks", "features")
 INDEX, JOB_ARRAY, LOGS = "index.sqlite", "job_array.sh", "logs"
-REPORT = "report.html"
 GATHER = ".gather"
 """Locked while manifest and tables are made of the records."""
 COHORT = ("cohort.csv", "cohort.parquet", REPORT)

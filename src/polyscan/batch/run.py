@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from polyscan.batch.executors import Executor, local
-from polyscan.batch.folder import GATHER, MANIFEST, find_studies, remove_others, write_results
+from polyscan.batch.folder import GATHER, find_studies, remove_others, write_results
 from polyscan.batch.one_study import Batch, plan_batch, run_study, write_failed
 from polyscan.batch.status import lock, read_records
 from polyscan.bundle.answering import PLAIN, Answering
@@ -21,7 +21,7 @@ from polyscan.errors import PolyscanError
 from polyscan.files.owned import rewrite_file
 from polyscan.progress import Progress, silent
 from polyscan.study import Study
-from polyscan.study.manifest import Manifest, none_done, write_manifest
+from polyscan.study.manifest import MANIFEST, Manifest, none_done, write_manifest
 from polyscan.study.sources import write_sources
 
 

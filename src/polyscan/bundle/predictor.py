@@ -23,12 +23,11 @@ from polyscan.inference import KeptFeatures
 from polyscan.inference.kept_features import FEATURES, remove_features
 from polyscan.progress import Progress, silent
 from polyscan.study import ModelRecord, PredictionRecord, Study
-from polyscan.study.manifest import Failure, Manifest, manifest_of, none_done, read_manifest, write_manifest
+from polyscan.study.manifest import MANIFEST, Failure, Manifest, manifest_of, none_done, read_manifest, write_manifest
 from polyscan.study.outputs import OutputFolder, fingerprint, remove_report, sources_of
 from polyscan.study.sources import without_paths
 from polyscan.transforms.attribution import MAPS
 
-MANIFEST = "manifest.json"
 _RECORD = "_study.json"
 _ENDINGS = ("_pred.nii.gz", "_prob.nii.gz", "_answer.json", MAPS, _RECORD)
 """What the names of a study's files end with: a mask, its probabilities, a classification, the folder of its maps of

@@ -37,10 +37,10 @@ def add(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from polyscan.export.dicom import write_dicom
-    from polyscan.study.manifest import read_manifest
+    from polyscan.study.manifest import MANIFEST, read_manifest
     from polyscan.study.sources import find_sources, read_sources
 
-    manifest = read_manifest(options.folder / "manifest.json")
+    manifest = read_manifest(options.folder / MANIFEST)
     sources = read_sources(options.sources or find_sources(options.folder))
     with progress_bar("writing") as progress:
         result = write_dicom(manifest, sources, options.output, options.objects, progress=progress)

@@ -22,8 +22,8 @@ def add(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from polyscan.preprocess.native import write_native
-    from polyscan.study.manifest import read_manifest
+    from polyscan.study.manifest import MANIFEST, read_manifest
 
     with progress_bar("resampling") as progress:
-        written = write_native(read_manifest(options.folder / "manifest.json"), options.output, progress=progress)
+        written = write_native(read_manifest(options.folder / MANIFEST), options.output, progress=progress)
     print(f"{sum(map(len, written.values()))} masks of {len(written)} studies in {options.output}")

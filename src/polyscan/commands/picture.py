@@ -38,7 +38,7 @@ def add(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from polyscan.errors import PolyscanError
     from polyscan.export.pictures import write_pictures
-    from polyscan.study.manifest import read_manifest
+    from polyscan.study.manifest import MANIFEST, read_manifest
     from polyscan.study.sources import find_sources, read_sources
 
     kind = next(name for name in _KINDS if getattr(options, name))
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
                 raise
     with progress_bar("drawing") as progress:
         pictures = write_pictures(
-            read_manifest(options.folder / "manifest.json"),
+            read_manifest(options.folder / MANIFEST),
             options.output,
             kind,
             getattr(options, kind),

@@ -25,7 +25,7 @@ from polyscan.label_app.masks import brought_back
 from polyscan.label_app.service import StudyService
 from polyscan.label_app.sources import WebStudies
 from polyscan.study import Label, PredictionRecord, Study
-from polyscan.study.manifest import Manifest, write_manifest
+from polyscan.study.manifest import MANIFEST, Manifest, write_manifest
 
 
 class Training:
@@ -87,10 +87,10 @@ class Training:
         run.mkdir(parents=True)
         studies = {key: self._labelled(key, label, run / "labels") for key, label in fitting.items()}
         chosen, judges = ([studies[key] for key in studies if people[key] in who] for who in (training, held_out))
-        write_manifest(run / "manifest.json", Manifest(training=chosen, validation=judges))
+        write_manifest(run / MANIFEST, Manifest(training=chosen, validation=judges))
         best = runs.train(
             model.folder,
-            run / "manifest.json",
+            run / MANIFEST,
             run / "run",
             overrides={"pretrained": str(weights.path()), **overrides},
             progress=self.progress.epoch,
@@ -119,8 +119,8 @@ class Training:
     def _scores(self, studies: Sequence[Study], weights: Path, out: Path) -> dict[str, float]:
         """How good weights are on labelled studies."""
         out.mkdir()
-        write_manifest(out / "manifest.json", Manifest(testing=[replace(study, label=Label()) for study in studies]))
-        answered = runs.infer(self.model.folder, out / "manifest.json", out / "answer", weights=weights)
+        write_manifest(out / MANIFEST, Manifest(testing=[replace(study, label=Label()) for study in studies]))
+        answered = runs.infer(self.model.folder, out / MANIFEST, out / "answer", weights=weights)
         if len(answered.studies) < len(studies):
             raise PolyscanError(answered.failed[0].reason)
         scores, truth = {}, {study.key: study.label for study in studies}

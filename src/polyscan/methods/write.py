@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from polyscan.bundle.predictor import MANIFEST
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import atomic_write, read_json
 from polyscan.files.owned import MARKER
@@ -15,7 +14,7 @@ from polyscan.methods.network import tell_predictions
 from polyscan.methods.preparation import tell_preparation
 from polyscan.methods.text import Text, enumerated
 from polyscan.methods.training import tell_training
-from polyscan.study.manifest import read_manifest
+from polyscan.study.manifest import MANIFEST, read_manifest
 from polyscan.study.outputs import check_writable_file, replace_file
 
 _STUDIES, _RUN, _FOLDS, _COMPARISON = ("prepare", "infer", "batch"), "train", "train --folds", "compare"

@@ -13,7 +13,7 @@ from polyscan.phantom.scanner import FOV, Grid, ct, mri
 from polyscan.phantom.subject import make_subject, stream
 from polyscan.progress import Progress, silent
 from polyscan.study import Label, Scan, Study
-from polyscan.study.manifest import Manifest, write_manifest
+from polyscan.study.manifest import MANIFEST, Manifest, write_manifest
 
 _SPACING = 2.0  # mm
 
@@ -49,7 +49,7 @@ def make_slices(
         for number, study in enumerate(studies, start=1):
             section = split_of(number, subjects)
             getattr(manifest, section).append(study if section == "testing" else _without(study, seed, missing))
-        write_manifest(folder / "manifest.json", manifest)
+        write_manifest(folder / MANIFEST, manifest)
 
 
 def _make(number: int, seed: int, folder: Path) -> Study:

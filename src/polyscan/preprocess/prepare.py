@@ -18,11 +18,10 @@ from polyscan.preprocess.kept import kept_study
 from polyscan.preprocess.profiles import load_profiles, out_of_distribution
 from polyscan.progress import Progress, silent
 from polyscan.study import Study
-from polyscan.study.manifest import Failure, Manifest, manifest_of, none_done, write_manifest
+from polyscan.study.manifest import MANIFEST, Failure, Manifest, manifest_of, none_done, write_manifest
 from polyscan.study.outputs import OutputFolder, sources_of
 from polyscan.study.sources import SOURCES, write_sources
 
-MANIFEST = "manifest.json"
 _ONE_STUDY = "polyscan.preprocess.prepare_study"
 
 

@@ -17,8 +17,8 @@ from polyscan.report.ratings import as_json, read_ratings
 from polyscan.report.render import render_page
 from polyscan.report.summary import modalities, summarise, summarise_answers
 from polyscan.study import Study
-from polyscan.study.manifest import Manifest, read_manifest
-from polyscan.study.outputs import OutputFolder, check_writable_file
+from polyscan.study.manifest import MANIFEST, Manifest, read_manifest
+from polyscan.study.outputs import REPORT, OutputFolder, check_writable_file
 from polyscan.study.sources import without_paths
 
 PAGES, DATA = "pages", "studies.js"
@@ -48,11 +48,11 @@ def write_report(
             not write.
     """
     folder = Path(source)
-    manifest = read_manifest(folder / "manifest.json")
+    manifest = read_manifest(folder / MANIFEST)
     studies = [study for study in manifest.studies if study.prediction is not None]
     if not studies:
         raise PolyscanError("There are no predictions to draw; make some with polyscan infer.")
-    page = folder / "report.html" if output is None else Path(output)
+    page = folder / REPORT if output is None else Path(output)
     if page.suffix != ".html":
         raise PolyscanError(f"{page} is no name of a page; name a file that ends in .html, such as {page}.html.")
     check_writable_file(page, "page")

@@ -21,6 +21,8 @@ from polyscan.study.roots import SCANS, absolute, normalised, read_roots, relati
 from polyscan.study.schema import decoded, encoded
 
 FORMAT_VERSION = 2
+MANIFEST = "manifest.json"
+"""What it is called in the folders that commands write."""
 SECTIONS = ("training", "validation", "testing")
 
 T = TypeVar("T", bound=Any)

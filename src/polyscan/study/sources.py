@@ -14,7 +14,7 @@ from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json, write_json
 from polyscan.files.numbered import numbered
 from polyscan.study.entry import Entry
-from polyscan.study.manifest import Manifest, read_manifest
+from polyscan.study.manifest import MANIFEST, Manifest, read_manifest
 from polyscan.study.record import Study
 from polyscan.study.scan import Source, paths_in
 from polyscan.study.schema import decoded, encoded
@@ -77,8 +77,8 @@ def find_sources(out: Path) -> Path:
         PolyscanError: there is none.
     """
     places = [out]
-    if (out / "manifest.json").is_file():
-        places += map(Path, read_manifest(out / "manifest.json").roots.values())
+    if (out / MANIFEST).is_file():
+        places += map(Path, read_manifest(out / MANIFEST).roots.values())
     for place in places:
         if (place / SOURCES).is_file():
             return place / SOURCES

@@ -19,13 +19,12 @@ from polyscan.learning.checkpoint import CHECKPOINT
 from polyscan.modality import modality
 from polyscan.progress import Progress, silent
 from polyscan.study import Scan, Study
-from polyscan.study.manifest import Failure, Manifest, write_manifest
+from polyscan.study.manifest import MANIFEST, Failure, Manifest, write_manifest
 from polyscan.study.outputs import OutputFolder, fingerprint, sources_of
 from polyscan.translation.fidelity import Fidelity, fidelity, mean_fidelity
 from polyscan.translation.learn import TABLE, files_to_learn_from, learn_translation
 from polyscan.translation.translator import NAME, Translation, Translator
 
-MANIFEST = "manifest.json"
 _SMALLEST = 16
 _TRANSLATED = "was never acquired: a network made it of {source}, and it may show what is not there"
 

@@ -13,7 +13,7 @@ from polyscan.phantom.cohort import new_folder, split_of
 from polyscan.phantom.tasks.task import Array, Drawn, Missing, Task
 from polyscan.phantom.write import write_nifti_values
 from polyscan.study import Label, Scan, Study
-from polyscan.study.manifest import Manifest, write_manifest
+from polyscan.study.manifest import MANIFEST, Manifest, write_manifest
 
 BUNDLE = "glioma_grading_classification"
 """Whose training and inference a task goes through, changed by the fragment ``tables``, or ``slices`` of images, and by
@@ -49,7 +49,7 @@ def write_task(
                 if drawn.available[number - 1, m]:
                     study.scans[name] = Scan(str(_write(folder / study.key / name, drawn.x[number - 1, m])))
             getattr(manifest, split_of(number, subjects)).append(study)
-        write_manifest(folder / "manifest.json", manifest)
+        write_manifest(folder / MANIFEST, manifest)
         write_json(folder / "task.json", fragment(task))
         testing = [split_of(number, subjects) == "testing" for number in range(1, subjects + 1)]
         optimum = of_subsets(task, Drawn(drawn.x[testing], drawn.y[testing], drawn.missing))
