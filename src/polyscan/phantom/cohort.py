@@ -19,7 +19,7 @@ from polyscan.parallel import run_each
 from polyscan.phantom.subject import MAPS, MODALITIES, Subject, follow_up, make_subject
 from polyscan.phantom.write import write_dicom, write_nifti_scan, write_nifti_values, write_pose
 from polyscan.progress import Progress, silent
-from polyscan.study.outputs import check_lasting
+from polyscan.study.places import check_lasting
 
 T = TypeVar("T")
 _ALL = (*MODALITIES, *MAPS)

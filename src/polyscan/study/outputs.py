@@ -10,21 +10,19 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from polyscan import __version__
 from polyscan.errors import PolyscanError
-from polyscan.files.atomic import read_json, write_json
+from polyscan.files.atomic import write_json
 from polyscan.files.numbered import numbered
 from polyscan.files.owned import MARKER, remove_empty, remove_files, remove_owned, rewrite_file
 from polyscan.files.packed import archive_of
 from polyscan.study import Source, Study, paths_in
 from polyscan.study.manifest import paths_of
-from polyscan.study.sources import SOURCES, read_sources
+from polyscan.study.places import check_apart, check_lasting, owner_of
 
 LOCK = ".polyscan.lock"
 REPORT = "report.html"
-DERIVED = "derivatives"
 _BEGINS = {
     "manifest": rb'\s*\{\s*"format_version": \d+,\s*"polyscan": "',
     "plan": rb'\s*\{\s*"about": \{\s*"polyscan": "',
@@ -72,13 +70,13 @@ class OutputFolder:
                 command did not write.
         """
         path = Path(path)
-        _check_apart(path, sources, scanned)
+        check_apart(path, sources, scanned)
         check_lasting(path)
         if path.exists() and not path.is_dir():
             raise PolyscanError(f"{path} is a file; name a folder to write to.")
         marker = path / MARKER
         if marker.is_file():
-            content = _owner(path)
+            content = owner_of(path)
             if content.get("command") != command:
                 raise PolyscanError(
                     f"{path} was made by polyscan {content.get('command')}; name another folder for polyscan {command}."
@@ -162,7 +160,7 @@ def _remove_written(folder: Path, names: Iterable[str]) -> None:
     remove_files(folder, set(names) - set(folders))
     for path in (folder / name for name in sorted(folders)):
         if (path / MARKER).is_file():
-            _remove_written(path, _owner(path).get("holds", []))
+            _remove_written(path, owner_of(path).get("holds", []))
             for name in (MARKER, LOCK):
                 (path / name).unlink(missing_ok=True)
             remove_report(path)
@@ -178,7 +176,7 @@ def remove_report(folder: Path) -> None:
     page, pages = folder / REPORT, (folder / REPORT).with_suffix("")
     if page.is_file() and _is_written(page, "page"):
         remove_files(folder, [REPORT])
-    if (pages / MARKER).is_file() and _owner(pages).get("command") == "report":
+    if (pages / MARKER).is_file() and owner_of(pages).get("command") == "report":
         _remove_written(folder, [pages.name])
 
 
@@ -226,7 +224,7 @@ def check_writable_file(path: str | Path, kind: str) -> None:
         return
     if not _is_written(path, kind):
         raise PolyscanError(f"{path} is no {kind} that polyscan wrote; name a new file to write.")
-    owner = _owner(path.parent) if (path.parent / MARKER).is_file() else {}
+    owner = owner_of(path.parent) if (path.parent / MARKER).is_file() else {}
     # The page of a report lies in the folder of the answers that it shows, a calibration in that of the weights.
     if kind in ("manifest", "plan") and path.name in owner.get("holds", []):
         raise PolyscanError(f"{path} belongs to what polyscan {owner['command']} wrote; name another file.")
@@ -254,83 +252,3 @@ def _is_written(path: Path, kind: str) -> bool:
 
 def _holds_something(path: Path) -> bool:
     return path.is_file() and path.stat().st_size > 0
-
-
-def check_lasting(path: Path) -> None:
-    """Refuse a place within what another command wrote, and removes where it is given again.
-
-    Raises:
-        PolyscanError: the place is such a one. What the other command keeps for this very output is not.
-    """
-    target = path.resolve()
-    for folder in target.parents:
-        if (folder / MARKER).is_file():
-            owner = _owner(folder)
-            name = target.relative_to(folder).parts[0]
-            if name in owner.get("holds", []) and folder / name != target:
-                raise PolyscanError(
-                    f"{path} lies in what polyscan {owner.get('command')} wrote to {folder}, and would go with it; "
-                    "name another place."
-                )
-            return
-
-
-def _owner(folder: Path) -> dict[str, Any]:
-    content = read_json(folder / MARKER)
-    return content if isinstance(content, dict) else {"command": "something else"}
-
-
-def _check_apart(path: Path, sources: Iterable[str | Path], scanned: str | Path | None) -> None:
-    checked: set[Path] = set()
-    for source in sources:
-        folder = _folder_of(Path(source))
-        if folder is None or folder in checked:
-            continue
-        checked.add(folder)
-        _check_outside(path, folder)
-        _check_behind(path, folder, checked)
-    if scanned is not None:
-        _check_beside(path, Path(scanned))
-
-
-def _check_outside(path: Path, folder: Path) -> None:
-    target, real = path.resolve(), folder.resolve()
-    if target == real or target in real.parents or real in target.parents:
-        how = "is" if target == real else "holds" if target in real.parents else "lies in"
-        raise PolyscanError(
-            f"{path} {how} {folder}, which holds scans that are read; name a folder apart from the scans."
-        )
-
-
-def _check_beside(path: Path, scanned: Path) -> None:
-    """Refuse a place among the patients in the folder that was scanned."""
-    derived = (scanned / DERIVED).resolve()
-    if derived not in (path.resolve(), *path.resolve().parents):
-        _check_outside(path, scanned)
-
-
-def _folder_of(source: Path) -> Path | None:
-    """Of a folder itself, of a file where it lies, of what is gone none."""
-    if not source.exists():
-        return None
-    return source if source.is_dir() else source.parent
-
-
-def _check_behind(path: Path, folder: Path, checked: set[Path]) -> None:
-    """The same of the scans that a prepared study was made from, by the list that lies above it."""
-    for listed in (place / SOURCES for place in (folder, *folder.parents[:2])):
-        if listed in checked or not listed.is_file():
-            continue
-        checked.add(listed)
-        try:
-            known = read_sources(listed)
-        except PolyscanError:  # a file of that name that is none of ours tells nothing
-            continue
-        every = [source for study in known.studies.values() for source in (*study.scans.values(), study.label)]
-        paths = {numbered(name)[0] for source in every if source for name in paths_in(source)}
-        folders = {_folder_of(archive_of(path) or path) for path in paths}
-        for found in sorted(found for found in folders - checked if found is not None):
-            checked.add(found)
-            _check_outside(path, found)
-        if known.scanned is not None:
-            _check_beside(path, Path(known.scanned))
