@@ -21,19 +21,19 @@ from polyscan.formats.nifti import write_nifti
 def read(monkeypatch) -> list[str]:
     """The files whose headers are read, by folder and name."""
     names: list[str] = []
-    each, volume = index.read_each, index.volume_candidate
+    each, volume = index.read_each, index.volume_candidates
 
     def read_each(files):
         for path, found in each(list(files)):
             names.append(f"{path.parent.name}/{path.name}")
             yield path, found
 
-    def volume_candidate(folder, path):
+    def volume_candidates(folder, path):
         names.append(f"{path.parent.name}/{path.name}")
         return volume(folder, path)
 
     monkeypatch.setattr(index, "read_each", read_each)
-    monkeypatch.setattr(index, "volume_candidate", volume_candidate)
+    monkeypatch.setattr(index, "volume_candidates", volume_candidates)
     return names
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import product
 
 import pytest
@@ -10,9 +11,11 @@ from monai.data import MetaTensor
 
 from polyscan.discovery.scan import scan
 from polyscan.formats.nifti import write_nifti
+from polyscan.formats.read import read_image
 
 BRAIN = ["FLAIR", "T1", "T1c", "T2"]
-# Names of files by subject and scan; the subjects, the scans; modalities of each study, and whether they have labels.
+# Names of files by subject and scan, which may hold the subject; the subjects, the scans; modalities of each study, and
+# whether they have labels.
 LAYOUTS = {
     "BraTS of 2023": ("BraTS-GLI-{0}-000/BraTS-GLI-{0}-000-{1}", "00001 00002", "t1n t1c t2w t2f seg", BRAIN, True),
     "BraTS of 2020": ("BraTS20_Training_{0}/BraTS20_Training_{0}_{1}", "001 002", "t1 t1ce t2 flair seg", BRAIN, True),
@@ -28,6 +31,51 @@ LAYOUTS = {
     "IXI": ("IXI-{1}/{0}-{1}", "IXI002-Guys-0828 IXI012-HH-1211", "T1 T2 PD", ["PD", "T1", "T2"], False),
     "HECKTOR": ("imagesTr/CHUM-{0}__{1}", "001 002", "CT PT", ["CT", "PET"], False),
     "images and masks": ("{1}/{0}", "0001 0002", "T1 FLAIR masks", ["FLAIR", "T1"], True),
+    "HECKTOR with labels": (
+        "{1}",
+        "CHUM-001 MDA-002",
+        "imagesTr/{0}__CT imagesTr/{0}__PT labelsTr/{0}",
+        ["CT", "PET"],
+        True,
+    ),
+    "HECKTOR of 2021": ("hecktor_nii/{0}_{1}", "CHGJ007 CHUM010", "ct pt gtvt", ["CT", "PET"], True),
+    "UPENN-GBM": (
+        "images_{1}",
+        "UPENN-GBM-00001_11 UPENN-GBM-00002_11",
+        "structural/{0}/{0}_T1 structural/{0}/{0}_T1GD DTI/{0}/{0}_DTI_AD segm/{0}_segm",
+        ["T1", "T1c"],
+        True,
+    ),
+    "labels beside patients": ("{1}", "anna bob", "{0}/T1 {0}/FLAIR labels/{0}_seg", ["FLAIR", "T1"], True),
+    "ADNI": (
+        "ADNI/{0}/MP-RAGE/2006-04-18_08_20_30.0/I45109/ADNI_{0}_{1}",
+        "002_S_0295 002_S_0413",
+        "MR_MP-RAGE",
+        ["T1"],
+        False,
+    ),
+    "MSLesSeg": ("train/{0}/T1/{0}_T1_{1}", "P1 P2", "FLAIR T1 T2 MASK", ["FLAIR", "T1", "T2"], True),
+    "MSSEG": (
+        "{0}/{1}",
+        "07001 07003",
+        "Raw_Data/3DFLAIR Raw_Data/3DT1 Raw_Data/3DT1GADO Preprocessed_Data/T1_preprocessed Masks/Consensus",
+        ["FLAIR", "T1", "T1c"],
+        True,
+    ),
+    "WMH": ("{0}/{1}", "0 2", "pre/FLAIR pre/T1 wmh", ["FLAIR", "T1"], True),
+    "ISLES": ("sub-case{0}/ses-1/sub-case{0}_ses-1_{1}", "01 02", "adc dwi flair msk", ["ADC", "DWI", "FLAIR"], True),
+    "prostates": ("{0}/{0}_1_{1}", "10000 10001", "t2w adc hbv", ["ADC", "DWI", "T2"], False),
+    "timepoints": ("ID_{0}/Timepoint_1/ID_{0}_{1}", "0003 0004", "t1c t2f tumorMask", ["FLAIR", "T1c"], True),
+    "XNAT": ("S{0}/scans/{1}/resources/NIFTI/files/image", "01 02", "4-T1_MPRAGE 5-T2_FLAIR", ["FLAIR", "T1"], False),
+    "Parkinson's disease": ("PD_{0}_{1}", "anna bob", "T1 T2", ["T1", "T2"], False),
+    "fMRIPrep": (
+        "fmriprep/sub-{0}/anat/sub-{0}_{1}",
+        "01 02",
+        "desc-preproc_T1w desc-aparcaseg_dseg dseg",
+        ["T1"],
+        False,
+    ),
+    "DTI": ("{0}/{0}_{1}", "anna bob", "DWI DTI_eddy_L1 DTI_eddy_MD T1", ["DWI", "T1"], False),
     "dcm2niix": ("{0}/{1}", "anna bob", "2_t1_mprage 3_t2_flair_ROI1 4_localizer", ["FLAIR", "T1"], False),
 }
 
@@ -37,11 +85,79 @@ def test_a_layout(tmp_path, name):
     pattern, subjects, names, scans, labelled = LAYOUTS[name]
     for subject, one in product(subjects.split(), names.split()):
         image = MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4))
-        write_nifti(tmp_path / f"{pattern.format(subject, one)}.nii.gz", image)
+        write_nifti(tmp_path / f"{pattern.format(subject, one).format(subject)}.nii.gz", image)
     found = scan(tmp_path)
     assert [sorted(study.scans) for study in found.studies] == [scans, scans]
     assert [study.label.mask is not None for study in found.studies] == [labelled, labelled]
     assert not [one.path for study in found.studies for one in study.scans.values() if "bias" in one.path]
+
+
+BRAIN_CHANNELS = {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"}
+
+
+@pytest.mark.parametrize(
+    ("listed", "names", "volumes", "scans"),
+    [
+        (  # a name of a case says nothing of its channels
+            {"channel_names": {"0": "CT", "1": "PET"}},
+            ["images{0}/fdg_{1}_03-23-2003-NA-PET_0000", "images{0}/fdg_{1}_03-23-2003-NA-PET_0001"],
+            1,
+            {"CT": "_0000.nii.gz", "PET": "_0001.nii.gz"},
+        ),
+        (
+            {"modality": BRAIN_CHANNELS},
+            ["images{0}/fdg_{1}_03-23-2003-NA-PET"],
+            4,
+            {"FLAIR": "#1", "T1": "#2", "T1c": "#3", "T2": "#4"},
+        ),
+        ({"modality": {"0": "CT"}}, ["images{0}/fdg_{1}_03-23-2003-NA-PET"], 1, {"CT": ".nii.gz"}),
+    ],
+)
+def test_a_data_set_of_nnunet_or_the_decathlon(tmp_path, listed, names, volumes, scans):
+    for part, case in (("Tr", "1"), ("Ts", "2")):
+        for name in [*names, *(["labelsTr/fdg_{1}_03-23-2003-NA-PET"] if part == "Tr" else [])]:
+            count = 1 if name.startswith("labels") else volumes
+            image = MetaTensor(
+                torch.arange(1.0, 1 + count)[:, None, None, None].expand(-1, 4, 4, 4), affine=torch.eye(4)
+            )
+            write_nifti(tmp_path / "liver" / f"{name.format(part, case)}.nii.gz", image)
+    (tmp_path / "liver" / "dataset.json").write_text(json.dumps(listed))
+    first, second = scan(tmp_path).studies
+    assert (first.subject, second.subject) == ("liver-fdg_1_03-23-2003-NA-PET", "liver-fdg_2_03-23-2003-NA-PET")
+    assert bool(first.label)
+    assert not second.label
+    for study in (first, second):
+        assert list(study.scans) == list(scans)
+        assert all(study.scans[name].path.endswith(end) for name, end in scans.items())
+    if volumes > 1:
+        assert float(read_image(first.scans["T1"].source, "T1").mean()) == 2
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"modality": {"1": "CT"}}', '{"channel_names": {"0": "MRI"}}'])
+def test_a_list_of_channels_that_tells_nothing(tmp_path, content):
+    image = MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4))
+    write_nifti(tmp_path / "imagesTr" / "brain_1.nii.gz", image)
+    write_nifti(tmp_path / "anna" / "T1.nii.gz", image)
+    (tmp_path / "dataset.json").write_text(content)
+    assert [study.subject for study in scan(tmp_path).studies] == ["anna"]
+
+
+def test_diffusion_volumes_that_are_counted_from_zero(tmp_path):
+    for name in ("T1", "DTI-00", "DTI-01"):
+        image = MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4))
+        write_nifti(tmp_path / "IXI002" / f"IXI002-Guys-0828-{name}.nii.gz", image)
+    (study,) = scan(tmp_path).studies
+    assert list(study.scans) == ["T1"]
+    assert "one of 2 diffusion volumes" in study.decisions[1].reason
+
+
+def test_several_tracers_are_said(tmp_path):
+    for tracer in ("18FFDG", "11CPIB"):
+        image = MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4))
+        write_nifti(tmp_path / f"sub-1/pet/sub-1_trc-{tracer}_pet.nii.gz", image)
+    assert scan(tmp_path).doubts == [
+        "sub-1 has PET of 11CPIB, 18FFDG, of which one is taken: name the one that is meant."
+    ]
 
 
 def test_two_studies_of_a_subject_as_an_archive_exports_them(make_series, tmp_path):

@@ -63,3 +63,40 @@ def test_one_b_value_of_zero_is_the_unweighted_image(tmp_path):
     (study,) = scan(tmp_path).studies
     assert study.scans["DWI"].path.endswith("dwi2.nii.gz")
     assert "b = 0" in study.decisions[1].reason
+
+
+@pytest.mark.parametrize(
+    ("sidecar", "kind"),
+    [
+        ("acq-gd_T1w.json", "T1c"),
+        ("sub-1/sub-1_T1w.json", "T1c"),
+        ("sub-1/ses-a/anat/sub-1_ses-a_acq-gd_T1w.json", "T1c"),
+        ("acq-plain_T1w.json", "T1"),
+        ("sub-2_T1w.json", "T1"),
+        ("T2w.json", "T1"),
+    ],
+)
+def test_a_sidecar_of_a_whole_data_set(tmp_path, sidecar, kind):
+    image = MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4))
+    write_nifti(tmp_path / "sub-1/ses-a/anat/sub-1_ses-a_acq-gd_T1w.nii.gz", image)
+    (tmp_path / "dataset_description.json").write_text("{}")
+    kept = tmp_path.parent / "index.sqlite"
+    kinds = [list(scan(tmp_path, index=kept).studies[0].scans)]
+    (tmp_path / sidecar).write_text(json.dumps({"ContrastBolusIngredient": "GADOLINIUM"}))
+    kinds.append(list(scan(tmp_path, index=kept).studies[0].scans))
+    assert kinds == [["T1"], [kind]]
+
+
+def test_a_sidecar_of_another_volume_says_nothing(tmp_path):
+    image = MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4))
+    write_nifti(tmp_path / "anna/ax_T1.nii.gz", image)
+    (tmp_path / "anna/T1.json").write_text(json.dumps(AGENT))
+    assert list(scan(tmp_path).studies[0].scans) == ["T1"]
+
+
+def test_a_b_value_of_zero_without_a_sidecar(tmp_path):
+    image = MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4))
+    for name, b in (("a_dwi", "0"), ("b_dwi", "800")):
+        write_nifti(tmp_path / f"anna/{name}.nii.gz", image)
+        (tmp_path / f"anna/{name}.bval").write_text(b)
+    assert scan(tmp_path).studies[0].scans["DWI"].path.endswith("b_dwi.nii.gz")

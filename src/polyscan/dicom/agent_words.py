@@ -26,7 +26,7 @@ _GIVEN = re.compile(
             r"(?<![a-z])t1 ?-?(?:k|con)(?![a-z0-9])(?! +(?:s|f))",  # "con" and then no saturation, suppression, FS
             # A lone "w" is weighted; "with" says with what, or stands last.
             r"(?<![a-z0-9])(?:(?:with|mit|avec|com|met|med|w ?/)(?= *$)|(?:with|w) ?/? ?(?:gad\w*|gd|con\w*))",
-            r"(?<![a-z])(?:[23]d)?t1w?i? ?-?(?:c|ce|gd|gad|km|post)(?:gd|gad\w*|con\w*)?(?![a-z0-9])",
+            r"(?<![a-z])(?:[23]d)?t1w?i? ?-?(?:gad\w+|(?:c|ce|gd|gad|km|post)(?:gd|gad\w*|con\w*)?(?![a-z0-9]))",
             r"c ?\+|\+ ?(?:c|gd|gad\w*|km|k|contrast|ce|inj\w*)(?![a-z])|(?<![a-z])t1\w{0,2} ?\+|\( ?\+ ?\)",
             r"(?<![a-z0-9])c$|\( ?c ?\)|增强|强化|造影|강조|조영",
         )

@@ -76,7 +76,10 @@ _NEVER = {
     "a projection, not a volume": _words(
         "m ?ips?", "min ?ip", "mn ?ip", "mini ?p", "vrt", "volume render\\w*", "projections?"
     ),
-    "a subtraction of two scans": _words("subs?", "subtr\\w*", "subtrakt\\w*", "soustraction", "sustraccion", "minus"),
+    "a subtraction of two scans": _words(
+        *("subs?", "subtr\\w*", "subtrakt\\w*", "soustraction", "sustraccion", "minus", "difference"),
+        *("t1w?[^a-z0-9]+diff", "diff[^a-z0-9]+t1w?"),
+    ),
     "a reformatted series": _words("mpr", "mprs", "reformat\\w*", "mpr range", "cpr", "curved"),
     "a phase image": re.compile(
         r"(?<![a-z])(?:pha|ph)(?![a-z])(?! enc)|(?<![a-z])phase ?(?:map|image|diff)|phasediff|unwrap|"
@@ -155,6 +158,7 @@ _OTHERS = {
         "ivim",
         "kurtosis map",
         "[mr]d map",
+        "d[tk]i[^a-z0-9]+(?:\\w+[^a-z0-9]+)?(?:[amr][dk]|tr|mo|s0|[lv][123])",
     ),
     "an arterial spin labelling series": _words(
         "p?c?p? ?casl\\w*", "pasl", "asl\\w*", "3d ?p?c?asl", "\\w*pcasl", "spin label\\w*", "m0scan"
@@ -258,6 +262,7 @@ _DWI = _words(
     "dw",
     "resolve",
     "b ?=? ?[1-9]\\d{2,3}",
+    "hbv",
     "ep b[1-9]\\d+t?",
 )
 _SWI = _words("swi\\w*", "swan\\w*", "swip", "suscept\\w*", "veno? ?bold", "sus ?w\\w*")

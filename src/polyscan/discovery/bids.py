@@ -21,12 +21,17 @@ _OTHER_SUFFIXES = {
     "PDT2": "two echoes in one file",
 }  # fmt: skip
 # The subject and session of a name, by BIDS or nearly so, as in SUB-01, PD_001 and PT_001, which stand for a
-# subtraction, proton density and PET else.
+# subtraction, proton density and PET else; so do PD and PT before a name.
 _WHOSE = re.compile(r"(?:sub|ses)-[A-Za-z0-9]+_?|^(?:sub|pd|pt)[-_ ]?[a-z]{0,4}\d+[-_ ]", re.IGNORECASE)
+_GROUP = re.compile(r"^(?:pd|pt)[-_ ]+(?P<whose>[^\W\d_]{2,})[-_ ]", re.IGNORECASE)
 _NONE_GIVEN = re.compile(r"(?:none|non?|not|pre|without|wo|native?|plain|false|0)(?:ce|gd|gad\w*|contrast\w*)?", re.I)
 _PARTS = {"phase", "real", "imag"}
-_LABEL = {"dseg", "seg", "mask", "label", "labels", "gtv", "segmentation", "lesion", "roi", "probseg"}
-_LABEL_WORDS = re.compile(r"(?:^|[_\W])(?:dseg|seg|mask|labels?|gtv|segmentation|roi)(?:[_\W]|$)", re.IGNORECASE)
+_LABEL = {"dseg", "seg", "mask", "msk", "label", "labels", "gtv", "segmentation", "lesion", "roi", "probseg"}
+_LABEL_WORDS = re.compile(
+    r"(?:^|[_\W])(?:(?:lesion|roi|tumou?r)?mask|d?seg|segm|labels?|gtv[npt]?[-_]?\d?|segmentation|roi)(?:[_\W]|$)|"
+    r"[-_](?:msk|gt)$|^(?:consensus|gt|lesions?|truth|tumou?rs?|wmh)$",
+    re.IGNORECASE,
+)
 _LABEL_FOLDER = re.compile(
     r"(?:masks?|labels?(?:tr|ts|val)?|segs?|(?:manual)?[-_ ]?segmentations?|annotations?|ground[-_ ]?truths?|gt)",
     re.IGNORECASE,
@@ -41,10 +46,21 @@ _COMPUTED = re.compile(
 )
 _DERIVED = re.compile(
     r"(?:^|[_\W])(?:mni\w*|normali[sz]ed|warped|reg|registered|co-?reg\w*|aligned|res(?:ampled|liced)|bet|brain|"
-    r"\w*stripped|n4\w*|bias\w*|denoised|smooth\w*|defaced|to|in)(?:[_\W]|$)|^(?-i:[mrwu]{1,3}(?=[A-Z]))",
+    r"\w*stripped|n4\w*|bias\w*|denoised|smooth\w*|defaced|(?:pre|post)?-?process\w*|preproc|acpc|restored?|eddy|topup|"
+    r"to|in)(?:[_\W]|$)|^(?-i:[mrwu]{1,3}(?=[A-Z]))",
     re.IGNORECASE,
 )
-_NOT_TRUTH = re.compile(r"brain|foreground|body|head|preproc|deface|probseg", re.IGNORECASE)
+_DERIVED_FOLDER = re.compile(
+    r"derivatives|mni\w*|(?:pre|post)?-?process\w*(?:[-_ ]data)?|preproc|normali[sz]ed|(?:co-?)?registered|\w*stripped",
+    re.IGNORECASE,
+)
+# What labels the anatomy of everybody.
+_ANATOMY = re.compile(r"[fs]?mriprep|freesurfer|fastsurfer|synthseg|mriqc|qsiprep|nibabies", re.IGNORECASE)
+# The number that an export gives a series before its name.
+_SERIES_NUMBER = re.compile(r"^\d+[-_. ]+")
+_NOT_TRUTH = re.compile(
+    r"brain|foreground|body|head|preproc|deface|probseg|aseg|aparc|wmparc|ribbon|tissue", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -77,20 +93,27 @@ def named_in(folders: Sequence[str], name: str) -> Named:
     """What the name of a file tells, and, where that is nothing, the innermost of its folders that tells something.
 
     A folder tells a modality where nothing else stands in its name, as in ``T1/0001.nii.gz`` and ``MR_FLAIR/scan.nii``;
-    what lies right in one called ``masks`` or ``labels`` is a label.
+    what lies right in one called ``masks`` or ``labels`` is a label, and what in ``derivatives`` or ``MNI`` was made
+    from a scan. A name that begins with those of its folders says where it lies, and then what it is.
 
     Args:
         folders: that the file lies in, the outermost first.
         name: of the file.
     """
     found = named(name)
+    if not found.entities and name.startswith(where := "_".join((*folders[-2:], ""))):  # P1/T1/P1_T1_FLAIR.nii.gz
+        behind = named(name.removeprefix(where))
+        found = found if behind.is_untold else behind
     if not found.entities and not found.label and any(map(_LABEL_FOLDER.fullmatch, folders[-1:])):
         return _label(stem_of(name), {})
+    if found.label and any(map(_ANATOMY.fullmatch, folders)):
+        return replace(found, label=False, modality=None, reason="a segmentation of the anatomy, by its folder")
+    found = replace(found, derived=found.derived or any(map(_DERIVED_FOLDER.fullmatch, folders)))
     if not found.is_untold:
         return found
     for folder in reversed(folders):
-        said = told(folder)
-        if said.modality not in (None, "PD") and not words_of_person(folder):  # PD is a group of patients mostly
+        said, whose = told(folder), words_of_person(_SERIES_NUMBER.sub("", folder))
+        if said.modality not in (None, "PD") and not whose:  # PD is a group of patients mostly
             return replace(found, modality=said.modality, reason=f"{_UNTOLD}, {BY_FOLDER}", by_folder=True)
         if said.other:  # as in T1/localizer/1.nii.gz
             return found
@@ -112,7 +135,9 @@ def named(name: str) -> Named:
     if label or (found and found["suffix"] == "defacemask"):
         return _label(stem, entities)
     if found is None:
-        told_of, whole = (_plain(text, entities, derived) for text in (_WHOSE.sub("", stem), stem))
+        group = _GROUP.match(stem)
+        whose = _WHOSE.sub("", stem[group.end() :] if group and words_of_person(group["whose"]) else stem)
+        told_of, whole = (_plain(text, entities, derived) for text in (whose, stem))
         return whole if told_of.is_untold and whole.modality else told_of
     suffix = found["suffix"]
     if entities.get("part") in _PARTS:

@@ -30,7 +30,7 @@ from polyscan.discovery.patients import Key, Part, Patient, patient_key
 from polyscan.discovery.persons import Place, persons_among
 from polyscan.discovery.sidecar import changed_beside
 from polyscan.discovery.visits import Owner, sessions_of
-from polyscan.discovery.volumes import owner_of, volume_candidate
+from polyscan.discovery.volumes import owner_of, volume_candidates
 from polyscan.errors import PolyscanError
 from polyscan.files.packed import archive_of
 from polyscan.files.walk import Met, walked
@@ -59,8 +59,9 @@ CREATE INDEX by_kind ON files (kind);
 CREATE INDEX by_instance ON files (instance);
 CREATE TABLE headers (file INTEGER PRIMARY KEY, start BLOB);
 CREATE TABLE volumes (
-    file INTEGER PRIMARY KEY, subject TEXT, session TEXT, visit TEXT, candidate TEXT, named INTEGER, person TEXT
+    file INTEGER, subject TEXT, session TEXT, visit TEXT, candidate TEXT, named INTEGER, person TEXT
 );
+CREATE INDEX by_file ON volumes (file);
 CREATE TABLE found (subject TEXT, session TEXT, made_from TEXT, candidates TEXT, PRIMARY KEY (subject, session));
 """
 
@@ -334,9 +335,10 @@ class Index:
             self._db.execute("INSERT INTO headers VALUES (?, ?)", (file, zlib.compress(start, 1)))
 
     def _add_volume(self, met: Met) -> None:
-        owner, candidate = owner_of(self.folder, met.path), volume_candidate(self.folder, met.path)
-        row = (owner.subject, owner.session, owner.visit, _json(_encoded(candidate)), owner.named, owner.subject)
-        self._db.execute("INSERT INTO volumes VALUES (?, ?, ?, ?, ?, ?, ?)", (self._add(met, "volume"), *row))
+        owner, file = owner_of(self.folder, met.path), self._add(met, "volume")
+        for candidate in volume_candidates(self.folder, met.path):
+            row = (owner.subject, owner.session, owner.visit, _json(_encoded(candidate)), owner.named, owner.subject)
+            self._db.execute("INSERT INTO volumes VALUES (?, ?, ?, ?, ?, ?, ?)", (file, *row))
 
     def _header(self, path: Path, file: int) -> Dataset | None:
         row = self._db.execute("SELECT start FROM headers WHERE file = ?", (file,)).fetchone()

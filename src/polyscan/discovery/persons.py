@@ -79,6 +79,7 @@ def persons_among(places: Iterable[Place]) -> tuple[dict[int, str], list[str]]:
             beside[named[place.file]].append(place)
     for folders, files in beside.items():
         whose |= _by_files(files, folders, found.doubts)
+    whose |= _by_names_of_others(every, named, whose)
     counts = Counter(path[-1].casefold() for path in set(whose.values()))
     subjects = {
         file: bare(path[-1]) if counts[path[-1].casefold()] == 1 else "-".join(map(bare, path))
@@ -188,6 +189,30 @@ def _by_files(places: Iterable[Place], folders: tuple[str, ...], doubts: list[st
     if all(kinds) and ((words or first) if common else (words and first)):
         doubts.append(_taken_as_one(folders, sorted(own.values())))
     return {}
+
+
+def _by_names_of_others(
+    places: Iterable[Place], named: dict[int, tuple[str, ...]], whose: dict[int, tuple[str, ...]]
+) -> dict[int, tuple[str, ...]]:
+    """Whose files are that lie in no patient's folder and are called after one, as ``labels/anna_seg.nii.gz``.
+
+    Args:
+        places: of all volumes.
+        named: file to those of its folders whose names may tell whose it is.
+        whose: file to the folders that name its patient.
+    """
+    known = {_folded(path[-1]): path for path in [*whose.values(), *(path[:1] for path in named.values() if path)]}
+    found: dict[int, tuple[str, ...]] = {}
+    for place in places:
+        if place.file not in whose and not named[place.file]:
+            words = _folded(place.stem)
+            path = next((known[words[:k]] for k in range(len(words), 0, -1) if words[:k] in known), None)
+            found |= {place.file: path} if path else {}
+    return found
+
+
+def _folded(name: str) -> tuple[str, ...]:
+    return tuple(map(str.casefold, words_of_person(without_visit(name))))
 
 
 def _comes_first(word: str, stem: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -19,7 +20,7 @@ from polyscan.discovery.subject_table import PLACING, SubjectTable
 from polyscan.discovery.whose import bare
 from polyscan.errors import PolyscanError
 from polyscan.files.walk import account, is_folder
-from polyscan.formats.endings import is_volume
+from polyscan.formats.endings import is_volume, stem_of
 from polyscan.modality import by_precedence, modality
 from polyscan.progress import Progress, silent
 from polyscan.study import Decision, Label, Scan, Study
@@ -27,6 +28,8 @@ from polyscan.study.manifest import SECTIONS, Manifest
 from polyscan.study.roots import SCANS
 from polyscan.study.table import recorded
 
+_NUMBERED = re.compile(r"(?P<series>.*[-_])(?P<number>\d+)")
+_TRACER = re.compile(r"_trc-([A-Za-z0-9]+)")
 # What the parts of a rank say, where they differ, of the scan that is taken.
 _RANKS = (
     "is nearer to an original scan, to the usual b-value or to SUV",
@@ -112,6 +115,7 @@ def _scanned(
         if study.scans:
             studies.append(study)
             manifest.doubts += _from_two_sets(study) + _from_two_names(study, owner[0]) + _from_times(study)
+            manifest.doubts += _of_two_tracers(study)
             days = [c.day for c in candidates if c.day is not None]
             if days:
                 dates.setdefault((study.subject, study.session), min(days))
@@ -144,7 +148,7 @@ def _scanned(
 def _study(subject: str, session: str | None, candidates: list[Candidate]) -> Study:
     study = Study(subject, session)
     decisions = study.decisions
-    candidates = _without_unnamed(candidates)
+    candidates = _without_counted(_without_unnamed(candidates))
     taken: dict[str, Candidate] = {}
     for c in sorted((c for c in candidates if c.modality and not c.label), key=_order):
         assert c.modality is not None
@@ -188,6 +192,29 @@ def _without_unnamed(candidates: list[Candidate]) -> list[Candidate]:
     ]
 
 
+def _without_counted(candidates: list[Candidate]) -> list[Candidate]:
+    """Candidates without the volumes of a diffusion series that names count from 0: the first is mostly b = 0."""
+    counted: dict[str, list[int]] = defaultdict(list)
+    stems = [stem_of(PurePosixPath(c.name).name) for c in candidates]
+    names = [
+        _NUMBERED.fullmatch(stem) if c.modality == "DWI" and not c.label else None
+        for c, stem in zip(candidates, stems, strict=True)
+    ]
+    for name in filter(None, names):
+        counted[name["series"]].append(int(name["number"]))
+    return [
+        replace(
+            c,
+            modality=None,
+            reason=f"one of {len(numbers)} diffusion volumes, of which nothing tells the b-value: to use it name it in "
+            "the manifest",
+        )
+        if name and 0 in (numbers := counted[name["series"]]) and len(numbers) > 1
+        else c
+        for c, name in zip(candidates, names, strict=True)
+    ]
+
+
 def _from_two_sets(study: Study) -> list[str]:
     """That the scans of a study lie in two folders which hold the same modalities each, as those of two visits do."""
     held: dict[str, set[str]] = defaultdict(set)
@@ -224,6 +251,15 @@ def _from_times(study: Study) -> list[str]:
     return [
         f"{study.key} has T1 and T2 by the names of folders alone. If those are two visits, call them ses-1, ses-2."
     ]
+
+
+def _of_two_tracers(study: Study) -> list[str]:
+    """That a study has PET of several tracers, by the names of BIDS, of which one is taken."""
+    names = [_TRACER.search(d.series) for d in study.decisions if d.modality == "PET"]
+    tracers = sorted({name[1] for name in names if name})
+    if len(tracers) < 2:
+        return []
+    return [f"{study.key} has PET of {', '.join(tracers)}, of which one is taken: name the one that is meant."]
 
 
 def _placed(label: Candidate, taken: Mapping[str, Candidate]) -> Candidate:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from polyscan.dicom.attributes import text
+from polyscan.dicom.diffusion import b_value
 from polyscan.dicom.recognise import NOT_KNOWN, agent_given, from_header
 from polyscan.dicom.words import UNWEIGHTED, Told, told
 from polyscan.discovery.bids import Named
+from polyscan.discovery.channels import listed_in
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
 from polyscan.formats.endings import stem_of
+from polyscan.formats.sidecars import sidecars_of
+from polyscan.modality import MODALITIES
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -32,7 +36,11 @@ def with_sidecar(found: Named, path: Path) -> Named:
     it, and that an image is no magnitude, or the unweighted one of a diffusion series.
     """
     header = None if found.label else _header_beside(path)
-    if header is None or not text(header, "Modality"):
+    if header is None:
+        return found
+    if found.modality and not text(header, "Modality"):  # what people write by hand for a whole data set
+        header.Modality = MODALITIES[found.modality].dicom
+    if not text(header, "Modality"):
         return found
     modality, reason = from_header(header)
     if found.modality is None or found.by_folder:
@@ -41,6 +49,7 @@ def with_sidecar(found: Named, path: Path) -> Named:
         if modality is None:
             return replace(found, modality=None, reason=f"{found.reason}, and its sidecar: {reason}")
         return replace(found, modality=modality, by_folder=False, reason=f"its sidecar tells: {reason}")
+    reason = UNWEIGHTED if found.modality == "DWI" and b_value(header) == 0 else reason
     if found.modality != "PET" and (reason.startswith("a phase") or reason == UNWEIGHTED):
         return replace(found, modality=None, reason=f"{reason}, in its sidecar")
     denied = "ce" in found.entities or told(stem_of(path.name)).contrast is False
@@ -50,28 +59,27 @@ def with_sidecar(found: Named, path: Path) -> Named:
 
 def changed_beside(path: Path) -> int:
     """What differs when what lies beside a volume changes, comes or goes: nanoseconds since 1970, added up."""
-    return sum(beside.stat().st_mtime_ns for beside in _beside(path) if beside.is_file())
+    files = (*sidecars_of(path), _values_of(path), listed_in(path))
+    return sum(file.stat().st_mtime_ns for file in files if file.is_file())
 
 
-def _beside(path: Path) -> tuple[Path, Path]:
-    """The JSON file and the b-values of a volume."""
-    stem = stem_of(path.name)
-    return path.with_name(f"{stem}.json"), path.with_name(f"{stem}.bval")
+def _values_of(path: Path) -> Path:
+    """The file of the b-values of a volume."""
+    return path.with_name(f"{stem_of(path.name)}.bval")
 
 
 def _header_beside(path: Path) -> Dataset | None:
-    """What the JSON file of the same name says of a volume, and a ``.bval`` file of one value; None without one."""
+    """What the JSON files of a volume say, and a ``.bval`` file of one value, as a header; None without them."""
     from pydicom import Dataset
     from pydicom.config import disable_value_validation
 
-    sidecar, values = _beside(path)
-    if not sidecar.is_file():
-        return None
-    try:
-        content = read_json(sidecar)
-    except PolyscanError:  # said where a field of it is needed
-        return None
-    if not isinstance(content, dict):
+    values, content = _values_of(path), dict[str, Any]()
+    for sidecar in sidecars_of(path):
+        try:
+            content |= read_json(sidecar)
+        except (PolyscanError, TypeError, ValueError):  # said where a field of it is needed
+            continue
+    if not content and not values.is_file():
         return None
     header = Dataset()
     with disable_value_validation():  # a text may be longer than DICOM's

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from polyscan.dicom.pixels import name_of
 from polyscan.dicom.series import ONE_SLICE
-from polyscan.discovery.bids import named_in
+from polyscan.discovery.bids import Named, named_in
 from polyscan.discovery.candidate import Candidate
+from polyscan.discovery.channels import case_of
 from polyscan.discovery.sidecar import with_sidecar
 from polyscan.discovery.visits import Owner, visit_of
 from polyscan.discovery.whose import bare
@@ -23,6 +24,8 @@ from polyscan.geometry import spacing_of
 def owner_of(folder: Path, path: Path) -> Owner:
     """Whose a volume under a folder is."""
     relative = path.relative_to(folder)
+    if case := case_of(path):
+        return Owner("-".join((*relative.parts[:-2], case.name)), None, "", True)
     entities = dict(re.findall(r"(sub|ses)-([A-Za-z0-9]+)", path.name))
     subject = entities.get("sub") or bare(relative.parts[0] if len(relative.parts) > 1 else folder.name)
     above, _, below = relative.as_posix().partition("/")
@@ -32,15 +35,26 @@ def owner_of(folder: Path, path: Path) -> Owner:
     return Owner(subject, entities.get("ses"), visit, "sub" in entities)
 
 
-def volume_candidate(folder: Path, path: Path) -> Candidate:
-    """What a volume under a folder is; its header is read, and one that cannot be used is left out with the reason."""
-    told = with_sidecar(named_in(path.relative_to(folder).parts[:-1], path.name), path)
-    name = path.relative_to(folder).as_posix()
-    one = Candidate("", None, told.modality, told.reason, str(path), name, label=told.label, by_folder=told.by_folder)
+def volume_candidates(folder: Path, path: Path) -> list[Candidate]:
+    """What a volume under a folder is, or each of its channels where a ``dataset.json`` tells of several.
+
+    Its header is read, and one that cannot be used is left out with the reason.
+    """
+    if case := case_of(path):
+        told = case.named()
+    else:
+        told = [with_sidecar(named_in(path.relative_to(folder).parts[:-1], path.name), path)]
+    numbers = [f"#{number}" for number in range(1, len(told) + 1)] if len(told) > 1 else [""]
+    return [_candidate(folder, path, number, each) for number, each in zip(numbers, told, strict=True)]
+
+
+def _candidate(folder: Path, path: Path, number: str, told: Named) -> Candidate:
+    name, source = f"{path.relative_to(folder).as_posix()}{number}", f"{path}{number}"
+    one = Candidate("", None, told.modality, told.reason, source, name, label=told.label, by_folder=told.by_folder)
     if told.modality is None and not told.label:
         return one
     try:
-        volume = open_volume(path)
+        volume = open_volume(source)
     except PolyscanError as error:
         said = str(error).replace(str(path), path.name).replace(name_of(path), path.name)  # where it lies is its name
         return replace(one, modality=None, reason=said, label=False, meant=None if told.label else told.modality)
@@ -49,7 +63,7 @@ def volume_candidate(folder: Path, path: Path) -> Candidate:
     voxel = round(float(spacing_of(volume.affine).prod()), 3)
     # Of several PET volumes that which says that it is in SUV.
     other_unit = told.modality == "PET" and not says_suv(path.name)
-    rank = (told.derived or told.by_folder or other_unit, voxel, -volume.shape[-1], str(path))
+    rank = (told.derived or told.by_folder or other_unit, voxel, -volume.shape[-1], source)
     space = told.entities.get("space")
     reason = "; ".join([one.reason, *_elsewhere(path.relative_to(folder), told.entities)])
     return replace(one, reason=reason, rank=rank, shape=volume.shape, affine=volume.affine, space=space)

@@ -11,8 +11,9 @@ from polyscan.discovery.visits import is_visit, without_visit
 
 # Words of a folder's name that say what lies in it and not whose it is.
 _OF_A_SERIES = re.compile(
-    r"(?:mr|mri|mrt|irm|pt|petct|pet|nac|ac|dicom|dcm|dicoms|images?|scans?|series|study|session|raw|data|export|anat|"
-    r"ax|axial|tra|cor|coronal|sag|sagittal|[23]d|head|brain|body|wb|gd|ce|post|pre|rt|rtstruct|seg|struct|"
+    r"(?:mr|mri|mrt|irm|pt|petct|pet|nac|ac|dicom|dcm|dicoms|images?(?:tr|ts)?|scans?|resources?|files?|series|study|"
+    r"session|raw|data|export|anat|ax|axial|tra|cor|coronal|sag|sagittal|[23]d|head|brain|body|wb|gd|ce|post|pre|rt|"
+    r"rtstruct|segm?|struct(?:ural)?|func(?:tional)?|"
     r"left|right|lt|rt|bilateral|neck|thorax|chest|breast|heart|cardiac|abdomen|abd|liver|pelvis|prostate|spine|knee|"
     r"lungs?|mamma\w*|skull|neuro\w*|whole\w*|routine\w*|protocol\w*|staging|therapy|"
     r"(?:19|20)\d{6}|(?:se|ser|series|im|scan)\d+)",
@@ -22,7 +23,7 @@ _OF_A_SERIES = re.compile(
 _PROCESSED = re.compile(
     r"(?:native|orig(?:inal)?s?|pre|post|(?:pre|post)?-?proc\w*|registered|reg|co-?reg\w*|aligned|bet|(?:skull)?strip\w*|"
     r"skull|n4\w*|bias\w*|norm\w*|resampled|iso\w*|mni\w*|atlas|space|deriv\w*|output|out|results?|nii|nifti|nrrd|mha|gz|"
-    r"backup|old|new|tmp|temp|copy|masks?|labels?|deface\w*|cropped|final|converted|fsl|spm\d*|ants|freesurfer|fs|"
+    r"backup|old|new|tmp|temp|copy|masks?|labels?(?:tr|ts)?|deface\w*|cropped|final|converted|fsl|spm\d*|ants|freesurfer|fs|"
     r"v\d+|run\d*|acq\d*|\d*mm|fr?fse|[tf]se|gre|flash|cube|vista|spgr|bravo|tfe|ffe|haste|blade|propeller|vibe|epi|"
     r"t?fl[23]d|(?:hf|ff)(?:s|p|d[lr])|fat\w*|nofs|dyn\w*|art|arterial|ven|venous|portal|delayed|early|late|"
     r"(?:mri?|ct|pet|pt|exam\w*|examination|visit|week|wk|month|mo|day|year|yr|fu|time|tp)\d+|before|after|op|initial|"
@@ -33,9 +34,11 @@ _PROCESSED = re.compile(
 )
 _PLACE = re.compile(r"(?:hospital|site|cent(?:er|re)|scanner)\w?", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]{2,}")
-# A number that a study gives its patients has a word or a letter before it (case-7, P07), three digits (123) or a zero
-# (07). One of one or two digits may count series, as 301, 401 and 1201 do.
-_COUNTED = re.compile(r"[^\W\d_]{2,}[-_ ]?\d+|[^\W\d_][-_ ]?\d{2,}|\d{3,}|0\d+")
+# A number that a study gives its patients has a word or a letter before it (case-7, P07), three digits (123), a zero
+# (07), or the number of a site (002_S_0295). One of one or two digits may count series, as 301, 401 and 1201 do.
+_COUNTED = re.compile(
+    r"[^\W\d_]{2,}[-_ ]?\d+|[^\W\d_][-_ ]?\d{2,}|\d{3,}|0\d+|\d{2,}(?:-(?:[^\W\d_]{1,2}|\d{2,}))*-\d{3,}"
+)
 _SERIES_NUMBER = re.compile(r"[1-9]\d?0\d")
 _TIME = re.compile(
     r"(?:19|20)\d\d|(?:19|20)\d\d(?:0[1-9]|1[0-2])\d*|(?:19|20)\d\d[-_. ].*|\d{1,2}[-_. ]\d{1,2}[-_. ]\d{2,4}.*|"

@@ -16,6 +16,7 @@ from polyscan.dicom.suv import BY_HAND, HEAVIEST, LIGHTEST
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
 from polyscan.formats.endings import stem_of
+from polyscan.formats.sidecars import folders_of, sidecars_of
 from polyscan.study.table import read_rows
 
 _ACTIVITY = {"BQ": 1.0, "KBQ": 1e3, "MBQ": 1e6, "GBQ": 1e9, "UCI": 3.7e4, "MCI": 3.7e7}
@@ -27,7 +28,6 @@ _SUV = {"g/ml", "gml", "suv", "suvbw", "unitless"}
 _SUV_IN_NAME = re.compile(r"(?:^|[\W_\d])suv(?:bw)?(?:[\W_\d]|$)", re.IGNORECASE)
 _AIR, _BODY, _HIGHEST = 0.1, (0.1, 1.2), 300.0
 _SAME_MOMENT = 30.0  # seconds
-_DATA_SET = "dataset_description.json"
 
 
 def bids_suv_factor(path: Path, given: Mapping[str, Any], values: np.ndarray) -> tuple[float, list[str], list[str]]:
@@ -49,7 +49,7 @@ def bids_suv_factor(path: Path, given: Mapping[str, Any], values: np.ndarray) ->
     """
     if unknown := set(given) - {*BY_HAND, "Units"}:
         raise PolyscanError(f"'given' has {', '.join(sorted(unknown))}; it can hold Units, {', '.join(BY_HAND)}.")
-    sidecars = list(_sidecars(path))
+    sidecars = sidecars_of(path)
     content: dict[str, Any] = {}
     for sidecar in sidecars:
         content |= read_json(sidecar)
@@ -109,25 +109,6 @@ def _judged(name: str, values: np.ndarray) -> str:
     )
 
 
-def _sidecars(path: Path) -> Iterator[Path]:
-    """The JSON files that speak of an image, the nearest last: with its suffix and with entities of its own only."""
-    own = stem_of(path.name).split("_")
-    for folder in _folders(path):
-        applicable = []
-        for file in folder.glob("*.json"):
-            *entities, suffix = file.stem.split("_")
-            if suffix == own[-1] and set(entities) <= set(own[:-1]):
-                applicable.append(file)
-        yield from sorted(applicable, key=lambda file: len(file.stem))
-
-
-def _folders(path: Path) -> list[Path]:
-    """From the root of the data set to the image's folder; that alone where there is no data set."""
-    folders = [path.absolute().parent, *path.absolute().parent.parents][:6]
-    root = next((k for k, folder in enumerate(folders) if (folder / _DATA_SET).is_file()), 0)
-    return folders[root::-1]
-
-
 def _weight(path: Path, content: dict[str, Any], given: Mapping[str, Any], name: str, notes: list[str]) -> float:
     """Kilograms: by hand, of the sidecar, of sessions.tsv, of participants.tsv."""
     told = given.get("PatientWeight", content.get("BodyWeight", content.get("PatientWeight")))
@@ -146,7 +127,7 @@ def _weight(path: Path, content: dict[str, Any], given: Mapping[str, Any], name:
 def _weights_of_tables(path: Path, notes: list[str]) -> Iterator[float]:
     """The weight of the subject in the tables of the data set, nearest first."""
     entities = dict(part.split("-", 1) for part in stem_of(path.name).split("_") if "-" in part)
-    for folder in reversed(_folders(path)):
+    for folder in reversed(folders_of(path)):
         for file, entity in (
             (folder / f"sub-{entities.get('sub')}_sessions.tsv", "ses"),
             (folder / "participants.tsv", "sub"),
