@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from polyscan.discovery.whose import bare
@@ -95,23 +95,17 @@ class SubjectTable:
             Study to row, and a sentence each on columns that are not used, on names that differ, and on rows and
             studies without a partner.
         """
-        found: dict[Key, Key] = {}
-        for study in studies:
-            own = next((key for key in (study, (study[0], None)) if key in self._rows), None)
-            if own is not None:
-                found[study] = own
+        found = {study: row for study in studies if (row := self._row_of(*study))}
         left = {study[0] for study in studies if study not in found}
         named = {key[0] for key in self._rows} - {key[0] for key in found.values()}
-        guessed = {}
-        for subject in left:
-            rows = [name for name in named if _alike(name) == _alike(subject)]
-            if len(rows) == 1 and [other for other in left if _alike(other) == _alike(subject)] == [subject]:
-                guessed[subject] = rows[0]
-        for study in studies:
-            name = guessed.get(study[0])
-            own = next((key for key in ((name, study[1]), (name, None)) if key in self._rows), None) if name else None
-            if own is not None:
-                found.setdefault(study, own)  # type: ignore[arg-type]
+        guessed = {
+            subject: rows[0]
+            for subject in left
+            if len(rows := _alike_among(subject, named)) == 1 and len(_alike_among(subject, left)) == 1
+        }
+        for subject, session in studies:
+            if subject in guessed and (row := self._row_of(guessed[subject], session)):
+                found.setdefault((subject, session), row)
         said = {
             "not used, unless named with --columns": [f"column {number}" for number in self.unused],
             "taken for one another": [f"{name} and {subject}" for subject, name in sorted(guessed.items())],
@@ -120,6 +114,10 @@ class SubjectTable:
         }
         sentences = [f"{self.path.name}: {what}: {', '.join(names)}" for what, names in said.items() if names]
         return {study: self._rows[key] for study, key in found.items()}, sentences
+
+    def _row_of(self, subject: str, session: str | None) -> Key | None:
+        """That of the session, else that of the subject."""
+        return next((key for key in ((subject, session), (subject, None)) if key in self._rows), None)
 
 
 def _among(names: Sequence[str], headings: Sequence[str]) -> str | None:
@@ -138,7 +136,12 @@ def _words(name: str) -> list[str]:
     return re.findall(r"[^\W_]+", spaced.lower())
 
 
+def _alike_among(name: str, others: Iterable[str]) -> list[str]:
+    return [other for other in others if _alike(other) == _alike(name)]
+
+
 def _alike(name: str) -> str:
+    """What is the same of names that differ in case, in signs or in zeros before a number only."""
     return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[\W_]+", "", name.casefold()))
 
 
