@@ -298,7 +298,7 @@ def _of_nobody(patients: Sequence[Patient], subject_of: dict[Key, tuple[str, str
         if () in patient.tops
         and _PLACEHOLDER.fullmatch(patient.identifier.strip())
         and len(patient.studies) > 1
-        and {session for key in patient.keys for _, session in [subject_of[key]]} == {None}
+        and {subject_of[key][1] for key in patient.keys} == {None}
     ]
 
 
