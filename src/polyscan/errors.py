@@ -6,7 +6,7 @@ import errno
 import logging
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _OF_THE_SYSTEM = {
     **dict.fromkeys(
@@ -50,6 +50,16 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> PolyscanError:
         known: those that there are.
     """
     return PolyscanError(f"There is no {what} {name!r}; there are {', '.join(known)}.")
+
+
+def first_of(names: Sequence[str]) -> str:
+    """The first three names of a list, and whether there are more.
+
+    Example:
+        >>> first_of(["anna", "bob", "carl", "dora"])
+        'anna, bob, carl, ...'
+    """
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def sentence(error: BaseException) -> str:

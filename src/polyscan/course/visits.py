@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from polyscan.errors import PolyscanError
+from polyscan.errors import PolyscanError, first_of
 from polyscan.study.table import read_rows, recorded
 
 DETECTION_LIMIT = 0.1
@@ -138,10 +138,7 @@ def _with_days(
         raise PolyscanError(f"{path} has no column study; it needs study, day and, where known, treated.")
     done = [row for row in rows if row.get("status", "done") == "done"]
     if unknown := [str(row.get("study")) for row in done if str(row.get("study")) not in of_study]:
-        raise PolyscanError(
-            f"{path} says nothing of {', '.join(unknown[:3])}{', ...' if len(unknown) > 3 else ''} of {table}; "
-            "add a row for each."
-        )
+        raise PolyscanError(f"{path} says nothing of {first_of(unknown)} of {table}; add a row for each.")
     return [{**row, **of_study.get(str(row.get("study")), {})} for row in rows]
 
 

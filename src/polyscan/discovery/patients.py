@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from polyscan.dicom.attributes import text
 from polyscan.discovery.whose import bare, counted_alike, is_counted, is_word, tells_whom, words_of_whom
+from polyscan.errors import first_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -230,7 +231,7 @@ def _look_inside(
     contradict = any(_contradict(trait, children.values()) for trait in ("births", "sexes"))
     if (known and not contradict) or any(count > 1 for count in studies.values()):
         return
-    names = ", ".join(top[-1] for top in sorted(children)[:3]) + (", ..." if len(children) > 3 else "")
+    names = first_of([top[-1] for top in sorted(children)])
     where, why = "/".join(above), "whose headers have no PatientID that tells patients apart"
     last = {top[-1] for top in children}
     kinds = [frozenset().union(*(part.kinds for part in inside)) for inside in children.values()]

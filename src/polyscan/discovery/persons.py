@@ -20,6 +20,7 @@ from polyscan.discovery.whose import (
     tells_whom,
     words_of_person,
 )
+from polyscan.errors import first_of
 
 _LONG_NUMBER = re.compile(r"\d{3}")  # which no run of a scan has
 _COMMON = 2  # modalities that two folders both hold, where they are two patients'; one may be a repeated series
@@ -87,8 +88,8 @@ def persons_among(places: Iterable[Place]) -> tuple[dict[int, str], list[str]]:
     }
     outer = {path[:-1]: sorted({p[-1] for p in whose.values() if p[:-1] == path[:-1]}) for path in whose.values()}
     doubts = [
-        f"{'/'.join(path) or 'The scanned folder'} holds several patients by the names in it: {', '.join(names[:3])}"
-        f"{', ...' if len(names) > 3 else ''}, which have modalities in common. If they are one patient's, keep one."
+        f"{'/'.join(path) or 'The scanned folder'} holds several patients by the names in it: {first_of(names)}, which "
+        "have modalities in common. If they are one patient's, keep one."
         for path, names in sorted(outer.items())
     ]
     return subjects, doubts + found.doubts
@@ -151,9 +152,8 @@ def _inner_names(paths: Iterable[tuple[str, ...]]) -> list[str]:
 
 def _taken_as_one(above: tuple[str, ...], names: list[str]) -> str:
     return (
-        f"{'/'.join(above) or 'The scanned folder'} is taken as one patient's, with scans from {', '.join(names[:3])}"
-        f"{', ...' if len(names) > 3 else ''}, whose names do not tell. If those are patients, give each a folder "
-        "right under the scanned one."
+        f"{'/'.join(above) or 'The scanned folder'} is taken as one patient's, with scans from {first_of(names)}, "
+        "whose names do not tell. If those are patients, give each a folder right under the scanned one."
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from polyscan.files.atomic import write_json
 from polyscan.files.dicom import save_dicom
+from polyscan.geometry import FLIP
 from polyscan.modality import modality
 from polyscan.phantom.scanner import PARAMETRIC, Scan
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from polyscan.phantom.subject import Subject
 
-_FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
 _START = datetime(2020, 1, 1, 10, 0, 0)
 _ROOT = "2.25"
 _SOP_CLASS = {
@@ -56,7 +56,7 @@ def write_pose(path: Path, pose: np.ndarray) -> None:
     """Write a rigid (4, 4) matrix between RAS+ points as an ITK transform between LPS+ points."""
     import SimpleITK as sitk
 
-    lps = _FLIP @ pose @ _FLIP
+    lps = FLIP @ pose @ FLIP
     transform = sitk.Euler3DTransform()
     transform.SetMatrix(lps[:3, :3].ravel().tolist(), 1e-6)
     transform.SetTranslation(lps[:3, 3].tolist())
@@ -86,7 +86,7 @@ def _sidecar(scan: Scan) -> dict[str, Any]:
 def write_dicom(scan: Scan, folder: Path, subject: Subject) -> None:
     """Write a series, one file a slice, the patient's name being the made-up subject's number."""
     folder.mkdir(parents=True, exist_ok=True)
-    lps = _FLIP @ scan.grid.affine
+    lps = FLIP @ scan.grid.affine
     values = scan.values
     if np.linalg.det(lps[:3, :3]) < 0:  # DICOM's slices follow their normal, row x column
         values, last = values[:, :, ::-1], values.shape[2] - 1

@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 
 from polyscan import __version__
-from polyscan.errors import PolyscanError
+from polyscan.errors import PolyscanError, first_of
 from polyscan.files.atomic import write_json
 from polyscan.files.numbered import numbered
 from polyscan.files.owned import MARKER, remove_empty, remove_files, remove_owned, rewrite_file
@@ -84,8 +84,8 @@ class OutputFolder:
             return cls(path.absolute(), command, content.get("holds", []))
         if path.exists() and (found := sorted(entry.name for entry in path.iterdir())):
             raise PolyscanError(
-                f"{path} holds what polyscan {command} did not write ({', '.join(found[:3])}"
-                f"{', ...' if len(found) > 3 else ''}); name a new or empty folder to write to."
+                f"{path} holds what polyscan {command} did not write ({first_of(found)}); name a new or empty "
+                "folder to write to."
             )
         return cls(path.absolute(), command, ())
 
