@@ -97,7 +97,7 @@ def rectangular(values: np.ndarray, affine: np.ndarray, *, nearest: bool = False
     Args:
         values: (x, y, z).
         affine: (4, 4) to millimetres.
-        nearest: take the nearest voxel, and 0 outside, as for masks; interpolate linearly, and NaN outside, else.
+        nearest: take the nearest voxel, and 0 outside, as for masks; otherwise interpolate linearly, with NaN outside.
 
     Returns:
         The volume (x, y, z) and its (4, 4) affine.

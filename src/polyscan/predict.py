@@ -26,7 +26,7 @@ class Prediction:
 
     Attributes:
         present: the modalities that it read.
-        mask: of a segmentation, (1, x, y, z) label map in the space of the reference scan; None else.
+        mask: of a segmentation, (1, x, y, z) label map in the space of the reference scan; otherwise None.
         answers: of a classification, task to class, probabilities, uncertainty and contributions; of a
             segmentation that is staged, the stage.
         reference: the modality in whose space the mask lies.

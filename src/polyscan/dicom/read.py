@@ -51,10 +51,10 @@ def read_series(source: str | Path | Sequence[str | Path], given: Mapping[str, A
         given: attributes that PET headers lack, by keyword, as ``{"PatientWeight": 70}``.
 
     Returns:
-        (1, x, y, z) float32 with a RAS+ affine in millimetres: HU for CT, SUV by body weight for PET, what the scanner
-        stored, rescaled, else. NaN where CT padding says that nothing was measured. ``meta`` holds ``unit``,
-        ``frame_of_reference``, ``problems``, which tells what was repaired or overruled, and, where slices were
-        resampled, ``slices``: where they lay along z in voxels.
+        (1, x, y, z) float32 with a RAS+ affine in millimetres: HU for CT, SUV by body weight for PET, of
+        others what the scanner stored, rescaled. NaN where CT padding says that nothing was measured. ``meta`` holds
+        ``unit``, ``frame_of_reference``, ``problems``, which tells what was repaired or overruled, and, where slices
+        were resampled, ``slices``: where they lay along z in voxels.
 
     Raises:
         PolyscanError: no series, several, or one that cannot be read; the text says which.

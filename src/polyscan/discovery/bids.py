@@ -1,4 +1,4 @@
-"""What the name of a NIfTI file says: by the suffix and entities of BIDS where it follows BIDS, by its words else."""
+"""What the name of a NIfTI file says: by suffix and entities where it follows BIDS, otherwise by its words."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _OTHER_SUFFIXES = {
     "MP2RAGE": "an inversion image of MP2RAGE", "IRT1": "an image for a T1 map", "uCT": "a microscopy",
     "PDT2": "two echoes in one file",
 }  # fmt: skip
-# The subject and session of a name, by BIDS or nearly so, as in SUB-01, PD_001 and PT_001, which stand for a
-# subtraction, proton density and PET else; so do PD and PT before a name.
+# The subject and session of a name, by BIDS or nearly so, as in SUB-01, PD_001 and PT_001, which otherwise stand for a
+# subtraction, proton density and PET; so do PD and PT before a name.
 _WHOSE = re.compile(r"(?:sub|ses)-[A-Za-z0-9]+_?|^(?:sub|pd|pt)[-_ ]?[a-z]{0,4}\d+[-_ ]", re.IGNORECASE)
 _GROUP = re.compile(r"^(?:pd|pt)[-_ ]+(?P<whose>[^\W\d_]{2,})[-_ ]", re.IGNORECASE)
 _NONE_GIVEN = re.compile(r"(?:none|non?|not|pre|without|wo|native?|plain|false|0)(?:ce|gd|gad\w*|contrast\w*)?", re.I)

@@ -25,9 +25,9 @@ def read_dataset(name: str | Path) -> dict[str, Any]:
     ``images`` maps modality to a regular expression on paths inside the download, with ``/`` at its end where a folder
     (a DICOM series) is meant. Its group ``subject`` says whose it is, ``session`` tells several studies of one subject
     apart, ``split`` the part it belongs to, mapped to a section by ``splits``; a group that ``classes`` names is a
-    label. Where no single group names them, ``subject`` and ``group`` (what must stay in one fold, the subject else)
-    put them together, as ``"{cell} {image}"``. ``mask`` is such an expression for the segmentation that was drawn on
-    ``drawn_on``.
+    label. Where no single group names them, ``subject`` and ``group`` (what must stay in one fold; the subject by
+    default) put them together, as ``"{cell} {image}"``. ``mask`` is such an expression for the segmentation that
+    was drawn on ``drawn_on``.
     ``table`` names a CSV file, its column ``subject``, perhaps one that tells the ``group``, and which columns are
     ``clinical`` and ``labels``; ``classes`` maps values of labels, ``*`` those it does not name. ``subjects`` says how
     many to expect, ``folds`` how many folds to make, ``settings`` what to ``--set`` in the ``bundle`` it is meant for,

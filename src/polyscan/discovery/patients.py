@@ -150,8 +150,8 @@ def name_patients(
 
     A subject is named by the folder right under ``folder`` in which its files lie, by ``folder`` itself where they lie
     in several, by a folder further in where that is several patients', and numbered where a name would serve two. A
-    patient's studies become sessions, in the order of their dates, where they have a modality in common; they are one
-    study else.
+    patient's studies become sessions, in the order of their dates, where they have a modality in common; otherwise they
+    are one study.
     """
     units: dict[tuple[str, Folders], Patient] = {}
     tops, doubts = _tops(parts := list(parts))

@@ -93,7 +93,7 @@ class RegionLoss(nn.Module):
     Args:
         dice: weight of the first term.
         cross_entropy: weight of the second.
-        batch: whether overlap is counted over the whole batch; else study by study, and the mean is taken.
+        batch: whether overlap is counted over the whole batch; otherwise study by study, and the mean is taken.
 
     Example:
         >>> logits, regions = torch.randn(2, 3, 8, 8, 8), torch.rand(2, 3, 8, 8, 8) > 0.5

@@ -198,7 +198,7 @@ def _resample(text: Text, done: Sequence[Done]) -> list[str]:
 
 
 def _body(text: Text, done: Sequence[Done]) -> list[str]:
-    """Air and body are told apart by a fixed value where there is a unit, and else by what each scan holds."""
+    """Air and body are told apart by a fixed value where there is a unit, otherwise by what each scan holds."""
     from polyscan.preprocess import mask
 
     units: dict[str, list[Done]] = defaultdict(list)

@@ -39,5 +39,5 @@ class Modality:
 
     @property
     def has_unit(self) -> bool:
-        """Whether values of two scans can be compared as they are; else they are normalised first."""
+        """Whether values of two scans can be compared as they are; otherwise they are normalised first."""
         return self.unit != "arbitrary"

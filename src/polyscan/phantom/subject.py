@@ -76,7 +76,7 @@ class Subject:
 
     @property
     def who_grade(self) -> int:
-        """The WHO grade: 4 of high grade; of low grade 3 where it enhances, 2 else."""
+        """The WHO grade: 4 of high grade; of low grade 3 where it enhances, otherwise 2."""
         return 4 if self.grade else 3 if self.tumour.enhances else 2
 
     def scan(self, modality: str, size: str) -> Scan:

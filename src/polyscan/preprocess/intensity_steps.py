@@ -195,8 +195,8 @@ class MatchScaled(_Normalize):
 class ZCAWhiteningd(Step):
     """Normalise modalities together: mean 0 and the identity as covariance over the body.
 
-    Only where all of them are there and none is a copy of others; else they stay as they are, and that is said. One
-    without contrast is left out.
+    Only where all of them are there and none is a copy of others; otherwise they stay as they are, and that is said.
+    One without contrast is left out.
 
     Args:
         keys: modalities, on one grid.

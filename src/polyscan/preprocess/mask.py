@@ -15,7 +15,7 @@ _STRIPPED = (0.02, 0.8)  # of the picture, that a stripped brain or body fills
 def foreground(values: np.ndarray, *, unit: str = "arbitrary") -> np.ndarray:
     """The body: the largest connected part brighter than air, without holes.
 
-    Air and body are told apart by -500 HU in CT and else by Otsu's threshold (IEEE SMC 9, 1979) on values up to their
+    Air and body are told apart by -500 HU in CT, otherwise by Otsu's threshold (IEEE SMC 9, 1979) on values up to their
     99th percentile; never by zero, since what was resampled or normalised can be negative inside the body. Where fat
     or contrast outshines all other tissue, that threshold parts tissue from tissue: the one on the square roots of the
     values, which weighs bright ones less, is then passed by more than twice as many voxels, and is taken.

@@ -157,8 +157,8 @@ class RegisterRigidd(Step):
     Args:
         within_frame: whether scans that share the reference's DICOM frame of reference are registered too. A PET/CT
             needs no registration; in a long MRI session the patient may have moved.
-        keep_untrusted: whether a scan whose registration cannot be trusted is kept where its header puts it. It is
-            left out else; both are said.
+        keep_untrusted: whether a scan whose registration cannot be trusted is kept where its header puts it, instead
+            of being left out; both are said.
         seed: of the random samples.
     """
 

@@ -105,7 +105,7 @@ def _float(image: MetaTensor) -> MetaTensor:
 
 
 def window(name: str, values: np.ndarray) -> tuple[float, float]:
-    """What is black and what is white: the window of the modality where it has one, percentiles else."""
+    """What is black and what is white: the window of the modality where it has one, otherwise percentiles."""
     known = find_modality(name)
     if known is not None and known.window is not None:
         return known.window

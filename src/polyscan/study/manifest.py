@@ -114,7 +114,7 @@ class Manifest(Entry):
 
     @property
     def judged_on_training(self) -> str:
-        """A sentence where what would be answered or judged is what a network is trained on; else nothing."""
+        """A sentence where what would be answered or judged is what a network is trained on; otherwise empty."""
         if self.testing or not self.training:
             return ""
         return (
@@ -124,7 +124,7 @@ class Manifest(Entry):
 
     @property
     def prepared_otherwise(self) -> str:
-        """A sentence where scans were prepared otherwise than those that their network learnt from; else nothing."""
+        """A sentence where scans were prepared otherwise than those that their network learnt from; otherwise empty."""
         both = [(study.protocol, study.model.protocols) for study in self.studies if study.scans and study.model]
         others = [(found, learnt) for found, learnt in both if learnt and found not in learnt]
         if not others:

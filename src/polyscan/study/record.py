@@ -295,7 +295,7 @@ class PredictionRecord(Entry):
 
     @property
     def is_mask(self) -> bool:
-        """Whether it is a segmentation; else the answers are all there is."""
+        """Whether it is a segmentation; otherwise the answers are all there is."""
         return not self.path.endswith(".json")
 
 
