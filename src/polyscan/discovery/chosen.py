@@ -1,0 +1,125 @@
+"""Which of the candidates of a study become its scans and its label, and why."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+from polyscan.discovery.candidate import Candidate
+from polyscan.formats.endings import stem_of
+from polyscan.modality import by_precedence
+from polyscan.study import Decision, Label, Scan, Study
+
+_NUMBERED = re.compile(r"(?P<series>.*[-_])(?P<number>\d+)")
+# What the parts of a rank say, where they differ, of the scan that is taken.
+_RANKS = (
+    "is nearer to an original scan, to the usual b-value or to SUV",
+    "has finer voxels ({mine:g} and {others:g} mm3)",
+    "has more slices",
+    "is later, or comes first by its name",
+)
+
+
+def study_of(subject: str, session: str | None, candidates: list[Candidate]) -> Study:
+    """The study that candidates make: of each modality the scan that is taken, and a label; ``decisions`` says why."""
+    study = Study(subject, session)
+    decisions = study.decisions
+    candidates = _without_counted(_without_unnamed(candidates))
+    taken: dict[str, Candidate] = {}
+    for c in sorted((c for c in candidates if c.modality and not c.label), key=_order):
+        assert c.modality is not None
+        first = taken.setdefault(c.modality, c)
+        reason = c.reason if first is c else f"{c.reason}; {first.name} {_better(first.rank, c.rank)}"
+        decisions.append(Decision(c.name, c.modality, first is c, reason))
+    study.scans = {name: Scan(taken[name].source, notes=taken[name].notes) for name in sorted(taken)}
+    drawn = [_placed(c, taken) for c in candidates if c.label]
+    labels = [c for c in drawn if c.modality in taken]
+    order = by_precedence(taken)
+    labels.sort(key=lambda c: order.index(str(c.modality)))
+    for rank, c in enumerate(labels):
+        if rank == 0:
+            study.label = Label(str(c.source), c.modality)
+        reason = c.reason if rank == 0 else f"{c.reason}; {labels[0].name} is taken"
+        decisions.append(Decision(c.name, f"label on {c.modality}", rank == 0, reason))
+    for c in (*drawn, *(c for c in candidates if not c.label)):
+        if c.modality is None:
+            decisions.append(Decision(c.name, c.meant, False, c.reason))
+        elif c.label and c.modality not in taken:
+            decisions.append(Decision(c.name, f"label on {c.modality}", False, c.reason))
+    frames = [frame for c in taken.values() if (frame := _frame(c))]
+    common, shared = Counter(frames).most_common(1)[0] if frames else ("", 0)
+    study.aligned = [name for name in study.scans if _frame(taken[name]) == common] if shared > 1 else []
+    return study
+
+
+def _without_unnamed(candidates: list[Candidate]) -> list[Candidate]:
+    """Candidates without those that a folder alone tells the modality of and that lie beside others of its kind."""
+    beside = Counter(str(PurePosixPath(c.name).parent) for c in candidates if c.by_folder and c.modality)
+    return [
+        replace(
+            c,
+            modality=None,
+            reason=f"one of {count} volumes in a folder called after a modality, of which no name tells which is the "
+            "scan: call it after the modality",
+        )
+        if c.by_folder and c.modality and (count := beside[str(PurePosixPath(c.name).parent)]) > 1
+        else c
+        for c in candidates
+    ]
+
+
+def _without_counted(candidates: list[Candidate]) -> list[Candidate]:
+    """Candidates without the volumes of a diffusion series that names count from 0: the first is mostly b = 0."""
+    counted: dict[str, list[int]] = defaultdict(list)
+    stems = [stem_of(PurePosixPath(c.name).name) for c in candidates]
+    names = [
+        _NUMBERED.fullmatch(stem) if c.modality == "DWI" and not c.label else None
+        for c, stem in zip(candidates, stems, strict=True)
+    ]
+    for name in filter(None, names):
+        counted[name["series"]].append(int(name["number"]))
+    return [
+        replace(
+            c,
+            modality=None,
+            reason=f"one of {len(numbers)} diffusion volumes, of which nothing tells the b-value: to use it name it in "
+            "the manifest",
+        )
+        if name and 0 in (numbers := counted[name["series"]]) and len(numbers) > 1
+        else c
+        for c, name in zip(candidates, names, strict=True)
+    ]
+
+
+def _placed(label: Candidate, taken: Mapping[str, Candidate]) -> Candidate:
+    """A label with the scan that it was drawn on: what its name tells, else the one on whose grid it lies."""
+    if label.modality in taken:
+        return label
+    if label.modality is not None:
+        return replace(label, reason=f"drawn on {label.modality} ({label.reason}), of which no scan is taken")
+    on = [name for name in by_precedence(taken) if label.on_grid_of(taken[name])]
+    if not on:
+        why = "and it lies on the grid of none that is taken" if label.shape else ""
+        return replace(label, reason=" ".join(filter(None, [label.reason, why])))
+    return replace(label, modality=on[0], reason=f"it lies on the grid of {', '.join(on)}")
+
+
+def _frame(candidate: Candidate) -> str | None:
+    """What scans have in common that lie in one space: the frame of reference of DICOM, ``space-`` of BIDS."""
+    return candidate.frame or (f"space-{candidate.space}" if candidate.space else None)
+
+
+def _order(candidate: Candidate) -> tuple:
+    """What sorts scans of one modality; DICOM and NIfTI, whose last parts are of other kinds, too."""
+    return (*candidate.rank[:-1], str(candidate.rank[-1:]))
+
+
+def _better(taken: tuple, other: tuple) -> str:
+    """Why one scan was taken before another of its modality: the first thing in which they differ."""
+    for name, mine, others in zip(_RANKS, taken, other, strict=False):
+        if mine != others:
+            return name.format(mine=mine, others=others)
+    return "comes first by its name"

@@ -1,0 +1,71 @@
+"""What is doubtful about a study that was put together, a sentence each."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from itertools import combinations
+from pathlib import PurePosixPath
+
+from polyscan.discovery.bids import BY_FOLDER
+from polyscan.discovery.whose import bare
+from polyscan.study import Study
+
+_TRACER = re.compile(r"_trc-([A-Za-z0-9]+)")
+
+
+def doubts_of(study: Study, subject: str) -> list[str]:
+    """What the folders and names of its scans say against a study.
+
+    Args:
+        study: with its decisions.
+        subject: as its folders call it.
+    """
+    return [*_from_two_sets(study), *_from_two_names(study, subject), *_from_times(study), *_of_two_tracers(study)]
+
+
+def _from_two_sets(study: Study) -> list[str]:
+    """That the scans of a study lie in two folders which hold the same modalities each, as those of two visits do."""
+    held: dict[str, set[str]] = defaultdict(set)
+    chosen: dict[str, set[str]] = defaultdict(set)
+    for decision in study.decisions:
+        if decision.modality in study.scans:
+            folder = PurePosixPath(decision.series).parent.as_posix()
+            held[folder].add(decision.modality)
+            chosen[folder] |= {decision.modality} if decision.taken else set()
+    for one, other in combinations(sorted(held), 2):
+        both = held[one] & held[other]
+        if len(both) > 1 and chosen[one] & both and chosen[other] & both:
+            return [
+                f"{study.key} is put together from {one} and {other}, which hold {', '.join(sorted(both))} each. If "
+                "those are two visits, call them ses-1 and ses-2."
+            ]
+    return []
+
+
+def _from_two_names(study: Study, subject: str) -> list[str]:
+    """That the scans of a study lie in two folders called alike, as ``01`` and ``sub-01``."""
+    tops = sorted({decision.series.split("/")[0] for decision in study.decisions if decision.modality})
+    alike = [top for top in tops if bare(top) == bare(subject)]
+    if len(alike) < 2:
+        return []
+    return [f"{study.key} is put together from {' and '.join(alike)}. If those are two patients, rename one of them."]
+
+
+def _from_times(study: Study) -> list[str]:
+    """That folders called T1 and T2, of which alone the modalities are known, may be two points in time."""
+    by_folder = {decision.modality for decision in study.decisions if decision.taken and BY_FOLDER in decision.reason}
+    if by_folder != {"T1", "T2"} or by_folder != study.scans.keys():
+        return []
+    return [
+        f"{study.key} has T1 and T2 by the names of folders alone. If those are two visits, call them ses-1, ses-2."
+    ]
+
+
+def _of_two_tracers(study: Study) -> list[str]:
+    """That a study has PET of several tracers, by the names of BIDS, of which one is taken."""
+    names = [_TRACER.search(d.series) for d in study.decisions if d.modality == "PET"]
+    tracers = sorted({name[1] for name in names if name})
+    if len(tracers) < 2:
+        return []
+    return [f"{study.key} has PET of {', '.join(tracers)}, of which one is taken: name the one that is meant."]
