@@ -190,7 +190,7 @@ def write_failed(study: Study, batch: Batch, reason: str) -> None:
 
 
 def _is_full(error: BaseException | None, out: Path) -> bool:
-    """Whether it failed since there was no room on the disk."""
+    """Whether it failed for want of room on the disk."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in _FULL:
             return True
