@@ -2,11 +2,12 @@
 
     python benchmarks/cohorts.py lgg_mri partA.npz clinical_A.csv genes_A.csv cohorts/lgg_A
     polyscan train BUNDLE cohorts/lgg_A/manifest.json -o run/
-    python benchmarks/cohorts.py lgg_mri partB.npz cohorts/lgg_B
+    python benchmarks/cohorts.py lgg_mri partB.npz cohorts/lgg_B --testing
     polyscan infer BUNDLE cohorts/lgg_B/manifest.json -o out/ --weights run/model.pt
 
-Files may come in any order; what is in none of them is absent. Studies stand in the section ``training``, each with a
-fold: a patient, or another group that must not be divided, is in one fold, and folds are alike in what is to be learnt.
+Files may come in any order, those of several parts together; what is in none of them is absent. Studies stand in the
+section ``training``, or with ``--testing`` in that one, each with a fold: a patient, or another group that must not be
+divided, is in one fold, and folds are alike in what is to be learnt.
 
 ``--task`` says what is to be learnt: columns that are its outcome, or tell it, are no inputs, and are refused where
 ``--inputs`` names them; only labels of these tasks are written. Inputs that are somebody's judgement, such as the score
@@ -25,7 +26,7 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
-from parts.part import Cohort, Part, Patient, write_picture, write_table, write_volume
+from parts.part import Cohort, Patient, parts_of, write_picture, write_table, write_volume
 
 from polyscan.commands.options import tell_problems
 from polyscan.errors import PolyscanError
@@ -48,6 +49,7 @@ def make(
     protocol: str | None = None,
     folds: int = 5,
     jobs: int | None = None,
+    testing: bool = False,
 ) -> Manifest:
     """Read a part and write ``out/manifest.json``.
 
@@ -60,6 +62,7 @@ def make(
         protocol: by which volumes are prepared; the cohort's own where not given.
         folds: how many.
         jobs: studies that are prepared at a time.
+        testing: whether all studies stand in the section testing.
 
     Raises:
         PolyscanError: the cohort, a file, a task or an input cannot be used.
@@ -67,11 +70,11 @@ def make(
     cohort = find(name)
     tasks = tasks or cohort.tasks
     cohort.check(tasks, inputs)
-    part = Part(files)
+    parts = parts_of(files)
     owned = OutputFolder.claim(out, f"cohort {name}")
     owned.remove_others(["prepared"])
     owned.will_hold(["manifest.json", "scans", "prepared"])
-    patients = [cohort.keep(patient, tasks, inputs) for patient in cohort.patients(part)]
+    patients = [cohort.keep(patient, tasks, inputs) for part in parts for patient in cohort.patients(part)]
     if not patients:
         raise PolyscanError(f"{', '.join(path.name for path in files)} hold no study.")
     numbers = assign_folds([p.group or p.study.subject for p in patients], [p.stratum for p in patients], folds)
@@ -79,7 +82,7 @@ def make(
     for patient, fold in zip(patients, numbers, strict=True):
         study = replace(patient.study, fold=fold if patient.study.fold is None else patient.study.fold)
         others[study.key] = write(patient, study, cohort, owned.path / "scans")
-        getattr(scans, patient.section).append(study)
+        getattr(scans, "testing" if testing else patient.section).append(study)
     if cohort.protocol is not None:
         protocol = protocol or cohort.protocol
         scans = prepare(scans, owned.path / "prepared", protocol=protocol, registered=True, jobs=jobs)
@@ -144,6 +147,9 @@ def main() -> None:
     parser.add_argument("--protocol", help="by which volumes are prepared; the cohort's own where not given")
     parser.add_argument("--folds", type=int, default=5, help="of cross-validation (5)")
     parser.add_argument("--jobs", type=int, help="studies that are prepared at a time; as many as there are cores")
+    parser.add_argument(
+        "--testing", action="store_true", help="a part to answer for: all its studies stand in the section testing"
+    )
     options = parser.parse_args()
     try:
         manifest = make(
@@ -155,12 +161,15 @@ def main() -> None:
             protocol=options.protocol,
             folds=options.folds,
             jobs=options.jobs,
+            testing=options.testing,
         )
     except PolyscanError as error:
         sys.exit(str(error))
     tell_problems(manifest)
-    labels = sorted({name for study in manifest.studies for name in study.label.tasks})
-    print(f"{len(manifest.studies)} studies in {options.out / 'manifest.json'}, labelled with {', '.join(labels)}")
+    known = ("mask", *sorted({name for study in manifest.studies for name in study.label.tasks}))
+    counts = {name: sum(study.label.holds(name) for study in manifest.studies) for name in known}
+    told = ", ".join(f"{name} ({count})" for name, count in counts.items() if count)
+    print(f"{len(manifest.studies)} studies in {options.out / 'manifest.json'}; labels: {told or 'none'}")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,8 @@ from typing import Any
 from polyscan.bundle.config import bundle_folder
 from polyscan.bundle.fragment import read_fragment
 from polyscan.bundle.run import infer, train
+from polyscan.commands.options import read_settings
+from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
 from polyscan.study.manifest import Manifest, read_manifest, write_manifest
 
@@ -80,22 +83,23 @@ def main() -> None:
     parser.add_argument("manifest", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--config", action="append", default=[], metavar="FRAGMENT")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="VALUE is JSON")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="as of polyscan train")
     parser.add_argument("--without", nargs="+", default=[], metavar="MODALITY")
     parser.add_argument("--folds", type=int, nargs="+", default=[], help="answer for these only")
     options = parser.parse_args()
-    settings = {name: json.loads(value) for name, _, value in (setting.partition("=") for setting in options.set)}
-    print(
-        cross_validate(
+    try:
+        answers = cross_validate(
             options.bundle,
             options.manifest,
             options.out,
             fragments=options.config,
-            settings=settings,
+            settings=read_settings(options.set),
             absent=options.without,
             folds=options.folds,
         )
-    )
+    except PolyscanError as error:
+        sys.exit(str(error))
+    print(answers)
 
 
 if __name__ == "__main__":

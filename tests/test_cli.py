@@ -91,6 +91,23 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(arguments, words, tmp_path
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["batch", "b", "f", "-o", "o", "--jobs", "0"], "--jobs: '0' is no whole number of 1 or more"),
+        (["report", "f", "--jobs", "two"], "--jobs: 'two' is no whole number of 1 or more"),
+        (["batch", "b", "f", "-o", "o", "--watch", "-1"], "--watch: '-1' is no number of 0 or more"),
+        (["plan", "m", "--bundle", "b", "-o", "p", "--memory", "nan"], "--memory: 'nan' is no number of 0 or more"),
+        (["translate", "m", "--between", "CT", "T1", "-o", "o", "--window", "8", "0"], "--window: '0' is no whole"),
+    ],
+)
+def test_a_number_that_is_too_small_is_refused(arguments, words, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    assert left.value.code == 2
+    assert words in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_the_whole_way(tmp_path, monkeypatch, capsys):
     """Phantom, scan, prepare, train, infer, report; then a study by one contrast, and one that is spoiled."""

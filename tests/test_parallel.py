@@ -30,6 +30,12 @@ def test_nothing_to_do():
     assert list(run_each(inverse, [])) == []
 
 
+@pytest.mark.parametrize("jobs", [0, -2])
+def test_fewer_than_one_job_is_refused(jobs):
+    with pytest.raises(PolyscanError, match=f"{jobs} jobs at a time do nothing; give 1 or more"):
+        list(run_each(inverse, [1, 2], jobs))
+
+
 def killed_at(number: int) -> int:
     if number == 3:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -33,13 +33,13 @@ class Part:
 
     def __init__(self, files: Sequence[Path]) -> None:
         self.files = list(files)
-        self._arrays: dict[str, np.ndarray] = {}
+        self.arrays: dict[str, np.ndarray] = {}
         self._tables: list[list[dict[str, Any]]] = []
         for path in files:
             try:
                 if path.suffix == ".npz":
                     with np.load(path, allow_pickle=False) as archive:
-                        self._arrays.update(archive)
+                        self.arrays.update(archive)
                 else:
                     self._tables.append([recorded(row) for row in read_rows(path)])
             except (OSError, ValueError) as error:
@@ -51,21 +51,32 @@ class Part:
         Raises:
             PolyscanError: no archive has it.
         """
-        if name not in self._arrays:
+        if name not in self.arrays:
             given = ", ".join(path.name for path in self.files)
             raise PolyscanError(f"None of {given} has an array {name!r}; give the part's archive that has it.")
-        return self._arrays[name]
+        return self.arrays[name]
 
     def has(self, name: str) -> bool:
         """Whether one of the archives has this array."""
-        return name in self._arrays
+        return name in self.arrays
 
     def table(self, key: str, column: str) -> dict[str, dict[str, Any]] | None:
-        """The table that has a column, by the text of its column ``key``; None where no table has it."""
-        for rows in self._tables:
-            if any(column in row for row in rows):
-                return {str(row[key]): row for row in rows if key in row}
-        return None
+        """The tables that have a column, by the text of their column ``key``; None where no table has it."""
+        having = [rows for rows in self._tables if any(column in row for row in rows)]
+        return {str(row[key]): row for rows in having for row in rows if key in row} if having else None
+
+
+def parts_of(files: Sequence[Path]) -> list[Part]:
+    """One part of all files; where archives hold arrays of one name, a part of each with all tables.
+
+    Raises:
+        PolyscanError: a file cannot be read.
+    """
+    whole = Part(files)
+    archives = [path for path in files if path.suffix == ".npz"]
+    each = [Part([path, *(other for other in files if other not in archives)]) for path in archives]
+    apart = sum(len(part.arrays) for part in each) > len(whole.arrays)
+    return each if apart else [whole]
 
 
 @dataclass

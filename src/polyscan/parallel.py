@@ -90,6 +90,8 @@ def run_first(function: Callable[[Item], Result], item: Item, count: int, jobs: 
 
 def _processes(jobs: int | None, items: int) -> int:
     """How many are of use."""
+    if jobs is not None and jobs < 1:
+        raise PolyscanError(f"{jobs} jobs at a time do nothing; give 1 or more, or leave it away for one a core.")
     return min(jobs or os.cpu_count() or 1, items)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import sys
 
 import nibabel
 import numpy as np
 import pytest
-from cohorts import NAMES, assign_folds, find, make
+from cohorts import NAMES, assign_folds, find, main, make
 
 from polyscan.bundle.items import training_items
 from polyscan.errors import PolyscanError
@@ -201,6 +202,36 @@ def test_a_part_without_truth_is_a_part_too(tmp_path):
         make("lgg_mri", [tmp_path / "c.csv"], tmp_path / "other")
 
 
+def test_two_parts_are_one_cohort(tmp_path):
+    (tmp_path / "ct").mkdir()
+    files = [*pictures(tmp_path), *pictures(tmp_path / "ct")]
+    with np.load(files[1]) as archive:
+        np.savez(files[1], **{**archive, "classes": np.array(["benign", "malignant"])})
+    studies = make("images_2d", files, tmp_path / "out", jobs=1).studies
+    assert len(studies) == 24
+    assert [s.label.tasks for s in (studies[0], studies[-1])] == [{"mri": "glioma"}, {"ct": "malignant"}]
+
+
+def test_tables_of_two_parts_are_read_together(tmp_path):
+    (tmp_path / "B").mkdir()
+    table_a, omics_a = multiomic(tmp_path)
+    table_b, omics_b = multiomic(tmp_path / "B")
+    table_b.write_text(table_b.read_text().replace("P", "Q"))
+    with np.load(omics_b) as archive:
+        np.savez(omics_b, **{**archive, "patient": np.char.replace(archive["patient"], "P", "Q")})
+    files = [table_a, omics_a, table_b, omics_b]
+    studies = make("tcga_glioma_multiomic", files, tmp_path / "out", jobs=1).studies
+    assert [(s.subject, "survival" in s.label.tasks) for s in (studies[0], studies[-1])] == [("P0", True), ("Q5", True)]
+
+
+def test_it_says_how_many_have_each_label(tmp_path, monkeypatch, capsys):
+    for name, said in {"lgg_mri": "mask (6), 1p19q (6), IDH (6), grade (6)", "images_2d": "labels: mri (12)"}.items():
+        words = [name, *map(str, FORMS[name](tmp_path)), str(tmp_path / name), "--jobs", "1"]
+        monkeypatch.setattr(sys, "argv", ["cohorts.py", *words])
+        main()
+        assert said in capsys.readouterr().out
+
+
 def test_a_readers_score_is_taken_where_it_is_named(tmp_path):
     manifest = made("picai_tables_glands", tmp_path)
     assert not {"lesion_PIRADS", "lesion_PIRADS_count"} & columns(manifest.studies[0])
@@ -238,6 +269,8 @@ def test_values_of_the_sarcoma_pet_are_suv_whatever_they_are(tmp_path):
 def test_examples_of_the_sarcoma_stand_apart(tmp_path):
     manifest = made("sarcoma_ct_mr_pet", tmp_path)
     assert [s.subject for s in manifest.testing] == ["STS002"]
+    everyone = make("sarcoma_ct_mr_pet", sarcoma(tmp_path), tmp_path / "B", jobs=1, testing=True)
+    assert [s.subject for s in everyone.tested] == ["STS001", "STS002", "STS003"]
     ct = nibabel.load(manifest.training[0].scans["CT"].path).get_fdata()
     assert np.isnan(ct[:, :, 0]).all()
     assert np.isfinite(ct[:, :, 1:]).all()

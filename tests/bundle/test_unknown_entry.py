@@ -49,15 +49,46 @@ def test_an_entry_that_is_near_is_suggested():
 
 @pytest.mark.parametrize(
     ("key", "value", "kind"),
-    [("max_epochs", "ten", "a number"), ("roi_size", 32, "a list"), ("hold_out", "maybe", "true or false")],
+    [
+        ("max_epochs", "ten", "a whole number of 1 or more"),
+        ("max_epochs", 0, "a whole number of 1 or more"),
+        ("max_epochs", 1.5, "a whole number of 1 or more"),
+        ("batch_size", True, "a whole number of 1 or more"),
+        ("seed", -1, "a whole number of 0 or more"),
+        ("learning_rate", 0, "a number above 0"),
+        ("learning_rate", float("nan"), "a number above 0"),
+        ("overlap", 1, "a number from 0 to below 1"),
+        ("modality_dropout", [0.1, 1.5], "a number from 0 to below 1 or a list of one for each modality"),
+        ("spacing", 3, "a list of three numbers above 0, in mm"),
+        ("spacing", [3, 3], "a list of three numbers above 0, in mm"),
+        ("spacing", [0, 3, 3], "a list of three numbers above 0, in mm"),
+        ("roi_size", 32, "a list of two or three whole numbers"),
+        ("roi_size", [0, 16, 16], "a list of two or three whole numbers"),
+        ("regions", {}, "a list of labels of the mask by name"),
+        ("regions", {"lesion": []}, "a list of labels of the mask by name"),
+        ("windows", {"PET": [5, 5]}, r"\[lowest, highest\] by name"),
+        ("modalities", 3, "a list"),
+        ("hold_out", "maybe", "true or false"),
+    ],
 )
-def test_an_entry_of_another_kind_is_refused(key, value, kind):
-    with pytest.raises(
-        PolyscanError, match=rf"{key} is {kind} in petct_staging/configs/train.json \(.*\), not {value!r}."
-    ):
+def test_what_an_entry_cannot_be_is_refused(key, value, kind):
+    with pytest.raises(PolyscanError, match=rf"{key} is {kind}.* in petct_staging/configs/train.json"):
         open_config(bundle_folder("petct_staging"), "train", {key: value})
-    for expression in ("@batch_size", "$[1]"):
+    for expression in ("@batch_size", "$[1]", {"_target_": "polyscan.bundle.missing_rates"}):
         assert open_config(bundle_folder("petct_staging"), "train", {key: expression}).parser.get(key) == expression
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"modality_dropout": [0.1, 0.2]},
+        {"roi_size": [112, 112], "inferer_roi_size": [-1, -1, -1], "windows": {}},
+        {"regions": {"lesion": [1, 2]}, "max_epochs": 20.0, "warm_up": 0},
+    ],
+)
+def test_what_an_entry_can_be_is_taken(changes):
+    taken = read_config(bundle_folder("petct_staging"), "train", changes | {"overlap": 0})
+    assert {name: taken.get(name) for name in changes} == changes
 
 
 @pytest.mark.parametrize("command", ["infer", "train"])

@@ -11,6 +11,7 @@ from typing import Any
 
 from monai.bundle import ConfigParser, ConfigWorkflow
 
+from polyscan.bundle.entries import check_entry
 from polyscan.bundle.unknown_entry import unknown_entry
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
@@ -116,25 +117,9 @@ def open_config(bundle: str | Path, config: str, overrides: Mapping[str, Any]) -
             raise unknown_entry(Path(bundle), config, key, list(workflow.parser.get()))
     own = workflow.parser.get()
     for key in sorted(overrides.keys() & own.keys()):
-        _check_kind(key, own[key], overrides[key], file)
+        check_entry(key, own[key], overrides[key], f"{file.parents[1].name}/configs/{file.name}")
     workflow.parser.update(dict(overrides))
     return workflow
-
-
-KINDS = ((bool, bool, "true or false"), ((int, float), (int, float), "a number"), (list, (list, tuple, str), "a list"))
-"""What an entry is in a bundle's config, what may take its place, and how that is called."""
-
-
-def _check_kind(key: str, own: Any, value: Any, file: Path) -> None:
-    if isinstance(value, dict) or (isinstance(value, str) and value.startswith(("$", "@"))):
-        return  # what gives a value: an object to make, an expression, or a reference to another entry
-    for kind, taken, name in KINDS:
-        if isinstance(own, kind):
-            if not isinstance(value, taken):
-                raise PolyscanError(
-                    f"{key} is {name} in {file.parents[1].name}/configs/{file.name} ({own!r}), not {value!r}."
-                )
-            return
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ from monai.bundle import ConfigWorkflow
 
 from polyscan.bundle.answering import PLAIN, Answering
 from polyscan.bundle.carried import PROTOCOLS, carried_settings, protocols_of, settings_of, shared_settings
-from polyscan.bundle.config import bundle_folder, check_channels, open_config, quiet, read_config
+from polyscan.bundle.config import bundle_folder, check_channels, labels_of, open_config, quiet, read_config
+from polyscan.bundle.items import labelled_studies
 from polyscan.bundle.model_record import model_record
 from polyscan.bundle.predictor import StudyPredictor
+from polyscan.bundle.regions import check_regions
 from polyscan.bundle.run_folder import RunFolder
 from polyscan.bundle.weights import (
     calibration_of,
@@ -23,7 +26,7 @@ from polyscan.bundle.weights import (
     weights_fingerprint,
     weights_of,
 )
-from polyscan.errors import PolyscanError
+from polyscan.errors import PolyscanError, sentence
 from polyscan.inference.kept_features import FEATURES
 from polyscan.learning.checkpoint import BEST
 from polyscan.preprocess.profiles import save_profiles
@@ -69,6 +72,8 @@ def train(
         (pretrained,) = weights_of(bundle, changes["pretrained"])
         changes = {**carried_settings(settings_of(read_weights(pretrained)), pretrained, bundle, changes), **changes}
     config = read_config(bundle, "train", changes)
+    if isinstance(config.get("regions"), Mapping):
+        check_regions(labelled_studies(found, labels_of(config)), config["regions"])
     run = RunFolder(output_dir, config, manifest, restart=restart)
     if run.finished:
         return run.path / BEST
@@ -86,9 +91,24 @@ def train(
         def _(engine: Engine) -> None:
             progress(engine.state.epoch, int(engine.state.max_epochs or 0), _losses(engine))
 
-        workflow.run()
+        with _windows_too_small_named():
+            workflow.run()
         save_profiles(found.training, output_dir)
     return run.path / BEST
+
+
+@contextmanager
+def _windows_too_small_named() -> Iterator[None]:
+    """Say what to change where a norm has a single number of each channel to normalise."""
+    try:
+        yield
+    except Exception as error:
+        if "Expected more than 1" not in sentence(error):  # as PyTorch's norms say it
+            raise
+        raise PolyscanError(
+            "The deepest level of the network has a single voxel of a window, which its norm cannot be computed from; "
+            "give a larger roi_size, fewer levels of the encoder, or, for batch norm, batches of two or more."
+        ) from error
 
 
 def infer(

@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from polyscan.commands.options import add_roots, roots
+from polyscan.commands.options import add_roots, at_least, roots
 
 
 def add(command: argparse.ArgumentParser) -> None:
@@ -26,8 +26,10 @@ def add(command: argparse.ArgumentParser) -> None:
         "--target", help="what is to be learnt: a task of the labels, or mask; where there are several"
     )
     command.add_argument("--must-show", action="store_true", help="which modality drove an answer must be seen")
-    command.add_argument("--memory", type=float, metavar="GB", help="memory of the device, where it is short")
-    command.add_argument("--hours", type=float, help="time for a training, where it is short")
+    command.add_argument(
+        "--memory", type=at_least(0, float), metavar="GB", help="memory of the device, where it is short"
+    )
+    command.add_argument("--hours", type=at_least(0, float), help="time for a training, where it is short")
     command.add_argument(
         "--leave-out",
         metavar="COHORT",

@@ -21,6 +21,7 @@ from polyscan.commands.options import (
     add_answering,
     answering,
     answering_words,
+    at_least,
     progress_bar,
     tell_failed,
     tell_left_out,
@@ -42,7 +43,7 @@ def add(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--shard", type=_shard, metavar="I/N", help="do the I-th of N equal parts of the studies")
     where = command.add_mutually_exclusive_group()
-    where.add_argument("--jobs", type=int, help="studies at a time; as many as there are cores where not given")
+    where.add_argument("--jobs", type=at_least(1), help="studies at a time; as many as there are cores where not given")
     where.add_argument("--dask", metavar="ADDRESS", help="of the scheduler of a Dask cluster that does them")
     command.add_argument(
         "--job-array",
@@ -53,7 +54,7 @@ def add(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--watch",
         metavar="SECONDS",
-        type=float,
+        type=at_least(0, float),
         help="go on with studies as they come, each once its files stayed as they are for so long, until interrupted",
     )
     add_answering(command)

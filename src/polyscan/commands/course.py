@@ -21,13 +21,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from polyscan.commands.options import at_least
+
 
 def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("table", type=Path, help="a CSV file with a row a visit, or cohort.csv of polyscan batch")
     command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
     command.add_argument("--visits", type=Path, help="a CSV file that tells study, day and treated")
     command.add_argument("--region", help="of a cohort's table, such as 'whole tumour'")
-    command.add_argument("--horizon", type=float, default=90, metavar="DAYS", help="days after the last visit (90)")
+    command.add_argument(
+        "--horizon", type=at_least(0, float), default=90, metavar="DAYS", help="days after the last visit (90)"
+    )
     command.add_argument("--population", type=Path, help="population.json of an earlier run, instead of learning one")
 
 

@@ -46,6 +46,7 @@ def add(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from polyscan.bundle.folds import members
     from polyscan.bundle.run import infer
+    from polyscan.study.manifest import read_manifest
 
     with progress_bar("predicting") as progress:
         result = infer(
@@ -61,5 +62,8 @@ def run(options: argparse.Namespace) -> int:
         )
     for told in filter(None, (result.judged_on_training, result.prepared_otherwise)):
         print(told)
+    found = read_manifest(options.manifest)
+    if others := len(found.studies) - len(found.tested):
+        print(f"Answers are given for the section testing; {others} studies of training and validation have none.")
     print(f"{len(result.studies)} predictions in {options.output / 'manifest.json'}")
     return tell_failed(result)

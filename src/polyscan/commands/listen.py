@@ -13,13 +13,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from polyscan.commands.options import add_answering, answering, stopped_by_signals
+from polyscan.commands.options import add_answering, answering, at_least, stopped_by_signals
 
 
 def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("bundle", help="a bundle's name, such as petct_staging, or its folder")
     command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
-    command.add_argument("--port", type=int, default=11112, help="to listen at (11112)")
+    command.add_argument("--port", type=at_least(1), default=11112, help="to listen at (11112)")
     command.add_argument("--host", default="", help="address to listen at; every one where not given")
     command.add_argument("--aet", default="POLYSCAN", help="application entity title (POLYSCAN)")
     command.add_argument(
@@ -30,11 +30,18 @@ def add(command: argparse.ArgumentParser) -> None:
         help="send the results to AE@HOST:PORT, or to the https address of a DICOMweb server; may be given again",
     )
     command.add_argument("--weights", type=Path, help="a file of weights; the bundle's own where not given")
-    command.add_argument("--quiet", type=float, default=60.0, help="seconds without an image that end a study (60)")
     command.add_argument(
-        "--keep-days", type=float, default=1.0, help="days that images are kept after their results were sent (1)"
+        "--quiet", type=at_least(0, float), default=60.0, help="seconds without an image that end a study (60)"
     )
-    command.add_argument("--reserve", type=float, default=1.0, help="GB of the disk that images may not take (1)")
+    command.add_argument(
+        "--keep-days",
+        type=at_least(0, float),
+        default=1.0,
+        help="days that images are kept after their results were sent (1)",
+    )
+    command.add_argument(
+        "--reserve", type=at_least(0, float), default=1.0, help="GB of the disk that images may not take (1)"
+    )
     command.add_argument("--device", default="", help="that the network runs on, such as cuda:0")
     add_answering(command)
 

@@ -8,7 +8,7 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -24,6 +24,22 @@ _TOLD = 20  # files that were left out, of what may be thousands
 
 FINISHED_STUDIES = "{output} keeps the studies that are done; give the same command again to go on."
 """What is said where a command was interrupted that does study by study."""
+
+
+def at_least(least: int, kind: type[int] | type[float] = int) -> Callable[[str], float]:
+    """The type of an option that is a number of no less than this, a whole one where ``kind`` says nothing else."""
+
+    def read(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = float("nan")
+        if not value >= least:
+            whole = "whole " if kind is int else ""
+            raise argparse.ArgumentTypeError(f"{text!r} is no {whole}number of {least} or more")
+        return value
+
+    return read
 
 
 def add_roots(command: argparse.ArgumentParser) -> None:
@@ -131,12 +147,18 @@ def overrides(options: argparse.Namespace, config: str) -> dict[str, Any]:
         from polyscan.bundle.fusion_option import fusion_option
 
         changes["fusion"] = fusion_option(options.fusion)
-    for setting in options.set:
+    return changes | read_settings(options.set)
+
+
+def read_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """What ``--set NAME=VALUE`` gave, by name."""
+    read = {}
+    for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals:
             raise PolyscanError(f"--set {setting} names no value; write it as NAME=VALUE.")
-        changes[name] = _value(name, value)
-    return changes
+        read[name] = _value(name, value)
+    return read
 
 
 def _value(name: str, text: str) -> Any:

@@ -16,14 +16,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from polyscan.commands.options import progress_bar
+from polyscan.commands.options import at_least, progress_bar
 from polyscan.errors import PolyscanError
 
 
 def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("output", type=Path, help="the folder to write")
     command.add_argument("--subjects", type=int, default=40, help="how many (40)")
-    command.add_argument("--seed", type=int, default=0, help="another seed makes other heads (0)")
+    command.add_argument("--seed", type=at_least(0), default=0, help="another seed makes other heads (0)")
     command.add_argument(
         "--format",
         choices=("nifti", "dicom", "png"),

@@ -15,13 +15,17 @@ import argparse
 import json
 from pathlib import Path
 
+from polyscan.commands.options import at_least
+
 
 def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("manifest", type=Path, help="a manifest that polyscan prepare wrote")
     command.add_argument("--bundle", required=True, help="a bundle's name, or its folder")
     command.add_argument("-o", "--output", type=Path, required=True, help="the plan to write")
     command.add_argument(
-        "--memory", type=float, help="GB that a step may take; those of the GPU, or half of the machine's, if not given"
+        "--memory",
+        type=at_least(0, float),
+        help="GB that a step may take; those of the GPU, or half of the machine's, if not given",
     )
 
 

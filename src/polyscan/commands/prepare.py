@@ -12,7 +12,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from polyscan.commands.options import FINISHED_STUDIES, add_roots, progress_bar, roots, tell_failed, tell_problems
+from polyscan.commands.options import (
+    FINISHED_STUDIES,
+    add_roots,
+    at_least,
+    progress_bar,
+    roots,
+    tell_failed,
+    tell_problems,
+)
 
 
 def add(command: argparse.ArgumentParser) -> None:
@@ -29,7 +37,9 @@ def add(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--registered", action="store_true", help="the scans of each study are registered to each other already"
     )
-    command.add_argument("--jobs", type=int, help="studies at a time; as many as there are cores where not given")
+    command.add_argument(
+        "--jobs", type=at_least(1), help="studies at a time; as many as there are cores where not given"
+    )
     add_roots(command)
     command.set_defaults(kept=FINISHED_STUDIES)
 

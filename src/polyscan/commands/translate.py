@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from polyscan.commands.options import add_roots, progress_bar, roots, tell_failed
+from polyscan.commands.options import add_roots, at_least, progress_bar, roots, tell_failed
 
 
 def add(command: argparse.ArgumentParser) -> None:
@@ -26,13 +26,13 @@ def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("--weights", type=Path, help="a translator.pt of an earlier run; nothing is learnt then")
     command.add_argument(
         "--window",
-        type=int,
+        type=at_least(1),
         nargs="+",
         default=[128, 128],
         help="voxels that the network sees; two numbers: slice by slice (128 128), three: in 3D",
     )
-    command.add_argument("--channels", type=int, default=32, help="of its finest level (32)")
-    command.add_argument("--steps", type=int, default=2000, help="steps to learn for (2000)")
+    command.add_argument("--channels", type=at_least(1), default=32, help="of its finest level (32)")
+    command.add_argument("--steps", type=at_least(1), default=2000, help="steps to learn for (2000)")
     command.add_argument("--device", help="to train and translate on; a GPU where there is one")
     command.set_defaults(kept="{output} keeps what was learnt; give the same command again to go on.")
 

@@ -119,7 +119,7 @@ class Manifest(Entry):
             return ""
         return (
             f"{self} has no study in its section testing, so that the {len(self.studies)} of training and validation "
-            "are taken: of a network that was trained on them, scores tell nothing of other patients."
+            "are taken; if the network was trained on any of them, its scores tell nothing of other patients."
         )
 
     @property

@@ -1,0 +1,43 @@
+"""What is to be found in masks is there, and a window is large enough to learn from."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from polyscan.bundle.regions import check_regions
+from polyscan.bundle.run import train
+from polyscan.errors import PolyscanError
+from polyscan.study.manifest import read_manifest
+
+sys.path.append(str(Path(__file__).parents[1] / "bundles"))
+from prepared import BUNDLES, make_manifest
+
+BUNDLE = "brain_mri_tumour_segmentation"
+
+
+def test_a_region_that_no_mask_holds_is_refused(tmp_path):
+    manifest = make_manifest(BUNDLES / BUNDLE, tmp_path / "cohort")
+    studies = read_manifest(manifest).training
+    check_regions(studies, {"whole": [1, 9]})
+    said = rf"No mask of {len(studies)} studies has a voxel of 'rare' \(labels 8, 9; the masks hold 1.*\); set regions"
+    with pytest.raises(PolyscanError, match=said):
+        check_regions(studies, {"whole": [1], "rare": [8, 9]})
+    with pytest.raises(PolyscanError, match="'rare'"):
+        train(BUNDLE, manifest, tmp_path / "run", overrides={"regions": {"rare": [9]}})
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_window_of_one_voxel_at_the_deepest_level_is_named(tmp_path):
+    manifest = make_manifest(BUNDLES / BUNDLE, tmp_path / "cohort")
+    small = {
+        "max_epochs": 1,
+        "roi_size": [16, 16, 16],
+        "fuse_at": [0],
+        "network_def#encoder#channels": [2, 2, 2, 2, 2],
+        "network_def#head#width": [2, 2, 2, 2],
+    }
+    with pytest.raises(PolyscanError, match=r"single voxel of a window.*; give a larger roi_size"):
+        train(BUNDLE, manifest, tmp_path / "run", overrides=small)
