@@ -236,3 +236,20 @@ def test_answers_from_scans_that_were_prepared_otherwise_are_told():
 @pytest.mark.parametrize("reason", ["no scan.", "sub-a: no scan."])
 def test_where_no_study_came_to_anything_each_is_named_once(reason):
     assert str(none_done("drawn", 2, [Failure("sub-a", reason)])).endswith("drawn: sub-a: no scan.")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "cannot be read as JSON"),
+        ("{}", "is no manifest"),
+        ('{"training": []}', "has format_version None, this polyscan .* reads 2; make it again"),
+        ('{"format_version": 3, "training": []}', "has format_version 3, .* install a newer polyscan"),
+        ('{"format_version": 2, "training": [{"scans": {}}]}', r"training\[0\].subject is missing"),
+        ('{"format_version": 2, "training": [{"subject": "a"}, {"subject": "a!"}]}', "twice"),
+    ],
+)
+def test_bad_manifests_are_refused(tmp_path, text, words):
+    (tmp_path / "m.json").write_text(text)
+    with pytest.raises(PolyscanError, match=words):
+        read_manifest(tmp_path / "m.json")
