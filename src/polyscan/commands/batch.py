@@ -19,6 +19,10 @@ from pathlib import Path
 from polyscan.commands.options import (
     FINISHED_STUDIES,
     add_answering,
+    add_bundle,
+    add_jobs,
+    add_output,
+    add_weights,
     answering,
     answering_words,
     at_least,
@@ -29,10 +33,10 @@ from polyscan.commands.options import (
 
 
 def add(command: argparse.ArgumentParser) -> None:
-    command.add_argument("bundle", help="a bundle's name, such as petct_staging, or its folder")
+    add_bundle(command)
     command.add_argument("source", type=Path, help="a folder of scans, or a manifest that polyscan scan wrote")
-    command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
-    command.add_argument("--weights", type=Path, help="a file of weights; the bundle's own where not given")
+    add_output(command)
+    add_weights(command)
     command.add_argument(
         "--registered", action="store_true", help="the scans of each study are registered to each other already"
     )
@@ -43,7 +47,7 @@ def add(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--shard", type=_shard, metavar="I/N", help="do the I-th of N equal parts of the studies")
     where = command.add_mutually_exclusive_group()
-    where.add_argument("--jobs", type=at_least(1), help="studies at a time; as many as there are cores where not given")
+    add_jobs(where)
     where.add_argument("--dask", metavar="ADDRESS", help="of the scheduler of a Dask cluster that does them")
     command.add_argument(
         "--job-array",

@@ -13,13 +13,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from polyscan.commands.options import add_changes, overrides, progress_bar
+from polyscan.commands.options import add_bundle, add_changes, add_weights, overrides, progress_bar
 
 
 def add(command: argparse.ArgumentParser) -> None:
-    command.add_argument("bundle", help="a bundle's name, such as glioma_grading_classification, or its folder")
+    add_bundle(command)
     command.add_argument("manifest", type=Path, help="a prepared manifest; its section validation was not trained on")
-    command.add_argument("--weights", type=Path, help="a file of weights; the bundle's own where not given")
+    add_weights(command)
     command.add_argument("--coverage", type=float, default=0.9, help="how often a set is to hold the true class (0.9)")
     add_changes(command)
 

@@ -12,17 +12,14 @@ Example:
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from polyscan.commands.options import at_least, progress_bar
+from polyscan.commands.options import add_jobs, add_output, progress_bar
 
 
 def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("protocol", help="a JSON file, or the name of one of configs/compare, such as diagnosis")
-    command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
-    command.add_argument(
-        "--jobs", type=at_least(1), help="trainings at a time; as many as there are cores where not given"
-    )
+    add_output(command)
+    add_jobs(command, "trainings")
     command.set_defaults(kept="{output} keeps the trainings that are done; give the same command again to go on.")
 
 

@@ -21,12 +21,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from polyscan.commands.options import at_least
+from polyscan.commands.options import add_output, at_least
 
 
 def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("table", type=Path, help="a CSV file with a row a visit, or cohort.csv of polyscan batch")
-    command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
+    add_output(command)
     command.add_argument("--visits", type=Path, help="a CSV file that tells study, day and treated")
     command.add_argument("--region", help="of a cohort's table, such as 'whole tumour'")
     command.add_argument(

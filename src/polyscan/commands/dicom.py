@@ -13,14 +13,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from polyscan.commands.options import progress_bar, tell_failed
+from polyscan.commands.options import add_output, progress_bar, tell_failed
 
 _OBJECTS = ("seg", "labelmap", "rtstruct", "probabilities", "uncertainty", "sr", "registration")
 
 
 def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("folder", type=Path, help="the folder that polyscan infer or batch wrote")
-    command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
+    add_output(command)
     command.add_argument(
         "--objects",
         nargs="+",

@@ -14,14 +14,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from polyscan.commands.options import add_changes, overrides, progress_bar
+from polyscan.commands.options import add_bundle, add_changes, add_output, add_weights, overrides, progress_bar
 
 
 def add(command: argparse.ArgumentParser) -> None:
-    command.add_argument("bundle", help="a bundle's name, such as glioma_grading_classification, or its folder")
+    add_bundle(command)
     command.add_argument("manifest", type=Path, help="the manifest that polyscan infer wrote, or a prepared one")
-    command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
-    command.add_argument("--weights", type=Path, help="a file of weights; the bundle's own where not given")
+    add_output(command)
+    add_weights(command)
     command.add_argument("--umap", action="store_true", help="UMAP too; needs pip install 'polyscan[umap]'")
     add_changes(command)
 

@@ -18,6 +18,7 @@ from polyscan.commands.options import (
     FINISHED_STUDIES,
     add_answering,
     add_bundle_arguments,
+    add_weights,
     answering,
     overrides,
     progress_bar,
@@ -29,7 +30,7 @@ from polyscan.commands.options import (
 def add(command: argparse.ArgumentParser) -> None:
     add_bundle_arguments(command)
     weights = command.add_mutually_exclusive_group()
-    weights.add_argument("--weights", type=Path, help="a file of weights; the bundle's own where not given")
+    add_weights(weights)
     weights.add_argument(
         "--ensemble",
         type=Path,

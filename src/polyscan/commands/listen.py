@@ -11,14 +11,21 @@ Example:
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from polyscan.commands.options import add_answering, answering, at_least, stopped_by_signals
+from polyscan.commands.options import (
+    add_answering,
+    add_bundle,
+    add_output,
+    add_weights,
+    answering,
+    at_least,
+    stopped_by_signals,
+)
 
 
 def add(command: argparse.ArgumentParser) -> None:
-    command.add_argument("bundle", help="a bundle's name, such as petct_staging, or its folder")
-    command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
+    add_bundle(command)
+    add_output(command)
     command.add_argument("--port", type=at_least(1), default=11112, help="to listen at (11112)")
     command.add_argument("--host", default="", help="address to listen at; every one where not given")
     command.add_argument("--aet", default="POLYSCAN", help="application entity title (POLYSCAN)")
@@ -29,7 +36,7 @@ def add(command: argparse.ArgumentParser) -> None:
         default=[],
         help="send the results to AE@HOST:PORT, or to the https address of a DICOMweb server; may be given again",
     )
-    command.add_argument("--weights", type=Path, help="a file of weights; the bundle's own where not given")
+    add_weights(command)
     command.add_argument(
         "--quiet", type=at_least(0, float), default=60.0, help="seconds without an image that end a study (60)"
     )

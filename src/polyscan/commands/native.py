@@ -12,12 +12,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from polyscan.commands.options import progress_bar
+from polyscan.commands.options import add_output, progress_bar
 
 
 def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("folder", type=Path, help="the folder that polyscan infer wrote")
-    command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
+    add_output(command)
 
 
 def run(options: argparse.Namespace) -> None:

@@ -42,6 +42,27 @@ def at_least(least: int, kind: type[int] | type[float] = int) -> Callable[[str],
     return read
 
 
+def add_bundle(command: argparse.ArgumentParser) -> None:
+    """Let a command take a bundle."""
+    command.add_argument("bundle", help="a bundle's name, such as glioma_grading_classification, or its folder")
+
+
+def add_output(command: argparse.ArgumentParser) -> None:
+    """Let a command be told which folder to write to."""
+    command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
+
+
+def add_weights(command: argparse._ActionsContainer) -> None:
+    """Let a command, or a group of its options, take weights for a bundle."""
+    command.add_argument("--weights", type=Path, help="a file of weights; the bundle's own where not given")
+
+
+def add_jobs(command: argparse._ActionsContainer, of: str = "studies") -> None:
+    """Let a command, or a group of its options, be told how many are done at a time."""
+    help = f"{of} at a time; as many as there are cores where not given"
+    command.add_argument("--jobs", type=at_least(1), help=help)
+
+
 def add_roots(command: argparse.ArgumentParser) -> None:
     """Let a command be told where the roots of its manifest lie."""
     command.add_argument(
@@ -110,9 +131,9 @@ def roots(options: argparse.Namespace) -> dict[str, str]:
 def add_bundle_arguments(command: argparse.ArgumentParser) -> None:
     """Let a command take a bundle, a prepared manifest, an output folder and changes to the bundle's config."""
     add_roots(command)
-    command.add_argument("bundle", help="a bundle's name, such as petct_staging, or its folder")
+    add_bundle(command)
     command.add_argument("manifest", type=Path, help="a manifest that polyscan prepare wrote")
-    command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
+    add_output(command)
     add_changes(command)
 
 

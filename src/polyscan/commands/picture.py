@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from polyscan.commands.options import progress_bar, tell_failed
+from polyscan.commands.options import add_output, progress_bar, tell_failed
 
 _KINDS: dict[str, tuple[int | str, str | tuple[str, ...], str]] = {
     "overlay": (2, ("BELOW", "ABOVE"), "the second scan in colour over the first, as a PET over a CT"),
@@ -26,7 +26,7 @@ _KINDS: dict[str, tuple[int | str, str | tuple[str, ...], str]] = {
 
 def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("folder", type=Path, help="the folder that polyscan prepare, infer or batch wrote")
-    command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
+    add_output(command)
     kinds = command.add_mutually_exclusive_group(required=True)
     for name, (count, metavar, text) in _KINDS.items():
         kinds.add_argument(f"--{name}", nargs=count, metavar=metavar, help=text)

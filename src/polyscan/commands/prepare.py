@@ -14,8 +14,9 @@ from pathlib import Path
 
 from polyscan.commands.options import (
     FINISHED_STUDIES,
+    add_jobs,
+    add_output,
     add_roots,
-    at_least,
     progress_bar,
     roots,
     tell_failed,
@@ -25,7 +26,7 @@ from polyscan.commands.options import (
 
 def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("manifest", type=Path, help="a manifest that polyscan scan wrote")
-    command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
+    add_output(command)
     command.add_argument(
         "--protocol", default="default", help="a protocol's name, such as brain_mri, or a YAML file (default)"
     )
@@ -37,9 +38,7 @@ def add(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--registered", action="store_true", help="the scans of each study are registered to each other already"
     )
-    command.add_argument(
-        "--jobs", type=at_least(1), help="studies at a time; as many as there are cores where not given"
-    )
+    add_jobs(command)
     add_roots(command)
     command.set_defaults(kept=FINISHED_STUDIES)
 

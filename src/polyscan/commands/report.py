@@ -15,15 +15,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from polyscan.commands.options import at_least, progress_bar
+from polyscan.commands.options import add_jobs, progress_bar
 
 
 def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("folder", type=Path, help="the folder that polyscan infer or batch wrote")
     command.add_argument("-o", "--output", type=Path, help="the page of the cohort; FOLDER/report.html where not given")
-    command.add_argument(
-        "--jobs", type=at_least(1), help="studies at a time; as many as there are cores where not given"
-    )
+    add_jobs(command)
 
 
 def run(options: argparse.Namespace) -> None:

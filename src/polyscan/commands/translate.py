@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from polyscan.commands.options import add_roots, at_least, progress_bar, roots, tell_failed
+from polyscan.commands.options import add_output, add_roots, at_least, progress_bar, roots, tell_failed
 
 
 def add(command: argparse.ArgumentParser) -> None:
@@ -22,7 +22,7 @@ def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("manifest", type=Path, help="a manifest that polyscan prepare wrote")
     command.add_argument("--between", metavar="MODALITY", nargs=2, required=True, help="the two kinds of scan")
     command.add_argument("--make", metavar="MODALITY", help="make this one alone; both where not given")
-    command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")
+    add_output(command)
     command.add_argument("--weights", type=Path, help="a translator.pt of an earlier run; nothing is learnt then")
     command.add_argument(
         "--window",
