@@ -8,7 +8,7 @@ import torch
 from monai.data import MetaTensor
 
 from polyscan.bundle import Staging
-from polyscan.bundle.staging import measure_lesions
+from polyscan.bundle.staging import longest_diameter, measure_lesions
 from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import write_nifti
 from polyscan.study import Label, PredictionRecord, Scan, Study
@@ -42,6 +42,17 @@ def test_measures_are_those_by_hand():
     mask, affine, _ = two_lesions()
     assert measure_lesions(mask, affine)["suv_max"] is None
     assert measure_lesions(np.zeros((4, 4, 4), bool), affine)["lesions"] == 0
+
+
+def test_the_longest_diameter_is_from_edge_to_edge_in_any_direction():
+    """Of a block of 8 x 8 x 20 mm from the middle of one end's voxel to that of the opposite one at the other end."""
+    block, affine = two_lesions()[0][:10, :10, :10], np.diag([2.0, 2.0, 5.0, 1.0])
+    assert longest_diameter(block, affine) == pytest.approx(np.linalg.norm([6, 6, 20]))
+    turned = affine[[2, 0, 1, 3]] * [[1], [-1], [1], [1]]
+    assert longest_diameter(block, turned) == pytest.approx(np.linalg.norm([6, 6, 20]))
+    assert longest_diameter(np.ones((1, 1, 1), bool), affine) == pytest.approx(5)
+    each = measure_lesions(*two_lesions(), smallest_ml=0.05)["each"]
+    assert [lesion["longest_mm"] for lesion in each] == [21.7, 16.0]
 
 
 def test_glycolysis_is_of_the_mean_that_was_not_rounded():

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from monai.data import MetaTensor
+from monai.transforms import RandAffined
 from PIL import Image
 
 from polyscan.errors import PolyscanError
@@ -36,6 +38,20 @@ def test_a_coarse_scan_is_packed_without_interpolation_where_grids_agree(files):
     packed = PackScalesd("image", ["CT", "PET"], ENTERS)(data)["image"]
     np.testing.assert_allclose(packed[1, 0, 0], np.repeat((np.arange(8) + 0.5) * 4, 2), atol=1e-3)
     np.testing.assert_allclose(packed[0, 0, 0], (np.arange(16) + 0.5) * 2)
+
+
+def test_a_coarse_scan_follows_the_grid_that_the_finest_was_brought_to(files):
+    """Windows are turned, moved and scaled in training: what lies at a place in both scans does so in the window."""
+    data = LoadScalesd("image", ["CT", "PET"], ENTERS)({"study": "s", "image": files})
+    ways = {"rotate_range": [[0.3, 0.5]] * 3, "scale_range": [[-0.3, -0.2]] * 3, "translate_range": [[2, 3]] * 3}
+    move = RandAffined("image", prob=1, spatial_size=(12, 12, 12), mode="bilinear", padding_mode="border", **ways)
+    packed = PackScalesd("image", ["CT", "PET"], ENTERS)(move.set_random_state(0)(data))["image"]
+    fine, coarse = (F.avg_pool3d(packed.as_tensor()[None, m], 2) for m in (0, 1))
+    inside = fine.isfinite() & coarse.isfinite() & (fine > 7) & (fine < 25)  # not where the border was repeated
+    assert inside.sum() > 60
+    assert fine[inside].std() > 3
+    assert (coarse - fine)[inside].abs().max() < 0.5
+    assert (coarse - fine)[inside].abs().median() < 0.05
 
 
 def test_without_the_finest_the_next_gives_the_grid(files):

@@ -96,19 +96,19 @@ def measure_lesions(
         ``lesions``, their number; ``metabolic_tumour_volume_ml``, the volume of all; ``spread_mm``, the largest
         distance between the centres of two (Cottereau et al., J Nucl Med 61, 2020: Dmax), 0 of one; ``suv_max`` and
         ``total_lesion_glycolysis``, the sum over lesions of volume in mL times mean SUV (Larson et al., Clin Positron
-        Imaging 2, 1999), None without uptake; and ``each``, largest first: ``volume_ml``, ``suv_max``, ``suv_mean``.
+        Imaging 2, 1999), None without uptake; and ``each``, largest first: ``volume_ml``, ``longest_mm``
+        (:func:`longest_diameter`), ``suv_max``, ``suv_mean``.
     """
-    from scipy.ndimage import generate_binary_structure, label
+    from scipy.ndimage import find_objects
 
     voxel = voxel_ml(affine)
-    components, count = label(mask, generate_binary_structure(3, 3))
+    components, _ = connected_lesions(mask, affine, smallest_ml)
     each, centres, glycolysis, total = [], [], [], 0.0
-    for number in range(1, count + 1):
-        voxels = np.argwhere(components == number)
-        volume = len(voxels) * voxel
-        if volume < smallest_ml:
-            continue
-        lesion: dict[str, Any] = {"volume_ml": round(volume, 2)}
+    for number, place in enumerate(find_objects(components), start=1):
+        inside = components[place] == number
+        voxels = np.argwhere(inside) + [along.start for along in place]
+        volume, longest = len(voxels) * voxel, longest_diameter(inside, affine)
+        lesion: dict[str, Any] = {"volume_ml": round(volume, 2), "longest_mm": round(longest, 1)}
         values = suv[tuple(voxels.T)] if suv is not None else np.empty(0)
         values = values[np.isfinite(values)]
         if len(values):
@@ -126,3 +126,43 @@ def measure_lesions(
         "total_lesion_glycolysis": round(sum(glycolysis), 1) if glycolysis else None,
         "each": sorted(each, key=lambda lesion: -lesion["volume_ml"]),
     }
+
+
+def connected_lesions(mask: np.ndarray, affine: np.ndarray, smallest_ml: float = 0.0) -> tuple[np.ndarray, int]:
+    """Number the connected components (26 neighbours) of a mask.
+
+    Args:
+        mask: (x, y, z) bool.
+        affine: (4, 4) to millimetres.
+        smallest_ml: components below this volume are left out.
+
+    Returns:
+        (x, y, z) int, 0 outside, 1 and up inside of each; and how many there are.
+    """
+    from scipy.ndimage import generate_binary_structure, label
+
+    components, _ = label(mask, generate_binary_structure(3, 3))
+    kept = np.bincount(components.ravel()) * voxel_ml(affine) >= smallest_ml
+    kept[0] = False
+    numbers = np.where(kept, np.cumsum(kept), 0)
+    return numbers[components], int(kept.sum())
+
+
+def longest_diameter(mask: np.ndarray, affine: np.ndarray) -> float:
+    """The largest distance in millimetres between two points of a lesion's surface, in any direction.
+
+    The maximum 3D diameter of the Image Biomarker Standardisation Initiative (Zwanenburg et al., Radiology 295,
+    2020). The surface is where voxels end, half a voxel from their centres.
+
+    Args:
+        mask: (x, y, z) bool, not empty.
+        affine: (4, 4) to millimetres.
+    """
+    from scipy.ndimage import binary_erosion
+    from scipy.spatial import ConvexHull
+    from scipy.spatial.distance import pdist
+
+    voxels = np.argwhere(mask & ~binary_erosion(mask))
+    ends = (voxels[:, None] + 0.5 * np.vstack([np.eye(3), -np.eye(3)])).reshape(-1, 3)
+    points = ends @ affine[:3, :3].T
+    return float(pdist(points[ConvexHull(points).vertices]).max())
