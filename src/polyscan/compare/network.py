@@ -20,7 +20,7 @@ from torch.nn import functional
 from polyscan import missing
 from polyscan.bundle.fusion_option import fusion_option
 from polyscan.compare.protocol import DISTILLATION, Protocol, Strategy
-from polyscan.learning import OneHotTasks, WithAuxiliaryLosses, WithDistillation
+from polyscan.learning import OneHotTasks, WithAuxiliaryLosses, WithDistillation, classification_loss
 from polyscan.learning.distillation import keep_by_chance
 from polyscan.networks import ClassificationHead, FusionNet, UNetEncoder, VectorEncoder
 
@@ -87,7 +87,7 @@ class TrainedNetwork:
         steps = protocol.epochs * max(1, len(rest) // protocol.batch_size)
         one_hot = OneHotTasks({"class": [str(k) for k in range(self.classes)]})
         step: WithAuxiliaryLosses = (
-            WithDistillation(self.network, one_hot, _cross_entropy, drop=protocol.modality_dropout)
+            WithDistillation(self.network, one_hot, classification_loss, drop=protocol.modality_dropout)
             if self.missing == DISTILLATION
             else WithAuxiliaryLosses(self.network, one_hot)
         )
@@ -110,7 +110,7 @@ class TrainedNetwork:
                 target = y[rows, None].float()
                 logits, more = step(batch, target)
                 optimizer.zero_grad()
-                torch.stack([_cross_entropy(logits, target), *more.values()]).sum().backward()
+                torch.stack([classification_loss(logits, target), *more.values()]).sum().backward()
                 nn.utils.clip_grad_norm_(self.network.parameters(), 12)
                 optimizer.step()
                 schedule.step()
@@ -182,11 +182,6 @@ def _sizes(count: Callable[[int, int], int], wanted: int) -> tuple[int, int]:
         width += 8
     _, _, width, hidden = min(found)
     return width, hidden
-
-
-def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """Of classes whose indices are (study, 1)."""
-    return functional.cross_entropy(logits, target[:, 0].long())
 
 
 def drop_modalities(x: Tensor, prob: float, chance: np.random.Generator) -> Tensor:

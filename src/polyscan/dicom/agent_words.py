@@ -58,11 +58,11 @@ _BOTH = re.compile(
 )
 
 
-def agent_given(plain: str) -> bool | None:
+def says_agent(plain: str) -> bool | None:
     """Whether a text, in lower case and without accents, says that a contrast agent was given; None where it does not.
 
     Example:
-        >>> agent_given("t1 post gd"), agent_given("t1 ohne km"), agent_given("t1")
+        >>> says_agent("t1 post gd"), says_agent("t1 ohne km"), says_agent("t1")
         (True, False, None)
     """
     plain = _NO_AGENT.sub(" ", plain)

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from polyscan.dicom.agent_words import agent_given
+from polyscan.dicom.agent_words import says_agent
 from polyscan.modality import MODALITIES
 
 
@@ -330,7 +330,7 @@ def told(text: str) -> Told:
     other = _first(_OTHERS, plain)
     if other:
         return Told(other=other)
-    name, given = _contrast_of(plain), agent_given(plain)
+    name, given = _contrast_of(plain), says_agent(plain)
     return Told("T1c" if name == "T1" and given else name, contrast=given)
 
 

@@ -11,7 +11,7 @@ from monai.data import MetaTensor
 from polyscan.dicom.derived import VENDOR, derived_object
 from polyscan.dicom.source_images import SourceImages
 from polyscan.files.atomic import atomic_write
-from polyscan.files.dicom import save_dicom
+from polyscan.files.dicom import decimal, save_dicom
 from polyscan.geometry import FLIP, spacing_of
 
 _SOP_CLASS = "1.2.840.10008.5.1.4.1.1.7.3"  # Multi-frame Grayscale Word Secondary Capture Image Storage
@@ -54,21 +54,16 @@ def write_secondary_capture(
     made.RescaleIntercept, made.RescaleSlope, made.RescaleType = 0, 1, "US"
     made.PresentationLUTShape = "IDENTITY"
     shared, measures, orientation = Dataset(), Dataset(), Dataset()
-    measures.PixelSpacing = [_decimal(spacing[1]), _decimal(spacing[0])]
-    measures.SliceThickness = measures.SpacingBetweenSlices = _decimal(spacing[2])
-    orientation.ImageOrientationPatient = [_decimal(x) for axis in (0, 1) for x in lps[:3, axis] / spacing[axis]]
+    measures.PixelSpacing = [decimal(spacing[1]), decimal(spacing[0])]
+    measures.SliceThickness = measures.SpacingBetweenSlices = decimal(spacing[2])
+    orientation.ImageOrientationPatient = [decimal(x) for axis in (0, 1) for x in lps[:3, axis] / spacing[axis]]
     shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [orientation]
     made.SharedFunctionalGroupsSequence, made.PerFrameFunctionalGroupsSequence = [shared], []
     for z in range(len(frames)):
         frame, position = Dataset(), Dataset()
-        position.ImagePositionPatient = [_decimal(x) for x in lps[:3] @ [0, 0, z, 1]]
+        position.ImagePositionPatient = [decimal(x) for x in lps[:3] @ [0, 0, z, 1]]
         frame.PlanePositionSequence = [position]
         made.PerFrameFunctionalGroupsSequence.append(frame)
     made.PixelData = frames.tobytes()
     with atomic_write(path) as temporary:
         save_dicom(made, temporary)
-
-
-def _decimal(value: float) -> str:
-    """A decimal string (PS3.5 6.2): at most 16 characters."""
-    return f"{value:.10g}"[:16] if abs(value) >= 1e-4 else f"{value:.9f}"

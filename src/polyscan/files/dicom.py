@@ -1,4 +1,4 @@
-"""Write a DICOM file, under pydicom 2 or 3."""
+"""Write DICOM files, and numbers in them, under pydicom 2 or 3."""
 
 from __future__ import annotations
 
@@ -20,3 +20,10 @@ def save_dicom(data: Dataset, path: Path) -> None:
         syntax = data.file_meta.TransferSyntaxUID
         data.is_little_endian, data.is_implicit_VR = syntax.is_little_endian, syntax.is_implicit_VR
     data.save_as(path, write_like_original=False)
+
+
+def decimal(value: float) -> str:
+    """A number as a decimal string (PS3.5 6.2), as near as its 16 characters come."""
+    from pydicom.valuerep import format_number_as_ds
+
+    return format_number_as_ds(float(value))

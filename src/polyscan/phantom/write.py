@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from polyscan.files.atomic import write_json
-from polyscan.files.dicom import save_dicom
+from polyscan.files.dicom import decimal, save_dicom
 from polyscan.geometry import FLIP
 from polyscan.modality import modality
 from polyscan.phantom.scanner import PARAMETRIC, Scan
@@ -130,10 +130,10 @@ def _common(scan: Scan, subject: Subject, lps: np.ndarray, z: int) -> Dataset:
     )
     if scan.modality in PARAMETRIC:
         data.ImageType = ["DERIVED", "PRIMARY", scan.modality]
-    data.PixelSpacing = [_decimal(spacing[1]), _decimal(spacing[0])]
-    data.SliceThickness = _decimal(spacing[2])
-    data.ImageOrientationPatient = [_decimal(v) for c in (0, 1) for v in lps[:3, c] / spacing[c]]
-    data.ImagePositionPatient = [_decimal(v) for v in (lps @ [0, 0, z, 1])[:3]]
+    data.PixelSpacing = [decimal(spacing[1]), decimal(spacing[0])]
+    data.SliceThickness = decimal(spacing[2])
+    data.ImageOrientationPatient = [decimal(v) for c in (0, 1) for v in lps[:3, c] / spacing[c]]
+    data.ImagePositionPatient = [decimal(v) for v in (lps @ [0, 0, z, 1])[:3]]
     {"MR": _mr, "CT": _ct, "PT": _pet}[kind](data, scan, day)
     return data
 
@@ -186,8 +186,8 @@ def _pet(data: Dataset, scan: Scan, day: datetime) -> None:
 def _pixels(data: Dataset, values: np.ndarray, kind: str) -> None:
     """Store one slice (row, column): MR as it is, CT from -1024, PET scaled to the slice's own highest value."""
     if kind == "PT":
-        slope = float(_decimal(max(float(values.max()), 1e-3) / 32767))
-        data.RescaleIntercept, data.RescaleSlope = 0, _decimal(slope)
+        slope = float(decimal(max(float(values.max()), 1e-3) / 32767))
+        data.RescaleIntercept, data.RescaleSlope = 0, decimal(slope)
         values = values / slope
     elif kind == "CT":
         values = values + 1024
@@ -210,15 +210,6 @@ def _item(**attributes: Any) -> Dataset:
     for name, value in attributes.items():
         setattr(item, name, value)
     return item
-
-
-def _decimal(value: float) -> str:
-    """A number as DICOM writes it, in at most 16 characters."""
-    for digits in range(12, 0, -1):
-        text = f"{value:.{digits}g}"
-        if len(text) <= 16:
-            return text
-    raise ValueError(f"{value} cannot be written as a decimal string")
 
 
 def _uid(subject: Subject, what: str, number: int) -> str:
