@@ -10,7 +10,7 @@ from typing import Any
 
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
-from polyscan.files.resources import resource_file, resource_folder
+from polyscan.files.resources import resource_file
 from polyscan.study import Scan, Study
 from polyscan.study.manifest import SECTIONS, Manifest
 from polyscan.study.roots import SCANS
@@ -45,11 +45,6 @@ def read_dataset(name: str | Path) -> dict[str, Any]:
     if lacking:
         raise PolyscanError(f"{path} lacks {', '.join(lacking)}; a data set needs {', '.join(NEEDED)}.")
     return dict(content)
-
-
-def known_datasets() -> list[str]:
-    """Those that can be named."""
-    return sorted(path.stem for path in resource_folder("data_manifests").glob("*.json"))
 
 
 def match_download(dataset: Mapping[str, Any], folder: str | Path) -> tuple[Manifest, list[str]]:
