@@ -82,6 +82,7 @@ def acdc(folder):
     images[:, :, 4:] = 0
     labels = np.zeros_like(images)
     labels[:, 0, 1, 4:9, 4:9], labels[:, 1, 1, 5:8, 5:8] = 3, 3
+    labels[:, 0, 1, 1:3, 1:3], labels[:, 0, 1, 10:12, 10:12] = 1, 2
     np.savez(folder / "part.npz", images=images, labels=labels, patient=names)
     rows = [{"patient": n, "group": "DCM", "lv_ed": 25, "lvef": 0.6} for n in names]
     return [folder / "part.npz", table(folder / "p.csv", rows)]

@@ -108,3 +108,16 @@ def test_what_is_known_beforehand_and_to_be_learnt_at_once_is_said(tmp_path):
     files = {"clinical": tmp_path / "t.csv", "labels": tmp_path / "labels.csv"}
     assert both in scan(tmp_path, **files).doubts
     assert both not in scan(tmp_path, **files, columns=["age"]).doubts
+
+
+def test_one_table_is_divided_into_what_is_known_and_what_is_to_be_learnt(tmp_path):
+    (tmp_path / "0001").mkdir()
+    nibabel.save(nibabel.Nifti1Image(np.ones((4, 4, 4), np.float32), np.eye(4)), tmp_path / "0001" / "T1.nii.gz")
+    (tmp_path / "t.csv").write_bytes("\ufeffPatient ID;age;grade\r\n0001;61,5;high\r\n0002;;low\r\n".encode())
+    found = scan(tmp_path, clinical=tmp_path / "t.csv", labels=tmp_path / "t.csv", columns=["age"])
+    (study,) = found.studies
+    assert (study.clinical, study.label.tasks) == ({"age": 61.5}, {"grade": "high"})
+    assert [told for told in found.doubts if "t.csv" in told or "at once" in told] == [
+        "t.csv: not used, unless named with --columns: column 3",
+        "t.csv: rows without a study: 0002",
+    ]

@@ -165,10 +165,13 @@ def _place_all(
         studies: all of them.
         keys: what tables may call each.
         table: of clinical variables.
-        known: of labels.
+        known: of labels. Of one that is the other table too, what is named to be a variable is no label.
     """
     clinical_of, said = table.match(keys) if table else ({}, [])
     known_of, more = known.match(keys) if known else ({}, [])
+    if table and known and table.path == known.path:
+        known_of = {key: {k: v for k, v in row.items() if k not in table.named} for key, row in known_of.items()}
+        more = [told for told in more if told not in said]
     for key, study in zip(keys, studies, strict=True):
         tasks = {name: text for name, text in known_of.get(key, {}).items() if name not in PLACING}
         study.label.tasks.update(recorded(tasks))

@@ -48,6 +48,8 @@ class SubjectTable:
             ``age`` or ``psa_density``, and not a number of the hospital's; otherwise all are.
 
     Attributes:
+        path: of the table.
+        named: the columns that were named to be used.
         unused: columns that are not used, counted from 1: what their headings say may be of a patient.
 
     Raises:
@@ -70,6 +72,7 @@ class SubjectTable:
         known = [name for name in harmless if not _CLINICAL.isdisjoint(_words(name))] if clinical else harmless
         used = known if columns is None else list(columns)
         self.path = path
+        self.named = {*(columns or ())}
         self.unused = [headings.index(name) + 1 for name in others if name not in used]
         self._rows: dict[Key, dict[str, str]] = {}
         for row in rows:
