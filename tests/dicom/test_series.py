@@ -10,6 +10,7 @@ import pytest
 
 from polyscan.dicom.read import find_series, read_series
 from polyscan.discovery.scan import scan
+from polyscan.errors import PolyscanError
 
 
 def change_all(folder, change):
@@ -282,3 +283,29 @@ def test_one_odd_slice_does_not_take_its_series_with_it(make_series, spoil, at):
     assert len(series.slices) == 8
     assert "other slices of its series cannot be used, so that slices may be missing" in series.notes[0]
     assert np.diff(series.where.depths).max() == (6 if at == 4 else 3)
+
+
+def test_a_slice_that_does_not_tell_its_scale_costs_itself_only(make_series):
+    def without(k, ds):
+        if k == 4:
+            del ds.RescaleSlope
+
+    folder = make_series(slices=12, change=without)
+    image = read_series(folder)
+    assert image.shape == (1, 7, 6, 12)  # the gap is bridged
+    assert any("RescaleSlope or RescaleIntercept is missing" in problem for problem in image.meta["problems"])
+    half = make_series("half", slices=12, change=lambda k, ds: without(4 + k % 2, ds))
+    with pytest.raises(PolyscanError, match="RescaleSlope is missing in 6 of 12 slices"):
+        read_series(half)
+
+
+@pytest.mark.parametrize(("tracers", "said"), [(("FDG", "PSMA"), 1), (("FDG", "FDG"), 0), (("FDG", ""), 0)])
+def test_pet_of_two_tracers_in_one_study_is_said(make_series, tmp_path, tracers, said):
+    for number, tracer in enumerate(tracers):
+        injected = pydicom.Dataset()
+        injected.Radiopharmaceutical = tracer
+        pet = {"modality": "PT", "CorrectedImage": ["ATTN"], "RadiopharmaceuticalInformationSequence": [injected]}
+        make_series(f"ward/anna/{number}", **pet)
+    (study,) = scan(tmp_path / "ward").studies
+    assert len([note for note in study.scans["PET"].notes if "another tracer" in note]) == said
+    assert "PSMA" not in str(study.decisions)

@@ -149,3 +149,16 @@ def test_names_that_are_nearly_those_of_bids(name, modality):
 def test_maps_and_changed_scans_are_told_by_their_names(name, modality, derived):
     found = named(f"{name}.nii.gz")
     assert (found.modality, found.derived) == (modality, derived)
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        *((f"anna_FLAIR_{word}", True) for word in ("lesion", "gt", "truth", "tumor", "lesionMask", "msk", "segm")),
+        *((f"{word}_FLAIR", False) for word in ("tumor", "lesions", "truth", "msk")),
+        ("wmh", True),
+        ("WMH_01_T1", False),
+    ],
+)
+def test_what_a_label_is_called(name, label):
+    assert named(f"{name}.nii.gz").label is label

@@ -151,6 +151,22 @@ def test_diffusion_volumes_that_are_counted_from_zero(tmp_path):
     assert "one of 2 diffusion volumes" in study.decisions[1].reason
 
 
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ("01_t1 01_t2 02_t1 02_t2", True),
+        ("t1 t2 t1_brain t2_brain", False),
+        ("t1 t2 1_t1", False),
+    ],
+)
+def test_two_sets_of_scans_beside_each_other_are_said(tmp_path, names, said):
+    for patient, name in product(("training01", "training02"), names.split()):
+        image = MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4))
+        write_nifti(tmp_path / "training" / patient / "orig" / f"{patient}_{name}.nii.gz", image)
+    doubts = [doubt for doubt in scan(tmp_path).doubts if "has T1, T2 twice in" in doubt]
+    assert len(doubts) == 2 * said
+
+
 def test_several_tracers_are_said(tmp_path):
     for tracer in ("18FFDG", "11CPIB"):
         image = MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4))

@@ -292,3 +292,17 @@ def test_voxel_sizes_that_differ_from_the_sform_are_said(tmp_path):
     image = read_nifti(tmp_path / "a.nii")
     assert image.meta["problems"] == ["pixdim tells other voxel sizes than the sform: the sform was used"]
     np.testing.assert_array_equal(np.diag(image.affine), [2, 3, 4, 1])
+
+
+def test_a_compressed_file_with_a_changed_byte_is_refused(tmp_path):
+    """nibabel stops before the checksum, at the last voxel."""
+    values = torch.from_numpy(np.random.default_rng(0).normal(size=(1, 24, 24, 24)).astype(np.float32))
+    path = tmp_path / "T1.nii.gz"
+    write_nifti(path, MetaTensor(values, affine=torch.eye(4)))
+    whole = path.read_bytes()
+    for place in (len(whole) // 3, len(whole) // 2, len(whole) - 6):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
+        with pytest.raises(PolyscanError, match="cannot be read"):
+            read_nifti(path)
+    path.write_bytes(whole)
+    np.testing.assert_array_equal(read_nifti(path), values)

@@ -25,7 +25,7 @@ _GroupKey = Callable[[Slice], str]
 _SAME_DIRECTION = 0.01
 _SAME_SPACING = 1e-3  # millimetres
 _NEAR = 0.1  # of the thickness of a slice: nearer ones are at one position
-_FEW = 10  # one position of so many may have been made twice
+FEW = 10  # one slice of so many may differ: was made twice, or lacks an attribute
 
 
 @dataclass(frozen=True)
@@ -251,7 +251,7 @@ def _later(slices: list[Slice], places: list[list[Slice]], told: tuple[str, ...]
     """Of a few positions that were made twice the later acquisition; a refusal of anything else."""
     doubled = [place for place in places if len(place) > 1]
     same = sum(map(len, doubled))
-    if len(doubled) <= max(len(places) // _FEW, 1) and len(places) > 2 and same < len(slices):
+    if len(doubled) <= max(len(places) // FEW, 1) and len(places) > 2 and same < len(slices):
         kept, by = [], set()
         for place in places:
             latest, name = _latest(place)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from polyscan.dicom.apart import Part, apart, directions, grouped, without_copies
-from polyscan.dicom.attributes import number, numbers, text, words
+from polyscan.dicom.apart import FEW, Part, apart, directions, grouped, without_copies
+from polyscan.dicom.attributes import items, number, numbers, text, words
 from polyscan.dicom.diffusion import b_value
 from polyscan.dicom.pixels import read_pixels
 from polyscan.dicom.recognise import REFORMATTED, after_contrast, from_header, of_reformat
@@ -115,6 +115,7 @@ def group(found: Iterable[tuple[Path, Dataset]], unread: Mapping[Path, str] | No
         for part in _parts(direction)
     ]
     volumes = _without_unknown_b(_without_frames(_with_lone_reformats(_contrast_in_time(volumes))))
+    volumes = _of_several_tracers(volumes)
     every = [*_numbered(volumes), *without.values()]
     if unread is None:
         return [_without_slices(series, every) for series in every]
@@ -122,12 +123,20 @@ def group(found: Iterable[tuple[Path, Dataset]], unread: Mapping[Path, str] | No
 
 
 def _parts(slices: list[Slice]) -> list[Part]:
-    """The volumes of slices of one direction, each image once."""
+    """The volumes of slices of one direction, each image once; a few that do not tell what their values mean apart."""
     single = without_copies(slices)
+    untold = [each for each in single if _lacks_scale(each)]
+    if 0 < len(untold) <= len(single) // FEW:
+        lone = Part(untold, refused="RescaleSlope or RescaleIntercept is missing, unlike in the other slices")
+        return [*_parts([each for each in slices if not _lacks_scale(each)]), lone]
     copies = (
         (f"copies of slices, which are not used: {len(slices) - len(single)}",) if len(single) < len(slices) else ()
     )
     return [replace(part, notes=(*part.notes, *copies)) for part in apart(single)]
+
+
+def _lacks_scale(each: Slice) -> bool:
+    return any(number(each.header, name) is None for name in ("RescaleSlope", "RescaleIntercept"))
 
 
 def _belongs(each: Slice) -> tuple[Hashable, ...]:
@@ -227,6 +236,27 @@ def _without_unknown_b(volumes: list[Series]) -> list[Series]:
             )
             changed[i] = replace(volumes[i], modality=None, reason=reason)
     return changed
+
+
+def _of_several_tracers(volumes: list[Series]) -> list[Series]:
+    """PET of which another one of the study has another tracer says so, since only one of them is taken."""
+    changed = list(volumes)
+    pets = [i for i, series in enumerate(volumes) if series.modality == "PET"]
+    for members in grouped(pets, lambda i: text(volumes[i].headers[0], "StudyInstanceUID")).values():
+        if len({_tracer(volumes[i]) for i in members} - {""}) > 1:
+            for i in members:
+                note = "PET of another tracer is in its study: check which one is meant"
+                notes = (*volumes[i].notes, note)
+                changed[i] = replace(volumes[i], notes=notes, reason=f"{volumes[i].reason}; {note}")
+    return changed
+
+
+def _tracer(series: Series) -> str:
+    """What the headers call the tracer, to be compared and not to be said."""
+    told = items(series.headers[0], "RadiopharmaceuticalInformationSequence")[:1]
+    codes = [code for item in told for code in items(item, "RadiopharmaceuticalCodeSequence")]
+    names = [text(code, "CodeValue") for code in codes] + [text(item, "Radiopharmaceutical") for item in told]
+    return next(filter(None, names), "")
 
 
 def _examination(series: Series) -> tuple[str, ...]:

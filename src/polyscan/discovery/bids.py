@@ -29,7 +29,7 @@ _PARTS = {"phase", "real", "imag"}
 _LABEL = {"dseg", "seg", "mask", "msk", "label", "labels", "gtv", "segmentation", "lesion", "roi", "probseg"}
 _LABEL_WORDS = re.compile(
     r"(?:^|[_\W])(?:(?:lesion|roi|tumou?r)?mask|d?seg|segm|labels?|gtv[npt]?[-_]?\d?|segmentation|roi)(?:[_\W]|$)|"
-    r"[-_](?:msk|gt)$|^(?:consensus|gt|lesions?|truth|tumou?rs?|wmh)$",
+    r"(?:[-_]|^)(?:annotations?|consensus|contours?|delineations?|gt|lesions?|truth|tumou?rs?)$|_msk$|^wmh$",
     re.IGNORECASE,
 )
 _LABEL_FOLDER = re.compile(

@@ -24,7 +24,8 @@ class Candidate:
         reason: why.
         source: where it lies.
         name: what to call it in the decisions.
-        rank: the lowest is taken where there are several: finest voxels, then most slices, then latest.
+        rank: the lowest is taken where there are several: the usual one, then that with the finest voxels, then most
+            slices, then the softer kernel, then the latest.
         frame: FrameOfReferenceUID.
         label: whether it is a label.
         day: when it was made.

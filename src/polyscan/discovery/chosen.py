@@ -16,9 +16,10 @@ from polyscan.study import Decision, Label, Scan, Study
 _NUMBERED = re.compile(r"(?P<series>.*[-_])(?P<number>\d+)")
 # What the parts of a rank say, where they differ, of the scan that is taken.
 _RANKS = (
-    "is nearer to an original scan, to the usual b-value or to SUV",
+    "is nearer to what is usual: an original scan, no phase of a cycle and no single energy, b = 1000, SUV",
     "has finer voxels ({mine:g} and {others:g} mm3)",
     "has more slices",
+    "has a softer kernel",
     "is later, or comes first by its name",
 )
 

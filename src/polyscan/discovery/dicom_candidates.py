@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polyscan.dicom.attributes import text
-from polyscan.dicom.diffusion import b_value
 from polyscan.dicom.series import Series, group
+from polyscan.dicom.usual import far_from_usual, has_sharp_kernel
 from polyscan.discovery.candidate import Candidate
 from polyscan.discovery.labels import drawn_on
 from polyscan.study import Source
 
 if TYPE_CHECKING:
     from pydicom import Dataset
-
-_USUAL_B = 1000.0  # s/mm2
 
 
 def dicom_candidates(
@@ -73,7 +71,13 @@ def _of_image(folder: Path, series: Series, beside: Mapping[Path, int]) -> Candi
         else series.reason,
         source,
         name,
-        rank=(_far_from_usual(series), round(series.voxel, 3), -slices, tuple(255 - ord(letter) for letter in moment)),
+        rank=(
+            far_from_usual(header, series.modality),
+            round(series.voxel, 3),
+            -slices,
+            has_sharp_kernel(header),
+            tuple(255 - ord(letter) for letter in moment),
+        ),
         frame=series.frame_of_reference,
         day=_day(text(header, "StudyDate") or text(header, "SeriesDate")),
         shape=series.shape,
@@ -81,12 +85,6 @@ def _of_image(folder: Path, series: Series, beside: Mapping[Path, int]) -> Candi
         notes=notes,
         meant=series.meant,
     )
-
-
-def _far_from_usual(series: Series) -> float:
-    """Of diffusion-weighted volumes how far the b-value is from the usual one: b = 1000 is taken before b = 50."""
-    found = b_value(series.headers[0]) if series.modality == "DWI" else None
-    return 0.0 if found is None else abs(found - _USUAL_B)
 
 
 def _day(text: str) -> date | None:

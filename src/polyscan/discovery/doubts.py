@@ -8,7 +8,8 @@ from itertools import combinations
 from pathlib import PurePosixPath
 
 from polyscan.discovery.bids import BY_FOLDER
-from polyscan.discovery.whose import bare
+from polyscan.discovery.whose import bare, words_of_person
+from polyscan.formats.endings import ending_of, stem_of
 from polyscan.study import Study
 
 _TRACER = re.compile(r"_trc-([A-Za-z0-9]+)")
@@ -25,21 +26,28 @@ def doubts_of(study: Study, subject: str) -> list[str]:
 
 
 def _from_two_sets(study: Study) -> list[str]:
-    """That the scans of a study lie in two folders which hold the same modalities each, as those of two visits do."""
-    held: dict[str, set[str]] = defaultdict(set)
-    chosen: dict[str, set[str]] = defaultdict(set)
+    """That a study holds two sets of scans with the same modalities each, as those of two visits are.
+
+    In two folders, of which both were taken; or beside each other under names that differ in more than the modality.
+    """
+    held: dict[tuple[str, str], set[str]] = defaultdict(set)
+    chosen: dict[tuple[str, str], set[str]] = defaultdict(set)
     for decision in study.decisions:
         if decision.modality in study.scans:
-            folder = PurePosixPath(decision.series).parent.as_posix()
-            held[folder].add(decision.modality)
-            chosen[folder] |= {decision.modality} if decision.taken else set()
+            path = PurePosixPath(decision.series)
+            called = " ".join(words_of_person(stem_of(path.name))) if ending_of(path.name) else ""
+            place = path.parent.as_posix(), called
+            held[place].add(decision.modality)
+            chosen[place] |= {decision.modality} if decision.taken else set()
     for one, other in combinations(sorted(held), 2):
         both = held[one] & held[other]
-        if len(both) > 1 and chosen[one] & both and chosen[other] & both:
-            return [
-                f"{study.key} is put together from {one} and {other}, which hold {', '.join(sorted(both))} each. If "
-                "those are two visits, call them ses-1 and ses-2."
-            ]
+        if len(both) < 2:
+            continue
+        which, call = ", ".join(sorted(both)), "If those are two visits, call them ses-1 and ses-2."
+        if one[0] == other[0]:
+            return [f"{study.key} has {which} twice in {one[0]}, as {one[1] or 'no name'} and as {other[1]}. {call}"]
+        if chosen[one] & both and chosen[other] & both:
+            return [f"{study.key} is put together from {one[0]} and {other[0]}, which hold {which} each. {call}"]
     return []
 
 

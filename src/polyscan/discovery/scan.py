@@ -44,11 +44,12 @@ def scan(
 ) -> Manifest:
     """Find studies and series in a tree of DICOM and NIfTI files.
 
-    Where a modality has several series, the one with the finest voxels is taken, of equals that with the most slices,
-    then the latest. Every decision stands in the study's ``decisions``, or in the manifest's ``left_out`` where no
-    study came of it, with all other files and folders that were left out. ``renamed`` says which subjects had to be
-    renamed so that no two have one key, ``doubts`` which folders may be one patient's. Studies with a label come under
-    ``training``, others under ``testing``, unless the table of clinical variables has a column ``split``.
+    Where a modality has several series, an original is taken before what was computed from one, then the one with the
+    finest voxels, of equals that with the most slices, the softer kernel, then the latest. Every decision stands in the
+    study's ``decisions``, or in the manifest's ``left_out`` where no study came of it, with all other files and folders
+    that were left out. ``renamed`` says which subjects had to be renamed so that no two have one key, ``doubts`` which
+    folders may be one patient's. Studies with a label come under ``training``, others under ``testing``, unless the
+    table of clinical variables has a column ``split``.
 
     Args:
         folder: where to look.

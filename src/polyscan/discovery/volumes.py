@@ -63,7 +63,7 @@ def _candidate(folder: Path, path: Path, number: str, told: Named) -> Candidate:
     voxel = round(float(spacing_of(volume.affine).prod()), 3)
     # Of several PET volumes that which says that it is in SUV.
     other_unit = told.modality == "PET" and not says_suv(path.name)
-    rank = (told.derived or told.by_folder or other_unit, voxel, -volume.shape[-1], source)
+    rank = (told.derived or told.by_folder or other_unit, voxel, -volume.shape[-1], False, source)
     space = told.entities.get("space")
     reason = "; ".join([one.reason, *_elsewhere(path.relative_to(folder), told.entities)])
     return replace(one, reason=reason, rank=rank, shape=volume.shape, affine=volume.affine, space=space)

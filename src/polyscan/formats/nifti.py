@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import zlib
@@ -95,7 +96,8 @@ def open_nifti(path: str | Path, number: int | None = None) -> Volume:
     def load() -> np.ndarray:
         try:
             with np.errstate(over="ignore"):  # beyond float32 becomes infinite, which is then said
-                chosen = file.dataobj[..., (number or 1) - 1] if len(shape) == 4 else file.dataobj
+                stored_values = _checked(file)
+                chosen = stored_values[..., (number or 1) - 1] if len(shape) == 4 else stored_values
                 values = np.array(chosen, dtype=np.float32)
         except Exception as error:
             raise PolyscanError(
@@ -104,6 +106,16 @@ def open_nifti(path: str | Path, number: int | None = None) -> Volume:
         return values.reshape(values.shape[:3])
 
     return Volume(path, shape[:3], affine, load, tuple(problems))
+
+
+def _checked(file: Any) -> Any:
+    """The values of a file; of a compressed one after its checksum, which stands behind them, was compared."""
+    stored, values = Path(file.file_map["image"].filename), file.dataobj
+    if stored.suffix.lower() not in (".gz", ".mgz"):
+        return values
+    with stored.open("rb") as packed, GzipFile(fileobj=packed) as content:
+        held = io.BytesIO(content.read())
+    return type(values)(held, (values.shape, values.dtype, values.offset, values.slope, values.inter))
 
 
 def _check_whole(path: Path, file: Any, bytes_each: int) -> None:

@@ -1,0 +1,49 @@
+"""Which of several series of one modality is the usual one: the first that differs from another decides."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from polyscan.dicom.attributes import number, text, words
+from polyscan.dicom.diffusion import b_value
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+_USUAL_B = 1000.0  # s/mm2
+_PHASES = ("NominalPercentageOfCardiacPhase", "NominalPercentageOfRespiratoryPhase")
+_PHASE = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d+)? ?%(?!.*asir)|(?<![a-z])gated(?![a-z])")
+_ONE_ENERGY = re.compile(r"(?<![a-z])[ab][ _]?\d{2,3} ?kv")
+# Kernels of GE and others by words, of Siemens by their number (B31f is soft, B70f and Br64 are sharp), of Canon, of
+# Philips.
+_SHARP = re.compile(
+    r".*(?:lung|bone|edge|detail|sharp).*|[bhtuq][a-z]{0,2}[5-9]\d[a-z]*|fc(?:3\d|5\d|8\d)|(?:[del]|y[bcd])",
+    re.IGNORECASE,
+)
+
+
+def far_from_usual(header: Dataset, modality: str | None) -> float:
+    """How far a series is from the usual one of its modality; 0 where it is that.
+
+    Of DWI by its b-value: b = 1000 is taken before b = 50. Of MR and CT 1 where it was computed from an original one,
+    and 2 more of a CT that is a phase of a cycle or made with one of two energies: an average is computed, too.
+
+    Args:
+        header: of one of its slices.
+        modality: that it is.
+    """
+    if modality == "DWI":
+        found = b_value(header)
+        return 0.0 if found is None else abs(found - _USUAL_B)
+    said = text(header, "SeriesDescription").lower()
+    is_derived = modality != "PET" and {"DERIVED", "SECONDARY"} <= {word.upper() for word in words(header, "ImageType")}
+    is_part = modality == "CT" and bool(
+        _PHASE.search(said) or _ONE_ENERGY.search(said) or any(number(header, name) is not None for name in _PHASES)
+    )
+    return float(is_derived + 2 * is_part)
+
+
+def has_sharp_kernel(header: Dataset) -> bool:
+    """Whether a CT was reconstructed for lungs or bones, so that it has the more noise."""
+    return any(map(_SHARP.fullmatch, words(header, "ConvolutionKernel")[:1]))

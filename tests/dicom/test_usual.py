@@ -1,0 +1,44 @@
+"""Of several series of one modality the usual one is taken, wherever it comes by its name."""
+
+from __future__ import annotations
+
+import pytest
+
+from polyscan.discovery.scan import scan
+
+SPIN = {"modality": "MR", "ScanningSequence": "SE", "RepetitionTime": 500, "EchoTime": 12}
+
+
+@pytest.mark.parametrize(
+    ("taken", "other", "why"),
+    [
+        (
+            {"SeriesDescription": "4D CT AVG", "ImageType": ["DERIVED", "SECONDARY"]},
+            {"SeriesDescription": "4D 0%"},
+            "usual",
+        ),
+        ({}, {"SeriesDescription": "CorCTA 75.0 %"}, "usual"),
+        ({}, {"NominalPercentageOfCardiacPhase": 75.0}, "usual"),
+        ({"SeriesDescription": "Abd 50% ASIR"}, {"ImageType": ["DERIVED", "SECONDARY", "AXIAL"]}, "usual"),
+        ({"SeriesDescription": "DE F_0.5"}, {"SeriesDescription": "DE A_80kV"}, "usual"),
+        ({"ConvolutionKernel": "B31f"}, {"ConvolutionKernel": "B70f"}, "softer kernel"),
+        ({"ConvolutionKernel": ["Br40d", "3"]}, {"ConvolutionKernel": ["Bl57d", "3"]}, "softer kernel"),
+        ({"ConvolutionKernel": "STANDARD"}, {"ConvolutionKernel": "BONEPLUS"}, "softer kernel"),
+        ({"ConvolutionKernel": "FC08"}, {"ConvolutionKernel": "FC51"}, "softer kernel"),
+        (SPIN, {**SPIN, "ImageType": ["DERIVED", "SECONDARY"], "PixelSpacing": [1, 1]}, "usual"),
+    ],
+)
+def test_the_usual_one_is_taken(make_series, tmp_path, taken, other, why):
+    make_series("ward/anna/a", **other)
+    make_series("ward/anna/b", **taken)
+    (study,) = scan(tmp_path / "ward").studies
+    decisions = {decision.series: decision for decision in study.decisions}
+    assert (decisions["anna/a"].taken, decisions["anna/b"].taken) == (False, True)
+    assert why in decisions["anna/a"].reason
+
+
+def test_finer_voxels_go_before_a_softer_kernel(make_series, tmp_path):
+    make_series("ward/anna/a", ConvolutionKernel="B31f")
+    make_series("ward/anna/b", ConvolutionKernel="B70f", PixelSpacing=[1, 1])
+    (study,) = scan(tmp_path / "ward").studies
+    assert study.scans["CT"].path.endswith("b")
