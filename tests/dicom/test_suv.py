@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from polyscan.dicom.decay import average_time
 from polyscan.dicom.nuclides import half_life_of
 from polyscan.dicom.read import read_series
-from polyscan.dicom.suv import override_attributes, suv_factor, suv_factor_and_notes, suv_factors
+from polyscan.dicom.suv import override_attributes, suv_factor, suv_factors
 from polyscan.errors import PolyscanError
 
 TRACER = {
@@ -78,13 +78,13 @@ def test_what_cannot_be_meant_of_a_scan_is_refused(tracer, series, said):
 def test_the_zone_of_the_scan_is_that_of_its_own_date_times():
     given = {"RadiopharmaceuticalStartDateTime": "20200101080000+0000", "RadiopharmaceuticalStartTime": None}
     scan = {"AcquisitionDateTime": "20200101100500+0100", "AcquisitionTime": None}
-    factor, notes = suv_factor_and_notes([header(given, **scan)])
+    (factor,), notes = suv_factors([header(given, **scan)])
     assert factor == pytest.approx(EXPECTED, rel=1e-12)
     assert notes == []
 
 
 def test_corrections_that_contradict_each_other_are_said():
-    factor, notes = suv_factor_and_notes([header(CorrectedImage=["ATTN", "SCAT"])])
+    (factor,), notes = suv_factors([header(CorrectedImage=["ATTN", "SCAT"])])
     assert factor == pytest.approx(EXPECTED, rel=1e-12)
     assert "CorrectedImage names no correction for decay" in notes[0]
 
@@ -112,9 +112,7 @@ def test_past_midnight():
 def test_dates_that_disagree_leave_the_time_of_day(date):
     shifted = header({"RadiopharmaceuticalStartDateTime": f"{date}090000.00"})
     assert suv_factor([shifted]) == pytest.approx(EXPECTED, rel=1e-12)
-    assert suv_factor_and_notes([shifted])[1] == [
-        "the dates of injection and scan disagree: the times of day were used"
-    ]
+    assert suv_factors([shifted])[1] == ["the dates of injection and scan disagree: the times of day were used"]
 
 
 def test_scaling_laws():
@@ -164,16 +162,14 @@ def test_each_slice_of_philips_counts_has_its_own_factor():
 
 def test_two_times_of_the_injection_that_disagree_are_said():
     both = {"RadiopharmaceuticalStartDateTime": "20200101100000", "RadiopharmaceuticalStartTime": "090000"}
-    factor, notes = suv_factor_and_notes([header(both, SeriesTime="110000", AcquisitionTime="110000")])
+    (factor,), notes = suv_factors([header(both, SeriesTime="110000", AcquisitionTime="110000")])
     assert factor == pytest.approx(EXPECTED)
     assert notes == ["RadiopharmaceuticalStartDateTime and RadiopharmaceuticalStartTime disagree: the first was used"]
-    assert not suv_factor_and_notes([header({**both, "RadiopharmaceuticalStartTime": "100000"}, SeriesTime="110000")])[
-        1
-    ]
+    assert not suv_factors([header({**both, "RadiopharmaceuticalStartTime": "100000"}, SeriesTime="110000")])[1]
 
 
 def test_a_scan_hours_after_the_injection_is_said():
-    _, (said,) = suv_factor_and_notes([header({"RadiopharmaceuticalStartTime": "000500"})])
+    _, (said,) = suv_factors([header({"RadiopharmaceuticalStartTime": "000500"})])
     assert said == "the scan lies 9.9 h after the injection, 5 half-lives and more: check the times"
 
 
@@ -273,14 +269,14 @@ def test_two_injections_are_refused_unless_they_are_one():
 @pytest.mark.parametrize(("code", "nuclide"), [("C-111A1", "F18"), ("77004003", "F18"), ("C-131A3", "Ga68")])
 def test_a_code_alone_names_the_nuclide(code, nuclide):
     tracer = {"RadionuclideCodeSequence": [item(CodeValue=code)], "RadionuclideHalfLife": None}
-    factor, _ = suv_factor_and_notes([header(tracer)])
+    (factor,), _ = suv_factors([header(tracer)])
     assert factor == pytest.approx(70_000 / (370e6 * 0.5 ** (3600 / half_life_of(nuclide))))
     with pytest.raises(PolyscanError, match="the nuclide that the header names"):
         suv_factor([header({**tracer, "RadionuclideHalfLife": 1223.4})])
 
 
 def test_the_nuclide_tells_its_half_life():
-    found = suv_factor_and_notes(
+    found = suv_factors(
         [header({"RadionuclideHalfLife": None, "RadionuclideCodeSequence": [coded("F^18^[^18^Fluorine]")]})]
     )
     assert found[0] == pytest.approx(EXPECTED)
@@ -298,8 +294,8 @@ def test_a_zone_in_the_injection_alone_is_said():
     stamp = {"RadiopharmaceuticalStartDateTime": "20200101080000+0000"}
     assert suv_factor([header(stamp)]) == pytest.approx(EXPECTED)  # its StartTime is in the scanner's clock
     same = header({"RadiopharmaceuticalStartDateTime": "20200101090000+0100", "RadiopharmaceuticalStartTime": None})
-    assert suv_factor_and_notes([same])[0] == pytest.approx(EXPECTED)
-    assert "time zone" in suv_factor_and_notes([same])[1][0]
+    assert suv_factor([same]) == pytest.approx(EXPECTED)
+    assert "time zone" in suv_factors([same])[1][0]
 
 
 def test_a_scan_may_begin_before_the_injection_and_not_end():
@@ -326,7 +322,7 @@ def test_a_series_that_was_made_later_gets_its_start_from_the_frames():
     later = {"SeriesTime": "150000", "ActualFrameDuration": 120_000}
     average = average_time(120, 6586.2)
     bed = header(**later, AcquisitionTime="101000", FrameReferenceTime=(600 + average) * 1000)
-    factor, notes = suv_factor_and_notes([bed])
+    (factor,), notes = suv_factors([bed])
     assert factor == pytest.approx(EXPECTED, rel=1e-6)
     assert "SeriesTime lies after the acquisition" in notes[0]
     for creator, group, element in (("GEMS_PETD_01", 0x0009, 0x0D), ("SIEMENS MED PT", 0x0071, 0x22)):
@@ -343,9 +339,10 @@ def test_an_acquisition_past_midnight_without_a_date():
 def test_a_series_whose_date_was_blanked_or_shifted():
     tracer = {"RadiopharmaceuticalStartDateTime": "20200101090000"}
     blank = header(tracer, SeriesDate=None, AcquisitionDate="20200101")
-    assert suv_factor_and_notes([blank]) == (pytest.approx(EXPECTED), [])
+    (factor,), notes = suv_factors([blank])
+    assert (factor, notes) == (pytest.approx(EXPECTED), [])
     shifted = header(tracer, SeriesDate="19500101", AcquisitionDate="20200101")
-    factor, notes = suv_factor_and_notes([shifted])
+    (factor,), notes = suv_factors([shifted])
     assert factor == pytest.approx(EXPECTED)
     assert notes == ["the dates of series and acquisition disagree: the series' time of day was used"]
 

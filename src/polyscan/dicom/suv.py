@@ -57,13 +57,7 @@ def suv_factor(headers: Sequence[Dataset], kind: str = "bw") -> float:
     Raises:
         PolyscanError: an attribute that is needed is missing or has a value that cannot be used.
     """
-    return suv_factor_and_notes(headers, kind)[0]
-
-
-def suv_factor_and_notes(headers: Sequence[Dataset], kind: str = "bw") -> tuple[float, list[str]]:
-    """:func:`suv_factor`, and what in the headers had to be overruled to get it."""
-    factors, notes = suv_factors(headers, kind)
-    return float(factors.min()), notes
+    return float(suv_factors(headers, kind)[0].min())
 
 
 def suv_factors(headers: Sequence[Dataset], kind: str = "bw") -> tuple[np.ndarray, list[str]]:
