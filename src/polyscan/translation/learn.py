@@ -77,12 +77,7 @@ def learn_translation(
         translation.window, channels=translation.channels, blocks=translation.blocks, structure_weight=structure_weight
     ).to(device)
     training = _Training(network, steps)
-    begun, rows = 0, list[dict[str, float]]()
-    if (out / CHECKPOINT).is_file():
-        found = torch.load(out / CHECKPOINT, map_location="cpu", weights_only=True)
-        if found["made_from"] == made_from:
-            begun, rows = found["step"], found["rows"]
-            training.load_state(found)
+    begun, rows = training.go_on(out / CHECKPOINT, made_from)
     sums: dict[str, float] = {}
     volume = lru_cache(_HELD)(lambda file, intensities: intensities.scaled(read_nifti(file).as_tensor()))
     network.train()
@@ -144,10 +139,14 @@ class _Training:
         """All that it goes on from."""
         return {name: each.state_dict() for name, each in self._held.items()}
 
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Take up what :meth:`state` gave."""
+    def go_on(self, checkpoint: Path, made_from: str) -> tuple[int, list[dict[str, float]]]:
+        """Take up what the same training left when it was cut short: its steps and its rows of losses; none if new."""
+        found = torch.load(checkpoint, map_location="cpu", weights_only=True) if checkpoint.is_file() else {}
+        if found.get("made_from") != made_from:
+            return 0, []
         for name, each in self._held.items():
-            each.load_state_dict(state[name])
+            each.load_state_dict(found[name])
+        return found["step"], found["rows"]
 
 
 def files_to_learn_from(studies: Sequence[Study], translation: Translation) -> list[list[str]]:
