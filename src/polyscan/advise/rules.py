@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from polyscan.advise.candidates import CANDIDATES, place_of
@@ -59,8 +59,7 @@ def points_by_strategy(rules: list[Rule]) -> dict[str, float]:
     return {name: sum(rule.points for rule in rules if rule.applies(strategy)) for name, strategy in CANDIDATES.items()}
 
 
-def _places(cohort: Description, memory: float | None, hours: float | None) -> list[Rule]:
-    found = []
+def _places(cohort: Description, memory: float | None, hours: float | None) -> Iterator[Rule]:
     scanners = families(cohort.images)
     one_grid = bool(cohort.images) and cohort.prepared and len(scanners) == 1 and not cohort.untrusted
     one_grid = one_grid and not cohort.tables
@@ -77,59 +76,55 @@ def _places(cohort: Description, memory: float | None, hours: float | None) -> l
             else "What a value means depends on values of other modalities, which are always there: an encoder that "
             "sees one modality has little to learn from."
         )
-        found.append(Rule("place", says, 1, _at("input")))
+        yield Rule("place", says, 1, _at("input"))
     if cohort.untrusted:
         worst = max(cohort.untrusted, key=lambda name: cohort.untrusted[name])
         says = (
             f"The registration of {worst} was not trusted in {cohort.untrusted[worst]:.0%} of the studies: scans that "
             "do not lie on each other cannot be joined voxel by voxel."
         )
-        found.append(Rule("place", says, -1, _at("input")))
+        yield Rule("place", says, -1, _at("input"))
     if mixed or often:
         why = "are of very different kinds" if mixed else f"are often missing ({cohort.mean_missing:.0%} of all)"
         says = f"The modalities {why}: an answer from each, joined at the end, needs none of the others."
-        found.append(Rule("place", says, 1, _at("output")))
+        yield Rule("place", says, 1, _at("output"))
     if not (coupled and always) and not mixed and not often:
         says = "Modalities are neither tightly coupled nor very different: features, joined once, are between."
-        found.append(Rule("place", says, 1, _at("single-level")))
+        yield Rule("place", says, 1, _at("single-level"))
     if cohort.task == "segmentation":
         says = "A decoder reads every level: what is joined at the deepest one alone leaves it without skips."
-        found.append(Rule("place", says, 2, _at("hierarchical")))
-        found.append(Rule("place", says, -1, _at("single-level", "attention")))
+        yield Rule("place", says, 2, _at("hierarchical"))
+        yield Rule("place", says, -1, _at("single-level", "attention"))
     if across > PRODUCTS_TELL:
         says = (
             f"Pairs of values of two modalities tell {100 * across:.0f} points of AUROC more than each modality by "
             "itself: what joins separate answers cannot see that."
         )
-        found.append(Rule("place", says, -1, _at("output")))
-        found.append(Rule("layer", says, 1, lambda strategy: "Bilinear" in strategy.fusion))
+        yield Rule("place", says, -1, _at("output"))
+        yield Rule("layer", says, 1, lambda strategy: "Bilinear" in strategy.fusion)
     if within > max(PRODUCTS_TELL, across):  # of few studies chance tells a little of either
         says = (
             f"Pairs of values of one modality tell {100 * within:.0f} points of AUROC more than their sum: each needs "
             "an encoder of its own before it is joined."
         )
-        found.append(Rule("place", says, -1, _at("input")))
+        yield Rule("place", says, -1, _at("input"))
     scarce = (memory is not None and memory < SMALL_MEMORY) or (hours is not None and hours < SHORT)
     if cohort.images and scarce:
         says = f"Memory or time are short: one encoder in place of {len(cohort.images)} takes as much less of both."
-        found.append(Rule("place", says, 1, _at("input")))
-    return found
+        yield Rule("place", says, 1, _at("input"))
 
 
-def _layers(cohort: Description, must_show: bool) -> list[Rule]:
-    found = []
+def _layers(cohort: Description, must_show: bool) -> Iterator[Rule]:
     alone = cohort.probes.alone.values() if cohort.probes else ()
     if must_show:
         says = "Which modality drove an answer must be seen: attention tells its weights."
-        found.append(Rule("layer", says, 1, _at("attention")))
+        yield Rule("layer", says, 1, _at("attention"))
     elif alone and max(alone) - min(alone) > VARIES:
         says = f"Modalities alone differ by {100 * (max(alone) - min(alone)):.0f} points: attention can weigh them."
-        found.append(Rule("layer", says, 1, _at("attention")))
-    return found
+        yield Rule("layer", says, 1, _at("attention"))
 
 
-def _missing(cohort: Description) -> list[Rule]:
-    found = []
+def _missing(cohort: Description) -> Iterator[Rule]:
     if cohort.vanishing or cohort.patients < FEW:
         why = (
             f"{', '.join(cohort.vanishing)} will be missing where the network is used"
@@ -137,14 +132,13 @@ def _missing(cohort: Description) -> list[Rule]:
             else f"{cohort.patients} patients have a label"
         )
         says = f"{why[0].upper()}{why[1:]}: the answer from everything can teach the one from less (distillation)."
-        found.append(Rule("missing", says, 1, lambda strategy: strategy.missing == DISTILLATION))
+        yield Rule("missing", says, 1, lambda strategy: strategy.missing == DISTILLATION)
     if cohort.vanishing:
         says = "More is missing where the network is used: one that was trained without modalities answers better then."
-        found.append(Rule("missing", says, -1, lambda strategy: strategy.missing == "available"))
+        yield Rule("missing", says, -1, lambda strategy: strategy.missing == "available")
     elif max(cohort.missing.values()) == 0:
         says = "Nothing is ever missing: to leave modalities out in training would only take away."
-        found.append(Rule("missing", says, 1, lambda strategy: strategy.missing == "available"))
-    return found
+        yield Rule("missing", says, 1, lambda strategy: strategy.missing == "available")
 
 
 def _at(*places: str) -> Callable[[Strategy], bool]:
