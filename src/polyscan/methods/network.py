@@ -109,7 +109,7 @@ def _read(predictions: Sequence[PredictionRecord], absent: Sequence[str]) -> lis
     ]
 
 
-def _certainty(text: Text, predictions: Sequence[PredictionRecord]) -> list[str]:
+def _certainty(text: Text, predictions: Sequence[PredictionRecord]) -> Iterator[str]:
     """What was said beside an answer, of which there is a trace in one of them."""
     from polyscan.attribution import METHODS
     from polyscan.bundle.staging import measure_lesions
@@ -125,35 +125,29 @@ def _certainty(text: Text, predictions: Sequence[PredictionRecord]) -> list[str]
     from polyscan.inference.conformal import ConformalSets
 
     answers = [task for each in predictions for task in each.answers.values()]
-    told = []
     if any(each.model is not None and each.model.calibrated for each in predictions):
-        told.append(f"Probabilities were calibrated by temperature scaling{text.cite(AvailabilityTemperature)}.")
+        yield f"Probabilities were calibrated by temperature scaling{text.cite(AvailabilityTemperature)}."
     if any(each.prediction_set is not None for each in answers):
-        told.append(f"Conformal prediction gave the classes that are not ruled out{text.cite(ConformalSets)}.")
+        yield f"Conformal prediction gave the classes that are not ruled out{text.cite(ConformalSets)}."
     if any(each.epistemic is not None for each in answers):
         samples = text.cite(monte_carlo, split_entropy)
-        told.append(
-            f"Uncertainty is the entropy over dropout samples, aleatoric and epistemic part told apart{samples}."
-        )
+        yield f"Uncertainty is the entropy over dropout samples, aleatoric and epistemic part told apart{samples}."
     if any(each.contributions for each in answers):
-        told.append(f"Contributions of modalities are Shapley values{text.cite(shapley_values)}.")
+        yield f"Contributions of modalities are Shapley values{text.cite(shapley_values)}."
     if any(each.interactions for each in answers):
-        told.append(f"So are interactions of pairs{text.cite(shapley_interactions)}.")
+        yield f"So are interactions of pairs{text.cite(shapley_interactions)}."
     if any(each.conflict is not None for each in answers):
-        told.append(f"Conflict of modalities is the divergence of what each says alone{text.cite(conflict)}.")
+        yield f"Conflict of modalities is the divergence of what each says alone{text.cite(conflict)}."
     if any(each.typicality for each in predictions):
         source = text.cite(FeatureDistance)
-        told.append(
-            f"How far a scan's features lie from those of the calibration tells whether it is like them{source}."
-        )
+        yield f"How far a scan's features lie from those of the calibration tells whether it is like them{source}."
     if ignored := sum(bool(each.ignored) for each in predictions):
-        told.append(f"Scans that are unlike those were not read, in {counted(ignored, 'study')}.")
+        yield f"Scans that are unlike those were not read, in {counted(ignored, 'study')}."
     if methods := dict.fromkeys(each.method for prediction in predictions for each in prediction.attributions):
         named = enumerated(f"{name}{text.cite(METHODS[name.partition(':')[0]])}" for name in methods)
-        told.append(f"Maps of where in the scans an answer comes from were made by {named}.")
+        yield f"Maps of where in the scans an answer comes from were made by {named}."
     if any("metabolic_tumour_volume_ml" in each.measures for each in answers):
-        told.append(f"Lesions were measured by volume, spread and uptake{text.cite(measure_lesions)}.")
-    return told
+        yield f"Lesions were measured by volume, spread and uptake{text.cite(measure_lesions)}."
 
 
 def _evaluation(text: Text, predictions: Sequence[PredictionRecord], manifest: Manifest) -> list[str]:

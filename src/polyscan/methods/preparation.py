@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,24 +119,22 @@ def _read(text: Text, done: Sequence[Done]) -> list[str]:
     ]
 
 
-def _register(text: Text, done: Sequence[Done]) -> list[str]:
+def _register(text: Text, done: Sequence[Done]) -> Iterator[str]:
     from polyscan.registration.mutual_information import evaluate
 
-    told = []
     if tried := [each for each in done if "trusted" in each.what]:
         used = [f"{name}{text.cite(_engine(name))}" for name in _grouped(tried, "engine") if name is not None]
         engine = f" by the engine {enumerated(used)}" if used else ""
-        told.append(
+        yield (
             f"{_as_many(tried)} {_were(tried)} registered rigidly to the reference ({_references(tried)}){engine}, "
             f"from many poses, by maximising mutual information{text.cite(evaluate)}."
         )
-        told.append(_measures(tried))
+        yield _measures(tried)
         kept = [each for each in tried if not each.what["trusted"]]
-        told.append(f"Of these, {_as_many(kept)} stayed where headers put them, for want of trust." if kept else "")
+        yield f"Of these, {_as_many(kept)} stayed where headers put them, for want of trust." if kept else ""
     for result, each in _grouped([e for e in done if "trusted" not in e.what], "result").items():
         why = str(result).removeprefix(_NOT_REGISTERED)
-        told.append(f"{_as_many(each)} {_were(each)} not registered: {why}.")
-    return told
+        yield f"{_as_many(each)} {_were(each)} not registered: {why}."
 
 
 def _trusted(text: Text, studies: Sequence[Study]) -> str:
@@ -197,41 +195,35 @@ def _resample(text: Text, done: Sequence[Done]) -> list[str]:
     ]
 
 
-def _body(text: Text, done: Sequence[Done]) -> list[str]:
+def _body(text: Text, done: Sequence[Done]) -> Iterator[str]:
     """Air and body are told apart by a fixed value where there is a unit, otherwise by what each scan holds."""
     from polyscan.preprocess import mask
 
     units: dict[str, list[Done]] = defaultdict(list)
     for each in done:
         units[modality(each.scan).unit].append(each)
-    told = []
     for unit, scans in units.items():
         how = "above -500 HU" if unit == "HU" else f"by Otsu's threshold{text.cite(mask.foreground)}"
-        told.append(f"The body was found in the reference ({_scans(scans)}) {how}.")
-    return told
+        yield f"The body was found in the reference ({_scans(scans)}) {how}."
 
 
-def _mask(text: Text, done: Sequence[Done]) -> list[str]:
+def _mask(text: Text, done: Sequence[Done]) -> Iterator[str]:
     from polyscan.preprocess import atlas
 
-    told = []
     for method, each in _grouped(done, "method").items():
         if method == "body":
-            told += _body(text, each)
+            yield from _body(text, each)
         elif method == "given":
-            told.append("A mask of the brain was given with each study.")
+            yield "A mask of the brain was given with each study."
         else:
             source = atlas.atlas_brain_mask if method == "atlas" else str(method)
-            told.append(f"The brain was found in the reference ({_scans(each)}) by {method}{text.cite(source)}.")
-    return told
+            yield f"The brain was found in the reference ({_scans(each)}) by {method}{text.cite(source)}."
 
 
-def _z_score(text: Text, done: Sequence[Done]) -> list[str]:
-    told = []
+def _z_score(text: Text, done: Sequence[Done]) -> Iterator[str]:
     for robust, each in _grouped(done, "robust").items():
         what = "median 0 and median absolute deviation 1" if robust else "mean 0 and standard deviation 1"
-        told.append(f"{_scans(each)} got {what} inside the mask.")
-    return told
+        yield f"{_scans(each)} got {what} inside the mask."
 
 
 def _bias_field(text: Text, done: Sequence[Done]) -> list[str]:
@@ -266,7 +258,7 @@ def _other(text: Text, done: Sequence[Done]) -> list[str]:
     return [f"{_scans(done)} went through the step {first['name']}{f' ({settings})' if settings else ''}."]
 
 
-_TELLERS: dict[str, Callable[[Text, Sequence[Done]], list[str]]] = {
+_TELLERS: dict[str, Callable[[Text, Sequence[Done]], Iterable[str]]] = {
     "read": _read,
     "register": _register,
     "resample": _resample,
