@@ -36,7 +36,7 @@ FLOORS = {
     "methods": GROUND
     | {"study", "registration", "preprocess", "fusion", "missing", "networks", "inference", "learning", "evaluation"}
     | {"attribution", "transforms", "bundle", "compare"},
-    "report": GROUND | {"study", "dicom", "formats"},
+    "report": GROUND | {"study", "dicom", "formats", "evaluation"},
     "label_app": GROUND
     | {"study", "dicom", "formats", "discovery", "preprocess", "evaluation", "transforms", "bundle"},
 }

@@ -60,6 +60,10 @@ def test_one_fold_alone_is_answered_for_by_the_others(tmp_path):
     answered = cross_validate("glioma_grading_classification", manifest, tmp_path / "cv", **options)
     (held_out,) = {s.fold for s in read_manifest(answered).studies}
     assert held_out == 1
+    said = read_manifest(answered).studies[0].prediction
+    assert said.present == ["laboratory", "gland", "clinical"]
+    assert (said.model.spacing, said.model.roi_size) == ([], [])  # which a network of tables has not
+    assert said.model.parts == ["VectorEncoder", "MulticlassHead"]
     assert {s.fold for s in read_manifest(tmp_path / "cv" / "fold1" / "train.json").studies} == {0, 2}
     assert not (tmp_path / "cv" / "fold0").exists()
 

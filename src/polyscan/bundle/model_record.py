@@ -41,17 +41,18 @@ def model_record(
     changed = {name: value for name, value in overrides.items() if name not in _SAME_ANSWER}
     at = config.get("fuse_at", "")
     parts, metadata = _names(_parts(config.get("network_def", {}), config)), read_metadata(bundle)
+    reads = str([config.get(name) for name in ("preprocessing", "inferer")])
     own = [metadata["protocol"]] if metadata.get("protocol") else []
     return ModelRecord(
         bundle.resolve().name,
         bundle_version=str(metadata.get("version", "")),
         network=parts[0] if parts else "",
-        parts=parts[1:],
+        parts=[name for name in parts[1:] if not name.islower()],  # functions that give a number
         fusion=", ".join(_names(config.get("fusion", {}))),
         fuse_at=", ".join(map(str, at)) if isinstance(at, list) else str(at),
         modalities=list(config.get_parsed_content("modalities")),
-        spacing=list(config.get("spacing", [])),
-        roi_size=list(config.get("roi_size", [])),
+        spacing=list(config.get("spacing", [])) if "@spacing" in reads else [],
+        roi_size=list(config.get("roi_size", [])) if "roi_size" in reads else [],
         inferer=class_name(str(config.get("inferer", {}).get("_target_", ""))),
         weights=[sha256(file) for file in weights],
         calibrated=bool(calibration_of(weights)),

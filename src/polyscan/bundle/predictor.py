@@ -27,6 +27,7 @@ from polyscan.study.manifest import MANIFEST, Failure, Manifest, manifest_of, no
 from polyscan.study.outputs import OutputFolder, fingerprint, remove_report, sources_of
 from polyscan.study.sources import without_paths
 from polyscan.transforms.attribution import MAPS
+from polyscan.transforms.tables import CLINICAL
 
 _RECORD = "_study.json"
 _ENDINGS = ("_pred.nii.gz", "_prob.nii.gz", "_answer.json", MAPS, _RECORD)
@@ -87,6 +88,7 @@ class StudyPredictor:
         start = time.perf_counter()
         scans = {name: scan for name, scan in study.scans.items() if name not in set(absent)}
         read = [name for name in scans if self.features is None or name in self.features.modalities]
+        read += [CLINICAL] if study.clinical and CLINICAL in {*self.extra_keys} - {*absent} else []
         updates = before is not None and is_updated(before, self.model, read)
         earlier = copy_aside(before, study.key) if before is not None and updates else None
         try:

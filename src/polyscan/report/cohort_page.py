@@ -15,7 +15,7 @@ from polyscan.progress import Progress, silent
 from polyscan.report.measures import is_number, outlying, rows_of
 from polyscan.report.ratings import as_json, read_ratings
 from polyscan.report.render import render_page
-from polyscan.report.summary import modalities, summarise, summarise_answers
+from polyscan.report.summary import modalities, summarise, summarise_answers, summarise_risks
 from polyscan.study import Study
 from polyscan.study.manifest import MANIFEST, Manifest, read_manifest
 from polyscan.study.outputs import REPORT, OutputFolder, check_writable_file
@@ -105,6 +105,7 @@ def write_cohort_page(manifest: Manifest, page: Path, pages: Path, not_drawn: Ma
         stand_out=sum(1 for row in data["rows"] if row[data["columns"].index("stands out by")]),
         regions=summarise(predictions),
         tasks=summarise_answers(predictions),
+        risks=summarise_risks(predictions),
         modalities=modalities(predictions),
     )
     with replace_owned(page.parent, group=page.name) as folder:

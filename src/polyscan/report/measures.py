@@ -45,7 +45,9 @@ def _row(study: Study) -> dict[str, Any]:
         row[task] = task_prediction.predicted_class
         row |= {f"{task} p({name})": p for name, p in task_prediction.probabilities.items()}
         told = {name: getattr(task_prediction, name) for name in ("uncertainty", "aleatoric", "epistemic", "conflict")}
-        told |= {"truth": task_prediction.truth, **task_prediction.measures}
+        truth = task_prediction.truth
+        told |= {f"true {name}": each for name, each in truth.items()} if isinstance(truth, dict) else {"truth": truth}
+        told |= {"log hazard": task_prediction.risk, **task_prediction.measures}
         held = task_prediction.prediction_set
         told["not ruled out"] = None if held is None else " ".join(held) or "no class"
         row |= {f"{task} {name}": value for name, value in told.items() if not isinstance(value, list | None)}

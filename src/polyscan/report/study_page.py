@@ -128,12 +128,17 @@ def _made_from(study: Study, cohort: str | None) -> str:
     return digest_of(__version__, asdict(study), fingerprint(map(str, sources_of([study]))), cohort)
 
 
+def _images(study: Study) -> dict[str, str]:
+    """Scan to the file of it that can be drawn; tables cannot."""
+    return {name: scan.path for name, scan in study.scans.items() if not scan.path.endswith(".json")}
+
+
 def _is_flat(study: Study) -> bool:
-    return all(is_picture(scan.path) for scan in study.scans.values())
+    return all(map(is_picture, _images(study).values()))
 
 
 def _see(study: Study, prediction: PredictionRecord) -> _Seen:
-    images = {name: read_nifti(scan.path) for name, scan in study.scans.items()}
+    images = {name: read_nifti(path) for name, path in _images(study).items()}
     mask = read_nifti(prediction.path) if prediction.is_mask else None
     reference = study.preparation.reference if study.preparation else ""
     grid = mask if mask is not None else images.get(reference, next(iter(images.values())))
@@ -141,7 +146,7 @@ def _see(study: Study, prediction: PredictionRecord) -> _Seen:
     masks = {} if mask is None else {"prediction": display.labels(mask)}
     if study.label.mask is not None:
         masks["truth"] = display.labels(read_nifti(study.label.mask))
-    scans = {name: display.image(images[name]) for name in prediction.present}
+    scans = {name: display.image(images[name]) for name in prediction.present if name in images}
     return _Seen(display, images, scans, masks, display.middle(*masks.values()))
 
 
@@ -260,7 +265,7 @@ def _pictures(study: Study) -> dict[str, str]:
     """2D pictures as they are, and with each map of attribution over them, inside the page."""
     prediction = study.prediction
     assert prediction is not None
-    found = {name: _flat(study.scans[name].path) for name in prediction.present}
+    found = {name: _flat(path) for name, path in _images(study).items() if name in prediction.present}
     for each in prediction.attributions:
         maps = {name: read_nifti(path).numpy()[0, :, :, 0].T for name, path in each.maps.items()}
         most = scale(list(maps.values()))
@@ -293,12 +298,14 @@ def _tile(study: Study, seen: _Seen | None) -> Any:
     from PIL import Image
 
     assert study.prediction is not None
+    if not _images(study):
+        return Image.new("RGB", (_TILE, _TILE))
     if seen is None:
-        with Image.open(next(iter(study.scans.values())).path) as picture:
+        with Image.open(next(iter(_images(study).values()))) as picture:
             found = picture.convert("RGB")
             found.thumbnail((_TILE, _TILE))
             return found
-    name = study.prediction.present[0]
+    name = next(iter(seen.scans))
     values = seen.scans[name][:, :, seen.middle[2]].T
     low, high = window(name, seen.scans[name])
     levels = np.nan_to_num(np.clip((values - low) / (high - low), 0, 1) * 255).astype(np.uint8)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean, median, quantiles
 
+from polyscan.evaluation.statistics import concordance_index
 from polyscan.study import PredictionRecord
 
 
@@ -56,13 +57,23 @@ def summarise(predictions: Sequence[PredictionRecord]) -> list[RegionSummary]:
 
 
 def summarise_answers(predictions: Sequence[PredictionRecord]) -> dict[str, tuple[int, int]]:
-    """Task to how many studies whose truth is known were answered rightly, and how many there are."""
-    tasks = dict.fromkeys(task for found in predictions for task in found.answers)
-    known = {
-        task: [a for found in predictions if (a := found.answers.get(task)) and a.is_known and a.risk is None]
-        for task in tasks
-    }
+    """Task of classes to how many studies whose truth is known were answered rightly, and how many there are."""
+    tasks = dict.fromkeys(task for found in predictions for task, a in found.answers.items() if a.risk is None)
+    known = {task: [a for found in predictions if (a := found.answers.get(task)) and a.is_known] for task in tasks}
     return {task: (sum(a.predicted_class == a.truth for a in each), len(each)) for task, each in known.items()}
+
+
+def summarise_risks(predictions: Sequence[PredictionRecord]) -> dict[str, tuple[float, int, int]]:
+    """Task of survival to Harrell's c, over how many studies whose truth is known, and how many events they have."""
+    known: dict[str, list[tuple[float, float, float]]] = {}
+    for found in predictions:
+        for task, each in found.answers.items():
+            if each.risk is not None and isinstance(each.truth, dict):
+                known.setdefault(task, []).append((each.risk, each.truth["time"], each.truth["event"]))
+    return {
+        task: (concordance_index(*zip(*rows, strict=True)), len(rows), round(sum(event for *_, event in rows)))
+        for task, rows in known.items()
+    }
 
 
 def modalities(predictions: Sequence[PredictionRecord]) -> dict[str, int]:

@@ -73,7 +73,8 @@ class SaveRiskd(MapTransform):
         for key in self.key_iterator(out):
             prediction = TaskPrediction(risk=round(float(torch.as_tensor(out[key]).flatten()[0]), 5))
             if out.get("label") is not None and bool(out["label"].isfinite().all()):
-                prediction.truth = dict(zip(("time", "event"), out["label"].tolist(), strict=True))
+                time, event = out["label"].tolist()
+                prediction.truth = {"time": float(f"{time:.7g}"), "event": event}
             path = self.output_dir / f"{out['study']}_answer.json"
             write_json(path, {"study": out["study"], "answers": {SURVIVAL: encoded(prediction)}})
             out["prediction"] = PredictionRecord(str(path), answers={SURVIVAL: prediction})
