@@ -46,208 +46,84 @@ _ELSEWHERE = re.compile(
     r"(?<![a-z0-9])(?:space|reg|registered|coreg|aligned|resampled)?[ -]*(?:to|onto|on|in|space)[ -]+t[12]\w*"
 )
 
-_REFORMAT = _words("mpr ?range", "mprs?", "reformat\\w*")
+_REFORMAT = _words(r"mpr ?range|mprs?|reformat\w*")
 # What is no contrast of its own, whatever else is said.
 _NEVER = {
     "a localizer": _words(
-        "locali[sz]er[s0-9]*",
-        "loc",
-        "scout",
-        "topogram\\w*",
-        "ubersicht\\w*",
-        "scanogram",
-        "survey",
-        "surview",
-        "3 ?-?plane(?: loc)?",
-        "planning",
-        "aa ?h(?:ead)? ?scout",
-        "smart ?brain",
-        "lokali[sz]er",
-        "lokalisator",
-        "localisateur",
-        "reperage",
-        "localizador",
-        "haste loc",
-        "plan scan",
-        "tri ?-?pilot",
-        "3 ?-?pl\\w*",
-        "定位",
+        r"locali[sz]er[s0-9]*|loc|scout|topogram\w*|ubersicht\w*|scanogram|survey|surview|3 ?-?plane(?: loc)?|"
+        r"planning|aa ?h(?:ead)? ?scout|smart ?brain|lokali[sz]er|lokalisator|localisateur|reperage|localizador|"
+        r"haste loc|plan scan|tri ?-?pilot|3 ?-?pl\w*|定位"
     ),
-    "a projection, not a volume": _words(
-        "m ?ips?", "min ?ip", "mn ?ip", "mini ?p", "vrt", "volume render\\w*", "projections?"
-    ),
+    "a projection, not a volume": _words(r"m ?ips?|min ?ip|mn ?ip|mini ?p|vrt|volume render\w*|projections?"),
     "a subtraction of two scans": _words(
-        *("subs?", "subtr\\w*", "subtrakt\\w*", "soustraction", "sustraccion", "minus", "difference"),
-        *("t1w?[^a-z0-9]+diff", "diff[^a-z0-9]+t1w?"),
+        r"subs?|subtr\w*|subtrakt\w*|soustraction|sustraccion|minus|difference|t1w?[^a-z0-9]+diff|"
+        r"diff[^a-z0-9]+t1w?"
     ),
-    "a reformatted series": _words("mpr", "mprs", "reformat\\w*", "mpr range", "cpr", "curved"),
+    "a reformatted series": _words(r"mpr|mprs|reformat\w*|mpr range|cpr|curved"),
     "a phase image": re.compile(
         r"(?<![a-z])(?:pha|ph)(?![a-z])(?! enc)|(?<![a-z])phase ?(?:map|image|diff)|phasediff|unwrap|"
         r"(?:swi?|swan|filt\w*|corr\w*|raw) ?phase|^phase\d?$|part-phase"
     ),
-    "a real or imaginary image": _words("real(?!\\W*time)", "imag(?:inary)?"),
-    "a spectroscopy": _words(
-        "csi", "svs", "mrs", "mrsi", "spectro\\w*", "spektro\\w*", "press", "steam", "semi ?laser", "epsi"
-    ),
-    "a screen capture or report": _words(
-        "screen ?saves?", "screen ?shots?", "screen ?capture", "dose report", "exam summary"
-    ),
-    "a mask": _words("\\w*mask", "defacemask", "brain ?mask"),
+    "a real or imaginary image": _words(r"real(?!\W*time)|imag(?:inary)?"),
+    "a spectroscopy": _words(r"csi|svs|mrs|mrsi|spectro\w*|spektro\w*|press|steam|semi ?laser|epsi"),
+    "a screen capture or report": _words("screen ?saves?|screen ?shots?|screen ?capture|dose report|exam summary"),
+    "a mask": _words(r"\w*mask|defacemask|brain ?mask"),
 }
 _MAPS = {each.name: _words(*each.aliases) for each in MODALITIES.values() if each.is_map}
 # Those first that stand for no study: a "PET/CT" that is no CT is the PET.
 _ALIASES = {m.name: _words(*m.aliases) for m in reversed(MODALITIES.values()) if m.aliases and not m.is_map}
-_EXPONENTIAL = _words("e ?adc", "exp(?:onential)? ?(?:adc|apparent.*)", "exponential.*")
+_EXPONENTIAL = _words("e ?adc|exp(?:onential)? ?(?:adc|apparent.*)|exponential.*")
 UNWEIGHTED = "the unweighted (b = 0) image of a diffusion series"
 _B = r"b ?(?:-?val(?:ue)?s?|-?wert|-?faktor)? ?[=-]? ?"
 SEVERAL_B = "a diffusion image of several b-values, b = 0 among them, of which nothing tells this one's"
 _OTHERS = {
     "a B0 field map": _words(
-        "field ?map\\w*",
-        "fmap",
-        "gre field mapping",
-        "b0 ?-?maps?",
-        "db0",
-        "delta ?b0",
-        "b0 shim\\w*",
-        "shim\\w*",
-        "b0rf",
-        "freq\\w* map",
-        "off ?resonance",
+        r"field ?map\w*|fmap|gre field mapping|b0 ?-?maps?|db0|delta ?b0|b0 shim\w*|shim\w*|b0rf|freq\w* map|"
+        r"off ?resonance"
     ),
-    "a B1 map": _words(
-        "[rt]?b1 ?\\+?-? ?maps?",
-        "[rt]b1\\w*",
-        "b1",
-        "tfl b1map",
-        "flip angle map",
-        "afi",
-        "bloch ?-?siegert",
-    ),
+    "a B1 map": _words(r"[rt]?b1 ?\+?-? ?maps?|[rt]b1\w*|b1|tfl b1map|flip angle map|afi|bloch ?-?siegert"),
     "a calibration scan": _words(
-        "calib\\w*", "asset ?cal\\w*", "asset", "sense ?ref\\w*", "ref ?scan", "coil ?(?:survey|sens\\w*)", "prescan"
+        r"calib\w*|asset ?cal\w*|asset|sense ?ref\w*|ref ?scan|coil ?(?:survey|sens\w*)|prescan"
     ),
     "a quantitative map": _words(
-        "r?t[12] ?(?:star|\\*)? ?maps?",
-        "t[12] images",
-        "r[12] ?(?:star|\\*|maps?)",
-        "t[12] ?-?mapping",
-        "t1 ?-?rho",
-        "vfa",
-        "(?:multi|variable) ?-?flip\\w*(?: angles?)?",
-        "despot\\d?",
-        "qsm",
-        "chi ?map",
-        "mtr",
-        "mtsat",
-        "pd ?map",
-        "molli",
-        "shmolli",
-        "mwf",
-        "qmap",
-        "relax\\w*",
+        r"r?t[12] ?(?:star|\*)? ?maps?|t[12] images|r[12] ?(?:star|\*|maps?)|t[12] ?-?mapping|t1 ?-?rho|vfa|"
+        r"(?:multi|variable) ?-?flip\w*(?: angles?)?|despot\d?|qsm|chi ?map|mtr|mtsat|pd ?map|molli|shmolli|mwf|"
+        r"qmap|relax\w*"
     ),
-    "an image computed from a quantitative scan": _words(
-        "magi ?c\\w*", "sy ?mri", "synthetic", "synth?\\w*", "syt[12]\\w*"
-    ),
+    "an image computed from a quantitative scan": _words(r"magi ?c\w*|sy ?mri|synthetic|synth?\w*|syt[12]\w*"),
     "a diffusion tensor map": _words(
-        "(?:col)?fa",
-        "col ?fa",
-        "tensor ?(?:b0)?(?= *$| map)",
-        "fract\\w* ?aniso\\w*",
-        "fractional",
-        "mean diff\\w*",
-        "rgb",
-        "ivim",
-        "kurtosis map",
-        "[mr]d map",
-        "d[tk]i[^a-z0-9]+(?:\\w+[^a-z0-9]+)?(?:[amr][dk]|tr|mo|s0|[lv][123])",
+        r"(?:col)?fa|col ?fa|tensor ?(?:b0)?(?= *$| map)|fract\w* ?aniso\w*|fractional|mean diff\w*|rgb|ivim|"
+        r"kurtosis map|[mr]d map|d[tk]i[^a-z0-9]+(?:\w+[^a-z0-9]+)?(?:[amr][dk]|tr|mo|s0|[lv][123])"
     ),
     "an arterial spin labelling series": _words(
-        "p?c?p? ?casl\\w*", "pasl", "asl\\w*", "3d ?p?c?asl", "\\w*pcasl", "spin label\\w*", "m0scan"
+        r"p?c?p? ?casl\w*|pasl|asl\w*|3d ?p?c?asl|\w*pcasl|spin label\w*|m0scan"
     ),
     "an angiography": _words(
-        "tof\\w*",
-        "\\d*d? ?tof\\w*",
-        "mra",
-        "ce ?-?mra",
-        "mrv",
-        "angio\\w*",
-        "venogra\\w*",
-        "arteriogra\\w*",
-        "pca",
-        "pc ?-?mr[av]?",
-        "[23]d ?-?pc",
-        "inhance",
-        "trance",
-        "tricks",
-        "twist",
-        "time of flight",
-        "fl3d ?tof",
-        "phase contrast",
-        "qflow",
-        "q ?-?flow",
-        "4d ?-?flow",
-        "flow(?! ?comp)",
-        "vénc\\w*",
-        "venc\\w*",
+        r"tof\w*|\d*d? ?tof\w*|mra|ce ?-?mra|mrv|angio\w*|venogra\w*|arteriogra\w*|pca|pc ?-?mr[av]?|"
+        r"[23]d ?-?pc|inhance|trance|tricks|twist|time of flight|fl3d ?tof|phase contrast|qflow|q ?-?flow|"
+        r"4d ?-?flow|flow(?! ?comp)|vénc\w*|venc\w*"
     ),
     "a perfusion series or map": _words(
-        "perf\\w*",
-        "vpct\\w*",
-        "pwi",
-        "dsc\\w*",
-        "dce\\w*",
-        "mtt",
-        "ttp",
-        "t ?max",
-        "tmip",
-        "pbp",
-        "gbp",
-        "ktrans",
-        "k ?trans",
-        "kep",
-        "iauc\\w*",
-        "v[ep]",
-        "wash ?(?:in|out)",
-        "neg(?:ative)? enhance\\w*",
-        "tt0",
+        r"perf\w*|vpct\w*|pwi|dsc\w*|dce\w*|mtt|ttp|t ?max|tmip|pbp|gbp|ktrans|k ?trans|kep|iauc\w*|v[ep]|"
+        r"wash ?(?:in|out)|neg(?:ative)? enhance\w*|tt0"
     ),
     "a functional series": _words(
-        "(?<!ven )(?<!veno )bold", "f ?mri", "resting ?state", "rest", "rs ?fmri", "task", "sbref", "moco ?series"
+        "(?<!ven )(?<!veno )bold|f ?mri|resting ?state|rest|rs ?fmri|task|sbref|moco ?series"
     ),
-    "an elastography": _words("mre", "elasto\\w*", "stiffness\\w*"),
+    "an elastography": _words(r"mre|elasto\w*|stiffness\w*"),
     "an image of fat and water apart": _words(
-        "m? ?dixon\\w*",
-        "ideal\\w*",
-        "water(?! ?(?:exc|sat|sup|sel))",
-        "wasser",
-        "eau",
-        "agua",
-        "acqua",
-        "fat(?!\\W*(?:sat|sup|nav|free))",
-        "fett(?!\\W*(?:sat|unt|sup))",
-        "in ?-?phase",
-        "t1w?i? (?:ip|op)(?= *$)",
-        "out ?-?(?:of ?-?)?phase",
-        "opp(?:osed)? ?-?phase",
-        "opp",
-        "inphase",
-        "outphase",
-        "lava ?-?flex",
-        "pdff",
-        "fat ?frac\\w*",
+        r"m? ?dixon\w*|ideal\w*|water(?! ?(?:exc|sat|sup|sel))|wasser|eau|agua|acqua|"
+        r"fat(?!\W*(?:sat|sup|nav|free))|fett(?!\W*(?:sat|unt|sup))|in ?-?phase|t1w?i? (?:ip|op)(?= *$)|"
+        r"out ?-?(?:of ?-?)?phase|opp(?:osed)? ?-?phase|opp|inphase|outphase|lava ?-?flex|pdff|fat ?frac\w*"
     ),
     "a PET without attenuation correction": re.compile(
         r"(?<![a-z])(?:pet|pt)[^a-z0-9]+(?:\w+[^a-z0-9]+)?(?:nac|no ?ac|non ?ac|uncorr\w*)(?![a-z0-9])|"
         r"(?<![a-z])nac[^a-z0-9]+pe?t"
     ),
-    "a fusion of two scans": _words("fused (?:pet|ct|mr)\\w*", "(?:pet|ct) fusion"),
+    "a fusion of two scans": _words(r"fused (?:pet|ct|mr)\w*|(?:pet|ct) fusion"),
     "an inversion image of MP2RAGE": re.compile(r"(?<![a-z])inv ?-?[12](?!\d)"),
-    "a balanced steady-state series": _words(
-        "fiesta\\w*", "ciss", "tru ?fi\\w*", "true ?fisp", "b ?-?ffe", "b?ssfp", "balanced"
-    ),
-    "a magnetisation transfer or CEST series": _words("cest", "apt\\w*", "mtc", "magneti[sz]ation transfer"),
+    "a balanced steady-state series": _words(r"fiesta\w*|ciss|tru ?fi\w*|true ?fisp|b ?-?ffe|b?ssfp|balanced"),
+    "a magnetisation transfer or CEST series": _words(r"cest|apt\w*|mtc|magneti[sz]ation transfer"),
     SEVERAL_B: re.compile(
         rf"(?<![a-z0-9]){_B}0+(?:[^a-z0-9]+(?:{_B})?\d{{2,5}}(?![0-9a-z]))+|"
         r"(?<![a-z])(?:dwi|diff\w*|dti) +0(?: +\d{2,5}(?![0-9a-z]))+|"
@@ -255,54 +131,25 @@ _OTHERS = {
     ),
     UNWEIGHTED: re.compile(rf"(?<![a-z0-9]){_B}0+(?![0-9a-z])|low ?b(?![a-z])"),
 }
-_DWI = _words(
-    "dwi\\w*",
-    "dti\\w*",
-    "diff\\w*",
-    "trace\\w*",
-    "trace ?w",
-    "difu\\w*",
-    "dw",
-    "resolve",
-    "b ?=? ?[1-9]\\d{2,3}",
-    "hbv",
-    "ep b[1-9]\\d+t?",
-)
-_SWI = _words("swi\\w*", "swan\\w*", "swip", "suscept\\w*", "veno? ?bold", "sus ?w\\w*")
-_STIR = _words("(?:[23]d|ax|cor|sag)? ?stir\\w*", "t2 ?stir", "short tau")
-_TIRM = _words("\\w*tirm\\w*")  # Siemens' word for both: STIR, where no other says that it nulls fluid
+_DWI = _words(r"dwi\w*|dti\w*|diff\w*|trace\w*|trace ?w|difu\w*|dw|resolve|b ?=? ?[1-9]\d{2,3}|hbv|ep b[1-9]\d+t?")
+_SWI = _words(r"swi\w*|swan\w*|swip|suscept\w*|veno? ?bold|sus ?w\w*")
+_STIR = _words(r"(?:[23]d|ax|cor|sag)? ?stir\w*|t2 ?stir|short tau")
+_TIRM = _words(r"\w*tirm\w*")  # Siemens' word for both: STIR, where no other says that it nulls fluid
 _FLAIR = _words(
-    f"{_BEFORE} ?(?:t2)?w? ?flair\\w*",
-    "fla",
-    "dark ?-?fluid",
-    "da ?-?fl",
-    "\\w*flair",
-    "t2f",
-    "fluid ?-?atten\\w*",
-    "spcir\\w*",
+    rf"{_BEFORE} ?(?:t2)?w? ?flair\w*|"
+    r"fla|dark ?-?fluid|da ?-?fl|\w*flair|t2f|fluid ?-?atten\w*|spcir\w*"
 )
 _T1_FLAIR = re.compile(r"t1\w*[^a-z0-9]+(?:\w+[^a-z0-9]+)?flair|flair[^a-z0-9]+t1")
 _T1_NAMES = _words(
-    "mp ?-?rage\\w*",
-    "mp2rage\\w*",
-    "me ?-?mprage",
-    "bravo",
-    "i?r? ?-?f?spgr\\w*",
-    "vibe\\w*",
-    "lava\\w*",
-    "e? ?-?thrive",
-    "tfl3d\\w*",
-    "ir ?-?f?spgr",
-    "mdeft",
-    "mpr ?age",
-    "uni ?(?:den)?",
+    r"mp ?-?rage\w*|mp2rage\w*|me ?-?mprage|bravo|i?r? ?-?f?spgr\w*|vibe\w*|lava\w*|e? ?-?thrive|tfl3d\w*|"
+    r"ir ?-?f?spgr|mdeft|mpr ?age|uni ?(?:den)?"
 )
 _DUAL_ENERGY = re.compile(
     r"(?<![a-z])(?:iodin\w*|jod(?:karte|bild)?(?![a-z])|vnca?(?![a-z])|virtual non|z ?eff(?:ective)?(?![a-z])|"
     r"effective z|electron density|mono ?e\w*|mono\+|kev(?![a-z])|material density|gsi(?![a-z])|spectral|uric|"
     r"calcium suppr|rho/z|pbv|blood volume|overlay|fat map)"
 )
-_T2_NAMES = _words("haste\\w*", "ssfse\\w*", "ss ?-?tse")
+_T2_NAMES = _words(r"haste\w*|ssfse\w*|ss ?-?tse")
 
 _CONTRASTS = (
     ("SWI", _SWI),
