@@ -12,33 +12,12 @@ from polyscan import __version__
 from polyscan.cores import share_cores
 from polyscan.errors import hold_back_values, sentence
 
-#: The files of ``polyscan.commands``, in the order in which ``polyscan --help`` lists them.
 COMMANDS = (
-    "demo",
-    "scan",
-    "dataset",
-    "prepare",
-    "translate",
-    "advise",
-    "plan",
-    "train",
-    "compare",
-    "calibrate",
-    "infer",
-    "native",
-    "dicom",
-    "check_privacy",
-    "report",
-    "features",
-    "methods",
-    "picture",
-    "course",
-    "batch",
-    "status",
-    "listen",
-    "phantom",
-    "label_app",
-)
+    "demo", "scan", "dataset", "prepare", "translate", "advise", "plan", "train", "compare", "calibrate", "infer",
+    "native", "dicom", "check_privacy", "report", "features", "methods", "picture", "course", "batch", "status",
+    "listen", "phantom", "label_app",
+)  # fmt: skip
+"""The files of ``polyscan.commands``, in the order in which ``polyscan --help`` lists them."""
 
 _KEPT = "every file that was written is whole; give the same command again."
 

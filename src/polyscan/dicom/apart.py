@@ -90,13 +90,8 @@ _CONTRAST = ("EchoTime", "InversionTime", "DiffusionBValue")
 _SAME_CONTRAST = 1.25  # times of one contrast differ by less from slice to slice
 _SETTINGS = {"EchoTime", "EchoNumbers", "InversionTime", "FlipAngle", "DiffusionBValue"}
 _LATER = (
-    "AcquisitionNumber",
-    "AcquisitionDateTime",
-    "AcquisitionDate",
-    "AcquisitionTime",
-    "ContentDate",
-    "ContentTime",
-)
+    "AcquisitionNumber", "AcquisitionDateTime", "AcquisitionDate", "AcquisitionTime", "ContentDate", "ContentTime",
+)  # fmt: skip
 
 
 def directions(slices: list[Slice]) -> list[list[Slice]]:

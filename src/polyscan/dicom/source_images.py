@@ -23,16 +23,9 @@ if TYPE_CHECKING:
 
 # Type 2 of the modules that objects have in common with their images (PS3.3 C.7.1.1, C.7.2.1): they may be empty.
 _MAY_BE_EMPTY = (
-    "PatientID",
-    "PatientName",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyDate",
-    "StudyTime",
-    "StudyID",
-    "AccessionNumber",
-    "ReferringPhysicianName",
-)
+    "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
+    "AccessionNumber", "ReferringPhysicianName",
+)  # fmt: skip
 _NAMESPACE = uuid.UUID("0f5a9d5c-5f0b-4a63-9d0e-3c1f1f0c7a11")
 
 

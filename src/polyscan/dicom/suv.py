@@ -31,15 +31,9 @@ LIGHTEST, _SHORTEST = 0.3, 0.3  # kg and m, of those born earliest who live
 _THINNEST, _FATTEST = 5.0, 150.0  # kg/m2
 HEAVIEST, _TALLEST = 600.0, 2.6  # kg and m: above, it is another unit
 BY_HAND = (
-    "PatientWeight",
-    "PatientSize",
-    "PatientSex",
-    "RadionuclideTotalDose",
-    "RadionuclideHalfLife",
-    "RadiopharmaceuticalStartTime",
-    "RadiopharmaceuticalStartDateTime",
-    "DecayCorrection",
-)
+    "PatientWeight", "PatientSize", "PatientSex", "RadionuclideTotalDose", "RadionuclideHalfLife",
+    "RadiopharmaceuticalStartTime", "RadiopharmaceuticalStartDateTime", "DecayCorrection",
+)  # fmt: skip
 
 
 def suv_factor(headers: Sequence[Dataset], kind: str = "bw") -> float:

@@ -21,40 +21,14 @@ PRIVATE = (SOURCES, "studies.json", "index.sqlite")
 
 # Of the attributes that DICOM PS3.15 annex E has removed, those that tell who, when, where and by whom.
 KEYWORDS = (
-    "AccessionNumber",
-    "AcquisitionDate",
-    "ContentDate",
-    "DeviceSerialNumber",
-    "FrameOfReferenceUID",
-    "InstitutionAddress",
-    "InstitutionName",
-    "InstitutionalDepartmentName",
-    "IssuerOfPatientID",
-    "MedicalRecordLocator",
-    "NameOfPhysiciansReadingStudy",
-    "OperatorsName",
-    "OtherPatientIDs",
-    "OtherPatientNames",
-    "PatientAddress",
-    "PatientBirthDate",
-    "PatientBirthName",
-    "PatientComments",
-    "PatientID",
-    "PatientMotherBirthName",
-    "PatientName",
-    "PatientTelephoneNumbers",
-    "PerformingPhysicianName",
-    "PhysiciansOfRecord",
-    "ReferringPhysicianName",
-    "RequestingPhysician",
-    "SOPInstanceUID",
-    "SeriesDate",
-    "SeriesInstanceUID",
-    "StationName",
-    "StudyDate",
-    "StudyID",
-    "StudyInstanceUID",
-)
+    "AccessionNumber", "AcquisitionDate", "ContentDate", "DeviceSerialNumber", "FrameOfReferenceUID",
+    "InstitutionAddress", "InstitutionName", "InstitutionalDepartmentName", "IssuerOfPatientID",
+    "MedicalRecordLocator", "NameOfPhysiciansReadingStudy", "OperatorsName", "OtherPatientIDs", "OtherPatientNames",
+    "PatientAddress", "PatientBirthDate", "PatientBirthName", "PatientComments", "PatientID",
+    "PatientMotherBirthName", "PatientName", "PatientTelephoneNumbers", "PerformingPhysicianName",
+    "PhysiciansOfRecord", "ReferringPhysicianName", "RequestingPhysician", "SOPInstanceUID", "SeriesDate",
+    "SeriesInstanceUID", "StationName", "StudyDate", "StudyID", "StudyInstanceUID",
+)  # fmt: skip
 _SHORTEST = 4  # letters: shorter ones, such as a StudyID of 1, stand everywhere
 _PICTURE = re.compile(rb"data:[\w/+.-]+;base64,[A-Za-z0-9+/=]*")
 _WORDS = {
