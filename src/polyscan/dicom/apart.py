@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import TypeVar
 
@@ -45,8 +46,12 @@ class Part:
     refused: str | None = None
 
 
-def _attribute(name: str) -> _GroupKey:
-    return lambda each: text(each.header, name)
+def _attributes(*names: str) -> dict[str, _GroupKey]:
+    return {name: partial(_attribute, name) for name in names}
+
+
+def _attribute(name: str, each: Slice) -> str:
+    return text(each.header, name)
 
 
 def _private(group: int, creator: str, element: int) -> _GroupKey:
@@ -60,30 +65,19 @@ def _b(each: Slice) -> str:
 
 # What tells volumes of one series apart, the first that does: kind of image, echo, diffusion, time.
 _GROUP_KEYS: dict[str, _GroupKey] = {
-    "ImageType": _attribute("ImageType"),
-    "ComplexImageComponent": _attribute("ComplexImageComponent"),
+    **_attributes("ImageType", "ComplexImageComponent"),
     "GE image type (0043,102F)": _private(0x0043, "GEMS_PARM_01", 0x2F),
-    "EchoTime": _attribute("EchoTime"),
-    "EchoNumbers": _attribute("EchoNumbers"),
-    "InversionTime": _attribute("InversionTime"),
-    "FlipAngle": _attribute("FlipAngle"),
+    **_attributes("EchoTime", "EchoNumbers", "InversionTime", "FlipAngle"),
     "DiffusionBValue": _b,
-    "DiffusionDirectionality": _attribute("DiffusionDirectionality"),
-    "DiffusionGradientOrientation": _attribute("DiffusionGradientOrientation"),
-    "SequenceName": _attribute("SequenceName"),
+    **_attributes("DiffusionDirectionality", "DiffusionGradientOrientation", "SequenceName"),
     "GE raw data run number (0019,10A2)": _private(0x0019, "GEMS_ACQU_01", 0xA2),
     "GE diffusion direction (0019,10BB)": _private(0x0019, "GEMS_ACQU_01", 0xBB),
     "GE diffusion direction (0019,10BC)": _private(0x0019, "GEMS_ACQU_01", 0xBC),
     "GE diffusion direction (0019,10BD)": _private(0x0019, "GEMS_ACQU_01", 0xBD),
     "Siemens diffusion direction (0019,100E)": _private(0x0019, "SIEMENS MR HEADER", 0x0E),
     "Philips gradient number (2005,1413)": _private(0x2005, "Philips MR Imaging DD 005", 0x13),
-    "TemporalPositionIdentifier": _attribute("TemporalPositionIdentifier"),
-    "FrameReferenceTime": _attribute("FrameReferenceTime"),
-    "TriggerTime": _attribute("TriggerTime"),
-    "NominalPercentageOfCardiacPhase": _attribute("NominalPercentageOfCardiacPhase"),
-    "AcquisitionNumber": _attribute("AcquisitionNumber"),
-    "AcquisitionDateTime": _attribute("AcquisitionDateTime"),
-    "AcquisitionTime": _attribute("AcquisitionTime"),
+    **_attributes("TemporalPositionIdentifier", "FrameReferenceTime", "TriggerTime", "NominalPercentageOfCardiacPhase"),
+    **_attributes("AcquisitionNumber", "AcquisitionDateTime", "AcquisitionTime"),
 }
 _COUNT = "InstanceNumber or the order of frames"
 _CONTRAST = ("EchoTime", "InversionTime", "DiffusionBValue")
