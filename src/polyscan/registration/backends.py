@@ -88,36 +88,21 @@ BACKENDS: dict[str, Callable[[sitk.Image, sitk.Image, Poses, int], Poses]] = {
 
 
 def _parameter_map(iterations: int, seed: int) -> dict[str, tuple[str, ...]]:
-    return {
-        "Registration": ("MultiResolutionRegistration",),
-        "FixedImagePyramid": ("FixedShrinkingImagePyramid",),
-        "MovingImagePyramid": ("MovingShrinkingImagePyramid",),
-        "ImagePyramidSchedule": ("1", "1", "1"),
-        "NumberOfResolutions": ("1",),
-        "Transform": ("EulerTransform",),
-        "AutomaticTransformInitialization": ("false",),
-        "AutomaticScalesEstimation": ("true",),
-        "HowToCombineTransforms": ("Compose",),
-        "Metric": ("AdvancedMattesMutualInformation",),
-        "NumberOfHistogramBins": ("64",),
-        "Interpolator": ("LinearInterpolator",),
-        "ImageSampler": ("RandomCoordinate",),
-        "FixedImageBSplineInterpolationOrder": ("1",),
-        "NumberOfSpatialSamples": ("4000",),
-        "NewSamplesEveryIteration": ("true",),
-        "RequiredRatioOfValidSamples": ("0.05",),
-        "Optimizer": ("AdaptiveStochasticGradientDescent",),
-        "ASGDParameterEstimationMethod": ("DisplacementDistribution",),
-        "MaximumNumberOfIterations": (str(iterations),),
-        "RandomSeed": (str(seed + 1),),
-        "Resampler": ("DefaultResampler",),
-        "ResampleInterpolator": ("FinalLinearInterpolator",),
-        "WriteResultImage": ("false",),
-        "FixedImageDimension": ("3",),
-        "MovingImageDimension": ("3",),
-        "FixedInternalImagePixelType": ("float",),
-        "MovingInternalImagePixelType": ("float",),
-    }
+    settings = {
+        "Registration": "MultiResolutionRegistration", "FixedImagePyramid": "FixedShrinkingImagePyramid",
+        "MovingImagePyramid": "MovingShrinkingImagePyramid", "ImagePyramidSchedule": "1 1 1",
+        "NumberOfResolutions": "1", "Transform": "EulerTransform", "AutomaticTransformInitialization": "false",
+        "AutomaticScalesEstimation": "true", "HowToCombineTransforms": "Compose",
+        "Metric": "AdvancedMattesMutualInformation", "NumberOfHistogramBins": "64",
+        "Interpolator": "LinearInterpolator", "ImageSampler": "RandomCoordinate",
+        "FixedImageBSplineInterpolationOrder": "1", "NumberOfSpatialSamples": "4000",
+        "NewSamplesEveryIteration": "true", "RequiredRatioOfValidSamples": "0.05",
+        "Optimizer": "AdaptiveStochasticGradientDescent", "ASGDParameterEstimationMethod": "DisplacementDistribution",
+        "MaximumNumberOfIterations": str(iterations), "RandomSeed": str(seed + 1), "Resampler": "DefaultResampler",
+        "ResampleInterpolator": "FinalLinearInterpolator", "WriteResultImage": "false", "FixedImageDimension": "3",
+        "MovingImageDimension": "3", "FixedInternalImagePixelType": "float", "MovingInternalImagePixelType": "float",
+    }  # fmt: skip
+    return {name: tuple(values.split()) for name, values in settings.items()}
 
 
 def _levelled(image: sitk.Image) -> tuple[sitk.Image, sitk.Image]:
