@@ -17,26 +17,14 @@ LABELS = {"necrosis": 1, "core": 1, "oedema": 2, "rim": 4}  # as BraTS 2021 numb
 # Spacing in mm along right-left, front-back and foot-head, by modality, and along which of them slices are stacked.
 _SPACING = {
     "small": {
-        "T1": (3, 3, 3),
-        "T1c": (3, 3, 3),
-        "T2": (3, 4, 3),
-        "FLAIR": (3, 3, 6),
-        "CT": (3, 3, 3),
-        "PET": (4.5, 4.5, 4.5),
-        "ADC": (3, 3, 4),
-        "CBF": (3, 3, 6),
+        "T1": (3, 3, 3), "T1c": (3, 3, 3), "T2": (3, 4, 3), "FLAIR": (3, 3, 6), "CT": (3, 3, 3), "PET": (4.5, 4.5, 4.5),
+        "ADC": (3, 3, 4), "CBF": (3, 3, 6),
     },
     "full": {
-        "T1": (1, 1, 1),
-        "T1c": (1, 1, 1),
-        "T2": (0.9, 3, 0.9),
-        "FLAIR": (0.9, 0.9, 5),
-        "CT": (1, 1, 1.5),
-        "PET": (2.5, 2.5, 3),
-        "ADC": (1.8, 1.8, 4),
-        "CBF": (3.4, 3.4, 5),
+        "T1": (1, 1, 1), "T1c": (1, 1, 1), "T2": (0.9, 3, 0.9), "FLAIR": (0.9, 0.9, 5), "CT": (1, 1, 1.5),
+        "PET": (2.5, 2.5, 3), "ADC": (1.8, 1.8, 4), "CBF": (3.4, 3.4, 5),
     },
-}
+}  # fmt: skip
 _AXES = {"T2": "RIP"}  # coronal; all others axial
 _AXIAL = "LPS"
 
