@@ -4,9 +4,10 @@
 
 Of ``strategies.csv`` the mean over tasks and cohorts of patients of what a strategy has over concatenation, in points
 of AUROC: one mean a source, complete and with modalities missing, and the 95 % interval of the t distribution over
-sources. Of each table that ``polyscan compare`` wrote, ``compare_*.csv``: what each strategy has over concatenation,
-and keeps where a modality is gone, or holds noise in place of what it measured. Of each task with a known optimum the
-strategy that told most subjects right, as a part of the best that can be: of images as their protocol changes the law.
+sources. Of each table that ``polyscan compare`` wrote, ``compare_*.csv``: what part of the best possible accuracy each
+strategy has, what over concatenation, and what it keeps where a modality is gone, or holds noise in place of what it
+measured. Of each task with a known optimum, of either kind of table, the strategy that told most subjects right, as a
+part of the best that can be: of images as their protocol changes the law.
 """
 
 from __future__ import annotations
@@ -39,15 +40,31 @@ def over_sources(strategy: str, one_gone: bool = False) -> tuple[Interval, int, 
     return Interval(float(each.mean()), float(low), float(high)), sum(gain > 0 for gain in every), len(every)
 
 
+def compared() -> dict[str, list[dict[str, str]]]:
+    """Name of a protocol to the rows of the table that ``polyscan compare`` wrote, the highest AUROC first."""
+    return {path.stem.removeprefix("compare_"): _rows(path) for path in sorted(RESULTS.glob("compare_*.csv"))}
+
+
 def parts_of_optimum() -> dict[str, dict[str, float]]:
-    """Task to strategy to accuracy over the best possible on the same subjects, the nearest strategy first."""
+    """Cohort to strategy to accuracy over the best possible on the same subjects, the nearest strategy first.
+
+    Those of ``strategies.csv``, and as ``compare NAME`` those of ``polyscan compare``.
+    """
     optimum = {name: cohort["optimum"] for name, cohort in read_json(RESULTS / "cohorts.json").items()}
     found: dict[str, dict[str, float]] = defaultdict(dict)
-    with (RESULTS / "strategies.csv").open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            if optimum[row["cohort"]] is not None:
-                found[row["cohort"]][row["strategy"]] = float(row["accuracy"]) / optimum[row["cohort"]]
+    for row in _rows(RESULTS / "strategies.csv"):
+        if optimum[row["cohort"]] is not None:
+            found[row["cohort"]][row["strategy"]] = float(row["accuracy"]) / optimum[row["cohort"]]
+    for name, rows in compared().items():
+        for row in rows:
+            if row["of_optimum"]:
+                found[f"compare {name}"][row["strategy"]] = float(row["of_optimum"])
     return {task: dict(sorted(of.items(), key=lambda one: -one[1])) for task, of in found.items()}
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 def main() -> None:
@@ -61,18 +78,18 @@ def main() -> None:
     for task, of in sorted(parts_of_optimum().items(), key=lambda one: max(one[1].values())):
         best = next(iter(of))
         print(f"| {task} | {best} | {of[best]:.3f} | {of[CONCATENATION]:.3f} |")
-    for path in sorted(RESULTS.glob("compare_*.csv")):
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = {row["strategy"]: row for row in csv.DictReader(file)}
-        print(f"\n{path.stem.removeprefix('compare_')}\n")
-        print("| strategy | accuracy | AUROC | over concatenation | verdict | one gone | one spoiled |")
-        print("|---|---|---|---|---|---|---|")
-        for name, row in rows.items():
+    for name, rows in compared().items():
+        print(f"\n{name}\n")
+        print("| strategy | accuracy | of the best | AUROC | over concatenation | verdict | one gone | one spoiled |")
+        print("|---|---|---|---|---|---|---|---|")
+        for row in rows:
+            part = f"{float(row['of_optimum']):.3f}" if row["of_optimum"] else ""
             area, over = (
                 [float(row[f"{column}{end}"]) for end in ("", "_low", "_high")] for column in ("auroc", "difference")
             )
             print(
-                f"| {name} | {float(row['accuracy']):.3f} | {area[0]:.3f} ({area[1]:.3f} to {area[2]:.3f}) | "
+                f"| {row['strategy']} | {float(row['accuracy']):.3f} | {part} | "
+                f"{area[0]:.3f} ({area[1]:.3f} to {area[2]:.3f}) | "
                 f"{100 * over[0]:+.1f} ({100 * over[1]:+.1f} to {100 * over[2]:+.1f}) | {row['verdict']} | "
                 f"{float(row['without']):.3f} | {float(row['spoiled']):.3f} |"
             )
