@@ -156,6 +156,11 @@ def test_maps_and_changed_scans_are_told_by_their_names(name, modality, derived)
     [
         *((f"anna_FLAIR_{word}", True) for word in ("lesion", "gt", "truth", "tumor", "lesionMask", "msk", "segm")),
         *((f"{word}_FLAIR", False) for word in ("tumor", "lesions", "truth", "msk")),
+        ("t2_tumor_reader1", True),
+        ("t2_anatomy_reader1", False),
+        ("FLAIR_seg_pred", False),
+        ("T1_bet_mask", False),
+        ("alphabet_mask", True),
         ("wmh", True),
         ("WMH_01_T1", False),
     ],

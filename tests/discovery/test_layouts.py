@@ -65,6 +65,14 @@ LAYOUTS = {
     "WMH": ("{0}/{1}", "0 2", "pre/FLAIR pre/T1 wmh", ["FLAIR", "T1"], True),
     "ISLES": ("sub-case{0}/ses-1/sub-case{0}_ses-1_{1}", "01 02", "adc dwi flair msk", ["ADC", "DWI", "FLAIR"], True),
     "prostates": ("{0}/{0}_1_{1}", "10000 10001", "t2w adc hbv", ["ADC", "DWI", "T2"], False),
+    "Prostate158": (
+        "train/{0}/{1}",
+        "020 021",
+        "t2 adc t2_anatomy_reader1 t2_tumor_reader1 adc_tumor_reader1",
+        ["ADC", "T2"],
+        True,
+    ),
+    "UCSF-BMSR": ("{0}/{0}_{1}", "100101A 100102A", "T1pre T1post T2Synth seg", ["T1", "T1c"], True),
     "timepoints": ("ID_{0}/Timepoint_1/ID_{0}_{1}", "0003 0004", "t1c t2f tumorMask", ["FLAIR", "T1c"], True),
     "XNAT": ("S{0}/scans/{1}/resources/NIFTI/files/image", "01 02", "4-T1_MPRAGE 5-T2_FLAIR", ["FLAIR", "T1"], False),
     "Parkinson's disease": ("PD_{0}_{1}", "anna bob", "T1 T2", ["T1", "T2"], False),
@@ -165,6 +173,29 @@ def test_two_sets_of_scans_beside_each_other_are_said(tmp_path, names, said):
         write_nifti(tmp_path / "training" / patient / "orig" / f"{patient}_{name}.nii.gz", image)
     doubts = [doubt for doubt in scan(tmp_path).doubts if "has T1, T2 twice in" in doubt]
     assert len(doubts) == 2 * said
+
+
+def test_visits_before_and_in_the_midst_of_radiotherapy(tmp_path):
+    for patient, visit, name in product("12", ("preRT", "midRT"), ("T2", "mask")):
+        image = MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4))
+        write_nifti(tmp_path / patient / visit / f"{patient}_{visit}_{name}.nii.gz", image)
+    studies = scan(tmp_path).studies
+    assert [study.key for study in studies] == [
+        f"sub-{who}_ses-{visit}" for who in "12" for visit in ("midrt", "prert")
+    ]
+    assert all(study.label for study in studies)
+    assert list(scan(tmp_path, join=True).studies[0].scans) == ["T2@1", "T2@2"]
+    assert "preRT" in scan(tmp_path, join=True).studies[0].scans["T2@1"].path
+
+
+def test_several_labels_are_said(tmp_path):
+    for patient, name in product(("s0011", "s0012"), ("ct", "segmentations/liver", "segmentations/aorta")):
+        image = MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4))
+        write_nifti(tmp_path / patient / f"{name}.nii.gz", image)
+    assert scan(tmp_path).doubts == [
+        "sub-s0011 has 2 labels, of which s0011/segmentations/aorta.nii.gz is taken, as in 1 more: name the one that "
+        "is meant, as 'mask' of the label in the manifest."
+    ]
 
 
 def test_several_tracers_are_said(tmp_path):

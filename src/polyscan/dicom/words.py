@@ -90,7 +90,7 @@ _OTHERS = {
         r"(?:multi|variable) ?-?flip\w*(?: angles?)?|despot\d?|qsm|chi ?map|mtr|mtsat|pd ?map|molli|shmolli|mwf|"
         r"qmap|relax\w*"
     ),
-    "an image computed from a quantitative scan": _words(r"magi ?c\w*|sy ?mri|synthetic|synth?\w*|syt[12]\w*"),
+    "an image computed from a quantitative scan": _words(r"magi ?c\w*|sy ?mri|synthetic|(?:t[12]w?)?synth?\w*|syt[12]\w*"),
     "a diffusion tensor map": _words(
         r"(?:col)?fa|col ?fa|tensor ?(?:b0)?(?= *$| map)|fract\w* ?aniso\w*|fractional|mean diff\w*|rgb|ivim|"
         r"kurtosis map|[mr]d map|d[tk]i[^a-z0-9]+(?:\w+[^a-z0-9]+)?(?:[amr][dk]|tr|mo|s0|[lv][123])"
@@ -120,7 +120,7 @@ _OTHERS = {
         r"(?<![a-z])(?:pet|pt)[^a-z0-9]+(?:\w+[^a-z0-9]+)?(?:nac|no ?ac|non ?ac|uncorr\w*)(?![a-z0-9])|"
         r"(?<![a-z])nac[^a-z0-9]+pe?t"
     ),
-    "a fusion of two scans": _words(r"fused (?:pet|ct|mr)\w*|(?:pet|ct) fusion"),
+    "a fusion of two scans": _words(r"fused|(?:pet|ct) fusion"),
     "an inversion image of MP2RAGE": re.compile(r"(?<![a-z])inv ?-?[12](?!\d)"),
     "a balanced steady-state series": _words(r"fiesta\w*|ciss|tru ?fi\w*|true ?fisp|b ?-?ffe|b?ssfp|balanced"),
     "a magnetisation transfer or CEST series": _words(r"cest|apt\w*|mtc|magneti[sz]ation transfer"),

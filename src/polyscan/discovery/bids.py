@@ -29,7 +29,8 @@ _PARTS = {"phase", "real", "imag"}
 _LABEL = {"dseg", "seg", "mask", "msk", "label", "labels", "gtv", "segmentation", "lesion", "roi", "probseg"}
 _LABEL_WORDS = re.compile(
     r"(?:^|[_\W])(?:(?:lesion|roi|tumou?r)?mask|d?seg|segm|labels?|gtv[npt]?[-_]?\d?|segmentation|roi)(?:[_\W]|$)|"
-    r"(?:[-_]|^)(?:annotations?|consensus|contours?|delineations?|gt|lesions?|truth|tumou?rs?)$|_msk$|^wmh$",
+    r"(?:[-_]|^)(?:annotations?|consensus|contours?|delineations?|gt|lesions?|truth|tumou?rs?)$|_msk$|^wmh$|"
+    r"[-_](?:reader|rater)[-_]?\d(?:[_\W]|$)",
     re.IGNORECASE,
 )
 _LABEL_FOLDER = re.compile(
@@ -37,6 +38,7 @@ _LABEL_FOLDER = re.compile(
     re.IGNORECASE,
 )
 _UNTOLD = "its name tells no modality"
+_IS_COMPUTED = "a map computed from a scan: its name says so"
 BY_FOLDER = "that of its folder does"
 # What SPM, FSL, ANTs and others call maps that they compute, and scans that they moved or changed.
 _COMPUTED = re.compile(
@@ -59,7 +61,9 @@ _ANATOMY = re.compile(r"[fs]?mriprep|freesurfer|fastsurfer|synthseg|mriqc|qsipre
 # The number that an export gives a series before its name.
 _SERIES_NUMBER = re.compile(r"^\d+[-_. ]+")
 _NOT_TRUTH = re.compile(
-    r"brain|foreground|body|head|preproc|deface|probseg|aseg|aparc|wmparc|ribbon|tissue", re.IGNORECASE
+    r"brain|foreground|body|head|preproc|deface|probseg|aseg|aparc|wmparc|ribbon|tissue|anatomy|skull|strip|"
+    r"(?:^|[_\W])(?:hd-?)?bet(?:[_\W]|$)",
+    re.IGNORECASE,
 )
 
 
@@ -162,6 +166,8 @@ def named(name: str) -> Named:
 def _label(stem: str, entities: dict[str, str]) -> Named:
     if _NOT_TRUTH.search(stem):
         return Named(None, "a mask of the body, no label", False, entities)
+    if _COMPUTED.search(stem):
+        return Named(None, _IS_COMPUTED, False, entities)
     bare = _WHOSE.sub("", stem)
     modality = told(entities.get("space", re.sub(_LABEL_WORDS, " ", bare))).modality
     reason = "its name says so" if modality else "its name does not tell which scan it was drawn on"
@@ -171,7 +177,7 @@ def _label(stem: str, entities: dict[str, str]) -> Named:
 def _plain(stem: str, entities: dict[str, str], derived: bool) -> Named:
     said = told(stem)
     if _COMPUTED.search(stem):
-        return Named(None, "a map computed from a scan: its name says so", False, entities)
+        return Named(None, _IS_COMPUTED, False, entities)
     if said.modality == "CT" and (word := dual_energy(stem)):
         return Named(None, f"a dual-energy map: its name says {word}", False, entities)
     derived = derived or _DERIVED.search(stem) is not None

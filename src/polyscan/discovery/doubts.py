@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import PurePosixPath
 
@@ -23,6 +24,23 @@ def doubts_of(study: Study, subject: str) -> list[str]:
         subject: as its folders call it.
     """
     return [*_from_two_sets(study), *_from_two_names(study, subject), *_from_times(study), *_of_two_tracers(study)]
+
+
+def of_several_labels(studies: Sequence[Study]) -> list[str]:
+    """That studies have several labels, of which the first by its name was taken: a sentence for all of them.
+
+    Args:
+        studies: with their decisions.
+    """
+    several = []
+    for study in studies:
+        labels = [decision for decision in study.decisions if (decision.modality or "").startswith("label on")]
+        if len(labels) > 1 and (taken := next((decision.series for decision in labels if decision.taken), "")):
+            several.append(f"{study.key} has {len(labels)} labels, of which {taken} is taken")
+    if not several:
+        return []
+    more = f", as in {len(several) - 1} more" if len(several) > 1 else ""
+    return [f"{several[0]}{more}: name the one that is meant, as 'mask' of the label in the manifest."]
 
 
 def _from_two_sets(study: Study) -> list[str]:

@@ -12,7 +12,7 @@ _WORD = re.compile(
     rf"{_START}(?:(?:session|ses|visit|study|timepoint|time|tp)[-_ ]?0*(?P<number>\d{{1,3}})"
     r"|(?P<word>baseline|follow[-_ ]?up"
     r"|(?:week|wk|month|day|year|yr|exam|fu|follow[-_ ]?up)[-_ ]?\d{1,4}(?:-\d)?|m\d{2,3}"
-    rf"|(?:pre|post|intra)[-_ ]?(?:op|surg|treat|ther|chemo|c?rt|tx|rx|biops|resec)[a-z]*)){_END}",
+    rf"|(?:pre|post|intra|mid)[-_ ]?(?:op|surg|treat|ther|chemo|c?rt|tx|rx|biops|resec)[a-z]*)){_END}",
     re.IGNORECASE,
 )
 _WHOLE = re.compile(
@@ -27,7 +27,7 @@ _DATE = re.compile(
     rf"|(?<![a-z\d])(?P<d>{_DAY})(?P<s>[-_.])(?P<m>{_MONTH})(?P=s)(?P<y>(?:19|20)\d\d)(?![a-z\d])",
     re.IGNORECASE,
 )
-_ORDER = ("baseline|before|pre|initial", "", "intra", "after|post|follow|fu")
+_ORDER = ("baseline|before|pre|initial", "", "intra|mid", "after|post|follow|fu")
 """Beginnings of words in the order in which visits of these names follow each other."""
 
 

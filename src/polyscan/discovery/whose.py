@@ -27,7 +27,7 @@ _PROCESSED = re.compile(
     r"v\d+|run\d*|acq\d*|\d*mm|fr?fse|[tf]se|gre|flash|cube|vista|spgr|bravo|tfe|ffe|haste|blade|propeller|vibe|epi|"
     r"t?fl[23]d|(?:hf|ff)(?:s|p|d[lr])|fat\w*|nofs|dyn\w*|art|arterial|ven|venous|portal|delayed|early|late|"
     r"(?:mri?|ct|pet|pt|exam\w*|examination|visit|week|wk|month|mo|day|year|yr|fu|time|tp)\d+|before|after|op|initial|"
-    r"(?:pre|post)(?:op\w*|rt|rx|tx|treat\w*|ther\w*|surg\w*|biops\w*|chemo\w*|contrast)|first|second|third|last|"
+    r"(?:pre|post|mid)(?:op\w*|rt|rx|tx|treat\w*|ther\w*|surg\w*|biops\w*|chemo\w*|contrast)|first|second|third|last|"
     r"baseline|follow\w*|diagnos\w*|relapse|recurren\w*|progress\w*|retest|rescan|repeat\w*|good|bad|week|month|day|exam|"
     r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\d{2,4}|(?:hospital|site|cent(?:er|re)|scanner)\w?)",
     re.IGNORECASE,
