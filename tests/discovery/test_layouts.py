@@ -198,6 +198,16 @@ def test_several_labels_are_said(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("suffix", ["Eq_1", "Tilt_1", "Tilt_Eq_1", "Eq"])
+def test_what_a_converter_corrected_is_taken(tmp_path, suffix):
+    for name in ("head_ct_3", f"head_ct_3_{suffix}"):
+        image = MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4))
+        write_nifti(tmp_path / "anna" / f"{name}.nii.gz", image)
+    (study,) = scan(tmp_path).studies
+    assert study.scans["CT"].path.endswith(f"_{suffix}.nii.gz")
+    assert study.decisions[1].reason.endswith(f"head_ct_3_{suffix}.nii.gz is corrected")
+
+
 def test_several_tracers_are_said(tmp_path):
     for tracer in ("18FFDG", "11CPIB"):
         image = MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4))

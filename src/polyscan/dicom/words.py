@@ -90,7 +90,9 @@ _OTHERS = {
         r"(?:multi|variable) ?-?flip\w*(?: angles?)?|despot\d?|qsm|chi ?map|mtr|mtsat|pd ?map|molli|shmolli|mwf|"
         r"qmap|relax\w*"
     ),
-    "an image computed from a quantitative scan": _words(r"magi ?c\w*|sy ?mri|synthetic|(?:t[12]w?)?synth?\w*|syt[12]\w*"),
+    "an image computed from a quantitative scan": _words(
+        r"magi ?c\w*|sy ?mri|synthetic|(?:t[12]w?)?synth?\w*|syt[12]\w*"
+    ),
     "a diffusion tensor map": _words(
         r"(?:col)?fa|col ?fa|tensor ?(?:b0)?(?= *$| map)|fract\w* ?aniso\w*|fractional|mean diff\w*|rgb|ivim|"
         r"kurtosis map|[mr]d map|d[tk]i[^a-z0-9]+(?:\w+[^a-z0-9]+)?(?:[amr][dk]|tr|mo|s0|[lv][123])"

@@ -14,6 +14,7 @@ from polyscan.modality import by_precedence
 from polyscan.study import Decision, Label, Scan, Study
 
 _NUMBERED = re.compile(r"(?P<series>.*[-_])(?P<number>\d+)")
+_CORRECTED = re.compile(r"(?P<of>.+?)_(?:Tilt_Eq|Tilt|Eq)(?:_\d+)?")
 # What the parts of a rank say, where they differ, of the scan that is taken.
 _RANKS = (
     "is nearer to what is usual: an original scan, no phase of a cycle and no single energy, b = 1000, SUV",
@@ -28,7 +29,7 @@ def study_of(subject: str, session: str | None, candidates: list[Candidate]) -> 
     """The study that candidates make: of each modality the scan that is taken, and a label; ``decisions`` says why."""
     study = Study(subject, session)
     decisions = study.decisions
-    candidates = _without_counted(_without_unnamed(candidates))
+    candidates = _without_uncorrected(_without_counted(_without_unnamed(candidates)))
     taken: dict[str, Candidate] = {}
     for c in sorted((c for c in candidates if c.modality and not c.label), key=_order):
         assert c.modality is not None
@@ -92,6 +93,23 @@ def _without_counted(candidates: list[Candidate]) -> list[Candidate]:
         if name and 0 in (numbers := counted[name["series"]]) and len(numbers) > 1
         else c
         for c, name in zip(candidates, names, strict=True)
+    ]
+
+
+def _without_uncorrected(candidates: list[Candidate]) -> list[Candidate]:
+    """Candidates without those of which a converter wrote a corrected one beside them.
+
+    dcm2niix calls those ``X_Eq_1`` whose slices it brought to equal steps, and ``X_Tilt_1`` which it straightened.
+    """
+    corrected = {}
+    for c in candidates:
+        if c.modality and not c.label and (found := _CORRECTED.fullmatch(stem_of(c.name))):
+            corrected[found["of"]] = PurePosixPath(c.name).name
+    return [
+        replace(c, modality=None, reason=f"slices that are tilted or lie at unequal steps: {beside} is corrected")
+        if c.modality and not c.label and (beside := corrected.get(stem_of(c.name)))
+        else c
+        for c in candidates
     ]
 
 
