@@ -1,10 +1,12 @@
 """The picture of a bundle's page, from what ``polyscan infer`` wrote.
 
     python benchmarks/bundle_picture.py answer OUT/ picture.png [STUDY]
+    python benchmarks/bundle_picture.py survival OUT/ picture.png [STUDY]
     python benchmarks/bundle_picture.py scores picture.png "all three=OUT" "without PET=OUT_2" ...
 
-``answer`` draws one study of made data: its scans, the probability of each class and what drove the answer. ``scores``
-draws the Dice of each study, a column a folder; it shows no scan.
+``answer`` draws one study of made data: its scans, the probability of each class and what drove the answer.
+``survival`` draws the chance to live so long, and what drove it. ``scores`` draws the Dice of each study, a column a
+folder; it shows no scan.
 """
 
 from __future__ import annotations
@@ -44,6 +46,27 @@ def answer(folder: Path, out: Path, key: str | None = None) -> None:
         row(left, found.probabilities, f"{task}: {found.predicted_class}{truth}; uncertainty {found.uncertainty:.2f}")
         row(right, found.contributions, "what moved its probability, and by how much")
         left.set_xlim(0, 1)
+    figure.savefig(out)
+
+
+def survival(folder: Path, out: Path, key: str | None = None) -> None:
+    """The chance to live so long with its interval on the left, contributions to the log risk on the right."""
+    studies = read_manifest(folder / "manifest.json").studies
+    study = next(s for s in studies if key in (None, s.key))
+    assert study.prediction is not None
+    found = study.prediction.answers["survival"]
+    figure = Figure(figsize=(9, 3), dpi=110, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    times = [0.0, *map(float, found.survival)]
+    chance, low, high = zip(*[[1.0] * 3, *found.survival.values()], strict=True)
+    left.fill_between(times, low, high, color=FOR, alpha=0.2, linewidth=0)
+    left.plot(times, chance, "-o", color=FOR, markersize=4)
+    left.set_ylim(0, 1)
+    left.set_xlabel("months", fontsize=8)
+    left.set_title("chance to live so long, 95 % of dropout samples", fontsize=9, loc="left")
+    left.spines[["top", "right"]].set_visible(False)
+    left.tick_params(labelsize=8)
+    row(right, found.contributions, f"what moved the log risk of {found.risk:+.2f}, and by how much")
     figure.savefig(out)
 
 
@@ -98,7 +121,7 @@ def scores(out: Path, *columns: str) -> None:
 
 if __name__ == "__main__":
     kind, *arguments = sys.argv[1:]
-    if kind == "answer":
-        answer(Path(arguments[0]), Path(arguments[1]), *arguments[2:])
+    if kind in ("answer", "survival"):
+        {"answer": answer, "survival": survival}[kind](Path(arguments[0]), Path(arguments[1]), *arguments[2:])
     else:
         scores(Path(arguments[0]), *arguments[1:])

@@ -1,16 +1,16 @@
 """Write the configs of every bundle: ``python bundles/make.py``.
 
 A bundle must be whole by itself: MONAI Label and the Model Zoo read one flat file. So what bundles have in common
-stands once, in ``parts/every.json`` and in ``parts/segmentation.json`` or ``parts/classification.json``; what makes
-a bundle itself stands in ``parts/<bundle>.json``, and names the second as its ``kind``. This merges them. In each part,
-``shared`` goes into train and inference alike. A later part replaces what an earlier one says, entry by entry; lists
-are replaced whole.
+stands once, in ``parts/every.json`` and in that of its ``kind``, ``segmentation.json``, ``classification.json`` or
+``survival.json``; what makes a bundle itself stands in ``parts/<bundle>.json``, and names it. This merges them. In
+each part, ``shared`` goes into train and inference alike. A later part replaces what an earlier one says, entry by
+entry; lists are replaced whole.
 
 So that a bundle need not repeat a list to change one transform, lists are put together from named ``groups``:
 ``{"_group_": "load"}`` in a list stands for the entries of the group ``load``, each with what else stands beside
 ``_group_``. A bundle that replaces a group changes every list that names it. Written configs hold no groups.
 
-What metadata say of channels and labels is derived from modalities, regions and tasks.
+What metadata say of channels and labels is derived from modalities, and from regions, tasks or horizons.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 BUNDLES = Path(__file__).resolve().parent
 PARTS = BUNDLES / "parts"
 CONFIGS = ("train", "inference", "evaluate", "multi_gpu_train", "metadata")
-COMMON = {"every", "segmentation", "classification"}
+COMMON = {"every", "segmentation", "classification", "survival"}
 
 
 def main() -> None:
@@ -88,10 +88,12 @@ def expand(value: Any, groups: dict[str, list[Any]]) -> Any:
 
 
 def describe(metadata: dict[str, Any], config: dict[str, Any]) -> None:
-    """Add to metadata what follows from the modalities, and the regions or tasks, of a bundle's config."""
+    """Add to metadata what follows from the modalities, and the regions, tasks or horizons, of a bundle's config."""
     channels = [name for name in config["modalities"] for _ in range(config["network_def"].get("in_channels", 1))]
     outputs = [f"{task} {name}" for task, names in config.get("tasks", {}).items() for name in names]
-    outputs = outputs or list(config["regions"])
+    outputs += config.get("regions", {})
+    if "horizons" in config:
+        outputs += ["log risk", *(f"log cumulative hazard at {time:g}" for time in config["horizons"])]
     formats = metadata.pop("network_data_format")  # comes last, as it is long
     for part, names in ((formats["inputs"]["image"], channels), (formats["outputs"]["pred"], outputs)):
         part["num_channels"], part["channel_def"] = len(names), {str(k): name for k, name in enumerate(names)}

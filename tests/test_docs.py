@@ -47,6 +47,7 @@ def folders(tmp_path_factory) -> Path:
         ("docs/ensemble.md", 2, "cca_zoo"),
         ("docs/dicom.md", 1, "torch"),
         ("docs/tutorial.md", 6, "matplotlib"),
+        ("bundles/glioma_survival/docs/README.md", 1, "torch"),
     ],
 )
 def test_code_in_a_page_runs(page, least, needs, folders, tmp_path, monkeypatch):

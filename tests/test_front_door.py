@@ -11,6 +11,7 @@ import torch
 
 import polyscan
 from polyscan.phantom import make_cohort
+from polyscan.study import Scan
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +85,21 @@ def test_a_bundle_that_is_not_there_is_refused_by_name(tmp_path):
         polyscan.load_bundle("kidney")
     with pytest.raises(polyscan.PolyscanError, match="is no bundle"):
         polyscan.load_bundle(tmp_path)
+
+
+def test_a_bundle_answers_from_tables_alone_whichever_are_there(tmp_path):
+    (tmp_path / "m.json").write_text('{"IDH1_mut": 1, "TP53_mut": 1}')
+    clinical = {"age": 43, "sex": "F", "histology": "AASTR"}
+    study = polyscan.Study("P1", clinical=clinical, scans={"mutations": Scan(str(tmp_path / "m.json"))})
+    bundle = polyscan.load_bundle("glioma_survival")
+    found = bundle.predict(study)
+    answer = found.answers["survival"]
+    assert set(answer.contributions) == set(found.present) == {"clinical", "mutations"}
+    assert sum(answer.contributions.values()) == pytest.approx(answer.risk, abs=1e-3)
+    assert list(answer.survival) == ["12", "24", "36", "60"]
+    alone = bundle.predict(study, absent="clinical")
+    assert alone.present == ["mutations"]
+    assert alone.answers["survival"].risk != answer.risk
+    study.clinical["age"] = 80
+    assert bundle.predict(study).answers["survival"].survival["36"][0] < answer.survival["36"][0]
+    assert bundle.predict(study, absent="clinical").answers == alone.answers

@@ -23,7 +23,7 @@ QUICK = {"max_epochs": 1, "val_interval": 1, "batch_size": 4}
 @pytest.mark.parametrize(
     ("fragment", "cohort", "files", "absent"),
     [
-        ("tcga_survival", "tcga_glioma_multiomic", multiomic, "expression"),
+        (None, "tcga_glioma_multiomic", multiomic, "expression"),
         ("picai_cspca", "picai_tables_glands", picai, "laboratory"),
         ("lgg_lesion", "lgg_mri", lgg, "T1"),
         ("lgg_molecular", "lgg_mri", lgg, "T1"),
@@ -34,11 +34,12 @@ QUICK = {"max_epochs": 1, "val_interval": 1, "batch_size": 4}
 )
 def test_every_study_is_answered_for_with_any_subset(fragment, cohort, files, absent, tmp_path):
     make(cohort, files(tmp_path), tmp_path / "cohort", folds=2, jobs=1)
-    manifest, bundle = tmp_path / "cohort" / "manifest.json", read_fragment_bundle(fragment)
+    manifest = tmp_path / "cohort" / "manifest.json"
+    bundle = read_fragment_bundle(fragment) if fragment else "glioma_survival"
     small = {"roi_size": [32, 32]} if fragment == "images_2d" else {}
     few = {} if "segmentation" in bundle else {"monte_carlo_samples": 2}
     (tmp_path / "few.json").write_text(json.dumps({"inference": few}))
-    options = {"fragments": [fragment, tmp_path / "few.json"], "settings": {**QUICK, **small}}
+    options = {"fragments": [*filter(None, [fragment]), tmp_path / "few.json"], "settings": {**QUICK, **small}}
     answered = read_manifest(cross_validate(bundle, manifest, tmp_path / "cv", **options)).studies
     assert sorted(s.key for s in answered) == sorted(s.key for s in read_manifest(manifest).studies)
     for task in tasks_of(answered):

@@ -15,6 +15,7 @@ from PIL import Image
 from polyscan.formats.nifti import write_nifti
 from polyscan.study import Label, Preparation, Scan, Study
 from polyscan.study.manifest import Manifest, write_manifest
+from polyscan.transforms.tables import CLINICAL
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 make = SimpleNamespace(**runpy.run_path(str(BUNDLES / "make.py")))
@@ -29,21 +30,38 @@ def make_manifest(bundle: Path, folder: Path) -> Path:
     studies = []
     for number in range(7):
         study = Study(f"{number}", clinical={"age": 40 + number}, days=[0, 70 + number])
-        study.label.tasks = {task: classes[number % len(classes)] for task, classes in config.get("tasks", {}).items()}
+        study.label.tasks = known_tasks(config, number)
         study.preparation = Preparation("none", config["modalities"][0])
-        save = save_scan if config["spacing"] else save_picture
         for modality in config["modalities"]:
-            study.scans[modality] = Scan(save(folder, config, study, modality, generator))
+            study.scans[modality] = Scan(saver(config)(folder, config, study, modality, generator))
         if "regions" in config:
             study.label.mask = save_mask(folder, config, study)
         studies.append(study)
     del studies[6].scans[config["modalities"][0]]
+    if "tables" in config:
+        for study in studies:
+            study.scans.pop(CLINICAL, None)  # it stands in the manifest
+        studies[6].clinical = {}
     if "enters" in config:  # what is left gives the grid
         studies[6].label.mask = save_mask(folder, config, studies[6], factor=2)
     studies[5].label = Label()
     path = folder / "manifest.json"
     write_manifest(path, Manifest(training=studies[:3], validation=studies[3:5], testing=studies[5:]))
     return path
+
+
+def known_tasks(config: dict, number: int) -> dict:
+    """A label of each task of a bundle: the class, or time and event."""
+    if "horizons" in config:
+        return {"survival": {"time": 10.0 + 7 * number, "event": number % 2}}
+    return {task: classes[number % len(classes)] for task, classes in config.get("tasks", {}).items()}
+
+
+def saver(config: dict):
+    """What writes a modality of a study for a bundle."""
+    if "tables" in config:
+        return save_table
+    return save_scan if config["spacing"] else save_picture
 
 
 def read_config(bundle: Path, name: str) -> dict:
@@ -62,7 +80,7 @@ def apart(bundle: Path) -> dict[str, float]:
 
 def small_window(bundle: Path) -> dict[str, list[int]]:
     """Changes to a bundle of volumes: a window that holds a study of :func:`make_manifest` and little around it."""
-    return {"roi_size": [24, 24, 24]} if len(read_config(bundle, "inference")["roi_size"]) == 3 else {}
+    return {"roi_size": [24, 24, 24]} if len(read_config(bundle, "inference").get("roi_size", [])) == 3 else {}
 
 
 def save_scan(folder, config, study, modality, generator) -> str:
@@ -86,6 +104,15 @@ def save_picture(folder, config, study, modality, generator) -> str:
     return str(path)
 
 
+def save_table(folder, config, study, modality, generator) -> str:
+    path = folder / f"{study.subject}_{modality}.json"
+    columns = config["tables"][modality]
+    path.write_text(
+        json.dumps(dict(zip(columns, torch.randn(len(columns), generator=generator).tolist(), strict=True)))
+    )
+    return str(path)
+
+
 def mask_of(config) -> torch.Tensor:
     """Blocks within blocks, one a value of the regions."""
     values = sorted({v for region in config.get("regions", {"": [1]}).values() for v in region})
@@ -101,5 +128,5 @@ def write(path, config, image, factor) -> str:
     return str(path)
 
 
-def is_classification(bundle: Path) -> bool:
-    return make.read(bundle.name)["kind"] == "classification"
+def kind_of(bundle: Path) -> str:
+    return make.read(bundle.name)["kind"]

@@ -12,7 +12,7 @@ from monai.data import list_data_collate
 from monai.data.utils import dense_patch_slices
 from monai.inferers.utils import _get_scan_interval
 from monai.utils import set_determinism
-from prepared import is_classification, read_config, save_picture, write
+from prepared import kind_of, known_tasks, read_config, save_picture, save_table, write
 
 from polyscan.errors import PolyscanError
 from polyscan.study import Study
@@ -54,9 +54,15 @@ def ask(request, bundle, tmp_path):
 def study(config, folder, size, there):
     """An item with noise of a size in voxels of the bundle for each modality that is there, and a label."""
     item = {"study": "s", "image": {}, "clinical": {}, "days": [0, 70], "label": {}}
-    item["label"].update({task: classes[0] for task, classes in config.get("tasks", {}).items()})
+    item["label"].update(known_tasks(config, 0))
     generator = torch.Generator().manual_seed(1)
     for name in there:
+        if name == "clinical":
+            item["clinical"] = {"age": 40}
+            continue
+        if "tables" in config:
+            item["image"][name] = save_table(folder, config, Study("s"), name, generator)
+            continue
         if not config["spacing"]:
             item["image"][name] = save_picture(folder, config, Study("s"), name, generator)
             continue
@@ -76,7 +82,7 @@ def test_availability_is_the_studys_own(bundle, ask, tmp_path):
     config = read_config(bundle, "inference")
     modalities = config["modalities"]
     for more, there in product(MORE, ([modalities[0]], [modalities[-1]], modalities)):
-        size = [n + m for n, m in zip(config["roi_size"], more, strict=False)]
+        size = [n + m for n, m in zip(config.get("roi_size", []), more, strict=False)]
         windows, network = ask(study(config, tmp_path, size, there))
         with torch.no_grad():
             _, available = network.encode(windows)
@@ -90,7 +96,7 @@ def test_availability_is_the_studys_own(bundle, ask, tmp_path):
 def test_what_is_turned_into_the_window_is_absent(bundle):
     """A turn brings what was never measured into the window: the picture's last voxels are not drawn out there."""
     config = read_config(bundle, "train")
-    if not is_classification(bundle) or not config["spacing"]:
+    if kind_of(bundle) != "classification" or not config["spacing"]:
         pytest.skip("this bundle turns nothing")
     transforms = ConfigParser(config).get_parsed_content("train#random_transforms", instantiate=True)
     turn = [made for made in transforms if type(made).__name__ in ("BorderPadd", "RandAffined", "CenterSpatialCropd")]

@@ -27,7 +27,11 @@ def test_metadata_is_valid(bundle, tmp_path):
         content = read_config(bundle, config)
         assert list(dict.fromkeys(formats["inputs"]["image"]["channel_def"].values())) == content["modalities"]
         answers = [f"{task} {c}" for task, classes in content.get("tasks", {}).items() for c in classes]
-        answers = answers or list(content["regions"])
+        answers = (
+            answers
+            or list(content.get("regions", {}))
+            or ConfigParser(content).get_parsed_content("network_def").outputs
+        )
         assert list(formats["outputs"]["pred"]["channel_def"].values()) == answers
 
 
@@ -140,6 +144,6 @@ def test_monai_exports_it(bundle, tmp_path):
         assert (tmp_path / name).stat().st_size > 100_000
     config = read_config(bundle, "inference")
     channels = json.loads((bundle / "configs" / "metadata.json").read_text())["network_data_format"]["inputs"]["image"]
-    image = torch.randn(1, channels["num_channels"], *config["roi_size"])
+    image = torch.randn(1, channels["num_channels"], *config.get("roi_size", channels["spatial_shape"]))
     image[:, 0] = torch.nan
     assert torch.jit.load(tmp_path / "net.ts")(image).isfinite().all()

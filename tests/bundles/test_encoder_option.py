@@ -100,6 +100,7 @@ def test_what_is_no_encoder_is_refused(words, sentence):
         ("drifa_multitask_classification", {}, "its network, DRIFANet, is made with its own"),
         (SEGMENTATION, {"fuse_at": "input"}, "it joins modalities before they are encoded"),
         ("glioma_grading_classification", read_fragment("tables", "train"), "it reads tables"),
+        ("glioma_survival", {}, "it reads tables"),
     ],
 )
 def test_what_has_no_encoder_of_images_is_refused(bundle, changes, why):

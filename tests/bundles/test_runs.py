@@ -13,7 +13,7 @@ import pytest
 import torch
 from commands import monai, monai_in_processes
 from monai.bundle import ConfigParser
-from prepared import few_samples, is_classification, read_config, small_window
+from prepared import few_samples, kind_of, read_config, small_window
 
 from polyscan.bundle.run import infer, train
 from polyscan.errors import PolyscanError, sentence
@@ -22,6 +22,7 @@ from polyscan.study.manifest import read_manifest
 from polyscan.study.schema import encoded
 
 QUICK = {"max_epochs": 1, "val_interval": 1}
+METRICS = {"classification": "val_auroc", "segmentation": "val_dice", "survival": "val_c"}
 
 
 def as_words(changes: dict[str, object]) -> list[object]:
@@ -37,7 +38,7 @@ def test_the_whole_life_through_monai(bundle, manifest, tmp_path):
     weights = tmp_path / "run" / "model.pt"
     overlay = "['configs/train.json','configs/evaluate.json']"
     said = monai("run", "--config_file", overlay, *paths, "--weights", weights, *as_words(small), cwd=bundle)
-    assert ("val_auroc" if is_classification(bundle) else "val_dice") in said
+    assert METRICS[kind_of(bundle)] in said
     assert (tmp_path / "run" / "metrics.csv").exists()
     few = {**few_samples(bundle), **small}
     answer = ("--config_file", "configs/inference.json", "--weights", weights, *as_words(few))
@@ -46,7 +47,7 @@ def test_the_whole_life_through_monai(bundle, manifest, tmp_path):
     long, short = (read_manifest(tmp_path / name / "manifest.json") for name in ("out", "short"))
     assert [s.key for s in long.studies] == ["sub-5", "sub-6"]
     for a, b in zip(long.studies, short.studies, strict=True):
-        (check_answers if is_classification(bundle) else check_masks)(a, b)
+        {"classification": check_answers, "segmentation": check_masks, "survival": check_risks}[kind_of(bundle)](a, b)
 
 
 def check_masks(a, b):
@@ -70,6 +71,22 @@ def check_answers(a, b):
         assert 0 <= answer.uncertainty <= 1
         assert set(answer.contributions) >= set(a.scans)
         assert (answer.truth is not None) == (a.key == "sub-6")
+
+
+def check_risks(a, b):
+    first, second = (study.prediction.answers["survival"] for study in (a, b))
+    assert json.loads(Path(a.prediction.path).read_text())["answers"] == {"survival": encoded(first)}
+    assert first.risk == pytest.approx(second.risk, abs=1e-3)
+    assert first.risk == pytest.approx(sum(first.contributions.values()), abs=1e-3)
+    assert first.contributions == pytest.approx(second.contributions, abs=1e-3)
+    assert set(first.contributions) == set(a.prediction.present)
+    assert ("clinical" in first.contributions) == (a.key == "sub-5")
+    assert (first.truth is not None) == (a.key == "sub-6")
+    chances = list(first.survival.values())
+    assert chances == sorted(chances, reverse=True)
+    for chance, low, high in chances:
+        assert 0 <= low <= high <= 1
+        assert 0 <= chance <= 1
 
 
 def test_two_processes_train_together(bundle, manifest, tmp_path):
@@ -175,4 +192,4 @@ def test_what_is_padded_is_absent_and_not_zero(bundle):
             assert out["image"].shape[1:] == ((7,) * 3 if "Border" in pad["_target_"] else (8,) * 3)
             assert out["image"].isnan().sum() == out["image"].numel() - 2 * 5**3
         assert out["label"].isfinite().all()
-    assert bool(pads) == (bundle.name != "drifa_multitask_classification")
+    assert bool(pads) == (bundle.name not in ("drifa_multitask_classification", "glioma_survival"))

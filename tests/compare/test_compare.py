@@ -114,7 +114,7 @@ def test_a_table_that_no_study_has_is_no_modality(tmp_path):
     assert cohort.modalities == ["CT", "PET"]
     assert cohort.x.isfinite().all()
     (tmp_path / "tables.json").write_text(json.dumps({"shared": {"tables": {"SPECT": tables["SPECT"]}}}))
-    with pytest.raises(PolyscanError, match="has nothing of SPECT"):
+    with pytest.raises(PolyscanError, match="expected at least one of SPECT"):
         load_cohort(protocol)
 
 

@@ -19,6 +19,7 @@ from polyscan.fusion.temporal import TemporalDifference
 from polyscan.inference import CachedFeatures, every_subset, monte_carlo
 from polyscan.networks import (
     ClassificationHead,
+    CoxHead,
     DRIFANet,
     FusionModel,
     FusionNet,
@@ -27,6 +28,7 @@ from polyscan.networks import (
     PackedScales,
     ResNetEncoder,
     SegmentationHead,
+    SurvivalNet,
     TableNet,
     TemporalNet,
     UNetEncoder,
@@ -65,6 +67,7 @@ NETWORKS = {
         scans(3),
         [torch.tensor([[0.4, 1.0], [NAN, 0.0]])],
     ),
+    "survival": (lambda: SurvivalNet(net_at([2], partial(CoxHead, dropout=0.3)), horizons=[12, 36]), scans(3), []),
     "temporal": (
         lambda: TemporalNet(net_at([0, 2], modalities=("T1c", "FLAIR")), TemporalDifference),
         scans(4),

@@ -148,7 +148,7 @@ def test_a_task_goes_through_training(name, config, tmp_path, capsys):
     given = ["glioma_grading_classification", str(cohort / "manifest.json")]
     assert main(["train", *given, "-o", str(run), *changes, "--set", "max_epochs=1"]) == 0
     weights = ["--weights", str(run / "model.pt")]
-    assert main(["infer", *given, "-o", str(out), *changes, *weights, "--without", "PET"]) == 0
+    assert main(["infer", *given, "-o", str(out), *weights, "--without", "PET"]) == 0  # weights name the fragment
     assert len(read_json(out / "manifest.json")["testing"]) == 8
 
 

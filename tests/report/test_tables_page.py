@@ -17,7 +17,12 @@ def survivor(folder, number, risk):
     genes.parent.mkdir(exist_ok=True)
     genes.write_text(json.dumps({"IDH1_mut": number % 2}))
     study = Study(str(number), scans={"genes": Scan(str(genes))}, clinical={"age": 40 + number})
-    answer = TaskPrediction(risk=risk, truth={"time": 10.5 - number, "event": 1.0})
+    answer = TaskPrediction(
+        risk=risk,
+        truth={"time": 10.5 - number, "event": 1.0},
+        survival={"12": [0.91, 0.85, 0.95]},
+        contributions={"clinical": risk + 0.2, "genes": -0.2},
+    )
     model = ModelRecord("glioma_survival", modalities=["clinical", "genes", "expression"])
     path = folder / "out" / f"{number}_answer.json"
     path.parent.mkdir(exist_ok=True)
@@ -40,6 +45,8 @@ def test_pages_of_tables_tell_risks_and_what_was_read(tmp_path):
     assert "(true: event at 10.5)" in told
     assert "<strong>expression</strong> is missing: not found in the study" in told
     assert "<strong>clinical</strong>" not in told
+    for cell in ("0.91", "0.85 to 0.95", "-0.30", "-0.20"):
+        assert f'<td class="number">{cell}</td>' in told
 
 
 def test_rows_hold_risks_and_what_became_known(tmp_path):
@@ -49,6 +56,7 @@ def test_rows_hold_risks_and_what_became_known(tmp_path):
         "true time": 9.5,
         "true event": 1,
     }
+    assert row["survival chance at 12"] == 0.91
     assert "survival truth" not in row
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from functools import partial
 
 import pytest
@@ -11,9 +12,9 @@ import torch
 from polyscan.errors import PolyscanError
 from polyscan.evaluation import ConcordanceIndex
 from polyscan.fusion import AttentionWeighted, Concatenation, Sum
-from polyscan.networks import CoxHead, FusionNet, VectorEncoder
+from polyscan.networks import CoxHead, FusionNet, SurvivalNet, VectorEncoder
 from polyscan.study import TaskPrediction
-from polyscan.transforms import LoadTablesd, SaveRiskd, SurvivalFromLabeld
+from polyscan.transforms import ExplainRiskd, LoadTablesd, SaveRiskd, SurvivalFromLabeld
 from polyscan.transforms.tables import width_of
 
 TABLES = {"clinical": {"age": [50, 10], "sex": ["F", "M"]}, "genes": ["TP53", "EGFR"]}
@@ -40,7 +41,7 @@ def test_numbers_words_and_what_was_not_recorded(study):
 def test_what_is_left_out_is_absent_and_nothing_at_all_is_refused(study):
     assert LoadTablesd("image", TABLES, absent=["clinical"])(study)["image"][0].isnan().all()
     assert LoadTablesd("image", TABLES, absent=["genes"])(study)["image"][1].isnan().all()
-    with pytest.raises(PolyscanError, match="sub-1 has nothing of genes"):
+    with pytest.raises(PolyscanError, match="sub-1 has no value in a table; expected at least one of genes"):
         LoadTablesd("image", TABLES, absent=["clinical"])({**study, "image": {}})
     with pytest.raises(PolyscanError, match="Table scans cannot be left out"):
         LoadTablesd("image", TABLES, absent=["scans"])
@@ -95,10 +96,34 @@ def test_survival_is_a_pair_and_a_risk_is_written(tmp_path):
     for wrong in ({"time": -1, "event": 0}, {"time": 3, "event": 2}, {"time": "long", "event": 1}, {"time": 3}):
         with pytest.raises(PolyscanError, match=r"sub-1: survival is .* expected a time"):
             SurvivalFromLabeld("label")({**data, "label": {"survival": wrong}})
-    out = SaveRiskd("pred", tmp_path)({**SurvivalFromLabeld("label")(data), "pred": torch.tensor([0.25])})
+    told = {"survival": {"12": [0.9, 0.8, 0.95]}, "contributions": {"genes": 0.25}}
+    risk = {"pred": torch.tensor([0.25, -2.25]), "explanation": told}
+    out = SaveRiskd("pred", tmp_path)({**SurvivalFromLabeld("label")(data), **risk})
     written = json.loads((tmp_path / "sub-1_answer.json").read_text())
-    assert written["answers"] == {"survival": {"risk": 0.25, "truth": {"time": 12.5, "event": 1}}}
-    assert out["prediction"].answers == {"survival": TaskPrediction(risk=0.25, truth={"time": 12.5, "event": 1})}
+    assert written["answers"] == {"survival": {"risk": 0.25, "truth": {"time": 12.5, "event": 1}, **told}}
+    assert out["prediction"].answers == {
+        "survival": TaskPrediction(risk=0.25, truth={"time": 12.5, "event": 1}, **told)
+    }
+
+
+def test_chances_fall_with_time_and_contributions_sum_to_the_log_risk():
+    torch.manual_seed(0)
+    encoder = partial(VectorEncoder, size=6, channels=(8,))
+    head = partial(CoxHead, dropout=0.5)
+    network = SurvivalNet(FusionNet(["a", "b"], encoder, "output", Sum, head, spatial_dims=1), [12, 36])
+    network.centre[3], network.baseline[:] = 0.5, torch.tensor([-2.0, -1.0])
+    image = torch.randn(1, 2, 6)
+    explain = ExplainRiskd("pred", network, [12, 36])
+    whole = network.eval()(image)[0]
+    told = explain({"image": image[0], "pred": whole})["explanation"]
+    assert sum(told["contributions"].values()) == pytest.approx(float(whole[0]), abs=1e-3)
+    for time, log_hazard in (("12", -2.0), ("36", -1.0)):
+        chance, low, high = told["survival"][time]
+        assert chance == pytest.approx(math.exp(-math.exp(float(whole[0]) + log_hazard)), abs=1e-3)
+        assert low < chance < high
+    image[0, 1] = torch.nan
+    alone = explain({"image": image[0], "pred": network(image)[0]})["explanation"]
+    assert alone["contributions"] == {"a": pytest.approx(float(network(image)[0, 0]), abs=1e-3)}
 
 
 def test_concordance_gathers_over_batches_and_leaves_out_what_is_not_known():

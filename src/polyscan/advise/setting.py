@@ -77,22 +77,24 @@ def _tables(cohort: Description, strategy: Strategy, studies: Sequence[Study]) -
     size = f"{cohort.patients} patients and tables of {cohort.values or 'few'} values at most"
     why = f"{size}: two layers of {width} channels"
     if cohort.values > MANY_VALUES:
-        shared |= {"dropout": 0.5, "network_def#encoder#dropout": 0.5, "network_def#encoder#linear": 4}
+        encoder = "network_def#network#encoder" if cohort.task == "survival" else "network_def#encoder"
+        shared |= {"dropout": 0.5, f"{encoder}#dropout": 0.5, f"{encoder}#linear": 4}
         why += ", some of them linear, with half of the values dropped"
-    fragment = "tables"
+    bundle, fragments = "glioma_grading_classification", ["tables"]
+    reason = "Its loops train any network; the fragment tables puts tables in place of its images."
     if cohort.task == "survival":
-        fragment = "tcga_survival"
+        bundle, fragments, reason = "glioma_survival", [], "It reads tables and learns the hazard."
         if place_of(strategy) == "output":
             shared["fusion"] = fusion_option("Sum")  # log risks are no probabilities
     else:
         shared["tasks"] = {cohort.target: list(cohort.classes)}
     return Setting(
-        "glioma_grading_classification",
-        f"Its loops train any network; the fragment {fragment} puts tables in place of its images.",
+        bundle,
+        reason,
         "VectorEncoder",
         f"{why}.",
         {"shared": shared, "train": _dropout(cohort, strategy)},
-        [fragment],
+        fragments,
         _option(strategy),
     )
 

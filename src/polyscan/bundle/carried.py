@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import pydoc
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
+from polyscan.bundle.fragment import known_fragments, read_fragment
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
 from polyscan.networks.fusion_model import describe
 from polyscan.study import Study
 
+FRAGMENTS = "fragments"
+"""Among the settings: the fragments of polyscan's own that the training was given, which may change how studies are
+read."""
 PROTOCOLS = "protocols"
 """Among the settings: by which the studies that were learnt from were prepared."""
 _MACHINE = {
@@ -24,15 +28,26 @@ _MACHINE = {
 _TRUSTED = ("polyscan.networks.", "polyscan.fusion.", "polyscan.missing.", "monai.networks.", "torch.nn.")
 
 
-def shared_settings(bundle: str | Path, config: Mapping[str, Any]) -> dict[str, Any]:
+def shared_settings(bundle: str | Path, config: Mapping[str, Any], fragments: Sequence[str] = ()) -> dict[str, Any]:
     """What of a training's config an answer needs too: network, spacing, windows, regions or tasks, and the like.
 
     Args:
         bundle: the folder of the bundle.
         config: of the training, as it is written.
+        fragments: that the training was given.
     """
-    file = Path(bundle) / "configs" / "inference.json"
-    return {name: config[name] for name in read_json(file) if name in config and name not in _MACHINE}
+    own = known_fragments(fragments)
+    names = {**read_json(Path(bundle) / "configs" / "inference.json"), **_entries(own)}
+    return {FRAGMENTS: own, **{name: config[name] for name in names if name in config and name not in _MACHINE}}
+
+
+def carried_fragments(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of inference that the fragments change which weights name; only those of polyscan's own are read."""
+    return _entries(known_fragments(settings.get(FRAGMENTS, ())))
+
+
+def _entries(fragments: Iterable[str]) -> dict[str, Any]:
+    return {name: value for each in fragments for name, value in read_fragment(each, "inference").items()}
 
 
 def protocols_of(studies: Iterable[Study]) -> list[str]:
@@ -49,7 +64,11 @@ def settings_of(stored: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def carried_settings(
-    settings: Mapping[str, Any], weights: str | Path, bundle: str | Path, replaced: Mapping[str, Any]
+    settings: Mapping[str, Any],
+    weights: str | Path,
+    bundle: str | Path,
+    replaced: Mapping[str, Any],
+    fragments: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The settings that weights carry and that differ from a bundle's; none for weights that carry none.
 
@@ -61,11 +80,12 @@ def carried_settings(
         weights: their file, for messages.
         bundle: the folder of the bundle.
         replaced: entries of the config that the user gives, whatever the weights say.
+        fragments: entries that the weights' fragments change of the bundle's.
 
     Raises:
         PolyscanError: the weights name what a network is not built from.
     """
-    own = read_json(Path(bundle) / "configs" / "inference.json")
+    own = {**read_json(Path(bundle) / "configs" / "inference.json"), **(fragments or {})}
     known, given = set(_leaves(own)), {name.partition("#")[0] for name in replaced}
     taken = {}
     for name, value in settings.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ def train_folds(
     folds: int,
     *,
     overrides: Mapping[str, Any] | None = None,
+    fragments: Sequence[str] = (),
     restart: bool = False,
     roots: Mapping[str, str | Path] | None = None,
     progress: Progress = silent,
@@ -39,6 +40,7 @@ def train_folds(
         output_dir: will hold ``fold0.json``, the manifest of the first fold, ``fold0/``, its run, and so on.
         folds: how many, see :func:`assign_folds`.
         overrides: config entries to change.
+        fragments: see :func:`train`.
         restart: replace other runs that the folders hold.
         roots: name of a root of the manifest to the folder that it is on this machine.
         progress: told after every epoch.
@@ -64,7 +66,7 @@ def train_folds(
         held = Manifest(learnt, watched, found.testing)
         with rewrite_file(out / f"fold{k}.json"):
             write_manifest(out / f"fold{k}.json", held)
-        options: Any = {"overrides": overrides, "restart": restart, "progress": progress}
+        options: Any = {"overrides": overrides, "fragments": fragments, "restart": restart, "progress": progress}
         weights.append(train(bundle, out / f"fold{k}.json", out / f"fold{k}", **options))
     return weights
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
-from polyscan.files.resources import resource_file
+from polyscan.files.resources import resource_file, resource_folder
 
+FOLDER = "configs/fragments"
 SECTIONS = ("shared", "train", "inference")
+
+
+def known_fragments(names: Iterable[str | Path]) -> list[str]:
+    """Those of some fragments that come with polyscan, each by its name; a file of that name is the user's own."""
+    known = {path.stem for path in resource_folder(FOLDER).glob("*.json")}
+    return [str(name) for name in names if str(name) in known and not Path(name).is_file()]
 
 
 def read_fragment(name_or_file: str | Path, config: str) -> dict[str, Any]:
@@ -28,7 +36,7 @@ def read_fragment(name_or_file: str | Path, config: str) -> dict[str, Any]:
         >>> sorted(read_fragment("lgg_lesion", "train"))[:3]
         ['batch_size', 'bfloat16', 'checkpoint_interval']
     """
-    file = resource_file(name_or_file, "configs/fragments", ".json", "fragment")
+    file = resource_file(name_or_file, FOLDER, ".json", "fragment")
     content = read_json(file)
     if not isinstance(content, dict) or not set(content) & set(SECTIONS):
         raise PolyscanError(f"{file} is no fragment: it needs entries under {', '.join(SECTIONS)}.")

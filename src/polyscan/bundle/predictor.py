@@ -86,14 +86,16 @@ class StudyPredictor:
             PolyscanError: the study cannot be answered.
         """
         start = time.perf_counter()
-        scans = {name: scan for name, scan in study.scans.items() if name not in set(absent)}
+        absent = set(absent)
+        scans = {name: scan for name, scan in study.scans.items() if name not in absent}
+        clinical = {} if CLINICAL in absent else study.clinical
         read = [name for name in scans if self.features is None or name in self.features.modalities]
-        read += [CLINICAL] if study.clinical and CLINICAL in {*self.extra_keys} - {*absent} else []
+        read += [CLINICAL] if clinical and CLINICAL in self.extra_keys else []
         updates = before is not None and is_updated(before, self.model, read)
         earlier = copy_aside(before, study.key) if before is not None and updates else None
         try:
             with self.features.study(study.key) if self.features is not None else nullcontext():
-                prediction = self._ask(replace(study, scans=scans))
+                prediction = self._ask(replace(study, scans=scans, clinical=clinical))
             prediction.seconds = round(time.perf_counter() - start, 3)
             prediction.at = datetime.now(timezone.utc).isoformat(timespec="seconds")
             prediction.present = [name for name in read if name not in prediction.ignored]

@@ -11,7 +11,14 @@ from ignite.engine import Engine, Events
 from monai.bundle import ConfigWorkflow
 
 from polyscan.bundle.answering import PLAIN, Answering
-from polyscan.bundle.carried import PROTOCOLS, carried_settings, protocols_of, settings_of, shared_settings
+from polyscan.bundle.carried import (
+    PROTOCOLS,
+    carried_fragments,
+    carried_settings,
+    protocols_of,
+    settings_of,
+    shared_settings,
+)
 from polyscan.bundle.config import bundle_folder, check_channels, labels_of, open_config, quiet, read_config
 from polyscan.bundle.items import labelled_studies
 from polyscan.bundle.model_record import model_record
@@ -41,6 +48,7 @@ def train(
     output_dir: str | Path,
     *,
     overrides: Mapping[str, Any] | None = None,
+    fragments: Sequence[str] = (),
     restart: bool = False,
     roots: Mapping[str, str | Path] | None = None,
     progress: Progress = silent,
@@ -55,6 +63,8 @@ def train(
         output_dir: the folder of the run, new, empty, or of this same training; see :class:`RunFolder`. Beside them
             stands ``profiles.json``: how the training scans' intensities are spread.
         overrides: config entries to change, such as ``{"max_epochs": 5}``.
+        fragments: whose entries are among them; weights name those that come with polyscan, so that ``infer`` need not
+            be given them again.
         restart: replace another training that the folder holds.
         roots: name of a root of the manifest to the folder that it is on this machine.
         progress: told after every epoch.
@@ -79,7 +89,7 @@ def train(
         return run.path / BEST
     with quiet(), run.writing():
         workflow = _load(bundle, "train", found, output_dir, {**changes, "resume": run.resume})
-        settings = {**shared_settings(bundle, config), PROTOCOLS: protocols_of(found.training)}
+        settings = {**shared_settings(bundle, config, fragments), PROTOCOLS: protocols_of(found.training)}
         workflow.parser.get_parsed_content("network_def").settings = settings
         run.record["studies"] = {
             what: len(workflow.parser.get_parsed_content(f"{part}#dataset#data"))
@@ -205,8 +215,9 @@ def load_inference(
     files = weights_of(bundle, weights)
     stored = [read_weights(file) for file in files]
     settings = [settings_of(each) for each in stored]
-    carried = carried_settings(settings[0], files[0], bundle, overrides)
-    changes = {**carried, "weights": str(files[0].resolve()), **overrides}
+    fragments = carried_fragments(settings[0])
+    carried = carried_settings(settings[0], files[0], bundle, overrides, fragments)
+    changes = {**fragments, **carried, "weights": str(files[0].resolve()), **overrides}
     if len(files) > 1:
         changes["ensemble"] = [str(file.resolve()) for file in files[1:]]
     for beside in calibration_of(files):

@@ -84,6 +84,7 @@ def run(options: argparse.Namespace) -> None:
     with progress_bar("training") as progress:
         given: Any = {
             "overrides": changes,
+            "fragments": options.config,
             "restart": options.restart,
             "roots": roots(options),
             "progress": progress,

@@ -27,6 +27,7 @@ from polyscan.learning.losses import (
 from polyscan.learning.parameter_groups import parameter_groups
 from polyscan.learning.precision import PrecisionInferer
 from polyscan.learning.seeding import SeedEachEpoch
+from polyscan.learning.survival import FitSurvival
 from polyscan.learning.utilisation import Utilisation
 from polyscan.learning.validation import Validate
 
@@ -36,6 +37,7 @@ __all__ = [
     "AveragedWeights",
     "BestWeights",
     "ClipGradients",
+    "FitSurvival",
     "History",
     "MulticlassLoss",
     "MultitaskLoss",

@@ -27,6 +27,7 @@ from polyscan.networks.heads import (
 from polyscan.networks.multi_scale_net import MultiScaleNet, PackedScales
 from polyscan.networks.pooled_encoder import PooledEncoder
 from polyscan.networks.pretrained_encoder import PretrainedEncoder
+from polyscan.networks.survival_net import SurvivalNet
 from polyscan.networks.table_net import TableNet
 from polyscan.networks.temporal_net import TemporalNet
 from polyscan.networks.vector_encoder import VectorEncoder
@@ -54,6 +55,7 @@ __all__ = [
     "ResNetEncoder",
     "SegResEncoder",
     "SegmentationHead",
+    "SurvivalNet",
     "SwinEncoder",
     "TableNet",
     "TemporalNet",

@@ -48,6 +48,7 @@ def _row(study: Study) -> dict[str, Any]:
         truth = task_prediction.truth
         told |= {f"true {name}": each for name, each in truth.items()} if isinstance(truth, dict) else {"truth": truth}
         told |= {"log hazard": task_prediction.risk, **task_prediction.measures}
+        told |= {f"chance at {time}": chance for time, (chance, *_) in task_prediction.survival.items()}
         held = task_prediction.prediction_set
         told["not ruled out"] = None if held is None else " ".join(held) or "no class"
         row |= {f"{task} {name}": value for name, value in told.items() if not isinstance(value, list | None)}

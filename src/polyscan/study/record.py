@@ -140,7 +140,9 @@ class TaskPrediction(Entry):
         predicted_class: its name; None where there is none, as no stage without a lesion.
         truth: the true class, or time and event, where it is known.
         probabilities: class to its probability.
-        risk: of survival, the logarithm of the hazard.
+        risk: of survival, the logarithm of the hazard; 0 is the mean of those who were learnt from.
+        survival: time to the chance to live so long and the ends of its interval, see
+            :class:`polyscan.transforms.ExplainRiskd`.
         uncertainty, aleatoric, epistemic, conflict, standard_deviation, contributions, interactions, prediction_set:
             see :class:`polyscan.transforms.ExplainPredictiond`. A set without a class rules all of them out; None is
             no set.
@@ -161,6 +163,7 @@ class TaskPrediction(Entry):
     epistemic: float | None = None
     conflict: float | None = None
     interactions: dict[str, float] = field(default_factory=dict)
+    survival: dict[str, list[float]] = field(default_factory=dict)
 
     @property
     def is_known(self) -> bool:

@@ -10,7 +10,7 @@ from polyscan.transforms.regions import RegionsFromLabeld
 from polyscan.transforms.save import SaveAnswerd, SavePredictiond, SaveProbabilitiesd
 from polyscan.transforms.scale import ScaleModalitiesd
 from polyscan.transforms.scanner_variation import RandScannerd
-from polyscan.transforms.survival import SaveRiskd, SurvivalFromLabeld
+from polyscan.transforms.survival import ExplainRiskd, SaveRiskd, SurvivalFromLabeld
 from polyscan.transforms.tables import LoadTablesd
 from polyscan.transforms.without_metadata import ComposeWithoutMetadata
 
@@ -18,6 +18,7 @@ __all__ = [
     "ComposeWithoutMetadata",
     "DaysOfStudyd",
     "ExplainPredictiond",
+    "ExplainRiskd",
     "LoadMaskd",
     "LoadPictured",
     "LoadScalesd",

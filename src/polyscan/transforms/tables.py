@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from monai.config import KeysCollection
+from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from polyscan.errors import PolyscanError
@@ -26,7 +27,7 @@ class LoadTablesd(MapTransform):
     A table is a JSON file of names and numbers that the study names among its images, or its clinical variables. A
     number becomes (value - mean) / standard deviation and, behind it, 1 where it was recorded and 0 where not; a word
     becomes a 1 among zeros. A table of which nothing was recorded is NaN throughout, and so is what lies behind the end
-    of a shorter one.
+    of a shorter one. The tensor's ``filename_or_obj`` is the study's name.
 
     Args:
         keys: entries that map a table to its file.
@@ -71,19 +72,19 @@ class LoadTablesd(MapTransform):
             out[key] = self._tensor(out[key], out.get(self.clinical, {}), str(out["study"]))
         return out
 
-    def _tensor(self, files: Mapping[str, str], clinical: Mapping[str, Any], study: str) -> torch.Tensor:
+    def _tensor(self, files: Mapping[str, str], clinical: Mapping[str, Any], study: str) -> MetaTensor:
         known = {name: clinical if name == CLINICAL else read_json(files[name]) for name in self.read if name in files}
         if CLINICAL in self.read:
             known[CLINICAL] = clinical
         rows = [_row(known.get(name, {}), columns, study) for name, columns in self.tables.items()]
         if all(row is None for row in rows):
-            raise PolyscanError(f"{study} has nothing of {', '.join(self.read)}; expected values of at least one.")
+            raise PolyscanError(f"{study} has no value in a table; expected at least one of {', '.join(self.read)}.")
         tensor = torch.full((len(rows), self.width), torch.nan)
         for m, row in enumerate(rows):
             if row is not None:
                 scale = len(row) ** -0.5 if self.block_scaling else 1.0
                 tensor[m, : len(row)] = torch.tensor(row) * scale
-        return tensor
+        return MetaTensor(tensor, meta={"filename_or_obj": study})
 
 
 def width_of(tables: Mapping[str, Columns]) -> int:

@@ -1,0 +1,47 @@
+"""What a network of survival makes of time is fitted before each validation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+
+from polyscan.networks import Encoded, SurvivalNet
+
+
+class FitSurvival:
+    """Fit the slope and the cumulative hazard of a network as soon as it is validated, so that its weights hold them.
+
+    Args:
+        network: what is validated.
+        dataset: items with ``image`` and ``label`` (time, event) of those who are learnt from.
+        held_out: of those who are not. Where they are learnt from too, the slope says nothing of others.
+    """
+
+    def __init__(self, network: SurvivalNet, dataset: Sequence[Any], held_out: Sequence[Any] = ()) -> None:
+        self.network = network
+        self.datasets = (dataset, held_out)
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a validator."""
+        engine.add_event_handler(Events.STARTED, self)
+
+    @torch.inference_mode()
+    def __call__(self, engine: Engine) -> None:
+        """Fit it."""
+        network = self.network.eval()
+        subsets = network.subsets()
+        risks, available, targets, held_out = [], [], [], []
+        for away, dataset in enumerate(self.datasets):
+            for k in range(len(dataset)):
+                image, target = dataset[k]["image"], dataset[k]["label"]
+                if bool(target.isfinite().all()):
+                    encoded = Encoded.of(network.network, image[None].to(subsets.device))
+                    risks.append(encoded.repeated(len(subsets)).logits(subsets)[:, 0])
+                    available.append(encoded.available[0])
+                    targets.append(target.to(subsets.device))
+                    held_out.append(bool(away))
+        risk, target = torch.stack(risks), torch.stack(targets)
+        network.fit(risk, torch.stack(available), target, torch.tensor(held_out, device=subsets.device))
