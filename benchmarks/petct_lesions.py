@@ -47,15 +47,14 @@ FIXED, LEVELS = 2.5, np.arange(1.0, 10.1, 0.5)
 DRAWS = 2000
 
 
-def learn(made: Path, patients: Path, out: Path, held_out: Sequence[int], pretrained: Path | None) -> None:
-    """Train on made studies and patients, from weights where they are given."""
+def learn(made: Path, patients: Path, out: Path, held_out: Sequence[int]) -> None:
+    """Train on made studies and patients."""
     cohort = read_manifest(patients)
     unseen = [s for s in cohort.training if s.fold in held_out]
     write_manifest(out / "unseen.json", Manifest(testing=[*unseen, *cohort.testing]))
     learnt = [*read_manifest(made).training, *(s for s in cohort.training if s.fold not in held_out)]
     write_manifest(out / "learnt.json", Manifest(learnt))
-    changes = {**SETTINGS, "pretrained": str(pretrained or "")}
-    weights = read_weights(train_bundle(BUNDLE, out / "learnt.json", out / "run", overrides=changes))
+    weights = read_weights(train_bundle(BUNDLE, out / "learnt.json", out / "run", overrides=SETTINGS))
     kernels = {
         name: value.half() if value.dim() > 1 and value.is_floating_point() else value
         for name, value in weights.items()
@@ -205,7 +204,6 @@ def main() -> None:
     training.add_argument(
         "--held-out", nargs="*", type=int, default=[], help="folds of patients that are not learnt from"
     )
-    training.add_argument("--pretrained", type=Path, help="weights to go on from")
     scoring = commands.add_parser("score", help="score answers of polyscan infer, and thresholds")
     scoring.add_argument(
         "answers", type=Path, nargs="+", help="manifests that polyscan infer wrote, of the same studies"
@@ -213,7 +211,7 @@ def main() -> None:
     scoring.add_argument("--learn", type=Path, help="manifest of studies whose best threshold is taken")
     options = parser.parse_args()
     if options.command == "train":
-        learn(options.made, options.patients, options.out, options.held_out, options.pretrained)
+        learn(options.made, options.patients, options.out, options.held_out)
     else:
         score(options.answers, options.learn)
 
