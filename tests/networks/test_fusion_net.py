@@ -111,6 +111,8 @@ def test_place_that_is_none_is_refused(fuse_at):
 def test_wrong_input_is_refused():
     with pytest.raises(ValueError, match="expected one for each of T1, CT, PET"):
         make([0])(torch.randn(1, 2, 8, 8, 8))
+    with pytest.raises(ValueError, match="image has 4 axes; expected batch and modality, and 3 of space"):
+        make([0])(torch.randn(1, 3, 8, 8))
     with pytest.raises(ValueError, match="different names"):
         FusionNet(["T1", "T1"], UNetEncoder, [0], AttentionWeighted, SegmentationHead)
     with pytest.raises(ValueError, match="need 2"):

@@ -111,6 +111,10 @@ class FusionNet(FusionModel):
     @torch.jit.export
     def encode(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
         """See :class:`FusionModel`."""
+        if image.dim() != self.spatial_dims + 2:
+            raise ValueError(
+                f"image has {image.dim()} axes; expected batch and modality, and {self.spatial_dims} of space."
+            )
         if image.shape[1] != len(self.modalities):
             raise ValueError(
                 f"image has {image.shape[1]} channels; expected one for each of {', '.join(self.modalities)}."
