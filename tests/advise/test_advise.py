@@ -104,8 +104,9 @@ def test_results_on_images_count_for_images_and_leave_their_cohort_out():
     without, support = choose(moved.described, rules, sorted(sources))
     points = {each.strategy: each for each in with_it}
     assert points["output mean"].points < points[CONCATENATION].points - 3
-    # In one fold of five it did not train: nothing that can be expected again.
-    assert points["concatenation at the input"].evidence == pytest.approx(0, abs=0.05)
+    # Worse within chance over folds: next to nothing of it can be expected again.
+    at_input = "concatenation at the input"
+    assert abs(points[at_input].evidence) < 0.2 * abs(moved.gain(at_input))
     assert not any(each.cohort in {known.name for known in stored} for each in support)
     assert {each.evidence for each in without} == {None}  # no vectors are like images
 
