@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from polyscan.discovery.scan import scan
+from polyscan.errors import PolyscanError
+from polyscan.formats.read import open_volume
 from polyscan.preprocess.prepare import prepare
 
 
@@ -62,3 +64,12 @@ def test_a_failed_study_says_once_why(ward, tmp_path):
     assert failure.reason.count("cannot be read") == 1
     assert "Mueller" not in failure.reason
     assert "T2_text" not in failure.reason
+
+
+def test_a_file_that_may_not_be_read_is_called_that(ward, monkeypatch):
+    def load(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(nibabel, "load", load)
+    with pytest.raises(PolyscanError, match=r"T2_text.nii.gz may not be read: no permission"):
+        open_volume(ward / "patient1" / "T2_text.nii.gz")

@@ -68,6 +68,8 @@ def open_nifti(path: str | Path, number: int | None = None) -> Volume:
         with np.errstate(invalid="ignore"):  # of an affine that is no number, which is refused below
             file: Any = nibabel.load(path)
         kind, shape = file.header.get_data_dtype(), tuple(int(size) for size in file.shape)
+    except PermissionError:
+        raise
     except Exception as error:
         if not path.is_file():
             raise PolyscanError(f"{path.name} does not exist; name an existing file in the manifest.") from None

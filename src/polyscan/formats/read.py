@@ -113,6 +113,8 @@ def _naming(source: Source) -> Iterator[None]:
         if re.search(rf"(?<!\w){re.escape(path.name.split('#')[0])}(?!\w)", str(error)):
             raise
         raise PolyscanError(f"{name_of(path)}: {error}") from error
+    except PermissionError as error:
+        raise PolyscanError(f"{name_of(path)} may not be read: no permission.") from error
     except Exception as error:  # a spoiled file makes libraries fail in as many ways as there are libraries
         attribute = f" at {error.name}" if isinstance(error, AttributeError) and error.name else ""
         raise PolyscanError(
