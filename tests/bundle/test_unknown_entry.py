@@ -23,7 +23,7 @@ from polyscan.study.manifest import Manifest, write_manifest
 )
 def test_infer_names_the_option(bundle, option, instead, tmp_path, capsys):
     write_manifest(tmp_path / "manifest.json", Manifest())
-    weights = bundle_folder("petct_staging") / "models" / "model.pt"
+    weights = bundle_folder(bundle) / "models" / "model.pt"
     command = ["infer", bundle, str(tmp_path / "manifest.json"), "-o", str(tmp_path / "out"), option]
     assert main([*command, "--weights", str(weights)]) == 1
     said = capsys.readouterr().err
