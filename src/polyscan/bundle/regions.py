@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -12,8 +12,10 @@ from polyscan.study import Study
 
 
 def check_regions(studies: Sequence[Study], regions: Mapping[str, Sequence[int]]) -> None:
-    """Refuse regions of which no study has a voxel: their Dice would be 0, and the network learn to find none.
+    """Refuse regions of which no study has a voxel where masks hold labels that are of no region.
 
+    They are numbered otherwise than the regions say, as BraTS numbers them since 2023: Dice would be 0, and the network
+    learn to find nothing. A region that lacks in masks of known labels may not be there, as tumours do not all enhance.
     Masks are read until each region was seen, which most often is in the first.
 
     Args:
@@ -29,9 +31,14 @@ def check_regions(studies: Sequence[Study], regions: Mapping[str, Sequence[int]]
             held |= set(np.unique(read_nifti(study.label.mask).round().int().numpy()).tolist())
         if all(held & set(labels) for labels in regions.values()):
             return
+    strange = held - {0, *(label for labels in regions.values() for label in labels)}
     for name, labels in regions.items():
-        if not held & set(labels):
+        if strange and not held & set(labels):
             raise PolyscanError(
-                f"No mask of {len(studies)} studies has a voxel of {name!r} (labels {', '.join(map(str, labels))}; the "
-                f"masks hold {', '.join(map(str, sorted(held - {0}))) or 'none'}); set regions to what they hold."
+                f"No mask of {len(studies)} studies has a voxel of {name!r} (labels {_told(labels)}), but there are "
+                f"labels of no region: {_told(strange)}; set regions to what the masks hold."
             )
+
+
+def _told(labels: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(labels)))
