@@ -26,7 +26,7 @@ from polyscan.commands.options import (
 def add(command: argparse.ArgumentParser) -> None:
     add_bundle(command)
     add_output(command)
-    command.add_argument("--port", type=at_least(1), default=11112, help="to listen at (11112)")
+    command.add_argument("--port", type=at_least(0), default=11112, help="to listen at (11112); 0: any that is free")
     command.add_argument("--host", default="", help="address to listen at; every one where not given")
     command.add_argument("--aet", default="POLYSCAN", help="application entity title (POLYSCAN)")
     command.add_argument(

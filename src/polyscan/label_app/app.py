@@ -20,7 +20,7 @@ from polyscan.errors import PolyscanError, sentence
 from polyscan.files.resources import resource_folder
 from polyscan.label_app.datastore import StudyDatastore
 from polyscan.label_app.routes import serve_routes
-from polyscan.label_app.service import StudyService, UnknownStudyError
+from polyscan.label_app.service import StudyService, UnknownStudyError, reads_scans
 from polyscan.label_app.sources import FolderStudies, WebStudies
 from polyscan.label_app.strategies import AnyStudy, Uncertainty
 from polyscan.label_app.tasks import AnswerOnScan, StudyBatchInfer, StudyInfer, StudyTrain
@@ -36,15 +36,17 @@ class PolyscanApp(MONAILabelApp):
         studies: a folder of studies, NIfTI or DICOM, as ``polyscan scan`` reads it; or the address of a DICOMweb
             service.
         conf: ``bundles`` is a folder of bundles, polyscan's own where not given; ``models`` their names with commas
-            between them, all where not given; ``cache`` where studies fetched by DICOMweb are kept.
+            between them, all that read scans where not given; ``cache`` where studies fetched by DICOMweb are kept.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         folder = Path(conf.get("bundles", resource_folder("bundles")))
         names = [n for n in conf.get("models", "").split(",") if n and n != "all"]
-        names = names or sorted(p.parent.parent.name for p in folder.glob("*/configs/metadata.json"))
+        names = names or sorted(p.parent.parent.name for p in folder.glob("*/configs/metadata.json") if reads_scans(p))
         if not names:
-            raise PolyscanError(f"{folder} holds no bundle; give a folder of bundles with --conf bundles FOLDER.")
+            raise PolyscanError(
+                f"{folder} holds no bundle that reads scans; give a folder of bundles with --conf bundles FOLDER."
+            )
         web = studies.startswith(("http://", "https://"))
         source = WebStudies(studies, conf.get("cache")) if web else FolderStudies(studies)
         self.service = StudyService(source, [folder / name for name in names])

@@ -226,6 +226,11 @@ class StudyService:
         return self._loaded[name][1]
 
 
+def reads_scans(metadata: Path) -> bool:
+    """Whether a bundle, by its ``metadata.json``, reads what a viewer can show, and not tables alone."""
+    return bool(read_json(metadata).get("data_type") != "json")
+
+
 class Bundle:
     """What the server needs to know of a bundle, from its ``metadata.json``.
 
