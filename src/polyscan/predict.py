@@ -25,7 +25,7 @@ class Prediction:
     """What a bundle says of a study.
 
     Attributes:
-        present: the modalities that it read.
+        present: the modalities that it read, ``clinical`` among them where it read clinical variables.
         mask: of a segmentation, (1, x, y, z) label map in the space of the reference scan; otherwise None.
         answers: of a classification, task to class, probabilities, uncertainty and contributions; of a
             segmentation that is staged, the stage.

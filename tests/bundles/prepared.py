@@ -68,6 +68,12 @@ def read_config(bundle: Path, name: str) -> dict:
     return json.loads((bundle / "configs" / f"{name}.json").read_text())
 
 
+def reads(bundle: Path) -> list[str]:
+    """What a bundle reads: its modalities, and clinical variables where it is given them."""
+    config = read_config(bundle, "inference")
+    return list(dict.fromkeys([*config["modalities"], *(name for name in config["extra_keys"] if name == CLINICAL)]))
+
+
 def few_samples(bundle: Path) -> dict[str, int]:
     """Changes to a bundle that draws dropout samples: two, where how many there are is not what is tried."""
     return {"monte_carlo_samples": 2} if "monte_carlo_samples" in read_config(bundle, "inference") else {}

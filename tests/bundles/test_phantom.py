@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from prepared import apart, few_samples, read_config
+from prepared import apart, few_samples, read_config, reads
 
 from polyscan.bundle.run import infer, train
 from polyscan.discovery.scan import scan
@@ -45,7 +45,7 @@ def test_train_and_infer(bundle, cohort, tmp_path):
     assert answered.studies
     assert not answered.failed
     for study in answered.studies:
-        assert sorted(study.prediction.present) == sorted(read_config(bundle, "inference")["modalities"])
+        assert sorted(study.prediction.present) == sorted(reads(bundle))
         assert study.prediction.scores or study.prediction.answers
         for task in read_config(bundle, "inference").get("tasks", {}):
             assert json.loads(Path(study.prediction.path).read_text())["answers"][task]["truth"]

@@ -13,7 +13,7 @@ import pytest
 import torch
 from commands import monai, monai_in_processes
 from monai.bundle import ConfigParser
-from prepared import few_samples, kind_of, read_config, small_window
+from prepared import few_samples, kind_of, read_config, reads, small_window
 
 from polyscan.bundle.run import infer, train
 from polyscan.errors import PolyscanError, sentence
@@ -113,7 +113,7 @@ def test_any_subset_and_any_fusion(bundle, manifest, tmp_path):
     options = {"weights": weights, "absent": first[1:], "overrides": {**few_samples(bundle), **small}}
     result = infer(bundle, manifest, tmp_path / "out", **options)  # weights carry their layer
     assert [s.key for s in result.studies] == ["sub-5"]
-    assert result.studies[0].prediction.present == first[:1]
+    assert result.studies[0].prediction.present == [name for name in reads(bundle) if name not in first[1:]]
     assert result.failed[0].study == "sub-6"
     assert f"expected at least one of {first[0]}" in result.failed[0].reason
 
@@ -184,7 +184,7 @@ def test_what_is_padded_is_absent_and_not_zero(bundle):
     transforms = [t for name in ("deterministic_transforms", "random_transforms") for t in config[name]]
     pads = [t for t in transforms if isinstance(t, dict) and "Pad" in t["_target_"]]
     for pad in pads:
-        sizes = {"roi_size": [8] * 3, "inferer_roi_size": [8] * 3, "enters": {"CT": 0, "PET": 2}}
+        sizes = {"roi_size": [8] * 3, "crop_size": [8] * 3, "enters": {"CT": 0, "PET": 2}}
         made = ConfigParser({**sizes, "pad": pad}).get_parsed_content("pad")
         small = {"image": torch.ones(2, 5, 5, 5), "label": torch.ones(1, 5, 5, 5)}
         out = made(small)

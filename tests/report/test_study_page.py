@@ -51,6 +51,13 @@ def test_page_says_everything(study, tmp_path):
     assert missing(study).keys() == {"PET", "T2"}
 
 
+def test_what_is_no_scan_is_read_and_has_no_map(study, tmp_path):
+    study.prediction.present.append("clinical")
+    text = write_study_page(study, tmp_path / "page.html").read_text()
+    assert re.search("<p>Read: [^<;]+, clinical[.;]", text)
+    assert "<th>clinical</th>" not in text
+
+
 def test_page_is_kept_until_what_it_shows_changes(study, tmp_path):
     page = write_study_page(study, tmp_path / "page.html")
     first, when = page.read_bytes(), page.stat().st_mtime_ns

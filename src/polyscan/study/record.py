@@ -244,7 +244,7 @@ class PredictionRecord(Entry):
 
     Attributes:
         path: of the mask, or of the JSON file with the answers.
-        present: the scans that the network read.
+        present: what the network read: scans, and ``clinical`` where it read clinical variables.
         scores: region to how well it was segmented, where the truth is known.
         answers: task to what was predicted.
         volumes_ml: region to what was segmented, in millilitres.
