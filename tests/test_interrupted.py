@@ -69,13 +69,13 @@ def session(leader: int) -> list[str]:
 def test_preparing_keeps_the_studies_that_are_done(manifest, tmp_path, capfd):
     out = tmp_path / "prepared"
     arguments = ["prepare", str(manifest), "-o", str(out), "--registered", "--jobs", "2"]
-    said = interrupted(arguments, lambda: any(out.glob("*/study.json")), tmp_path / "log")
+    said = interrupted(arguments, lambda: any(out.glob("[!.]*/study.json")), tmp_path / "log")
     assert said.strip().endswith(
         f"polyscan prepare: interrupted; {out} keeps the studies that are done; give the same command again to go on."
     )
     assert "Traceback" not in said
     assert not list(out.rglob(".part-*"))
-    done = {path: path.stat().st_mtime_ns for path in out.glob("*/study.json")}
+    done = {path: path.stat().st_mtime_ns for path in out.glob("[!.]*/study.json")}
     assert main([*arguments[:-1], "1"]) == 0
     assert len(read_manifest(out / "manifest.json").studies) == 8
     assert {path: path.stat().st_mtime_ns for path in done} == done
@@ -93,8 +93,8 @@ def copies(file: Path, to: Path, count: int) -> Path:
 @pytest.mark.parametrize(
     ("given", "records"),
     [
-        (["infer", BUNDLE, "{prepared}", "--set", "roi_size=[16,16,16]"], "*_study.json"),
-        (["batch", BUNDLE, "{scans}", "--registered", "--no-pages", "--jobs", "{jobs}"], "records/*.json"),
+        (["infer", BUNDLE, "{prepared}", "--set", "roi_size=[16,16,16]"], "[!.]*_study.json"),
+        (["batch", BUNDLE, "{scans}", "--registered", "--no-pages", "--jobs", "{jobs}"], "records/[!.]*.json"),
     ],
     ids=["infer", "batch"],
 )

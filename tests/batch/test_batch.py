@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from monai.data import MetaTensor
 from polyscan.batch import batch, batch_status, run_study, watch, write_cohort
 from polyscan.batch.executors import dask, local
 from polyscan.batch.job_array import SCHEDULERS, job_array
+from polyscan.batch.status import lock
 from polyscan.bundle.answering import Answering
 from polyscan.bundle.config import bundle_folder
 from polyscan.cli import main
@@ -163,6 +165,23 @@ def test_a_killed_run_goes_on(ward, undisturbed, tmp_path):
     run(ward, out)
     assert answers(out) == answers(undisturbed)
     assert all((out / "records" / name).stat().st_mtime_ns == when for name, when in finished.items())
+
+
+def test_what_an_interrupted_run_began_is_cleared_away(ward, tmp_path):
+    """Processes that are ended in the middle cannot do it; what another run is at stays."""
+    out = tmp_path / "out"
+    parts = [out / "records" / f".part-abc-{study}.json" for study in ("sub-01", "sub-02")]
+
+    def interrupted(work, studies):
+        for part in parts:
+            part.parent.mkdir(exist_ok=True)
+            part.write_text("half")
+        held.enter_context(lock(out, "sub-02"))
+        raise KeyboardInterrupt
+
+    with ExitStack() as held, pytest.raises(KeyboardInterrupt):
+        run(ward, out, executor=interrupted)
+    assert [part.exists() for part in parts] == [False, True]
 
 
 def test_on_a_cluster_of_processes(ward, undisturbed, tmp_path):

@@ -6,6 +6,8 @@ import errno
 import hashlib
 import shutil
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import lru_cache
@@ -31,6 +33,7 @@ from polyscan.study import PredictionRecord, Study
 from polyscan.study.manifest import Failure, Manifest, read_manifest, write_manifest
 from polyscan.study.sources import without_paths
 
+_FOLDERS = ("prepared", "predictions", "pages", "records")  # that parts of a study's files stand in
 _LEAST = 2**24  # bytes; a disk with less is full, whatever a library makes of that
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -79,8 +82,7 @@ def run_study(study: Study, batch: Batch) -> Outcome:
                 return "kept"
             if not is_usable(_device(study, batch)):
                 return "no device"
-            for folder in ("prepared", "predictions", "pages", "records"):
-                clear_parts(batch.out / folder, study.key)  # of a run that was killed
+            _clear(study, batch)  # of a run that was killed
             try:
                 with rewrite_owned(batch.out / "predictions", study.key) as written:
                     before = last_answer(record)
@@ -98,6 +100,22 @@ def run_study(study: Study, batch: Batch) -> Outcome:
             return "done"
     except Timeout:
         return "elsewhere"
+
+
+def clear_begun(studies: Iterable[Study], batch: Batch) -> None:
+    """Clear away what processes began of these studies that were ended in the middle, unless another run is at it."""
+    from filelock import Timeout
+
+    parts = " ".join(part.name for folder in _FOLDERS for part in (batch.out / folder).glob(".part-*"))
+    for study in studies:
+        if study.key in parts:
+            with suppress(Timeout), lock(batch.out, study.key).acquire(timeout=0):
+                _clear(study, batch)
+
+
+def _clear(study: Study, batch: Batch) -> None:
+    for folder in _FOLDERS:
+        clear_parts(batch.out / folder, study.key)
 
 
 def _remove_stale(before: PredictionRecord | None, now: PredictionRecord | None) -> None:

@@ -38,7 +38,7 @@ from polyscan.inference.kept_features import FEATURES
 from polyscan.learning.checkpoint import BEST
 from polyscan.preprocess.profiles import save_profiles
 from polyscan.progress import Progress, silent
-from polyscan.study.manifest import Manifest, read_manifest
+from polyscan.study.manifest import Manifest, manifest_of, read_manifest
 from polyscan.transforms import SaveAttributionsd
 
 
@@ -123,7 +123,7 @@ def _windows_too_small_named() -> Iterator[None]:
 
 def infer(
     bundle: str | Path,
-    manifest: str | Path,
+    manifest: str | Path | Manifest,
     output_dir: str | Path,
     *,
     weights: str | Path | Sequence[str | Path] | None = None,
@@ -139,14 +139,14 @@ def infer(
 
     Args:
         bundle: the bundle's folder, or the name of one that comes with polyscan.
-        manifest: the prepared manifest.
+        manifest: a prepared manifest, or its file.
         output_dir: where predictions and ``manifest.json`` are written. What it holds of the same weights, settings and
             files is taken as it is, so that a run that was cut short goes on.
         weights: a file of weights, or several, whose logits are averaged; the bundle's own where not given.
         absent: modalities to treat as though they had not been acquired.
         answering: what is asked for beside the plain answer; features are kept in ``output_dir/features``.
         overrides: further config entries to change.
-        roots: name of a root of the manifest to the folder that it is on this machine.
+        roots: name of a root of the file to the folder that it is on this machine.
         progress: told after every study.
 
     Returns:
@@ -156,7 +156,7 @@ def infer(
         PolyscanError: the bundle, the manifest, the weights or an override cannot be used, or no study was answered.
     """
     bundle = bundle_folder(bundle)
-    found = read_manifest(manifest, roots)
+    found = manifest_of(manifest, roots)
     with quiet():
         asked = _asked(answering, output_dir)
         changes = {"absent": absent or [], **asked, **(overrides or {})}

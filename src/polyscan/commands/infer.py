@@ -45,25 +45,26 @@ def add(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from polyscan.bundle.config import bundle_folder
     from polyscan.bundle.folds import members
     from polyscan.bundle.run import infer
     from polyscan.study.manifest import read_manifest
 
+    bundle = bundle_folder(options.bundle)  # first, since a manifest in its place is named so
+    found = read_manifest(options.manifest, roots(options))
     with progress_bar("predicting") as progress:
         result = infer(
-            options.bundle,
-            options.manifest,
+            bundle,
+            found,
             options.output,
             weights=members(options.ensemble) if options.ensemble else options.weights,
             absent=options.without,
             answering=answering(options),
             overrides=overrides(options, "inference"),
-            roots=roots(options),
             progress=progress,
         )
     for told in filter(None, (result.judged_on_training, result.prepared_otherwise)):
         print(told)
-    found = read_manifest(options.manifest)
     if others := len(found.studies) - len(found.tested):
         print(f"Answers are given for the section testing; {others} studies of training and validation have none.")
     print(f"{len(result.studies)} predictions in {options.output / 'manifest.json'}")

@@ -193,11 +193,13 @@ def read_manifest(path: str | Path, roots: Mapping[str, str | Path] | None = Non
     return replace(manifest.map(checked), roots=folders)
 
 
-def manifest_of(source: str | Path | Manifest | Sequence[Study]) -> Manifest:
+def manifest_of(
+    source: str | Path | Manifest | Sequence[Study], roots: Mapping[str, str | Path] | None = None
+) -> Manifest:
     """A manifest that was read already, that of a file, or one of studies, all of them to be answered for."""
     if isinstance(source, Manifest):
         return source
-    return read_manifest(source) if isinstance(source, (str, Path)) else Manifest(testing=list(source))
+    return read_manifest(source, roots) if isinstance(source, (str, Path)) else Manifest(testing=list(source))
 
 
 def write_manifest(path: str | Path, manifest: Manifest) -> None:
