@@ -50,7 +50,8 @@ def run(options: argparse.Namespace) -> int:
     from polyscan.bundle.run import infer
     from polyscan.study.manifest import read_manifest
 
-    bundle = bundle_folder(options.bundle)  # first, since a manifest in its place is named so
+    answered, changed = answering(options), overrides(options, "inference")
+    bundle = bundle_folder(options.bundle)  # before the manifest, which would be named where a manifest takes its place
     found = read_manifest(options.manifest, roots(options))
     with progress_bar("predicting") as progress:
         result = infer(
@@ -59,8 +60,8 @@ def run(options: argparse.Namespace) -> int:
             options.output,
             weights=members(options.ensemble) if options.ensemble else options.weights,
             absent=options.without,
-            answering=answering(options),
-            overrides=overrides(options, "inference"),
+            answering=answered,
+            overrides=changed,
             progress=progress,
         )
     for told in filter(None, (result.judged_on_training, result.prepared_otherwise)):
