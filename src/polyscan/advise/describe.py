@@ -232,7 +232,7 @@ def _one(scan: Any) -> bool:
 
 
 def _is_table(studies: Sequence[Study], name: str) -> bool:
-    return all(_one(s.scans[name]) and s.scans[name].path.endswith(".json") for s in studies if name in s.scans)
+    return all(s.scans[name].is_table for s in studies if name in s.scans)
 
 
 def _part(each: Any) -> float:

@@ -130,7 +130,7 @@ def _made_from(study: Study, cohort: str | None) -> str:
 
 def _images(study: Study) -> dict[str, str]:
     """Scan to the file of it that can be drawn; tables cannot."""
-    return {name: scan.path for name, scan in study.scans.items() if not scan.path.endswith(".json")}
+    return {name: scan.path for name, scan in study.scans.items() if not scan.is_table}
 
 
 def _is_flat(study: Study) -> bool:

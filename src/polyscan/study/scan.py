@@ -34,6 +34,11 @@ class Scan(Entry):
     notes: list[str] = field(default_factory=list)
 
     @property
+    def is_table(self) -> bool:
+        """Whether it is a file of names and numbers, and no image."""
+        return isinstance(self.source, str) and self.source.endswith(".json")
+
+    @property
     def path(self) -> str:
         """The file that it lies in.
 
