@@ -11,11 +11,15 @@ So that a bundle need not repeat a list to change one transform, lists are put t
 ``_group_``. A bundle that replaces a group changes every list that names it. Written configs hold no groups.
 
 What metadata say of channels and labels is derived from modalities, and from regions, tasks or horizons.
+
+A name that a part misspells would change nothing and be missed by nobody, so that what nothing reads is refused: a
+section, a group that no list names, an entry that no other refers to.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -23,7 +27,7 @@ from typing import Any
 BUNDLES = Path(__file__).resolve().parent
 PARTS = BUNDLES / "parts"
 CONFIGS = ("train", "inference", "evaluate", "multi_gpu_train", "metadata")
-COMMON = {"every", "segmentation", "classification", "survival"}
+KINDS = ("segmentation", "classification", "survival")
 
 
 def main() -> None:
@@ -39,12 +43,14 @@ def main() -> None:
 
 def names() -> list[str]:
     """Every bundle."""
-    return sorted(path.stem for path in PARTS.glob("*.json") if path.stem not in COMMON)
+    return sorted(path.stem for path in PARTS.glob("*.json") if path.stem not in ("every", *KINDS))
 
 
 def configs(name: str) -> dict[str, Any]:
     """The configs of a bundle, by the name of the file."""
     own = read(name)
+    if own.get("kind") not in KINDS:
+        raise ValueError(f"parts/{name}.json is of the kind {own.get('kind')!r}; expected one of {', '.join(KINDS)}.")
     parts = [read("every"), read(own["kind"]), own]
     written: dict[str, Any] = {}
     for config in CONFIGS:
@@ -53,7 +59,29 @@ def configs(name: str) -> dict[str, Any]:
             merge(written.setdefault(config, {}), layer)
         written[config] = expand(written[config], written[config].pop("groups", {}))
     describe(written["metadata"], written["inference"])
+    check(f"parts/{name}.json", own, parts[:2], written)
     return written
+
+
+def check(file: str, own: dict[str, Any], common: list[dict[str, Any]], written: dict[str, Any]) -> None:
+    """Refuse what a part says and nothing reads.
+
+    Raises:
+        ValueError: there is such a section, group or entry.
+    """
+    known = ("kind", "shared", *CONFIGS)
+    if unknown := sorted(set(own) - set(known)):
+        raise ValueError(f"{file} has the section {', '.join(unknown)}; expected some of {', '.join(known)}.")
+    changeable = {entry for part in common for section in known[1:] for entry in part.get(section, {})}
+    named = set(re.findall(r'"_group_": "(\w+)"', json.dumps([*common, own])))
+    referred = set(re.findall(r"@(\w+)", json.dumps(written)))
+    for section in own.keys() - {"kind", "metadata"}:
+        if unread := sorted(set(own[section].get("groups", {})) - named):
+            raise ValueError(
+                f"{file} has the group {', '.join(unread)}, which no list names: {', '.join(sorted(named))}."
+            )
+        if unread := sorted(set(own[section]) - changeable - referred - {"groups"}):
+            raise ValueError(f"{file} has the entry {', '.join(unread)} under {section}, to which nothing refers.")
 
 
 def sections(config: str) -> list[str]:
@@ -80,6 +108,8 @@ def expand(value: Any, groups: dict[str, list[Any]]) -> Any:
     for each in value:
         if isinstance(each, dict) and "_group_" in each:
             beside = {key: other for key, other in each.items() if key != "_group_"}
+            if each["_group_"] not in groups:
+                raise ValueError(f"a list names the group {each['_group_']}; there are {', '.join(sorted(groups))}.")
             members = expand(groups[each["_group_"]], groups)
             entries += [{**member, **beside} if beside else member for member in members]
         else:

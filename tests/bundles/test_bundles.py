@@ -88,9 +88,35 @@ def test_groups_stand_for_their_entries():
     content = {"transforms": [{"_group_": "load"}, "@others"], "kept": {"_target_": "c"}}
     loaded = [{"_target_": "a", "absent": "@absent"}, {"_target_": "b"}]
     assert make.expand(content, groups) == {"transforms": [*loaded, "@others"], "kept": {"_target_": "c"}}
+    with pytest.raises(ValueError, match="a list names the group laod; there are load, scans"):
+        make.expand([{"_group_": "laod"}], groups)
     assert make.label_names({"lesion": [1], "node": [2]}) == {1: "lesion", 2: "node"}
     with pytest.raises(ValueError, match="share values"):
         make.label_names({"whole": [1, 2], "core": [2]})
+
+
+@pytest.mark.parametrize(
+    ("own", "sentence"),
+    [
+        ({"trian": {}}, "own.json has the section trian; expected some of kind, shared, train, "),
+        ({"shared": {"groups": {"laod": []}}}, "own.json has the group laod, which no list names: load"),
+        ({"train": {"max_epoch": 5}}, "own.json has the entry max_epoch under train, to which nothing refers"),
+    ],
+)
+def test_what_a_part_says_and_nothing_reads_is_refused(own, sentence):
+    common = {"shared": {"groups": {"load": []}}, "train": {"max_epochs": 3, "transforms": [{"_group_": "load"}]}}
+    good = {"kind": "none", "shared": {"groups": {"load": [{}]}, "rate": 1}, "train": {"max_epochs": 5, "lr": "@rate"}}
+    written = {"train": {"max_epochs": 5, "lr": "@rate", "optimizer": {"lr": "@lr"}}}
+    make.check("own.json", good, [common], written)
+    with pytest.raises(ValueError, match=sentence):
+        make.check("own.json", good | own, [common], written)
+
+
+@pytest.mark.parametrize("part", [{}, {"kind": "segmentaton"}])
+def test_a_part_of_no_kind_is_refused(part, monkeypatch):
+    monkeypatch.setitem(make.configs.__globals__, "read", lambda name: part)
+    with pytest.raises(ValueError, match=r"own.json is of the kind .*; expected one of segmentation, classification"):
+        make.configs("own")
 
 
 def test_shipped_weights(bundle):

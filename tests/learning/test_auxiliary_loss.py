@@ -60,6 +60,16 @@ def test_each_layer_is_given_its_level_its_output_the_target_there_and_the_other
         assert [p.shape for p in pyramid] == [features[1 - k].shape]
 
 
+@pytest.mark.parametrize("terms", [{"push": torch.zeros(())}, {"pull": torch.zeros(2, 8)}], ids=["unknown", "a map"])
+def test_a_term_without_a_weight_or_that_is_no_number_is_refused(terms, monkeypatch):
+    monkeypatch.setattr(Told, "auxiliary_loss", lambda *given: terms)
+    sentence = rf"auxiliary_loss of Told returned {next(iter(terms))}; expected one number for each name in .*: pull\."
+    with fusion_calls(net := net_of(Told)) as calls:
+        net(torch.randn(1, 2, 8, 8))
+    with pytest.raises(ValueError, match=sentence):
+        auxiliary_losses(calls)
+
+
 def test_a_target_of_classes_stays_and_time_points_are_told_none():
     Told.seen.clear()
     net = TemporalNet(net_of(Told, ClassificationHead, [1]), TemporalDifference)

@@ -27,11 +27,17 @@ class FusionLayer(nn.Module):
 
     Raises:
         ValueError: a number is below 1, or a weight is named that is none of the layer's terms.
+        TypeError: a subclass writes only one of ``auxiliary_loss`` and ``AUXILIARY_WEIGHTS``.
     """
 
     AUXILIARY_WEIGHTS: ClassVar[Mapping[str, float]] = {}
     joins: ClassVar[str] = "features"
     """What a layer of this kind joins, for a network that has only one kind of thing to join at a place."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if bool(cls.AUXILIARY_WEIGHTS) != (cls.auxiliary_loss is not FusionLayer.auxiliary_loss):
+            raise TypeError(f"{cls.__name__} must write both auxiliary_loss and AUXILIARY_WEIGHTS, or neither.")
 
     def __init__(
         self,
@@ -66,12 +72,17 @@ class FusionLayer(nn.Module):
             (batch, channel, *spatial), unchanged by whatever stands in absent modalities; zero in a row that has none.
 
         Raises:
-            ValueError: a shape is not the one that the layer was made for.
+            ValueError: a shape is not the one that the layer was made for, or ``fuse`` returned another one.
         """
         self.check(features, available)
         some = available.any(1, keepdim=True)
         # A row without any is fused as zeros, so that no average of nothing reaches a gradient.
         fused = self.fuse(mask_absent(features, available), available | ~some)
+        expected = list(features.shape[:1]) + list(features.shape[2:])
+        if list(fused.shape) != expected:
+            raise ValueError(
+                f"fuse returned the shape {list(fused.shape)}; expected (batch, channel, *spatial): {expected}."
+            )
         return fused.masked_fill(~expand(some, fused), 0.0)
 
     def check(self, features: Tensor, available: Tensor) -> None:
@@ -86,7 +97,7 @@ class FusionLayer(nn.Module):
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
         """Join modalities; ``features`` are zero where ``available`` is False, which it is not for all of a row."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} is a fusion layer and must write fuse(features, available).")
 
     def auxiliary_loss(
         self,

@@ -65,6 +65,9 @@ def auxiliary_losses(calls: Sequence[FusionCall], target: Tensor | None = None) 
     Returns:
         ``<name of the layer>.<term>`` to its weight times its value; what is trained is the supervised loss and their
         sum.
+
+    Raises:
+        ValueError: a layer returned a term that has no weight or is not one number.
     """
     losses = {}
     for call in calls:
@@ -72,7 +75,13 @@ def auxiliary_losses(calls: Sequence[FusionCall], target: Tensor | None = None) 
         pyramid = [other.features for other in calls if other is not call and other.features.shape[:2] == rows]
         own = on_level(target, call.features) if target is not None and len(target) == rows[0] else None
         terms = call.layer.auxiliary_loss(call.features, call.available, call.fused, own, pyramid)
-        losses.update({f"{call.name}.{term}": call.layer.auxiliary_weights[term] * terms[term] for term in terms})
+        weights = call.layer.auxiliary_weights
+        if odd := [term for term in terms if term not in weights or terms[term].dim()]:
+            raise ValueError(
+                f"auxiliary_loss of {type(call.layer).__name__} returned {', '.join(odd)}; expected one number for "
+                f"each name in AUXILIARY_WEIGHTS: {', '.join(weights)}."
+            )
+        losses.update({f"{call.name}.{term}": weights[term] * terms[term] for term in terms})
     return losses
 
 
