@@ -15,6 +15,7 @@ from polyscan.advise.missingness import Dependence, dependences
 from polyscan.advise.probes import Probes, probe
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
+from polyscan.modality import MODALITIES
 from polyscan.scan_key import ScanKey
 from polyscan.study import Study
 from polyscan.study.manifest import Manifest
@@ -279,8 +280,6 @@ def _probe(x: NDArray[Any], truth: Sequence[Any], studies: Sequence[Study], moda
 
 def families(names: Sequence[str]) -> set[str]:
     """Kinds of scanner that modalities come from: MR, CT, PET and others, by the modality of each key."""
-    from polyscan.modality import MODALITIES
-
     found = set()
     for name in names:
         key = ScanKey.parse(name).modality

@@ -7,6 +7,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from polyscan.evaluation import auroc
 
 MAX_STUDIES = 1500
 MAX_VALUES = 400
@@ -64,10 +74,6 @@ def probe(x: NDArray[Any], y: NDArray[np.int64], patients: NDArray[Any], modalit
     Returns:
         None where a class has fewer than six patients.
     """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedGroupKFold
-    from sklearn.svm import SVC
-
     if len(y) > MAX_STUDIES:
         rows = np.random.default_rng(0).choice(len(y), MAX_STUDIES, replace=False)
         x, y, patients = x[rows], y[rows], patients[rows]
@@ -117,14 +123,6 @@ class ProductsOf:
 def _area(
     values: NDArray[Any], y: NDArray[np.int64], train: NDArray[np.intp], test: NDArray[np.intp], model: Any
 ) -> float:
-    from sklearn.base import clone
-    from sklearn.impute import SimpleImputer
-    from sklearn.multiclass import OneVsRestClassifier
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    from polyscan.evaluation import auroc
-
     imputed = SimpleImputer(strategy="mean", add_indicator=True, keep_empty_features=True)
     fitted = make_pipeline(imputed, StandardScaler(), OneVsRestClassifier(clone(model))).fit(values[train], y[train])
     scores = fitted.decision_function(values[test])

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import nibabel
 import numpy as np
 
 from polyscan.advise.candidates import Place, place_of
@@ -16,6 +17,7 @@ from polyscan.bundle.fusion_option import fusion_option
 from polyscan.compare.protocol import DISTILLATION, MISSING, Strategy
 from polyscan.files.atomic import read_json
 from polyscan.files.resources import resource_folder
+from polyscan.formats.nifti import read_nifti
 from polyscan.modality import find_modality
 from polyscan.scan_key import ScanKey
 from polyscan.study import Study
@@ -215,16 +217,12 @@ def _nearest(cohort: Description, kind: str) -> str:
 
 def _mask_values(studies: Sequence[Study]) -> list[int]:
     """The numbers above zero in masks of some studies."""
-    from polyscan.formats.nifti import read_nifti
-
     masks = [study.label.mask for study in studies if study.label.mask is not None][:SAMPLE]
     return sorted({int(value) for mask in masks for value in read_nifti(mask).unique() if value > 0})
 
 
 def _grid(studies: Sequence[Study]) -> dict[str, Any]:
     """About 32 voxels an axis, that hold the scans of nine in ten studies."""
-    import nibabel
-
     extents = []
     for study in studies[:SAMPLE]:
         image: Any = nibabel.load(next(iter(study.scans.values())).path)

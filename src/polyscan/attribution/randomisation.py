@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from monai.networks.utils import eval_mode
+from scipy.stats import rankdata
 from torch import Tensor, nn
 
 from polyscan.networks import FusionModel
@@ -36,8 +37,6 @@ def cascading_randomisation(
         The layer's name, and Spearman's rank correlation of the absolute values of the maps, over what was measured; 0
         where a map is the same everywhere. The first is the network as it is: no name, and 1.
     """
-    from scipy.stats import rankdata
-
     changed = copy.deepcopy(network)
     finite = image.unflatten(1, (len(network.modalities), -1)).isfinite().any(2)
 

@@ -11,11 +11,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedGroupKFold
 
+from polyscan.bundle.fragment import read_fragment
 from polyscan.compare.protocol import Protocol
 from polyscan.errors import PolyscanError
 from polyscan.phantom.tasks import Drawn, Task, find_task
 from polyscan.study import Study
+from polyscan.study.manifest import read_manifest
+from polyscan.study.outputs import sources_of
+from polyscan.transforms import LoadTablesd
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,6 @@ class Cohort:
         Raises:
             PolyscanError: there are fewer patients of a class than folds.
         """
-        from sklearn.model_selection import StratifiedGroupKFold
-
         fewest = min(len(set(self.patients[self.y == k])) for k in range(len(self.classes)))
         if fewest < count:
             raise PolyscanError(f"The rarest class has {fewest} patients; {count} folds need as many at least.")
@@ -96,11 +99,6 @@ def _made(told: dict[str, Any]) -> Cohort:
 
 
 def _read(told: dict[str, Any], root: Path) -> Cohort:
-    from polyscan.bundle.fragment import read_fragment
-    from polyscan.study.manifest import read_manifest
-    from polyscan.study.outputs import sources_of
-    from polyscan.transforms import LoadTablesd
-
     if unknown := sorted(set(told) - {"manifest", "config", "target"}):
         raise PolyscanError(f"The cohort has {', '.join(unknown)}; with a manifest it may have config and target.")
     beside = root / told["config"]

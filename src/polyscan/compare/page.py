@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from polyscan.compare.cohort import Cohort
 from polyscan.compare.protocol import CONCATENATION, OUTPUT_MEAN, SIMPLE, Protocol
@@ -38,8 +39,6 @@ def write_page(path: Path, protocol: Protocol, cohort: Cohort, rows: list[Row]) 
 
 def _forest(rows: list[Row]) -> str:
     """Differences from concatenation with their intervals, as SVG."""
-    from matplotlib.figure import Figure
-
     shown = [row for row in rows if row.strategy != CONCATENATION][::-1]
     figure = Figure(figsize=(7, 0.8 + 0.3 * len(shown)), layout="constrained")
     axes = figure.subplots()
@@ -55,8 +54,6 @@ def _forest(rows: list[Row]) -> str:
 
 def _pareto(rows: list[Row]) -> str:
     """AUROC with everything and with one modality gone; what nothing else beats in both is joined."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
     shown = [row for row in rows if np.isfinite(row.without) and not row.strategy.endswith(" alone")]

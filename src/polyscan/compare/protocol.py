@@ -9,9 +9,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from polyscan.bundle.fusion_option import fusion_option
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
 from polyscan.files.resources import resource_file
+from polyscan.missing import strategies as missing_strategies
 
 MISSING = ("available", "dropout", "zero", "mean")
 """What stands for a modality that is missing: nothing, and the layer is told (``available``), the same with modalities
@@ -114,8 +116,6 @@ def read_protocol(name_or_file: str | Path) -> Protocol:
     Raises:
         PolyscanError: there is none, or an entry of it is not known or cannot be.
     """
-    from polyscan.missing import strategies as missing_strategies
-
     file = resource_file(name_or_file, "configs/compare", ".json", "protocol")
     content = read_json(file)
     if not isinstance(content, dict) or "cohort" not in content or "strategies" not in content:
@@ -138,8 +138,6 @@ def read_protocol(name_or_file: str | Path) -> Protocol:
 
 def _check_fusion(name: str, strategy: Strategy) -> None:
     """Refuse, before anything is trained, a layer or a place that there is not, and the name of a baseline."""
-    from polyscan.bundle.fusion_option import fusion_option
-
     if name in (CONCATENATION, OUTPUT_MEAN, *SIMPLE) or name.endswith(ALONE):
         raise PolyscanError(f"A strategy is called {name}, as a baseline that is always there; give it another name.")
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,9 +11,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.feature_selection import SelectKBest, VarianceThreshold
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from polyscan.compare.cohort import Cohort, load_cohort
 from polyscan.compare.network import TrainedNetwork
+from polyscan.compare.page import write_page
 from polyscan.compare.protocol import ONE_VALUE, SIMPLE, Protocol, Strategy, read_protocol
 from polyscan.compare.table import ALL, Row, flat, summarise
 from polyscan.cores import one_torch_thread
@@ -61,8 +69,6 @@ def compare(
     Raises:
         PolyscanError: the protocol or its cohort cannot be used, the folder holds something else, or a training failed.
     """
-    from polyscan.compare.page import write_page
-
     if not isinstance(protocol, Protocol):
         protocol = read_protocol(protocol)
     cohort = load_cohort(protocol)
@@ -170,15 +176,6 @@ class Logistic:
     """
 
     def __init__(self, cohort: Cohort, train: NDArray[np.intp], *, one_value: bool) -> None:
-        import time
-
-        from sklearn.feature_selection import SelectKBest, VarianceThreshold
-        from sklearn.impute import SimpleImputer
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.model_selection import GridSearchCV
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
-
         imputed = SimpleImputer(strategy="mean", add_indicator=not one_value, keep_empty_features=True)
         chosen = [VarianceThreshold(), SelectKBest(k=1)] if one_value else []
         model = make_pipeline(imputed, *chosen, StandardScaler(), LogisticRegression(max_iter=1000))

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
+import pydicom
 
 from polyscan.dicom.attributes import number, numbers, private, text
 from polyscan.dicom.diffusion import b_value
@@ -130,8 +131,6 @@ def _settings(each: Slice) -> tuple[str, ...]:
 
 
 def _pixels(each: Slice) -> tuple[bytes, int, tuple[int, int]]:
-    import pydicom
-
     try:
         with open_binary(each.path) as file:
             content = pixels_in(pydicom.dcmread(file, force=True)) or b""

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from pydicom import Dataset
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
+from pydicom.sequence import Sequence
+from pydicom.tag import BaseTag, Tag
 
-if TYPE_CHECKING:
-    from pydicom import Dataset
-    from pydicom.tag import BaseTag
-
-    Name = str | tuple[int, int] | BaseTag
+Name = str | tuple[int, int] | BaseTag
 
 # Value representations whose bytes say all, whatever else the header holds.
 _PLAIN = {"AE", "AS", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "LO", "SH", "SL", "SS", "TM", "UI", "UL", "US"}
@@ -44,8 +45,6 @@ def value(header: Dataset, name: Name) -> Any:
 
 def words(header: Dataset, name: Name) -> list[str]:
     """The values of an attribute, each as stripped text."""
-    from pydicom.dataelem import RawDataElement
-
     try:
         found: Any = header.get_item(tag_of(name))
     except Exception:  # as in value
@@ -71,9 +70,6 @@ def _texts(found: Any) -> list[str]:
 @lru_cache(maxsize=1 << 14)
 def _decoded(tag: BaseTag, representation: str, content: bytes, characters: str | tuple[str, ...]) -> tuple[str, ...]:
     """What bytes of an attribute say: most are the same in all slices of a series."""
-    from pydicom import Dataset
-    from pydicom.dataelem import RawDataElement
-
     one = Dataset({tag: RawDataElement(tag, representation, len(content), content, 0, False, True)})
     one.set_original_encoding(False, True, characters if isinstance(characters, str) else list(characters))
     return tuple(_texts(value(one, tag)))
@@ -82,16 +78,12 @@ def _decoded(tag: BaseTag, representation: str, content: bytes, characters: str 
 @lru_cache(maxsize=4096)
 def tag_of(name: Name | int) -> BaseTag:
     """The tag of an attribute, by its keyword or number."""
-    from pydicom.tag import Tag
-
     return Tag(name)
 
 
 @lru_cache(maxsize=1024)
 def _usual(tag: BaseTag) -> str:
     """The value representation that the standard gives an attribute; empty where it knows none."""
-    from pydicom.datadict import dictionary_VR
-
     try:
         return dictionary_VR(tag)
     except KeyError:
@@ -158,7 +150,5 @@ def _plain_numbers(found: Any) -> list[float]:
 
 def items(header: Dataset, name: Name) -> list[Dataset]:
     """The items of a sequence."""
-    from pydicom.sequence import Sequence
-
     found = value(header, name)
     return list(found) if isinstance(found, Sequence) else []

@@ -7,13 +7,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING
+
+from pydicom import Dataset
 
 from polyscan.dicom.attributes import number, text
 from polyscan.errors import PolyscanError
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
 
 _DAY = timedelta(days=1)
 _EARLY = timedelta(hours=1)  # a scan that is started, and only then injected, is dynamic

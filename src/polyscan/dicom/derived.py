@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from polyscan.dicom.source_images import SourceImages
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
 
 VENDOR = "polyscan"
 """Manufacturer and model of what writes the objects."""
@@ -41,9 +41,6 @@ def derived_object(
         description: SeriesDescription.
         implicit: whether its value representations are left to the reader, so that texts may exceed 64 kB (PS3.5 7.1).
     """
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-
     made, source, now = Dataset(), images.headers[0], datetime.now()
     made.file_meta = FileMetaDataset()
     made.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
@@ -69,8 +66,6 @@ def references(images: SourceImages) -> list[Dataset]:
 
 def reference(header: Dataset) -> Dataset:
     """One image."""
-    from pydicom.dataset import Dataset
-
     item = Dataset()
     item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = header.SOPClassUID, header.SOPInstanceUID
     return item

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import numpy as np
+from pydicom import Dataset
 
 from polyscan.dicom.attributes import number, private, text
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
 
 # Group, creator of the block and element: as the vendors' DICOM conformance statements give them.
 _VENDORS = (

@@ -9,12 +9,15 @@ from __future__ import annotations
 import struct
 from functools import lru_cache
 from struct import Struct
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from pydicom import FileDataset
+from pydicom.charset import convert_encodings
+from pydicom.dataelem import RawDataElement, empty_value_for_VR
+from pydicom.dataset import FileMetaDataset
+from pydicom.values import convert_string
 
 from polyscan.dicom.attributes import tag_of
-
-if TYPE_CHECKING:
-    from pydicom import FileDataset
 
 LEFT_ON_DISK = 4096  # bytes of an attribute
 PREAMBLE = 128
@@ -52,8 +55,6 @@ def header_in(start: bytes, path: str, size: int | None = None) -> tuple[FileDat
         The header, and where in the file it ends: behind tag and length of the pixels. None where the bytes do not hold
         it, or pydicom must read it.
     """
-    from pydicom.dataset import FileDataset, FileMetaDataset
-
     if start[PREAMBLE : PREAMBLE + 4] != b"DICM":
         return None
     try:
@@ -77,8 +78,6 @@ def header_in(start: bytes, path: str, size: int | None = None) -> tuple[FileDat
 
 def _elements(start: bytes, at: int, last: int, implicit: bool) -> tuple[dict[Any, Any], int]:
     """The elements from a place on up to the last one of a group, and where they end."""
-    from pydicom.dataelem import RawDataElement, empty_value_for_VR
-
     found: dict[Any, Any] = {}
     end, vr = len(start), None
     value: Any
@@ -119,8 +118,6 @@ def _elements(start: bytes, at: int, last: int, implicit: bool) -> tuple[dict[An
 
 def _with_pixels(found: dict[Any, Any], start: bytes, at: int, size: int | None, implicit: bool) -> int:
     """Add the pixels to the elements before them, to be read when asked for; returns where their value begins."""
-    from pydicom.dataelem import RawDataElement
-
     if at == len(start) and size in (None, at):
         return at  # a file without pixels
     group, element, kind = struct.unpack_from("<HH2s", start, at)
@@ -167,7 +164,4 @@ def _behind_item(start: bytes, at: int, implicit: bool) -> int:
 @lru_cache(maxsize=64)
 def _encodings(named: bytes) -> Any:
     """The names that Python has for the characters of a header."""
-    from pydicom.charset import convert_encodings
-    from pydicom.values import convert_string
-
     return convert_encodings(convert_string(named, True))

@@ -11,15 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pydicom
+from pydicom import Dataset
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from polyscan.dicom.attributes import text
 from polyscan.dicom.header_bytes import LEFT_ON_DISK, PIXEL_DATA, PREAMBLE, header_in
 from polyscan.dicom.pixels import THREADS
 from polyscan.files.packed import ERRORS, is_packed, not_fetched, open_binary
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
 
 DAMAGED = "is damaged: no DICOM file, unlike those beside it"
 _START = 32_768  # bytes of a file
@@ -153,8 +154,6 @@ def _begun(path: Path, length: int = _START) -> _Begun:
 
 def _by_pydicom(path: Path, start: bytes, kept: bool = False) -> tuple[Dataset | None, str]:
     """The header of a file by pydicom, from bytes of it that hold all of the header if so; why there is none."""
-    import pydicom
-
     marked = start[PREAMBLE : PREAMBLE + 4] == b"DICM"
     syntax = None if marked else _bare_syntax(start)
     if not (marked or syntax):
@@ -182,8 +181,6 @@ def _by_pydicom(path: Path, start: bytes, kept: bool = False) -> tuple[Dataset |
 
 def _bare_syntax(start: bytes) -> str | None:
     """The transfer syntax of a data set without preamble and meta information; None where it is none."""
-    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-
     if len(start) < 8:
         return None
     for order, explicit in (("<", ExplicitVRLittleEndian), (">", ExplicitVRBigEndian)):

@@ -6,17 +6,15 @@ from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from pydicom import Dataset, dcmread
 
 from polyscan.dicom.attributes import RESCALE_TYPES, items, number, term, text
 from polyscan.dicom.slices import Slice
 from polyscan.errors import PolyscanError
 from polyscan.files.packed import open_binary
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
 
 THREADS = 4
 _PIXEL_DATA = 0x7FE00010
@@ -146,8 +144,6 @@ def _decoded(first: Slice) -> np.ndarray:
     """The pixels by pydicom; those of a file that was read up to them are read now."""
     whole, pixels = first.file, pixels_in(first.file)
     if pixels is None:
-        from pydicom import dcmread
-
         with open_binary(first.path) as file:
             whole = dcmread(file, force=True)
         whole.file_meta, pixels = first.file.file_meta, pixels_in(whole)

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+from pydicom import Dataset
 
 from polyscan.dicom.attributes import MODALITIES, RESCALE_TYPES, items, number, private, term, text, words
 from polyscan.dicom.diffusion import b_value
 from polyscan.dicom.words import SEVERAL_B, UNWEIGHTED, Told, dual_energy, told, without_reformat
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
 
 REFORMATTED = "a reformatted series"
 _CURVED = {"CPR", "CURVED", "MPR_CURVED"}
@@ -126,8 +124,6 @@ def of_reformat(header: Dataset, beside: Sequence[Dataset] = ()) -> tuple[str | 
         header: as for :func:`from_header`.
         beside: as for :func:`from_header`.
     """
-    from pydicom import Dataset
-
     kind = words(header, "ImageType")
     if {word.upper() for word in kind} & _CURVED:
         return None, REFORMATTED

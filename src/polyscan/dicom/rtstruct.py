@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pydicom
+from pydicom import Dataset
 
 from polyscan.dicom.attributes import items, text, words
 from polyscan.errors import PolyscanError
@@ -17,8 +19,6 @@ from polyscan.geometry import voxels_of
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor
-    from pydicom import Dataset
-
 _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 
 
@@ -41,7 +41,6 @@ def read_rtstruct(path: str | Path, grid: MetaTensor, roi: str | None = None) ->
         PolyscanError: no such region, one without contours, several without a name, or contours that do not lie in the
             image's slices.
     """
-    import pydicom
     import torch
     from monai.data import MetaTensor
 

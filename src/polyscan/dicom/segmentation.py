@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pydicom
 
 from polyscan.dicom.attributes import items, number, numbers, text
 from polyscan.dicom.slices import Slice, slices_of
@@ -34,7 +35,6 @@ def read_segmentation(path: str | Path, grid: MetaTensor, segment: str | None = 
     Raises:
         PolyscanError: it cannot be read, has no such segment, or its pixels are not voxels of the image.
     """
-    import pydicom
     import torch
     from monai.data import MetaTensor
 

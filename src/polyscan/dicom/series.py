@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from pydicom import Dataset
 
 from polyscan.dicom.apart import FEW, Part, apart, directions, grouped, without_copies
 from polyscan.dicom.attributes import items, number, numbers, text, words
@@ -20,9 +20,6 @@ from polyscan.dicom.volume import Stack, grid_of, stack
 from polyscan.dicom.whole import doubts_of
 from polyscan.errors import PolyscanError
 from polyscan.modality import MODALITIES
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
 
 _RINGING = 0.05  # of the voxels: so many may be below zero in a magnitude that was filtered or interpolated
 _TIMES = ("NumberOfTimeSlices", "NumberOfTimeSlots", "NumberOfRRIntervals")  # of PET, each 1 where it is static

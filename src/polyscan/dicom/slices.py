@@ -10,15 +10,13 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from pydicom import Dataset
 
 from polyscan.dicom.attributes import MODALITIES, items, number, numbers, term, value, words
 from polyscan.errors import PolyscanError
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
 
 # What a classic image calls an attribute, and what an enhanced one calls it.
 _ENHANCED = {
@@ -77,8 +75,6 @@ def slices_of(path: Path, header: Dataset) -> list[Slice]:
 
 def _tiles(path: Path, header: Dataset) -> Iterator[Slice]:
     """The tiles of a mosaic: k-th at k steps along the normal that the Siemens private header tells."""
-    from pydicom import Dataset
-
     count, normal = _private_header(header)
     side = int(np.ceil(np.sqrt(count)))
     rows, columns = int(header.Rows) // side, int(header.Columns) // side
@@ -119,8 +115,6 @@ def _private_header(header: Dataset) -> tuple[int, np.ndarray]:
 
 def _frames(path: Path, header: Dataset) -> Iterator[Slice]:
     """The frames of an enhanced object: what all share, then what is each one's own."""
-    from pydicom import Dataset
-
     own = items(header, _GROUPS[1])
     if len(own) != (number(header, "NumberOfFrames") or 1):
         raise PolyscanError(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pydicom
 import torch
 from monai.data import MetaTensor
+from pydicom import Dataset
 
 from polyscan import __version__
 from polyscan.dicom.read import one_series
@@ -17,9 +18,6 @@ from polyscan.errors import PolyscanError
 from polyscan.files.packed import open_binary
 from polyscan.geometry import same_grid
 from polyscan.study import Source
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
 
 # Type 2 of the modules that objects have in common with their images (PS3.3 C.7.1.1, C.7.2.1): they may be empty.
 _MAY_BE_EMPTY = (
@@ -67,8 +65,6 @@ def source_images(source: Source) -> SourceImages:
         PolyscanError: it cannot be read, or an object cannot lie voxel for voxel on it: a mosaic, slices that are
             tilted or unevenly spaced, or an enhanced image that holds several volumes.
     """
-    import pydicom
-
     series = one_series(source)
     where, shape, affine = series.where, series.shape, series.affine
     if where is None or shape is None or affine is None or where.problems():

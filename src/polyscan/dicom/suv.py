@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from pydicom import Dataset
 
 from polyscan.dicom.attributes import items, number, private, term, text, words
 from polyscan.dicom.decay import elapsed, frame_average, scan_start
 from polyscan.dicom.nuclides import check_dose, check_half_life, half_life_of, nuclide_of
 from polyscan.errors import PolyscanError
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
 
 _SUV_TYPES = {"BW": "bw", "LBM": "lbm", "LBMJAMES128": "lbm", "LBMJANMA": "lbm_janma", "BSA": "bsa"}
 _UCUM = {"bq/ml": "BQML", "g/ml": "GML", "g/ml{suvbw}": "GML", "{propcounts}": "CNTS"}
@@ -72,10 +70,8 @@ def override_attributes(headers: Sequence[Dataset], given: Mapping[str, Any]) ->
     Raises:
         PolyscanError: a keyword that DICOM does not know, or a value that it cannot have.
     """
-    from pydicom import Dataset as Item
-
     for header in headers:
-        tracer = items(header, "RadiopharmaceuticalInformationSequence") or [Item()]
+        tracer = items(header, "RadiopharmaceuticalInformationSequence") or [Dataset()]
         try:
             for keyword, value in given.items():
                 if keyword not in BY_HAND:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+
+from pydicom import Dataset
 
 from polyscan.dicom.attributes import number, text, words
 from polyscan.dicom.diffusion import b_value
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
 
 _USUAL_B = 1000.0  # s/mm2
 _PHASES = ("NominalPercentageOfCardiacPhase", "NominalPercentageOfRespiratoryPhase")

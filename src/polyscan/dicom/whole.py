@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pydicom import Dataset
 
 from polyscan.dicom.attributes import number, numbers, text, words
 
 if TYPE_CHECKING:
-    from pydicom import Dataset
-
     from polyscan.dicom.slices import Slice
 
 _PARALLEL = 0.002  # a tenth of a degree, which rounding leaves

@@ -12,6 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from monai.data import MetaTensor
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+from scipy.spatial import ConvexHull, QhullError
+from scipy.spatial.distance import pdist
 
 from polyscan.dicom.derived import VENDOR
 from polyscan.dicom.source_images import SourceImages, lasting_uid, require_highdicom
@@ -23,8 +27,6 @@ from polyscan.study import TaskPrediction
 if TYPE_CHECKING:
     from highdicom.seg import Segmentation
     from highdicom.sr import AlgorithmIdentification, CodedConcept, Measurement, TrackingIdentifier
-    from pydicom.sr.coding import Code
-
 _SCHEME = "99POLYSCAN"
 _PROCEDURES = {"CT": "CTUnspecifiedBodyRegion", "MR": "MRIUnspecifiedBodyRegion", "PT": "PETUnspecifiedBodyRegion"}
 
@@ -44,9 +46,6 @@ class RegionMeasures:
 
 def measure_region(inside: MetaTensor) -> RegionMeasures:
     """Measure a region (1, x, y, z) bool on the grid of a series, whose slices are along z."""
-    from scipy.spatial import ConvexHull, QhullError
-    from scipy.spatial.distance import pdist
-
     affine = np.asarray(inside.affine, dtype=float)
     voxels = inside[0].cpu().numpy().astype(bool)
     longest = 0.0
@@ -89,7 +88,6 @@ def write_measurements(
     """
     require_highdicom()
     from highdicom import sr
-    from pydicom.sr.codedict import codes
 
     by = sr.AlgorithmIdentification("polyscan", version("polyscan"))
     device = sr.DeviceObserverIdentifyingAttributes(lasting_uid("polyscan", version("polyscan")), name="polyscan")
@@ -137,7 +135,6 @@ def _of_region(
     by: AlgorithmIdentification,
 ) -> Any:
     from highdicom import sr
-    from pydicom.sr.codedict import codes
 
     name = str(item.SegmentLabel)
     return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
@@ -160,7 +157,6 @@ def _of_region(
 def _numbers(task: str, prediction: TaskPrediction) -> Iterator[Measurement]:
     """The numbers of an answer: what was measured, and how probable each class is."""
     from highdicom import sr
-    from pydicom.sr.codedict import codes
 
     none = codes.UCUM.NoUnits
     known: dict[str, tuple[Any, Code, Code | None]] = {
@@ -196,8 +192,6 @@ def _private(meaning: str) -> CodedConcept:
 
 
 def _unit(value: str, meaning: str) -> Code:
-    from pydicom.sr.coding import Code
-
     return Code(value, "UCUM", meaning)
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 from monai.data import MetaTensor
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
 
 from polyscan.dicom.derived import VENDOR
 from polyscan.dicom.source_images import SourceImages, require_highdicom
@@ -41,8 +43,6 @@ def write_parametric_map(
     require_highdicom()
     from highdicom import VOILUTTransformation
     from highdicom.pm import ParametricMap, RealWorldValueMapping
-    from pydicom.sr.codedict import codes
-    from pydicom.sr.coding import Code
 
     channels = np.stack([images.frames(each) for each in maps.values()], axis=-1).astype(np.float32)
     meanings = [

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from pydicom import Dataset
+from pydicom.uid import SpatialRegistrationStorage
 
 from polyscan.dicom.attributes import text
 from polyscan.dicom.derived import derived_object, references
@@ -14,9 +15,6 @@ from polyscan.dicom.source_images import SourceImages
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import atomic_write
 from polyscan.files.dicom import save_dicom
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
 
 
 def write_registration(
@@ -40,9 +38,6 @@ def write_registration(
     Raises:
         PolyscanError: a series has no frame of reference.
     """
-    from pydicom.dataset import Dataset
-    from pydicom.uid import SpatialRegistrationStorage
-
     _check_frames({"the reference": fixed, **{name: images for name, (images, _) in moving.items()}})
     out = derived_object(
         fixed, SpatialRegistrationStorage, uids, modality="REG", series_number=1002, description=description
@@ -77,8 +72,6 @@ def _check_frames(every: Mapping[str, SourceImages]) -> None:
 
 
 def _registered(images: SourceImages, matrix: np.ndarray) -> Dataset:
-    from pydicom.dataset import Dataset
-
     item, each, transform = Dataset(), Dataset(), Dataset()
     transform.FrameOfReferenceTransformationMatrixType = "RIGID"
     transform.FrameOfReferenceTransformationMatrix = [float(f"{number:.9g}") for number in matrix.ravel()]

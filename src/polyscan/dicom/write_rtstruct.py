@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from monai.data import MetaTensor
+from pydicom import Dataset
+from pydicom.uid import RTStructureSetStorage
+from scipy.spatial import KDTree
 
 from polyscan.dicom.attributes import text
 from polyscan.dicom.derived import derived_object, reference, references
@@ -18,9 +20,6 @@ from polyscan.errors import PolyscanError
 from polyscan.files.atomic import atomic_write
 from polyscan.files.dicom import save_dicom
 from polyscan.geometry import FLIP
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
 
 _STUDY_CLASS = "1.2.840.10008.3.1.2.3.1"  # a retired one, which the module asks for all the same
 _COLOURS = ([245, 121, 58], [0, 168, 120], [204, 121, 167], [86, 180, 233], [240, 228, 66])
@@ -53,9 +52,6 @@ def write_rtstruct(
         PolyscanError: the mask lies elsewhere than the series, the series has no frame of reference, or highdicom,
             which checks the series, is not installed.
     """
-    from pydicom.dataset import Dataset
-    from pydicom.uid import RTStructureSetStorage
-
     require_highdicom()
     images.frames(mask)  # on its grid
     source = images.headers[0]
@@ -93,8 +89,6 @@ def write_rtstruct(
 
 
 def _roi(number: int, name: str, frame: str) -> Dataset:
-    from pydicom.dataset import Dataset
-
     item = Dataset()
     item.ROINumber, item.ReferencedFrameOfReferenceUID = number, frame
     item.ROIName, item.ROIGenerationAlgorithm = name[:64], "AUTOMATIC"
@@ -102,8 +96,6 @@ def _roi(number: int, name: str, frame: str) -> Dataset:
 
 
 def _observation(number: int, name: str) -> Dataset:
-    from pydicom.dataset import Dataset
-
     item, code, known = Dataset(), Dataset(), finding(name)
     item.ObservationNumber = item.ReferencedROINumber = number
     item.RTROIInterpretedType, item.ROIInterpreter = "", ""
@@ -115,8 +107,6 @@ def _observation(number: int, name: str) -> Dataset:
 
 def _contours(number: int, inside: np.ndarray, images: SourceImages) -> Dataset:
     """The outlines of a region (x, y, z), in LPS+ millimetres."""
-    from pydicom.dataset import Dataset
-
     item = Dataset()
     item.ROIDisplayColor, item.ReferencedROINumber = _COLOURS[(number - 1) % len(_COLOURS)], number
     affine = FLIP @ np.asarray(images.grid.affine, dtype=float)
@@ -163,8 +153,6 @@ def _keyholed(outer: np.ndarray, holes: list[np.ndarray]) -> np.ndarray:
     The ways begin and end at parts of the sides that have nothing in common, so that none goes through the centre of a
     voxel, where readers would not agree on which side of it that lies.
     """
-    from scipy.spatial import KDTree
-
     while holes:
         begins, ends = _along(outer, 0.382), [_along(hole, 0.276) for hole in holes]
         tree = KDTree(begins)

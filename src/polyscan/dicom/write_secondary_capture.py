@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from monai.data import MetaTensor
+from pydicom import Dataset
 
 from polyscan.dicom.derived import VENDOR, derived_object
 from polyscan.dicom.source_images import SourceImages
@@ -35,8 +36,6 @@ def write_secondary_capture(
     Raises:
         PolyscanError: the volume lies elsewhere than the series.
     """
-    from pydicom.dataset import Dataset
-
     images.frames(volume)  # on its grid
     frames = np.ascontiguousarray(volume[0].cpu().numpy().transpose(2, 1, 0)).astype("<u2")
     header, lps = images.headers[0], FLIP @ np.asarray(images.grid.affine, dtype=float)

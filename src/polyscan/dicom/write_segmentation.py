@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from monai.data import MetaTensor
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+from pydicom.uid import ExplicitVRLittleEndian
 
 from polyscan.dicom.derived import VENDOR
 from polyscan.dicom.source_images import SourceImages, require_highdicom, source_images
@@ -18,7 +21,6 @@ from polyscan.study import Source
 
 if TYPE_CHECKING:
     from highdicom.seg import Segmentation, SegmentDescription
-    from pydicom.sr.coding import Code
 
 
 def write_segmentation(
@@ -56,7 +58,6 @@ def write_segmentation(
     require_highdicom()
     import highdicom
     from highdicom.seg import Segmentation, SegmentationTypeValues
-    from pydicom.uid import ExplicitVRLittleEndian
 
     images = source if isinstance(source, SourceImages) else source_images(source)
     frames = images.frames(mask)
@@ -91,8 +92,6 @@ def write_segmentation(
 
 def finding(name: str) -> Code:
     """The SNOMED CT code of what a region's name says that it is; a lesion where it says nothing known."""
-    from pydicom.sr.codedict import codes
-
     known = {
         "edema": codes.SCT.Edema,
         "oedema": codes.SCT.Edema,
@@ -106,7 +105,6 @@ def finding(name: str) -> Code:
 def _described(segment: int, name: str, manual: bool) -> SegmentDescription:
     import highdicom
     from highdicom.seg import SegmentAlgorithmTypeValues, SegmentDescription
-    from pydicom.sr.codedict import codes
 
     how = highdicom.AlgorithmIdentificationSequence("polyscan", codes.DCM.ArtificialIntelligence, version("polyscan"))
     kind = SegmentAlgorithmTypeValues.SEMIAUTOMATIC if manual else SegmentAlgorithmTypeValues.AUTOMATIC

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from pydicom import Dataset
 
 from polyscan.dicom.attributes import text
 from polyscan.dicom.series import Series, group
@@ -13,9 +14,6 @@ from polyscan.dicom.usual import far_from_usual, has_sharp_kernel
 from polyscan.discovery.candidate import Candidate
 from polyscan.discovery.labels import drawn_on
 from polyscan.study import Source
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
 
 
 def dicom_candidates(

@@ -17,9 +17,10 @@ from dataclasses import replace
 from datetime import date
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from pydicom import Dataset
 
 from polyscan import __version__
 from polyscan.dicom.attributes import number, text
@@ -36,9 +37,6 @@ from polyscan.files.packed import archive_of
 from polyscan.files.walk import Met, walked
 from polyscan.formats.endings import ending_of, lone_half, stem_of, volumes_among
 from polyscan.progress import Progress, silent
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
 
 _OURS = 0x706F6C79  # SQLite's application_id
 _AT_ONCE = 2048  # files

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+from pydicom import Dataset
 
 from polyscan.dicom.attributes import items, text, words
 from polyscan.dicom.series import Series
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
 
 _ON_A_SLICE = 0.1  # of the step between slices
 _MOST_PLANES = 0.9

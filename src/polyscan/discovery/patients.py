@@ -8,14 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from pydicom import Dataset
 
 from polyscan.dicom.attributes import text
 from polyscan.discovery.whose import bare, counted_alike, is_counted, is_word, tells_whom, words_of_whom
 from polyscan.errors import first_of
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
 
 Key = tuple[str, str, str]
 """PatientID, folder of the file under the one that is scanned (empty for that one itself), StudyInstanceUID."""

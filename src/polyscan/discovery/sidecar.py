@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from pydicom import Dataset
+from pydicom.config import disable_value_validation
 
 from polyscan.dicom.attributes import text
 from polyscan.dicom.diffusion import b_value
@@ -17,9 +20,6 @@ from polyscan.files.atomic import read_json
 from polyscan.formats.endings import stem_of
 from polyscan.formats.sidecars import sidecars_of
 from polyscan.modality import MODALITIES
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
 
 # Fields of BIDS that are attributes of DICOM by the same name, and those whose seconds are its milliseconds.
 _FIELDS = (
@@ -70,9 +70,6 @@ def _values_of(path: Path) -> Path:
 
 def _header_beside(path: Path) -> Dataset | None:
     """What the JSON files of a volume say, and a ``.bval`` file of one value, as a header; None without them."""
-    from pydicom import Dataset
-    from pydicom.config import disable_value_validation
-
     values, content = _values_of(path), dict[str, Any]()
     for sidecar in sidecars_of(path):
         try:

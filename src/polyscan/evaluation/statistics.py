@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+from scipy.stats import rankdata
 
 from polyscan.errors import PolyscanError
 
@@ -35,8 +37,6 @@ def auroc(score: ArrayLike, truth: ArrayLike) -> float:
     Returns:
         NaN where all are of one class.
     """
-    from scipy.stats import rankdata
-
     positive = np.asarray(truth).astype(bool)
     many, few = int(positive.sum()), int((~positive).sum())
     if not many or not few:
@@ -179,8 +179,6 @@ def corrected_difference(
     Raises:
         PolyscanError: there are fewer than two folds, or not as many of one as of the other.
     """
-    from scipy import stats
-
     error = corrected_error(first, second, test_fraction)
     difference = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
     mean = float(difference.mean())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
+from matplotlib import colormaps
 from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
@@ -32,8 +34,6 @@ def overlay(scans: dict[str, np.ndarray]) -> np.ndarray:
     Returns:
         (x, y, z, 3) from 0 to 1.
     """
-    from matplotlib import colormaps
-
     (below, first), (above, second) = scans.items()
     under = colour_map(below)[np.round(scaled(below, first) * 255).astype(int)] / 255
     value = scaled(above, second)
@@ -69,8 +69,6 @@ def surgical_map(ct: MetaTensor, mr: MetaTensor, bone: float = 300.0) -> MetaTen
     Raises:
         PolyscanError: the two lie on different grids.
     """
-    import torch
-
     if not same_grid(ct, mr):
         raise PolyscanError("The CT and the MR lie on different grids; prepare them with a protocol that resamples.")
     hu, soft = ct[0].numpy(), mr[0].numpy()

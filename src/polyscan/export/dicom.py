@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import SimpleITK as sitk
+import torch
 from monai.data import MetaTensor
 
 from polyscan.dicom.source_images import SourceImages, lasting_uids, require_highdicom, source_images
@@ -240,15 +242,11 @@ def _images(sources: StudySources, scan: str) -> SourceImages:
 
 
 def _inside(mask: MetaTensor, values: Sequence[int]) -> MetaTensor:
-    import torch
-
     return MetaTensor(torch.isin(mask.as_tensor(), torch.tensor(list(values))), affine=mask.affine)
 
 
 def _to_reference(file: str) -> np.ndarray:
     """``prepare`` keeps what goes from points of the reference to those of the scan."""
-    import SimpleITK as sitk
-
     return np.linalg.inv(matrix_of(sitk.ReadTransform(file)))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image, ImageDraw
 
 from polyscan.dicom.source_images import SourceImages, lasting_uids, source_images
 from polyscan.dicom.write_secondary_capture import write_secondary_capture
@@ -159,8 +160,6 @@ def three_planes(pixels: np.ndarray, spacing: np.ndarray, middle: Sequence[int])
     Returns:
         A picture of PIL.
     """
-    from PIL import Image, ImageDraw
-
     x, y, z = middle
     planes = [
         (_sized(pixels[:, :, z].swapaxes(0, 1), spacing[[1, 0]]), "RLAP"),
@@ -181,8 +180,6 @@ def three_planes(pixels: np.ndarray, spacing: np.ndarray, middle: Sequence[int])
 
 def _sized(rows: np.ndarray, spacing: np.ndarray) -> Any:
     """(row, column, 3) as a picture of the common height, whose pixels are square."""
-    from PIL import Image
-
     width = max(1, round(_HEIGHT * rows.shape[1] * spacing[1] / (rows.shape[0] * spacing[0])))
     return Image.fromarray(np.ascontiguousarray(rows)).resize((width, _HEIGHT), Image.Resampling.BILINEAR)
 

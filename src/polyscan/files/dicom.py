@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pydicom import Dataset
+import pydicom
+from pydicom import Dataset
+from pydicom.valuerep import format_number_as_ds
 
 
 def save_dicom(data: Dataset, path: Path) -> None:
     """Write a file with its preamble and meta information, as its transfer syntax says."""
-    import pydicom
-
     if int(pydicom.__version__.split(".")[0]) >= 3:
         data.save_as(path, enforce_file_format=True)
         return
@@ -24,6 +22,4 @@ def save_dicom(data: Dataset, path: Path) -> None:
 
 def decimal(value: float) -> str:
     """A number as a decimal string (PS3.5 6.2), as near as its 16 characters come."""
-    from pydicom.valuerep import format_number_as_ds
-
     return format_number_as_ds(float(value))

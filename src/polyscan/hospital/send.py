@@ -8,6 +8,8 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
+from pydicom import dcmread
+
 from polyscan.errors import PolyscanError
 
 _NODE = re.compile(r"(?P<aet>[^\s\\@]{1,16})@(?P<host>[^\s@]+):(?P<port>\d{1,5})")
@@ -37,7 +39,6 @@ def sender(target: str, aet: str = "POLYSCAN") -> Sender:
 
 
 def _by_store(target: str, called: str, host: str, port: int, calling: str, files: Sequence[Path]) -> None:
-    from pydicom import dcmread
     from pynetdicom import AE
 
     entity = AE(ae_title=calling)
@@ -64,7 +65,6 @@ def _by_store(target: str, called: str, host: str, port: int, calling: str, file
 
 def _by_stow(target: str, files: Sequence[Path]) -> None:
     from dicomweb_client import DICOMwebClient
-    from pydicom import dcmread
 
     try:
         DICOMwebClient(target).store_instances([dcmread(file) for file in files])

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import log_softmax
 
 from polyscan.errors import PolyscanError
 
@@ -47,9 +49,6 @@ class AvailabilityTemperature:
         Raises:
             PolyscanError: fewer than ten studies.
         """
-        from scipy.optimize import minimize
-        from scipy.special import log_softmax
-
         if len(logits) < 10:
             raise PolyscanError(f"Calibration needs ten labelled studies at least; there are {len(logits)}.")
         z = np.asarray(logits, dtype=np.float64)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import SimpleITK as sitk
 import torch
 from monai.data import MetaTensor
 
@@ -68,8 +69,6 @@ class MaskFormat:
         Returns:
             The path.
         """
-        import SimpleITK as sitk
-
         values = mask[0].cpu().numpy()
         image = to_sitk(MetaTensor(torch.from_numpy(values.astype(self.dtype)[None]), affine=mask.affine))
         if self.extension == ".seg.nrrd":
@@ -137,8 +136,6 @@ def revalued(mask: MetaTensor, numbers: Mapping[int, int]) -> MetaTensor:
 
 def brought_back(mask: MetaTensor, prepared: Study, name: str) -> MetaTensor:
     """Bring a mask (1, x, y, z) that was drawn on a scan to the grid of the reference: what :func:`laid_on` undoes."""
-    import SimpleITK as sitk
-
     assert prepared.preparation is not None
     reference = read_nifti(prepared.scans[prepared.preparation.reference].path)
     file = prepared.preparation.transforms.get(name)

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import pydicom
+
 from polyscan.discovery.names import letters_of
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
@@ -232,8 +234,6 @@ class WebStudies:
         Raises:
             PolyscanError: the server refuses.
         """
-        import pydicom
-
         self._ask("store_instances", [pydicom.dcmread(file)])
 
     def _fetch(self, uid: str, series: dict[str, int]) -> Study:

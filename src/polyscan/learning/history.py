@@ -7,6 +7,7 @@ from typing import Any
 
 import ignite.distributed as idist
 from ignite.engine import Engine, Events
+from matplotlib.figure import Figure
 from monai.engines import Evaluator
 
 from polyscan.files.atomic import atomic_write
@@ -65,8 +66,6 @@ class History:
 
 def draw_curves(rows: list[dict[str, float]], path: Path) -> None:
     """Draw losses, the rest that was measured, and the learning rate, over epochs."""
-    from matplotlib.figure import Figure
-
     columns = list(dict.fromkeys(name for row in rows for name in row))
     losses = [name for name in columns if name.startswith("loss/")]
     metrics = [name for name in columns if name not in losses and name not in ("epoch", "seconds", "learning_rate")]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from polyscan.phantom.anatomy import Anatomy
 from polyscan.phantom.random_field import RandomField
@@ -178,6 +179,4 @@ def _on_grid(function: Callable[[np.ndarray], np.ndarray], grid: Grid) -> np.nda
 
 def _blur(values: np.ndarray, grid: Grid, fwhm: float) -> np.ndarray:
     """A Gaussian point spread of a full width at half maximum in millimetres."""
-    from scipy.ndimage import gaussian_filter
-
     return gaussian_filter(values, fwhm / 2.355 / np.linalg.norm(grid.affine[:3, :3], axis=0), mode="nearest")

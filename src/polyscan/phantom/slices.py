@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from polyscan.phantom.anatomy import Anatomy
 from polyscan.phantom.cohort import make_each, new_folder, split_of
@@ -53,8 +54,6 @@ def make_slices(
 
 
 def _make(number: int, seed: int, folder: Path) -> Study:
-    from PIL import Image
-
     subject, chance = make_subject(number, seed), stream(seed, number, "slice")
     healthy = bool(chance.random() < 0.4)
     anatomy = Anatomy(stream(seed, number, "head"), None if healthy else subject.tumour)

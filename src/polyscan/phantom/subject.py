@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from polyscan.phantom.anatomy import Anatomy, Tumour
 from polyscan.phantom.scanner import FOV, Grid, Scan, ct, mri, parametric, pet
@@ -191,8 +192,6 @@ def _pose(generator: np.random.Generator) -> np.ndarray:
 
 
 def _rotation(degrees: np.ndarray | tuple) -> np.ndarray:
-    from scipy.spatial.transform import Rotation
-
     return Rotation.from_euler("xyz", degrees, degrees=True).as_matrix()
 
 

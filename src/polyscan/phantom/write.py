@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import nibabel
 import numpy as np
+import SimpleITK as sitk
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
 
 from polyscan.files.atomic import write_json
 from polyscan.files.dicom import decimal, save_dicom
@@ -15,8 +21,6 @@ from polyscan.modality import modality
 from polyscan.phantom.scanner import PARAMETRIC, Scan
 
 if TYPE_CHECKING:
-    from pydicom import Dataset
-
     from polyscan.phantom.subject import Subject
 
 _START = datetime(2020, 1, 1, 10, 0, 0)
@@ -45,8 +49,6 @@ def write_nifti_scan(scan: Scan, folder: Path, subject: str) -> None:
 
 def write_nifti_values(path: Path, values: np.ndarray, affine: np.ndarray) -> None:
     """Write an array with its affine."""
-    import nibabel
-
     file = nibabel.Nifti1Image(values, affine)
     file.header.set_xyzt_units("mm")
     nibabel.save(file, path)
@@ -54,8 +56,6 @@ def write_nifti_values(path: Path, values: np.ndarray, affine: np.ndarray) -> No
 
 def write_pose(path: Path, pose: np.ndarray) -> None:
     """Write a rigid (4, 4) matrix between RAS+ points as an ITK transform between LPS+ points."""
-    import SimpleITK as sitk
-
     lps = FLIP @ pose @ FLIP
     transform = sitk.Euler3DTransform()
     transform.SetMatrix(lps[:3, :3].ravel().tolist(), 1e-6)
@@ -99,9 +99,6 @@ def write_dicom(scan: Scan, folder: Path, subject: Subject) -> None:
 
 def _common(scan: Scan, subject: Subject, lps: np.ndarray, z: int) -> Dataset:
     """Everything but the pixels of one slice."""
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian
-
     kind, spacing = modality(scan.modality).dicom, np.linalg.norm(lps[:3, :3], axis=0)
     data = Dataset()
     data.file_meta = FileMetaDataset()
@@ -204,8 +201,6 @@ def _code(value: str, scheme: str, meaning: str) -> Dataset:
 
 
 def _item(**attributes: Any) -> Dataset:
-    from pydicom.dataset import Dataset
-
     item = Dataset()
     for name, value in attributes.items():
         setattr(item, name, value)
@@ -214,8 +209,6 @@ def _item(**attributes: Any) -> Dataset:
 
 def _uid(subject: Subject, what: str, number: int) -> str:
     """A UID that is the same for the same seed."""
-    import uuid
-
     visit = f" visit {subject.visit}" if subject.visit > 1 else ""
     name = f"polyscan {subject.seed} {subject.number} {what} {number}{visit}"
     return f"{_ROOT}.{uuid.uuid5(uuid.NAMESPACE_OID, name).int}"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import SimpleITK as sitk
 import torch
 from monai.data import MetaTensor
 
@@ -14,9 +15,6 @@ from polyscan.errors import PolyscanError
 from polyscan.geometry import to_sitk
 from polyscan.preprocess.mask import foreground
 from polyscan.registration.poses import centre_of
-
-if TYPE_CHECKING:
-    import SimpleITK as sitk
 
 _SIZES = (0.8, 1.25)  # of a brain over the atlas, along any direction
 _SHARED = 0.07  # nats of mutual information; a patient's four contrasts share 0.11 to 0.16, a thigh 0.05
@@ -39,8 +37,6 @@ def atlas_brain_mask(image: MetaTensor) -> np.ndarray:
     Raises:
         PolyscanError: nilearn, which holds the atlas, is not installed, or no brain of a likely size was found.
     """
-    import SimpleITK as sitk
-
     template, brain = _atlas()
     head = to_sitk(without_gaps(image))
     coarse, fine = _sampled(head, 4.0), _sampled(head, 2.0)
@@ -90,8 +86,6 @@ def without_gaps(image: MetaTensor) -> MetaTensor:
 @cache
 def _atlas() -> tuple[Any, Any]:
     """Template and brain mask at 2 mm."""
-    import SimpleITK as sitk
-
     try:
         from nilearn.datasets import load_mni152_brain_mask, load_mni152_template
     except ImportError:
@@ -105,8 +99,6 @@ def _atlas() -> tuple[Any, Any]:
 
 def _sampled(image: sitk.Image, spacing: float) -> sitk.Image:
     """Blurred to a spacing in mm and sampled at it."""
-    import SimpleITK as sitk
-
     size = [max(1, round(n * s / spacing)) for n, s in zip(image.GetSize(), image.GetSpacing(), strict=True)]
     blurred = sitk.SmoothingRecursiveGaussian(image, spacing / 2)
     grid = (image.GetOrigin(), [spacing] * 3, image.GetDirection())
@@ -115,8 +107,6 @@ def _sampled(image: sitk.Image, spacing: float) -> sitk.Image:
 
 def _fit(fixed: sitk.Image, mask: sitk.Image, moving: sitk.Image, transform: Any, steps: int) -> float:
     """Improve a transform in place; minus the mutual information that was reached."""
-    import SimpleITK as sitk
-
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(numberOfHistogramBins=40)
     method.SetMetricFixedMask(mask)

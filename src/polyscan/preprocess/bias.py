@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import SimpleITK as sitk
 import torch
 from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
 from polyscan.geometry import spacing_of, to_sitk
 from polyscan.registration.shrink import shrink
-
-if TYPE_CHECKING:
-    import SimpleITK as sitk
 
 _SPACING = 4.0  # mm; the field varies over centimetres, but at 6 mm a laid-on field came back with correlation 0.6 only
 _FEWEST = 2  # slices; the spacing of the splines of one would be 0
@@ -36,8 +32,6 @@ def bias_field(image: MetaTensor, mask: np.ndarray) -> np.ndarray:
     Raises:
         PolyscanError: the mask is empty, half of it is not positive, or the image is too thin for a field.
     """
-    import SimpleITK as sitk
-
     values = image[0].cpu().numpy().astype(np.float32)
     inside = mask & np.isfinite(values)
     if not inside.any():

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import SimpleITK as sitk
 import torch
 from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
 from polyscan.geometry import FLIP, matrix_of, spacing_along, spacing_of
-
-if TYPE_CHECKING:
-    import SimpleITK as sitk
 
 FIELDS_OF_VIEW = ("reference", "union", "intersection")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import ndimage
 
 _AIR = -500.0  # HU, half-way from air to water
 _OUTSHONE = (
@@ -27,8 +28,6 @@ def foreground(values: np.ndarray, *, unit: str = "arbitrary") -> np.ndarray:
     Returns:
         A bool array of the same shape; everything that was measured where no body is found.
     """
-    from scipy import ndimage
-
     finite = np.isfinite(values)
     known = values[finite]
     capped = np.minimum(known, np.percentile(known, 99)) if known.size else known
@@ -59,7 +58,6 @@ def same_outline(first: np.ndarray, second: np.ndarray) -> bool:
         first: 3D array.
         second: 3D array of the same shape.
     """
-    from scipy import ndimage
 
     def inside(values: np.ndarray) -> np.ndarray:
         return np.asarray(ndimage.binary_fill_holes(np.nan_to_num(values, nan=0.0) != 0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import SimpleITK as sitk
 import torch
 from monai.data import MetaTensor
 
@@ -39,8 +40,6 @@ def to_native(mask: MetaTensor, grid: MetaTensor, transform: str | Path | None =
     Returns:
         (1, x, y, z) labels on the scan's own grid; 0 outside of the mask.
     """
-    import SimpleITK as sitk
-
     inverse = sitk.ReadTransform(str(transform)).GetInverse() if transform else None
     return resample(mask, grid, inverse, label=True)
 

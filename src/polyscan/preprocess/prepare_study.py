@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import SimpleITK as sitk
+
 from polyscan.errors import PolyscanError, sentence
 from polyscan.files.atomic import write_json
 from polyscan.files.owned import replace_owned
@@ -133,6 +135,4 @@ def _write(data: dict[str, Any], record: Record, folder: Path) -> dict[str, str]
 
 
 def _write_transform(path: Path, transform: Any) -> None:
-    import SimpleITK as sitk
-
     sitk.WriteTransform(transform, str(path))

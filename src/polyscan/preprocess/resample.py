@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import SimpleITK as sitk
 import torch
 from monai.data import MetaTensor
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from polyscan.geometry import (
     FLIP,
@@ -20,9 +21,6 @@ from polyscan.geometry import (
     spacing_of,
     to_sitk,
 )
-
-if TYPE_CHECKING:
-    import SimpleITK as sitk
 
 _TO_SIGMA = 1 / (2 * np.sqrt(2 * np.log(2)))  # from a full width at half maximum
 
@@ -49,8 +47,6 @@ def resample(
     Raises:
         PolyscanError: the grid is sheared.
     """
-    import SimpleITK as sitk
-
     if transform is None and same_grid(image, grid, tolerance=1e-3):
         return MetaTensor(image.as_tensor().clone(), affine=grid.affine, meta=_meta(image))
     target = to_sitk(MetaTensor(torch.zeros(1, *grid.shape[1:], dtype=torch.uint8), affine=grid.affine))
@@ -106,8 +102,6 @@ def widen_point_spread(image: MetaTensor, own: float, wanted: float) -> MetaTens
 
 def _smooth(image: MetaTensor, sigma: np.ndarray) -> MetaTensor:
     """Gaussian of (3,) voxels; NaN is left out."""
-    from scipy.ndimage import gaussian_filter
-
     if sigma.max() < 0.1:
         return image
     smooth = np.empty(image.shape, dtype=np.float32)
@@ -132,8 +126,6 @@ def _meta(image: MetaTensor) -> dict:
 
 def _filled(image: MetaTensor, finite: np.ndarray) -> np.ndarray:
     """(x, y, z) with what is not there replaced by the nearest value, so that splines do not ring at its border."""
-    from scipy.ndimage import distance_transform_edt
-
     values = image[0].cpu().numpy().astype(np.float32, copy=False)
     if finite.all():
         return values

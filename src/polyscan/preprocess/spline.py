@@ -14,6 +14,7 @@ from typing import TypeVar, cast
 import numba
 import numpy as np
 import torch
+from scipy.ndimage import spline_filter
 
 _Function = TypeVar("_Function", bound=Callable)
 
@@ -55,8 +56,6 @@ def interpolate(
 
 def _coefficients(values: np.ndarray) -> np.ndarray:
     """Spline coefficients with two more at each end of each axis, as the mirrored image has them."""
-    from scipy.ndimage import spline_filter
-
     padded = np.empty([size + 4 for size in values.shape], dtype=np.float32)
     spline_filter(values, order=3, output=padded[2:-2, 2:-2, 2:-2], mode="mirror")
     for axis, size in enumerate(values.shape):

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import SimpleITK as sitk
 
 from polyscan.registration.poses import Poses, centre_of, placed
 from polyscan.registration.shrink import shrink
-
-if TYPE_CHECKING:
-    import SimpleITK as sitk
 
 _LEVELS = 4096
 _BLURRED = (4.0, 60.0)  # mm^3 of the larger voxel
@@ -38,7 +36,6 @@ def followed(
 def elastix(fixed: sitk.Image, moving: sitk.Image, start: Poses, seed: int) -> Poses:
     """Adaptive stochastic gradient descent (Klein et al., IJCV 81, 2009) of elastix' Mattes mutual information."""
     import itk
-    import SimpleITK as sitk
 
     parameters = itk.ParameterObject.New()
     # Blurred images say less at each step: PET, or slices of several millimetres.
@@ -62,8 +59,6 @@ def elastix(fixed: sitk.Image, moving: sitk.Image, start: Poses, seed: int) -> P
 
 def simpleitk(fixed: sitk.Image, moving: sitk.Image, start: Poses, seed: int) -> Poses:
     """Gradient descent with line search of ITK's Mattes mutual information on randomly sampled points."""
-    import SimpleITK as sitk
-
     image, mask = _levelled(fixed)
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(numberOfHistogramBins=64)
@@ -110,8 +105,6 @@ def _levelled(image: sitk.Image) -> tuple[sitk.Image, sitk.Image]:
 
     Half-way between its own values and their ranks: neither bone in CT nor air in PET leaves all other tissue one bin.
     """
-    import SimpleITK as sitk
-
     values = sitk.GetArrayFromImage(image).astype(np.float32, copy=False)
     finite = np.isfinite(values)
     some = np.sort((values if finite.all() else values[finite]).ravel()[:: max(1, values.size // 100_000)])
@@ -131,7 +124,6 @@ def _levelled(image: sitk.Image) -> tuple[sitk.Image, sitk.Image]:
 def to_itk(image: sitk.Image) -> Any:
     """A SimpleITK image as one of ITK's Python package."""
     import itk
-    import SimpleITK as sitk
 
     new = itk.image_from_array(sitk.GetArrayFromImage(image))
     new.SetOrigin(image.GetOrigin())

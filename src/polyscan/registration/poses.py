@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    import SimpleITK as sitk
+import SimpleITK as sitk
 
 
 @dataclass(frozen=True)
@@ -74,8 +71,6 @@ class Poses:
 
     def to_itk(self, centre: np.ndarray, *, affine: bool = False) -> sitk.Transform:
         """The first one, about a centre."""
-        import SimpleITK as sitk
-
         transform: sitk.Transform
         if affine:
             transform = sitk.AffineTransform(3)
@@ -107,8 +102,6 @@ def rotations(vectors: np.ndarray) -> np.ndarray:
 
 def placed(image: sitk.Image, pose: Poses) -> sitk.Image:
     """An image whose points are taken elsewhere by a rotation: no voxel changes, only where the image says it lies."""
-    import SimpleITK as sitk
-
     moved = sitk.Image(image)
     moved.SetOrigin(pose(np.array([image.GetOrigin()]))[0, 0].tolist())
     moved.SetDirection((pose.matrices[0] @ np.array(image.GetDirection()).reshape(3, 3)).ravel().tolist())

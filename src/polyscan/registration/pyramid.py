@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import SimpleITK as sitk
 import torch
 
 from polyscan.registration.mutual_information import SamplePoints, sampled
 from polyscan.registration.volume import Volume
-
-if TYPE_CHECKING:
-    import SimpleITK as sitk
 
 _GRAYS = 64
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+import SimpleITK as sitk
 import torch
 
 from polyscan.cores import one_torch_thread
@@ -15,9 +15,6 @@ from polyscan.registration.multistart import multistart, refine
 from polyscan.registration.poses import Poses
 from polyscan.registration.pyramid import Pyramid
 from polyscan.registration.trust import judge, measure
-
-if TYPE_CHECKING:
-    import SimpleITK as sitk
 
 _FEWEST = 1000  # finite voxels of an image
 

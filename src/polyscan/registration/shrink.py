@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
-
-if TYPE_CHECKING:
-    import SimpleITK as sitk
+import SimpleITK as sitk
 
 
 def shrink(image: sitk.Image, spacing: float) -> sitk.Image:
     """Average blocks of voxels so that no axis is finer than about ``spacing`` millimetres; NaN is left out."""
-    import SimpleITK as sitk
-
     factors = [max(1, min(round(spacing / s), n)) for s, n in zip(image.GetSpacing(), image.GetSize(), strict=True)]
     image = sitk.Cast(image, sitk.sitkFloat32)
     if max(factors) == 1:

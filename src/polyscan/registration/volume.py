@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import SimpleITK as sitk
 import torch
-
-if TYPE_CHECKING:
-    import SimpleITK as sitk
 
 KNOTS = 257
 _QUANTILES_FROM = 16_384  # voxels
@@ -62,8 +59,6 @@ class Volume:
     @staticmethod
     def of_image(image: sitk.Image, device: torch.device | str = "cpu") -> Volume:
         """A SimpleITK image, its direction cosines and origin."""
-        import SimpleITK as sitk
-
         array = sitk.GetArrayViewFromImage(image).astype(np.float32)
         axes = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
         return Volume.of(torch.from_numpy(array).to(device), np.column_stack([axes, image.GetOrigin()]))

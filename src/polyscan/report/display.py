@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import SimpleITK as sitk
 import torch
+from matplotlib import colormaps
 from monai.data import MetaTensor
+from scipy.optimize import linear_sum_assignment
 from torch.nn.functional import adaptive_avg_pool3d, adaptive_max_pool3d
 
 from polyscan.geometry import from_sitk, same_grid, spacing_of, to_sitk
@@ -71,8 +74,6 @@ class Display:
             image: the prepared scan (1, x, y, z).
             transform: the file of T, from points of the reference to those of the scan.
         """
-        import SimpleITK as sitk
-
         back = sitk.ReadTransform(str(transform)).GetInverse()
         target = to_sitk(MetaTensor(torch.zeros(1, *self.shape), affine=torch.from_numpy(self.affine)))
         moved = sitk.Resample(to_sitk(_float(image)), target, back, sitk.sitkLinear, float("nan"), sitk.sitkFloat32)
@@ -88,8 +89,6 @@ class Display:
 
     def _on_grid(self, image: MetaTensor, nearest: bool) -> torch.Tensor:
         """A scan that has kept a grid of its own, as it is seen on that of the study."""
-        import SimpleITK as sitk
-
         if same_grid(image, self._grid):
             return image.as_tensor()
         how, outside = (sitk.sitkNearestNeighbor, 0.0) if nearest else (sitk.sitkLinear, float("nan"))
@@ -116,8 +115,6 @@ def window(name: str, values: np.ndarray) -> tuple[float, float]:
 
 def colour_map(name: str) -> np.ndarray:
     """The (256, 3) uint8 colours of a modality, from the lowest value that is shown to the highest."""
-    from matplotlib import colormaps
-
     known = find_modality(name)
     chosen = colormaps["gray" if known is None else known.colours]
     return np.round(chosen(np.linspace(0, 1, 256))[:, :3] * 255).astype(np.uint8)
@@ -125,8 +122,6 @@ def colour_map(name: str) -> np.ndarray:
 
 def _axes(directions: np.ndarray) -> list[int]:
     """Which array axis runs most along each of right-left, front-back and foot-head."""
-    from scipy.optimize import linear_sum_assignment
-
     _, axes = linear_sum_assignment(-np.abs(directions))
     return [int(axis) for axis in axes]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from polyscan.study import Study
@@ -53,8 +54,6 @@ def write_feature_maps(
 
 
 def _draw(path: Path, method: str, spaces: Mapping[str, tuple[Sequence[Study], NDArray]]) -> Path:
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(4 * len(COLOURED_BY), 3.2 * len(spaces)), layout="constrained")
     axes = figure.subplots(len(spaces), len(COLOURED_BY), squeeze=False)
     for row, (space, (studies, placed)) in zip(axes, spaces.items(), strict=True):

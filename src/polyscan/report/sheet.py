@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from polyscan.modality import find_modality
 from polyscan.report.display import colour_map, window
@@ -51,8 +52,6 @@ def map_sheet(values: np.ndarray, limit: int) -> dict[str, Any]:
 
 def mask_sheet(mask: np.ndarray) -> dict[str, Any]:
     """A mask of whole numbers or of bool, (x, y, z), as PNG, which keeps each."""
-    from PIL import Image
-
     tiles, where = _tiles(mask.astype(np.uint8))
     buffer = io.BytesIO()
     Image.fromarray(tiles).save(buffer, format="png", optimize=True)
@@ -65,8 +64,6 @@ def data_uri(buffer: io.BytesIO, kind: str) -> str:
 
 
 def _jpeg(levels: np.ndarray, limit: int) -> dict[str, Any]:
-    from PIL import Image
-
     tiles, where = _tiles(levels)
     picture = Image.fromarray(tiles)
     for quality in _QUALITIES:

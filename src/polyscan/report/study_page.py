@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from monai.data import MetaTensor
+from PIL import Image
 
 from polyscan import __version__
 from polyscan.files.atomic import read_json
@@ -276,8 +277,6 @@ def _pictures(study: Study) -> dict[str, str]:
 
 def _flat(path: str, marks: np.ndarray | None = None) -> str:
     """A 2D picture, with marks from -1, in blue, to 1, in red, over it."""
-    from PIL import Image
-
     buffer = io.BytesIO()
     with Image.open(path) as picture:
         shown = picture.convert("RGB")
@@ -295,8 +294,6 @@ def _flat(path: str, marks: np.ndarray | None = None) -> str:
 
 def _tile(study: Study, seen: _Seen | None) -> Any:
     """A small picture: the axial plane through the middle of what was predicted, on the first scan."""
-    from PIL import Image
-
     assert study.prediction is not None
     if not _images(study):
         return Image.new("RGB", (_TILE, _TILE))

@@ -6,10 +6,12 @@ from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
+from PIL import Image
 
 from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import read_nifti
@@ -166,9 +168,6 @@ class LoadPictured(LoadStudyd):
         self.size = (int(size[1]), int(size[0]))
 
     def _read(self, file: str, study: str) -> MetaTensor:
-        import numpy as np
-        from PIL import Image
-
         try:
             with Image.open(file) as picture:
                 small = picture.convert("RGB").resize(self.size, Image.Resampling.BILINEAR)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, RandBiasField, RandomizableTransform
+from scipy.ndimage import gaussian_filter
 
 from polyscan.modality import calibrated_channels
 
@@ -77,8 +78,6 @@ class RandScannerd(MapTransform, RandomizableTransform):
 
     def _vary(self, values: torch.Tensor, known: torch.Tensor, calibrated: bool, chance: np.ndarray) -> torch.Tensor:
         """One channel (*spatial) by the variations that were drawn; unknown voxels are filled and count for nothing."""
-        from scipy.ndimage import gaussian_filter
-
         positive = bool(values.min() >= 0)
         if chance[0]:
             sigma = self.R.uniform(0, self.point_spread) * _TO_SIGMA

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from polyscan.phantom.tasks.task import Array, Streams, Task, direction
 
@@ -59,8 +60,6 @@ class GaussianTask(Task):
 
     def optimum(self, modalities: Sequence[str] | None = None) -> float:
         """The best accuracy on endless subjects, from some modalities or all."""
-        from scipy.stats import norm
-
         available = np.array([modalities is None or name in modalities for name in self.modalities])
         squared = self.difference[available].ravel() @ self._weights(available)
         return float(norm.cdf(np.sqrt(squared) / 2))
