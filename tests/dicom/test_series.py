@@ -59,6 +59,57 @@ def test_passes_without_a_tell_are_told_apart_by_their_order(make_series):
     assert ["pass 1" in first.reason, "pass 2" in second.reason] == [True, True]
 
 
+@pytest.mark.parametrize(
+    "different",
+    [
+        {"AcquisitionNumber": (1, 2)},
+        {"NominalPercentageOfCardiacPhase": (30, 75)},
+        {"KVP": (80, 140)},
+        {"AcquisitionTime": ("100000", "100010")},
+        {},
+    ],
+    ids=lambda d: next(iter(d), "by order"),
+)
+def test_no_pass_of_a_ct_is_the_static_one_and_one_may_be_named(make_series, different):
+    folder = make_series(slices=10, change=twice(**different))
+    first, second = find_series(folder)
+    assert (first.modality, second.modality) == (None, None)
+    assert second.reason.startswith("volume 2 of 2 at the same positions, as of a dynamic or gated CT")
+    np.testing.assert_array_equal(read_series(f"{folder}#2")[0, 0, 0].numpy(), [50, 60, 70, 80, 90])
+
+
+@pytest.mark.parametrize("overlap", [1, 2])
+def test_two_acquisitions_of_a_ct_that_overlap_are_one_volume(make_series, overlap):
+    def change(k, ds):
+        ds.AcquisitionNumber = 1 if k < 5 else 2
+        ds.ImagePositionPatient = [-10, -20, 3 * (k if k < 5 else k - overlap)]
+
+    folder = make_series(slices=10, change=change)
+    image = read_series(folder)
+    np.testing.assert_array_equal(image[0, 0, 0].numpy(), [10 * k for k in range(10) if not 5 - overlap <= k < 5])
+    (said,) = image.meta["problems"]
+    assert said == f"{overlap} of {10 - overlap} positions made twice: the later by AcquisitionNumber is kept"
+
+
+def test_slices_of_another_kernel_in_part_of_a_ct_are_not_mixed_in(make_series):
+    def change(k, ds):
+        ds.AcquisitionNumber, ds.ConvolutionKernel = (1, "B31f") if k < 7 else (2, "B70f")
+        ds.ImagePositionPatient = [-10, -20, 3 * (k if k < 7 else k - 3)]
+
+    (series,) = find_series(make_series(slices=10, change=change))
+    assert series.modality is None
+    assert "no attribute tells which belong together" in series.reason
+
+
+def test_of_passes_of_an_mr_the_last_is_taken_and_said(make_series, tmp_path):
+    frames = [at(k, FrameContentSequence=sequence(TemporalPositionIndex=k // 3 + 1)) for k in range(9)]
+    enhanced(make_series("ward/anna", modality="MR", SeriesDescription="t1 vibe +C"), frames)
+    (study,) = scan(tmp_path / "ward").studies
+    assert study.scans["T1c"].source == [str(tmp_path / "ward" / "anna" / "000.dcm#3")]
+    said = "volume 3 of 3 of its series, made one after the other at the same positions"
+    assert study.scans["T1c"].notes == [said]
+
+
 def test_one_slice_of_each_echo_does_not_split_a_volume(make_series):
     folder = make_series(modality="MR", change=lambda k, ds: setattr(ds, "EchoTime", 10 + 0.01 * k))
     assert len(find_series(folder)) == 1

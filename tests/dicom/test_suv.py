@@ -331,6 +331,16 @@ def test_a_series_that_was_made_later_gets_its_start_from_the_frames():
         assert suv_factor([vendor]) == pytest.approx(EXPECTED, rel=1e-9), creator
 
 
+def test_slices_past_midnight_that_keep_the_date_of_the_first():
+    clock = ("235500", "235900", "000300")
+    slices = [header({"RadiopharmaceuticalStartTime": "225500"}, SeriesTime="235500", AcquisitionTime=t) for t in clock]
+    for each in slices:
+        each.AcquisitionDate = "20200101"
+    factors, notes = suv_factors(slices)
+    np.testing.assert_allclose(factors, EXPECTED)
+    assert notes == ["the dates of slices do not change at midnight, unlike their times: the times were believed"]
+
+
 def test_an_acquisition_past_midnight_without_a_date():
     late = header({"RadiopharmaceuticalStartTime": "225500"}, SeriesTime="235500", AcquisitionTime="000500")
     assert suv_factor([late]) == pytest.approx(EXPECTED, rel=1e-12)

@@ -42,3 +42,11 @@ def test_finer_voxels_go_before_a_softer_kernel(make_series, tmp_path):
     make_series("ward/anna/b", ConvolutionKernel="B70f", PixelSpacing=[1, 1])
     (study,) = scan(tmp_path / "ward").studies
     assert study.scans["CT"].path.endswith("b")
+
+
+def test_that_only_a_phase_is_there_is_said(make_series, tmp_path):
+    for phase in (30, 75):
+        make_series(f"ward/anna/{phase}", SeriesDescription=f"CorCTA {phase}%", NominalPercentageOfCardiacPhase=phase)
+    (study,) = scan(tmp_path / "ward").studies
+    (note,) = study.scans["CT"].notes
+    assert note.startswith("it is one phase of a cycle or one of two energies")

@@ -37,12 +37,14 @@ class Part:
     Attributes:
         slices: in no order.
         told: what told them from others of their series, an attribute with its value each.
+        passed: the same, of what tells only that they were made one after the other, or with another tube voltage.
         notes: what was decided about them that a user should know.
         refused: why they are no volume; None where they may be one.
     """
 
     slices: list[Slice]
     told: tuple[str, ...] = ()
+    passed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     refused: str | None = None
 
@@ -64,9 +66,9 @@ def _b(each: Slice) -> str:
     return "" if found is None else f"{found:g}"
 
 
-# What tells volumes of one series apart, the first that does: kind of image, echo, diffusion, time.
-_GROUP_KEYS: dict[str, _GroupKey] = {
-    **_attributes("ImageType", "ComplexImageComponent"),
+# What tells volumes of one series apart, the first that does: kind of image, kernel, echo, diffusion.
+_KINDS: dict[str, _GroupKey] = {
+    **_attributes("ImageType", "ComplexImageComponent", "ConvolutionKernel"),
     "GE image type (0043,102F)": _private(0x0043, "GEMS_PARM_01", 0x2F),
     **_attributes("EchoTime", "EchoNumbers", "InversionTime", "FlipAngle"),
     "DiffusionBValue": _b,
@@ -77,9 +79,13 @@ _GROUP_KEYS: dict[str, _GroupKey] = {
     "GE diffusion direction (0019,10BD)": _private(0x0019, "GEMS_ACQU_01", 0xBD),
     "Siemens diffusion direction (0019,100E)": _private(0x0019, "SIEMENS MR HEADER", 0x0E),
     "Philips gradient number (2005,1413)": _private(0x2005, "Philips MR Imaging DD 005", 0x13),
-    **_attributes("TemporalPositionIdentifier", "FrameReferenceTime", "TriggerTime", "NominalPercentageOfCardiacPhase"),
-    **_attributes("AcquisitionNumber", "AcquisitionDateTime", "AcquisitionTime"),
 }
+# Then what tells passes of one kind apart: the energy and the time.
+_PASSES = _attributes(
+    "KVP", "TemporalPositionIdentifier", "FrameReferenceTime", "TriggerTime", "NominalPercentageOfCardiacPhase",
+    "NominalPercentageOfRespiratoryPhase", "AcquisitionNumber", "AcquisitionDateTime", "AcquisitionTime",
+)  # fmt: skip
+_GROUP_KEYS = {**_KINDS, **_PASSES}
 _COUNT = "InstanceNumber or the order of frames"
 _CONTRAST = ("EchoTime", "InversionTime", "DiffusionBValue")
 _SAME_CONTRAST = 1.25  # times of one contrast differ by less from slice to slice
@@ -139,7 +145,7 @@ def _pixels(each: Slice) -> tuple[bytes, int, tuple[int, int]]:
     return hashlib.sha256(content).digest(), each.frame, each.tile
 
 
-def apart(slices: list[Slice], told: tuple[str, ...] = ()) -> list[Part]:
+def apart(slices: list[Slice], told: tuple[str, ...] = (), passed: tuple[str, ...] = ()) -> list[Part]:
     """Slices that lie at one position told apart by the first attribute that does it, or by their order.
 
     One slice of many that was made twice is no second volume: the later acquisition is kept. What nothing tells apart
@@ -147,27 +153,30 @@ def apart(slices: list[Slice], told: tuple[str, ...] = ()) -> list[Part]:
     """
     places = _places(slices)
     if places is None:
-        return [Part(slices, told)]
+        return [Part(slices, told, passed)]
     if max(map(len, places)) == 1:
-        return _of_one_contrast(slices, told)
+        return _of_one_contrast(slices, told, passed)
     for name, group_key in _GROUP_KEYS.items():
         parts = list(grouped(slices, group_key).items())
         if len(parts) > 1 and all(_fuller(part, places) for _, part in parts):
-            names = [_named(name, found, f"value {k} of {len(parts)}") for k, (found, _) in enumerate(parts, start=1)]
-            return [each for said, (_, part) in zip(names, parts, strict=True) for each in apart(part, (*told, said))]
+            found_parts = list[Part]()
+            for k, (found, part) in enumerate(parts, start=1):
+                said = (_named(name, found, f"value {k} of {len(parts)}"),)
+                found_parts += apart(part, told, passed + said) if name in _PASSES else apart(part, told + said, passed)
+            return found_parts
     files = list(grouped(slices, lambda each: each.path).values())
     if len(files) > 1 and all(len(file) > 1 and _fuller(file, places) for file in files):
-        return [Part(file, (*told, f"volume {k + 1} of {len(files)}")) for k, file in enumerate(files)]
+        return [Part(file, told, (*passed, f"volume {k + 1} of {len(files)}")) for k, file in enumerate(files)]
     passes = _passes(slices, places)
     if passes:
-        return [Part(each, (*told, f"pass {k} by {_COUNT}")) for k, each in enumerate(passes, start=1)]
-    return [_later(slices, places, told)]
+        return [Part(each, told, (*passed, f"pass {k} by {_COUNT}")) for k, each in enumerate(passes, start=1)]
+    return [_later(slices, places, told, passed)]
 
 
-def _of_one_contrast(slices: list[Slice], told: tuple[str, ...]) -> list[Part]:
+def _of_one_contrast(slices: list[Slice], told: tuple[str, ...], passed: tuple[str, ...]) -> list[Part]:
     """Slices of MR, each at a position of its own, by their contrast: those of two echoes are no one volume."""
     if text(slices[0].header, "Modality") != "MR":
-        return [Part(slices, told)]
+        return [Part(slices, told, passed)]
     for name in _CONTRAST:
         found = {id(each): number(each.header, name) for each in slices}
         rising = sorted({value for value in found.values() if value})
@@ -177,8 +186,8 @@ def _of_one_contrast(slices: list[Slice], told: tuple[str, ...]) -> list[Part]:
         parts = grouped(slices, lambda each: sum((found[id(each)] or 0) > end for end in ends))  # noqa: B023
         if len(parts) > 1:
             names = {k: _named(name, text(part[0].header, name), f"value {k + 1}") for k, part in parts.items()}
-            return [each for k in sorted(parts) for each in _of_one_contrast(parts[k], (*told, names[k]))]
-    return [Part(slices, told)]
+            return [each for k in sorted(parts) for each in _of_one_contrast(parts[k], (*told, names[k]), passed)]
+    return [Part(slices, told, passed)]
 
 
 def _named(name: str, found: str, otherwise: str) -> str:
@@ -187,10 +196,15 @@ def _named(name: str, found: str, otherwise: str) -> str:
 
 
 def _fuller(part: list[Slice], places: list[list[Slice]]) -> bool:
-    """Whether a part has fewer slices at one position than the whole, and still half of the positions."""
-    own = _places(part)
+    """Whether a part has fewer slices at one position than the whole, still half of the positions, and not alone.
+
+    Half of its own it has with others: two regions that overlap at their ends are no two volumes of one place.
+    """
+    own, members = _places(part), {id(each) for each in part}
     assert own is not None  # the whole has places, and so has each part of it
-    return max(map(len, own)) < max(map(len, places)) and len(own) * 2 >= len(places)
+    shared = sum(len(place) > 1 and any(id(each) in members for each in place) for place in places)
+    half = len(own) * 2 >= len(places) and shared * 2 >= len(own)
+    return half and max(map(len, own)) < max(map(len, places))
 
 
 def _places(slices: list[Slice]) -> list[list[Slice]] | None:
@@ -235,11 +249,12 @@ def _passes(slices: list[Slice], places: list[list[Slice]]) -> list[list[Slice]]
     return []
 
 
-def _later(slices: list[Slice], places: list[list[Slice]], told: tuple[str, ...]) -> Part:
-    """Of a few positions that were made twice the later acquisition; a refusal of anything else."""
+def _later(slices: list[Slice], places: list[list[Slice]], told: tuple[str, ...], passed: tuple[str, ...]) -> Part:
+    """Of a few positions that were made twice, or in which two CTs overlap, the later one; a refusal of all else."""
     doubled = [place for place in places if len(place) > 1]
     same = sum(map(len, doubled))
-    if len(doubled) <= max(len(places) // FEW, 1) and len(places) > 2 and same < len(slices):
+    most = len(places) // 2 if all(map(_of_two_acquisitions, doubled)) else max(len(places) // FEW, 1)
+    if len(doubled) <= most and len(places) > 2 and same < len(slices):
         kept, by = [], set()
         for place in places:
             latest, name = _latest(place)
@@ -249,12 +264,19 @@ def _later(slices: list[Slice], places: list[list[Slice]], told: tuple[str, ...]
             by |= {name} - {""}
         else:
             note = f"{len(doubled)} of {len(places)} positions made twice: the later by {', '.join(sorted(by))} is kept"
-            return Part(kept, told, (note,))
+            return Part(kept, told, passed, (note,))
     reason = (
         f"{same} of {len(slices)} slices lie at one position, which is no volume, and no attribute tells "
         "which belong together; split the series"
     )
-    return Part(slices, told, (), reason)
+    return Part(slices, told, passed, (), reason)
+
+
+def _of_two_acquisitions(place: list[Slice]) -> bool:
+    """Whether slices at one position are of one kind of CT and each of an acquisition of its own."""
+    kinds = {tuple(group_key(each) for group_key in _KINDS.values()) for each in place}
+    is_ct = text(place[0].header, "Modality") == "CT"
+    return is_ct and len(kinds) == 1 and _latest(place)[1] == "AcquisitionNumber"
 
 
 def _latest(place: list[Slice]) -> tuple[Slice | None, str]:

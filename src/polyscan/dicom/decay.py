@@ -67,7 +67,12 @@ def scan_start(headers: Sequence[Dataset], half_life: float, notes: list[str]) -
         return Moment(series, dated)
     if len({text(header, "SeriesTime") for header in headers}) > 1:
         notes.append("SeriesTime differs between slices: the earliest was used")
-    first = min(found.time for found in acquired)
+    last = max(found.time for found in acquired)
+    # Where the date stays that of the beginning, slices that follow midnight seem to lie a day before the others.
+    times = [found.time if last - found.time < _DAY / 2 else found.time + _DAY for found in acquired]
+    if max(times) > last:
+        notes.append("the dates of slices do not change at midnight, unlike their times: the times were believed")
+    first = min(times)
     if series is not None and first - series > _DAY:
         notes.append("the dates of series and acquisition disagree: the series' time of day was used")
         series = _on_day_of(series, first)

@@ -37,8 +37,10 @@ class Series:
         where: the geometry, None where it has none.
         volume: its number, from 1, among the volumes of its files; 0 where it is the only one.
         notes: what was decided about its slices, or is wrong with files beside them.
-        meant: the modality of one whose slices make no volume.
         shows: of a reformatted series the modality that it was cut out of, and why.
+        meant: the modality of one whose slices make no volume.
+        passes: which it is, from 1, and of how many of its series that lie at its positions and are of its kind, made
+            one after the other or with another tube voltage.
     """
 
     slices: list[Slice]
@@ -49,6 +51,7 @@ class Series:
     notes: tuple[str, ...] = ()
     shows: tuple[str | None, str] = (None, "")
     meant: str | None = None
+    passes: tuple[int, int] = (1, 1)
 
     @property
     def headers(self) -> list[Dataset]:
@@ -106,13 +109,14 @@ def group(found: Iterable[tuple[Path, Dataset]], unread: Mapping[Path, str] | No
             reason = f"{other}; {error}" if modality is None and number(header, "Rows") else str(error)
             without.setdefault((uid, reason), Series([Slice(header, path, header)], None, reason, None))
     volumes = [
-        _series(part, of_series[text(part.slices[0].header, "SeriesInstanceUID")])
+        replace(_series(part, of_series[text(part.slices[0].header, "SeriesInstanceUID")]), passes=(k, len(kind)))
         for slices in together.values()
         for direction in directions(slices)
-        for part in _parts(direction)
+        for kind in grouped(_parts(direction), lambda part: (part.told, part.refused)).values()
+        for k, part in enumerate(kind, start=1)
     ]
     volumes = _without_unknown_b(_without_frames(_with_lone_reformats(_contrast_in_time(volumes))))
-    volumes = _of_several_tracers(volumes)
+    volumes = [_of_several_passes(series) for series in _of_several_tracers(volumes)]
     every = [*_numbered(volumes), *without.values()]
     if unread is None:
         return [_without_slices(series, every) for series in every]
@@ -147,7 +151,7 @@ def _series(part: Part, beside: list[Dataset]) -> Series:
     slices = part.slices
     modality, reason = from_header(slices[0].header, beside)
     shows = of_reformat(slices[0].header, beside) if reason == REFORMATTED else (None, "")
-    reason = "; ".join((reason, *part.told, *part.notes))
+    reason = "; ".join((reason, *part.told, *part.passed, *part.notes))
     try:
         if part.refused:
             raise PolyscanError(part.refused)
@@ -219,6 +223,21 @@ def _without_frames(volumes: list[Series]) -> list[Series]:
                 )
                 changed[i] = replace(volumes[i], modality=None, reason=reason)
     return changed
+
+
+def _of_several_passes(series: Series) -> Series:
+    """No pass of a CT is the CT: contrast agent flows or the heart beats; of MR it is said, as the last is taken."""
+    which, count = series.passes
+    if count == 1 or series.modality in (None, "PET"):
+        return series
+    if series.modality == "CT":
+        reason = (
+            f"volume {which} of {count} at the same positions, as of a dynamic or gated CT or of two energies, none of "
+            f"which is the static image; to use it name it in the manifest; {series.reason}"
+        )
+        return replace(series, modality=None, reason=reason)
+    note = f"volume {which} of {count} of its series, made one after the other at the same positions"
+    return replace(series, notes=(*series.notes, note), reason=f"{series.reason}; {note}")
 
 
 def _without_unknown_b(volumes: list[Series]) -> list[Series]:

@@ -34,12 +34,15 @@ def far_from_usual(header: Dataset, modality: str | None) -> float:
     if modality == "DWI":
         found = b_value(header)
         return 0.0 if found is None else abs(found - _USUAL_B)
-    said = text(header, "SeriesDescription").lower()
     is_derived = modality != "PET" and {"DERIVED", "SECONDARY"} <= {word.upper() for word in words(header, "ImageType")}
-    is_part = modality == "CT" and bool(
-        _PHASE.search(said) or _ONE_ENERGY.search(said) or any(number(header, name) is not None for name in _PHASES)
-    )
-    return float(is_derived + 2 * is_part)
+    return float(is_derived + 2 * (modality == "CT" and is_phase_or_energy(header)))
+
+
+def is_phase_or_energy(header: Dataset) -> bool:
+    """Whether a CT is one phase of a cycle, or was made with one of two energies."""
+    said = text(header, "SeriesDescription").lower()
+    phase = _PHASE.search(said) or any(number(header, name) is not None for name in _PHASES)
+    return bool(phase or _ONE_ENERGY.search(said))
 
 
 def has_sharp_kernel(header: Dataset) -> bool:

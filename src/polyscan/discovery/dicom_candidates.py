@@ -10,7 +10,7 @@ from pydicom import Dataset
 
 from polyscan.dicom.attributes import text
 from polyscan.dicom.series import Series, group
-from polyscan.dicom.usual import far_from_usual, has_sharp_kernel
+from polyscan.dicom.usual import far_from_usual, has_sharp_kernel, is_phase_or_energy
 from polyscan.discovery.candidate import Candidate
 from polyscan.discovery.labels import drawn_on
 from polyscan.study import Source
@@ -57,9 +57,12 @@ def _of_image(folder: Path, series: Series, beside: Mapping[Path, int]) -> Candi
         name = f"{name}/{Path(source[0]).name}{more}"
     # Frames of one scan that are series of their own have one SeriesTime.
     moment = " ".join([text(header, "SeriesDate") + text(header, "SeriesTime"), text(header, "AcquisitionTime")])
+    moment += f" {series.passes[0]:06d}"
     slices = len(series.slices)
     repaired = series.where.problems() if series.where else []
     notes = [*series.notes, *([f"its slices lie in {len(parents)} folders"] if len(parents) > 1 else [])]
+    if series.modality == "CT" and is_phase_or_energy(header):
+        notes.append("it is one phase of a cycle or one of two energies, which no average of its study goes before")
     return Candidate(
         "",
         None,
