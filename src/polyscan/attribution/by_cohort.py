@@ -40,8 +40,7 @@ def tsne_map(features: NDArray, seed: int = 0) -> NDArray:
 
     standard = _standardised(features)
     perplexity = min(30.0, (len(standard) - 1) / 3)
-    placed: NDArray = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(standard)
-    return placed
+    return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(standard)
 
 
 def umap_map(features: NDArray, seed: int = 0) -> NDArray:
@@ -55,8 +54,7 @@ def umap_map(features: NDArray, seed: int = 0) -> NDArray:
     except ImportError:
         raise PolyscanError("UMAP needs umap-learn; install it with pip install 'polyscan[umap]'.") from None
     standard = _standardised(features)
-    placed: NDArray = UMAP(n_neighbors=min(15, len(standard) - 1), random_state=seed, n_jobs=1).fit_transform(standard)
-    return placed
+    return UMAP(n_neighbors=min(15, len(standard) - 1), random_state=seed, n_jobs=1).fit_transform(standard)
 
 
 def utilisation(contributions: Iterable[Mapping[str, float]]) -> dict[str, float]:
@@ -79,5 +77,4 @@ def utilisation(contributions: Iterable[Mapping[str, float]]) -> dict[str, float
 def _standardised(features: NDArray) -> NDArray:
     check_studies(len(features))
     deviation = features.std(0)
-    standard: NDArray = (features - features.mean(0)) / np.where(deviation > 0, deviation, 1)
-    return standard
+    return (features - features.mean(0)) / np.where(deviation > 0, deviation, 1)

@@ -40,8 +40,7 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     Raises:
         PolyscanError: it is not there or is no JSON.
     """
-    content: dict[str, Any] = read_json(folder / "configs" / "metadata.json")
-    return content
+    return read_json(folder / "configs" / "metadata.json")
 
 
 def channels_of(bundle: str | Path) -> list[str]:
@@ -101,8 +100,7 @@ def read_config(bundle: str | Path, config: str, overrides: Mapping[str, Any]) -
 def labels_of(config: Mapping[str, Any]) -> list[str]:
     """What a study must be labelled with to be learnt from, by a config as :func:`read_config` gives it."""
     parser = ConfigParser({name: config[name] for name in ("labels", "tasks") if name in config})
-    labels: list[str] = parser.get_parsed_content("labels")
-    return labels
+    return parser.get_parsed_content("labels")
 
 
 def open_config(bundle: str | Path, config: str, overrides: Mapping[str, Any]) -> ConfigWorkflow:

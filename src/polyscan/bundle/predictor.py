@@ -121,8 +121,7 @@ class StudyPredictor:
         if self._raised:
             raise self._raised.pop()
         (output,) = self.evaluator.state.output
-        prediction: PredictionRecord = output["prediction"]
-        return prediction
+        return output["prediction"]
 
     def run(
         self,

@@ -113,8 +113,7 @@ def _read(told: dict[str, Any], root: Path) -> Cohort:
 
     def table(study: Study) -> torch.Tensor:
         files = {name: scan.path for name, scan in study.scans.items()}
-        read: torch.Tensor = load({"study": study.key, "image": files, "clinical": study.clinical})["image"]
-        return read
+        return load({"study": study.key, "image": files, "clinical": study.clinical})["image"]
 
     x = torch.stack([table(study) for study in studies])
     names = list(config["tables"])

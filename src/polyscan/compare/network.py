@@ -68,8 +68,7 @@ class TrainedNetwork:
     @torch.inference_mode()
     def probabilities(self, x: Tensor) -> NDArray[np.float32]:
         """(study, class)."""
-        found: NDArray[np.float32] = self.network(self._inputs(x)).softmax(1).numpy()
-        return found
+        return self.network(self._inputs(x)).softmax(1).numpy()
 
     def _inputs(self, x: Tensor) -> Tensor:
         """Standardised values; what stands for missing ones as the strategy has it."""

@@ -189,8 +189,7 @@ class Logistic:
 
     def probabilities(self, x: torch.Tensor) -> NDArray[np.float64]:
         """(study, class)."""
-        found: NDArray[np.float64] = self.model.predict_proba(x.flatten(1).numpy())
-        return found
+        return self.model.predict_proba(x.flatten(1).numpy())
 
 
 def _others(count: int, m: int) -> list[int]:

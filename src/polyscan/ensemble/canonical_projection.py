@@ -58,8 +58,7 @@ class CanonicalProjection:
         filled = np.where(available[:, :, None], x, self._mean)
         variates = np.stack(self.estimator.transform(list(filled.swapaxes(0, 1))), axis=1)
         weights = available / available.sum(1, keepdims=True)
-        found: NDArray[np.float64] = np.einsum("sm,smc->sc", weights, variates)
-        return found
+        return np.einsum("sm,smc->sc", weights, variates)
 
 
 def _checked(features: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

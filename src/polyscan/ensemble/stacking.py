@@ -54,8 +54,7 @@ class Stacking:
         """Probabilities (study, class) of the classes that occurred in training, in rising order."""
         if self._model is None:
             raise PolyscanError("This stacking was not fitted; call fit with answers and labels first.")
-        found: NDArray[np.float64] = self._model.predict_proba(_features(probabilities))
-        return found
+        return self._model.predict_proba(_features(probabilities))
 
 
 def _features(probabilities: ArrayLike) -> NDArray[np.float64]:

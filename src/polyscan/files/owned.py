@@ -177,8 +177,7 @@ def _list(path: Path, group: str) -> Path:
 def _listed(path: Path, group: str) -> dict[str, str]:
     """File to its SHA-256 as it was written."""
     file = _list(path, group)
-    listed: dict[str, str] = read_json(file) if file.is_file() else {}
-    return listed
+    return read_json(file) if file.is_file() else {}
 
 
 def _files(path: Path) -> list[str]:

@@ -91,8 +91,7 @@ class KeptFeatures(FusionWrapper):
     def forward(self, image: Any, *inputs: Tensor) -> Tensor:
         """As the network answers."""
         if self._place is None:
-            logits: Tensor = self.network(image, *inputs)
-            return logits
+            return self.network(image, *inputs)
         features, available = self.encode(image)
         return self.head(self.fuse(features, available, *inputs), available, self.image_size(image))
 

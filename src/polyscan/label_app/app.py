@@ -103,8 +103,7 @@ class PolyscanApp(MONAILabelApp):
 
     def trainer(self, model: str) -> StudyTrain:
         """What trains a model."""
-        found: StudyTrain = self._trainers[model]
-        return found
+        return self._trainers[model]
 
     def info(self) -> dict[str, Any]:
         """What a client is told; viewers show the first of ``train_stats``, which is the training that began last."""

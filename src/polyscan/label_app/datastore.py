@@ -177,8 +177,7 @@ class StudyDatastore(Datastore):
     def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
         """What was noted of a label."""
         label_id = self._key(label_id)
-        info: dict[str, Any] = self._labels.get(label_id, {}).get(label_tag, {})
-        return info
+        return self._labels.get(label_id, {}).get(label_tag, {})
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
         """Keep a label, whole or not at all: of what cannot be kept the label that is there stays.

@@ -180,8 +180,7 @@ class StudyBatchInfer(BatchInferTask):
 
         if not torch.cuda.is_available():
             request = {**request, "multi_gpu": False, "device": "cpu"}
-        result: dict[str, Any] = super().__call__(request, datastore, one)
-        return result
+        return super().__call__(request, datastore, one)
 
 
 class StudyTrain(TrainTask):

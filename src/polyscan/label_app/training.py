@@ -156,8 +156,7 @@ class Progress:
 
     def read(self) -> dict[str, Any]:
         """What the last training told; nothing before the first."""
-        found: dict[str, Any] = read_json(self.file) if self.file.exists() else {}
-        return found
+        return read_json(self.file) if self.file.exists() else {}
 
     def start(self) -> None:
         """A training begins; what an earlier one told is forgotten, but for how good the weights that answer are."""

@@ -52,8 +52,7 @@ def tell_training(text: Text, runs: Sequence[Path], answered_by: Collection[str]
         _augmentation(text, config),
         *_epochs(config, runs),
     )
-    versions: dict[str, str] = records[0]["versions"]
-    return versions
+    return records[0]["versions"]
 
 
 def _used(runs: Sequence[dict[str, int]]) -> str:

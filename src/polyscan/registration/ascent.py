@@ -89,8 +89,7 @@ def _updated(metric: np.ndarray, step: np.ndarray, bent: np.ndarray, *, first: b
     if first:
         metric = metric * (along / (bent @ metric @ bent))
     left = np.eye(len(step)) - np.outer(step, bent) / along
-    updated: np.ndarray = left @ metric @ left.T + np.outer(step, step) / along
-    return updated
+    return left @ metric @ left.T + np.outer(step, step) / along
 
 
 def _inverse(curvature: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import Invertd, InvertibleTransform, MapTransform
+from monai.transforms import Invertd, InvertibleTransform
 from torch import Tensor
 
 from polyscan.attribution import Target, explain_region, find_method, share_of_modalities
@@ -20,6 +20,7 @@ from polyscan.formats.nifti import write_nifti
 from polyscan.networks import FusionModel
 from polyscan.study import AttributionRecord
 from polyscan.transforms.classify import Tasks, parts_of
+from polyscan.transforms.each_key import EachKeyTransform
 from polyscan.transforms.regions import Regions
 
 MAPS = "_attribution"
@@ -27,7 +28,7 @@ MAPS = "_attribution"
 _Explain = Callable[[Tensor, Callable[..., Tensor], Sequence[Tensor]], Tensor]
 
 
-class SaveAttributionsd(MapTransform):
+class SaveAttributionsd(EachKeyTransform):
     """Write maps of where a prediction comes from, as NIfTI on the grid of the prepared scans, one a modality.
 
     Explained are the class that was predicted for each task, or each region that was segmented; see
@@ -74,28 +75,25 @@ class SaveAttributionsd(MapTransform):
         self.tasks, self.regions, self.roi_size = tasks or {}, regions or {}, list(roi_size)
         self.inputs = list(inputs)
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return a copy with the records."""
-        out = dict(data)
-        for key in self.key_iterator(out):
-            device = next(self.network.parameters()).device
-            image = torch.as_tensor(out["image"].as_tensor()).to(device, torch.float32, copy=True)[None]
-            inputs = [torch.as_tensor(out[name]).to(device)[None] for name in self.inputs]
-            each = image.unflatten(1, (len(self.network.modalities), -1))
-            each[:, [self.network.modalities.index(name) for name in out.get("ignored", [])]] = torch.nan
-            logits = torch.as_tensor(out[key].as_tensor() if isinstance(out[key], MetaTensor) else out[key]).to(device)
-            folder = self.output_dir / f"{out['study']}{MAPS}"
-            records = []
-            with replace_owned(folder) as temporary:
-                for name, method in self.methods.items():
-                    for target, predicted_class, explain in self._targets(logits):
-                        maps = explain(image, method, inputs)[0].cpu()
-                        record = AttributionRecord(name, target, predicted_class)
-                        self._write(maps, image[0], out["image"], record, temporary)
-                        record.maps = {modality: str(folder / file) for modality, file in record.maps.items()}
-                        records.append(record)
-            out["attributions"] = records
-        return out
+    def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
+        """Write the maps and add the records."""
+        device = next(self.network.parameters()).device
+        image = torch.as_tensor(data["image"].as_tensor()).to(device, torch.float32, copy=True)[None]
+        inputs = [torch.as_tensor(data[name]).to(device)[None] for name in self.inputs]
+        each = image.unflatten(1, (len(self.network.modalities), -1))
+        each[:, [self.network.modalities.index(name) for name in data.get("ignored", [])]] = torch.nan
+        logits = torch.as_tensor(data[key].as_tensor() if isinstance(data[key], MetaTensor) else data[key]).to(device)
+        folder = self.output_dir / f"{data['study']}{MAPS}"
+        records = []
+        with replace_owned(folder) as temporary:
+            for name, method in self.methods.items():
+                for target, predicted_class, explain in self._targets(logits):
+                    maps = explain(image, method, inputs)[0].cpu()
+                    record = AttributionRecord(name, target, predicted_class)
+                    self._write(maps, image[0], data["image"], record, temporary)
+                    record.maps = {modality: str(folder / file) for modality, file in record.maps.items()}
+                    records.append(record)
+        data["attributions"] = records
 
     def _write(self, maps: Tensor, read: Tensor, image: MetaTensor, record: AttributionRecord, folder: Path) -> None:
         """Write the map of each modality that was read, and note its file's name and its share."""
@@ -137,8 +135,7 @@ class SaveAttributionsd(MapTransform):
         if maps.dim() == 3:  # a picture's rows and columns, which NIfTI has the other way round
             return MetaTensor(maps.transpose(1, 2)[..., None])
         invert = Invertd("maps", self.preprocessing, orig_keys="image", nearest_interp=False, to_tensor=True)
-        undone: MetaTensor = invert({"image": image, "maps": MetaTensor(maps, affine=image.affine)})["maps"]
-        return undone
+        return invert({"image": image, "maps": MetaTensor(maps, affine=image.affine)})["maps"]
 
 
 def _channels(image: Tensor, modalities: int) -> Tensor:

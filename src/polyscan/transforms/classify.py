@@ -7,17 +7,17 @@ from typing import Any
 
 import torch
 from monai.config import KeysCollection
-from monai.transforms import MapTransform
 from torch import Tensor
 
 from polyscan.errors import PolyscanError
+from polyscan.transforms.each_key import EachKeyTransform
 
 Tasks = Mapping[str, Sequence[str]]
 """Task to the names of its classes, such as ``{"grade": ["2", "3", "4"], "IDH": ["wildtype", "mutated"]}``. The
 network's answer holds the logits of the first task's classes, then those of the next."""
 
 
-class TargetsFromLabeld(MapTransform):
+class TargetsFromLabeld(EachKeyTransform):
     """Turn what is known of a study into one number a task: the index of the class, NaN where it is not known.
 
     Args:
@@ -33,12 +33,9 @@ class TargetsFromLabeld(MapTransform):
         super().__init__(keys, allow_missing_keys)
         self.tasks = {name: [str(c) for c in classes] for name, classes in tasks.items()}
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return a copy with (task,) in place of the labels."""
-        out = dict(data)
-        for key in self.key_iterator(out):
-            out[key] = torch.tensor([self._index(name, out[key], out["study"]) for name in self.tasks])
-        return out
+    def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
+        """Put (task,) in place of the labels."""
+        data[key] = torch.tensor([self._index(name, data[key], data["study"]) for name in self.tasks])
 
     def _index(self, task: str, label: Mapping[str, Any], study: str) -> float:
         if label.get(task) is None:
@@ -49,7 +46,7 @@ class TargetsFromLabeld(MapTransform):
         return float(self.tasks[task].index(str(label[task])))
 
 
-class TableFromClinicald(MapTransform):
+class TableFromClinicald(EachKeyTransform):
     """Turn clinical variables into a row of a table; what was not recorded is NaN.
 
     Args:
@@ -73,24 +70,21 @@ class TableFromClinicald(MapTransform):
         self.numeric = dict(numeric)
         self.categories = {name: [str(v) for v in values] for name, values in categories.items()}
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return a copy with (variable,) in place of the variables."""
-        out = dict(data)
-        for key in self.key_iterator(out):
-            known, row = out[key], []
-            for name, (mean, deviation) in self.numeric.items():
-                try:
-                    row.append((float(known.get(name, "nan")) - mean) / deviation)
-                except (TypeError, ValueError):
-                    raise PolyscanError(f"{out['study']}: {name} is no number, which is expected.") from None
-            for name, values in self.categories.items():
-                value = str(known.get(name))
-                row.append(float(values.index(value)) if value in values else float("nan"))
-            out[key] = torch.tensor(row, dtype=torch.float32)
-        return out
+    def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
+        """Put (variable,) in place of the variables."""
+        known, row = data[key], []
+        for name, (mean, deviation) in self.numeric.items():
+            try:
+                row.append((float(known.get(name, "nan")) - mean) / deviation)
+            except (TypeError, ValueError):
+                raise PolyscanError(f"{data['study']}: {name} is no number, which is expected.") from None
+        for name, values in self.categories.items():
+            value = str(known.get(name))
+            row.append(float(values.index(value)) if value in values else float("nan"))
+        data[key] = torch.tensor(row, dtype=torch.float32)
 
 
-class DaysOfStudyd(MapTransform):
+class DaysOfStudyd(EachKeyTransform):
     """Turn the days of a study's time points into (time,); NaN where they are not known.
 
     Args:
@@ -103,16 +97,13 @@ class DaysOfStudyd(MapTransform):
         super().__init__(keys, allow_missing_keys)
         self.times = times
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return a copy with a tensor in place of the days."""
-        out = dict(data)
-        for key in self.key_iterator(out):
-            days = [*out[key], *[float("nan")] * self.times][: self.times]
-            out[key] = torch.tensor(days, dtype=torch.float32)
-        return out
+    def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
+        """Put a tensor in place of the days."""
+        days = [*data[key], *[float("nan")] * self.times][: self.times]
+        data[key] = torch.tensor(days, dtype=torch.float32)
 
 
-class TaskProbabilitiesd(MapTransform):
+class TaskProbabilitiesd(EachKeyTransform):
     """Softmax over the classes of each task.
 
     Args:
@@ -125,12 +116,9 @@ class TaskProbabilitiesd(MapTransform):
         super().__init__(keys, allow_missing_keys)
         self.tasks = tasks
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return a copy with probabilities."""
-        out = dict(data)
-        for key in self.key_iterator(out):
-            out[key] = probabilities(torch.as_tensor(out[key]), self.tasks)
-        return out
+    def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
+        """Put probabilities in place of the logits."""
+        data[key] = probabilities(torch.as_tensor(data[key]), self.tasks)
 
 
 def probabilities(logits: Tensor, tasks: Tasks) -> Tensor:

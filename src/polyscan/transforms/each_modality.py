@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform, Randomizable
+from monai.transforms import Randomizable
 
 from polyscan.modality import calibrated_channels
+from polyscan.transforms.each_key import EachKeyTransform
 
 
-class RandEachModalityd(Randomizable, MapTransform):
+class RandEachModalityd(Randomizable, EachKeyTransform):
     """Apply random transforms to each modality by itself, as scanners differ; what was not measured stays NaN.
 
     MONAI's transforms draw once for all channels, and those that look at a minimum, a mean or a neighbourhood make an
@@ -42,7 +43,7 @@ class RandEachModalityd(Randomizable, MapTransform):
         channels: int = 1,
         allow_missing_keys: bool = False,
     ) -> None:
-        MapTransform.__init__(self, keys, allow_missing_keys)
+        EachKeyTransform.__init__(self, keys, allow_missing_keys)
         self.transforms = list(transforms)
         self.spared = calibrated_channels(modalities)
         self.channels = channels
@@ -55,18 +56,15 @@ class RandEachModalityd(Randomizable, MapTransform):
                 transform.set_random_state(seed=int(self.R.randint(2**31)))
         return self
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return a copy with the images changed."""
-        out = dict(data)
-        for key in self.key_iterator(out):
-            image = out[key].clone()
-            values = image.as_tensor() if isinstance(image, MetaTensor) else image
-            for m, one in enumerate(values.split(self.channels)):
-                known = torch.isfinite(one)
-                if bool(known.any()) and m not in self.spared:
-                    changed: Any = torch.where(known, one, one[known].mean())
-                    for transform in self.transforms:
-                        changed = transform(changed)
-                    one[known] = torch.as_tensor(changed, dtype=one.dtype)[known]
-            out[key] = image
-        return out
+    def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
+        """Change an image."""
+        image = data[key].clone()
+        values = image.as_tensor() if isinstance(image, MetaTensor) else image
+        for m, one in enumerate(values.split(self.channels)):
+            known = torch.isfinite(one)
+            if bool(known.any()) and m not in self.spared:
+                changed: Any = torch.where(known, one, one[known].mean())
+                for transform in self.transforms:
+                    changed = transform(changed)
+                one[known] = torch.as_tensor(changed, dtype=one.dtype)[known]
+        data[key] = image

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from monai.config import KeysCollection
 from monai.networks.utils import eval_mode
-from monai.transforms import MapTransform
 from torch import Tensor
 
 from polyscan.errors import PolyscanError
@@ -26,9 +25,10 @@ from polyscan.inference import (
 from polyscan.networks import FusionModel
 from polyscan.study.record import atypical
 from polyscan.transforms.classify import parts_of
+from polyscan.transforms.each_key import EachKeyTransform
 
 
-class ExplainPredictiond(MapTransform):
+class ExplainPredictiond(EachKeyTransform):
     """Say how sure a prediction is and what drove it.
 
     ``uncertainty``: entropy of the mean of dropout samples (Gal and Ghahramani, ICML 2016), 0 sure to 1 a guess. It is
@@ -80,40 +80,37 @@ class ExplainPredictiond(MapTransform):
         self.monte_carlo_samples = monte_carlo_samples
         self.ignore_atypical = ignore_atypical
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return a copy with the explanation."""
-        out = dict(data)
-        for key in self.key_iterator(out):
-            device = next(self.network.parameters()).device
-            image = torch.as_tensor(out["image"]).to(device)[None]
-            inputs = [torch.as_tensor(out[name]).to(device)[None] for name in self.inputs]
-            tasks = self.calibration.tasks
-            with eval_mode(self.network), torch.inference_mode():
+    def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
+        """Add the explanation."""
+        device = next(self.network.parameters()).device
+        image = torch.as_tensor(data["image"]).to(device)[None]
+        inputs = [torch.as_tensor(data[name]).to(device)[None] for name in self.inputs]
+        tasks = self.calibration.tasks
+        with eval_mode(self.network), torch.inference_mode():
+            cached = CachedFeatures(self.network, image, inputs)
+            typicality = self.calibration.typicality(cached.pooled()[0], cached.available[0])
+            ignored = self._ignored(typicality, cached.available)
+            if ignored:
+                image = self._without(image, ignored)
                 cached = CachedFeatures(self.network, image, inputs)
-                typicality = self.calibration.typicality(cached.pooled()[0], cached.available[0])
-                ignored = self._ignored(typicality, cached.available)
-                if ignored:
-                    image = self._without(image, ignored)
-                    cached = CachedFeatures(self.network, image, inputs)
-                    out[key] = cached()[0]
-                available = cached.available[0]
-                samples = monte_carlo(self.network, image, self.monte_carlo_samples, inputs=inputs)[:, 0]
-                players, value = self._game(image, cached)
-                alone = torch.stack([value(frozenset([k])) for k in range(len(players))])
-                values = shapley_values(value, len(players))
-                pairs = shapley_interactions(value, len(players))
-            out[key] = self.calibration.probabilities(torch.as_tensor(out[key]), available)
-            sets = self.calibration.prediction_sets(out[key], available)
-            samples = self.calibration.probabilities(samples, available)
-            each = (parts_of(x, tasks) for x in (out[key], samples, alone, values, pairs))
-            out["explanation"] = {
-                task: _explain(players, int(predicted.argmax()), *parts)
-                | ({"prediction_set": sets[task]} if task in sets else {})
-                for task, predicted, *parts in zip(tasks, *each, strict=True)
-            }
-            out["typicality"] = {name: round(p, 4) for name, p in typicality.items()}
-            out["ignored"] = ignored
-        return out
+                data[key] = cached()[0]
+            available = cached.available[0]
+            samples = monte_carlo(self.network, image, self.monte_carlo_samples, inputs=inputs)[:, 0]
+            players, value = self._game(image, cached)
+            alone = torch.stack([value(frozenset([k])) for k in range(len(players))])
+            values = shapley_values(value, len(players))
+            pairs = shapley_interactions(value, len(players))
+        data[key] = self.calibration.probabilities(torch.as_tensor(data[key]), available)
+        sets = self.calibration.prediction_sets(data[key], available)
+        samples = self.calibration.probabilities(samples, available)
+        each = (parts_of(x, tasks) for x in (data[key], samples, alone, values, pairs))
+        data["explanation"] = {
+            task: _explain(players, int(predicted.argmax()), *parts)
+            | ({"prediction_set": sets[task]} if task in sets else {})
+            for task, predicted, *parts in zip(tasks, *each, strict=True)
+        }
+        data["typicality"] = {name: round(p, 4) for name, p in typicality.items()}
+        data["ignored"] = ignored
 
     def _ignored(self, typicality: Mapping[str, float], available: Tensor) -> list[str]:
         """The modalities to read as absent."""

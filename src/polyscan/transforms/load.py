@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform
 from PIL import Image
 
 from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import read_nifti
 from polyscan.geometry import same_grid
+from polyscan.transforms.each_key import EachKeyTransform
 
 
-class LoadStudyd(MapTransform):
+class LoadStudyd(EachKeyTransform):
     """Read the prepared scans of a study into one tensor (modality, x, y, z); a modality that is absent is NaN.
 
     The tensor's ``filename_or_obj`` is the study's name, so that what is saved later is named after the study.
@@ -52,18 +52,15 @@ class LoadStudyd(MapTransform):
         if not self.read:
             raise PolyscanError(f"All of {', '.join(modalities)} are left out; leave at least one for the network.")
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return a copy with the images read."""
-        out = dict(data)
-        for key in self.key_iterator(out):
-            study = str(out["study"])
-            images = {m: self._read(out[key][m], study) for m in self.read if m in out[key]}
-            if not images:
-                raise PolyscanError(
-                    f"{study} has {', '.join(out[key]) or 'no scan'}; expected at least one of {', '.join(self.read)}."
-                )
-            out.update(self._entries(key, images, study))
-        return out
+    def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
+        """Read the images."""
+        study = str(data["study"])
+        images = {m: self._read(data[key][m], study) for m in self.read if m in data[key]}
+        if not images:
+            raise PolyscanError(
+                f"{study} has {', '.join(data[key]) or 'no scan'}; expected at least one of {', '.join(self.read)}."
+            )
+        data.update(self._entries(key, images, study))
 
     def _read(self, file: str, study: str) -> MetaTensor:
         return read_nifti(file)
@@ -176,7 +173,7 @@ class LoadPictured(LoadStudyd):
         return MetaTensor(torch.from_numpy(np.array(small, dtype=np.float32) / 127.5 - 1).permute(2, 0, 1))
 
 
-class LoadMaskd(MapTransform):
+class LoadMaskd(EachKeyTransform):
     """Read the mask of a study's label as (1, x, y, z).
 
     Args:
@@ -192,13 +189,10 @@ class LoadMaskd(MapTransform):
         super().__init__(keys, allow_missing_keys)
         self.image = image
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return a copy with the mask in place of its file."""
-        out = dict(data)
-        for key in self.key_iterator(out):
-            out[key] = read_nifti(out[key])
-            _check_grid(out[key], out[self.image], str(out["study"]), "label")
-        return out
+    def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
+        """Put the mask in place of its file."""
+        data[key] = read_nifti(data[key])
+        _check_grid(data[key], data[self.image], str(data["study"]), "label")
 
 
 def _check_grid(image: MetaTensor, grid: MetaTensor, study: str, name: str) -> None:

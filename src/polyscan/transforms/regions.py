@@ -7,14 +7,15 @@ from typing import Any
 
 import torch
 from monai.config import KeysCollection
-from monai.transforms import MapTransform
+
+from polyscan.transforms.each_key import EachKeyTransform
 
 Regions = Mapping[str, Sequence[int]]
 """Region to the label values that it consists of, each inside the one before or apart from it; for glioma
 ``{"whole tumour": [1, 2, 4], "tumour core": [1, 4], "enhancing tumour": [4]}``."""
 
 
-class RegionsFromLabeld(MapTransform):
+class RegionsFromLabeld(EachKeyTransform):
     """Turn a label map (1, *spatial) into one binary channel a region (region, *spatial).
 
     Args:
@@ -27,14 +28,11 @@ class RegionsFromLabeld(MapTransform):
         super().__init__(keys, allow_missing_keys)
         self.values = [torch.tensor(list(values)) for values in regions.values()]
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return a copy with channels for labels."""
-        out = dict(data)
-        for key in self.key_iterator(out):
-            label = out[key]
-            whole = label.round().long()
-            out[key] = torch.cat([torch.isin(whole, v.to(label.device)) for v in self.values]).to(torch.float32)
-        return out
+    def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
+        """Put a channel a region in place of the labels."""
+        label = data[key]
+        whole = label.round().long()
+        data[key] = torch.cat([torch.isin(whole, v.to(label.device)) for v in self.values]).to(torch.float32)
 
 
 def label_map(regions: torch.Tensor, table: Regions) -> torch.Tensor:

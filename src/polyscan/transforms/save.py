@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform
 
 from polyscan.evaluation import region_scores, region_volumes
 from polyscan.files.atomic import write_json
@@ -17,10 +16,11 @@ from polyscan.formats.nifti import write_nifti
 from polyscan.study import PredictionRecord, TaskPrediction
 from polyscan.study.schema import encoded
 from polyscan.transforms.classify import Tasks, parts_of
+from polyscan.transforms.each_key import EachKeyTransform
 from polyscan.transforms.regions import Regions, label_map
 
 
-class SaveProbabilitiesd(MapTransform):
+class SaveProbabilitiesd(EachKeyTransform):
     """Keep the probabilities of regions beside the mask that is made of them, as NIfTI of (x, y, z, region).
 
     They are rounded to 1/4096, which makes the files a good deal smaller.
@@ -37,19 +37,16 @@ class SaveProbabilitiesd(MapTransform):
         super().__init__(keys, allow_missing_keys)
         self.output_dir = Path(output_dir)
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return a copy with the path."""
-        out = dict(data)
-        for key in self.key_iterator(out):
-            probabilities = out[key].cpu()
-            path = self.output_dir / f"{out['study']}_prob.nii.gz"
-            rounded = (probabilities.as_tensor().to(torch.float32) * 4096).round() / 4096
-            write_nifti(path, MetaTensor(rounded, affine=probabilities.affine))
-            out["probabilities"] = str(path)
-        return out
+    def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
+        """Write the probabilities and add the path."""
+        probabilities = data[key].cpu()
+        path = self.output_dir / f"{data['study']}_prob.nii.gz"
+        rounded = (probabilities.as_tensor().to(torch.float32) * 4096).round() / 4096
+        write_nifti(path, MetaTensor(rounded, affine=probabilities.affine))
+        data["probabilities"] = str(path)
 
 
-class SavePredictiond(MapTransform):
+class SavePredictiond(EachKeyTransform):
     """Write a prediction as a label map in the space of the prepared scans, and score it where the truth is known.
 
     The truth are the regions under ``label``, on the prepared grid.
@@ -74,28 +71,25 @@ class SavePredictiond(MapTransform):
         self.regions = regions
         self.output_dir = Path(output_dir)
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return a copy with the paths and scores beside the predictions."""
-        out = dict(data)
-        for key in self.key_iterator(out):
-            prediction = out[key].cpu()
-            path = self.output_dir / f"{out['study']}_pred.nii.gz"
-            painted = label_map(prediction, self.regions)[None]
-            write_nifti(path, MetaTensor(painted, affine=prediction.affine))
-            known = out.get("label") is not None  # an engine adds None where there is no label
-            scores = region_scores(prediction, out["label"].cpu(), self.regions) if known else {}
-            out["prediction"] = PredictionRecord(
-                str(path),
-                scores=scores,
-                regions={name: sorted(values) for name, values in self.regions.items()},
-                volumes_ml=region_volumes(prediction, self.regions),
-                probabilities=out.get("probabilities"),
-                attributions=out.get("attributions", []),
-            )
-        return out
+    def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
+        """Write the mask and add the record."""
+        prediction = data[key].cpu()
+        path = self.output_dir / f"{data['study']}_pred.nii.gz"
+        painted = label_map(prediction, self.regions)[None]
+        write_nifti(path, MetaTensor(painted, affine=prediction.affine))
+        known = data.get("label") is not None  # an engine adds None where there is no label
+        scores = region_scores(prediction, data["label"].cpu(), self.regions) if known else {}
+        data["prediction"] = PredictionRecord(
+            str(path),
+            scores=scores,
+            regions={name: sorted(values) for name, values in self.regions.items()},
+            volumes_ml=region_volumes(prediction, self.regions),
+            probabilities=data.get("probabilities"),
+            attributions=data.get("attributions", []),
+        )
 
 
-class SaveAnswerd(MapTransform):
+class SaveAnswerd(EachKeyTransform):
     """Write an answer as JSON: the class of each task, the probabilities, and the explanation where there is one.
 
     Args:
@@ -114,36 +108,22 @@ class SaveAnswerd(MapTransform):
         self.tasks = tasks
         self.output_dir = Path(output_dir)
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return a copy with the answer."""
-        out = dict(data)
-        for key in self.key_iterator(out):
-            answers = {}
-            parts = parts_of(torch.as_tensor(out[key]).cpu(), self.tasks)
-            for column, ((task, classes), part) in enumerate(zip(self.tasks.items(), parts, strict=True)):
-                known = out.get("label") is not None and bool(out["label"][column].isfinite())
-                answers[task] = TaskPrediction(
-                    str(classes[int(part.argmax())]),
-                    truth=str(classes[int(out["label"][column])]) if known else None,
-                    probabilities={str(c): round(float(p), 4) for c, p in zip(classes, part, strict=True)},
-                    **out.get("explanation", {}).get(task, {}),
-                )
-            path = self.output_dir / f"{out['study']}_answer.json"
-            typicality = out.get("typicality", {})
-            write_json(
-                path,
-                {
-                    "study": out["study"],
-                    "answers": {task: encoded(prediction) for task, prediction in answers.items()},
-                    "typicality": typicality,
-                    "ignored": out.get("ignored", []),
-                },
+    def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
+        """Write the answer and add the record."""
+        answers = {}
+        parts = parts_of(torch.as_tensor(data[key]).cpu(), self.tasks)
+        for column, ((task, classes), part) in enumerate(zip(self.tasks.items(), parts, strict=True)):
+            known = data.get("label") is not None and bool(data["label"][column].isfinite())
+            answers[task] = TaskPrediction(
+                str(classes[int(part.argmax())]),
+                truth=str(classes[int(data["label"][column])]) if known else None,
+                probabilities={str(c): round(float(p), 4) for c, p in zip(classes, part, strict=True)},
+                **data.get("explanation", {}).get(task, {}),
             )
-            out["prediction"] = PredictionRecord(
-                str(path),
-                answers=answers,
-                typicality=typicality,
-                ignored=out.get("ignored", []),
-                attributions=out.get("attributions", []),
-            )
-        return out
+        path = self.output_dir / f"{data['study']}_answer.json"
+        said: dict[str, Any] = {"typicality": data.get("typicality", {}), "ignored": data.get("ignored", [])}
+        told = {task: encoded(prediction) for task, prediction in answers.items()}
+        write_json(path, {"study": data["study"], "answers": told, **said})
+        data["prediction"] = PredictionRecord(
+            str(path), answers=answers, attributions=data.get("attributions", []), **said
+        )

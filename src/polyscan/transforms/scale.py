@@ -6,10 +6,11 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from monai.config import KeysCollection
-from monai.transforms import MapTransform
+
+from polyscan.transforms.each_key import EachKeyTransform
 
 
-class ScaleModalitiesd(MapTransform):
+class ScaleModalitiesd(EachKeyTransform):
     """Map a window of physical values to [-1, 1], modality by modality; values outside it are clipped.
 
     Args:
@@ -29,12 +30,9 @@ class ScaleModalitiesd(MapTransform):
         super().__init__(keys, allow_missing_keys)
         self.windows = {m: windows[name] for m, name in enumerate(modalities) if name in windows}
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return a copy with the images scaled; NaN stays."""
-        out = dict(data)
-        for key in self.key_iterator(out):
-            image = out[key].clone()
-            for m, (low, high) in self.windows.items():
-                image[m] = ((image[m] - low) / (high - low) * 2 - 1).clamp(-1, 1)
-            out[key] = image
-        return out
+    def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
+        """Scale an image; NaN stays."""
+        image = data[key].clone()
+        for m, (low, high) in self.windows.items():
+            image[m] = ((image[m] - low) / (high - low) * 2 - 1).clamp(-1, 1)
+        data[key] = image

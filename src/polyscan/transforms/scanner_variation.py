@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.transforms import MapTransform, RandBiasField, RandomizableTransform
+from monai.transforms import RandBiasField, RandomizableTransform
 from scipy.ndimage import gaussian_filter
 
 from polyscan.modality import calibrated_channels
+from polyscan.transforms.each_key import EachKeyTransform
 
 _TO_SIGMA = 1 / (2 * np.sqrt(2 * np.log(2)))
 
 
-class RandScannerd(MapTransform, RandomizableTransform):
+class RandScannerd(EachKeyTransform, RandomizableTransform):
     """Vary point spread, gain, contrast, bias field and noise of each image as scanners do.
 
     Defaults: the reconstructed point spread of clinical MRI is 1 to 2 voxels, so that up to 1.5 voxels of full width at
@@ -47,7 +48,7 @@ class RandScannerd(MapTransform, RandomizableTransform):
         bias: float = 0.15,
         noise: float = 0.07,
     ) -> None:
-        MapTransform.__init__(self, keys, allow_missing_keys=True)
+        EachKeyTransform.__init__(self, keys, allow_missing_keys=True)
         RandomizableTransform.__init__(self, prob)
         self.calibrated = calibrated_channels(modalities)
         self.point_spread, self.gain, self.contrast, self.noise = point_spread, gain, contrast, noise
@@ -59,22 +60,19 @@ class RandScannerd(MapTransform, RandomizableTransform):
         self._bias.set_random_state(seed, state)
         return self
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return a copy with the images varied."""
-        out = dict(data)
-        for key in self.key_iterator(out):
-            image = out[key]
-            values = torch.as_tensor(np.asarray(image, dtype=np.float32)).clone()
-            for m, channel in enumerate(values):
-                known, chance = torch.isfinite(channel), self.R.random_sample(5) < self.prob
-                if known.any() and chance.any():
-                    filled = torch.where(known, channel, channel[known].min())
-                    varied = self._vary(filled, known, m in self.calibrated, chance)
-                    channel[known] = varied[known]
-            changed = image.clone() if isinstance(image, torch.Tensor) else values
-            changed[...] = values
-            out[key] = changed
-        return out
+    def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
+        """Vary an image."""
+        image = data[key]
+        values = torch.as_tensor(np.asarray(image, dtype=np.float32)).clone()
+        for m, channel in enumerate(values):
+            known, chance = torch.isfinite(channel), self.R.random_sample(5) < self.prob
+            if known.any() and chance.any():
+                filled = torch.where(known, channel, channel[known].min())
+                varied = self._vary(filled, known, m in self.calibrated, chance)
+                channel[known] = varied[known]
+        changed = image.clone() if isinstance(image, torch.Tensor) else values
+        changed[...] = values
+        data[key] = changed
 
     def _vary(self, values: torch.Tensor, known: torch.Tensor, calibrated: bool, chance: np.ndarray) -> torch.Tensor:
         """One channel (*spatial) by the variations that were drawn; unknown voxels are filled and count for nothing."""

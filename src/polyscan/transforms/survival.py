@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from monai.config import KeysCollection
 from monai.networks.utils import eval_mode
-from monai.transforms import MapTransform
 
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import write_json
@@ -17,11 +16,12 @@ from polyscan.inference import CachedFeatures, monte_carlo, shapley_values
 from polyscan.networks import FusionModel
 from polyscan.study import PredictionRecord, TaskPrediction
 from polyscan.study.schema import encoded
+from polyscan.transforms.each_key import EachKeyTransform
 
 SURVIVAL = "survival"
 
 
-class SurvivalFromLabeld(MapTransform):
+class SurvivalFromLabeld(EachKeyTransform):
     """Turn ``{"survival": {"time": ..., "event": ...}}`` into (2,): the time, and 1 where the event was seen.
 
     Args:
@@ -32,15 +32,9 @@ class SurvivalFromLabeld(MapTransform):
         PolyscanError: the time is no positive number, or the event neither 0 nor 1.
     """
 
-    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return a copy with the pair in place of the labels."""
-        out = dict(data)
-        for key in self.key_iterator(out):
-            out[key] = torch.tensor(_time_and_event(out[key].get(SURVIVAL), out["study"]), dtype=torch.float32)
-        return out
+    def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
+        """Put the pair in place of the labels."""
+        data[key] = torch.tensor(_time_and_event(data[key].get(SURVIVAL), data["study"]), dtype=torch.float32)
 
 
 def _time_and_event(told: Any, study: str) -> tuple[float, float]:
@@ -55,7 +49,7 @@ def _time_and_event(told: Any, study: str) -> tuple[float, float]:
     return time, event
 
 
-class ExplainRiskd(MapTransform):
+class ExplainRiskd(EachKeyTransform):
     """Say how long a study is likely to live, how sure that is, and what drove it.
 
     ``survival``: each time to the chance to live so long, and to the interval that holds 95 % of it over samples of
@@ -86,41 +80,36 @@ class ExplainRiskd(MapTransform):
         self.horizons = list(horizons)
         self.monte_carlo_samples = monte_carlo_samples
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return a copy with the explanation."""
-        out = dict(data)
-        for key in self.key_iterator(out):
-            image = torch.as_tensor(out["image"]).to(next(self.network.parameters()).device)[None]
-            with eval_mode(self.network), torch.inference_mode():
-                cached = CachedFeatures(self.network, image)
-                samples = monte_carlo(self.network, image, self.monte_carlo_samples)[:, 0].cpu()
-                present = cached.available[0].nonzero().flatten().tolist()
+    def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
+        """Add the explanation."""
+        image = torch.as_tensor(data["image"]).to(next(self.network.parameters()).device)[None]
+        with eval_mode(self.network), torch.inference_mode():
+            cached = CachedFeatures(self.network, image)
+            samples = monte_carlo(self.network, image, self.monte_carlo_samples)[:, 0].cpu()
+            present = cached.available[0].nonzero().flatten().tolist()
 
-                def risk(players: frozenset[int], cached: Any = cached, present: Any = present) -> torch.Tensor:
-                    if not players:
-                        return torch.zeros(())
-                    available = torch.zeros_like(cached.available)
-                    available[0, [present[k] for k in players]] = True
-                    return cached(available)[0, 0].cpu()
+            def risk(players: frozenset[int]) -> torch.Tensor:
+                if not players:
+                    return torch.zeros(())
+                available = torch.zeros_like(cached.available)
+                available[0, [present[k] for k in players]] = True
+                return cached(available)[0, 0].cpu()
 
-                values = shapley_values(risk, len(present)).tolist()
-            living = torch.cat([torch.as_tensor(out[key]).cpu()[None], samples])[:, 1:].exp().neg().exp()
-            bounds = living[1:].quantile(torch.tensor([0.025, 0.975]), dim=0)
-            told = torch.cat([living[:1], bounds]).T.tolist()
-            out["explanation"] = {
-                "standard_deviation": round(float(samples[:, 0].std()), 4),
-                "contributions": {
-                    self.network.modalities[m]: round(v, 4) for m, v in zip(present, values, strict=True)
-                },
-                "survival": {
-                    f"{time:g}": [round(chance, 4) for chance in each]
-                    for time, each in zip(self.horizons, told, strict=True)
-                },
-            }
-        return out
+            values = shapley_values(risk, len(present)).tolist()
+        living = torch.cat([torch.as_tensor(data[key]).cpu()[None], samples])[:, 1:].exp().neg().exp()
+        bounds = living[1:].quantile(torch.tensor([0.025, 0.975]), dim=0)
+        told = torch.cat([living[:1], bounds]).T.tolist()
+        data["explanation"] = {
+            "standard_deviation": round(float(samples[:, 0].std()), 4),
+            "contributions": {self.network.modalities[m]: round(v, 4) for m, v in zip(present, values, strict=True)},
+            "survival": {
+                f"{time:g}": [round(chance, 4) for chance in each]
+                for time, each in zip(self.horizons, told, strict=True)
+            },
+        }
 
 
-class SaveRiskd(MapTransform):
+class SaveRiskd(EachKeyTransform):
     """Write a log risk as JSON, with the explanation that :class:`ExplainRiskd` adds.
 
     Args:
@@ -135,15 +124,12 @@ class SaveRiskd(MapTransform):
         super().__init__(keys, allow_missing_keys)
         self.output_dir = Path(output_dir)
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return a copy with the answer."""
-        out = dict(data)
-        for key in self.key_iterator(out):
-            prediction = TaskPrediction(risk=round(float(torch.as_tensor(out[key])[0]), 5), **out["explanation"])
-            if out.get("label") is not None and bool(out["label"].isfinite().all()):
-                time, event = out["label"].tolist()
-                prediction.truth = {"time": float(f"{time:.7g}"), "event": event}
-            path = self.output_dir / f"{out['study']}_answer.json"
-            write_json(path, {"study": out["study"], "answers": {SURVIVAL: encoded(prediction)}})
-            out["prediction"] = PredictionRecord(str(path), answers={SURVIVAL: prediction})
-        return out
+    def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
+        """Write the answer and add the record."""
+        prediction = TaskPrediction(risk=round(float(torch.as_tensor(data[key])[0]), 5), **data["explanation"])
+        if data.get("label") is not None and bool(data["label"].isfinite().all()):
+            time, event = data["label"].tolist()
+            prediction.truth = {"time": float(f"{time:.7g}"), "event": event}
+        path = self.output_dir / f"{data['study']}_answer.json"
+        write_json(path, {"study": data["study"], "answers": {SURVIVAL: encoded(prediction)}})
+        data["prediction"] = PredictionRecord(str(path), answers={SURVIVAL: prediction})

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform
 
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
+from polyscan.transforms.each_key import EachKeyTransform
 
 Columns = Sequence[str] | Mapping[str, Sequence[Any]]
 """The columns of a table: names of numbers that are standardised already, or names to ``[mean, standard deviation]`` or
@@ -21,7 +21,7 @@ CLINICAL = "clinical"
 """The table that stands in the manifest itself."""
 
 
-class LoadTablesd(MapTransform):
+class LoadTablesd(EachKeyTransform):
     """Read the tables of a study into one tensor (table, column), each a modality of a network of vectors.
 
     A table is a JSON file of names and numbers that the study names among its images, or its clinical variables. A
@@ -65,12 +65,9 @@ class LoadTablesd(MapTransform):
         self.clinical = clinical
         self.width = width_of(tables)
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return a copy with the tables read."""
-        out = dict(data)
-        for key in self.key_iterator(out):
-            out[key] = self._tensor(out[key], out.get(self.clinical, {}), str(out["study"]))
-        return out
+    def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
+        """Read the tables."""
+        data[key] = self._tensor(data[key], data.get(self.clinical, {}), str(data["study"]))
 
     def _tensor(self, files: Mapping[str, str], clinical: Mapping[str, Any], study: str) -> MetaTensor:
         known = {name: clinical if name == CLINICAL else read_json(files[name]) for name in self.read if name in files}

@@ -50,5 +50,4 @@ def find_task(name: str, **options: float) -> Task:
     own = inspect.signature(kind).parameters if kind.__module__ == f"{__name__}.{name}" else {}
     if unknown := sorted(set(options) - set(own)):
         raise PolyscanError(f"The task {name} has no {', '.join(unknown)}; it has {', '.join(own) or 'no options'}.")
-    changed: Task = kind(**options)
-    return changed
+    return kind(**options)

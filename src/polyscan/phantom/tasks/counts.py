@@ -48,8 +48,7 @@ class Counts(Task):
             odds = np.exp(self.contrast * x[:, 1])
             off, on = off / (1 + odds), on * odds / (1 + odds)
         gene = self.on[None] * on[:, None] + (1 - self.on[None]) * off[:, None]  # (subject, class, gene)
-        found: Array = np.log(gene.clip(1e-300)).sum(axis=2)
-        return found
+        return np.log(gene.clip(1e-300)).sum(axis=2)
 
 
 TASK = Counts()

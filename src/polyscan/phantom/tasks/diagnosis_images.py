@@ -47,8 +47,7 @@ class DiagnosisImages(Task):
             filtered = matched(x[:, m])
             for k, sign in enumerate((-0.5, 0.5)):
                 each[k] += evidence(filtered, brightness[m] + sign * self.distance)
-        found: Array = logsumexp(each, axis=2).T
-        return found
+        return logsumexp(each, axis=2).T
 
 
 TASK = DiagnosisImages()

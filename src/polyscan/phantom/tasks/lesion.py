@@ -47,8 +47,7 @@ def matched(image: Array, shift: ArrayLike = (0, 0)) -> Array:
         (subject, ..., place).
     """
     x, y = np.moveaxis(PLACES + np.asarray(shift)[..., None, :], -1, 0)
-    found: Array = _correlated(image)[:, x, y]
-    return found
+    return _correlated(image)[:, x, y]
 
 
 def evidence(g: Array, mean: float) -> Array:
@@ -56,12 +55,10 @@ def evidence(g: Array, mean: float) -> Array:
 
     log int N(a; m, 1) exp(g a - E a^2 / 2) da = ((g + m)^2 / (1 + E) - m^2 - log(1 + E)) / 2.
     """
-    found: Array = ((g + mean) ** 2 / (1 + ENERGY) - mean**2 - np.log(1 + ENERGY)) / 2
-    return found
+    return ((g + mean) ** 2 / (1 + ENERGY) - mean**2 - np.log(1 + ENERGY)) / 2
 
 
 def _correlated(image: Array) -> Array:
     """Correlate (subject, x, y) with a lesion, which is the same along both axes."""
     along_x = correlate1d(image, _PROFILE, axis=1, mode="constant")
-    both: Array = correlate1d(along_x, _PROFILE, axis=2, mode="constant")
-    return both
+    return correlate1d(along_x, _PROFILE, axis=2, mode="constant")

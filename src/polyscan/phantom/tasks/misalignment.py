@@ -49,8 +49,7 @@ class Misalignment(Task):
         signed = self.contrast * x[:, 1, :, None] * np.array([-1.0, 1.0])
         told = signed - np.logaddexp(signed[..., :1], signed[..., 1:])
         about = sum(np.roll(told, beside, axis=1) for beside in (-1, 0, 1))
-        found: Array = logsumexp(centre[:, :, None] + about, axis=1)
-        return found
+        return logsumexp(centre[:, :, None] + about, axis=1)
 
 
 TASK = Misalignment()

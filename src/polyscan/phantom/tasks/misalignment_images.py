@@ -50,8 +50,7 @@ class MisalignmentImages(Task):
         either = np.logaddexp(-told, told)
         others = either.sum(axis=2, keepdims=True) - either
         each = (place[:, None] + others)[..., None] + told[..., None] * np.array([-1.0, 1.0])
-        found: Array = logsumexp(each, axis=(1, 2))
-        return found
+        return logsumexp(each, axis=(1, 2))
 
 
 TASK = MisalignmentImages()

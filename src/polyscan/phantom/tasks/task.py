@@ -126,8 +126,7 @@ class Task(ABC):
             log_p += np.log(known).sum(axis=2) - np.log1p(-rates.prod(axis=1))
         log_p -= log_p.max(axis=1, keepdims=True)
         p = np.exp(log_p)
-        posterior: Array = p / p.sum(axis=1, keepdims=True)
-        return posterior
+        return p / p.sum(axis=1, keepdims=True)
 
     def accuracy(self, drawn: Drawn, modalities: Sequence[str] | None = None) -> float:
         """The share of these very subjects that the posterior tells right; ``modalities`` as there."""
@@ -155,5 +154,4 @@ class Task(ABC):
 def direction(size: int, *names: str) -> Array:
     """A unit vector, the same each time for the same names: where in a modality's values its evidence lies."""
     vector = stream(0, size, "direction", *names).standard_normal(size)
-    unit: Array = vector / np.linalg.norm(vector)
-    return unit
+    return vector / np.linalg.norm(vector)
