@@ -32,7 +32,7 @@ FLOORS = {
     "phantom": GROUND | {"study", "formats"},
     "export": GROUND | {"study", "dicom", "formats", "preprocess", "attribution", "bundle", "report"},
     "batch": GROUND | {"study", "discovery", "preprocess", "inference", "bundle", "report"},
-    "hospital": GROUND | {"study", "discovery", "bundle", "batch", "export"},
+    "hospital": GROUND | {"study", "dicom", "discovery", "inference", "bundle", "batch", "export"},
     "methods": GROUND
     | {"study", "registration", "preprocess", "fusion", "missing", "networks", "inference", "learning", "evaluation"}
     | {"attribution", "transforms", "bundle", "compare"},

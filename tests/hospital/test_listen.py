@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import resource
 import signal
@@ -77,6 +78,28 @@ def test_images_are_kept_once_they_are_confirmed(ct, tmp_path):
     assert {str(pydicom.dcmread(file).SOPInstanceUID): pydicom.dcmread(file).PixelData for file in kept} == sent
     assert list(spool.settled(quiet=3600)) == []
     assert list(spool.settled(quiet=0)) == [tmp_path / "spool" / "1.2.840.7"]
+
+
+def test_an_operator_is_told_a_line_of_what_came(ct, tmp_path, caplog):
+    """Also where the sender breaks off, or sends back what polyscan found."""
+    from pynetdicom import AE
+
+    caplog.set_level(logging.INFO, "polyscan")
+    own = pydicom.dcmread(ct[0])
+    own.Manufacturer, own.Modality = "polyscan", "SEG"
+    with receiving(Spool(tmp_path / "spool"), 0, "POLYSCAN", "127.0.0.1") as port:
+        store(port, ct[:3])
+        entity = AE("SCANNER")
+        entity.add_requested_context(own.SOPClassUID)
+        association = entity.associate("127.0.0.1", port)
+        assert association.send_c_store(own).Status == SUCCESS
+        association.abort()
+        until(lambda: len(caplog.messages) == 2)
+    assert caplog.messages == [
+        "Images from SCANNER at 127.0.0.1: 3 kept",
+        "Images from SCANNER at 127.0.0.1: 1 not kept, as polyscan's own results, then the connection was lost",
+    ]
+    assert len(list((tmp_path / "spool").rglob("*.dcm"))) == 3
 
 
 def test_a_full_disk_refuses_and_loses_nothing(ct, tmp_path):

@@ -44,7 +44,10 @@ def add(command: argparse.ArgumentParser) -> None:
         "--keep-days",
         type=at_least(0, float),
         default=1.0,
-        help="days that images are kept after their results were sent (1)",
+        help="days that images are kept after the last one of their study came, and until its results were sent (1)",
+    )
+    command.add_argument(
+        "--keep-failed-days", type=at_least(0, float), default=7.0, help="the same of studies that failed (7)"
     )
     command.add_argument(
         "--reserve", type=at_least(0, float), default=1.0, help="GB of the disk that images may not take (1)"
@@ -58,8 +61,10 @@ def run(options: argparse.Namespace) -> None:
 
     from polyscan.hospital import listen
 
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
     logging.getLogger("polyscan").setLevel(logging.INFO)
+    for library in ("pynetdicom", "dicomweb_client"):  # which say in several lines what is said here in one
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     listen(
         options.bundle,
         options.output,
@@ -70,6 +75,7 @@ def run(options: argparse.Namespace) -> None:
         weights=options.weights,
         quiet=options.quiet,
         keep_days=options.keep_days,
+        keep_failed_days=options.keep_failed_days,
         reserve=round(options.reserve * 1e9),
         device=options.device,
         answering=answering(options),

@@ -9,10 +9,8 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from polyscan.dicom.own import VENDOR
 from polyscan.dicom.source_images import SourceImages
-
-VENDOR = "polyscan"
-"""Manufacturer and model of what writes the objects."""
 
 _OF_STUDY = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),

@@ -17,7 +17,7 @@ from pydicom.sr.coding import Code
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist
 
-from polyscan.dicom.derived import VENDOR
+from polyscan.dicom.own import VENDOR
 from polyscan.dicom.source_images import SourceImages, lasting_uid, require_highdicom
 from polyscan.dicom.write_segmentation import finding
 from polyscan.files.atomic import atomic_write

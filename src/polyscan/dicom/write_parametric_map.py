@@ -11,7 +11,7 @@ from monai.data import MetaTensor
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from polyscan.dicom.derived import VENDOR
+from polyscan.dicom.own import VENDOR
 from polyscan.dicom.source_images import SourceImages, require_highdicom
 from polyscan.files.atomic import atomic_write
 

@@ -9,7 +9,8 @@ import numpy as np
 from monai.data import MetaTensor
 from pydicom import Dataset
 
-from polyscan.dicom.derived import VENDOR, derived_object
+from polyscan.dicom.derived import derived_object
+from polyscan.dicom.own import VENDOR
 from polyscan.dicom.source_images import SourceImages
 from polyscan.files.atomic import atomic_write
 from polyscan.files.dicom import decimal, save_dicom

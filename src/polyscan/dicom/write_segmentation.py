@@ -13,7 +13,7 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian
 
-from polyscan.dicom.derived import VENDOR
+from polyscan.dicom.own import VENDOR
 from polyscan.dicom.source_images import SourceImages, require_highdicom, source_images
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import atomic_write

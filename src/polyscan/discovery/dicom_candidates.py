@@ -9,6 +9,7 @@ from pathlib import Path
 from pydicom import Dataset
 
 from polyscan.dicom.attributes import text
+from polyscan.dicom.own import is_own_answer
 from polyscan.dicom.series import Series, group
 from polyscan.dicom.usual import far_from_usual, has_sharp_kernel, is_phase_or_energy
 from polyscan.discovery.candidate import Candidate
@@ -32,7 +33,8 @@ def dicom_candidates(
     images = group((item for item in members if not _is_label(item[1])), unread)
     found = [_of_image(folder, series, beside) for series in images]
     for path, header in drawn:
-        on, reason = drawn_on(header, images)
+        own = is_own_answer(header)
+        on, reason = (None, "is an answer of polyscan, which nobody corrected") if own else drawn_on(header, images)
         name = path.relative_to(folder).as_posix()
         found.append(Candidate("", None, on.modality if on else None, reason, str(path), name, label=True))
     return found

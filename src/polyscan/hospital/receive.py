@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from polyscan.dicom.own import is_own_answer
 from polyscan.errors import PolyscanError
 from polyscan.hospital.spool import Spool
 
 if TYPE_CHECKING:
+    from pynetdicom.association import Association
     from pynetdicom.events import Event
 
 _LOG = logging.getLogger(__name__)
@@ -22,7 +25,8 @@ def receiving(spool: Spool, port: int, aet: str, host: str = "") -> Iterator[int
     """Receive images into a spool, in threads, inside the block.
 
     An image is confirmed once it is on the disk. One for which there is no room is refused, so that its sender keeps it
-    and sends it again.
+    and sends it again. An answer of polyscan, which an archive that forwards everything sends back, is confirmed and
+    not kept.
 
     Args:
         spool: where they are kept.
@@ -50,7 +54,13 @@ def receiving(spool: Spool, port: int, aet: str, host: str = "") -> Iterator[int
     entity.maximum_pdu_size = 0  # unlimited
     for context in (*AllStoragePresentationContexts, *VerificationPresentationContexts):
         entity.add_supported_context(str(context.abstract_syntax), ALL_TRANSFER_SYNTAXES)
-    handlers: list[Any] = [(evt.EVT_C_STORE, _store, [spool]), (evt.EVT_C_ECHO, lambda event: SUCCESS)]
+    desk = _Reception(spool)
+    handlers: list[Any] = [
+        (evt.EVT_C_STORE, desk.store),
+        (evt.EVT_C_ECHO, lambda event: SUCCESS),
+        (evt.EVT_RELEASED, desk.end, [""]),
+        (evt.EVT_CONN_CLOSE, desk.end, [", then the connection was lost"]),
+    ]
     try:
         server: Any = entity.start_server((host, port), block=False, evt_handlers=handlers)
     except OSError as error:
@@ -63,15 +73,42 @@ def receiving(spool: Spool, port: int, aet: str, host: str = "") -> Iterator[int
         server.shutdown()
 
 
-def _store(event: Event, spool: Spool) -> int:
-    """The status to answer a C-STORE request with."""
-    try:
-        found = event.dataset
-        spool.keep(str(found.StudyInstanceUID), str(found.SOPInstanceUID), event.encoded_dataset())
-    except OSError as error:
-        _LOG.error("An image was refused, which its sender keeps: %s", error.strerror or error)
-        return OUT_OF_RESOURCES
-    except Exception as error:  # whatever a damaged data set makes of its reading
-        _LOG.error("An image was refused: it cannot be understood (%s)", type(error).__name__)
-        return CANNOT_UNDERSTAND
-    return SUCCESS
+class _Reception:
+    """Answers C-STORE requests, and tells a line of each association that brought something.
+
+    Args:
+        spool: where images are kept.
+    """
+
+    def __init__(self, spool: Spool) -> None:
+        self.spool = spool
+        self._came: dict[Association, Counter[str]] = {}  # to what became of how many
+
+    def store(self, event: Event) -> int:
+        """The status to answer a C-STORE request with."""
+        status, became = self._keep(event)
+        self._came.setdefault(event.assoc, Counter())[became] += 1
+        return status
+
+    def _keep(self, event: Event) -> tuple[int, str]:
+        try:
+            found = event.dataset
+            if is_own_answer(found):
+                return SUCCESS, "not kept, as polyscan's own results"
+            self.spool.keep(str(found.StudyInstanceUID), str(found.SOPInstanceUID), event.encoded_dataset())
+        except OSError as error:
+            return OUT_OF_RESOURCES, f"refused, so that the sender keeps them ({error.strerror or error})"
+        except Exception as error:  # whatever a damaged data set makes of its reading
+            return CANNOT_UNDERSTAND, f"refused, as they cannot be understood ({type(error).__name__})"
+        return SUCCESS, "kept"
+
+    def end(self, event: Event, how: str) -> None:
+        """Tell what an association brought, once."""
+        came = self._came.pop(event.assoc, None)
+        if came:
+            sender = event.assoc.requestor
+            said = ", ".join(f"{count} {became}" for became, count in sorted(came.items()))
+            _LOG.log(
+                logging.INFO if {*came} <= {"kept"} and not how else logging.WARNING,
+                *("Images from %s at %s: %s%s", sender.ae_title, sender.address, said, how),
+            )

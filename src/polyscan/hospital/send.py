@@ -13,8 +13,13 @@ from pydicom import dcmread
 from polyscan.errors import PolyscanError
 
 _NODE = re.compile(r"(?P<aet>[^\s\\@]{1,16})@(?P<host>[^\s@]+):(?P<port>\d{1,5})")
+_CONNECT = 10.0  # seconds
 Sender = Callable[[Sequence[Path]], None]
 """Sends files; raises a :class:`PolyscanError` where one was not taken."""
+
+
+class UnreachableError(PolyscanError):
+    """An archive does not answer, whatever it is sent."""
 
 
 def sender(target: str, aet: str = "POLYSCAN") -> Sender:
@@ -42,14 +47,15 @@ def _by_store(target: str, called: str, host: str, port: int, calling: str, file
     from pynetdicom import AE
 
     entity = AE(ae_title=calling)
+    entity.connection_timeout = _CONNECT
     found = [dcmread(file) for file in files]
     for kind, syntax in sorted({(each.SOPClassUID, each.file_meta.TransferSyntaxUID) for each in found}):
         entity.add_requested_context(kind, syntax)
     association = entity.associate(host, port, ae_title=called)
+    if association.is_rejected:
+        raise UnreachableError(f"{target} refuses {calling}; see that it knows this title, and is called {called}.")
     if not association.is_established:
-        raise PolyscanError(
-            f"{target} does not answer, or takes nothing from {calling}; see that it runs and knows it."
-        )
+        raise UnreachableError(f"{target} does not answer; see that it runs and can be reached.")
     try:
         for each in found:
             try:
@@ -65,10 +71,16 @@ def _by_store(target: str, called: str, host: str, port: int, calling: str, file
 
 def _by_stow(target: str, files: Sequence[Path]) -> None:
     from dicomweb_client import DICOMwebClient
+    from requests import ConnectionError, HTTPError, Timeout
 
     try:
-        DICOMwebClient(target).store_instances([dcmread(file) for file in files])
+        told = DICOMwebClient(target).store_instances([dcmread(file) for file in files])
+    except (ConnectionError, Timeout) as error:
+        raise UnreachableError(f"{target} does not answer ({type(error).__name__}); see that it runs.") from error
+    except HTTPError as error:
+        status = getattr(error.response, "status_code", "unknown")
+        raise PolyscanError(f"{target} did not take the results: HTTP status {status}.") from error
     except Exception as error:
-        raise PolyscanError(
-            f"{target} did not take the results ({type(error).__name__}); they are sent again."
-        ) from error
+        raise PolyscanError(f"{target} did not take the results ({type(error).__name__}).") from error
+    if refused := told.get("FailedSOPSequence"):
+        raise PolyscanError(f"{target} did not take {len(refused)} of {len(files)} results.")

@@ -29,6 +29,7 @@ class Spool:
         folder.mkdir(parents=True, exist_ok=True)
         for part in folder.glob("*/.part-*"):
             part.unlink()
+            remove_empty(part.parent)
 
     def keep(self, study: str, instance: str, content: bytes) -> None:
         """Write an image so that it outlives a loss of power; one that is there already with this content stays.
@@ -50,10 +51,14 @@ class Spool:
             return
         if shutil.disk_usage(self.folder).free < self.reserve + len(content):
             raise OSError(f"less than {self.reserve} bytes would be left of the disk")
-        with atomic_write(path) as temporary, temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with atomic_write(path) as temporary, temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            remove_empty(path.parent)
+            raise
         for folder in (path.parent, self.folder):
             _sync(folder)
 
@@ -61,26 +66,32 @@ class Spool:
         """The folders of studies of which nothing came for this many seconds, the longest waiting first."""
         last = {folder: newest(folder) for folder in self.folder.iterdir() if folder.is_dir()}
         for folder in sorted(last, key=lambda folder: last[folder]):
-            if last[folder] and time.time() - last[folder] >= quiet:
+            if time.time() - last[folder] >= quiet:
                 yield folder
 
 
-def remove_images(folder: Path) -> None:
-    """Remove the images of a study, and its folder unless that holds something else."""
-    for image in folder.glob("[0-9]*.dcm"):
+def remove_images(folder: Path, last: float) -> bool:
+    """Remove the images of a study, and its folder unless that holds something else.
+
+    Args:
+        folder: the study's.
+        last: when its last image came; if one came later, nothing is removed.
+
+    Returns:
+        Whether they were removed.
+    """
+    images = list(folder.glob("[0-9]*.dcm"))
+    if newest(folder) != last:
+        return False
+    for image in images:
         image.unlink()
     remove_empty(folder)
+    return True
 
 
 def newest(folder: Path) -> float:
-    """When the last image of a study came, in seconds since 1970; 0 where there is none."""
-    times = [0.0]
-    for file in folder.glob("*.dcm"):
-        try:
-            times.append(file.stat().st_mtime)
-        except FileNotFoundError:  # a part that became whole
-            times.append(time.time())
-    return max(times)
+    """When the last image of a study came, in seconds since 1970: an image that takes its place changes the folder."""
+    return folder.stat().st_mtime
 
 
 def _sync(folder: Path) -> None:

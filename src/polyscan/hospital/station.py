@@ -6,12 +6,12 @@ process that is killed at any moment loses nothing: the next one finds in the sp
 
 from __future__ import annotations
 
-import errno
 import logging
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from polyscan.batch import Batch, run_study, write_cohort
@@ -21,40 +21,25 @@ from polyscan.bundle.answering import PLAIN, Answering
 from polyscan.devices import check_usable
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError, sentence
-from polyscan.files.atomic import read_json, write_json
+from polyscan.files.atomic import clear_parts
+from polyscan.files.owned import remove_owned
+from polyscan.hospital.deliveries import Deliveries, Delivery, study_of
 from polyscan.hospital.objects import write_results
 from polyscan.hospital.receive import receiving
-from polyscan.hospital.send import Sender, sender
+from polyscan.hospital.send import Sender, UnreachableError, sender
 from polyscan.hospital.spool import Spool, newest, remove_images
+from polyscan.inference.kept_features import remove_features
 from polyscan.study import Study
-from polyscan.study.entry import Entry
 from polyscan.study.manifest import Manifest, read_manifest
-from polyscan.study.outputs import OutputFolder, fingerprint
-from polyscan.study.schema import decoded, encoded
+from polyscan.study.outputs import OutputFolder
 
 _LOG = logging.getLogger(__name__)
 _TRIES = 5  # of a study whose process is killed each time
 _AGAIN = 30.0  # seconds until results are sent again that an archive did not take
 _LOOK = 1.0  # seconds
-
-
-@dataclass
-class Delivery(Entry):
-    """How far a study has come; it is done when ``images`` are those in the spool and ``sent`` names every archive.
-
-    Attributes:
-        images: changes where an image comes or changes.
-        tries: how often it was begun.
-        failed: why there is no answer; empty where there is one.
-        objects: the files to send; None before the answer.
-        sent: archives that took them.
-    """
-
-    images: str = ""
-    tries: int = 0
-    failed: str = ""
-    objects: list[str] | None = None
-    sent: list[str] = field(default_factory=list)
+_DAY = 86_400  # seconds
+_LATER = {"full": "the disk is full", "no device": "the device cannot be used"}
+"""Outcome of a study that is to be done later to why."""
 
 
 def listen(
@@ -68,6 +53,7 @@ def listen(
     weights: str | Path | None = None,
     quiet: float = 60.0,
     keep_days: float = 1.0,
+    keep_failed_days: float = 7.0,
     reserve: int = 10**9,
     device: str = "",
     answering: Answering = PLAIN,
@@ -84,7 +70,9 @@ def listen(
         send: archives that get the results; see :func:`polyscan.hospital.send.sender`.
         weights: a file of weights; the bundle's own where not given.
         quiet: a study is complete when nothing came of it for this many seconds.
-        keep_days: how long the images of a study are kept after its results were sent, for what may come late.
+        keep_days: how long images are kept after the last one of their study came, for what may come late; those of a
+            result that was not sent are kept until it is.
+        keep_failed_days: the same of studies that failed.
         reserve: bytes of the disk that images may not take.
         device: that the network runs on; the bundle's choice where empty.
         answering: what is asked for beside the plain answers.
@@ -103,13 +91,13 @@ def listen(
         spool = Spool(plan.out / "spool", reserve)
         with receiving(spool, port, aet, host) as listening:
             _LOG.info("Listening at port %d as %s", listening, aet)
-            desk = Desk(plan, archives, keep_days)
+            desk = Desk(plan, archives, keep_days, keep_failed_days)
             while not stop.is_set():
                 for images in spool.settled(quiet):
                     try:
                         desk.attend(images)
-                    except OSError as error:  # of the disk, not of the study, which waits in the spool
-                        _LOG.error("%s has to wait: %s", images.name, error.strerror or error)
+                    except OSError as error:  # of the disk or the device, not of the study, which waits in the spool
+                        _LOG.error("%s has to wait: %s", study_of(images.name).key, error.strerror or error)
                         stop.wait(_AGAIN)
                     if stop.is_set():
                         break
@@ -122,56 +110,91 @@ class Desk:
     Args:
         plan: with what they are answered for.
         archives: name to what sends to it.
-        keep_days: see :func:`listen`.
+        keep_days, keep_failed_days: see :func:`listen`.
     """
 
-    def __init__(self, plan: Batch, archives: dict[str, Sender], keep_days: float) -> None:
-        self.plan, self.archives, self.keep_days = plan, archives, keep_days
-        self._not_before: dict[Path, float] = {}  # when an archive that took nothing is asked again
+    def __init__(self, plan: Batch, archives: dict[str, Sender], keep_days: float, keep_failed_days: float) -> None:
+        self.plan, self.archives = replace(plan, retry_failed=True), archives
+        self.keep_days, self.keep_failed_days = keep_days, keep_failed_days
+        self.deliveries = Deliveries(plan.out)
+        self._not_before: dict[Path | str, float] = {}  # a study or an archive to when it is its turn again
+        self._finished: dict[Path, tuple[float, float]] = {}  # images to when the last came and when they may go
 
     def attend(self, images: Path) -> None:
         """Do what is left to do for a study: answer, send, and in the end remove its images.
 
         Args:
             images: its folder in the spool, named by its StudyInstanceUID.
-        """
-        file = self.plan.out / "deliveries" / f"{images.name}.json"
-        delivery = decoded(Delivery, read_json(file), str(file)) if file.is_file() else Delivery()
-        now = fingerprint(map(str, images.glob("*.dcm")))
-        if delivery.images != now:
-            delivery = Delivery(images=now)
-        if delivery.objects is None and not delivery.failed:
-            self._predict(images, file, delivery)
-        if delivery.objects is not None:
-            self._send(images, file, delivery)
-        done = bool(delivery.failed) or set(delivery.sent) >= self.archives.keys()
-        if done and not delivery.failed and time.time() - newest(images) > self.keep_days * 86_400:
-            remove_images(images)
 
-    def _predict(self, images: Path, file: Path, delivery: Delivery) -> None:
+        Raises:
+            OSError: the disk is full, or the device cannot be used.
+        """
+        last = newest(images)
+        known, until = self._finished.get(images, (0.0, 0.0))
+        if known == last and self.deliveries.file(images.name).is_file():
+            if time.time() > until:
+                self._remove(images, last)
+        elif not self._has_to_wait(images):
+            self._postpone(images)
+            try:
+                delivery = self._bring_on(images)
+            except OSError:
+                raise
+            except Exception as error:  # the others go on
+                _LOG.error("%s has to wait: %s", study_of(images.name).key, sentence(error))
+                return
+            if delivery.failed or delivery.sent_to(self.archives):
+                days = self.keep_failed_days if delivery.failed else self.keep_days
+                self._finished[images] = last, last + days * _DAY
+                self._not_before.pop(images)
+
+    def _bring_on(self, images: Path) -> Delivery:
+        """Answer and send, as far as that is to be done and can be."""
+        delivery = self.deliveries.of_images(images)
+        if not all((self.plan.out / name).is_file() for name in delivery.objects or []):
+            delivery.objects = None
+        if not delivery.answered:
+            self._predict(images, delivery)
+        if delivery.objects is not None:
+            self._send(images.name, delivery.objects, delivery)
+        return delivery
+
+    def _predict(self, images: Path, delivery: Delivery) -> None:
+        uid, key = images.name, study_of(images.name).key
+        clear_parts(self.plan.out / "objects", key)
+        clear_parts(self.plan.out / "deliveries", f"{uid}.json")
         delivery.tries += 1
-        write_json(file, encoded(delivery))
+        self.deliveries.write(uid, delivery)
+        _LOG.info("%s: %d images came", key, len(list(images.glob("[0-9]*.dcm"))))
+        try:
+            self._scan(images, delivery)
+            write_cohort(self.plan.out)
+        except OSError:  # it was not killed
+            with suppress(OSError):
+                self.deliveries.write(uid, Delivery(images=delivery.images, tries=delivery.tries - 1))
+            raise
+        self.deliveries.write(uid, delivery)
+        _LOG.info("%s: %s", key, f"failed: {delivery.failed}" if delivery.failed else "answered")
+
+    def _scan(self, images: Path, delivery: Delivery) -> None:
+        study = study_of(images.name)
         try:
             found = scan(images)
             if len(found.studies) != 1:
                 raise PolyscanError(f"{len(found.studies)} studies were found in what came as one; expected one.")
-            (study,) = found.studies
+            study = replace(found.studies[0], subject=study.subject, session=None)
         except PolyscanError as error:
-            study = Study(images.name)
-            delivery.failed = str(error)
+            delivery.failed = str(error).replace(f" in {images}", "")
         if not delivery.failed and delivery.tries > _TRIES:
             delivery.failed = f"its process was killed {_TRIES} times, most likely for want of memory."
         if delivery.failed:
             write_failed(study, self.plan, delivery.failed)
         else:
             self._ask(study, delivery)
-        write_cohort(self.plan.out)
-        write_json(file, encoded(delivery))
-        _LOG.info("%s: %s", study.key, delivery.failed or "answered")
 
     def _ask(self, study: Study, delivery: Delivery) -> None:
-        if run_study(study, self.plan) == "full":
-            raise OSError(errno.ENOSPC, "the disk is full")
+        if (outcome := run_study(study, self.plan)) in _LATER:
+            raise OSError(_LATER[outcome])
         record: Manifest = read_manifest(self.plan.out / "records" / f"{study.key}.json")
         if record.failed:
             delivery.failed = record.failed[0].reason
@@ -185,19 +208,39 @@ class Desk:
         except Exception as error:  # of a library that finds something amiss in the headers
             delivery.failed = sentence(error)
 
-    def _send(self, images: Path, file: Path, delivery: Delivery) -> None:
-        if time.monotonic() < self._not_before.get(images, 0.0):
-            return
-        files = [self.plan.out / name for name in delivery.objects or []]
+    def _send(self, uid: str, names: Sequence[str], delivery: Delivery) -> None:
+        files, key = [self.plan.out / name for name in names], study_of(uid).key
         for target, to in self.archives.items():
-            if target in delivery.sent:
+            if target in delivery.sent or self._has_to_wait(target):
                 continue
             try:
                 if files:
                     to(files)
             except PolyscanError as error:
-                _LOG.error("%s", error)
-                self._not_before[images] = time.monotonic() + _AGAIN
-                continue
-            delivery.sent.append(target)
-            write_json(file, encoded(delivery))
+                if isinstance(error, UnreachableError):
+                    self._postpone(target)
+                if delivery.refused.get(target) == str(error):
+                    continue
+                delivery.refused[target] = str(error)
+                _LOG.error("%s: not sent yet, and tried again every %.0f seconds: %s", key, _AGAIN, error)
+            else:
+                delivery.sent.append(target)
+                delivery.refused.pop(target, None)
+                _LOG.info("%s: %s", key, f"sent to {target}" if files else "there is nothing to send")
+            self.deliveries.write(uid, delivery)
+
+    def _remove(self, images: Path, last: float) -> None:
+        """Remove the images of a study and what was prepared of them; its answer, page and record stay."""
+        key = study_of(images.name).key
+        if not remove_images(images, last):
+            return
+        remove_owned(self.plan.out / "prepared" / key)
+        remove_features(self.plan.out / "features" / key)
+        self._finished.pop(images)
+        _LOG.info("%s: its images were removed", key)
+
+    def _postpone(self, what: Path | str) -> None:
+        self._not_before[what] = time.monotonic() + _AGAIN
+
+    def _has_to_wait(self, what: Path | str) -> bool:
+        return time.monotonic() < self._not_before.get(what, 0.0)
