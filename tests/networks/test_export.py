@@ -70,7 +70,7 @@ def test_every_layer_exports(layer):
 def others():
     """The networks beside FusionNet, each with its inputs."""
     encoder, vector = partial(UNetEncoder, channels=(4, 8)), partial(make, [1], classify=True)
-    days, drifa = torch.tensor([[3.0, 40.0]]), {"in_channels": 1, "spatial_dims": 3, "widths": (4, 4)}
+    days, drifa = torch.tensor([[3.0, 40.0]]), {"in_channels": 1, "spatial_dims": 3, "widths": (4,)}
     return {
         "MultiScaleNet": (
             MultiScaleNet({"CT": 0, "PET": 1}, encoder, AttentionWeighted, ClassificationHead),

@@ -16,6 +16,7 @@ from polyscan.geometry import to_sitk
 from polyscan.phantom.subject import make_subject
 from polyscan.phantom.write import write_pose
 from polyscan.registration import register_rigid, register_study
+from polyscan.registration.shrink import shrink
 
 
 def to_image(values, affine) -> sitk.Image:
@@ -66,15 +67,16 @@ def test_turned_by_180_degrees_and_shifted(subject, scans, tmp_path):
     assert errors(found.transform, truth).max() < 1.0
 
 
-@pytest.mark.parametrize("engine", ["torch", "elastix", "simpleitk"])
-def test_hard_start_with_every_engine_and_both_ways(subject, scans, tmp_path, engine):
+@pytest.mark.parametrize(("engine", "spacing"), [("torch", 3.0), ("elastix", 3.0), ("simpleitk", 6.0)])
+def test_hard_start_with_every_engine_and_both_ways(subject, scans, tmp_path, engine, spacing):
     """30 degrees and 40 mm away, 40 % of the slices missing; how two ways are compared is the same for every engine."""
     away = sitk.Euler3DTransform((0.0, 0, 0), 0.3, -0.3, 0.3, (25.0, -25, 20))
-    moved = sitk.Image(scans["T2"])[:, :, int(0.4 * scans["T2"].GetSize()[2]) :]
+    fixed, moved = (shrink(scans[name], spacing) for name in ("T1c", "T2"))  # ITK's search of 3 mm takes 8 s more
+    moved = moved[:, :, int(0.4 * moved.GetSize()[2]) :]
     matrix = np.array(away.GetMatrix()).reshape(3, 3)
     moved.SetOrigin(away.TransformPoint(moved.GetOrigin()))
     moved.SetDirection((matrix @ np.array(moved.GetDirection()).reshape(3, 3)).ravel().tolist())
-    found = register_rigid(scans["T1c"], moved, engine=engine, both_ways=engine == "torch")
+    found = register_rigid(fixed, moved, engine=engine, both_ways=engine == "torch")
     assert found.trusted, found.reason
     assert found.measures["inverse consistency"] < 2
     assert errors(found.transform, sitk.CompositeTransform([away, truth_of(subject, "T2", tmp_path)])).max() < 1.5

@@ -57,43 +57,35 @@ def study_of(subject: str, session: str | None, candidates: list[Candidate]) -> 
     return study
 
 
+def _without(candidates: list[Candidate], why: Mapping[int, str]) -> list[Candidate]:
+    """Candidates of which some are left out, with the reason against each by its place in the list."""
+    return [replace(c, modality=None, reason=why[k]) if k in why else c for k, c in enumerate(candidates)]
+
+
 def _without_unnamed(candidates: list[Candidate]) -> list[Candidate]:
     """Candidates without those that a folder alone tells the modality of and that lie beside others of its kind."""
-    beside = Counter(str(PurePosixPath(c.name).parent) for c in candidates if c.by_folder and c.modality)
-    return [
-        replace(
-            c,
-            modality=None,
-            reason=f"one of {count} volumes in a folder called after a modality, of which no name tells which is the "
-            "scan: call it after the modality",
-        )
-        if c.by_folder and c.modality and (count := beside[str(PurePosixPath(c.name).parent)]) > 1
-        else c
-        for c in candidates
-    ]
+    beside: dict[PurePosixPath, list[int]] = defaultdict(list)
+    for k, c in enumerate(candidates):
+        if c.by_folder and c.modality:
+            beside[PurePosixPath(c.name).parent].append(k)
+    why = (
+        "one of {} volumes in a folder called after a modality, of which no name tells which is the scan: call it "
+        "after the modality"
+    )
+    several = [places for places in beside.values() if len(places) > 1]
+    return _without(candidates, {k: why.format(len(places)) for places in several for k in places})
 
 
 def _without_counted(candidates: list[Candidate]) -> list[Candidate]:
     """Candidates without the volumes of a diffusion series that names count from 0: the first is mostly b = 0."""
-    counted: dict[str, list[int]] = defaultdict(list)
-    stems = [stem_of(PurePosixPath(c.name).name) for c in candidates]
-    names = [
-        _NUMBERED.fullmatch(stem) if c.modality == "DWI" and not c.label else None
-        for c, stem in zip(candidates, stems, strict=True)
-    ]
-    for name in filter(None, names):
-        counted[name["series"]].append(int(name["number"]))
-    return [
-        replace(
-            c,
-            modality=None,
-            reason=f"one of {len(numbers)} diffusion volumes, of which nothing tells the b-value: to use it name it in "
-            "the manifest",
-        )
-        if name and 0 in (numbers := counted[name["series"]]) and len(numbers) > 1
-        else c
-        for c, name in zip(candidates, names, strict=True)
-    ]
+    counted: dict[str, dict[int, int]] = defaultdict(dict)
+    for k, c in enumerate(candidates):
+        name = _NUMBERED.fullmatch(stem_of(PurePosixPath(c.name).name))
+        if name and c.modality == "DWI" and not c.label:
+            counted[name["series"]][k] = int(name["number"])
+    why = "one of {} diffusion volumes, of which nothing tells the b-value: to use it name it in the manifest"
+    series = [numbers for numbers in counted.values() if len(numbers) > 1 and 0 in numbers.values()]
+    return _without(candidates, {k: why.format(len(numbers)) for numbers in series for k in numbers})
 
 
 def _without_uncorrected(candidates: list[Candidate]) -> list[Candidate]:
@@ -101,16 +93,12 @@ def _without_uncorrected(candidates: list[Candidate]) -> list[Candidate]:
 
     dcm2niix calls those ``X_Eq_1`` whose slices it brought to equal steps, and ``X_Tilt_1`` which it straightened.
     """
-    corrected = {}
-    for c in candidates:
-        if c.modality and not c.label and (found := _CORRECTED.fullmatch(stem_of(c.name))):
-            corrected[found["of"]] = PurePosixPath(c.name).name
-    return [
-        replace(c, modality=None, reason=f"slices that are tilted or lie at unequal steps: {beside} is corrected")
-        if c.modality and not c.label and (beside := corrected.get(stem_of(c.name)))
-        else c
-        for c in candidates
-    ]
+    scans = {k: c.name for k, c in enumerate(candidates) if c.modality and not c.label}
+    names = {found["of"]: name for name in scans.values() if (found := _CORRECTED.fullmatch(stem_of(name)))}
+    corrected = {stem: PurePosixPath(name).name for stem, name in names.items()}
+    why = "slices that are tilted or lie at unequal steps: {} is corrected"
+    beside = {k: corrected[stem_of(name)] for k, name in scans.items() if stem_of(name) in corrected}
+    return _without(candidates, {k: why.format(name) for k, name in beside.items()})
 
 
 def _placed(label: Candidate, taken: Mapping[str, Candidate]) -> Candidate:

@@ -9,6 +9,20 @@ from scipy.special import logsumexp
 from polyscan.phantom.tasks.task import Array, Streams, Task
 
 
+def two_places(y: NDArray[np.int64], streams: Streams, places: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(subject,) where the nodule is, drawn evenly, and where the uptake: there too if y is 1, elsewhere if not."""
+    nodule = streams("place").integers(places, size=len(y))
+    away = streams("away").integers(1, places, size=len(y))
+    return nodule, np.where(y == 1, nodule, (nodule + away) % places)
+
+
+def apart_or_together(nodule: Array, uptake: Array) -> Array:
+    """Log p(both scans | y), (subject, 2), from the (subject, place) log likelihood ratios l_1 and l_2 of each scan."""
+    pairs = nodule[:, :, None] + uptake[:, None, :]
+    same = np.eye(pairs.shape[1], dtype=bool)
+    return np.stack([logsumexp(pairs[:, which], axis=1) - np.log(which.sum()) for which in (~same, same)], axis=1)
+
+
 class Coincidence(Task):
     """x_m = a at place k_m + noise N(0, 1), k_1 uniform; y = 1: k_2 = k_1; y = 0: k_2 one of the others.
 
@@ -28,9 +42,7 @@ class Coincidence(Task):
     def measure(self, y: NDArray[np.int64], streams: Streams) -> Array:
         """See :class:`Task`."""
         n = len(y)
-        nodule = streams("place").integers(self.places, size=n)
-        away = streams("away").integers(1, self.places, size=n)
-        uptake = np.where(y == 1, nodule, (nodule + away) % self.places)
+        nodule, uptake = two_places(y, streams, self.places)
         x = np.stack([streams("noise", name).standard_normal((n, self.places)) for name in self.modalities], axis=1)
         x[np.arange(n), 0, nodule] += self.strength
         x[np.arange(n), 1, uptake] += self.strength
@@ -40,11 +52,7 @@ class Coincidence(Task):
         """See :class:`Task`."""
         if not available.all():
             return np.zeros((len(x), 2))
-        pairs = self.strength * (x[:, 0, :, None] + x[:, 1, None, :])
-        same = np.eye(self.places, dtype=bool)
-        together = logsumexp(pairs[:, same], axis=1) - np.log(self.places)
-        apart = logsumexp(pairs[:, ~same], axis=1) - np.log(self.places * (self.places - 1))
-        return np.stack([apart, together], axis=1)
+        return apart_or_together(self.strength * x[:, 0], self.strength * x[:, 1])
 
 
 TASK = Coincidence()

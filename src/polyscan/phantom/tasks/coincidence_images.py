@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
+from polyscan.phantom.tasks.coincidence import apart_or_together, two_places
 from polyscan.phantom.tasks.lesion import PLACES, SHAPE, images, matched
 from polyscan.phantom.tasks.task import Array, Streams, Task
 
@@ -28,23 +28,15 @@ class CoincidenceImages(Task):
 
     def measure(self, y: NDArray[np.int64], streams: Streams) -> Array:
         """See :class:`Task`."""
-        nodule = streams("place").integers(len(PLACES), size=len(y))
-        away = streams("away").integers(1, len(PLACES), size=len(y))
-        uptake = np.where(y == 1, nodule, (nodule + away) % len(PLACES))
         noise = [streams("noise", name).standard_normal((len(y), *SHAPE)) for name in self.modalities]
-        shown = [images(self.amplitude * np.eye(len(PLACES))[place]) for place in (nodule, uptake)]
+        shown = [images(self.amplitude * np.eye(len(PLACES))[place]) for place in two_places(y, streams, len(PLACES))]
         return np.stack(shown, axis=1) + np.stack(noise, axis=1)
 
     def log_likelihood(self, x: Array, available: NDArray[np.bool_]) -> Array:
         """See :class:`Task`."""
         if not available.all():
             return np.zeros((len(x), 2))
-        nodule, uptake = (self.amplitude * matched(x[:, m]) for m in range(2))
-        pairs = nodule[:, :, None] + uptake[:, None, :]
-        same = np.eye(len(PLACES), dtype=bool)
-        together = logsumexp(pairs[:, same], axis=1) - np.log(len(PLACES))
-        apart = logsumexp(pairs[:, ~same], axis=1) - np.log(len(PLACES) * (len(PLACES) - 1))
-        return np.stack([apart, together], axis=1)
+        return apart_or_together(self.amplitude * matched(x[:, 0]), self.amplitude * matched(x[:, 1]))
 
 
 TASK = CoincidenceImages()
