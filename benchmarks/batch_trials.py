@@ -28,6 +28,7 @@ from batch_runs import Run, cluster, finish, make, outcome, start
 from polyscan.batch import batch_status
 from polyscan.study.manifest import read_manifest
 
+WAYS = ("jobs", "shards", "dask", "alone")
 TEN = 10
 """Studies whose mean is one point of a fit: neighbours are more alike than a fit of single studies would allow for."""
 
@@ -77,6 +78,7 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--studies", type=int, default=200, help="of which a tenth is faulty, in ten ways in turn")
+    parser.add_argument("--only", nargs="+", default=WAYS, choices=WAYS, help="ways; the first is the others' measure")
     parser.add_argument("--work", type=Path, required=True, help="a new folder")
     options = parser.parse_args()
     ward, work = options.work / "ward", options.work
@@ -103,21 +105,21 @@ def main() -> None:
     }
     print(f"| {options.studies} studies, {len(faulty)} faulty | seconds | answered | failed | left out | outcome |")
     print("|---|---|---|---|---|---|")
-    for name, (what, way) in ways.items():
+    first = options.only[0]
+    for name in options.only:
+        what, way = ways[name]
         begun = time.perf_counter()
         way()
         seconds = time.perf_counter() - begun
-        found, expected = outcome(work / name), outcome(work / "jobs")
+        found, expected = outcome(work / name), outcome(work / first)
         masks = sum(key.endswith(".nii.gz") for key in found)
         counts = f"{masks} | {len(batch_status(work / name).failed)} | {len(found['left out'])}"  # type: ignore[arg-type]
         differing = [key for key in {**found, **expected} if found.get(key) != expected.get(key)]
-        same = (
-            "what the others are compared with" if name == "jobs" else "the same" if not differing else str(differing)
-        )
+        same = "what the others are compared with" if name == first else "the same" if not differing else str(differing)
         print(f"| {what} | {seconds:.0f} | {counts} | {same} |", flush=True)
     print("\n| what is wrong | what is said |\n|---|---|")
     for subject, what in faulty.items():
-        print(f"| {subject}: {what} | {told_of(work / 'jobs', subject)} |")
+        print(f"| {subject}: {what} | {told_of(work / first, subject)} |")
     if len(seen) < 10 * TEN:
         return
     later = np.array([seen[count] for count in sorted(seen)][len(seen) // 5 :])

@@ -20,7 +20,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from polyscan.batch import batch, batch_status, run_study, watch, write_cohort
+from polyscan.batch import batch, batch_status, watch, write_cohort
 from polyscan.batch.executors import dask, local
 from polyscan.batch.job_array import SCHEDULERS, job_array
 from polyscan.batch.status import lock
@@ -203,12 +203,13 @@ def test_a_scheduler_has_nothing_heavy_to_import():
     assert call_packed(pickle.dumps((len, "abc"))) == 3
 
 
-def test_no_cluster_answers(monkeypatch):
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense"])
+def test_no_cluster_answers(address, monkeypatch):
     distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
     once = partial(distributed.Client, timeout=0.2)  # nothing listens there: no need to knock for ten seconds
     monkeypatch.setattr(distributed, "Client", lambda address, **_: once(address))
-    with pytest.raises(PolyscanError, match="No Dask scheduler answers"):
-        list(dask("tcp://127.0.0.1:9")(run_study, []))
+    with pytest.raises(PolyscanError, match=f"No Dask scheduler answers at {address}"):
+        dask(address)
 
 
 def test_a_process_that_is_killed_costs_its_study(ward, tmp_path):
@@ -308,6 +309,14 @@ def test_a_job_array_does_what_one_run_does(ward, tmp_path, capsys):
     assert [main([w.replace("$SLURM_ARRAY_TASK_ID", task) for w in words[3:]]) for task in ("1", "2")] == [3, 3]
     assert batch_status(out).done == ["sub-01", "sub-02"]
     assert not batch_status(out).waiting
+
+
+@pytest.mark.parametrize("more", [["--shard", "1/2"], ["--watch", "5"], ["--dask", "tcp://10.0.0.1:8786"]])
+def test_a_job_array_is_not_given_what_it_would_pass_over(more, tmp_path, capsys):
+    arguments = ["batch", BUNDLE, str(tmp_path), "-o", str(tmp_path / "out"), "--job-array", "slurm:2", *more]
+    assert main(arguments) == 1
+    assert f"leave {more[0]} away" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)

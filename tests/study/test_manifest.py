@@ -235,6 +235,8 @@ def test_answers_from_scans_that_were_prepared_otherwise_are_told():
 
 @pytest.mark.parametrize("reason", ["no scan.", "sub-a: no scan."])
 def test_where_no_study_came_to_anything_each_is_named_once(reason):
+    four = [Failure(f"sub-{letter}", "no scan.") for letter in "abcd"]
+    assert str(none_done("drawn", 4, four)).endswith("drawn: sub-a: no scan; sub-b: no scan; sub-c: no scan; ...")
     assert str(none_done("drawn", 2, [Failure("sub-a", reason)])).endswith("drawn: sub-a: no scan.")
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from polyscan.errors import PolyscanError, sentence
 from polyscan.parallel import call_packed, run_each
 from polyscan.study import Study
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 Work = Callable[[Study], Any]
 Executor = Callable[[Work, Sequence[Study]], Iterator[tuple[Study, Any]]]
@@ -30,19 +33,27 @@ def dask(address: str) -> Executor:
     Raises:
         PolyscanError: ``dask.distributed`` is not installed, or no scheduler answers.
     """
+    _client(address).close()  # so that a wrong address is told before the studies are looked for
     return partial(_on_cluster, address=address)
 
 
-def _on_cluster(work: Work, studies: Sequence[Study], address: str) -> Iterator[tuple[Study, Any]]:
+def _client(address: str) -> Client:
     try:
-        from distributed import Client, as_completed
+        from distributed import Client
     except ImportError:
         raise PolyscanError("dask.distributed is not installed; run pip install polyscan[batch].") from None
     try:
-        client = Client(address, timeout=10)
-    except OSError as error:
-        raise PolyscanError(f"No Dask scheduler answers at {address}; start one, or give its address.") from error
-    with client:
+        return Client(address, timeout=10)
+    except (OSError, ValueError) as error:
+        raise PolyscanError(
+            f"No Dask scheduler answers at {address}; start one, or give its address, such as tcp://10.0.0.1:8786."
+        ) from error
+
+
+def _on_cluster(work: Work, studies: Sequence[Study], address: str) -> Iterator[tuple[Study, Any]]:
+    with _client(address) as client:
+        from distributed import as_completed
+
         # A scheduler unpickles what it hands on; in bytes it has nothing to import, which would keep it from answering.
         packed = {pickle.dumps((work, study)): study for study in studies}
         waiting = {client.submit(call_packed, each, pure=False, retries=1): study for each, study in packed.items()}

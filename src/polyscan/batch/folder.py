@@ -29,6 +29,8 @@ _FILES = (STUDIES, SOURCES, MANIFEST, INDEX, JOB_ARRAY, LOGS, *COHORT)
 
 def find_studies(source: Path, out: Path) -> Manifest:
     """The studies of a source, noted in the claimed folder; what was read of a tree is kept there too."""
+    if not source.exists():
+        raise PolyscanError(f"{source} does not exist; give a folder of scans, or a manifest that polyscan scan wrote.")
     if not source.is_dir():
         found = read_manifest(source)
     else:

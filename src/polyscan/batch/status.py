@@ -72,7 +72,7 @@ def batch_status(out: str | Path, records: Mapping[str, Manifest] | None = None)
     out = Path(out)
     status = Status()
     if not (out / STUDIES).is_file():
-        raise PolyscanError(f"{out} holds no batch; give the folder that polyscan batch writes.")
+        raise PolyscanError(f"{out} holds no batch; give the folder that polyscan batch or listen writes.")
     studies = read_manifest(out / STUDIES).studies
     records = read_records(out) if records is None else records
     for study in studies:

@@ -30,6 +30,7 @@ from polyscan.commands.options import (
     tell_failed,
     tell_left_out,
 )
+from polyscan.errors import PolyscanError
 
 
 def add(command: argparse.ArgumentParser) -> None:
@@ -118,6 +119,9 @@ def run(options: argparse.Namespace) -> int:
 def _write_job_array(options: argparse.Namespace) -> int:
     from polyscan.batch.job_array import SCHEDULERS, submit
 
+    for name in ("shard", "dask", "watch"):
+        if getattr(options, name) is not None:
+            raise PolyscanError(f"--job-array writes a script whose tasks share the studies out; leave --{name} away.")
     arguments = [options.bundle if not Path(options.bundle).is_dir() else str(Path(options.bundle).absolute())]
     if options.weights:
         arguments += ["--weights", str(options.weights.absolute())]

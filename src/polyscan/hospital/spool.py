@@ -50,7 +50,7 @@ class Spool:
         if path.is_file() and path.read_bytes() == content:
             return
         if shutil.disk_usage(self.folder).free < self.reserve + len(content):
-            raise OSError(f"less than {self.reserve} bytes would be left of the disk")
+            raise OSError(f"less than {self.reserve / 1e9:g} GB would be left of the disk")
         try:
             with atomic_write(path) as temporary, temporary.open("wb") as file:
                 file.write(content)

@@ -49,8 +49,9 @@ def none_done(what: str, count: int, failed: Sequence[Failure]) -> PolyscanError
         count: how many there are.
         failed: why they are not; the first three are told.
     """
-    reasons = " ".join(f"{each.study}: {each.reason.removeprefix(f'{each.study}: ')}" for each in failed[:3])
-    return PolyscanError(f"None of the {count} studies could be {what}: {reasons}")
+    reasons = [f"{each.study}: {each.reason.removeprefix(f'{each.study}: ').rstrip('.')}" for each in failed[:3]]
+    more = "; ..." if len(failed) > 3 else "."
+    return PolyscanError(f"None of the {count} studies could be {what}: {'; '.join(reasons)}{more}")
 
 
 @dataclass
