@@ -23,6 +23,8 @@ def wrapped(inner: Exception) -> Exception:
 def test_the_users_sentence_is_found_behind_what_libraries_say():
     assert sentence(wrapped(PolyscanError("Give a file."))) == "Give a file."
     assert sentence(wrapped(KeyError("x"))) == "KeyError: '...'"
+    assert sentence(wrapped(TypeError("f() got an unexpected keyword argument 'x'"))).endswith("argument 'x'")
+    assert sentence(wrapped(TypeError("'ANNA' is no number"))) == "TypeError: '...' is no number"
 
 
 def test_what_the_system_refuses_is_a_sentence():

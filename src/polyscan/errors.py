@@ -31,6 +31,8 @@ _OF_THE_SYSTEM = {
 _QUOTED = re.compile(r"""(?<!\w)(['"]).*?\1(?!\w)""")
 """In what a library says, most often a value that it read."""
 _NAMES_OF_CODE = (ImportError, AttributeError, NameError)
+_OF_A_CALL = re.compile(r"[\w.]+\(\) (?:got|missing|takes) ")
+"""How Python begins to say that a function has no such argument, whose name is no value."""
 
 
 class PolyscanError(Exception):
@@ -79,7 +81,8 @@ def sentence(error: BaseException) -> str:
             text = str(error).strip().splitlines()
             if not text:
                 return type(error).__name__
-            said = text[0] if isinstance(error, _NAMES_OF_CODE) else _QUOTED.sub("'...'", text[0])
+            of_code = isinstance(error, _NAMES_OF_CODE) or _OF_A_CALL.match(text[0])
+            said = text[0] if of_code else _QUOTED.sub("'...'", text[0])
             return f"{type(error).__name__}: {said}"
         error = cause
 

@@ -11,6 +11,7 @@ from prepared import apart, few_samples, read_config, reads
 from polyscan.bundle.run import infer, train
 from polyscan.discovery.scan import scan
 from polyscan.phantom import make_cohort, make_slices
+from polyscan.phantom.subject import MAPS, MODALITIES
 from polyscan.preprocess.prepare import prepare
 
 
@@ -28,6 +29,8 @@ def cohort(bundle, tmp_path):
         make_slices(tmp_path / "c", subjects=6, seed=1)
         return tmp_path / "c" / "manifest.json"
     names = dict.fromkeys(name.partition("@")[0] for name in config["modalities"])
+    if unmade := names.keys() - {*MODALITIES, *MAPS}:
+        pytest.skip(f"the made cohort has no {', '.join(sorted(unmade))}")
     visits = config.get("times", 1)
     make_cohort(tmp_path / "c", subjects=3, seed=4, modalities=tuple(names), missing=0.0, visits=visits, jobs=1)
     found = scan(tmp_path / "c", labels=tmp_path / "c/derivatives/truth/labels.tsv", join=visits > 1)

@@ -133,12 +133,33 @@ def test_nothing_prepared_is_an_error(tmp_path):
 def test_protocols_that_cannot_be_used(tmp_path):
     with pytest.raises(PolyscanError, match="kidney is no file and no protocol that comes with polyscan: brain_mri"):
         load_protocol("kidney")
-    (tmp_path / "a.yaml").write_text("steps:\n  - _target_: polyscan.preprocess.Polish\n")
-    with pytest.raises(PolyscanError, match=r"Step polyscan\.preprocess\.Polish"):
+
+
+READ = "steps:\n  - {_target_: polyscan.preprocess.LoadScansd, modalities: [T1, CT], reference: [CT]}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("other: 1\n", "no list of 'steps'"),
+        ("steps: []\n", r"first step of .*a\.yaml reads no scans; begin with polyscan\.preprocess\.LoadScansd"),
+        ("steps:\n  - _target_: polyscan.preprocess.Resampled\n", "first step of .* reads no scans"),
+        (READ.replace("T1", "T4"), "LoadScansd of .* cannot be made: Modality 'T4' is not known"),
+        (READ.replace("[CT]", "[CT, PET]"), "reference names PET, which is none of the modalities that are read"),
+        (
+            READ + "  - _target_: polyscan.preprocess.Polish\n",
+            "Step polyscan.preprocess.Polish of .* cannot be made",
+        ),
+        (READ + "  - {_target_: polyscan.preprocess.Resampled, grids: 1}\n", "unexpected keyword argument 'grids'"),
+        (READ + "  - target: polyscan.preprocess.Resampled\n", "is no transform; write its class under _target_"),
+    ],
+)
+def test_what_a_protocol_cannot_say(text, sentence, tmp_path):
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(PolyscanError, match=sentence):
         load_protocol(tmp_path / "a.yaml")
-    (tmp_path / "b.yaml").write_text("other: 1\n")
-    with pytest.raises(PolyscanError, match="no list of 'steps'"):
-        load_protocol(tmp_path / "b.yaml")
+    (tmp_path / "a.yaml").write_text(READ)
+    assert len(load_protocol(tmp_path / "a.yaml").steps.transforms) == 1
 
 
 def test_real_sarcoma_from_dicom(data, tmp_path):

@@ -13,7 +13,7 @@ from polyscan.modality import MODALITIES
 
 _BIDS = re.compile(r"^sub-[A-Za-z0-9]+(?:_[A-Za-z]+-[A-Za-z0-9]+)*_(?P<suffix>[A-Za-z0-9]+)$")
 _ENTITY = re.compile(r"([A-Za-z]+)-([A-Za-z0-9]+)")
-_SUFFIXES = {m.suffix.rsplit("_", 1)[-1]: m.name for m in MODALITIES.values() if m.name != "T1c"}
+_SUFFIXES = {m.suffix: m.name for m in MODALITIES.values()}
 _SUFFIXES |= {"T2star": "T2star", "inplaneT1": "T1", "inplaneT2": "T2", "UNIT1": "T1", "ct": "CT", "CT": "CT"}
 # Suffixes that seem to name a modality, and entities with which a file is no scan by itself.
 _OTHER_SUFFIXES = {

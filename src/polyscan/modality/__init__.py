@@ -21,6 +21,10 @@ def _listed() -> dict[str, Modality]:
     names = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "base")
     files = [importlib.import_module(f"{__name__}.{name}") for name in names]
     every = [each for file in files for each in file.MODALITIES]
+    for what in ("name", "suffix"):
+        given = [getattr(each, what) for each in every]
+        if twice := sorted({value for value in given if given.count(value) > 1}):
+            raise ValueError(f"two modalities have the {what} {', '.join(twice)}; each needs one of its own.")
     return {each.name: each for each in sorted(every, key=lambda each: each.precedence)}
 
 

@@ -40,10 +40,13 @@ def load_protocol(name: str | Path) -> Protocol:
             you trust.
 
     Raises:
-        PolyscanError: no such protocol, or one of its steps cannot be made; the text names the step.
+        PolyscanError: no such protocol, one of its steps cannot be made or is no transform (the text names the step),
+            or the first does not read scans.
     """
     from monai.bundle import ConfigParser
     from monai.transforms import Compose
+
+    from polyscan.preprocess.steps import LoadScansd
 
     path = _file(name)
     try:
@@ -52,13 +55,18 @@ def load_protocol(name: str | Path) -> Protocol:
         assert isinstance(steps, list)
     except Exception as error:
         raise PolyscanError(f"{path} is no protocol: it has no list of 'steps' ({error}).") from error
-    made, parser = [], ConfigParser({"steps": steps})
+    made: list[Any] = []
+    parser = ConfigParser({"steps": steps})
     for number, step in enumerate(steps):
+        target = step.get("_target_", step) if isinstance(step, dict) else step
         try:
             made.append(parser.get_parsed_content(f"steps::{number}"))
         except Exception as error:
-            target = step.get("_target_", step) if isinstance(step, dict) else step
             raise PolyscanError(f"Step {target} of {path} cannot be made: {sentence(error)}") from error
+        if not callable(made[-1]):
+            raise PolyscanError(f"Step {target} of {path} is no transform; write its class under _target_.")
+    if not made or not isinstance(made[0], LoadScansd):
+        raise PolyscanError(f"The first step of {path} reads no scans; begin with polyscan.preprocess.LoadScansd.")
     return Protocol(path.stem, Compose(made, map_items=False))
 
 

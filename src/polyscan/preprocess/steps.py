@@ -20,6 +20,7 @@ from polyscan.errors import PolyscanError
 from polyscan.formats.endings import is_volume
 from polyscan.formats.read import read_image, read_label
 from polyscan.geometry import same_grid, to_sitk
+from polyscan.modality import modality
 from polyscan.preprocess.grids import common_grid, moved
 from polyscan.preprocess.mask import same_outline
 from polyscan.preprocess.resample import resample, widen_point_spread
@@ -94,12 +95,19 @@ class LoadScansd(Step):
         reference: order in which modalities are preferred as reference.
 
     Raises:
-        PolyscanError: not one scan could be read.
+        PolyscanError: a modality is not known or one of ``reference`` is not read; or, of a study, not one scan could
+            be read.
     """
 
     name = "read"
 
     def __init__(self, modalities: Sequence[str], reference: Sequence[str]) -> None:
+        for name in modalities:
+            modality(name)
+        if unread := sorted(set(reference) - set(modalities)):
+            raise PolyscanError(
+                f"reference names {', '.join(unread)}, which is not among the modalities that are read."
+            )
         self.modalities = list(modalities)
         self.reference = list(reference)
 
