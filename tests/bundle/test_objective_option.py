@@ -13,6 +13,7 @@ from polyscan.bundle.missing_option import missing_option
 from polyscan.bundle.objective_option import objective_option
 from polyscan.bundle.run import train
 from polyscan.errors import PolyscanError, sentence
+from polyscan.objectives import Objective
 from polyscan.phantom.tasks import find_task, write_task
 from polyscan.study import Label
 from polyscan.study.manifest import read_manifest, write_manifest
@@ -108,11 +109,26 @@ def test_a_network_that_fuses_at_the_input_is_refused(cohort, tmp_path):
 @pytest.mark.parametrize(
     ("texts", "said"),
     [
-        (["Nonsense"], "There is no objective 'Nonsense'; there are Consistency, Contrastive, MaskedReconstruction"),
+        (["Nonsense"], "There is no objective 'Nonsense'; there are Consistency, "),
         (["Contrastive(size=3)"], r"--objective Contrastive\(size=3\): there is no option size; it has temperature"),
         (["Consistency", "Consistency(drop=0.3)"], "--objective Consistency is given twice; give it once"),
+        (["polyscan.fusion.Sum"], r"fusion\.Sum is no objective: it must derive from polyscan\.objectives\.Objective"),
     ],
 )
 def test_what_is_no_objective_is_refused(texts, said):
     with pytest.raises(PolyscanError, match=said):
         objective_option(texts, BUNDLE, {})
+
+
+class Own(Objective):
+    """An objective of a user's own, with an option."""
+
+    def __init__(self, network, *, weight=1.0, share=0.5):
+        super().__init__(network, weight=weight)
+
+
+def test_an_objective_of_ones_own_is_named_by_its_path():
+    path = f"{__name__}.Own"
+    found = objective_option([f"{path}(share=0.2)", "Contrastive"], BUNDLE, {})["objectives"]
+    assert found[0] == {"_target_": path, "network": "@network", "share": 0.2}
+    assert found[1] == {"_target_": "polyscan.objectives.Contrastive", "network": "@network"}

@@ -15,6 +15,7 @@ from polyscan.networks import (
     ClassificationHead,
     DenseNetEncoder,
     EfficientNetEncoder,
+    Encoder,
     FusionNet,
     ResNetEncoder,
     SegmentationHead,
@@ -106,6 +107,10 @@ def test_encoders_of_one_study_run_as_one_call_that_answers_the_same(name):
 
 
 def test_what_an_encoder_cannot_do_is_said():
+    with pytest.raises(ValueError, match="2 stages and 1 numbers of channels; each stage needs one"):
+        Encoder([torch.nn.Identity(), torch.nn.Identity()], (1,))
+    with pytest.raises(TypeError, match="Own writes forward, which networks would pass over; write it as stages"):
+        type("Own", (Encoder,), {"forward": lambda self, image: [image]})
     with pytest.raises(ValueError, match="expected 10, 18, 34"):
         ResNetEncoder(1, depth=11)
     with pytest.raises(ValueError, match=r"made for \[32, 48\]"):

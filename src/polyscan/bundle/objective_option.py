@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import inspect
+import pydoc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from polyscan.bundle.class_option import check_options, read_call
+from polyscan.bundle.class_option import read_class
 from polyscan.bundle.config import bundle_folder, read_config
-from polyscan.errors import PolyscanError, unknown_name
-from polyscan.objectives import objectives
+from polyscan.errors import PolyscanError
+from polyscan.objectives import Objective, objectives
 
 _GIVEN = {"network": "@network", "one_hot": "@train#one_hot"}
 
 
 def objective_option(texts: Sequence[str], bundle: str | Path, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Read ``NAME`` or ``NAME(option=value, ...)`` of :mod:`polyscan.objectives`, one or several.
+    """Read ``NAME``, an objective of polyscan.objectives, or ``DOTTED.PATH``, each with options or without; or several.
 
     Where a bundle learns classes, studies without a label are trained on too: their supervised loss is none.
 
@@ -31,16 +32,15 @@ def objective_option(texts: Sequence[str], bundle: str | Path, changes: Mapping[
     Raises:
         PolyscanError: there is no such objective or option, or one is named twice.
     """
-    known = {kind.__name__: kind for kind in objectives()}
     entries: dict[str, dict[str, Any]] = {}
     for text in texts:
-        name, options = read_call("--objective", text)
-        if name not in known:
-            raise unknown_name("objective", name, known)
+        found = read_class("--objective", text, "objective", Objective, "polyscan.objectives", objectives(), _GIVEN)
+        del found["_mode_"]  # an objective is made as the config is read
+        kind: Any = pydoc.locate(found["_target_"])
+        name = kind.__name__
         if name in entries:
             raise PolyscanError(f"--objective {name} is given twice; give it once.")
-        check_options(f"--objective {text}", options, known[name], _GIVEN)
-        taken = {key: value for key, value in _GIVEN.items() if key in inspect.signature(known[name]).parameters}
-        entries[name] = {"_target_": f"polyscan.objectives.{name}", **taken, **options}
+        taken = {key: value for key, value in _GIVEN.items() if key in inspect.signature(kind).parameters}
+        entries[name] = {**found, **taken}
     classes = read_config(bundle_folder(bundle), "train", changes)["train"]["one_hot"] is not None
     return {**changes, "objectives": list(entries.values()), "unlabelled": classes}

@@ -55,8 +55,8 @@ def add(command: argparse.ArgumentParser) -> None:
         metavar="NAME",
         action="append",
         default=[],
-        help="learn from studies without a label too, by a name of polyscan.objectives, with options or without: "
-        "Contrastive, 'Contrastive(weight=0.5)'; may be given several times; see docs/objectives.md",
+        help="learn from studies without a label too: a name of polyscan.objectives or a dotted path, with options or "
+        "without: Contrastive, 'Contrastive(weight=0.5)'; may be given several times; see docs/objectives.md",
     )
     command.add_argument("--restart", action="store_true", help="replace another training that the folder holds")
     command.set_defaults(

@@ -18,16 +18,30 @@ from torch.utils.checkpoint import checkpoint
 class Encoder(nn.Module):
     """Stages that each take what the one before gave; level k is the output of stage k.
 
+    A subclass is made as ``encoder(in_channels, spatial_dims)`` and gives its stages. A network runs them itself, since
+    what stands above a place of fusion runs for each modality and what stands below it once.
+
     Args:
         stages: the first takes the image, each further one what the one before gave, on the same or a coarser grid.
+        channels: output channels of each stage.
 
     Attributes:
         checkpoint: whether training keeps only what stands between stages and computes the rest again going backward.
-        channels: output channels of each stage.
+
+    Raises:
+        ValueError: there is not a number of channels for each stage.
+        TypeError: a subclass writes a forward of its own.
     """
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if cls.forward is not Encoder.forward:
+            raise TypeError(f"{cls.__name__} writes forward, which networks would pass over; write it as stages.")
 
     def __init__(self, stages: Sequence[nn.Module], channels: Sequence[int]) -> None:
         super().__init__()
+        if len(stages) != len(channels):
+            raise ValueError(f"{len(stages)} stages and {len(channels)} numbers of channels; each stage needs one.")
         self.stages = nn.ModuleList(stages)
         self.channels = tuple(channels)
         self.checkpoint = False
