@@ -28,7 +28,7 @@ def to_sitk(image: MetaTensor) -> sitk.Image:
     import SimpleITK as sitk
 
     lps = FLIP @ np.asarray(image.affine, dtype=float)
-    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+    spacing = spacing_of(lps)
     direction = lps[:3, :3] / spacing
     if not is_rectangular(lps):
         raise PolyscanError("The image's axes are not perpendicular; resample it to a rectangular grid first.")
@@ -119,7 +119,7 @@ def rectangular(values: np.ndarray, affine: np.ndarray, *, nearest: bool = False
     return moved, grid
 
 
-def spacing_of(affine: np.ndarray) -> np.ndarray:
+def spacing_of(affine: ArrayLike) -> np.ndarray:
     """The (3,) distances between neighbouring voxels along each axis of a (4, 4) affine."""
     return np.linalg.norm(np.asarray(affine, dtype=float)[:3, :3], axis=0)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -15,9 +14,11 @@ from polyscan.advise.missingness import Dependence, dependences
 from polyscan.advise.probes import Probes, probe
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
+from polyscan.formats.pictures import is_picture
+from polyscan.geometry import spacing_of
 from polyscan.modality import MODALITIES
 from polyscan.scan_key import ScanKey
-from polyscan.study import Study
+from polyscan.study import Study, paths_in
 from polyscan.study.manifest import Manifest
 
 Task = Literal["segmentation", "classes", "survival", "number"]
@@ -125,9 +126,7 @@ def describe_manifest(manifest: Manifest, target: str | None = None) -> Descript
         classes=classes,
         centres=len({study.centre for study in studies}),
         values=0 if x is None else x.shape[2],
-        flat=any(
-            Path(scan.path).suffix in (".png", ".jpg") for s in studies for scan in s.scans.values() if _one(scan)
-        ),
+        flat=any(is_picture(path) for s in studies for scan in s.scans.values() for path in paths_in(scan.source)),
         times=max(study.times for study in studies),
         vanishing=_vanishing(manifest, modalities, missing),
         dependences=dependences(studies, modalities),
@@ -228,10 +227,6 @@ def _task(target: str, truth: Sequence[Any]) -> Task:
     return "number" if len(numbers) > max(10, len(truth) // 10) else "classes"
 
 
-def _one(scan: Any) -> bool:
-    return isinstance(scan.source, str)
-
-
 def _is_table(studies: Sequence[Study], name: str) -> bool:
     return all(s.scans[name].is_table for s in studies if name in s.scans)
 
@@ -255,8 +250,8 @@ def _grids(studies: Sequence[Study]) -> int:
     counts = []
     for study in studies:
         if study.preparation and study.preparation.grids:
-            affines = [np.array(grid.affine)[:3, :3] for grid in study.preparation.grids.values()]
-            counts.append(len({tuple(np.sort(np.linalg.norm(a, axis=0)).round(1)) for a in affines}))
+            grids = study.preparation.grids.values()
+            counts.append(len({tuple(np.sort(spacing_of(grid.affine)).round(1)) for grid in grids}))
     return int(np.median(counts)) if counts else 0
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.manifold import TSNE
 
 from polyscan.errors import PolyscanError
 
@@ -36,8 +37,6 @@ def tsne_map(features: NDArray, seed: int = 0) -> NDArray:
     Raises:
         PolyscanError: there are fewer studies.
     """
-    from sklearn.manifold import TSNE
-
     standard = _standardised(features)
     perplexity = min(30.0, (len(standard) - 1) / 3)
     return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(standard)

@@ -14,6 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
+from filelock import Timeout
+
 from polyscan.batch.status import lock, record_of
 from polyscan.bundle.answering import PLAIN, Answering
 from polyscan.bundle.config import bundle_folder, read_metadata
@@ -72,8 +74,6 @@ class Batch:
 
 def run_study(study: Study, batch: Batch) -> Outcome:
     """Prepare and answer for one study, unless its record is current or another run is at it."""
-    from filelock import Timeout
-
     record = record_of(batch.out, study.key)
     try:
         with lock(batch.out, study.key).acquire(timeout=0):
@@ -104,8 +104,6 @@ def run_study(study: Study, batch: Batch) -> Outcome:
 
 def clear_begun(studies: Iterable[Study], batch: Batch) -> None:
     """Clear away what processes began of these studies that were ended in the middle, unless another run is at it."""
-    from filelock import Timeout
-
     parts = " ".join(part.name for folder in _FOLDERS for part in (batch.out / folder).glob(".part-*"))
     for study in studies:
         if study.key in parts:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from filelock import BaseFileLock, FileLock, Timeout
 
 from polyscan.errors import PolyscanError
 from polyscan.study.manifest import Manifest, read_manifest
-
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
 
 STUDIES = "studies.json"
 
@@ -37,16 +35,12 @@ def record_of(out: Path, study: str) -> Path:
 
 def lock(out: Path, study: str) -> BaseFileLock:
     """Held while a study is worked on; the system lets it go when its holder dies."""
-    from filelock import FileLock
-
     (out / "locks").mkdir(parents=True, exist_ok=True)
     return FileLock(out / "locks" / f"{study}.lock")
 
 
 def is_locked(out: Path, study: str) -> bool:
     """Whether some process works on a study."""
-    from filelock import Timeout
-
     try:
         with lock(out, study).acquire(timeout=0):
             return False

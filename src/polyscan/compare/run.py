@@ -128,7 +128,7 @@ def conditions(cohort: Cohort, rows: NDArray[np.intp], seed: list[int]) -> dict[
     noise = torch.from_numpy(np.random.default_rng(seed).standard_normal(x.shape)).float()
     centre, scale = x.nanmean(0), (x - x.nanmean(0)).square().nanmean(0).sqrt().nan_to_num(1.0)
     for m, name in enumerate(cohort.modalities):
-        for condition, gone in ((f"without {name}", [m]), (f"{name} alone", _others(x.shape[1], m))):
+        for condition, gone in ((f"without {name}", [m]), (f"{name} alone", [k for k in range(x.shape[1]) if k != m])):
             changed = x.clone()
             changed[:, gone] = torch.nan
             found[condition] = changed
@@ -190,10 +190,6 @@ class Logistic:
     def probabilities(self, x: torch.Tensor) -> NDArray[np.float64]:
         """(study, class)."""
         return self.model.predict_proba(x.flatten(1).numpy())
-
-
-def _others(count: int, m: int) -> list[int]:
-    return [k for k in range(count) if k != m]
 
 
 def _same_protocol(file: Path, protocol: Protocol, cohort: Cohort) -> None:

@@ -181,29 +181,20 @@ def _positrons(header: Dataset) -> tuple[str | None, str]:
 
 
 def _magnetic(header: Dataset, kind: set[str], said: Told, beside: Sequence[Dataset]) -> tuple[str | None, str]:
-    for name, values in _MR_KINDS.items():
-        if kind & values:
-            return name, f"ImageType says {min(kind & values)}"
-    for reason, values in _MR_OTHER.items():
-        if kind & values:
-            return None, f"{reason}: ImageType says {min(kind & values)}"
-    component = text(header, "ComplexImageComponent").upper()
-    # Of GE: 0 magnitude, 1 phase, 2 real, 3 imaginary.
-    part = private(header, 0x0043, "GEMS_PARM_01", 0x2F)[:1]
-    if component not in ("", "MAGNITUDE", "MIXED") or part in ([1.0], [2.0], [3.0]):
+    if found := _by_image_type(kind):
+        return found
+    if not _is_magnitude(header):
         return None, "a phase, real or imaginary image, not the magnitude"
     if text(header, "AngioFlag") == "Y":
         return None, "an angiography: AngioFlag is Y"
-    if said.other in (UNWEIGHTED, SEVERAL_B) and b_value(header) is not None:
-        weighted = _diffusion(header, kind, said, beside)  # a description is of the whole series
-        if weighted:
-            return weighted
+    of_several = said.other in (UNWEIGHTED, SEVERAL_B) and b_value(header) is not None  # words are of the whole series
+    if of_several and (weighted := _diffusion(header, kind, said, beside)):
+        return weighted
     if said.other:
         return None, f"{said.other}: its description says so"
     if said.modality in ("ADC", "CBF", "CBV"):
         return said.modality, "the series description says so"
-    weighted = _diffusion(header, kind, said, beside)
-    if weighted:
+    if weighted := _diffusion(header, kind, said, beside):
         return weighted
     if "SWI" in kind:
         return "SWI", "ImageType says SWI"
@@ -211,6 +202,23 @@ def _magnetic(header: Dataset, kind: set[str], said: Told, beside: Sequence[Data
     if acquired and acquired.startswith("a"):
         return None, f"{acquired}: AcquisitionContrast says so"
     return _weighting(header, said, acquired)
+
+
+def _by_image_type(kind: set[str]) -> tuple[str | None, str] | None:
+    """What ImageType says that an image of MR is; None where it says nothing of it."""
+    for name, values in _MR_KINDS.items():
+        if kind & values:
+            return name, f"ImageType says {min(kind & values)}"
+    for reason, values in _MR_OTHER.items():
+        if kind & values:
+            return None, f"{reason}: ImageType says {min(kind & values)}"
+    return None
+
+
+def _is_magnitude(header: Dataset) -> bool:
+    component = text(header, "ComplexImageComponent").upper()
+    part = private(header, 0x0043, "GEMS_PARM_01", 0x2F)[:1]  # of GE: 0 magnitude, 1 phase, 2 real, 3 imaginary
+    return component in ("", "MAGNITUDE", "MIXED") and part not in ([1.0], [2.0], [3.0])
 
 
 def _diffusion(header: Dataset, kind: set[str], said: Told, beside: Sequence[Dataset]) -> tuple[str | None, str] | None:

@@ -84,16 +84,13 @@ def source_images(source: Source) -> SourceImages:
     frames = [each.frame for each in series.slices]
     if len(headers) == len(frames) and not any(frames):
         return SourceImages(headers, list(range(shape[2])), grid)
-    if len(headers) > 1 or any(each.tile != (0, 0) for each in series.slices) or sorted(frames) != _all(headers[0]):
+    tiled = any(each.tile != (0, 0) for each in series.slices)
+    if len(headers) > 1 or tiled or sorted(frames) != list(range(int(headers[0].NumberOfFrames))):
         raise PolyscanError(
             "A DICOM object needs a series of one image a slice, or one enhanced image of one volume; this one holds "
             "a mosaic or several volumes; take the NIfTI."
         )
     return SourceImages(headers, [int(z) for z in np.argsort(frames)], grid)
-
-
-def _all(header: Dataset) -> list[int]:
-    return list(range(int(header.NumberOfFrames)))
 
 
 def lasting_uid(*what: object) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.linear_model import LogisticRegression
 
 from polyscan.errors import PolyscanError
 
@@ -39,8 +40,6 @@ class Stacking:
         Raises:
             PolyscanError: the shapes do not fit, or only one class occurs.
         """
-        from sklearn.linear_model import LogisticRegression
-
         features, truth = _features(probabilities), np.asarray(labels)
         if truth.shape != (len(features),) or len(np.unique(truth)) < 2:
             raise PolyscanError(

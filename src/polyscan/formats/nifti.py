@@ -75,21 +75,7 @@ def open_nifti(path: str | Path, number: int | None = None) -> Volume:
             raise PolyscanError(f"{path.name} does not exist; name an existing file in the manifest.") from None
         reason = _misnamed(path) or f"cannot be read ({_said(path, error)}); write it again or leave it out"
         raise PolyscanError(f"{path.name} {reason}.") from error
-    if kind.names:
-        raise PolyscanError(f"{path.name} is a colour image ({len(kind.names)} values a voxel); leave it out.")
-    if kind.kind == "c":
-        raise PolyscanError(f"{path.name} holds complex numbers; export their magnitude.")
-    while len(shape) > 3 and shape[-1] == 1:
-        shape = shape[:-1]
-    if len(shape) == 4 and number is None:
-        raise PolyscanError(
-            f"{path.name} holds {shape[3]} volumes; name the one that is meant, such as {path.name}#1, or split it."
-        )
-    if len(shape) not in (3, 4) or 0 in shape:
-        raise PolyscanError(f"{path.name} has shape {shape}; expected one 3D volume: split it first.")
-    volumes = shape[3] if len(shape) == 4 else 1
-    if number is not None and not 1 <= number <= volumes:
-        raise PolyscanError(f"{path.name} holds {volumes} volumes, and number {number} is none of them.")
+    shape = _shape_of_volume(path.name, kind, shape, number)
     _check_whole(path, file, kind.itemsize)
     stored = stored_header(file)
     affine, problems = place_of(path, file, stored)
@@ -108,6 +94,26 @@ def open_nifti(path: str | Path, number: int | None = None) -> Volume:
         return values.reshape(values.shape[:3])
 
     return Volume(path, shape[:3], affine, load, tuple(problems))
+
+
+def _shape_of_volume(name: str, kind: np.dtype, shape: tuple[int, ...], number: int | None) -> tuple[int, ...]:
+    """The shape of a file without axes of length 1 behind the third; refuses what is not one volume of real numbers."""
+    if kind.names:
+        raise PolyscanError(f"{name} is a colour image ({len(kind.names)} values a voxel); leave it out.")
+    if kind.kind == "c":
+        raise PolyscanError(f"{name} holds complex numbers; export their magnitude.")
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) == 4 and number is None:
+        raise PolyscanError(
+            f"{name} holds {shape[3]} volumes; name the one that is meant, such as {name}#1, or split it."
+        )
+    if len(shape) not in (3, 4) or 0 in shape:
+        raise PolyscanError(f"{name} has shape {shape}; expected one 3D volume: split it first.")
+    volumes = shape[3] if len(shape) == 4 else 1
+    if number is not None and not 1 <= number <= volumes:
+        raise PolyscanError(f"{name} holds {volumes} volumes, and number {number} is none of them.")
+    return shape
 
 
 def _checked(file: Any) -> Any:

@@ -79,9 +79,6 @@ class LeanDRIFA(DRIFA):
 
     :class:`polyscan.fusion.DRIFA` with gates that do not saturate and an eighth of the parameters; it starts as a
     concatenation. Depends on the order of the modalities.
-
-    Args:
-        modalities, channels, spatial_dims: see :class:`polyscan.fusion.base.FusionLayer`.
     """
 
     mfa: ClassVar[type[nn.Module]] = LeanMultiBranchAttention

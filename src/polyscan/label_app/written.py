@@ -10,6 +10,8 @@ import torch
 from monai.data import MetaTensor
 from PIL import Image, ImageDraw, ImageFont
 
+from polyscan.geometry import spacing_of
+
 
 def written(lines: Sequence[str], grid: MetaTensor) -> MetaTensor:
     """Write lines into the upper left corner of every slice, upright as viewers show slices.
@@ -24,7 +26,7 @@ def written(lines: Sequence[str], grid: MetaTensor) -> MetaTensor:
         (1, x, y, z) uint8, one where there is ink.
     """
     affine = np.asarray(grid.affine, dtype=float)
-    along = int(np.argmax(np.linalg.norm(affine[:3, :3], axis=0).round(3)[::-1]))
+    along = int(np.argmax(spacing_of(affine).round(3)[::-1]))
     along = 2 - along  # of equal ones the last
     towards = nibabel.io_orientation(affine)  # for each voxel axis: which of R, A, S, and whether it grows that way
     plane = [axis for axis in range(3) if axis != along]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from polyscan.files.atomic import read_json
+from polyscan.geometry import spacing_of
 from polyscan.methods.text import Text, counted, enumerated, size
 from polyscan.modality import modality
 from polyscan.study import Study
@@ -85,7 +86,7 @@ def _acquired(studies: Sequence[Study]) -> str:
     for study in studies:
         assert study.preparation is not None
         for name, grid in study.preparation.grids.items():
-            spacings[name].append(np.linalg.norm(np.array(grid.affine)[:3, :3], axis=0))
+            spacings[name].append(spacing_of(grid.affine))
     told = [f"{name} in {len(each)} ({size(np.median(each, axis=0), 'mm')})" for name, each in spacings.items()]
     return f"Scans, with the median spacing that they were acquired at, were {enumerated(told)}." if told else ""
 

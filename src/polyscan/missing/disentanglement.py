@@ -22,9 +22,6 @@ class Disentanglement(Imputation):
     cosine of shared and specific part (as in domain separation networks, Bousmalis et al., NeurIPS 2016).
     Both move the encoders, so that they learn to share. Unlike :class:`polyscan.fusion.SharedSpecific` it stands around
     any layer and leaves a modality that is there as it is.
-
-    Args:
-        modalities, channels, spatial_dims, fusion, auxiliary_weights: see :class:`MissingStrategy`.
     """
 
     AUXILIARY_WEIGHTS: ClassVar[Mapping[str, float]] = {"cross_reconstruction": 0.1, "orthogonality": 0.02}

@@ -22,9 +22,6 @@ class GenerativeImputation(Imputation):
     weight, and none where it knows no more than the mean: w is the share of the variance that it explains. It
     learns by hiding each modality of subjects that have it and another one; the supervised loss does not move it. The
     weight is ours.
-
-    Args:
-        modalities, channels, spatial_dims, fusion, auxiliary_weights: see :class:`MissingStrategy`.
     """
 
     AUXILIARY_WEIGHTS: ClassVar[Mapping[str, float]] = {"imputation": 1.0, "marginal": 1.0}

@@ -14,9 +14,6 @@ class LearnedTokens(Imputation):
 
     As the mask tokens of masked autoencoders (He et al., CVPR 2022). Trained only by subjects that lack the
     modality: with none in training, add modality dropout.
-
-    Args:
-        modalities, channels, spatial_dims, fusion, auxiliary_weights: see :class:`MissingStrategy`.
     """
 
     def add_parts(self, modalities: int, channels: int) -> None:

@@ -19,9 +19,6 @@ class LinearImputation(Imputation):
     What imputation by chained regressions (van Buuren and Groothuis-Oudshoorn, Journal of Statistical Software 45,
     2011) repeats until it settles, here as one regression that learns by hiding each modality of subjects that have it
     and another one. The supervised loss does not move it.
-
-    Args:
-        modalities, channels, spatial_dims, fusion, auxiliary_weights: see :class:`MissingStrategy`.
     """
 
     AUXILIARY_WEIGHTS: ClassVar[Mapping[str, float]] = {"imputation": 1.0}

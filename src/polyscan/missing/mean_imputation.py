@@ -17,9 +17,6 @@ class MeanImputation(Imputation):
 
     The mean is what least squares finds, by a loss of its own; the supervised loss does not move it. Unlike a learned
     token it needs no subject that lacks the modality.
-
-    Args:
-        modalities, channels, spatial_dims, fusion, auxiliary_weights: see :class:`MissingStrategy`.
     """
 
     AUXILIARY_WEIGHTS: ClassVar[Mapping[str, float]] = {"imputation": 1.0}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from polyscan.geometry import spacing_of
 from polyscan.phantom.anatomy import Anatomy
 from polyscan.phantom.random_field import RandomField
 from polyscan.phantom.tissues import NAMES, TISSUES, Tissue
@@ -153,7 +154,7 @@ def pet(anatomy: Anatomy, grid: Grid, to_head: np.ndarray, generator: np.random.
 
 def _sample(anatomy: Anatomy, values: np.ndarray, grid: Grid, to_head: np.ndarray) -> np.ndarray:
     """Average a property over each voxel; along an axis coarser than 4 mm over several points."""
-    spacing = np.linalg.norm(grid.affine[:3, :3], axis=0)
+    spacing = spacing_of(grid.affine)
     counts = [max(1, round(s / 3)) if s > 4 else 1 for s in spacing]
     total = np.zeros(grid.shape, dtype=np.float32)
     offsets = [[(k + 0.5) / n - 0.5 for k in range(n)] for n in counts]
@@ -179,4 +180,4 @@ def _on_grid(function: Callable[[np.ndarray], np.ndarray], grid: Grid) -> np.nda
 
 def _blur(values: np.ndarray, grid: Grid, fwhm: float) -> np.ndarray:
     """A Gaussian point spread of a full width at half maximum in millimetres."""
-    return gaussian_filter(values, fwhm / 2.355 / np.linalg.norm(grid.affine[:3, :3], axis=0), mode="nearest")
+    return gaussian_filter(values, fwhm / 2.355 / spacing_of(grid.affine), mode="nearest")

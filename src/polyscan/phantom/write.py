@@ -16,7 +16,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from polyscan.files.atomic import write_json
 from polyscan.files.dicom import decimal, save_dicom
-from polyscan.geometry import FLIP
+from polyscan.geometry import FLIP, spacing_of
 from polyscan.modality import modality
 from polyscan.phantom.scanner import PARAMETRIC, Scan
 
@@ -99,7 +99,7 @@ def write_dicom(scan: Scan, folder: Path, subject: Subject) -> None:
 
 def _common(scan: Scan, subject: Subject, lps: np.ndarray, z: int) -> Dataset:
     """Everything but the pixels of one slice."""
-    kind, spacing = modality(scan.modality).dicom, np.linalg.norm(lps[:3, :3], axis=0)
+    kind, spacing = modality(scan.modality).dicom, spacing_of(lps)
     data = Dataset()
     data.file_meta = FileMetaDataset()
     data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian

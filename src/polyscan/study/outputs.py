@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from polyscan import __version__
 from polyscan.errors import PolyscanError, first_of
 from polyscan.files.atomic import write_json
@@ -115,8 +117,6 @@ class OutputFolder:
         Raises:
             PolyscanError: another run is writing it.
         """
-        from filelock import FileLock, Timeout
-
         try:
             with FileLock(self.path / LOCK, timeout=0):
                 self._clear()
@@ -239,7 +239,7 @@ def replace_file(path: str | Path, kind: str) -> Iterator[None]:
     """
     path = Path(path)
     check_writable_file(path, kind)
-    with rewrite_file(path, listed=_holds_something(path)):
+    with rewrite_file(path, listed=path.is_file() and path.stat().st_size > 0):
         yield
 
 
@@ -248,7 +248,3 @@ def _is_written(path: Path, kind: str) -> bool:
     with path.open("rb") as file:
         start = file.read(1024)
     return not start.strip() or re.match(_BEGINS[kind], start, re.DOTALL) is not None
-
-
-def _holds_something(path: Path) -> bool:
-    return path.is_file() and path.stat().st_size > 0

@@ -57,9 +57,6 @@ class Evidential(FusionLayer):
     joint Dirichlet and for every member: ``evidence``, the expected cross-entropy, and ``divergence``, of the evidence
     for wrong classes from none. The paper lets the weight of the second grow from 0 to 1 over its first epochs; here it
     is the last. Unchanged by the order of the members.
-
-    Args:
-        modalities, channels, spatial_dims, auxiliary_weights: see :class:`FusionLayer`.
     """
 
     joins: ClassVar[str] = "logits"
