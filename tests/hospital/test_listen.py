@@ -187,6 +187,7 @@ def test_from_an_archive_and_back(ct, tmp_path, monkeypatch):
         stop.set()
         thread.join()
     assert len(list((out / "predictions").glob("*_prob.nii.gz"))) == 1
+    assert {(out / name).stat().st_mode & 0o077 for name in ("spool", "objects")} == {0}
     assert sorted(one["Modality"] for one in found) == ["SEG", "SR"]
     assert {one["StudyInstanceUID"] for one in found} == {"1.2.840.7"}
     segmentation = next(one for one in found if one["Modality"] == "SEG")

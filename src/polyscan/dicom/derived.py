@@ -17,6 +17,8 @@ _OF_STUDY = (
     *("StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
 )
 
+_OF_PATIENT = {*_OF_STUDY, "IssuerOfPatientID", "PatientSpeciesDescription", "PatientSpeciesCodeSequence"}
+
 
 def derived_object(
     images: SourceImages,
@@ -55,6 +57,13 @@ def derived_object(
     made.SeriesDate = made.ContentDate = now.strftime("%Y%m%d")
     made.SeriesTime = made.ContentTime = now.strftime("%H%M%S")
     return made
+
+
+def leave_out_of_patient(made: Dataset) -> None:
+    """Take out of an object what highdicom copied of its patient but who it is: comments, history, names of others."""
+    for element in list(made.group_dataset(0x0010)):
+        if element.keyword not in _OF_PATIENT:
+            del made[element.tag]
 
 
 def references(images: SourceImages) -> list[Dataset]:

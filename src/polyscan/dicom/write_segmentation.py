@@ -13,6 +13,7 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian
 
+from polyscan.dicom.derived import leave_out_of_patient
 from polyscan.dicom.own import VENDOR
 from polyscan.dicom.source_images import SourceImages, require_highdicom, source_images
 from polyscan.errors import PolyscanError
@@ -85,6 +86,7 @@ def write_segmentation(
         transfer_syntax_uid=ExplicitVRLittleEndian,
         omit_empty_frames=bool(inside.any()),
     )
+    leave_out_of_patient(segmentation)
     with atomic_write(path) as temporary:
         segmentation.save_as(temporary)
     return segmentation

@@ -88,6 +88,9 @@ def listen(
     owned.will_hold([*FOLDERS, *COHORT, "spool", "objects", "deliveries"])
     stop = stop or threading.Event()
     with owned.alone():
+        for name in ("spool", "objects"):  # which hold patients' names
+            (plan.out / name).mkdir(exist_ok=True)
+            (plan.out / name).chmod(0o700)
         spool = Spool(plan.out / "spool", reserve)
         with receiving(spool, port, aet, host) as listening:
             _LOG.info("Listening at port %d as %s", listening, aet)
