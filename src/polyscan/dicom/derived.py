@@ -11,6 +11,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from polyscan.dicom.own import VENDOR
 from polyscan.dicom.source_images import SourceImages
+from polyscan.files.dicom import item
 
 _OF_STUDY = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
@@ -73,6 +74,4 @@ def references(images: SourceImages) -> list[Dataset]:
 
 def reference(header: Dataset) -> Dataset:
     """One image."""
-    item = Dataset()
-    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = header.SOPClassUID, header.SOPInstanceUID
-    return item
+    return item(ReferencedSOPClassUID=header.SOPClassUID, ReferencedSOPInstanceUID=header.SOPInstanceUID)

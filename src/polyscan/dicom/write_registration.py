@@ -14,7 +14,7 @@ from polyscan.dicom.derived import derived_object, references
 from polyscan.dicom.source_images import SourceImages
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import atomic_write
-from polyscan.files.dicom import save_dicom
+from polyscan.files.dicom import item, save_dicom
 
 
 def write_registration(
@@ -49,15 +49,12 @@ def write_registration(
     out.RegistrationSequence = [_registered(images, matrix) for images, matrix in every.values()]
     out.ReferencedSeriesSequence, out.StudiesContainingOtherReferencedInstancesSequence = [], []
     for images, _ in every.values():
-        series = Dataset()
-        series.SeriesInstanceUID = images.headers[0].SeriesInstanceUID
-        series.ReferencedInstanceSequence = references(images)
-        if images.headers[0].StudyInstanceUID == out.StudyInstanceUID:
+        of, own = images.headers[0].StudyInstanceUID, images.headers[0].SeriesInstanceUID
+        series = item(SeriesInstanceUID=own, ReferencedInstanceSequence=references(images))
+        if of == out.StudyInstanceUID:
             out.ReferencedSeriesSequence.append(series)
         else:
-            study = Dataset()
-            study.StudyInstanceUID = images.headers[0].StudyInstanceUID
-            study.ReferencedSeriesSequence = [series]
+            study = item(StudyInstanceUID=of, ReferencedSeriesSequence=[series])
             out.StudiesContainingOtherReferencedInstancesSequence.append(study)
     if not out.StudiesContainingOtherReferencedInstancesSequence:
         del out.StudiesContainingOtherReferencedInstancesSequence
@@ -72,12 +69,12 @@ def _check_frames(every: Mapping[str, SourceImages]) -> None:
 
 
 def _registered(images: SourceImages, matrix: np.ndarray) -> Dataset:
-    item, each, transform = Dataset(), Dataset(), Dataset()
-    transform.FrameOfReferenceTransformationMatrixType = "RIGID"
-    transform.FrameOfReferenceTransformationMatrix = [float(f"{number:.9g}") for number in matrix.ravel()]
-    each.MatrixSequence = [transform]
-    each.RegistrationTypeCodeSequence = []
-    item.FrameOfReferenceUID = images.headers[0].FrameOfReferenceUID
-    item.ReferencedImageSequence = references(images)
-    item.MatrixRegistrationSequence = [each]
-    return item
+    transform = item(
+        FrameOfReferenceTransformationMatrixType="RIGID",
+        FrameOfReferenceTransformationMatrix=[float(f"{number:.9g}") for number in matrix.ravel()],
+    )
+    return item(
+        FrameOfReferenceUID=images.headers[0].FrameOfReferenceUID,
+        ReferencedImageSequence=references(images),
+        MatrixRegistrationSequence=[item(MatrixSequence=[transform], RegistrationTypeCodeSequence=[])],
+    )

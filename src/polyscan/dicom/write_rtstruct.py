@@ -18,7 +18,7 @@ from polyscan.dicom.source_images import SourceImages, require_highdicom
 from polyscan.dicom.write_segmentation import finding
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import atomic_write
-from polyscan.files.dicom import save_dicom
+from polyscan.files.dicom import item, save_dicom
 from polyscan.geometry import FLIP
 
 _STUDY_CLASS = "1.2.840.10008.3.1.2.3.1"  # a retired one, which the module asks for all the same
@@ -72,66 +72,72 @@ def write_rtstruct(
     made.StructureSetDate, made.StructureSetTime = made.ContentDate, made.ContentTime
     del made.ContentDate, made.ContentTime
     made.FrameOfReferenceUID, made.PositionReferenceIndicator = frame, source.get("PositionReferenceIndicator", "")
-    of_frame, study, series = Dataset(), Dataset(), Dataset()
-    series.SeriesInstanceUID, series.ContourImageSequence = source.SeriesInstanceUID, references(images)
-    study.ReferencedSOPClassUID, study.ReferencedSOPInstanceUID = _STUDY_CLASS, source.StudyInstanceUID
-    study.RTReferencedSeriesSequence = [series]
-    of_frame.FrameOfReferenceUID, of_frame.RTReferencedStudySequence = frame, [study]
-    made.ReferencedFrameOfReferenceSequence = [of_frame]
+    series = item(SeriesInstanceUID=source.SeriesInstanceUID, ContourImageSequence=references(images))
+    study = item(
+        ReferencedSOPClassUID=_STUDY_CLASS,
+        ReferencedSOPInstanceUID=source.StudyInstanceUID,
+        RTReferencedSeriesSequence=[series],
+    )
+    made.ReferencedFrameOfReferenceSequence = [item(FrameOfReferenceUID=frame, RTReferencedStudySequence=[study])]
     made.StructureSetROISequence, made.ROIContourSequence, made.RTROIObservationsSequence = [], [], []
     values = np.asarray(mask[0].cpu())
     for number, (name, numbers) in enumerate(regions.items(), start=1):
-        made.StructureSetROISequence.append(_roi(number, name, frame))
+        made.StructureSetROISequence.append(
+            item(
+                ROINumber=number,
+                ReferencedFrameOfReferenceUID=frame,
+                ROIName=name[:64],
+                ROIGenerationAlgorithm="AUTOMATIC",
+            )
+        )
         made.ROIContourSequence.append(_contours(number, np.isin(values, list(numbers)), images))
         made.RTROIObservationsSequence.append(_observation(number, name))
     with atomic_write(path) as temporary:
         save_dicom(made, temporary)
 
 
-def _roi(number: int, name: str, frame: str) -> Dataset:
-    item = Dataset()
-    item.ROINumber, item.ReferencedFrameOfReferenceUID = number, frame
-    item.ROIName, item.ROIGenerationAlgorithm = name[:64], "AUTOMATIC"
-    return item
-
-
 def _observation(number: int, name: str) -> Dataset:
-    item, code, known = Dataset(), Dataset(), finding(name)
-    item.ObservationNumber = item.ReferencedROINumber = number
-    item.RTROIInterpretedType, item.ROIInterpreter = "", ""
-    code.CodeValue, code.CodingSchemeDesignator = known.value, known.scheme_designator
-    code.CodeMeaning = known.meaning
-    item.RTROIIdentificationCodeSequence = [code]
-    return item
+    code = finding(name)
+    return item(
+        ObservationNumber=number,
+        ReferencedROINumber=number,
+        RTROIInterpretedType="",
+        ROIInterpreter="",
+        RTROIIdentificationCodeSequence=[
+            item(CodeValue=code.value, CodingSchemeDesignator=code.scheme_designator, CodeMeaning=code.meaning)
+        ],
+    )
 
 
 def _contours(number: int, inside: np.ndarray, images: SourceImages) -> Dataset:
     """The outlines of a region (x, y, z), in LPS+ millimetres."""
-    item = Dataset()
-    item.ROIDisplayColor, item.ReferencedROINumber = _COLOURS[(number - 1) % len(_COLOURS)], number
     affine = FLIP @ np.asarray(images.grid.affine, dtype=float)
     drawn: list[Dataset] = []
     for z in np.flatnonzero(inside.any((0, 1))):
         for outline in outlines(inside[:, :, z]):
-            contour = Dataset()
-            contour.ContourImageSequence = [_image(images, int(z))]
-            contour.ContourGeometricType, contour.ContourNumber = "CLOSED_PLANAR", len(drawn) + 1
-            contour.NumberOfContourPoints = len(outline)
             points = np.column_stack([outline, np.full(len(outline), z)]) @ affine[:3, :3].T + affine[:3, 3]
-            contour.ContourData = [f"{value:.4f}" for value in points.ravel()]
+            contour = item(
+                ContourImageSequence=[_image(images, int(z))],
+                ContourGeometricType="CLOSED_PLANAR",
+                ContourNumber=len(drawn) + 1,
+                NumberOfContourPoints=len(outline),
+                ContourData=[f"{value:.4f}" for value in points.ravel()],
+            )
             drawn.append(contour)
-    if drawn:
-        item.ContourSequence = drawn
-    return item
+    return item(
+        ROIDisplayColor=_COLOURS[(number - 1) % len(_COLOURS)],
+        ReferencedROINumber=number,
+        **({"ContourSequence": drawn} if drawn else {}),
+    )
 
 
 def _image(images: SourceImages, z: int) -> Dataset:
     """The image, or the frame of an enhanced one, that holds a slice."""
     if len(images.headers) > 1 or len(images.slices) == 1:
         return reference(images.headers[z])
-    item = reference(images.headers[0])
-    item.ReferencedFrameNumber = images.slices.index(z) + 1
-    return item
+    frame = reference(images.headers[0])
+    frame.ReferencedFrameNumber = images.slices.index(z) + 1
+    return frame
 
 
 def outlines(inside: np.ndarray) -> list[np.ndarray]:

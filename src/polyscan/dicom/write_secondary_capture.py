@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 from monai.data import MetaTensor
-from pydicom import Dataset
 
 from polyscan.dicom.derived import derived_object
 from polyscan.dicom.own import VENDOR
 from polyscan.dicom.source_images import SourceImages
 from polyscan.files.atomic import atomic_write
-from polyscan.files.dicom import decimal, save_dicom
+from polyscan.files.dicom import decimal, item, save_dicom
 from polyscan.geometry import FLIP, spacing_of
 
 _SOP_CLASS = "1.2.840.10008.5.1.4.1.1.7.3"  # Multi-frame Grayscale Word Secondary Capture Image Storage
@@ -53,17 +52,18 @@ def write_secondary_capture(
     made.FrameIncrementPointer = 0x52009230  # the functional groups of each frame
     made.RescaleIntercept, made.RescaleSlope, made.RescaleType = 0, 1, "US"
     made.PresentationLUTShape = "IDENTITY"
-    shared, measures, orientation = Dataset(), Dataset(), Dataset()
-    measures.PixelSpacing = [decimal(spacing[1]), decimal(spacing[0])]
-    measures.SliceThickness = measures.SpacingBetweenSlices = decimal(spacing[2])
-    orientation.ImageOrientationPatient = [decimal(x) for axis in (0, 1) for x in lps[:3, axis] / spacing[axis]]
-    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [orientation]
-    made.SharedFunctionalGroupsSequence, made.PerFrameFunctionalGroupsSequence = [shared], []
-    for z in range(len(frames)):
-        frame, position = Dataset(), Dataset()
-        position.ImagePositionPatient = [decimal(x) for x in lps[:3] @ [0, 0, z, 1]]
-        frame.PlanePositionSequence = [position]
-        made.PerFrameFunctionalGroupsSequence.append(frame)
+    measures = item(
+        PixelSpacing=[decimal(spacing[1]), decimal(spacing[0])],
+        SliceThickness=decimal(spacing[2]),
+        SpacingBetweenSlices=decimal(spacing[2]),
+    )
+    axes = [decimal(x) for axis in (0, 1) for x in lps[:3, axis] / spacing[axis]]
+    orientation = item(ImageOrientationPatient=axes)
+    made.SharedFunctionalGroupsSequence = [
+        item(PixelMeasuresSequence=[measures], PlaneOrientationSequence=[orientation])
+    ]
+    places = (item(ImagePositionPatient=[decimal(x) for x in lps[:3] @ [0, 0, z, 1]]) for z in range(len(frames)))
+    made.PerFrameFunctionalGroupsSequence = [item(PlanePositionSequence=[place]) for place in places]
     made.PixelData = frames.tobytes()
     with atomic_write(path) as temporary:
         save_dicom(made, temporary)

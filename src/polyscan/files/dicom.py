@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pydicom
 from pydicom import Dataset
@@ -18,6 +19,14 @@ def save_dicom(data: Dataset, path: Path) -> None:
         syntax = data.file_meta.TransferSyntaxUID
         data.is_little_endian, data.is_implicit_VR = syntax.is_little_endian, syntax.is_implicit_VR
     data.save_as(path, write_like_original=False)
+
+
+def item(**attributes: Any) -> Dataset:
+    """An item of a sequence, of attributes by their keywords."""
+    made = Dataset()
+    for name, value in attributes.items():
+        setattr(made, name, value)
+    return made
 
 
 def decimal(value: float) -> str:

@@ -15,7 +15,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from polyscan.files.atomic import write_json
-from polyscan.files.dicom import decimal, save_dicom
+from polyscan.files.dicom import decimal, item, save_dicom
 from polyscan.geometry import FLIP, spacing_of
 from polyscan.modality import modality
 from polyscan.phantom.scanner import PARAMETRIC, Scan
@@ -156,7 +156,7 @@ def _ct(data: Dataset, scan: Scan, day: datetime) -> None:
 
 def _pet(data: Dataset, scan: Scan, day: datetime) -> None:
     injected = day - timedelta(seconds=scan.settings["uptake_seconds"])
-    tracer = _item(
+    tracer = item(
         Radiopharmaceutical="FDG",
         RadiopharmaceuticalVolume=10,
         RadiopharmaceuticalStartTime=f"{injected:%H%M%S}",
@@ -197,14 +197,7 @@ def _pixels(data: Dataset, values: np.ndarray, kind: str) -> None:
 
 
 def _code(value: str, scheme: str, meaning: str) -> Dataset:
-    return _item(CodeValue=value, CodingSchemeDesignator=scheme, CodeMeaning=meaning)
-
-
-def _item(**attributes: Any) -> Dataset:
-    item = Dataset()
-    for name, value in attributes.items():
-        setattr(item, name, value)
-    return item
+    return item(CodeValue=value, CodingSchemeDesignator=scheme, CodeMeaning=meaning)
 
 
 def _uid(subject: Subject, what: str, number: int) -> str:
