@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,6 +14,7 @@ from polyscan.errors import PolyscanError
 if TYPE_CHECKING:
     import SimpleITK as sitk
     from monai.data import MetaTensor
+    from torch import Tensor
 
 FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
 """From RAS+ to LPS+ and back."""
@@ -39,14 +40,19 @@ def to_sitk(image: MetaTensor) -> sitk.Image:
     return out
 
 
-def from_sitk(image: sitk.Image) -> MetaTensor:
-    """Turn a 3D SimpleITK image (LPS+) into a (1, x, y, z) MetaTensor with a RAS+ affine in millimetres."""
-    import SimpleITK as sitk
+def image_of(values: np.ndarray, affine: np.ndarray | Tensor, meta: dict[str, Any] | None = None) -> MetaTensor:
+    """(x, y, z) values with their (4, 4) affine as an image (1, x, y, z); nothing is copied."""
     import torch
     from monai.data import MetaTensor
 
-    array = np.ascontiguousarray(sitk.GetArrayFromImage(image).transpose())[None]
-    return MetaTensor(torch.from_numpy(array), affine=torch.from_numpy(affine_of(image)))
+    return MetaTensor(torch.from_numpy(values[None]), affine=torch.as_tensor(affine), meta=meta)
+
+
+def from_sitk(image: sitk.Image) -> MetaTensor:
+    """Turn a 3D SimpleITK image (LPS+) into a (1, x, y, z) MetaTensor with a RAS+ affine in millimetres."""
+    import SimpleITK as sitk
+
+    return image_of(np.ascontiguousarray(sitk.GetArrayFromImage(image).transpose()), affine_of(image))
 
 
 def affine_of(image: sitk.Image) -> np.ndarray:

@@ -17,6 +17,7 @@ from polyscan.dicom.volume import resample_to_regular_grid
 from polyscan.errors import PolyscanError
 from polyscan.files.numbered import numbered
 from polyscan.files.walk import is_folder, walk
+from polyscan.geometry import image_of
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor
@@ -59,9 +60,6 @@ def read_series(source: str | Path | Sequence[str | Path], given: Mapping[str, A
     Raises:
         PolyscanError: no series, several, or one that cannot be read; the text says which.
     """
-    import torch
-    from monai.data import MetaTensor
-
     series = one_series(source)
     if series.where is None:
         raise PolyscanError(f"{name_of(series.files[0])}: {series.reason}")
@@ -87,7 +85,7 @@ def read_series(source: str | Path | Sequence[str | Path], given: Mapping[str, A
         "problems": [*problems, *series.notes, *notes],
         **slices,
     }
-    return MetaTensor(torch.from_numpy(values[None]), affine=torch.from_numpy(affine), meta=meta)
+    return image_of(values, affine, meta)
 
 
 def one_series(source: str | Path | Sequence[str | Path]) -> Series:

@@ -15,7 +15,7 @@ from pydicom import Dataset
 from polyscan.dicom.attributes import items, text, words
 from polyscan.errors import PolyscanError
 from polyscan.files.packed import open_binary
-from polyscan.geometry import voxels_of
+from polyscan.geometry import image_of, voxels_of
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor
@@ -41,9 +41,6 @@ def read_rtstruct(path: str | Path, grid: MetaTensor, roi: str | None = None) ->
         PolyscanError: no such region, one without contours, several without a name, or contours that do not lie in the
             image's slices.
     """
-    import torch
-    from monai.data import MetaTensor
-
     name = Path(path).name
     try:
         with open_binary(Path(path)) as file:
@@ -76,7 +73,7 @@ def read_rtstruct(path: str | Path, grid: MetaTensor, roi: str | None = None) ->
             mask[:, :, z] = filled[of_slice[k]]
     if not mask.any():
         raise PolyscanError(f"{name} does not touch the scan that it belongs to; check which scan it was drawn on.")
-    return MetaTensor(torch.from_numpy(mask[None].astype(np.uint8)), affine=grid.affine)
+    return image_of(mask.astype(np.uint8), grid.affine)
 
 
 def _nearest_contours(places: list[float], slices: np.ndarray) -> dict[int, float]:

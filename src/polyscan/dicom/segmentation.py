@@ -12,7 +12,7 @@ from polyscan.dicom.attributes import items, number, numbers, text
 from polyscan.dicom.slices import Slice, slices_of
 from polyscan.errors import PolyscanError
 from polyscan.files.packed import open_binary
-from polyscan.geometry import voxels_of
+from polyscan.geometry import image_of, voxels_of
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor
@@ -35,9 +35,6 @@ def read_segmentation(path: str | Path, grid: MetaTensor, segment: str | None = 
     Raises:
         PolyscanError: it cannot be read, has no such segment, or its pixels are not voxels of the image.
     """
-    import torch
-    from monai.data import MetaTensor
-
     name = Path(path).name
     try:
         with open_binary(Path(path)) as file:
@@ -66,9 +63,7 @@ def read_segmentation(path: str | Path, grid: MetaTensor, segment: str | None = 
         rows, columns = np.nonzero(np.isin(values, list(wanted)))
         place = tuple(_voxels(frame, rows, columns, grid, name).T)
         mask[place] = np.maximum(mask[place], values[rows, columns] if segment is None else 1)
-    return MetaTensor(
-        torch.from_numpy(mask.astype(np.uint8 if mask.max() < 256 else np.int16)[None]), affine=grid.affine
-    )
+    return image_of(mask.astype(np.uint8 if mask.max() < 256 else np.int16), grid.affine)
 
 
 def _segment_of(frame: Slice, name: str) -> int:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from matplotlib import colormaps
 from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
-from polyscan.geometry import same_grid
+from polyscan.geometry import image_of, same_grid
 from polyscan.report.display import colour_map, window
 
 _FIELDS = 8  # of a checkerboard along its longest axis
@@ -76,4 +75,4 @@ def surgical_map(ct: MetaTensor, mr: MetaTensor, bone: float = 300.0) -> MetaTen
     low, high = np.percentile(soft[known], [1, 99.5]) if known.any() else (0.0, 1.0)
     levels = 1 + np.round(999 * np.clip((soft - low) / max(high - low, 1e-6), 0, 1))
     joint = np.where(hu >= bone, 1000 + np.round(np.clip(hu - bone, 1, 2000)), np.where(known, levels, 0))
-    return MetaTensor(torch.from_numpy(joint.astype(np.int16)[None]), affine=ct.affine)
+    return image_of(joint.astype(np.int16), ct.affine)

@@ -23,7 +23,7 @@ from polyscan.formats.fill_values import check_not_empty, without_fill_values
 from polyscan.formats.itk import open_itk
 from polyscan.formats.nifti import open_nifti
 from polyscan.formats.volume import Volume
-from polyscan.geometry import same_grid
+from polyscan.geometry import image_of, same_grid
 from polyscan.modality import modality
 from polyscan.study import Label, Source, paths_in
 
@@ -123,9 +123,6 @@ def _naming(source: Source) -> Iterator[None]:
 
 
 def _label(path: str, drawn_on: MetaTensor, roi: str | None) -> MetaTensor:
-    import torch
-    from monai.data import MetaTensor
-
     if not is_volume(path):
         reader = read_segmentation if _sop_class(path) in SOP_CLASSES else read_rtstruct
         return reader(path, drawn_on, roi)
@@ -141,7 +138,7 @@ def _label(path: str, drawn_on: MetaTensor, roi: str | None) -> MetaTensor:
             f"The label {Path(path).name} holds values that are no whole numbers from 0; export it again."
         )
     kind = np.uint8 if values.max() < 256 else np.int16
-    return MetaTensor(torch.from_numpy(np.rint(values).astype(kind)[None]), affine=drawn_on.affine)
+    return image_of(np.rint(values).astype(kind), drawn_on.affine)
 
 
 def _sop_class(path: str) -> str:

@@ -13,7 +13,7 @@ from polyscan.dicom.volume import COARSEST, FINEST
 from polyscan.errors import PolyscanError
 from polyscan.formats.bids_pet import bids_suv_factor
 from polyscan.formats.fill_values import check_not_empty, stored_as_hounsfield, without_fill_values
-from polyscan.geometry import is_rectangular, rectangular, spacing_of
+from polyscan.geometry import image_of, is_rectangular, rectangular, spacing_of
 from polyscan.modality import modality
 
 if TYPE_CHECKING:
@@ -75,9 +75,6 @@ class Volume:
         Raises:
             PolyscanError: the values cannot be read, or their unit is not known.
         """
-        import torch
-        from monai.data import MetaTensor
-
         problems, affine, values = list(self.problems), self.affine, self.load()
         doubts: list[str] = []
         unit = modality(name).unit if name else "arbitrary"
@@ -95,5 +92,4 @@ class Volume:
             problems += notes
         problems += doubts
         meta = {"unit": unit, "problems": problems, "doubts": doubts}
-        tensor = torch.from_numpy(np.ascontiguousarray(values)[None])
-        return MetaTensor(tensor, affine=torch.from_numpy(affine), meta=meta)
+        return image_of(np.ascontiguousarray(values), affine, meta)

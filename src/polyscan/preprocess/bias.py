@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import SimpleITK as sitk
-import torch
 from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
-from polyscan.geometry import spacing_of, to_sitk
+from polyscan.geometry import image_of, spacing_of, to_sitk
 from polyscan.registration.shrink import shrink
 
 _SPACING = 4.0  # mm; the field varies over centimetres, but at 6 mm a laid-on field came back with correlation 0.6 only
@@ -66,4 +65,4 @@ def bias_field(image: MetaTensor, mask: np.ndarray) -> np.ndarray:
 
 def _sitk(values: np.ndarray, image: MetaTensor) -> sitk.Image:
     """(x, y, z) values on an image's grid."""
-    return to_sitk(MetaTensor(torch.from_numpy(values[None].astype(np.float32)), affine=image.affine))
+    return to_sitk(image_of(values.astype(np.float32), image.affine))

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import read_nifti
-from polyscan.geometry import same_grid
+from polyscan.geometry import image_of, same_grid
 from polyscan.modality import modality
 from polyscan.preprocess.bias import bias_field
 from polyscan.preprocess.brain import brain_mask
@@ -33,7 +32,7 @@ class ForegroundMaskd(Step):
         body = foreground(values, unit=image.meta["unit"])
         if np.array_equal(body, np.isfinite(values)):
             record.problems["foreground"] = f"no body was found in {record.reference}: all that was measured is taken"
-        data["foreground"] = _as_image(body, image)
+        data["foreground"] = image_of(body.astype(np.uint8), image.affine)
         self.tell(record, record.reference, method="body")
 
 
@@ -62,7 +61,7 @@ class BrainMaskd(Step):
             mask = brain_mask(image, self.method)
         if not mask.any():
             record.problems["foreground"] = f"the mask is empty on {record.reference}: nothing can be normalised in it"
-        data["foreground"] = _as_image(mask, image)
+        data["foreground"] = image_of(mask.astype(np.uint8), image.affine)
         self.tell(record, record.reference, method=self.method)
 
 
@@ -90,7 +89,7 @@ class _Normalize(Step):
             except PolyscanError as error:
                 self.leave_out(data, record, name, str(error))
                 continue
-            data[name] = MetaTensor(torch.from_numpy(values[None]), affine=image.affine, meta={"unit": self.unit})
+            data[name] = image_of(values, image.affine, {"unit": self.unit})
             self.tell(record, name, **what)
 
 
@@ -229,14 +228,9 @@ class ZCAWhiteningd(Step):
             record.problems.update(dict.fromkeys(self.keys, f"not whitened: {error}"))
             return
         for name, image, white in zip(self.keys, images, whitening(values), strict=True):
-            data[name] = MetaTensor(torch.from_numpy(white[None]), affine=image.affine, meta={"unit": "whitened"})
+            data[name] = image_of(white, image.affine, {"unit": "whitened"})
             what = {"modalities": self.keys, "mean": whitening.mean.tolist(), "matrix": whitening.whiten.tolist()}
             self.tell(record, name, **what)
-
-
-def _as_image(mask: np.ndarray, image: MetaTensor) -> MetaTensor:
-    """A bool mask (x, y, z) as (1, x, y, z) uint8 on an image's grid."""
-    return MetaTensor(torch.from_numpy(mask[None].astype("uint8")), affine=image.affine)
 
 
 def mask_on(data: Mapping[str, Any], image: MetaTensor) -> np.ndarray:

@@ -13,6 +13,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from polyscan.geometry import (
     FLIP,
     from_sitk,
+    image_of,
     is_rectangular,
     matrix_of,
     rectangular,
@@ -55,7 +56,7 @@ def resample(
         return MetaTensor(torch.full((1, *grid.shape[1:]), float("nan")), affine=grid.affine, meta=_meta(image))
     if not is_rectangular(np.asarray(image.affine)):
         straight, affine = rectangular(image[0].cpu().numpy(), np.asarray(image.affine), nearest=label)
-        image = MetaTensor(torch.from_numpy(straight[None]), affine=torch.from_numpy(affine), meta=_meta(image))
+        image = image_of(straight, affine, _meta(image))
     if label:
         moved = sitk.Resample(to_sitk(image), target, transform, sitk.sitkNearestNeighbor, 0)
         return MetaTensor(from_sitk(moved).as_tensor(), affine=grid.affine, meta=_meta(image))
@@ -68,7 +69,7 @@ def resample(
     values = _filled(anti_alias(image, spacing_along(other, own)), finite)
     to_index = np.linalg.inv(own) @ FLIP @ matrix_of(transform) @ FLIP @ other
     found = interpolate(values, to_index, tuple(grid.shape[1:]), finite=finite, limits=limits)
-    return MetaTensor(torch.from_numpy(found[None]), affine=grid.affine, meta=_meta(image))
+    return image_of(found, grid.affine, _meta(image))
 
 
 def anti_alias(image: MetaTensor, spacing: Sequence[float] | np.ndarray) -> MetaTensor:
