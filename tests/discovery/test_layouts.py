@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from itertools import product
 
 import pytest
@@ -84,6 +85,25 @@ LAYOUTS = {
         False,
     ),
     "DTI": ("{0}/{0}_{1}", "anna bob", "DWI DTI_eddy_L1 DTI_eddy_MD T1", ["DWI", "T1"], False),
+    "LUMIERE": ("Patient-{0}/{1}", "001 002", "CT1 FLAIR T1 T2", BRAIN, False),
+    "dHCP": (
+        "sub-CC{0}/anat/sub-CC{0}_{1}",
+        "01 02",
+        "T2w desc-drawem9_dseg desc-ribbon_dseg atlas-AAL_dseg",
+        ["T2"],
+        False,
+    ),
+    "fMRIPrep by itself": (
+        "sub-{0}/anat/sub-{0}_{1}",
+        "01 02",
+        "desc-preproc_T1w dseg label-GM_probseg",
+        ["T1"],
+        False,
+    ),
+    "FSL": ("{0}/{1}", "anna bob", "T1 T1_fast_seg T1_fast_pve_0 T1_first_all_fast_firstseg", ["T1"], False),
+    "German": ("{0}/{1}", "anna bob", "t2_dunkelfluessigkeit t2_tse", ["FLAIR", "T2"], False),
+    "the CT of a PET": ("{0}/{1}", "anna bob", "CTAC PET_SUV", ["CT", "PET"], False),
+    "one of several CT": ("{0}/{1}", "anna bob", "CT1 PET_SUV", ["PET"], False),
     "dcm2niix": ("{0}/{1}", "anna bob", "2_t1_mprage 3_t2_flair_ROI1 4_localizer", ["FLAIR", "T1"], False),
 }
 
@@ -206,6 +226,48 @@ def test_what_a_converter_corrected_is_taken(tmp_path, suffix):
     (study,) = scan(tmp_path).studies
     assert study.scans["CT"].path.endswith(f"_{suffix}.nii.gz")
     assert study.decisions[1].reason.endswith(f"head_ct_3_{suffix}.nii.gz is corrected")
+
+
+@pytest.mark.parametrize(
+    ("names", "taken"),
+    [
+        ("anna/CT_bone anna/NCCT", "anna/NCCT"),
+        ("anna/a_ct_sharp anna/b_ct", "anna/b_ct"),
+        ("sub-1/sub-1_run-10_T1w sub-1/sub-1_run-2_T1w", "sub-1/sub-1_run-2_T1w"),
+        ("sub-1/sub-1_rec-acdyn_pet sub-1/sub-1_rec-acstat_pet", "sub-1/sub-1_rec-acstat_pet"),
+    ],
+)
+def test_of_several_the_usual_one_is_taken_wherever_it_comes_by_its_name(tmp_path, names, taken):
+    for name in names.split():
+        write_nifti(tmp_path / f"{name}.nii.gz", MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4)))
+    (study,) = scan(tmp_path).studies
+    ((_, found),) = study.scans.items()
+    assert found.path == str(tmp_path / f"{taken}.nii.gz")
+
+
+def test_the_kernel_of_a_ct_in_its_sidecar(tmp_path):
+    for name, kernel in (("ct_a", "B70f"), ("ct_b", ["Br40d", "3"])):
+        write_nifti(tmp_path / "anna" / f"{name}.nii.gz", MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4)))
+        (tmp_path / "anna" / f"{name}.json").write_text(json.dumps({"Modality": "CT", "ConvolutionKernel": kernel}))
+    assert scan(tmp_path).studies[0].scans["CT"].path.endswith("ct_b.nii.gz")
+
+
+def test_a_name_whose_accents_are_written_in_two_ways_is_one(tmp_path):
+    for form, name in (("NFC", "T1"), ("NFD", "FLAIR")):
+        folder = tmp_path / unicodedata.normalize(form, "Müller")
+        write_nifti(folder / f"{name}.nii.gz", MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4)))
+    found = scan(tmp_path)
+    assert [(study.key, sorted(study.scans)) for study in found.studies] == [("sub-Muller", ["FLAIR", "T1"])]
+
+
+def test_numbered_folders_of_the_same_scans_are_said(tmp_path):
+    for number, name in product("12", ("T1", "PET_SUV")):
+        image = MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4))
+        write_nifti(tmp_path / "anna" / f"scan{number}" / f"{name}.nii.gz", image)
+    assert scan(tmp_path).doubts == [
+        "sub-anna has PET, T1 in anna/scan1 and in anna/scan2, and one of each is taken. If those are two visits, call "
+        "them ses-1 and ses-2."
+    ]
 
 
 def test_several_tracers_are_said(tmp_path):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
 import struct
+import tarfile
 
 import nibabel
 import numpy as np
@@ -43,8 +47,48 @@ def test_a_name_that_is_not_what_the_file_is(tmp_path, written, called, says):
     with pytest.raises(PolyscanError, match=says):
         read_nifti(path)
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
-    with pytest.raises(PolyscanError, match="is a pointer of Git LFS: its data were not fetched"):
+    with pytest.raises(PolyscanError, match="is a pointer of Git LFS or git-annex: its data were not fetched"):
         read_nifti(path)
+
+
+VOLUME = nibabel.Nifti1Image(np.ones((2, 2, 2), np.float32), np.eye(4)).to_bytes()
+
+
+def packed(content):
+    return gzip.compress(content, mtime=0)
+
+
+def in_tar(content):
+    held, member = io.BytesIO(), tarfile.TarInfo("T1.nii")
+    member.size = len(content)
+    with tarfile.open(fileobj=held, mode="w") as tar:
+        tar.addfile(member, io.BytesIO(content))
+    return packed(held.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (packed(packed(VOLUME)), "is compressed twice; unpack it once"),
+        (bz2.compress(VOLUME), "is compressed by bzip2, unlike its name says"),
+        (in_tar(VOLUME), "is a tar archive, unlike its name says"),
+        (b"<!DOCTYPE html><html>", "is a web page, unlike its name says"),
+        (b"/annex/objects/MD5E-s9--a.nii.gz\n", "is a pointer of Git LFS or git-annex: its data were not fetched"),
+        (packed(VOLUME) + b"\n", "cannot be read .1 bytes that are not compressed lie behind its content"),
+        (packed(VOLUME) + b"more" * 9, "cannot be read .36 bytes that are not compressed lie behind"),
+        (packed(VOLUME)[:-5], "cannot be read .its compressed content ends early"),
+    ],
+    ids=["twice", "bzip2", "tar", "page", "annex", "line", "text", "cut"],
+)
+def test_what_a_file_is_that_is_no_volume_in_gzip(tmp_path, content, says):
+    (tmp_path / "T1.nii.gz").write_bytes(content)
+    with pytest.raises(PolyscanError, match=says):
+        read_nifti(tmp_path / "T1.nii.gz")
+
+
+def test_a_volume_in_parts_that_were_compressed_one_by_one(tmp_path):
+    (tmp_path / "T1.nii.gz").write_bytes(packed(VOLUME[:300]) + packed(VOLUME[300:]) + bytes(512))
+    assert read_nifti(tmp_path / "T1.nii.gz").tolist() == [[[[1, 1], [1, 1]]] * 2]
 
 
 def test_round_trip_with_nan(tmp_path):

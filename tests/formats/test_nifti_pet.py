@@ -42,6 +42,8 @@ def test_pet_with_a_sidecar_becomes_suv(tmp_path):
         ({"BodyWeight": 0.07}, "no usable BodyWeight"),
         ({"Units": "counts"}, "Units that are not known"),
         ({"AttenuationCorrection": "none"}, "attenuation was not corrected"),
+        ({"AttenuationCorrection": ["none"]}, "attenuation was not corrected"),
+        ({"InjectionStart": 600, "FrameDuration": [600]}, "a scan that ends before the injection, which lies 10 min"),
     ],
 )
 def test_pet_sidecar_that_is_not_enough(tmp_path, change, words):
@@ -60,6 +62,22 @@ def test_a_moment_of_decay_correction_that_is_none_of_the_scans_is_said(tmp_path
     (tmp_path / "a_pet.json").write_text(json.dumps({**PET, "ImageDecayCorrectionTime": moment}))
     said = read_nifti(path, "PET").meta["doubts"]
     assert any("neither the injection nor the start of the scan (-3600 and 0 s)" in doubt for doubt in said) == doubted
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"Units": "unitless"}, "taken as SUV, which a ratio of SUV is not"),
+        ({"FrameDuration": [60, 60]}, "tells of 2 frames and this is one volume"),
+        ({"InjectionStart": -60, "FrameDuration": [10]}, "starts 60 s after the injection"),  # in minutes
+        ({"FrameDuration": [600]}, ""),
+    ],
+)
+def test_what_is_doubtful_of_a_sidecar_is_said(tmp_path, change, said):
+    path = save(tmp_path / "a_pet.nii.gz", np.ones((2, 3, 4), np.float32))
+    (tmp_path / "a_pet.json").write_text(json.dumps({**PET, **change}))
+    doubts = read_nifti(path, "PET").meta["doubts"]
+    assert [said in doubt for doubt in doubts] == [True] * bool(said)
 
 
 def bids(tmp_path, sidecar, weight="70", units=None):

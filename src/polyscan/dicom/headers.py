@@ -95,7 +95,7 @@ def _read(path: Path, file: _Begun) -> Read:
     if file.reason:
         return Read(None, file.reason, b"")
     if not_fetched(file.start):
-        return Read(None, "is a pointer of Git LFS: its data were not fetched", b"")
+        return Read(None, "is a pointer of Git LFS or git-annex: its data were not fetched", b"")
     found = None if file.size is None else header_in(file.start, str(path), file.size)
     if not found and file.size is not None and file.size > _START and file.start[PREAMBLE : PREAMBLE + 4] == b"DICM":
         longer = _begun(path, _LONGER)

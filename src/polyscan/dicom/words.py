@@ -139,7 +139,7 @@ _STIR = _words(r"(?:[23]d|ax|cor|sag)? ?stir\w*|t2 ?stir|short tau")
 _TIRM = _words(r"\w*tirm\w*")  # Siemens' word for both: STIR, where no other says that it nulls fluid
 _FLAIR = _words(
     rf"{_BEFORE} ?(?:t2)?w? ?flair\w*|"
-    r"fla|dark ?-?fluid|da ?-?fl|\w*flair|t2f|fluid ?-?atten\w*|spcir\w*"
+    r"fla|dark ?-?fluid|dunkel ?-?fl\w*|da ?-?fl|\w*flair|t2f|fluid ?-?atten\w*|spcir\w*"
 )
 _T1_FLAIR = re.compile(r"t1\w*[^a-z0-9]+(?:\w+[^a-z0-9]+)?flair|flair[^a-z0-9]+t1")
 _T1_NAMES = _words(

@@ -38,12 +38,14 @@ _LABEL_FOLDER = re.compile(
     re.IGNORECASE,
 )
 _UNTOLD = "its name tells no modality"
+AS_CT1 = "CT1 may be T1 with a contrast agent or a CT"
+_CT1 = re.compile(r"(?:^|[_\W])ct1$", re.IGNORECASE)
 _IS_COMPUTED = "a map computed from a scan: its name says so"
 BY_FOLDER = "that of its folder does"
 # What SPM, FSL, ANTs and others call maps that they compute, and scans that they moved or changed.
 _COMPUTED = re.compile(
     r"(?:^|[_\W])(?:prob(?:s|map|abilit\w+)?|jacobian\w*|warp|deformation\w*|displacement\w*|uncertaint\w*|heat_?maps?|"
-    r"preds?|predict\w*|residuals?|pve(?:seg)?)(?:[_\W]|$)|^(?-i:[smrwu]{0,3}c[1-6](?=[A-Z]))",
+    r"preds?|predict\w*|residuals?|pve(?:seg)?|fast_seg|firstseg)(?:[_\W]|$)|^(?-i:[smrwu]{0,3}c[1-6](?=[A-Z]))",
     re.IGNORECASE,
 )
 _DERIVED = re.compile(
@@ -61,7 +63,7 @@ _ANATOMY = re.compile(r"[fs]?mriprep|freesurfer|fastsurfer|synthseg|mriqc|qsipre
 # The number that an export gives a series before its name.
 _SERIES_NUMBER = re.compile(r"^\d+[-_. ]+")
 _NOT_TRUTH = re.compile(
-    r"brain|foreground|body|head|preproc|deface|probseg|aseg|aparc|wmparc|ribbon|tissue|anatomy|skull|strip|"
+    r"brain|foreground|body|head|preproc|deface|probseg|aseg|aparc|wmparc|ribbon|tissue|anatomy|drawem|atlas-|skull|strip|"
     r"(?:^|[_\W])(?:hd-?)?bet(?:[_\W]|$)",
     re.IGNORECASE,
 )
@@ -181,6 +183,8 @@ def _plain(stem: str, entities: dict[str, str], derived: bool) -> Named:
     if said.modality == "CT" and (word := dual_energy(stem)):
         return Named(None, f"a dual-energy map: its name says {word}", False, entities)
     derived = derived or _DERIVED.search(stem) is not None
+    if not said and _CT1.search(stem):
+        return Named("T1c", AS_CT1, False, entities, derived)
     if said.modality is None:
         return Named(None, f"{said.other}: its name says so" if said.other else _UNTOLD, False, entities)
     return Named(said.modality, "its name says so", False, entities, derived)

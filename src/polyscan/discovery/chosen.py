@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 
+from polyscan.discovery.bids import AS_CT1
 from polyscan.discovery.candidate import Candidate
 from polyscan.formats.endings import stem_of
 from polyscan.modality import by_precedence
@@ -30,6 +31,7 @@ def study_of(subject: str, session: str | None, candidates: list[Candidate]) -> 
     study = Study(subject, session)
     decisions = study.decisions
     candidates = _without_uncorrected(_without_counted(_without_unnamed(candidates)))
+    candidates = _without_tissues(_without_lone_ct1(candidates))
     taken: dict[str, Candidate] = {}
     for c in sorted((c for c in candidates if c.modality and not c.label), key=_order):
         assert c.modality is not None
@@ -59,7 +61,7 @@ def study_of(subject: str, session: str | None, candidates: list[Candidate]) -> 
 
 def _without(candidates: list[Candidate], why: Mapping[int, str]) -> list[Candidate]:
     """Candidates of which some are left out, with the reason against each by its place in the list."""
-    return [replace(c, modality=None, reason=why[k]) if k in why else c for k, c in enumerate(candidates)]
+    return [replace(c, modality=None, label=False, reason=why[k]) if k in why else c for k, c in enumerate(candidates)]
 
 
 def _without_unnamed(candidates: list[Candidate]) -> list[Candidate]:
@@ -99,6 +101,21 @@ def _without_uncorrected(candidates: list[Candidate]) -> list[Candidate]:
     why = "slices that are tilted or lie at unequal steps: {} is corrected"
     beside = {k: corrected[stem_of(name)] for k, name in scans.items() if stem_of(name) in corrected}
     return _without(candidates, {k: why.format(name) for k, name in beside.items()})
+
+
+def _without_lone_ct1(candidates: list[Candidate]) -> list[Candidate]:
+    """Candidates without those called CT1 where no T1 lies beside them, which tells that they are T1c."""
+    beside = {PurePosixPath(c.name).parent for c in candidates if c.modality == "T1" and not c.label}
+    alone = [k for k, c in enumerate(candidates) if c.reason == AS_CT1 and PurePosixPath(c.name).parent not in beside]
+    return _without(candidates, dict.fromkeys(alone, f"{AS_CT1}, and no T1 lies beside it: call it T1c or CT"))
+
+
+def _without_tissues(candidates: list[Candidate]) -> list[Candidate]:
+    """Candidates without the segmentations of BIDS that lie beside the probabilities of tissues they were made of."""
+    names = [(PurePosixPath(c.name).parent, stem_of(c.name)) for c in candidates]
+    beside = {folder for folder, stem in names if stem.endswith("_probseg")}
+    made = [k for k, (folder, stem) in enumerate(names) if stem.endswith("_dseg") and folder in beside]
+    return _without(candidates, dict.fromkeys(made, "a segmentation of tissues: their probabilities lie beside it"))
 
 
 def _placed(label: Candidate, taken: Mapping[str, Candidate]) -> Candidate:

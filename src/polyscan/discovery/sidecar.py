@@ -25,6 +25,7 @@ from polyscan.modality import MODALITIES
 _FIELDS = (
     "Modality", "ImageType", "SeriesDescription", "ProtocolName", "ScanningSequence", "SequenceName",
     "PulseSequenceName", "ComplexImageComponent", "ContrastBolusAgent", "ContrastBolusIngredient",
+    "ConvolutionKernel",
 )  # fmt: skip
 _TIMES = ("RepetitionTime", "EchoTime", "InversionTime")
 
@@ -35,7 +36,7 @@ def with_sidecar(found: Named, path: Path) -> Named:
     A sidecar tells the modality where the name does not, that a T1 has a contrast agent where the name does not deny
     it, and that an image is no magnitude, or the unweighted one of a diffusion series.
     """
-    header = None if found.label else _header_beside(path)
+    header = None if found.label else header_beside(path)
     if header is None:
         return found
     if found.modality and not text(header, "Modality"):  # what people write by hand for a whole data set
@@ -68,7 +69,7 @@ def _values_of(path: Path) -> Path:
     return path.with_name(f"{stem_of(path.name)}.bval")
 
 
-def _header_beside(path: Path) -> Dataset | None:
+def header_beside(path: Path) -> Dataset | None:
     """What the JSON files of a volume say, and a ``.bval`` file of one value, as a header; None without them."""
     values, content = _values_of(path), dict[str, Any]()
     for sidecar in sidecars_of(path):

@@ -9,16 +9,20 @@ from pathlib import Path
 
 from polyscan.dicom.pixels import name_of
 from polyscan.dicom.series import ONE_SLICE
+from polyscan.dicom.usual import has_sharp_kernel
 from polyscan.discovery.bids import Named, named_in
 from polyscan.discovery.candidate import Candidate
 from polyscan.discovery.channels import case_of
-from polyscan.discovery.sidecar import with_sidecar
+from polyscan.discovery.sidecar import header_beside, with_sidecar
 from polyscan.discovery.visits import Owner, visit_of
 from polyscan.discovery.whose import bare
 from polyscan.errors import PolyscanError
 from polyscan.formats.bids_pet import says_suv
+from polyscan.formats.endings import stem_of
 from polyscan.formats.read import open_volume
 from polyscan.geometry import spacing_of
+
+_SHARP = re.compile(r"(?<![a-z])(?:bones?|knochen|lungs?|lunge|sharp|edge)(?![a-z])", re.IGNORECASE)
 
 
 def owner_of(folder: Path, path: Path) -> Owner:
@@ -63,10 +67,18 @@ def _candidate(folder: Path, path: Path, number: str, told: Named) -> Candidate:
     voxel = round(float(spacing_of(volume.affine).prod()), 3)
     # Of several PET volumes that which says that it is in SUV.
     other_unit = told.modality == "PET" and not says_suv(path.name)
-    rank = (told.derived or told.by_folder or other_unit, voxel, -volume.shape[-1], False, source)
+    unusual = float(told.derived or told.by_folder) + other_unit
+    in_order = re.sub(r"\d+", lambda found: found[0].zfill(12), source)  # run-2 goes before run-10
+    rank = (unusual, voxel, -volume.shape[-1], told.modality == "CT" and _is_sharp(path), in_order)
     space = told.entities.get("space")
     reason = "; ".join([one.reason, *_elsewhere(path.relative_to(folder), told.entities)])
     return replace(one, reason=reason, rank=rank, shape=volume.shape, affine=volume.affine, space=space)
+
+
+def _is_sharp(path: Path) -> bool:
+    """Whether a CT was reconstructed for lungs or bones, by its name or its sidecar."""
+    header = header_beside(path)
+    return _SHARP.search(stem_of(path.name)) is not None or (header is not None and has_sharp_kernel(header))
 
 
 def _elsewhere(path: Path, entities: Mapping[str, str]) -> list[str]:

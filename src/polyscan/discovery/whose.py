@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection
 from functools import lru_cache
 
@@ -107,6 +108,6 @@ def words_of_whom(name: str) -> tuple[str, ...]:
 
 
 def bare(subject: str) -> str:
-    """A subject's name without the prefix that BIDS gives it and the ending of an archive."""
-    plain = subject.removeprefix("sub-")
+    """A subject's name without the prefix that BIDS gives it and the ending of an archive, an accent as one letter."""
+    plain = unicodedata.normalize("NFC", subject).removeprefix("sub-")
     return plain[: -len(".zip")] if plain.lower().endswith(".zip") and len(plain) > len(".zip") else plain

@@ -22,8 +22,8 @@ def archive_of(path: Path) -> Path | None:
 
 
 def not_fetched(start: bytes) -> bool:
-    """Whether a file's first bytes are those of a pointer of Git LFS, in whose place the data were not fetched."""
-    return start.startswith(b"version https://git-lfs")
+    """Whether a file's first bytes are those of a pointer, in whose place Git LFS or git-annex fetched no data yet."""
+    return start.startswith((b"version https://git-lfs", b"/annex/objects/"))
 
 
 def is_packed(path: Path) -> bool:

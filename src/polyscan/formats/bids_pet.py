@@ -28,6 +28,7 @@ _SUV = {"g/ml", "gml", "suv", "suvbw", "unitless"}
 _SUV_IN_NAME = re.compile(r"(?:^|[\W_\d])suv(?:bw)?(?:[\W_\d]|$)", re.IGNORECASE)
 _AIR, _BODY, _HIGHEST = 0.1, (0.1, 1.2), 300.0
 _SAME_MOMENT = 30.0  # seconds
+_HARDLY_AFTER = 240.0  # seconds: of a static image as many minutes are meant
 
 
 def bids_suv_factor(path: Path, given: Mapping[str, Any], values: np.ndarray) -> tuple[float, list[str], list[str]]:
@@ -56,7 +57,9 @@ def bids_suv_factor(path: Path, given: Mapping[str, Any], values: np.ndarray) ->
     name = path.name
     if sidecars:
         name = f"{sidecars[-1].name} of {path.name}" if sidecars[-1].stem != stem_of(path.name) else sidecars[-1].name
-    if str(content.get("AttenuationCorrection", "")).strip().lower() in _NO_CORRECTION:
+    corrected = content.get("AttenuationCorrection", "")
+    methods = corrected if isinstance(corrected, list) else [corrected]
+    if any(str(method).strip().lower() in _NO_CORRECTION for method in methods):
         raise PolyscanError(f"{name} says that attenuation was not corrected; leave it out, or correct the field.")
     told = given.get("Units", content.get("Units"))
     if told is None and says_suv(path.name):
@@ -65,7 +68,8 @@ def bids_suv_factor(path: Path, given: Mapping[str, Any], values: np.ndarray) ->
         return 1.0, [], [_judged(path.name, values)]
     units = str(told).replace(" ", "").lower()
     if units in _SUV:
-        return 1.0, [], []
+        doubt = f"Units of {name} are unitless: taken as SUV, which a ratio of SUV is not"
+        return 1.0, [], [doubt] if units == "unitless" else []
     if units not in _CONCENTRATION:
         raise PolyscanError(f"{name} has Units that are not known; expected Bq/mL, kBq/mL, MBq/mL, g/mL or SUV.")
     notes: list[str] = []
@@ -195,11 +199,12 @@ def _since_injection(
     if correction == "ADMIN":
         return 0.0
     injected = _injected(content, given) if "RadiopharmaceuticalStartTime" in given else seconds("InjectionStart")
+    durations = content.get("FrameDuration")
+    frames = [_number(each) or 0.0 for each in (durations if isinstance(durations, list) else [durations])]
+    _check_times(content, injected, frames, name, doubts)
     corrected = content.get("ImageDecayCorrected")
     if correction == "NONE" or (not correction and corrected is False):
-        durations = content.get("FrameDuration")
-        first = durations[0] if isinstance(durations, list) and durations else durations
-        moment = seconds("ScanStart") + average_time(_number(first) or 0.0, half_life)
+        moment = seconds("ScanStart") + average_time(frames[0] if frames else 0.0, half_life)
     elif correction == "START":
         moment = seconds("ScanStart")
     elif corrected is True:
@@ -220,6 +225,26 @@ def _since_injection(
             f"{half_life:g} s does not allow; correct InjectionStart or ImageDecayCorrectionTime."
         )
     return since
+
+
+def _check_times(content: dict[str, Any], injected: float, frames: list[float], name: str, doubts: list[str]) -> None:
+    """What one volume and its times tell against each other; ``frames`` are the durations in seconds.
+
+    Raises:
+        PolyscanError: the scan ends before the injection.
+    """
+    start = _number(content.get("ScanStart"))
+    if start is not None and any(frames) and start + sum(frames) <= injected:
+        raise PolyscanError(
+            f"{name} has a scan that ends before the injection, which lies {(injected - start) / 60:.0f} min after its "
+            "start; correct InjectionStart or ScanStart."
+        )
+    if len(frames) > 1:
+        doubts.append(f"{name} tells of {len(frames)} frames and this is one volume: check that it is a static image")
+    elif start is not None and 0 < start - injected <= _HARDLY_AFTER:
+        doubts.append(
+            f"the scan of {name} starts {start - injected:g} s after the injection: check that times are in seconds"
+        )
 
 
 def _injected(content: dict[str, Any], given: Mapping[str, Any]) -> float:

@@ -31,6 +31,11 @@ except ImportError:  # a machine for which there is no isal: the same file, a fe
 
 _BEGINS = {size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big")}  # of a NIfTI header
 
+_OTHER_FILES = {
+    b"bzh": "compressed by bzip2", b"\xfd7zxz": "compressed by xz", b"\x28\xb5\x2f\xfd": "compressed by zstandard",
+    b"pk\x03\x04": "a zip archive", b"<!doctype": "a web page", b"<html": "a web page", b"<?xml": "a text of XML",
+}  # fmt: skip
+
 
 def read_nifti(path: str | Path, name: str | None = None, given: Mapping[str, Any] | None = None) -> MetaTensor:
     """Read a 3D image as :meth:`polyscan.formats.volume.Volume.read` does.
@@ -73,7 +78,8 @@ def open_nifti(path: str | Path, number: int | None = None) -> Volume:
     except Exception as error:
         if not path.is_file():
             raise PolyscanError(f"{path.name} does not exist; name an existing file in the manifest.") from None
-        reason = _misnamed(path) or f"cannot be read ({_said(path, error)}); write it again or leave it out"
+        said = _of_stream(path) or _said(path, error)
+        reason = _misnamed(path) or f"cannot be read ({said}); write it again or leave it out"
         raise PolyscanError(f"{path.name} {reason}.") from error
     shape = _shape_of_volume(path.name, kind, shape, number)
     _check_whole(path, file, kind.itemsize)
@@ -88,9 +94,8 @@ def open_nifti(path: str | Path, number: int | None = None) -> Volume:
                 chosen = stored_values[..., (number or 1) - 1] if len(shape) == 4 else stored_values
                 values = np.array(chosen, dtype=np.float32)
         except Exception as error:
-            raise PolyscanError(
-                f"{path.name} cannot be read ({_said(path, error)}); write it again or leave it out."
-            ) from error
+            said = _of_stream(Path(file.file_map["image"].filename)) or _said(path, error)
+            raise PolyscanError(f"{path.name} cannot be read ({said}); write it again or leave it out.") from error
         return values.reshape(values.shape[:3])
 
     return Volume(path, shape[:3], affine, load, tuple(problems))
@@ -178,14 +183,48 @@ def _misnamed(path: Path) -> str:
     with path.open("rb") as file:
         start = file.read(64)
     if not_fetched(start):
-        return "is a pointer of Git LFS: its data were not fetched; fetch them"
+        return "is a pointer of Git LFS or git-annex: its data were not fetched; fetch them"
     ending = ending_of(path.name)
     if ending not in (ending.lower(), ending.upper()):
         return f"has an ending in capital and small letters; call it {stem_of(path.name)}{ending.lower()}"
     packed, said = start[:2] == b"\x1f\x8b", ending.lower().endswith("gz")
     if packed and not said:
         return "is compressed, unlike its name says; add .gz to it"
-    return "is not compressed, unlike its name says; take .gz away" if said and start[:4] in _BEGINS else ""
+    if said and start[:4] in _BEGINS:
+        return "is not compressed, unlike its name says; take .gz away"
+    if other := next((other for begin, other in _OTHER_FILES.items() if start.lower().startswith(begin)), ""):
+        return f"is {other}, unlike its name says; unpack it, or fetch the scan again"
+    return _inside(path) if packed else ""
+
+
+def _inside(path: Path) -> str:
+    """What a gzip file holds in place of a volume, and what to do; empty where that is not known."""
+    try:
+        with GzipFile(path) as content:
+            start = content.read(512)
+    except (OSError, EOFError, zlib.error):
+        return ""
+    if start[:2] == b"\x1f\x8b":
+        return "is compressed twice; unpack it once"
+    return "is a tar archive, unlike its name says; unpack it" if start[257:262] == b"ustar" else ""
+
+
+def _of_stream(path: Path) -> str:
+    """What is wrong with the ends of a compressed stream; empty where nothing is, or where it is not compressed."""
+    left = path.read_bytes() if ending_of(path.name).lower().endswith("gz") else b""
+    if left[:2] != b"\x1f\x8b":
+        return ""
+    while left[:2] == b"\x1f\x8b":
+        member = zlib.decompressobj(wbits=31)
+        try:
+            member.decompress(left)
+        except zlib.error:
+            return ""
+        if not member.eof:
+            return "its compressed content ends early"
+        left = member.unused_data
+    behind = len(left.strip(b"\0"))  # zeros may follow
+    return f"{behind} bytes that are not compressed lie behind its content" if behind else ""
 
 
 def _said(path: Path, error: Exception) -> str:

@@ -3,5 +3,7 @@
 from polyscan.modality.base import Modality
 
 MODALITIES = (
-    Modality("CT", "CT", "HU", "ct", aliases=("(?:nc|ne|ce|ld|hr|ac)?ct",), window=(-160.0, 240.0), precedence=1),
+    Modality(
+        "CT", "CT", "HU", "ct", aliases=("(?:nc|ne|ce|ld|hr|ac)?ct", "^ctac"), window=(-160.0, 240.0), precedence=1
+    ),
 )
