@@ -24,6 +24,7 @@ drew are measured: how much is lost by segmentation.
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,7 @@ from monai.data import MetaTensor
 from parts.part import write_table
 
 from polyscan.errors import PolyscanError
+from polyscan.evaluation import dice as overlap
 from polyscan.formats.nifti import read_nifti, write_nifti
 from polyscan.study import Label, Scan, Study, scans_of
 from polyscan.study.manifest import Manifest, read_manifest, write_manifest
@@ -152,9 +154,9 @@ def masks_of(study: Study, answers: Mapping[tuple[str, str], Study]) -> list[np.
 
 
 def dice(masks: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> list[float]:
-    """(part,) Dice of right ventricle, wall and cavity in both frames, in turn."""
+    """(part,) Dice of right ventricle, wall and cavity in both frames, in turn; NaN of one that people drew nowhere."""
     pairs = [(m == part, t == part) for m, t in zip(masks, truth, strict=True) for part in (RIGHT, WALL, CAVITY)]
-    return [2 * float((m & t).sum()) / max(float(m.sum() + t.sum()), 1.0) for m, t in pairs]
+    return [overlap(m, t) if t.any() else math.nan for m, t in pairs]
 
 
 def measured(study: Study, masks: Sequence[np.ndarray], out: Path) -> Study:
@@ -182,7 +184,8 @@ def measure(studies: Sequence[Study], answers: Mapping[tuple[str, str], Study], 
     drawn = [(masks_of(study, {}), found) for study, found in zip(studies, masks, strict=True) if study.label.mask]
     names = [f"{part} {time}" for time in TIMES for part in ("RV", "wall", "LV")]
     scores = np.array([dice(found, truth) for truth, found in drawn]).reshape(-1, len(names))
-    told = [f"{n} {s.mean():.3f} (lowest {s.min():.3f})" for n, s in zip(names, scores.T, strict=True) if len(s)]
+    drawn_in = {name: column[np.isfinite(column)] for name, column in zip(names, scores.T, strict=True)}
+    told = [f"{name} {s.mean():.3f} (lowest {s.min():.3f})" for name, s in drawn_in.items() if len(s)]
     print(f"Dice of {len(scores)} studies:", ", ".join(told) or "no mask is known")
     return [measured(study, found, out) for study, found in zip(studies, masks, strict=True)]
 

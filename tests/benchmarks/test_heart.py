@@ -12,6 +12,7 @@ from heart import (
     RIGHT,
     SECTORS,
     WALL,
+    dice,
     frames_of,
     masks_of,
     measure,
@@ -68,6 +69,15 @@ def test_a_pair_tells_what_was_ejected_and_where_the_wall_stood_still():
     half = np.indices(still.shape)[0] < 40
     still[half] = before[half]
     assert of_pair(before, still)["moved_uneven"] > 3 * told["moved_uneven"]
+
+
+def test_a_part_that_nobody_drew_has_no_dice():
+    truth = heart(20, 8)
+    found = heart(20, 8, right=40)
+    right, wall, cavity = dice([found], [truth])
+    assert np.isnan(right)
+    assert wall > 0.9
+    assert cavity == 1
 
 
 def test_without_a_cavity_only_volumes_are_told():

@@ -101,6 +101,16 @@ def test_slices_of_another_kernel_in_part_of_a_ct_are_not_mixed_in(make_series):
     assert "no attribute tells which belong together" in series.reason
 
 
+@pytest.mark.parametrize(("count", "said"), [(3, False), (4, True)])
+def test_a_perfusion_of_a_series_each_time_is_said(make_series, tmp_path, count, said):
+    for k in range(count):
+        frame = {"FrameOfReferenceUID": "1.2.9"}
+        make_series(f"ward/anna/{k}", SeriesDescription="Head 5.0", AcquisitionTime=f"1000{k}0", **frame)
+    (study,) = scan(tmp_path / "ward").studies
+    assert study.scans["CT"].path.endswith(str(count - 1))
+    assert any("check that it is no perfusion" in note for note in study.scans["CT"].notes) == said
+
+
 def test_of_passes_of_an_mr_the_last_is_taken_and_said(make_series, tmp_path):
     frames = [at(k, FrameContentSequence=sequence(TemporalPositionIndex=k // 3 + 1)) for k in range(9)]
     enhanced(make_series("ward/anna", modality="MR", SeriesDescription="t1 vibe +C"), frames)

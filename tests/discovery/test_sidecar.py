@@ -23,6 +23,8 @@ AGENT = {**SPIN, "ContrastBolusIngredient": "GADOLINIUM"}
     ("name", "sidecar", "modality", "says"),
     [
         ("5", SPIN, "T1", "its sidecar tells: by its sequence; TR 500 ms, TE 12 ms"),
+        ("5", {**SPIN, "RepetitionTime": 500, "EchoTime": 12}, "T1", "by its sequence; TR 500 ms, TE 12 ms"),
+        ("5", {**SPIN, "RepetitionTime": 500, "EchoTime": 0.8}, "T1", "by its sequence; TR 500 ms, TE 0.8 ms"),
         ("5", FLUID, "FLAIR", "its sidecar tells: by its sequence"),
         ("5", {**SPIN, "SeriesDescription": "ax T1 KM"}, "T1c", "contrast agent, as its description says"),
         ("5", {**SPIN, "SeriesDescription": "ax T1 " + 20 * "long "}, "T1", "the description says so"),

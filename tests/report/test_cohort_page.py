@@ -237,3 +237,6 @@ def test_summary_counts_empty_truth_apart():
     ]
     (region,) = summarise(predictions)
     assert (region.count, region.mean, region.empty, region.false_positives) == (2, pytest.approx(0.7), 1, 0)
+    (region,) = summarise(predictions[2:])
+    assert (region.count, region.empty) == (0, 1)
+    assert np.isnan([region.mean, region.median, region.low, region.high]).all()

@@ -194,3 +194,17 @@ def test_a_scan_that_the_network_does_not_read_is_called_that():
         "T2": "treated as not acquired",
         "FLAIR": "not found in the study",
     }
+
+
+@pytest.mark.parametrize(
+    ("known", "present", "said"),
+    [
+        ({"age": 60}, ["genes"], {"clinical": "treated as not acquired"}),
+        ({}, ["genes"], {"clinical": "not found in the study"}),
+        ({"age": 60}, ["genes", "clinical"], {}),
+    ],
+)
+def test_clinical_variables_that_were_taken_away_are_called_that(known, present, said):
+    some = Study("a", scans=scans_of({"genes": "genes.json"}), clinical=known)
+    some.prediction = PredictionRecord("a.json", present, model=ModelRecord("b", modalities=["clinical", "genes"]))
+    assert missing(some) == said

@@ -8,7 +8,7 @@ import re
 _NO_AGENT = re.compile(
     r"post(?:erior)?[^a-z]*(?:fossa|op|surg|treat|rt|mort|proc|radi|therap|chem|biops|resec|embol|ablat|trauma|stroke|ictal|"
     r"partum|shunt|chir|srs)\w*|pre[^a-z]*(?:op|surg|treat|rt|sat|scan|proc|therap|chem|biops|resec|embol|ablat|chir|srs)\w*|"
-    r"c[^a-z]*(?:spine|sp|wirbel|t)(?![a-z])"
+    r"c[^a-z+]*(?:spine|sp|wirbel|t)(?![a-z0-9])"
 )
 _AGENT = "|".join(
     (

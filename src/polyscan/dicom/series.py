@@ -23,6 +23,7 @@ from polyscan.modality import MODALITIES
 
 _RINGING = 0.05  # of the voxels: so many may be below zero in a magnitude that was filtered or interpolated
 _TIMES = ("NumberOfTimeSlices", "NumberOfTimeSlots", "NumberOfRRIntervals")  # of PET, each 1 where it is static
+_PERFUSION = 4  # series in time; three may be phases of a contrast agent
 ONE_SLICE = "one slice is no volume"
 
 
@@ -116,7 +117,7 @@ def group(found: Iterable[tuple[Path, Dataset]], unread: Mapping[Path, str] | No
         for k, part in enumerate(kind, start=1)
     ]
     volumes = _without_unknown_b(_without_frames(_with_lone_reformats(_contrast_in_time(volumes))))
-    volumes = [_of_several_passes(series) for series in _of_several_tracers(volumes)]
+    volumes = [_of_several_passes(series) for series in _of_several_tracers(_of_series_in_time(volumes))]
     every = [*_numbered(volumes), *without.values()]
     if unread is None:
         return [_without_slices(series, every) for series in every]
@@ -252,6 +253,26 @@ def _without_unknown_b(volumes: list[Series]) -> list[Series]:
             )
             changed[i] = replace(volumes[i], modality=None, reason=reason)
     return changed
+
+
+def _of_series_in_time(volumes: list[Series]) -> list[Series]:
+    """CT of which several others of its study have the name and the positions says so: it may be a perfusion."""
+    changed = list(volumes)
+    scans = [i for i, series in enumerate(volumes) if series.modality == "CT" and series.where is not None]
+    for members in grouped(scans, lambda i: _name_and_place(volumes[i])).values():
+        times = {text(volumes[i].headers[0], "AcquisitionTime") for i in members} - {""}
+        if len(times) >= _PERFUSION:
+            for i in members:
+                note = f"one of {len(times)} CT of its study of one name and place, acquired one after the other"
+                notes = (*volumes[i].notes, f"{note}: check that it is no perfusion")
+                changed[i] = replace(volumes[i], notes=notes, reason=f"{volumes[i].reason}; {note}")
+    return changed
+
+
+def _name_and_place(series: Series) -> tuple[str, ...]:
+    assert series.where is not None
+    names = ("StudyInstanceUID", "SeriesDescription", "FrameOfReferenceUID")
+    return *(text(series.headers[0], name) for name in names), str(series.where.origins.round(1).tolist())
 
 
 def _of_several_tracers(volumes: list[Series]) -> list[Series]:

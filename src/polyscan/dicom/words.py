@@ -101,7 +101,8 @@ _OTHERS = {
         r"p?c?p? ?casl\w*|pasl|asl\w*|3d ?p?c?asl|\w*pcasl|spin label\w*|m0scan"
     ),
     "an angiography": _words(
-        r"tof\w*|\d*d? ?tof\w*|mra|ce ?-?mra|mrv|angio\w*|venogra\w*|arteriogra\w*|pca|pc ?-?mr[av]?|"
+        r"(?<!pet )(?<!pt )tof(?! pe?t)\w*|\d+d ?tof\w*|mra|ce ?-?mra|mrv|angio\w*|venogra\w*|arteriogra\w*|pca|"
+        r"pc ?-?mr[av]?|"
         r"[23]d ?-?pc|inhance|trance|tricks|twist|time of flight|fl3d ?tof|phase contrast|qflow|q ?-?flow|"
         r"4d ?-?flow|flow(?! ?comp)|vénc\w*|venc\w*"
     ),
@@ -133,7 +134,10 @@ _OTHERS = {
     ),
     UNWEIGHTED: re.compile(rf"(?<![a-z0-9]){_B}0+(?![0-9a-z])|low ?b(?![a-z])"),
 }
-_DWI = _words(r"dwi\w*|dti\w*|diff\w*|trace\w*|trace ?w|difu\w*|dw|resolve|b ?=? ?[1-9]\d{2,3}|hbv|ep b[1-9]\d+t?")
+_DWI = _words(
+    r"dwi\w*|dti\w*|diff\w*|trace\w*|trace ?w|difu\w*|dw|resolve|b ?=? ?[1-9]\d{2,3}|hbv|ep b[1-9]\d+t?",
+    r"(?:拡散|弥散|扩散)\w*",
+)
 _SWI = _words(r"swi\w*|swan\w*|swip|suscept\w*|veno? ?bold|sus ?w\w*")
 _STIR = _words(r"(?:[23]d|ax|cor|sag)? ?stir\w*|t2 ?stir|short tau")
 _TIRM = _words(r"\w*tirm\w*")  # Siemens' word for both: STIR, where no other says that it nulls fluid
@@ -219,4 +223,5 @@ def _plain(text: str) -> str:
     bare = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
     # Characters of other alphabets that were taken apart come together again.
     spaced = re.sub(r"[_.,;:\s\\^]+", " ", unicodedata.normalize("NFC", bare).lower()).strip()
+    spaced = re.sub("т(?=[12])", "t", spaced)  # Cyrillic
     return _ELSEWHERE.sub(" ", spaced)

@@ -21,13 +21,14 @@ from polyscan.formats.endings import stem_of
 from polyscan.formats.sidecars import sidecars_of
 from polyscan.modality import MODALITIES
 
-# Fields of BIDS that are attributes of DICOM by the same name, and those whose seconds are its milliseconds.
+# Fields of BIDS that are attributes of DICOM by the same name.
 _FIELDS = (
     "Modality", "ImageType", "SeriesDescription", "ProtocolName", "ScanningSequence", "SequenceName",
     "PulseSequenceName", "ComplexImageComponent", "ContrastBolusAgent", "ContrastBolusIngredient",
     "ConvolutionKernel",
 )  # fmt: skip
-_TIMES = ("RepetitionTime", "EchoTime", "InversionTime")
+# Fields whose seconds are milliseconds of DICOM, and the most seconds that any scan has.
+_TIMES = {"RepetitionTime": 60.0, "EchoTime": 1.0, "InversionTime": 20.0}
 
 
 def with_sidecar(found: Named, path: Path) -> Named:
@@ -87,9 +88,10 @@ def header_beside(path: Path) -> Dataset | None:
                 said = said.split("_") if name == "ScanningSequence" else [said]
             if isinstance(said, list) and all(isinstance(each, str) for each in said):
                 setattr(header, name, said)
-    for name in _TIMES:
-        if isinstance(content.get(name), (int, float)):
-            setattr(header, name, 1000 * content[name])
+    times = {name: content[name] for name in _TIMES if isinstance(content.get(name), (int, float))}
+    unit = 1 if any(time > _TIMES[name] for name, time in times.items()) else 1000  # many write milliseconds
+    for name, time in times.items():
+        setattr(header, name, unit * time)
     b = values.read_text("utf-8", "replace").split() if values.is_file() else []
     if len(b) == 1 and b[0].replace(".", "", 1).isdecimal():
         header.DiffusionBValue = float(b[0])

@@ -33,6 +33,7 @@ SIZE = 6_000_000
 REGION_COLOURS = ("#f5793a", "#f0e442", "#cc79a7", "#00a878", "#e69f00", "#d55e00")  # told apart with any colour vision
 TRUTH = "#33c6ff"
 _TILE = 160
+_CLINICAL = "clinical"  # the table of clinical variables, which is no file of its study
 _NO_SCANS = {"label", "foreground"}  # that problems of a preparation are told of too
 
 
@@ -101,16 +102,17 @@ def missing(study: Study) -> dict[str, str]:
     prediction = study.prediction
     assert prediction is not None
     wanted = prediction.model.modalities if prediction.model is not None else []
+    acquired = [*study.scans, *([_CLINICAL] if study.clinical and _CLINICAL in wanted else [])]
     absent = {
         name: "not read by this network" if wanted and name not in wanted else "treated as not acquired"
-        for name in study.scans
+        for name in acquired
         if name not in prediction.present
     }
     ignored = dict.fromkeys(prediction.ignored, "left out, being unlike the scans that the network was calibrated on")
     left_out = {
         name: problem for name, problem in study.problems.items() if name not in study.scans and name not in _NO_SCANS
     }
-    keys = [ScanKey.parse(name) for name in {*study.scans, *prediction.present} | left_out.keys()]
+    keys = [ScanKey.parse(name) for name in {*acquired, *prediction.present} | left_out.keys()]
     known = {*map(str, keys), *(key.modality for key in keys)}
     never = {name: "not found in the study" for name in wanted if name not in known}
     return {**absent, **ignored, **left_out, **never}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import nan
 from statistics import mean, median, quantiles
 
 from polyscan.evaluation.statistics import concordance_index
@@ -18,7 +19,7 @@ class RegionSummary:
     Attributes:
         name: the region.
         count: studies that have it.
-        mean, median, low, high: Dice over them, ``low`` to ``high`` being the middle half.
+        mean, median, low, high: Dice over them, ``low`` to ``high`` being the middle half; NaN where no study has it.
         empty: studies that do not have it, and in how many of them something was found in error.
     """
 
@@ -40,13 +41,13 @@ def summarise(predictions: Sequence[PredictionRecord]) -> list[RegionSummary]:
         scores = [found.scores[name] for found in predictions if name in found.scores]
         dice = [score.dice for score in scores if score.dice is not None]
         empty = [score for score in scores if score.dice is None]
-        low, high = (quantiles(dice, n=4)[::2]) if len(dice) > 1 else (dice * 2 or [0.0, 0.0])
+        low, high = (quantiles(dice, n=4)[::2]) if len(dice) > 1 else (dice * 2 or [nan, nan])
         summaries.append(
             RegionSummary(
                 name,
                 len(dice),
-                mean(dice) if dice else 0.0,
-                median(dice) if dice else 0.0,
+                mean(dice) if dice else nan,
+                median(dice) if dice else nan,
                 low,
                 high,
                 len(empty),
