@@ -275,6 +275,10 @@ AGENT.CodeMeaning = "Gadobutrol"
         ({"SeriesDescription": "T1", "ContrastBolusAgent": "W/O"}, "T1"),
         ({"SeriesDescription": "T1", "ContrastBolusAgent": "Without IV contrast"}, "T1"),
         ({"SeriesDescription": "T1", "ContrastBolusAgent": "SALINE"}, "T1"),
+        ({"SeriesDescription": "T1", "ContrastBolusAgent": "ORAL & WATER"}, "T1"),
+        ({"SeriesDescription": "T1", "ContrastBolusAgent": "Oral and IV Gd"}, "T1c"),
+        ({"SeriesDescription": "T1", "ContrastBolusAgent": "Lumivision", "ContrastBolusRoute": "PER ORAL"}, "T1"),
+        ({"SeriesDescription": "T1", "ContrastBolusAgent": "Gadovist", "ContrastBolusRoute": "IV"}, "T1c"),
         ({"SeriesDescription": "T1", "ContrastBolusAgent": "NOVOTEC"}, "T1c"),
         ({"SeriesDescription": "T1 pre", "ContrastBolusAgent": "Gadovist"}, "T1"),
         ({"SeriesDescription": "T1", "ContrastBolusIngredient": "GADOLINIUM"}, "T1c"),
@@ -315,6 +319,14 @@ def test_what_is_no_modality_is_left_out_under_its_name(kind, other):
     )
     assert modality is None
     assert reason.startswith(other)
+
+
+@pytest.mark.parametrize(
+    ("description", "modality"),
+    [("CTA BoneRemoval 0.6", None), ("Head bone-free", None), ("NO BONE", None), ("Head bone 1.0", "CT")],
+)
+def test_a_ct_without_its_bones_is_none(description, modality):
+    assert from_header(header(Modality="CT", SeriesDescription=description))[0] == modality
 
 
 @pytest.mark.parametrize("kind", ["IODINE", "VNC", "Z_EFF", "MONOENERGETIC"])

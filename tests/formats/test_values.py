@@ -141,6 +141,15 @@ def test_stored_values_of_a_ct_are_doubtful(tmp_path):
     assert "they may be stored values, 1024 above Hounsfield units" in doubt
 
 
+def test_stored_values_of_a_dicom_series_are_doubtful(make_series):
+    def stored(k, ds):
+        ds.PixelData = np.tile(np.array([24, 1060, 1060, 1060, 1060, 1060, 24], "<u2"), (6, 1)).tobytes()
+
+    (doubt,) = read_image(str(make_series("stored", change=stored)), "CT").meta["doubts"]
+    assert "they may be stored values, 1024 above Hounsfield units" in doubt
+    assert read_image(str(make_series("told", RescaleIntercept=-1024, change=stored)), "CT").meta["doubts"] == []
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [

@@ -67,6 +67,9 @@ _DUAL_ENERGY = {
     "MATERIAL_FRACTION", "MATERIAL_REMOVED", "CALCIUM", "URIC_ACID", "WATER",
 }  # fmt: skip
 _CT_MAPS = {"CBF", "CBV", "MTT", "TTP", "TMAX", "PERFUSION", "PERF", "TDR", "PMB"}
+_BONES_TAKEN = re.compile(
+    r"bones?[-_ ]*(?:remov|subtr|free|less|suppr|strip)|(?:no|without|w/?o)[-_ ]+bones?", re.IGNORECASE
+)
 _HOUNSFIELD = {"", "HU", "US"}
 _SPECTROSCOPY = "1.2.840.10008.5.1.4.1.1.4.2"
 _NO_AGENT = {
@@ -74,7 +77,8 @@ _NO_AGENT = {
     "non", "not applicable", "off", "native", "nativ", "unknown", "sans", "sin", "false",
 }  # fmt: skip
 _DENIED = re.compile(
-    r"(?:no|non|none|not|nil|without|w/?o|ohne|sans|sin|senza|zonder)(?![a-z])|(?:normal )?saline|nacl"
+    r"(?:no|non|none|not|nil|without|w/?o|ohne|sans|sin|senza|zonder)(?![a-z])|(?:normal )?saline|nacl|"
+    r"(?:per )?(?:oral|os|rectal|water|barium)(?:ly)?(?![a-z])(?!.*(?:(?<![a-z])i\.?v|ga?d))"
 )
 _TURBO_EPI = 7  # Philips' EPI factor: 1 where there is none, small in gradient and spin echo (GRASE)
 NOT_KNOWN = "not known: neither the sequence nor a description tells the contrast"
@@ -161,6 +165,8 @@ def _tomography(header: Dataset, kind: set[str]) -> tuple[str | None, str]:
     if found:
         return None, f"a dual-energy map: ImageType says {min(found)}"
     plain = text(header, "SeriesDescription")
+    if _BONES_TAKEN.search(plain):
+        return None, "a CT without its bones: the series description says so"
     if written := dual_energy(plain):
         return None, f"a dual-energy map: the series description says {written}"
     if kind & _CT_MAPS or told(plain).modality in ("CBF", "CBV") or (told(plain).other or "").startswith("a perfusion"):
@@ -331,6 +337,8 @@ def agent_given(header: Dataset, said: Told | None = None) -> str | None:
     if said.contrast:
         return "contrast agent, as its description says"
     if text(header, "ContrastBolusAgentAdministered") == "NO":  # of an enhanced image at this time
+        return None
+    if (route := text(header, "ContrastBolusRoute").lower()) and _DENIED.match(route):
         return None
     coded = [text(item, "CodeMeaning") or "yes" for item in items(header, "ContrastBolusAgentSequence")]
     for name, agents in {

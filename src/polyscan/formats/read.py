@@ -19,7 +19,7 @@ from polyscan.dicom.segmentation import SOP_CLASSES, read_segmentation
 from polyscan.errors import PolyscanError
 from polyscan.files.numbered import numbered
 from polyscan.formats.endings import ITK, ending_of, is_volume
-from polyscan.formats.fill_values import check_not_empty, without_fill_values
+from polyscan.formats.fill_values import check_not_empty, stored_as_hounsfield, without_fill_values
 from polyscan.formats.itk import open_itk
 from polyscan.formats.nifti import open_nifti
 from polyscan.formats.volume import Volume
@@ -80,6 +80,7 @@ def read_image(source: Source, name: str, given: dict[str, Any] | None = None) -
                 "in the manifest."
             )
         image.meta["problems"] += without_fill_values(image.numpy(), "The series", unit)
+        image.meta["doubts"] = stored_as_hounsfield(image[0].numpy()) if unit == "HU" else []
         check_not_empty(image.numpy(), "The series")
         return image
 
