@@ -154,6 +154,7 @@ def test_images_go_in_time_and_what_was_found_stays(came, tmp_path):
         file.write_bytes(b"no image")
     for each in (folder, failed, folder, failed):
         desk.attend(each)
+    desk.write_tables()
     assert not folder.exists()
     assert len(list(failed.glob("*.dcm"))) == 8
     assert not (out / "prepared" / "sub-1x2x34").exists()
@@ -164,6 +165,34 @@ def test_images_go_in_time_and_what_was_found_stays(came, tmp_path):
     status = listen_status(out)
     assert (status.done, list(status.failed)) == (["sub-1x2x34"], ["sub-1x2x35"])
     assert str(tmp_path) not in status.failed["sub-1x2x35"]
+
+
+def test_tables_are_written_in_a_small_part_of_the_time(came, answered, desk, monkeypatch):
+    clock, written = [0.0], []
+
+    def slow(out):
+        written.append(clock[0])
+        clock[0] += 3.0
+
+    monkeypatch.setattr("polyscan.hospital.station.write_cohort", slow)
+    monkeypatch.setattr("polyscan.hospital.station.time.monotonic", lambda: clock[0])
+    desk.attend(came("1.2.34"))
+    desk.write_tables()
+    desk.write_tables()
+    desk.attend(came("1.2.35"))
+    for clock[0] in (59.0, 60.0, 61.0, 200.0):
+        desk.write_tables()
+    desk.attend(came("1.2.36"))
+    desk.write_tables()
+    desk.write_tables(at_once=True)
+    assert written == [0.0, 60.0, 200.0]
+
+
+def test_a_record_that_cannot_be_read_costs_the_tables_alone(desk, tmp_path, caplog):
+    (tmp_path / "out" / "records").mkdir(parents=True)
+    (tmp_path / "out" / "records" / "sub-1.json").write_text("{")
+    desk.write_tables()
+    assert "The tables cannot be written" in caplog.text
 
 
 def test_a_failed_study_is_tried_again_where_its_delivery_is_removed(came, desk, tmp_path, monkeypatch):

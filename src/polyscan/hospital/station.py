@@ -99,12 +99,15 @@ def listen(
                 for images in spool.settled(quiet):
                     try:
                         desk.attend(images)
+                        desk.write_tables()
                     except OSError as error:  # of the disk or the device, not of the study, which waits in the spool
                         _LOG.error("%s has to wait: %s", study_of(images.name).key, error.strerror or error)
                         stop.wait(_AGAIN)
                     if stop.is_set():
                         break
                 stop.wait(_LOOK)
+            with suppress(OSError):  # of a full disk: they are written at the next start
+                desk.write_tables(at_once=True)
 
 
 class Desk:
@@ -122,6 +125,7 @@ class Desk:
         self.deliveries = Deliveries(plan.out)
         self._not_before: dict[Path | str, float] = {}  # a study or an archive to when it is its turn again
         self._finished: dict[Path, tuple[float, float]] = {}  # images to when the last came and when they may go
+        self._untold, self._tables_due = True, 0.0  # whether a study is not in the tables, and when these are written
 
     def attend(self, images: Path) -> None:
         """Do what is left to do for a study: answer, send, and in the end remove its images.
@@ -151,6 +155,25 @@ class Desk:
                 self._finished[images] = last, last + days * _DAY
                 self._not_before.pop(images)
 
+    def write_tables(self, at_once: bool = False) -> None:
+        """Write the tables and the page of all studies where one is new, in a twentieth of the time at the most.
+
+        Args:
+            at_once: even if they were written just before.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        begun = time.monotonic()
+        if self._untold and (at_once or begun >= self._tables_due):
+            try:
+                write_cohort(self.plan.out)
+            except OSError:
+                raise
+            except Exception as error:  # such as a record that somebody changed
+                _LOG.error("The tables cannot be written: %s", sentence(error))
+            self._untold, self._tables_due = False, begun + 20 * (time.monotonic() - begun)
+
     def _bring_on(self, images: Path) -> Delivery:
         """Answer and send, as far as that is to be done and can be."""
         delivery = self.deliveries.of_images(images)
@@ -171,12 +194,12 @@ class Desk:
         _LOG.info("%s: %d images came", key, len(list(images.glob("[0-9]*.dcm"))))
         try:
             self._scan(images, delivery)
-            write_cohort(self.plan.out)
         except OSError:  # it was not killed
             with suppress(OSError):
                 self.deliveries.write(uid, Delivery(images=delivery.images, tries=delivery.tries - 1))
             raise
         self.deliveries.write(uid, delivery)
+        self._untold = True
         _LOG.info("%s: %s", key, f"failed: {delivery.failed}" if delivery.failed else "answered")
 
     def _scan(self, images: Path, delivery: Delivery) -> None:
