@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from polyscan.cli import COMMANDS, main
+from polyscan.commands import status
 from polyscan.study.manifest import read_manifest
 
 BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "brain_mri_tumour_segmentation"
@@ -23,6 +24,15 @@ def test_help_has_an_example(command, capsys):
         main([command, "--help"])
     assert left.value.code == 0
     assert f"Example:\n  polyscan {command} " in capsys.readouterr().out
+
+
+def test_a_command_works_without_its_documentation(monkeypatch, capsys):
+    """As python -OO leaves it out."""
+    monkeypatch.setattr(status, "__doc__", None)
+    with pytest.raises(SystemExit) as left:
+        main(["status", "--help"])
+    assert left.value.code == 0
+    assert "The help is left out by python -OO" in capsys.readouterr().out
 
 
 def test_help_tells_what_an_option_is_where_it_is_not_given():

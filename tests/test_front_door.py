@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from monai.data import MetaTensor
 
 import polyscan
 from polyscan.phantom import make_cohort
@@ -78,6 +79,13 @@ def test_a_bundle_by_its_name_predicts_a_study(ward):
     assert found.mask.shape == native.shape
     np.testing.assert_allclose(found.mask.affine, native.affine, atol=1e-4)
     assert set(np.unique(found.mask)) <= {0, 1, 2, 4}
+
+
+def test_a_prediction_is_shown_without_its_voxels():
+    mask = MetaTensor(torch.zeros(1, 40, 40, 40))
+    shown = repr(polyscan.Prediction(["T1"], mask, reference="T1"))
+    assert shown == "Prediction(present=['T1'], mask=<1 x 40 x 40 x 40>, answers={}, reference=T1, problems={})"
+    assert "mask=None" in repr(polyscan.Prediction(["T1"]))
 
 
 def test_a_bundle_that_is_not_there_is_refused_by_name(tmp_path):

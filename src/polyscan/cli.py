@@ -54,7 +54,8 @@ def parser() -> argparse.ArgumentParser:
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in COMMANDS:
         module = import_module(f"polyscan.commands.{name}")
-        summary, description, example = str(module.__doc__).split("\n\n", 2)
+        documentation = module.__doc__ or f"{name}\n\nThe help is left out by python -OO.\n\n"
+        summary, description, example = documentation.split("\n\n", 2)
         command = commands.add_parser(
             name.replace("_", "-"),
             help=summary[0].lower() + summary[1:].rstrip("."),

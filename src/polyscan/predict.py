@@ -39,6 +39,12 @@ class Prediction:
     reference: str | None = None
     problems: dict[str, str] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        """All but the voxels of the mask."""
+        mask = None if self.mask is None else f"<{' x '.join(map(str, self.mask.shape))}>"
+        told = {"present": self.present, "mask": mask, "answers": self.answers, "reference": self.reference}
+        return f"Prediction({', '.join(f'{name}={value}' for name, value in told.items())}, problems={self.problems})"
+
 
 class LoadedBundle:
     """A bundle with its weights, read when it is first asked and kept.
@@ -68,6 +74,9 @@ class LoadedBundle:
         Args:
             study: one of :func:`polyscan.find_studies`, or the folder of one patient.
             absent: modality, or modalities, to treat as though they had not been acquired.
+
+        Returns:
+            What was found; nothing stays on disk.
 
         Raises:
             PolyscanError: the folder does not hold one study, none of its scans can be used, or ``absent`` names

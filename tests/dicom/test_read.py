@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import nibabel
 import numpy as np
 import pydicom
@@ -22,6 +24,14 @@ def test_plain_series_is_where_its_header_says(make_series):
     np.testing.assert_array_equal(image[0, 3, 2].numpy(), [3, 13, 23, 33, 43])
     assert image.meta["unit"] == "HU"
     assert image.meta["problems"] == []
+
+
+def test_what_find_series_lists_is_read(make_series):
+    folder = make_series()
+    (found,) = find_series(folder)
+    np.testing.assert_array_equal(read_series(found), read_series(folder))
+    with pytest.raises(PolyscanError, match="is left out"):
+        read_series(replace(found, modality=None, where=None, reason="is left out"))
 
 
 def test_instance_numbers_and_file_names_do_not_matter(make_series):

@@ -12,10 +12,10 @@ import torch
 from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
-from polyscan.geometry import to_sitk
+from polyscan.geometry import from_sitk, to_sitk
 from polyscan.phantom.subject import make_subject
 from polyscan.phantom.write import write_pose
-from polyscan.registration import register_rigid, register_study
+from polyscan.registration import register, register_rigid, register_study
 from polyscan.registration.shrink import shrink
 
 
@@ -252,3 +252,14 @@ def test_the_same_on_a_gpu(scans):
     here = register_rigid(scans["T1c"], scans["T2"]).transform
     assert there.GetParameters() == again.GetParameters()
     assert errors(there, here).max() < 0.1
+
+
+def test_tensors_as_read_study_gives_them_are_taken_where_they_lie(scans, monkeypatch):
+    given = []
+    monkeypatch.setattr(register, "_register", lambda images, *others: given.append(images))
+    monkeypatch.setattr(register, "Pyramid", lambda *_: None)
+    register_rigid(from_sitk(scans["T1c"]), from_sitk(scans["PET"]))
+    for image, name in zip(given[0], ("T1c", "PET"), strict=True):
+        np.testing.assert_array_equal(sitk.GetArrayViewFromImage(image), sitk.GetArrayViewFromImage(scans[name]))
+        np.testing.assert_allclose(image.GetDirection(), scans[name].GetDirection(), atol=1e-6)
+        np.testing.assert_allclose(image.GetOrigin(), scans[name].GetOrigin(), atol=1e-4)

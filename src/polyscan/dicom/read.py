@@ -31,6 +31,10 @@ def find_series(folder: str | Path) -> list[Series]:
     Pixels are read only where a header leaves open what it is: of slices that may be copies, and of one slice of an MR
     series that may hold negative values.
 
+    Returns:
+        The series: ``modality`` (None where it is left out), ``reason``, ``shape`` (x, y, z), ``affine`` (RAS+,
+        millimetres), ``files`` and ``headers``; :func:`read_series` reads one.
+
     Raises:
         PolyscanError: the folder does not exist.
     """
@@ -42,13 +46,15 @@ def find_series(folder: str | Path) -> list[Series]:
     return group(headers, {**left, **others})
 
 
-def read_series(source: str | Path | Sequence[str | Path], given: Mapping[str, Any] | None = None) -> MetaTensor:
+def read_series(
+    source: str | Path | Sequence[str | Path] | Series, given: Mapping[str, Any] | None = None
+) -> MetaTensor:
     """Read one DICOM series.
 
     Args:
-        source: a folder that holds one series that can be used, one file, or the files of a series. Where a folder or
-            a file holds several volumes, ``#2`` after its name takes the second of those that
-            :func:`find_series` lists.
+        source: one of :func:`find_series`; or a folder that holds one series that can be used, one file, or the files
+            of a series. Where a folder or a file holds several volumes, ``#2`` after its name takes the second of those
+            that :func:`find_series` lists.
         given: attributes that PET headers lack, by keyword, as ``{"PatientWeight": 70}``.
 
     Returns:
@@ -60,7 +66,7 @@ def read_series(source: str | Path | Sequence[str | Path], given: Mapping[str, A
     Raises:
         PolyscanError: no series, several, or one that cannot be read; the text says which.
     """
-    series = one_series(source)
+    series = source if isinstance(source, Series) else one_series(source)
     if series.where is None:
         raise PolyscanError(f"{name_of(series.files[0])}: {series.reason}")
     values = read_pixels(series.slices)

@@ -46,6 +46,9 @@ def suv_factor(headers: Sequence[Dataset], kind: str = "bw") -> float:
         kind: ``"bw"`` body weight, ``"lbm"`` lean body mass after James, ``"lbm_janma"`` after Janmahasatian (both
             g/mL), ``"bsa"`` body surface area after Du Bois (cm2/mL).
 
+    Returns:
+        SUV per unit of the stored, rescaled value; with ``"bw"`` g/mL.
+
     Raises:
         PolyscanError: an attribute that is needed is missing or has a value that cannot be used.
     """

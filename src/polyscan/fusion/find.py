@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Kind = TypeVar("Kind")
 
@@ -34,10 +34,10 @@ def find_classes(path: Iterable[str], package: str, kind: type[Kind]) -> dict[st
     return dict(sorted(found.items()))
 
 
-def by_name(
-    package: str, what: str, known: Mapping[str, Kind]
-) -> tuple[Callable[[str], Kind], Callable[[], list[str]]]:
+def by_name(package: str, what: str, known: Mapping[str, type]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """``__getattr__`` and ``__dir__`` of a package whose classes were found.
+
+    To a type checker such a name is Any, since each class has options of its own.
 
     Args:
         package: its dotted name.
@@ -45,7 +45,7 @@ def by_name(
         known: name to class.
     """
 
-    def named(name: str) -> Kind:
+    def named(name: str) -> Any:
         if name not in known:
             raise AttributeError(f"{package} has no {what} {name}; it has {', '.join(known)}.")
         return known[name]

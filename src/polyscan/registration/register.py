@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import SimpleITK as sitk
 import torch
+from monai.data import MetaTensor
 
 from polyscan.cores import one_torch_thread
 from polyscan.errors import PolyscanError
+from polyscan.geometry import to_sitk
 from polyscan.registration.backends import BACKENDS
 from polyscan.registration.multistart import multistart, refine
 from polyscan.registration.poses import Poses
@@ -42,8 +44,8 @@ class Registration:
 
 
 def register_rigid(
-    fixed: sitk.Image,
-    moving: sitk.Image,
+    fixed: sitk.Image | MetaTensor,
+    moving: sitk.Image | MetaTensor,
     *,
     engine: str = "torch",
     both_ways: bool = False,
@@ -58,7 +60,8 @@ def register_rigid(
     thinned out. The same seed gives the same result.
 
     Args:
-        fixed: 3D image in millimetres; NaN is outside the field of view.
+        fixed: 3D image in millimetres, one of ITK's or a (1, x, y, z) tensor with a RAS+ affine, as
+            :func:`polyscan.read_study` gives; NaN is outside the field of view.
         moving: another one.
         engine: ``"torch"`` (second-order steps, no further package), ``"elastix"`` or ``"simpleitk"``.
         both_ways: whether the engine is to follow moving to fixed as well, and the result to be trusted only where the
@@ -70,7 +73,8 @@ def register_rigid(
 
     Returns:
         The transform and whether to trust it: see :func:`polyscan.registration.trust.judge`. Where an image is
-        constant or next to empty, the identity, not trusted.
+        constant or next to empty, the identity, not trusted. ``polyscan.preprocess.resample(moving, fixed,
+        found.transform)`` lays one tensor on the other.
 
     Raises:
         PolyscanError: no such engine, degrees of freedom that it has not, or an image that is not 3D.
@@ -87,8 +91,8 @@ def register_rigid(
 
 
 def register_study(
-    fixed: sitk.Image,
-    moving: Iterable[sitk.Image],
+    fixed: sitk.Image | MetaTensor,
+    moving: Iterable[sitk.Image | MetaTensor],
     *,
     engine: str = "torch",
     both_ways: bool = False,
@@ -104,23 +108,24 @@ def register_study(
             f"The {engine} engine has no transform of {degrees_of_freedom} degrees of freedom; use 6, or the torch "
             "engine with 12."
         )
-    _checked(fixed)
+    target = _image(fixed)
     with one_torch_thread():
-        still = Pyramid(fixed, device)
+        still = Pyramid(target, device)
         return [
             _register(
-                (fixed, image),
-                (still, Pyramid(_checked(image), device)),
+                (target, image),
+                (still, Pyramid(image, device)),
                 engine,
                 both_ways,
                 seed,
                 degrees_of_freedom == 12,
             )
-            for image in moving
+            for image in map(_image, moving)
         ]
 
 
-def _checked(image: sitk.Image) -> sitk.Image:
+def _image(given: sitk.Image | MetaTensor) -> sitk.Image:
+    image = to_sitk(given) if isinstance(given, MetaTensor) else given
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
         raise PolyscanError(
             f"An image of {image.GetDimension()} dimensions and {image.GetNumberOfComponentsPerPixel()} values a voxel "
