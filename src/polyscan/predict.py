@@ -18,6 +18,7 @@ from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import read_nifti
 from polyscan.preprocess.prepare_study import prepare_study
 from polyscan.study import Study, TaskPrediction
+from polyscan.study.made import prediction_of
 
 
 @dataclass
@@ -94,8 +95,7 @@ class LoadedBundle:
             raise PolyscanError(f"Modality {', '.join(sorted(unknown))} cannot be left out: this bundle reads {reads}.")
         with tempfile.TemporaryDirectory(prefix="polyscan-") as folder:
             prepared = prepare_study(study, Path(folder), self.protocol) if self.protocol else study
-            said = self._predictor.predict(prepared, absent).prediction
-            assert said is not None
+            said = prediction_of(self._predictor.predict(prepared, absent))
             mask = read_nifti(said.path) if said.is_mask else None
             Path(said.path).unlink()
             return Prediction(

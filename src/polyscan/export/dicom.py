@@ -30,6 +30,7 @@ from polyscan.preprocess.native import to_native
 from polyscan.progress import Progress, silent
 from polyscan.report.uncertainty import region_probabilities, uncertainty_map
 from polyscan.study import PredictionRecord, Study, paths_in
+from polyscan.study.made import prediction_of, preparation_of
 from polyscan.study.manifest import Failure, Manifest, none_done
 from polyscan.study.outputs import OutputFolder, sources_of
 from polyscan.study.sources import Sources, StudySources, without_paths
@@ -127,9 +128,7 @@ def write_objects(
     Raises:
         PolyscanError: the series of the reference is not known, or cannot carry the objects.
     """
-    prediction, preparation = study.prediction, study.preparation
-    assert prediction is not None
-    assert preparation is not None
+    prediction, preparation = prediction_of(study), preparation_of(study)
     fixed = _images(sources, preparation.reference)
     to = _Objects(study.key, out, fixed, description, sha256(Path(prediction.path)))
     segmentation, measures = None, dict[str, RegionMeasures]()

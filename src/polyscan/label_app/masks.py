@@ -21,6 +21,7 @@ from polyscan.geometry import same_grid, to_sitk
 from polyscan.preprocess.native import to_native
 from polyscan.preprocess.resample import resample
 from polyscan.study import Source, Study
+from polyscan.study.made import preparation_of
 
 EXTENSIONS = (".nii.gz", ".nii", ".nrrd", ".seg.nrrd")
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
@@ -136,7 +137,7 @@ def revalued(mask: MetaTensor, numbers: Mapping[int, int]) -> MetaTensor:
 
 def brought_back(mask: MetaTensor, prepared: Study, name: str) -> MetaTensor:
     """Bring a mask (1, x, y, z) that was drawn on a scan to the grid of the reference: what :func:`laid_on` undoes."""
-    assert prepared.preparation is not None
-    reference = read_nifti(prepared.scans[prepared.preparation.reference].path)
-    file = prepared.preparation.transforms.get(name)
+    preparation = preparation_of(prepared)
+    reference = read_nifti(prepared.scans[preparation.reference].path)
+    file = preparation.transforms.get(name)
     return resample(mask, reference, sitk.ReadTransform(file) if file else None, label=True)

@@ -29,6 +29,7 @@ from polyscan.label_app.sources import FolderStudies, WebStudies
 from polyscan.label_app.weights import Weights
 from polyscan.preprocess.prepare_study import prepare_study
 from polyscan.study import Label, PredictionRecord, Study, TaskPrediction
+from polyscan.study.made import prediction_of
 from polyscan.study.outputs import fingerprint
 from polyscan.study.schema import encoded
 
@@ -209,8 +210,7 @@ class StudyService:
 
     def _infer(self, model: Bundle, prepared: Study, out: Path, absent: Sequence[str]) -> PredictionRecord:
         """A bundle's answer for a prepared study, its file moved to a folder."""
-        prediction = self._predictor(model).predict(replace(prepared, label=Label()), absent).prediction
-        assert prediction is not None
+        prediction = prediction_of(self._predictor(model).predict(replace(prepared, label=Label()), absent))
         file = Path(prediction.path)
         out.mkdir(parents=True, exist_ok=True)
         return replace(prediction, path=str(shutil.move(file, out / file.name)))

@@ -15,6 +15,7 @@ from polyscan.geometry import spacing_of
 from polyscan.methods.text import Text, counted, enumerated, size
 from polyscan.modality import modality
 from polyscan.study import Study
+from polyscan.study.made import preparation_of
 
 SECTION = "Preparation"
 _NOT_REGISTERED = "not registered: "
@@ -84,8 +85,7 @@ def _acquired(studies: Sequence[Study]) -> str:
     """How many studies have each scan, and the spacing that it was acquired at."""
     spacings: dict[str, list[np.ndarray]] = defaultdict(list)
     for study in studies:
-        assert study.preparation is not None
-        for name, grid in study.preparation.grids.items():
+        for name, grid in preparation_of(study).grids.items():
             spacings[name].append(spacing_of(grid.affine))
     told = [f"{name} in {len(each)} ({size(np.median(each, axis=0), 'mm')})" for name, each in spacings.items()]
     return f"Scans, with the median spacing that they were acquired at, were {enumerated(told)}." if told else ""

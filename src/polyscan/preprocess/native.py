@@ -15,6 +15,7 @@ from polyscan.formats.nifti import read_nifti, write_nifti
 from polyscan.preprocess.resample import resample
 from polyscan.progress import Progress, silent
 from polyscan.study import Grid, ScanKey, Study
+from polyscan.study.made import prediction_of, preparation_of
 from polyscan.study.manifest import Manifest
 from polyscan.study.outputs import OutputFolder, sources_of
 
@@ -69,12 +70,10 @@ def write_native(manifest: Manifest, out: str | Path, *, progress: Progress = si
     owned.will_hold([INDEX, *(name for each in names.values() for name in each.values())])
     with owned.alone():
         for count, study in enumerate(studies, start=1):
-            assert study.preparation is not None
-            assert study.prediction is not None
-            mask = read_nifti(study.prediction.path)
+            preparation, mask = preparation_of(study), read_nifti(prediction_of(study).path)
             with replace_owned(owned.path, group=study.key) as folder:
-                for name, grid in study.preparation.grids.items():
-                    labels = to_native(mask, empty_image(grid), study.preparation.transforms.get(name))
+                for name, grid in preparation.grids.items():
+                    labels = to_native(mask, empty_image(grid), preparation.transforms.get(name))
                     kept = MetaTensor(labels.as_tensor().to(torch.uint8), affine=labels.affine)
                     write_nifti(folder / names[study.key][name], kept)
             progress(count, len(studies), study.key)

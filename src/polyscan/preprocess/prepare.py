@@ -18,6 +18,7 @@ from polyscan.preprocess.kept import kept_study
 from polyscan.preprocess.profiles import load_profiles, out_of_distribution
 from polyscan.progress import Progress, silent
 from polyscan.study import Study
+from polyscan.study.made import preparation_of
 from polyscan.study.manifest import MANIFEST, Failure, Manifest, manifest_of, none_done, write_manifest
 from polyscan.study.outputs import OutputFolder, sources_of
 from polyscan.study.sources import SOURCES, write_sources
@@ -80,9 +81,9 @@ def prepare(
             if isinstance(result, PolyscanError):
                 failed.append(Failure(study.key, str(result)))
             else:
-                assert result.preparation is not None
-                problems = result.preparation.problems
-                for modality_name, problem in out_of_distribution(result.preparation.profiles, learnt).items():
+                preparation = preparation_of(result)
+                problems = preparation.problems
+                for modality_name, problem in out_of_distribution(preparation.profiles, learnt).items():
                     problems[modality_name] = "; ".join(filter(None, [problems.get(modality_name), problem]))
                 done[study.key] = result
             progress(count, len(studies), study.key)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from polyscan.study import Study
+from polyscan.study.made import prediction_of
 from polyscan.study.manifest import Failure
 
 OUTLIER = 3.5
@@ -23,8 +24,7 @@ def rows_of(answered: Iterable[Study], failed: Iterable[Failure]) -> list[dict[s
 
 def _row(study: Study) -> dict[str, Any]:
     """A study's status, and its numbers in columns such as ``whole tumour ml`` and ``grade``."""
-    prediction, preparation = study.prediction, study.preparation
-    assert prediction is not None
+    prediction, preparation = prediction_of(study), study.preparation
     row: dict[str, Any] = {
         "study": study.key,
         "subject": study.subject,

@@ -24,6 +24,7 @@ from polyscan.report.render import render_page
 from polyscan.report.sheet import data_uri, map_sheet, mask_sheet, scan_sheet
 from polyscan.report.uncertainty import region_probabilities, uncertainty_map
 from polyscan.study import AttributionRecord, PredictionRecord, ScanKey, Study
+from polyscan.study.made import prediction_of
 from polyscan.study.outputs import fingerprint, sources_of
 
 VOXELS, REGISTRATION_VOXELS = 4_000_000, 1_000_000
@@ -68,22 +69,22 @@ def write_study_page(study: Study, path: str | Path, *, cohort: str | None = Non
     made_from = _made_from(study, cohort)
     if path.with_suffix(".jpg").is_file() and drawn_from(path) == made_from:
         return path
-    assert study.prediction is not None
-    seen = None if _is_flat(study) else _see(study, study.prediction)
+    prediction = prediction_of(study)
+    seen = None if _is_flat(study) else _see(study, prediction)
     text = render_page(
         "polyscan.report",
         "study.html",
         made_from=made_from,
         cohort=cohort,
         study=study,
-        prediction=study.prediction,
+        prediction=prediction,
         preparation=study.preparation,
         missing=missing(study),
-        regions=_regions(study.prediction),
+        regions=_regions(prediction),
         truth=TRUTH if study.label.mask is not None else None,
         steps={name: _steps(scan.sidecar) for name, scan in study.scans.items()},
         pictures=_pictures(study) if seen is None else {},
-        explained=explained(study.prediction.attributions, _region_colours(study.prediction)),
+        explained=explained(prediction.attributions, _region_colours(prediction)),
         volumes=None if seen is None else _volumes(study, seen),
     )
     with replace_owned(path.parent, last=path.name, group=path.stem) as folder:
@@ -99,8 +100,7 @@ def draw_study(study: Study, pages: Path, cohort: str) -> None:
 
 def missing(study: Study) -> dict[str, str]:
     """Scan to why the network did not have it: it was left out, taken away, or never acquired."""
-    prediction = study.prediction
-    assert prediction is not None
+    prediction = prediction_of(study)
     wanted = prediction.model.modalities if prediction.model is not None else []
     acquired = [*study.scans, *([_CLINICAL] if study.clinical and _CLINICAL in wanted else [])]
     absent = {
@@ -155,8 +155,7 @@ def _see(study: Study, prediction: PredictionRecord) -> _Seen:
 
 def _volumes(study: Study, seen: _Seen) -> dict[str, Any]:
     """Everything that the viewer of the page shows, as JSON."""
-    prediction = study.prediction
-    assert prediction is not None
+    prediction = prediction_of(study)
     registered = study.preparation.transforms if study.preparation else {}
     marks = sum(len(each.maps) for each in prediction.attributions)
     parts = len(seen.scans) + 0.25 * (2 * len(registered) + 1 + marks)
@@ -266,8 +265,7 @@ def _short(value: Any) -> str:
 
 def _pictures(study: Study) -> dict[str, str]:
     """2D pictures as they are, and with each map of attribution over them, inside the page."""
-    prediction = study.prediction
-    assert prediction is not None
+    prediction = prediction_of(study)
     found = {name: _flat(path) for name, path in _images(study).items() if name in prediction.present}
     for each in prediction.attributions:
         maps = {name: read_nifti(path).numpy()[0, :, :, 0].T for name, path in each.maps.items()}
@@ -296,7 +294,7 @@ def _flat(path: str, marks: np.ndarray | None = None) -> str:
 
 def _tile(study: Study, seen: _Seen | None) -> Any:
     """A small picture: the axial plane through the middle of what was predicted, on the first scan."""
-    assert study.prediction is not None
+    prediction = prediction_of(study)
     if not _images(study):
         return Image.new("RGB", (_TILE, _TILE))
     if seen is None:
@@ -311,7 +309,7 @@ def _tile(study: Study, seen: _Seen | None) -> Any:
     pixels = colour_map(name)[levels].astype(float)
     if "prediction" in seen.masks:
         labels = seen.masks["prediction"][:, :, seen.middle[2]].T
-        for number, colour in _label_colours(study.prediction).items():
+        for number, colour in _label_colours(prediction).items():
             over = np.array([int(colour[k : k + 2], 16) for k in (1, 3, 5)])
             pixels[labels == number] = 0.5 * pixels[labels == number] + 0.5 * over
     height = round(_TILE * values.shape[0] * seen.display.spacing[1] / (values.shape[1] * seen.display.spacing[0]))

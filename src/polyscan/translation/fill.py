@@ -19,6 +19,7 @@ from polyscan.learning.checkpoint import CHECKPOINT
 from polyscan.modality import modality
 from polyscan.progress import Progress, silent
 from polyscan.study import Scan, Study
+from polyscan.study.made import preparation_of
 from polyscan.study.manifest import MANIFEST, Failure, Manifest, write_manifest
 from polyscan.study.outputs import OutputFolder, fingerprint, sources_of
 from polyscan.translation.fidelity import Fidelity, fidelity, mean_fidelity
@@ -180,11 +181,11 @@ def _filled(study: Study, source: str, target: str, translator: Translator, out:
         with replace_owned(out / study.key, last=sidecar.name) as folder:
             write_nifti(folder / file.name, made)
             write_json(folder / sidecar.name, told)
-    assert study.preparation is not None
+    preparation = preparation_of(study)
     return replace(
         study,
         scans={**study.scans, target: Scan(str(file), sidecar=str(sidecar))},
-        preparation=replace(study.preparation, problems={**study.problems, target: _TRANSLATED.format(source=source)}),
+        preparation=replace(preparation, problems={**study.problems, target: _TRANSLATED.format(source=source)}),
     )
 
 
