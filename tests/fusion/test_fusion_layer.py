@@ -19,6 +19,12 @@ def test_a_layer_without_fuse():
         made()(WHOLE, THERE)
 
 
+@pytest.mark.parametrize("available", [THERE.long(), THERE.float()])
+def test_availability_that_is_no_bool(available):
+    with pytest.raises(ValueError, match="available is not of bool; give True where a modality is there"):
+        made(fuse=lambda self, features, available: features.sum(1))(WHOLE, available)
+
+
 @pytest.mark.parametrize(
     "fuse",
     [lambda x: x, lambda x: x.flatten(1, 2), lambda x: x.mean((1, 3, 4)), lambda x: x.mean(1)[..., :4]],

@@ -102,10 +102,22 @@ def test_deeper_levels_are_encoded_once():
     assert shallow < deep
 
 
-@pytest.mark.parametrize("fuse_at", ["middle", [], [0, 0], [3]], ids=str)
+@pytest.mark.parametrize("fuse_at", ["middle", [], [0, 0], [3], 1], ids=str)
 def test_place_that_is_none_is_refused(fuse_at):
     with pytest.raises(ValueError, match="fuse_at is"):
         make(fuse_at)
+
+
+@pytest.mark.parametrize("part", ["encoder", "fusion", "head"])
+def test_a_part_that_is_made_already_is_refused(part):
+    parts = {
+        "encoder": UNetEncoder,
+        "fusion": AttentionWeighted,
+        "head": SegmentationHead,
+        part: torch.nn.Conv3d(1, 1, 1),
+    }
+    with pytest.raises(ValueError, match=f"{part} is a Conv3d that is made already; give what makes it"):
+        FusionNet(["T1", "T2"], parts["encoder"], [0], parts["fusion"], parts["head"])
 
 
 def test_wrong_input_is_refused():

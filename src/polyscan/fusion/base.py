@@ -72,7 +72,8 @@ class FusionLayer(nn.Module):
             (batch, channel, *spatial), unchanged by whatever stands in absent modalities; zero in a row that has none.
 
         Raises:
-            ValueError: a shape is not the one that the layer was made for, or ``fuse`` returned another one.
+            ValueError: a shape is not the one that the layer was made for, ``available`` is not of bool, or ``fuse``
+                returned another shape.
         """
         self.check(features, available)
         some = available.any(1, keepdim=True)
@@ -86,7 +87,7 @@ class FusionLayer(nn.Module):
         return fused.masked_fill(~expand(some, fused), 0.0)
 
     def check(self, features: Tensor, available: Tensor) -> None:
-        """Raise ValueError where a shape is not the one that the layer was made for."""
+        """Raise ValueError where a shape is not the one that the layer was made for or ``available`` is not of bool."""
         if features.dim() < 3 or features.shape[1] != self.modalities or features.shape[2] != self.channels:
             raise ValueError(
                 f"features have shape {list(features.shape)}; expected (batch, {self.modalities} modalities, "
@@ -94,6 +95,8 @@ class FusionLayer(nn.Module):
             )
         if available.shape != features.shape[:2]:
             raise ValueError(f"available has shape {list(available.shape)}; expected {list(features.shape[:2])}.")
+        if available.dtype != torch.bool:
+            raise ValueError("available is not of bool; give True where a modality is there.")
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
         """Join modalities; ``features`` are zero where ``available`` is False, which it is not for all of a row."""

@@ -68,6 +68,10 @@ class FusionNet(FusionModel):
         input_channels: int | None = None,
     ) -> None:
         count = len(modalities)
+        for name, part in (("encoder", encoder), ("fusion", fusion), ("head", head)):
+            if isinstance(part, nn.Module):
+                made = type(part).__name__
+                raise ValueError(f"{name} is a {made} that is made already; give what makes it, such as its class.")
         if count == 0:
             raise ValueError("modalities must be different names, at least one; found none.")
         if input_channels is not None and fuse_at != "input":
@@ -77,7 +81,7 @@ class FusionNet(FusionModel):
             if isinstance(encoder, Mapping):
                 raise ValueError("fusion at the input has one encoder for what it fused, not one for each modality.")
             body = InputFusion(count, encoder, fusion, head, spatial_dims, input_channels or 16)
-        elif isinstance(fuse_at, str) and fuse_at != "output":
+        elif not isinstance(fuse_at, Sequence) or (isinstance(fuse_at, str) and fuse_at != "output"):
             raise ValueError(f"fuse_at is {fuse_at}; use input, output or a list of levels.")
         else:
             encoders = make_encoders(modalities, encoder, spatial_dims, shared)
