@@ -260,16 +260,6 @@ def test_a_name_whose_accents_are_written_in_two_ways_is_one(tmp_path):
     assert [(study.key, sorted(study.scans)) for study in found.studies] == [("sub-Muller", ["FLAIR", "T1"])]
 
 
-def test_numbered_folders_of_the_same_scans_are_said(tmp_path):
-    for number, name in product("12", ("T1", "PET_SUV")):
-        image = MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4))
-        write_nifti(tmp_path / "anna" / f"scan{number}" / f"{name}.nii.gz", image)
-    assert scan(tmp_path).doubts == [
-        "sub-anna has PET, T1 in anna/scan1 and in anna/scan2, and one of each is taken. If those are two visits, call "
-        "them ses-1 and ses-2."
-    ]
-
-
 def test_several_tracers_are_said(tmp_path):
     for tracer in ("18FFDG", "11CPIB"):
         image = MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4))

@@ -13,7 +13,6 @@ from polyscan.discovery.whose import bare, words_of_person
 from polyscan.formats.endings import ending_of, stem_of
 from polyscan.study import Study
 
-_NUMBER = re.compile(r"\d+")
 _TRACER = re.compile(r"_trc-([A-Za-z0-9]+)")
 
 
@@ -47,8 +46,7 @@ def of_several_labels(studies: Sequence[Study]) -> list[str]:
 def _from_two_sets(study: Study) -> list[str]:
     """That a study holds two sets of scans with the same modalities each, as those of two visits are.
 
-    In two folders, of which both were taken or whose names differ in a number alone; or beside each other under names
-    that differ in more than the modality.
+    In two folders, of which both were taken; or beside each other under names that differ in more than the modality.
     """
     held: dict[tuple[str, str], set[str]] = defaultdict(set)
     chosen: dict[tuple[str, str], set[str]] = defaultdict(set)
@@ -68,8 +66,6 @@ def _from_two_sets(study: Study) -> list[str]:
             return [f"{study.key} has {which} twice in {one[0]}, as {one[1] or 'no name'} and as {other[1]}. {call}"]
         if chosen[one] & both and chosen[other] & both:
             return [f"{study.key} is put together from {one[0]} and {other[0]}, which hold {which} each. {call}"]
-        if _NUMBER.sub("#", one[0]) == _NUMBER.sub("#", other[0]):
-            return [f"{study.key} has {which} in {one[0]} and in {other[0]}, and one of each is taken. {call}"]
     return []
 
 
