@@ -29,18 +29,17 @@ def foreground(values: np.ndarray, *, unit: str = "arbitrary") -> np.ndarray:
         A bool array of the same shape; everything that was measured where no body is found.
     """
     finite = np.isfinite(values)
-    known = values[finite]
-    capped = np.minimum(known, np.percentile(known, 99)) if known.size else known
-    if capped.size == 0 or np.ptp(capped) == 0:
+    threshold = _threshold(values[finite], unit)
+    if threshold is None:
         return finite
-    threshold = _AIR if unit == "HU" else _above_air(capped)
-    bright = finite & (np.nan_to_num(values, nan=-np.inf) > threshold)
+    bright = finite & (values > threshold)
     # The body goes on beyond the picture: opening must not eat it from there, least of all where there is one slice.
     bright = ndimage.binary_dilation(ndimage.binary_erosion(bright, border_value=1)) & finite
     parts, count = ndimage.label(bright)
     if count == 0:
         return finite
-    number = int(np.bincount(parts.ravel())[1:].argmax()) + 1
+    sizes = sum(np.bincount(plane.ravel(), minlength=count + 1) for plane in parts)  # which counts in 64 bits
+    number = int(sizes[1:].argmax()) + 1
     box = ndimage.find_objects(parts, number)[number - 1]
     largest = np.zeros_like(finite)
     inside = ndimage.binary_closing(np.pad(parts[box] == number, 2), iterations=2)
@@ -69,11 +68,18 @@ def same_outline(first: np.ndarray, second: np.ndarray) -> bool:
     return bool((a & b).sum() >= _ONE_OUTLINE * (a | b).sum())
 
 
-def _above_air(values: np.ndarray) -> float:
-    """Between air and body, see :func:`foreground`."""
-    lowest = values.min()
-    threshold, lower = _otsu(values), _otsu(np.sqrt(values - lowest)) ** 2 + lowest
-    return lower if (values > lower).sum() > _OUTSHONE * (values > threshold).sum() else threshold
+def _threshold(known: np.ndarray, unit: str) -> float | None:
+    """Between air and body, see :func:`foreground`; None where nothing tells them apart."""
+    if known.size == 0 or known.min() == known.max():
+        return None
+    if unit == "HU":
+        return _AIR
+    capped = np.minimum(known, np.percentile(known, 99))
+    lowest = capped.min()
+    if capped.max() == lowest:
+        return None
+    threshold, lower = _otsu(capped), _otsu(np.sqrt(capped - lowest)) ** 2 + lowest
+    return lower if (capped > lower).sum() > _OUTSHONE * (capped > threshold).sum() else threshold
 
 
 def _otsu(values: np.ndarray) -> float:
