@@ -53,7 +53,11 @@ def write(folder: Path, images: dict[str, Path], resolution: str | float) -> Pat
     """Write a manifest of one study, and a protocol as those that come with polyscan at a resolution."""
     names = list(images)
     steps: list[dict] = [
-        {"_target_": "polyscan.preprocess.LoadScansd", "modalities": names, "reference": ["CT", "T1c"]},
+        {
+            "_target_": "polyscan.preprocess.LoadScansd",
+            "modalities": names,
+            "reference": [n for n in ("CT", "T1c") if n in names],
+        },
         {"_target_": "polyscan.preprocess.RegisterRigidd", "within_frame": "T1c" in names, "keep_untrusted": True},
         {"_target_": "polyscan.preprocess.Resampled", "resolution": resolution},
         {"_target_": "polyscan.preprocess.ForegroundMaskd"},

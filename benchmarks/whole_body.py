@@ -22,7 +22,6 @@ from pathlib import Path
 import numpy as np
 from parts.part import write_volume
 
-from polyscan.parallel import run_each
 from polyscan.phantom.random_field import RandomField
 from polyscan.preprocess.prepare import prepare
 from polyscan.study import Scan, Study
@@ -230,16 +229,11 @@ def main() -> None:
     parser.add_argument("--section", default="training", choices=("training", "testing"))
     parser.add_argument("--blur", type=float, default=6.0, help="full width at half maximum of the PET, mm (6)")
     parser.add_argument("--counts", type=float, default=0.6, help="counts a mm3 at SUV 1; fewer are noisier (0.6)")
-    parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()
-    made = run_each(
-        lambda number: make(number, options.seed, options.out / "scans", options.blur, options.counts),
-        range(options.subjects),
-        options.jobs,
-    )
-    studies = [study for _, study in sorted(made, key=lambda one: one[0])]
+    folder = options.out / "scans"
+    studies = [make(k, options.seed, folder, options.blur, options.counts) for k in range(options.subjects)]
     scans = Manifest(**{options.section: studies})
-    prepared = prepare(scans, options.out / "prepared", protocol="petct", registered=True, jobs=options.jobs)
+    prepared = prepare(scans, options.out / "prepared", protocol="petct", registered=True)
     write_manifest(options.out / "manifest.json", replace(prepared, roots={"made": str(options.out)}))
     print(f"{options.subjects} studies in {options.out / 'manifest.json'}")
 
