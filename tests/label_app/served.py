@@ -86,7 +86,10 @@ def serve(studies: str, folder: Path) -> Iterator[Client]:
     (folder / "temporary").mkdir()
     environment = {**os.environ, "PATH": f"{SERVER}:{os.environ['PATH']}", "HOME": str(folder)}
     environment["TMPDIR"] = str(folder / "temporary")
-    command = [str(SERVER / "monailabel"), "start_server", "--app", str(ROOT / "src" / "polyscan" / "label_app")]
+    app = ROOT / "src" / "polyscan" / "label_app"
+    for name in ("model", "lib", "logs", "bin"):  # made by each server that does not find them, even by two at once
+        (app / name).mkdir(exist_ok=True)
+    command = [str(SERVER / "monailabel"), "start_server", "--app", str(app)]
     command += ["--studies", studies, "--host", "127.0.0.1", "--port", str(port)]
     with log.open("w") as out:
         process = subprocess.Popen(command, env=environment, stdout=out, stderr=out, start_new_session=True)

@@ -145,7 +145,7 @@ READ = "steps:\n  - {_target_: polyscan.preprocess.LoadScansd, modalities: [T1, 
         ("steps: []\n", r"first step of .*a\.yaml reads no scans; begin with polyscan\.preprocess\.LoadScansd"),
         ("steps:\n  - _target_: polyscan.preprocess.Resampled\n", "first step of .* reads no scans"),
         (READ.replace("T1", "T4"), "LoadScansd of .* cannot be made: Modality 'T4' is not known"),
-        (READ.replace("[CT]", "[CT, PET]"), "reference names PET, which is none of the modalities that are read"),
+        (READ.replace("[CT]", "[CT, PET]"), "reference names PET, which is not among the modalities that are read"),
         (
             READ + "  - _target_: polyscan.preprocess.Polish\n",
             "Step polyscan.preprocess.Polish of .* cannot be made",

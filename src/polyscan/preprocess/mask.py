@@ -38,7 +38,9 @@ def foreground(values: np.ndarray, *, unit: str = "arbitrary") -> np.ndarray:
     parts, count = ndimage.label(bright)
     if count == 0:
         return finite
-    sizes = sum(np.bincount(plane.ravel(), minlength=count + 1) for plane in parts)  # which counts in 64 bits
+    sizes = np.zeros(count + 1, dtype=int)
+    for plane in parts:  # bincount makes 64 bits of what it is given
+        sizes += np.bincount(plane.ravel(), minlength=count + 1)
     number = int(sizes[1:].argmax()) + 1
     box = ndimage.find_objects(parts, number)[number - 1]
     largest = np.zeros_like(finite)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import SimpleITK as sitk
 import torch
-from monai.data import MetaTensor
 
 from polyscan.cores import one_torch_thread
 from polyscan.errors import PolyscanError
@@ -17,6 +17,9 @@ from polyscan.registration.multistart import multistart, refine
 from polyscan.registration.poses import Poses
 from polyscan.registration.pyramid import Pyramid
 from polyscan.registration.trust import judge, measure
+
+if TYPE_CHECKING:
+    from monai.data import MetaTensor
 
 _FEWEST = 1000  # finite voxels of an image
 
@@ -125,7 +128,7 @@ def register_study(
 
 
 def _image(given: sitk.Image | MetaTensor) -> sitk.Image:
-    image = to_sitk(given) if isinstance(given, MetaTensor) else given
+    image = given if isinstance(given, sitk.Image) else to_sitk(given)
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
         raise PolyscanError(
             f"An image of {image.GetDimension()} dimensions and {image.GetNumberOfComponentsPerPixel()} values a voxel "
