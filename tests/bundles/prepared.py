@@ -15,7 +15,7 @@ from PIL import Image
 from polyscan.formats.nifti import write_nifti
 from polyscan.study import Label, Preparation, Scan, Study
 from polyscan.study.manifest import Manifest, write_manifest
-from polyscan.transforms.tables import CLINICAL
+from polyscan.study.record import CLINICAL
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 make = SimpleNamespace(**runpy.run_path(str(BUNDLES / "make.py")))

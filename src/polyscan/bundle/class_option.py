@@ -32,6 +32,18 @@ def read_class(
         ``{"_target_": DOTTED.PATH, "_mode_": "callable", **options}``.
 
     Raises:
+        PolyscanError: see :func:`find_class`.
+    """
+    _, path, options = find_class(option, text, what, base, package, known, given)
+    return {"_target_": path, "_mode_": "callable", **options}
+
+
+def find_class(
+    option: str, text: str, what: str, base: type, package: str, known: Iterable[type], given: Collection[str]
+) -> tuple[type, str, dict[str, Any]]:
+    """The class that a text names, its dotted path, and the options; arguments are those of :func:`read_class`.
+
+    Raises:
         PolyscanError: it is written in another way, names no such class, or an option that the class does not have.
     """
     name, options = read_call(option, text)
@@ -44,7 +56,7 @@ def read_class(
             raise PolyscanError(f"{option} {name} is no {what}: it must derive from {package}.{base.__name__}.")
         raise unknown_name(what, name, [each.__name__ for each in known])
     check_options(f"{option} {text}", options, found, given)
-    return {"_target_": path, "_mode_": "callable", **options}
+    return found, path, options
 
 
 def read_call(option: str, text: str) -> tuple[str, dict[str, Any]]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import pydoc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from polyscan.bundle.class_option import read_class
+from polyscan.bundle.class_option import find_class
 from polyscan.bundle.config import bundle_folder, read_config
 from polyscan.errors import PolyscanError
 from polyscan.objectives import Objective, objectives
@@ -34,13 +33,13 @@ def objective_option(texts: Sequence[str], bundle: str | Path, changes: Mapping[
     """
     entries: dict[str, dict[str, Any]] = {}
     for text in texts:
-        found = read_class("--objective", text, "objective", Objective, "polyscan.objectives", objectives(), _GIVEN)
-        del found["_mode_"]  # an objective is made as the config is read
-        kind: Any = pydoc.locate(found["_target_"])
+        kind, path, options = find_class(
+            "--objective", text, "objective", Objective, "polyscan.objectives", objectives(), _GIVEN
+        )
         name = kind.__name__
         if name in entries:
             raise PolyscanError(f"--objective {name} is given twice; give it once.")
         taken = {key: value for key, value in _GIVEN.items() if key in inspect.signature(kind).parameters}
-        entries[name] = {**found, **taken}
+        entries[name] = {"_target_": path, **options, **taken}
     classes = read_config(bundle_folder(bundle), "train", changes)["train"]["one_hot"] is not None
     return {**changes, "objectives": list(entries.values()), "unlabelled": classes}

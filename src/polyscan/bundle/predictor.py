@@ -25,9 +25,9 @@ from polyscan.progress import Progress, silent
 from polyscan.study import ModelRecord, PredictionRecord, Study
 from polyscan.study.manifest import MANIFEST, Failure, Manifest, manifest_of, none_done, read_manifest, write_manifest
 from polyscan.study.outputs import OutputFolder, fingerprint, remove_report, sources_of
+from polyscan.study.record import CLINICAL
 from polyscan.study.sources import without_paths
 from polyscan.transforms.attribution import MAPS
-from polyscan.transforms.tables import CLINICAL
 
 _RECORD = "_study.json"
 _ENDINGS = ("_pred.nii.gz", "_prob.nii.gz", "_answer.json", MAPS, _RECORD)

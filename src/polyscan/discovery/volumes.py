@@ -77,8 +77,10 @@ def _candidate(folder: Path, path: Path, number: str, told: Named) -> Candidate:
 
 def _is_sharp(path: Path) -> bool:
     """Whether a CT was reconstructed for lungs or bones, by its name or its sidecar."""
+    if _SHARP.search(stem_of(path.name)):
+        return True
     header = header_beside(path)
-    return _SHARP.search(stem_of(path.name)) is not None or (header is not None and has_sharp_kernel(header))
+    return header is not None and has_sharp_kernel(header)
 
 
 def _elsewhere(path: Path, entities: Mapping[str, str]) -> list[str]:

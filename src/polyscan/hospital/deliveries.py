@@ -8,6 +8,7 @@ from pathlib import Path
 
 from polyscan.batch.status import Status, is_locked
 from polyscan.files.atomic import read_json, write_json
+from polyscan.hospital.spool import images_in
 from polyscan.study import Study
 from polyscan.study.entry import Entry
 from polyscan.study.outputs import fingerprint
@@ -76,7 +77,7 @@ class Deliveries:
 
     def of_images(self, images: Path) -> Delivery:
         """How far a study is; a new one where its images are others than those that were answered for."""
-        delivery, now = self.read(images.name), fingerprint(map(str, images.glob("[0-9]*.dcm")))
+        delivery, now = self.read(images.name), fingerprint(map(str, images_in(images)))
         return delivery if delivery.images == now else Delivery(images=now)
 
     def write(self, uid: str, delivery: Delivery) -> None:

@@ -70,6 +70,11 @@ class Spool:
                 yield folder
 
 
+def images_in(folder: Path) -> list[Path]:
+    """The images of a study that came whole."""
+    return list(folder.glob("[0-9]*.dcm"))
+
+
 def remove_images(folder: Path, last: float) -> bool:
     """Remove the images of a study, and its folder unless that holds something else.
 
@@ -80,7 +85,7 @@ def remove_images(folder: Path, last: float) -> bool:
     Returns:
         Whether they were removed.
     """
-    images = list(folder.glob("[0-9]*.dcm"))
+    images = images_in(folder)
     if newest(folder) != last:
         return False
     for image in images:

@@ -27,7 +27,7 @@ from polyscan.hospital.deliveries import Deliveries, Delivery, study_of
 from polyscan.hospital.objects import write_results
 from polyscan.hospital.receive import receiving
 from polyscan.hospital.send import Sender, UnreachableError, sender
-from polyscan.hospital.spool import Spool, newest, remove_images
+from polyscan.hospital.spool import Spool, images_in, newest, remove_images
 from polyscan.inference.kept_features import remove_features
 from polyscan.study import Study
 from polyscan.study.manifest import Manifest, read_manifest
@@ -191,7 +191,7 @@ class Desk:
         clear_parts(self.plan.out / "deliveries", f"{uid}.json")
         delivery.tries += 1
         self.deliveries.write(uid, delivery)
-        _LOG.info("%s: %d images came", key, len(list(images.glob("[0-9]*.dcm"))))
+        _LOG.info("%s: %d images came", key, len(images_in(images)))
         try:
             self._scan(images, delivery)
         except OSError:  # it was not killed

@@ -130,9 +130,5 @@ def _write(data: dict[str, Any], record: Record, folder: Path) -> dict[str, str]
             f"{record.study.key}_from-{ScanKey.parse(name).label}_to-{ScanKey.parse(record.reference).label}"
             "_mode-image_xfm.tfm"
         )
-        _write_transform(folder / names[f"{name} transform"], transform)
+        sitk.WriteTransform(transform, str(folder / names[f"{name} transform"]))
     return names
-
-
-def _write_transform(path: Path, transform: Any) -> None:
-    sitk.WriteTransform(transform, str(path))

@@ -26,6 +26,7 @@ from polyscan.report.uncertainty import region_probabilities, uncertainty_map
 from polyscan.study import AttributionRecord, PredictionRecord, ScanKey, Study
 from polyscan.study.made import prediction_of
 from polyscan.study.outputs import fingerprint, sources_of
+from polyscan.study.record import CLINICAL
 
 VOXELS, REGISTRATION_VOXELS = 4_000_000, 1_000_000
 """At most so many are kept of each volume, of the study and of what shows its registration."""
@@ -34,7 +35,6 @@ SIZE = 6_000_000
 REGION_COLOURS = ("#f5793a", "#f0e442", "#cc79a7", "#00a878", "#e69f00", "#d55e00")  # told apart with any colour vision
 TRUTH = "#33c6ff"
 _TILE = 160
-_CLINICAL = "clinical"  # the table of clinical variables, which is no file of its study
 _NO_SCANS = {"label", "foreground"}  # that problems of a preparation are told of too
 
 
@@ -102,7 +102,7 @@ def missing(study: Study) -> dict[str, str]:
     """Scan to why the network did not have it: it was left out, taken away, or never acquired."""
     prediction = prediction_of(study)
     wanted = prediction.model.modalities if prediction.model is not None else []
-    acquired = [*study.scans, *([_CLINICAL] if study.clinical and _CLINICAL in wanted else [])]
+    acquired = [*study.scans, *([CLINICAL] if study.clinical and CLINICAL in wanted else [])]
     absent = {
         name: "not read by this network" if wanted and name not in wanted else "treated as not acquired"
         for name in acquired

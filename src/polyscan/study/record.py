@@ -16,6 +16,9 @@ from polyscan.scan_key import ScanKey
 from polyscan.study.entry import PATH, Entry
 from polyscan.study.scan import Scan, Source
 
+CLINICAL = "clinical"
+"""The table that stands in the manifest itself, as a bundle names it."""
+
 
 @dataclass
 class Label(Entry):

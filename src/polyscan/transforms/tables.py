@@ -11,14 +11,12 @@ from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
+from polyscan.study.record import CLINICAL
 from polyscan.transforms.each_key import EachKeyTransform
 
 Columns = Sequence[str] | Mapping[str, Sequence[Any]]
 """The columns of a table: names of numbers that are standardised already, or names to ``[mean, standard deviation]`` or
 to the words that a column may hold."""
-
-CLINICAL = "clinical"
-"""The table that stands in the manifest itself."""
 
 
 class LoadTablesd(EachKeyTransform):
