@@ -15,6 +15,7 @@ import SimpleITK as sitk
 import torch
 from answers import ORIENTATIONS, REGIONS, check_standard, exported, placed, sorted_rows
 from monai.data import MetaTensor
+from pydicom._dicom_dict import DicomDictionary
 from pydicom.dataset import Dataset
 
 from polyscan.cli import main
@@ -22,7 +23,7 @@ from polyscan.dicom.read import read_series
 from polyscan.dicom.rtstruct import read_rtstruct
 from polyscan.dicom.segmentation import read_segmentation
 from polyscan.errors import PolyscanError
-from polyscan.export.dicom import apart, write_dicom
+from polyscan.export.dicom import OBJECTS, apart, write_dicom
 from polyscan.formats.nifti import write_nifti
 from polyscan.geometry import FLIP, affine_of
 from polyscan.study import Study, scans_of
@@ -75,6 +76,33 @@ def test_every_object_keeps_the_standard_and_refers_to_the_series(answered, tmp_
         assert raw <= set(referred(data)), name
     del files["labelmap"]  # younger than dicom3tools of 2022, which says "Information Object Not found" of it
     check_standard(files)
+
+
+def test_objects_hold_who_a_patient_is_and_no_more(answered, tmp_path):
+    whose = ["PatientName", "PatientID", "IssuerOfPatientID", "PatientSpeciesDescription"]
+    whose += ["StudyID", "AccessionNumber", "ReferringPhysicianName"]
+    groups, texts = (0x08, 0x10, 0x12, 0x32, 0x38, 0x40), ("LO", "SH", "PN", "ST", "LT", "UT", "UC")
+    names = [name for tag, (vr, *_, name) in DicomDictionary.items() if tag >> 16 in groups and vr in texts]
+    others = {*names, "DeviceSerialNumber", "ProtocolName"} - {*whose}
+    assert {"InstitutionName", "PatientComments", "StudyDescription"} <= others
+
+    def told(k, header):
+        placed(*ORIENTATIONS["axial"])(k, header)
+        for name in (*whose, *others):
+            setattr(header, name, "Own^Name" if name in whose else "SECRET^Name")
+        header.ProcedureCodeSequence = [Dataset()]
+        header.ProcedureCodeSequence[0].CodeMeaning = "SECRET^Name"
+
+    study, sources, grid, mask = answered(change=told)
+    study.prediction.probabilities = str(tmp_path / "out" / "sub-a_prob.nii.gz")
+    write_nifti(study.prediction.probabilities, MetaTensor(torch.zeros(3, *mask.shape[1:]), affine=grid.affine))
+    for name, file in exported(study, sources, tmp_path / "dicom", OBJECTS).items():
+        written = pydicom.dcmread(file)
+        assert (written.PatientName, written.AccessionNumber, written.StudyInstanceUID) == (
+            *["Own^Name"] * 2,
+            "1.2.3.4",
+        )
+        assert not [e.keyword for e in written.iterall() if e.VR != "SQ" and "SECRET" in str(e.value)], name
 
 
 def referred(data):

@@ -10,15 +10,8 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from polyscan.dicom.own import VENDOR
-from polyscan.dicom.source_images import SourceImages
+from polyscan.dicom.source_images import OF_STUDY, SourceImages
 from polyscan.files.dicom import item
-
-_OF_STUDY = (
-    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
-    *("StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
-)
-
-_OF_PATIENT = {*_OF_STUDY, "IssuerOfPatientID", "PatientSpeciesDescription", "PatientSpeciesCodeSequence"}
 
 
 def derived_object(
@@ -49,7 +42,7 @@ def derived_object(
     made.SOPInstanceUID = made.file_meta.MediaStorageSOPInstanceUID = UID(uids[1])
     if character_set := source.get("SpecificCharacterSet"):
         made.SpecificCharacterSet = character_set
-    for name in _OF_STUDY:
+    for name in OF_STUDY:
         setattr(made, name, source.get(name, ""))
     made.Modality, made.SeriesInstanceUID, made.SeriesNumber = modality, uids[0], series_number
     made.SeriesDescription, made.InstanceNumber = description[:64], 1
@@ -58,13 +51,6 @@ def derived_object(
     made.SeriesDate = made.ContentDate = now.strftime("%Y%m%d")
     made.SeriesTime = made.ContentTime = now.strftime("%H%M%S")
     return made
-
-
-def leave_out_of_patient(made: Dataset) -> None:
-    """Take out of an object what highdicom copied of its patient but who it is: comments, history, names of others."""
-    for element in list(made.group_dataset(0x0010)):
-        if element.keyword not in _OF_PATIENT:
-            del made[element.tag]
 
 
 def references(images: SourceImages) -> list[Dataset]:

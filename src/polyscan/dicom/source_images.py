@@ -11,6 +11,7 @@ import pydicom
 import torch
 from monai.data import MetaTensor
 from pydicom import Dataset
+from pydicom.datadict import keyword_for_tag
 
 from polyscan import __version__
 from polyscan.dicom.read import one_series
@@ -24,6 +25,15 @@ _MAY_BE_EMPTY = (
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
     "AccessionNumber", "ReferringPhysicianName",
 )  # fmt: skip
+OF_STUDY = ("StudyInstanceUID", *_MAY_BE_EMPTY)
+"""Whose an object is, and of which study."""
+_NEEDED = {
+    *OF_STUDY,
+    *("SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "ImageType", "Modality"),
+    *("IssuerOfPatientID", "PatientSpeciesDescription", "PatientSpeciesCodeSequence"),
+}
+_OF_PEOPLE = (0x0008, 0x0010, 0x0012, 0x0032, 0x0038, 0x0040)
+"""Groups of attributes that tell who, where, when, by whom and why."""
 _NAMESPACE = uuid.UUID("0f5a9d5c-5f0b-4a63-9d0e-3c1f1f0c7a11")
 
 
@@ -77,9 +87,7 @@ def source_images(source: Source) -> SourceImages:
     for path in series.files:
         with open_binary(path) as file:
             header = pydicom.dcmread(file, stop_before_pixels=True)
-        for name in _MAY_BE_EMPTY:
-            if name not in header:
-                setattr(header, name, "")
+        _keep_needed(header)
         headers.append(header)
     frames = [each.frame for each in series.slices]
     if len(headers) == len(frames) and not any(frames):
@@ -91,6 +99,16 @@ def source_images(source: Source) -> SourceImages:
             "a mosaic or several volumes; take the NIfTI."
         )
     return SourceImages(headers, [int(z) for z in np.argsort(frames)], grid)
+
+
+def _keep_needed(header: Dataset) -> None:
+    """Take out of a header what no object needs, since highdicom copies all that is told of the study."""
+    for tag in list(header.keys()):
+        if tag.group in _OF_PEOPLE and keyword_for_tag(tag) not in _NEEDED:
+            del header[tag]
+    for name in _MAY_BE_EMPTY:
+        if name not in header:
+            setattr(header, name, "")
 
 
 def lasting_uid(*what: object) -> str:

@@ -17,7 +17,6 @@ from pydicom.sr.coding import Code
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist
 
-from polyscan.dicom.derived import leave_out_of_patient
 from polyscan.dicom.own import VENDOR
 from polyscan.dicom.source_images import SourceImages, lasting_uid, require_highdicom
 from polyscan.dicom.write_segmentation import finding
@@ -123,7 +122,7 @@ def write_measurements(
         series_description=description[:64],
         manufacturer=VENDOR,
     )
-    leave_out_of_patient(document)
+    del document.ContributingEquipmentSequence  # type 3: who made the images, and where
     with atomic_write(path) as temporary:
         document.save_as(temporary)
 

@@ -11,7 +11,6 @@ from monai.data import MetaTensor
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from polyscan.dicom.derived import leave_out_of_patient
 from polyscan.dicom.own import VENDOR
 from polyscan.dicom.source_images import SourceImages, require_highdicom
 from polyscan.files.atomic import atomic_write
@@ -74,6 +73,6 @@ def write_parametric_map(
         series_description=description[:64],
     )
     made.Laterality = ""  # type 2C, which highdicom leaves away: not known
-    leave_out_of_patient(made)
+    del made.ContributingEquipmentSequence  # type 3: who made the images, and where
     with atomic_write(path) as temporary:
         made.save_as(temporary)

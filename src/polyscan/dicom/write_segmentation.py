@@ -13,7 +13,6 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian
 
-from polyscan.dicom.derived import leave_out_of_patient
 from polyscan.dicom.own import VENDOR
 from polyscan.dicom.source_images import SourceImages, require_highdicom, source_images
 from polyscan.errors import PolyscanError
@@ -86,7 +85,7 @@ def write_segmentation(
         transfer_syntax_uid=ExplicitVRLittleEndian,
         omit_empty_frames=bool(inside.any()),
     )
-    leave_out_of_patient(segmentation)
+    del segmentation.ContributingEquipmentSequence  # type 3: who made the images, and where
     with atomic_write(path) as temporary:
         segmentation.save_as(temporary)
     return segmentation
