@@ -65,13 +65,16 @@ NEIGHBOUR: dict[type, type] = {
     ast.And: ast.Or,
     ast.Or: ast.And,
 }
-SYMMETRIC = {"max", "min", "isinstance", "super"}
+SYMMETRIC = {"max", "min", "isinstance", "super", "transpose"}
 MODULES = {"torch", "nn", "functional", "math", "np", "inspect", "importlib", "pkgutil", "ast"}
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change: in which file, of which of its expressions and to which variant, what it said and says, and where."""
+    """One change: in which file, of which of its expressions and to which variant, what it said and says, and where.
+
+    ``statement`` is the first line of where it stands.
+    """
 
     file: str
     index: int
@@ -79,11 +82,17 @@ class Mutant:
     before: str
     after: str
     lines: range
+    statement: str
+
+    @property
+    def change(self) -> str:
+        """What is changed, on whatever line it stands."""
+        return f"{self.file}: {self.before} -> {self.after} in {self.statement}"
 
     @property
     def name(self) -> str:
         """What is printed of it."""
-        return f"{self.file}:{self.lines.start}: {self.before} -> {self.after}"
+        return self.change.replace(":", f":{self.lines.start}:", 1)
 
     def source(self) -> str:
         """The file with the change."""
@@ -128,7 +137,8 @@ def variants_of_call(call: ast.Call) -> Iterator[ast.AST]:
         yield call.func.value
     elif plain and name not in SYMMETRIC:
         yield plain[0]
-    if len(plain) > 1 and plain == call.args[: len(plain)] and name not in SYMMETRIC:
+    orderly = len(plain) > 1 and plain == call.args[: len(plain)] and name.split(".")[-1] not in SYMMETRIC
+    if orderly and ast.unparse(call.args[0]) != ast.unparse(call.args[1]):
         yield ast.Call(call.func, [call.args[1], call.args[0], *call.args[2:]], call.keywords)
 
 
@@ -163,14 +173,15 @@ class Replace(ast.NodeTransformer):
 
 def mutants_of(file: Path) -> list[Mutant]:
     """All mutants of a file."""
-    found = []
-    for index, (node, statement) in enumerate(candidates(ast.parse(file.read_text()))):
+    found, text = [], file.read_text()
+    for index, (node, statement) in enumerate(candidates(ast.parse(text))):
         body = getattr(statement, "body", None)
         end = body[0].lineno - 1 if body else statement.end_lineno  # of a block its head
         lines = range(statement.lineno, max(statement.lineno, end or 0) + 1)
         for which, changed in enumerate(variants(node)):
             before, after = ast.unparse(node), ast.unparse(changed)
-            found.append(Mutant(str(file.relative_to(FUSION)), index, which, before, after, lines))
+            first = text.splitlines()[statement.lineno - 1].strip()
+            found.append(Mutant(str(file.relative_to(FUSION)), index, which, before, after, lines, first))
     return found
 
 
@@ -307,8 +318,8 @@ def main() -> int:
     killed = len(chosen) - len(survivors)
     print(f"\n{killed} of {len(chosen)} mutants killed ({killed / len(chosen):.1%}), of {len(every)} that there are.")
     for mutant in survivors:
-        print(f"- {mutant.name}\n  {reasons.get(mutant.name, 'NO REASON')}")
-    return int(killed < 0.95 * len(chosen) or any(mutant.name not in reasons for mutant in survivors))
+        print(f"- {mutant.name}\n  {reasons.get(mutant.change, 'NO REASON')}")
+    return int(killed < 0.95 * len(chosen) or any(mutant.change not in reasons for mutant in survivors))
 
 
 if __name__ == "__main__":

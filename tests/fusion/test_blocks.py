@@ -56,7 +56,7 @@ def test_weights_of_three_modalities_of_eight_channels_keep_their_number(layer):
 
 def test_auxiliary_losses_weigh_what_their_papers_say():
     """Those of RFNet, mmFormer, ShaSpec, U-HVED, GLoRIA, Flex-MoE, TMC; deep CCA trains nothing else, and has none."""
-    assert {layer: dict(layer.AUXILIARY_WEIGHTS) for layer in fusion.layers() if layer.AUXILIARY_WEIGHTS} == {
+    assert {layer: layer(2, 4).auxiliary_weights for layer in fusion.layers() if layer.AUXILIARY_WEIGHTS} == {
         fusion.CanonicalCorrelation: {"correlation": 0.1},
         fusion.Evidential: {"evidence": 1.0, "divergence": 1.0},
         fusion.FlexMixtureOfExperts: {"routing": 0.01, "balance": 0.01},

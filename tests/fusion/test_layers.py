@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -43,6 +45,11 @@ def test_all_layers_are_found():
 @each
 def test_a_layer_says_its_formula(layer):
     assert " = " in (layer.__dict__["__doc__"] or ""), "the first line of its docstring is its formula, F = ..."
+
+
+@each
+def test_a_layer_is_of_volumes_unless_told(layer):
+    assert inspect.signature(layer).parameters["spatial_dims"].default == 3
 
 
 def test_layers_are_told_apart_by_what_they_join():

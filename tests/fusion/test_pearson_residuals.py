@@ -68,6 +68,11 @@ def test_by_hand():
     assert found[1].tolist() == pytest.approx([1 / 5.25**0.5, -1 / 5.25**0.5, 0])
 
 
+def test_nothing_counted_is_zero():
+    assert gene_fractions(torch.zeros(2, 3)).tolist() == [0, 0, 0]
+    assert pearson_residuals(torch.zeros(2, 3), theta=0.5).abs().max() == 0
+
+
 def test_what_are_no_counts_is_refused():
     with pytest.raises(ValueError, match="raw counts"):
         pearson_residuals(torch.tensor([[-1.0, 2.0]]))

@@ -11,6 +11,7 @@ from scipy.ndimage import correlate
 from polyscan import fusion
 from polyscan.errors import PolyscanError
 from polyscan.fusion.blocks import positional_encoding
+from polyscan.fusion.product_of_experts import subsets
 
 # The four that DRIFA-Net is compared with
 
@@ -178,6 +179,10 @@ def test_auxiliary_loss_of_uhved():
     torch.testing.assert_close(got["reconstruction"], error[available].mean())
     many = torch.ones(2, 6, dtype=torch.bool)
     assert set(fusion.ProductOfExperts(6, 3).auxiliary_loss(torch.randn(2, 6, 3), many, torch.randn(2, 3))) == set(got)
+    drawn = torch.tensor([subsets(6) for _ in range(20)])
+    assert drawn.shape == (20, 15, 6)
+    assert drawn.any(2).all()
+    assert float(drawn.double().mean()) == pytest.approx(7 / 12, abs=0.05), "one of six surely, others by half"
 
 
 @pytest.mark.parametrize("log_precision", [-1e4, 1e4])
@@ -196,6 +201,7 @@ def test_low_rank_bilinear_keeps_the_size_of_what_enters(modalities):
     torch.manual_seed(0)
     out = fusion.LowRankBilinear(modalities, 16)(torch.randn(512, modalities, 16), torch.ones(512, modalities) > 0)
     assert 0.5 < out.std() < 2
+    assert abs(float(out.detach().mean())) < 0.5
 
 
 def leaky(x):

@@ -33,8 +33,8 @@ def test_regions_are_taught_by_labels(layer):
     """Both terms by hand, for nested regions: their last one counts, unknown voxels do not, absent rows do not."""
     torch.manual_seed(0)
     net = layer(2, 4, 2, regions=3).double()
-    features, available = torch.randn(2, 2, 4, 3, 3).double(), torch.tensor([[True, True], [False, True]])
-    outer, inner = torch.rand(2, 3, 3) < 0.7, torch.rand(2, 3, 3) < 0.4
+    features, available = torch.randn(2, 2, 4, 4, 3).double(), torch.tensor([[True, True], [False, True]])
+    outer, inner = torch.rand(2, 4, 3) < 0.7, torch.rand(2, 4, 3) < 0.4
     target = torch.stack([outer | inner, inner], dim=1).double()
     target[0, :, 0, 0] = torch.nan
     classes = (outer | inner).long() + inner
@@ -57,7 +57,7 @@ def test_regions_are_taught_by_labels(layer):
     np.testing.assert_allclose(got["modalities"].detach(), each, rtol=1e-5)
     assert all(term == 0 for term in net.auxiliary_loss(features, available, fused, torch.ones(2, 3)).values())
     with pytest.raises(ValueError, match="make it with regions=4 or more"):
-        net.auxiliary_loss(features, available, fused, torch.ones(2, 3, 3, 3))
+        net.auxiliary_loss(features, available, fused, torch.ones(2, 3, 4, 3))
 
 
 def test_region_loss_is_taken_in_single_precision():

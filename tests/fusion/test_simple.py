@@ -78,6 +78,14 @@ def test_mixture_of_experts():
     against(fusion.MixtureOfExperts(3, 4, experts=5), mixture)
 
 
+def test_experts_begin_as_linear_maps_do():
+    """Between minus and plus one over the root of what enters, here 3 * 11 + 3."""
+    torch.manual_seed(0)
+    weight = fusion.MixtureOfExperts(3, 11).weight.detach()
+    assert float(weight.abs().max()) == pytest.approx(1 / 6, rel=0.02)
+    assert abs(float(weight.mean())) < 0.01
+
+
 def test_gates_can_be_looked_at():
     features, available = torch.randn(2, 3, 4, 5), torch.tensor([[True, True, False], [True, True, True]])
     gates = fusion.GatedSum(3, 4).gates(features, available)

@@ -19,7 +19,7 @@ NAN = float("nan")
 
 def test_tokens():
     torch.manual_seed(0)
-    net = TableTokens(2, [3, 2], width=4)
+    net = TableTokens(2, [3, 2], width=5)
     tokens, recorded = net(torch.tensor([[1.5, NAN, 2, 1], [0, -1, NAN, 0]]))
     w, b, e = (p.detach() for p in (net.weight, net.bias, net.values))
     torch.testing.assert_close(tokens[0, 0], 1.5 * w[0] + b[0])
@@ -27,6 +27,8 @@ def test_tokens():
     torch.testing.assert_close(tokens[0, 3], e[3 + 1] + b[3])
     assert recorded.tolist() == [[True, False, True, True], [True, True, False, True]]
     assert (tokens[~recorded] == 0).all()
+    bound = 1 / 5**0.5
+    assert all(0.5 * bound < p.abs().max() <= bound for p in (w, b, e))
 
 
 def test_tables_that_do_not_fit_are_refused():

@@ -59,6 +59,7 @@ def test_only_differences_between_days_count_and_absent_days_are_not_read(layer)
     days = torch.tensor([[0.0, 40.0, 7.0], [1.0, 2.0, 9.0]])
     out = net(features, available, days)
     torch.testing.assert_close(net(features, available, days + 1000), out, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(net(features, available, days.long()), out)
     junk = days.clone()
     junk[0, 2] = torch.nan
     torch.testing.assert_close(net(features, available, junk), out, rtol=0, atol=0)

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from polyscan.batch.status import STUDIES, is_locked, lock, read_records
+from polyscan.batch.status import FOLDERS, STUDIES, is_locked, lock, read_records
 from polyscan.batch.table import write_table
 from polyscan.bundle.predictor import MAPS
 from polyscan.discovery.scan import scan
@@ -19,7 +19,6 @@ from polyscan.study.manifest import MANIFEST, Manifest, read_manifest, write_man
 from polyscan.study.outputs import REPORT, OutputFolder, sources_of
 from polyscan.study.sources import SOURCES
 
-FOLDERS = ("prepared", "predictions", "pages", "records", "locks", "features")
 INDEX, JOB_ARRAY, LOGS = "index.sqlite", "job_array.sh", "logs"
 GATHER = ".gather"
 """Locked while manifest and tables are made of the records."""

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from filelock import Timeout
 
-from polyscan.batch.status import lock, record_of
+from polyscan.batch.status import PARTS, lock, record_of
 from polyscan.bundle.answering import PLAIN, Answering
 from polyscan.bundle.config import bundle_folder, read_metadata
 from polyscan.bundle.earlier import check_same_bundle, last_answer
@@ -35,7 +35,6 @@ from polyscan.study import PredictionRecord, Study
 from polyscan.study.manifest import Failure, Manifest, read_manifest, write_manifest
 from polyscan.study.sources import without_paths
 
-_FOLDERS = ("prepared", "predictions", "pages", "records")  # that parts of a study's files stand in
 _LEAST = 2**24  # bytes; a disk with less is full, whatever a library makes of that
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -104,7 +103,7 @@ def run_study(study: Study, batch: Batch) -> Outcome:
 
 def clear_begun(studies: Iterable[Study], batch: Batch) -> None:
     """Clear away what processes began of these studies that were ended in the middle, unless another run is at it."""
-    parts = " ".join(part.name for folder in _FOLDERS for part in (batch.out / folder).glob(".part-*"))
+    parts = " ".join(part.name for folder in PARTS for part in (batch.out / folder).glob(".part-*"))
     for study in studies:
         if study.key in parts:
             with suppress(Timeout), lock(batch.out, study.key).acquire(timeout=0):
@@ -112,7 +111,7 @@ def clear_begun(studies: Iterable[Study], batch: Batch) -> None:
 
 
 def _clear(study: Study, batch: Batch) -> None:
-    for folder in _FOLDERS:
+    for folder in PARTS:
         clear_parts(batch.out / folder, study.key)
 
 

@@ -12,6 +12,9 @@ from polyscan.errors import PolyscanError
 from polyscan.study.manifest import Manifest, read_manifest
 
 STUDIES = "studies.json"
+PARTS = ("prepared", "predictions", "pages", "records")
+"""Folders of a batch that hold a part of each study's answer."""
+FOLDERS = (*PARTS, "locks", "features")
 
 
 @dataclass

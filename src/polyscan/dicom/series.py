@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -87,6 +87,15 @@ class Series:
         """The FrameOfReferenceUID."""
         return text(self.headers[0], "FrameOfReferenceUID") or None
 
+    def noted(self, note: str, advice: str = "") -> Series:
+        """This one with a note, which its reason says too, without the advice."""
+        told = f"{note}: {advice}" if advice else note
+        return replace(self, notes=(*self.notes, told), reason=f"{self.reason}; {note}")
+
+    def refused(self, what: str) -> Series:
+        """This one as none that can be used unasked, with what it is."""
+        return replace(self, modality=None, reason=f"{what}; to use it name it in the manifest; {self.reason}")
+
 
 def group(found: Iterable[tuple[Path, Dataset]], unread: Mapping[Path, str] | None = None) -> list[Series]:
     """Sort files into volumes: one series, one size, one direction, one stack each, and one slice at each position.
@@ -116,9 +125,16 @@ def group(found: Iterable[tuple[Path, Dataset]], unread: Mapping[Path, str] | No
         for kind in grouped(_parts(direction), lambda part: (part.told, part.refused)).values()
         for k, part in enumerate(kind, start=1)
     ]
-    volumes = _without_unknown_b(_without_frames(_with_lone_reformats(_contrast_in_time(volumes))))
-    volumes = [_of_several_passes(series) for series in _of_several_tracers(_of_series_in_time(volumes))]
-    every = [*_numbered(volumes), *without.values()]
+    for rule, kind in (
+        (_contrast_in_time, _study),
+        (_with_lone_reformats, _study),
+        (_without_frames, _examination),
+        (_without_unknown_b, _series_of_unknown_b),
+        (_of_series_in_time, _name_and_place),
+        (_of_several_tracers, _study_of_pet),
+    ):
+        volumes = _by_rule(volumes, rule, kind)
+    every = [*_numbered([_of_several_passes(series) for series in volumes]), *without.values()]
     if unread is None:
         return [_without_slices(series, every) for series in every]
     return [_doubted(_beside(_without_slices(series, every), unread), of_series) for series in every]
@@ -180,50 +196,55 @@ def _is_negative(each: Slice) -> bool:
     return len(below) > _RINGING * values.size and len(np.unique(below)) > 2
 
 
-def _contrast_in_time(volumes: list[Series]) -> list[Series]:
+def _by_rule(
+    volumes: list[Series], rule: Callable[[list[Series]], list[Series]], kind: Callable[[Series], Hashable | None]
+) -> list[Series]:
+    """The volumes in their order, all of one kind as a rule changes them together; those of none as they are."""
+    changed: dict[int, Series] = {}
+    for of_kind, members in grouped(enumerate(volumes), lambda member: kind(member[1])).items():
+        places, together = zip(*members, strict=True)
+        changed |= zip(places, together if of_kind is None else rule(list(together)), strict=True)
+    return [changed[place] for place in range(len(volumes))]
+
+
+def _study(series: Series) -> str:
+    return text(series.headers[0], "StudyInstanceUID")
+
+
+def _contrast_in_time(study: list[Series]) -> list[Series]:
     """T1 that was acquired after a contrast agent was given, in the same study, is T1c."""
-    changed = list(volumes)
-    for members in grouped(range(len(volumes)), lambda i: text(volumes[i].headers[0], "StudyInstanceUID")).values():
-        told = after_contrast([(volumes[i].headers, volumes[i].modality, volumes[i].reason) for i in members])
-        for i, reason in zip(members, told, strict=True):
-            if reason:
-                changed[i] = replace(volumes[i], modality="T1c", reason=f"{volumes[i].reason}; {reason}")
-    return changed
+    told = after_contrast([(series.headers, series.modality, series.reason) for series in study])
+    return [
+        replace(series, modality="T1c", reason=f"{series.reason}; {reason}") if reason else series
+        for series, reason in zip(study, told, strict=True)
+    ]
 
 
-def _with_lone_reformats(volumes: list[Series]) -> list[Series]:
+def _with_lone_reformats(study: list[Series]) -> list[Series]:
     """Take the reformats of a contrast of which the study has no other series.
 
     Not those that seem to be T1 where there is T1c: reformats often lack what tells of the contrast agent.
     """
-    changed = list(volumes)
-    for members in grouped(range(len(volumes)), lambda i: text(volumes[i].headers[0], "StudyInstanceUID")).values():
-        known = {volumes[i].modality for i in members}
-        known |= {"T1"} if "T1c" in known else set()
-        for i in members:
-            (name, why), where = volumes[i].shows, volumes[i].where
-            if name and name not in known and where is not None and len(volumes[i].slices) > 1:
-                reason = f"{REFORMATTED}, taken since no other series of the study is {name}; {why}"
-                changed[i] = replace(volumes[i], modality=name, reason=reason)
-    return changed
+    known = {series.modality for series in study}
+    known |= {"T1"} if "T1c" in known else set()
+    taken = f"{REFORMATTED}, taken since no other series of the study is"
+    return [
+        replace(series, modality=series.shows[0], reason=f"{taken} {series.shows[0]}; {series.shows[1]}")
+        if series.shows[0] and series.shows[0] not in known and series.where is not None and len(series.slices) > 1
+        else series
+        for series in study
+    ]
 
 
-def _without_frames(volumes: list[Series]) -> list[Series]:
+def _without_frames(pets: list[Series]) -> list[Series]:
     """No frame of a dynamic or gated PET is the static image; the user may name the one that is meant."""
-    changed = list(volumes)
-    pets = [i for i, series in enumerate(volumes) if series.modality == "PET"]
-    for members in grouped(pets, lambda i: _examination(volumes[i])).values():
-        told = [number(volumes[i].headers[0], name) or 1 for i in members if _in_time(volumes[i]) for name in _TIMES]
-        count = int(max(len(members), *told)) if told else len(members)
-        for k, i in enumerate(members):
-            if count > 1:
-                which = f"frame {k + 1} of {count}" if len(members) == count else f"one of {count} frames"
-                reason = (
-                    f"{which} of a dynamic or gated PET, which is no static image; "
-                    f"to use it name it in the manifest; {volumes[i].reason}"
-                )
-                changed[i] = replace(volumes[i], modality=None, reason=reason)
-    return changed
+    told = [number(series.headers[0], name) or 1 for series in pets if _in_time(series) for name in _TIMES]
+    count = int(max(len(pets), *told)) if told else len(pets)
+    if count == 1:
+        return pets
+    which = [f"frame {k} of {count}" if len(pets) == count else f"one of {count} frames" for k in range(1, count + 1)]
+    what = "of a dynamic or gated PET, which is no static image"
+    return [series.refused(f"{frame} {what}") for frame, series in zip(which, pets, strict=False)]
 
 
 def _of_several_passes(series: Series) -> Series:
@@ -232,60 +253,52 @@ def _of_several_passes(series: Series) -> Series:
     if count == 1 or series.modality in (None, "PET"):
         return series
     if series.modality == "CT":
-        reason = (
+        return series.refused(
             f"volume {which} of {count} at the same positions, as of a dynamic or gated CT or of two energies, none of "
-            f"which is the static image; to use it name it in the manifest; {series.reason}"
+            "which is the static image"
         )
-        return replace(series, modality=None, reason=reason)
-    note = f"volume {which} of {count} of its series, made one after the other at the same positions"
-    return replace(series, notes=(*series.notes, note), reason=f"{series.reason}; {note}")
+    return series.noted(f"volume {which} of {count} of its series, made one after the other at the same positions")
 
 
-def _without_unknown_b(volumes: list[Series]) -> list[Series]:
+def _without_unknown_b(untold: list[Series]) -> list[Series]:
     """None of several diffusion volumes of a series of which nothing tells the b-value: the first may be b = 0."""
-    changed = list(volumes)
-    untold = [i for i, series in enumerate(volumes) if series.modality == "DWI" and b_value(series.headers[0]) is None]
-    for members in grouped(untold, lambda i: text(volumes[i].headers[0], "SeriesInstanceUID")).values():
-        for i in members if len(members) > 1 else ():
-            reason = (
-                f"one of {len(members)} diffusion volumes of a series of which nothing tells the b-value; to use it "
-                f"name it in the manifest; {volumes[i].reason}"
-            )
-            changed[i] = replace(volumes[i], modality=None, reason=reason)
-    return changed
+    if len(untold) == 1:
+        return untold
+    what = f"one of {len(untold)} diffusion volumes of a series of which nothing tells the b-value"
+    return [series.refused(what) for series in untold]
 
 
-def _of_series_in_time(volumes: list[Series]) -> list[Series]:
+def _series_of_unknown_b(series: Series) -> str | None:
+    if series.modality != "DWI" or b_value(series.headers[0]) is not None:
+        return None
+    return text(series.headers[0], "SeriesInstanceUID")
+
+
+def _of_series_in_time(scans: list[Series]) -> list[Series]:
     """CT of which several others of its study have the name and the positions says so: it may be a perfusion."""
-    changed = list(volumes)
-    scans = [i for i, series in enumerate(volumes) if series.modality == "CT" and series.where is not None]
-    for members in grouped(scans, lambda i: _name_and_place(volumes[i])).values():
-        times = {text(volumes[i].headers[0], "AcquisitionTime") for i in members} - {""}
-        if len(times) >= _PERFUSION:
-            for i in members:
-                note = f"one of {len(times)} CT of its study of one name and place, acquired one after the other"
-                notes = (*volumes[i].notes, f"{note}: check that it is no perfusion")
-                changed[i] = replace(volumes[i], notes=notes, reason=f"{volumes[i].reason}; {note}")
-    return changed
+    times = {text(series.headers[0], "AcquisitionTime") for series in scans} - {""}
+    if len(times) < _PERFUSION:
+        return scans
+    note = f"one of {len(times)} CT of its study of one name and place, acquired one after the other"
+    return [series.noted(note, advice="check that it is no perfusion") for series in scans]
 
 
-def _name_and_place(series: Series) -> tuple[str, ...]:
-    assert series.where is not None
+def _name_and_place(series: Series) -> tuple[str, ...] | None:
+    if series.modality != "CT" or series.where is None:
+        return None
     names = ("StudyInstanceUID", "SeriesDescription", "FrameOfReferenceUID")
     return *(text(series.headers[0], name) for name in names), str(series.where.origins.round(1).tolist())
 
 
-def _of_several_tracers(volumes: list[Series]) -> list[Series]:
+def _study_of_pet(series: Series) -> str | None:
+    return _study(series) if series.modality == "PET" else None
+
+
+def _of_several_tracers(pets: list[Series]) -> list[Series]:
     """PET of which another one of the study has another tracer says so, since only one of them is taken."""
-    changed = list(volumes)
-    pets = [i for i, series in enumerate(volumes) if series.modality == "PET"]
-    for members in grouped(pets, lambda i: text(volumes[i].headers[0], "StudyInstanceUID")).values():
-        if len({_tracer(volumes[i]) for i in members} - {""}) > 1:
-            for i in members:
-                note = "PET of another tracer is in its study: check which one is meant"
-                notes = (*volumes[i].notes, note)
-                changed[i] = replace(volumes[i], notes=notes, reason=f"{volumes[i].reason}; {note}")
-    return changed
+    if len({_tracer(series) for series in pets} - {""}) < 2:
+        return pets
+    return [series.noted("PET of another tracer is in its study: check which one is meant") for series in pets]
 
 
 def _tracer(series: Series) -> str:
@@ -296,8 +309,10 @@ def _tracer(series: Series) -> str:
     return next(filter(None, names), "")
 
 
-def _examination(series: Series) -> tuple[str, ...]:
-    """What the frames of one acquisition in time have in common; each may be a series of its own."""
+def _examination(series: Series) -> tuple[str, ...] | None:
+    """What the frames of one PET in time have in common; each may be a series of its own."""
+    if series.modality != "PET":
+        return None
     header = series.headers[0]
     name = "StudyInstanceUID" if _in_time(series) else "SeriesInstanceUID"
     return name, text(header, name), text(header, "FrameOfReferenceUID")
@@ -323,8 +338,7 @@ def _without_slices(series: Series, every: Sequence[Series]) -> Series:
     if not lost:
         return series
     why = lost[0].reason.removeprefix(f"{from_header(lost[0].headers[0])[1]}; ").removesuffix(".")
-    note = f"other slices of its series cannot be used, so that slices may be missing ({why})"
-    return replace(series, notes=(*series.notes, note), reason=f"{series.reason}; {note}")
+    return series.noted(f"other slices of its series cannot be used, so that slices may be missing ({why})")
 
 
 def _beside(series: Series, unread: Mapping[Path, str]) -> Series:
@@ -349,7 +363,9 @@ def _doubted(series: Series, of_series: Mapping[str, list[Dataset]]) -> Series:
     if series.modality is None:
         return series
     said = doubts_of(series.slices, of_series[text(series.headers[0], "SeriesInstanceUID")])
-    return replace(series, notes=(*series.notes, *said), reason="; ".join((series.reason, *said)))
+    for note in said:
+        series = series.noted(note)
+    return series
 
 
 def _numbered(volumes: list[Series]) -> list[Series]:

@@ -76,7 +76,7 @@ class CanonicalCorrelation(FusionLayer):
             raise ValueError(f"{len(views)} of {len(features)} rows have every modality; CCA needs three at least.")
         centre = views.mean(0)
         together = (views - centre).flatten(1)
-        covariance = together.T @ together / (len(views) - 1)
+        covariance = together.T @ together  # times a number that drops out
         apart = torch.block_diag(*[covariance[s, s] for s in self._slices()])
         own = apart + (self.regularisation + 1e-10) * apart.diagonal().mean() * torch.eye(len(apart)).to(apart)
         whiten = torch.linalg.cholesky(own).inverse()

@@ -15,8 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from polyscan.batch import Batch, run_study, write_cohort
-from polyscan.batch.folder import COHORT, FOLDERS
+from polyscan.batch.folder import COHORT
 from polyscan.batch.one_study import plan_batch, write_failed
+from polyscan.batch.status import FOLDERS
 from polyscan.bundle.answering import PLAIN, Answering
 from polyscan.devices import check_usable
 from polyscan.discovery.scan import scan

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from polyscan.registration.otsu import otsu
+
 _AIR = -500.0  # HU, half-way from air to water
 _OUTSHONE = (
     2  # times: in heads of TCGA-LGG it is below 1.5 in 72 of 75, and above 2.4 in three whose scalp outshines the brain
@@ -85,12 +87,6 @@ def _threshold(known: np.ndarray, unit: str) -> float | None:
 
 
 def _otsu(values: np.ndarray) -> float:
-    """The threshold that parts values into the two classes with the greatest variance between them."""
     counts, edges = np.histogram(values, bins=256)
     centres = (edges[:-1] + edges[1:]) / 2
-    below = np.cumsum(counts)
-    above = below[-1] - below
-    total = np.cumsum(counts * centres)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        between = below * above * (total / below - (total[-1] - total) / above) ** 2
-    return float(centres[np.nanargmax(between)])
+    return float(centres[otsu(counts, centres)])

@@ -7,6 +7,7 @@ import SimpleITK as sitk
 import torch
 
 from polyscan.registration.mutual_information import SamplePoints, sampled
+from polyscan.registration.otsu import otsu
 from polyscan.registration.volume import Volume
 
 _GRAYS = 64
@@ -46,13 +47,10 @@ class Pyramid:
         return self._sample_points[key]
 
     def mass_centre(self, spacing: float) -> np.ndarray:
-        """(3,) centre of what is brighter than Otsu's threshold (IEEE SMC 9, 1979) at a level, in millimetres."""
+        """(3,) centre of what is brighter than Otsu's threshold at a level, in millimetres."""
         volume = self.level(spacing, smooth=True)
         grays = torch.where(torch.isfinite(volume.values), volume.gray(volume.values.nan_to_num(0.0))[0], -1.0)
         counts = torch.histc(grays[grays >= 0], _GRAYS, 0, 1).double().cpu().numpy()
-        below, middle = counts.cumsum(), (np.arange(_GRAYS) + 0.5) / _GRAYS
-        above, total = below[-1] - below, (counts * middle).cumsum()
-        with np.errstate(invalid="ignore", divide="ignore"):
-            between = np.nan_to_num(below * above * (total / below - (total[-1] - total) / above) ** 2)
-        body = (grays > (between.argmax() + 1) / _GRAYS).nonzero().double().cpu().numpy()
+        air = otsu(counts, (np.arange(_GRAYS) + 0.5) / _GRAYS)
+        body = (grays > (air + 1) / _GRAYS).nonzero().double().cpu().numpy()
         return volume.to_point @ np.append(body.mean(0)[::-1], 1.0) if len(body) else volume.centre

@@ -44,7 +44,7 @@ class DempsterShafer(OutputRule):
         """See :class:`OutputRule`."""
         reliability = torch.sigmoid(self.reliability) * available.to(log_probability.dtype)
         belief = expand(reliability, log_probability) * log_probability.exp()
-        belief, unknown = dempster(belief, expand(1 - reliability, log_probability).expand_as(belief[:, :, :1]))
+        belief, unknown = dempster(belief, expand(1 - reliability, log_probability))
         return torch.log(belief + unknown / log_probability.shape[2])
 
 
@@ -135,7 +135,7 @@ def dempster(belief: Tensor, unknown: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         belief: (batch, member, class, ...).
-        unknown: (batch, member, 1, ...).
+        unknown: (batch, member, 1, ...), or one number a member.
 
     Returns:
         (batch, class, ...) and (batch, 1, ...), what members contradict each other in taken out.

@@ -56,6 +56,6 @@ class MaximumConfidence(OutputRule):
 
     def combine(self, log_probability: Tensor, available: Tensor) -> Tensor:
         """See :class:`OutputRule`."""
-        sure = log_probability.amax(2, keepdim=True).masked_fill(~expand(available, log_probability), float("-inf"))
+        sure = log_probability.amax(2, keepdim=True)  # least where a member is absent, whose classes are all as likely
         best = sure.argmax(1, keepdim=True).expand_as(log_probability[:, :1])
         return log_probability.gather(1, best).squeeze(1)

@@ -41,21 +41,21 @@ class TemporalFusion(FusionLayer):
             ValueError: a shape is not the one that the layer was made for.
         """
         self.check(features, available)
-        counted = torch.arange(self.modalities, device=features.device).expand(available.shape)
+        counted = torch.arange(self.modalities, dtype=torch.float64, device=features.device).expand(available.shape)
         if days is None:
             days = counted
         elif days.shape != available.shape:
             raise ValueError(f"days have shape {list(days.shape)}; expected {list(available.shape)}.")
         else:
-            days = torch.where((torch.isfinite(days) | ~available).all(1, keepdim=True), days, counted.to(days.dtype))
-        first = days.double().masked_fill(~available, float("inf")).amin(1, keepdim=True)
-        since = torch.where(available, days.double() - first, 0.0)
+            days = torch.where((torch.isfinite(days) | ~available).all(1, keepdim=True), days, counted)
+        first = days.masked_fill(~available, float("inf")).amin(1, keepdim=True)
+        since = torch.where(available, days - first, 0.0)
         some = available.any(1, keepdim=True)
         fused = self.fuse_days(mask_absent(features, available), available | ~some, since)
         return fused.masked_fill(~expand(some, fused), 0.0)
 
     def fuse_days(self, features: Tensor, available: Tensor, days: Tensor) -> Tensor:
-        """Join time points; ``features`` are zero where absent, ``days`` count from the earliest that is there."""
+        """Join time points; ``features`` and ``days`` are zero where absent, days count from the earliest there is."""
         raise NotImplementedError
 
 
@@ -66,8 +66,7 @@ def earliest(days: Tensor, available: Tensor) -> Tensor:
 
 
 def latest(days: Tensor, available: Tensor) -> Tensor:
-    """Which time points (batch, time point) are the latest that is there: several where days are tied."""
-    days = days.masked_fill(~available, float("-inf"))
+    """As :func:`earliest`, the latest; ``days`` are from 0 up, and 0 where absent."""
     return available & (days == days.amax(1, keepdim=True))
 
 
