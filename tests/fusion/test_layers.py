@@ -6,8 +6,7 @@ import inspect
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from polyscan import fusion
 from polyscan.fusion.temporal import TemporalFusion

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 from by_hand import attention, linear, norm, two
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from polyscan.fusion import table
 from polyscan.fusion.table import DAFT, FiLM, HyperFusion, TableAttention, TableTokens, VectorToken, centred_log_ratio

@@ -10,8 +10,7 @@ import torch
 from polyscan import networks
 from polyscan.fusion import AttentionWeighted
 from polyscan.fusion.drifa import MultiBranchFusionAttention, MultimodalInformationFusionAttention
-from polyscan.fusion.table import DAFT, TableTokens, VectorToken
-from polyscan.fusion.table import layers as table_layers
+from polyscan.fusion.table import DAFT, TableTokens, VectorToken, layers as table_layers
 from polyscan.fusion.temporal import TemporalAttention, TemporalConcatenation, TemporalDifference
 from polyscan.networks import DRIFANet, FusionNet, MultiScaleNet, PackedScales, TableNet, TemporalNet
 

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError

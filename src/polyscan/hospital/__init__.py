@@ -3,16 +3,6 @@
 Each name is imported when it is first used, so that to ask how far the studies are is quick.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from polyscan import lazy
 
-if TYPE_CHECKING:
-    from polyscan.hospital.deliveries import listen_status
-    from polyscan.hospital.station import listen
-
-__all__ = ["listen", "listen_status"]
-
-__getattr__ = lazy.getattr_of(__name__, {"deliveries": ("listen_status",), "station": ("listen",)})
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from polyscan.bundle import StudyPredictor
-from polyscan.bundle import run as runs
+from polyscan.bundle import StudyPredictor, run as runs
 from polyscan.bundle.config import channels_of, label_classes
 from polyscan.errors import PolyscanError, sentence, unknown_name
 from polyscan.evaluation import dice
