@@ -11,6 +11,7 @@ import pytest
 from polyscan.dicom.read import find_series, read_series
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
+from polyscan.formats.read import read_image
 
 
 def change_all(folder, change):
@@ -370,3 +371,32 @@ def test_pet_of_two_tracers_in_one_study_is_said(make_series, tmp_path, tracers,
     (study,) = scan(tmp_path / "ward").studies
     assert len([note for note in study.scans["PET"].notes if "another tracer" in note]) == said
     assert "PSMA" not in str(study.decisions)
+
+
+def test_a_scan_of_another_place_that_is_not_taken_is_said(make_series, tmp_path):
+    for name, first, frame in (("chest", 8, "1.2.3"), ("abdomen", 0, "1.2.3"), ("knee", 40, "1.2.4")):
+        at = {"change": lambda k, ds: setattr(ds, "ImagePositionPatient", [-10, -20, 3 * (k + first)])}  # noqa: B023
+        make_series(f"ward/anna/{name}", slices=8, FrameOfReferenceUID=frame, **at)
+    (study,) = scan(tmp_path / "ward").studies
+    assert study.scans["CT"].notes == ["another CT of its study lies in another place, beside what this one shows"]
+    assert [d.series for d in study.decisions if "lies in another place" in d.reason] == ["anna/chest"]
+
+
+@pytest.mark.parametrize("unit", ["1CM", "STDDEV"])
+def test_a_pet_that_shows_no_activity_is_none(make_series, tmp_path, unit):
+    make_series("ward/anna/a", modality="PT", Units=unit, CorrectedImage=["ATTN"], slices=9)
+    make_series("ward/anna/b", modality="PT", Units="BQML", CorrectedImage=["ATTN"])
+    (study,) = scan(tmp_path / "ward").studies
+    assert study.scans["PET"].path.endswith("b")
+
+
+def test_the_trace_of_philips_diffusion_is_apart_from_its_directions_and_goes_before_them(make_series, tmp_path):
+    def change(k, ds):
+        ds.ImagePositionPatient = [-10, -20, 3 * (k % 5)]
+        block = ds.private_block(0x2001, "Philips Imaging DD 001", create=True)
+        block.add_new(0x03, "FL", 1000.0)
+        block.add_new(0x04, "CS", "PMSI"[k // 5])
+
+    make_series("ward/anna/dwi", slices=20, modality="MR", change=change)
+    (study,) = scan(tmp_path / "ward").studies
+    assert read_image(study.scans["DWI"].source, "DWI")[0, 0, 0].tolist() == [150, 160, 170, 180, 190]

@@ -49,6 +49,15 @@ def test_sessions_are_studies_of_their_own(tmp_path):
         ("trc-FDG_rec-nacstat_pet", None, "a PET without attenuation correction: rec-nacstat"),
         ("trc-FDG_rec-acstat_pet", "PET", "pet"),
         ("UNIT1", "T1", "UNIT1"),
+        ("acq-postGd_T1w", "T1c", "contrast agent by its acq-"),
+        ("acq-noGd_T1w", "T1", "T1w"),
+        ("acq-postop_T1w", "T1", "T1w"),
+        ("ce-none_acq-post_T1w", "T1", "T1w"),
+        ("acq-dixonFat_T1w", None, "an image of fat and water apart"),
+        ("acq-localizer_T1w", None, "a localizer"),
+        ("rec-ADC_dwi", "ADC", "says so"),
+        ("acq-b0_dwi", None, "b = 0"),
+        ("acq-highres_rec-norm_T1w", "T1", "T1w"),
     ],
 )
 def test_what_a_bids_name_says_is_no_scan(name, modality, said):
@@ -156,6 +165,7 @@ def test_maps_and_changed_scans_are_told_by_their_names(name, modality, derived)
     [
         *((f"anna_FLAIR_{word}", True) for word in ("lesion", "gt", "truth", "tumor", "lesionMask", "msk", "segm")),
         *((f"{word}_FLAIR", False) for word in ("tumor", "lesions", "truth", "msk")),
+        ("1-LesionSeg-Flair", True),
         ("t2_tumor_reader1", True),
         ("t2_anatomy_reader1", False),
         ("FLAIR_seg_pred", False),

@@ -218,6 +218,24 @@ def test_several_labels_are_said(tmp_path):
     ]
 
 
+def test_a_lesion_goes_before_a_mask_of_which_nothing_tells_what_it_shows(tmp_path):
+    for name in ("T1w", "FLAIR", "T1w_mask", "FLAIR_lesion"):
+        image = MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4))
+        write_nifti(tmp_path / "sub-1" / "anat" / f"sub-1_{name}.nii.gz", image)
+    (study,) = scan(tmp_path).studies
+    assert study.label.drawn_on == "FLAIR"
+
+
+def test_scans_that_lie_in_two_folders_of_which_one_is_not_used_are_said(tmp_path):
+    for patient, folder, name in product(("anna", "bob"), ("scan1", "scan2"), ("T1", "FLAIR")):
+        image = MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4))
+        write_nifti(tmp_path / patient / folder / f"{name}.nii.gz", image)
+    assert scan(tmp_path).doubts == [
+        "sub-anna has FLAIR, T1 in anna/scan1 and in anna/scan2; anna/scan1 is taken, as in 1 more: if those are two "
+        "visits, call them ses-1 and ses-2."
+    ]
+
+
 @pytest.mark.parametrize("suffix", ["Eq_1", "Tilt_1", "Tilt_Eq_1", "Eq"])
 def test_what_a_converter_corrected_is_taken(tmp_path, suffix):
     for name in ("head_ct_3", f"head_ct_3_{suffix}"):
@@ -235,6 +253,7 @@ def test_what_a_converter_corrected_is_taken(tmp_path, suffix):
         ("anna/a_ct_sharp anna/b_ct", "anna/b_ct"),
         ("sub-1/sub-1_run-10_T1w sub-1/sub-1_run-2_T1w", "sub-1/sub-1_run-2_T1w"),
         ("sub-1/sub-1_rec-acdyn_pet sub-1/sub-1_rec-acstat_pet", "sub-1/sub-1_rec-acstat_pet"),
+        ("anna/T1-copy anna/T1", "anna/T1"),
     ],
 )
 def test_of_several_the_usual_one_is_taken_wherever_it_comes_by_its_name(tmp_path, names, taken):

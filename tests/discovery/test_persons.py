@@ -294,6 +294,21 @@ def test_patients_of_two_sites_are_not_put_together_from_single_scans(tmp_path):
     assert sorted(files for files in found.values()) == [[path] for path in paths]
 
 
+def test_subjects_of_bids_of_two_data_sets_may_have_one_name(tmp_path):
+    names = [f"sub-{n}/anat/sub-{n}_{kind}.nii.gz" for n in "12" for kind in ("T1w", "FLAIR")]
+    mask = "siteA/derivatives/masks/sub-1/anat/sub-1_space-T1w_desc-lesion_mask.nii.gz"
+    found, doubts = studies(tmp_path, *[f"site{site}/{name}" for site in "AB" for name in names], mask)
+    assert {key: len(files) for key, files in found.items()} == {f"sub-site{s}{n}": 2 for s in "AB" for n in "12"}
+    assert all(len({path.split("/")[0] for path in files}) == 1 for files in found.values())
+    assert "siteA and siteB hold subjects of one name (2)" in doubts[0]
+
+
+@pytest.mark.parametrize("folders", ["rawdata preprocessed", "rawdata derivatives/x", "visit1 visit2", "MR PET"])
+def test_parts_of_one_data_set_of_bids_are_one_patients(tmp_path, folders):
+    found, _ = studies(tmp_path, *[f"{folder}/sub-1/anat/sub-1_T1w.nii.gz" for folder in folders.split()])
+    assert {key.partition("_")[0] for key in found} == {"sub-1"}
+
+
 @pytest.mark.parametrize("visits", ["visit1 visit2", "baseline followup"])
 def test_visits_above_patients_are_their_sessions(tmp_path, visits):
     paths = [f"{visit}/p{n}/{kind}.nii.gz" for visit in visits.split() for n in (1, 2) for kind in ("T1", "T2")]

@@ -70,9 +70,9 @@ def test_one_b_value_of_zero_is_the_unweighted_image(tmp_path):
 @pytest.mark.parametrize(
     ("sidecar", "kind"),
     [
-        ("acq-gd_T1w.json", "T1c"),
+        ("acq-mp_T1w.json", "T1c"),
         ("sub-1/sub-1_T1w.json", "T1c"),
-        ("sub-1/ses-a/anat/sub-1_ses-a_acq-gd_T1w.json", "T1c"),
+        ("sub-1/ses-a/anat/sub-1_ses-a_acq-mp_T1w.json", "T1c"),
         ("acq-plain_T1w.json", "T1"),
         ("sub-2_T1w.json", "T1"),
         ("T2w.json", "T1"),
@@ -80,7 +80,7 @@ def test_one_b_value_of_zero_is_the_unweighted_image(tmp_path):
 )
 def test_a_sidecar_of_a_whole_data_set(tmp_path, sidecar, kind):
     image = MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4))
-    write_nifti(tmp_path / "sub-1/ses-a/anat/sub-1_ses-a_acq-gd_T1w.nii.gz", image)
+    write_nifti(tmp_path / "sub-1/ses-a/anat/sub-1_ses-a_acq-mp_T1w.nii.gz", image)
     (tmp_path / "dataset_description.json").write_text("{}")
     kept = tmp_path.parent / "index.sqlite"
     kinds = [list(scan(tmp_path, index=kept).studies[0].scans)]

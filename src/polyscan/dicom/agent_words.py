@@ -13,7 +13,7 @@ _NO_AGENT = re.compile(
 _AGENT = "|".join(
     (
         r"gd|gad|gado\w*|gad\w+|gdp?tpa|ce|km|kontrast\w*|contrast\w*|mdc|civ|iv ?c|inj|injecte\w*|injection",
-        r"dotarem|magnevist|prohance|multihance|omniscan|clariscan|vueway|elucirem|primovist|eovist|ablavar",
+        r"dotarem|magnevist|pro ?hance|multi ?hance|omniscan|clariscan|vueway|elucirem|primovist|eovist|ablavar",
         r"контраст\w*|kontrastli|kontrastem|kontraszt\w*|varjoaine\w*|teho(?:ste\w*)?",
     )
 )
@@ -21,12 +21,16 @@ _GIVEN = re.compile(
     "|".join(
         (
             rf"(?<![a-z0-9])(?:{_AGENT}|delayed|lge)(?![a-z0-9])",
+            # Phases of a liver, and "art" beside a sequence that is fast enough for them.
+            r"(?<![a-z])(?:arterial\w*(?! wall)|port(?:al|o)\w*|hbp|hepatobil\w*|spat)(?![a-z])",
+            r"(?<![a-z])(?:vibe|lava|e?-?thrive)(?![a-z])(?:.*[^a-z])?art(?![a-z])",
             r"(?<![a-z0-9])(?:post|cont|enh|enhanced|enhancement|nach|apres|after|dopo|despues|po(?= k))(?![a-z0-9])",
             r"(?<![a-z0-9])post(?:con\w*|gad\w*|gd|km|k)(?![a-z0-9])|(?<![a-z0-9])pos(?= ?$|[^a-z]*[cg])",
+            r"(?:gad|gd|km|k)post(?![a-z])|iv ?\+|\+(?= *$)",
             r"(?<![a-z])t1 ?-?(?:k|con)(?![a-z0-9])(?! +(?:s|f))",  # "con" and then no saturation, suppression, FS
             # A lone "w" is weighted; "with" says with what, or stands last.
             r"(?<![a-z0-9])(?:(?:with|mit|avec|com|met|med|w ?/)(?= *$)|(?:with|w) ?/? ?(?:gad\w*|gd|con\w*))",
-            r"(?<![a-z])(?:[23]d)?t1w?i? ?-?(?:gad\w+|(?:c|ce|gd|gad|km|post)(?:gd|gad\w*|con\w*)?(?![a-z0-9]))",
+            r"(?<![a-z])(?:[23]d)?t1w?i? ?-?(?:gad\w+|(?:pc|c|ce|gd|gad|km|ks|post)(?:gd|gad\w*|con\w*)?(?![a-z0-9]))",
             r"c ?\+|\+ ?(?:c|gd|gad\w*|km|k|contrast|ce|inj\w*)(?![a-z])|(?<![a-z])t1\w{0,2} ?\+|\( ?\+ ?\)",
             r"(?<![a-z0-9])c$|\( ?c ?\)|增强|强化|造影|강조|조영",
         )
@@ -34,7 +38,7 @@ _GIVEN = re.compile(
 )
 _WITHOUT = (
     r"non?|without|w ?/ ?o|wo|ohne|sans|sin|sem|senza|zonder|bez|без|до|vor|voor|avant|antes|prima|before|przed|pred|"
-    r"for|fore|uten|utan|uden|ilman"
+    r"for|fore|uten|utan|uden|ilman|ss|av"
 )
 _NOT_GIVEN = re.compile(
     "|".join(
@@ -42,8 +46,8 @@ _NOT_GIVEN = re.compile(
             r"(?<![a-z0-9])(?:pre(?:con\w*|gad\w*|gd|km)?|unenhanced|nativ\w*|plain|non ?-?con\w*)(?![a-z0-9])",
             rf"(?<![a-z0-9])(?:{_WITHOUT})[^a-z0-9]*(?:{_AGENT})(?![a-z0-9])",
             r"(?<![a-z0-9])(?:ohne|sans|senza|zonder|without|w ?/ ?o|wo|uten|utan|uden|ilman)(?![a-z0-9])",
-            r"kontrasts[iı]z|nelkul",
-            r"(?<![a-z0-9])(?:s ?/|(?:c ?|ce|km|gd|gado?)-(?= |$))|(?<= )-(?:c|km|gd|gad)(?![a-z0-9])|\( ?- ?\)",
+            rf"(?<![a-z0-9])(?:{_AGENT})[^a-z0-9]*neg\w*|kontrasts[iı]z|nelkul",
+            r"(?<![a-z0-9])(?:s ?/|(?:c ?|ce|km?|gd|gado?)-(?= |$))|(?<= )-(?:c|km|gd|gad)(?![a-z0-9])|\( ?- ?\)",
             r"平扫|[无非未](?:增强|强化|造影)|単純|(?:增强|造影剂?|조영) ?[前전]",
         )
     )

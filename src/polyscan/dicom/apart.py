@@ -15,7 +15,7 @@ import numpy as np
 import pydicom
 
 from polyscan.dicom.attributes import number, numbers, private, text
-from polyscan.dicom.diffusion import b_value
+from polyscan.dicom.diffusion import b_value, philips_direction
 from polyscan.dicom.pixels import pixels_in
 from polyscan.dicom.slices import Slice
 from polyscan.files.packed import open_binary
@@ -78,6 +78,7 @@ _KINDS: dict[str, _GroupKey] = {
     "GE diffusion direction (0019,10BC)": _private(0x0019, "GEMS_ACQU_01", 0xBC),
     "GE diffusion direction (0019,10BD)": _private(0x0019, "GEMS_ACQU_01", 0xBD),
     "Siemens diffusion direction (0019,100E)": _private(0x0019, "SIEMENS MR HEADER", 0x0E),
+    "Philips diffusion direction (2001,1004)": lambda each: philips_direction(each.header),
     "Philips gradient number (2005,1413)": _private(0x2005, "Philips MR Imaging DD 005", 0x13),
 }
 # Then what tells passes of one kind apart: the energy and the time.

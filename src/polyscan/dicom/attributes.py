@@ -127,11 +127,21 @@ def private(header: Dataset, group: int, creator: str, element: int) -> list[flo
 
     Where de-identification took the creators away, the block is the one that every vendor uses first, 0x10.
     """
+    return _plain_numbers(_private(header, group, creator, element))
+
+
+def private_text(header: Dataset, group: int, creator: str, element: int) -> str:
+    """A private attribute as text, found as :func:`private` finds numbers; empty where there is none."""
+    found = _private(header, group, creator, element)
+    return found.decode("ascii", "ignore").strip("\x00 ") if isinstance(found, bytes) else str(found or "").strip()
+
+
+def _private(header: Dataset, group: int, creator: str, element: int) -> Any:
     blocks = [tag.element for tag in header.keys() if tag.group == group and 0x10 <= tag.element <= 0xFF]  # noqa: SIM118
     named = [block for block in blocks if text(header, (group, block)).startswith(creator)]
     if blocks and not named:
-        return []
-    return _plain_numbers(value(header, (group, (named[0] if named else 0x10) << 8 | element)))
+        return None
+    return value(header, (group, (named[0] if named else 0x10) << 8 | element))
 
 
 def _plain_numbers(found: Any) -> list[float]:

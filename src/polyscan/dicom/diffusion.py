@@ -7,7 +7,7 @@ import re
 import numpy as np
 from pydicom import Dataset
 
-from polyscan.dicom.attributes import number, private, text
+from polyscan.dicom.attributes import number, numbers, private, private_text, text, words
 
 # Group, creator of the block and element: as the vendors' DICOM conformance statements give them.
 _VENDORS = (
@@ -18,6 +18,8 @@ _VENDORS = (
 )
 # Siemens writes *ep_b1000t as SequenceName, Canon b=1000(0.4,0.0,0.9) as ImageComments.
 _WRITTEN = {"SequenceName": re.compile(r"ep_b(\d+)"), "ImageComments": re.compile(r"^#? ?b=(\d+)")}
+_SIEMENS_DIRECTION = (0x0019, "SIEMENS MR HEADER", 0x0E)
+_PHILIPS_DIRECTION = (0x2001, "Philips Imaging DD 001", 0x04)  # I isotropic, else P, M, S or O
 _HIGHEST = 50_000.0  # s/mm2; what GE adds to a value to say how it was made is far above
 
 
@@ -38,3 +40,19 @@ def b_value(header: Dataset) -> float | None:
     if found is None or not np.isfinite(found) or found < 0:
         return None
     return found if found <= _HIGHEST else found % 100_000
+
+
+def is_directional(header: Dataset) -> bool:
+    """Whether a diffusion-weighted slice is that of one direction, and no mean of several (a trace image)."""
+    directionality = text(header, "DiffusionDirectionality") or philips_direction(header)
+    if directionality:
+        return directionality not in ("ISOTROPIC", "I", "NONE")
+    if "TRACEW" in words(header, "ImageType"):
+        return False
+    orientation = numbers(header, "DiffusionGradientOrientation", 3)
+    return bool(np.any(private(header, *_SIEMENS_DIRECTION) if orientation is None else orientation))
+
+
+def philips_direction(header: Dataset) -> str:
+    """What Philips calls the direction of a diffusion-weighted slice; empty where it does not."""
+    return private_text(header, *_PHILIPS_DIRECTION)

@@ -71,6 +71,10 @@ _BONES_TAKEN = re.compile(
     r"bones?[-_ ]*(?:remov|subtr|free|less|suppr|strip)|(?:no|without|w/?o)[-_ ]+bones?", re.IGNORECASE
 )
 _HOUNSFIELD = {"", "HU", "US"}
+_NO_ACTIVITY = {
+    "1CM", "CM2", "MGMINML", "MLG", "MLMING", "MLMINML", "MLML", "NONE", "PCNT", "STDDEV", "UMOLMINML", "UMOLML",
+}  # fmt: skip
+"""Units (0054,1001) of PET that are neither an activity, nor counts, nor SUV."""
 _SPECTROSCOPY = "1.2.840.10008.5.1.4.1.1.4.2"
 _NO_AGENT = {
     "", "no", "none", "n", "0", "-", "n/a", "na", "no contrast", "without", "without contrast", "ohne", "keine", "kein",
@@ -109,6 +113,7 @@ def from_header(header: Dataset, beside: Sequence[Dataset] = ()) -> tuple[str | 
         "a localizer",
         "a projection, not a volume",
         "a subtraction of two scans",
+        "an attenuation map for PET",
         REFORMATTED,
     ):
         return None, said.other
@@ -177,6 +182,8 @@ def _tomography(header: Dataset, kind: set[str]) -> tuple[str | None, str]:
 def _positrons(header: Dataset) -> tuple[str | None, str]:
     if "REPROJECTION" in (word.upper() for word in words(header, "SeriesType")):
         return None, "a projection, not a volume: SeriesType says REPROJECTION"
+    if (unit := text(header, "Units").upper()) in _NO_ACTIVITY:
+        return None, f"a map, and no image of activity: Units is {unit}"
     corrected = {word.upper() for word in words(header, "CorrectedImage")}
     method = text(header, "AttenuationCorrectionMethod").strip().upper()
     if "ATTN" in corrected or text(header, "AttenuationCorrected") == "YES":

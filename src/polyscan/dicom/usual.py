@@ -7,7 +7,7 @@ import re
 from pydicom import Dataset
 
 from polyscan.dicom.attributes import number, text, words
-from polyscan.dicom.diffusion import b_value
+from polyscan.dicom.diffusion import b_value, is_directional
 
 _USUAL_B = 1000.0  # s/mm2
 _PHASES = ("NominalPercentageOfCardiacPhase", "NominalPercentageOfRespiratoryPhase")
@@ -24,7 +24,8 @@ _SHARP = re.compile(
 def far_from_usual(header: Dataset, modality: str | None) -> float:
     """How far a series is from the usual one of its modality; 0 where it is that.
 
-    Of DWI by its b-value: b = 1000 is taken before b = 50. Of MR and CT 1 where it was computed from an original one,
+    Of DWI by its b-value, and of one b-value a trace image before a single direction: b = 1000 is taken before b = 50.
+    Of MR and CT 1 where it was computed from an original one,
     and 2 more of a CT that is a phase of a cycle or made with one of two energies: an average is computed, too.
 
     Args:
@@ -33,7 +34,7 @@ def far_from_usual(header: Dataset, modality: str | None) -> float:
     """
     if modality == "DWI":
         found = b_value(header)
-        return 0.0 if found is None else abs(found - _USUAL_B)
+        return (0.0 if found is None else abs(found - _USUAL_B)) + is_directional(header) / 2
     is_derived = modality != "PET" and {"DERIVED", "SECONDARY"} <= {word.upper() for word in words(header, "ImageType")}
     return float(is_derived + 2 * (modality == "CT" and is_phase_or_energy(header)))
 

@@ -43,14 +43,14 @@ _T2_STAR = re.compile(
 )
 # On which scan's grid something lies says nothing of what it is.
 _ELSEWHERE = re.compile(
-    r"(?<![a-z0-9])(?:space|reg|registered|coreg|aligned|resampled)?[ -]*(?:to|onto|on|in|space)[ -]+t[12]\w*"
+    r"(?<![a-z0-9])(?:(?:space|reg|registered|coreg|aligned|resampled)?[ -]*(?:to|onto|on|in)[ -]+|space-)t[12]\w*"
 )
 
 _REFORMAT = _words(r"mpr ?range|mprs?|reformat\w*")
 # What is no contrast of its own, whatever else is said.
 _NEVER = {
     "a localizer": _words(
-        r"locali[sz]er[s0-9]*|loc|scout|topogram\w*|ubersicht\w*|scanogram|survey|surview|3 ?-?plane(?: loc)?|"
+        r"locali[sz]er[s0-9]*|loc|scout|topo(?:gram\w*)?|ubersicht\w*|scanogram|survey|surview|3 ?-?plane(?: loc)?|"
         r"planning|aa ?h(?:ead)? ?scout|smart ?brain|lokali[sz]er|lokalisator|localisateur|reperage|localizador|"
         r"haste loc|plan scan|tri ?-?pilot|3 ?-?pl\w*|定位"
     ),
@@ -81,10 +81,11 @@ _OTHERS = {
         r"field ?map\w*|fmap|gre field mapping|b0 ?-?maps?|db0|delta ?b0|b0 shim\w*|shim\w*|b0rf|freq\w* map|"
         r"off ?resonance"
     ),
-    "a B1 map": _words(r"[rt]?b1 ?\+?-? ?maps?|[rt]b1\w*|b1|tfl b1map|flip angle map|afi|bloch ?-?siegert"),
+    "a B1 map": _words(r"[rt]?b1 ?\+?-? ?maps?|[rt]b1\w*|b1(?! ?corr)|tfl b1map|flip angle map|afi|bloch ?-?siegert"),
     "a calibration scan": _words(
-        r"calib\w*|asset ?cal\w*|asset|sense ?ref\w*|ref ?scan|coil ?(?:survey|sens\w*)|prescan"
+        r"calib\w*|asset ?cal\w*|^asset$|sense ?ref\w*|ref ?scan|coil ?(?:survey|sens\w*)|prescan(?! ?norm)"
     ),
+    "an attenuation map for PET": _words(r"(?:[uµμ]|mu)[ -]?map|attenuation[ -]?map|mr ?ac(?!.* pet$)"),
     "a quantitative map": _words(
         r"r?t[12] ?(?:star|\*)? ?maps?|t[12] images|r[12] ?(?:star|\*|maps?)|t[12] ?-?mapping|t1 ?-?rho|vfa|"
         r"(?:multi|variable) ?-?flip\w*(?: angles?)?|despot\d?|qsm|chi ?map|mtr|mtsat|pd ?map|molli|shmolli|mwf|"

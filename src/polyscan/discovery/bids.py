@@ -26,9 +26,11 @@ _WHOSE = re.compile(r"(?:sub|ses)-[A-Za-z0-9]+_?|^(?:sub|pd|pt)[-_ ]?[a-z]{0,4}\
 _GROUP = re.compile(r"^(?:pd|pt)[-_ ]+(?P<whose>[^\W\d_]{2,})[-_ ]", re.IGNORECASE)
 _NONE_GIVEN = re.compile(r"(?:none|non?|not|pre|without|wo|native?|plain|false|0)(?:ce|gd|gad\w*|contrast\w*)?", re.I)
 _PARTS = {"phase", "real", "imag"}
+_FREE = ("acq", "rec", "desc")  # entities of BIDS with a text of anybody's choice
+_FREE_TEXT = "acq-, rec- or desc-"
 _LABEL = {"dseg", "seg", "mask", "msk", "label", "labels", "gtv", "segmentation", "lesion", "roi", "probseg"}
 _LABEL_WORDS = re.compile(
-    r"(?:^|[_\W])(?:(?:lesion|roi|tumou?r)?mask|d?seg|segm|labels?|gtv[npt]?[-_]?\d?|segmentation|roi)(?:[_\W]|$)|"
+    r"(?:^|[_\W])(?:(?:lesion|roi|tumou?r)?(?:mask|d?seg)|segm|labels?|gtv[npt]?[-_]?\d?|segmentation|roi)(?:[_\W]|$)|"
     r"(?:[-_]|^)(?:annotations?|consensus|contours?|delineations?|gt|lesions?|truth|tumou?rs?)$|_msk$|^wmh$|"
     r"[-_](?:reader|rater)[-_]?\d(?:[_\W]|$)",
     re.IGNORECASE,
@@ -157,11 +159,18 @@ def named(name: str) -> Named:
     if suffix in _OTHER_SUFFIXES:
         return Named(None, f"{_OTHER_SUFFIXES[suffix]}: its BIDS suffix is {suffix}", False, entities)
     modality = _SUFFIXES.get(suffix) or told(suffix).modality  # many write T2 or t1ce where BIDS has T2w
+    said = told(" ".join(entities.get(name, "") for name in _FREE))
+    if modality and said.other:
+        return Named(None, f"{said.other}: its {_FREE_TEXT} says so", False, entities)
+    if modality == "DWI" and said.modality == "ADC":
+        return Named("ADC", f"its {_FREE_TEXT} says so", False, entities)
     if modality is None:
         return Named(None, f"its BIDS suffix is {suffix}, which is no modality that is used", False, entities)
     reason = f"its BIDS suffix is {suffix}"
     if modality == "T1" and not _NONE_GIVEN.fullmatch(entities.get("ce", "none")):
         return Named("T1c", f"{reason}, with contrast agent by ce-{entities['ce']}", False, entities, derived)
+    if modality == "T1" and "ce" not in entities and said.contrast:
+        return Named("T1c", f"{reason}, with contrast agent by its {_FREE_TEXT}", False, entities, derived)
     return Named(modality, f"its BIDS suffix is {suffix}", False, entities, derived)
 
 

@@ -53,6 +53,15 @@ class Candidate:
     by_folder: bool = False
     meant: str | None = None
 
+    def lies_beside(self, other: Candidate) -> bool:
+        """Whether its middle lies outside of another scan, in the frame of reference of both."""
+        if not self.frame or self.frame != other.frame or self.affine is None or other.affine is None:
+            return False
+        assert self.shape is not None and other.shape is not None
+        middle = self.affine @ [*(np.array(self.shape[:3]) - 1) / 2, 1]
+        voxel = (np.linalg.inv(other.affine) @ middle)[:3]
+        return bool(np.any(voxel < -0.5) or np.any(voxel > np.array(other.shape[:3]) - 0.5))
+
     def on_grid_of(self, other: Candidate) -> bool:
         """Whether both have the same voxels in the same places."""
         if self.shape is None or self.affine is None or other.affine is None or self.shape != other.shape:

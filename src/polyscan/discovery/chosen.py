@@ -16,13 +16,17 @@ from polyscan.study import Decision, Label, Scan, Study
 
 _NUMBERED = re.compile(r"(?P<series>.*[-_])(?P<number>\d+)")
 _CORRECTED = re.compile(r"(?P<of>.+?)_(?:Tilt_Eq|Tilt|Eq)(?:_\d+)?")
+_ELSEWHERE = "another {} of its study lies in another place, beside what this one shows"
+BY_NAME = "is later, or comes first by its name"
+# A mask of which nothing tells what it shows: it may be that of the brain.
+_ANY_MASK = re.compile(r"(?!.*(?:lesion|tumou?r|gtv|roi|seg)).*(?:^|[_\W])mask$", re.IGNORECASE)
 # What the parts of a rank say, where they differ, of the scan that is taken.
 _RANKS = (
     "is nearer to what is usual: an original scan, no phase of a cycle and no single energy, b = 1000, SUV",
     "has finer voxels ({mine:g} and {others:g} mm3)",
     "has more slices",
     "has a softer kernel",
-    "is later, or comes first by its name",
+    BY_NAME,
 )
 
 
@@ -33,16 +37,21 @@ def study_of(subject: str, session: str | None, candidates: list[Candidate]) -> 
     candidates = _without_uncorrected(_without_counted(_without_unnamed(candidates)))
     candidates = _without_tissues(_without_lone_ct1(candidates))
     taken: dict[str, Candidate] = {}
+    notes: dict[str, list[str]] = {}
     for c in sorted((c for c in candidates if c.modality and not c.label), key=_order):
         assert c.modality is not None
         first = taken.setdefault(c.modality, c)
+        noted = notes.setdefault(c.modality, [*first.notes])
         reason = c.reason if first is c else f"{c.reason}; {first.name} {_better(first.rank, c.rank)}"
+        if c.lies_beside(first):
+            reason += ", and lies in another place"
+            noted += [_ELSEWHERE.format(c.modality)] if _ELSEWHERE.format(c.modality) not in noted else []
         decisions.append(Decision(c.name, c.modality, first is c, reason))
-    study.scans = {name: Scan(taken[name].source, notes=taken[name].notes) for name in sorted(taken)}
+    study.scans = {name: Scan(taken[name].source, notes=notes[name]) for name in sorted(taken)}
     drawn = [_placed(c, taken) for c in candidates if c.label]
     labels = [c for c in drawn if c.modality in taken]
     order = by_precedence(taken)
-    labels.sort(key=lambda c: order.index(str(c.modality)))
+    labels.sort(key=lambda c: (_ANY_MASK.match(stem_of(c.name)) is not None, order.index(str(c.modality))))
     for rank, c in enumerate(labels):
         if rank == 0:
             study.label = Label(str(c.source), c.modality)
@@ -138,7 +147,7 @@ def _frame(candidate: Candidate) -> str | None:
 
 def _order(candidate: Candidate) -> tuple:
     """What sorts scans of one modality; DICOM and NIfTI, whose last parts are of other kinds, too."""
-    return (*candidate.rank[:-1], str(candidate.rank[-1:]))
+    return (*candidate.rank[:-1], "".join(map(str, candidate.rank[-1:])))
 
 
 def _better(taken: tuple, other: tuple) -> str:

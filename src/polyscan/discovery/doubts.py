@@ -9,9 +9,10 @@ from itertools import combinations
 from pathlib import PurePosixPath
 
 from polyscan.discovery.bids import BY_FOLDER
+from polyscan.discovery.chosen import BY_NAME
 from polyscan.discovery.whose import bare, words_of_person
 from polyscan.formats.endings import ending_of, stem_of
-from polyscan.study import Study
+from polyscan.study import Decision, Study
 
 _TRACER = re.compile(r"_trc-([A-Za-z0-9]+)")
 
@@ -37,10 +38,32 @@ def of_several_labels(studies: Sequence[Study]) -> list[str]:
         labels = [decision for decision in study.decisions if (decision.modality or "").startswith("label on")]
         if len(labels) > 1 and (taken := next((decision.series for decision in labels if decision.taken), "")):
             several.append(f"{study.key} has {len(labels)} labels, of which {taken} is taken")
-    if not several:
-        return []
-    more = f", as in {len(several) - 1} more" if len(several) > 1 else ""
-    return [f"{several[0]}{more}: name the one that is meant, as 'mask' of the label in the manifest."]
+    return _first_of(several, "name the one that is meant, as 'mask' of the label in the manifest.")
+
+
+def of_sets_unused(studies: Sequence[Study]) -> list[str]:
+    """That studies hold their scans twice, in two folders, of which the second's are not used: one sentence for all.
+
+    Args:
+        studies: with their decisions.
+    """
+    several = []
+    for study in studies:
+        held = _held_in(study)
+        for one, other in combinations(sorted(held), 2):
+            both = sorted({d.modality or "" for d in held[one]} & {d.modality or "" for d in held[other]})
+            taken = [any(d.taken for d in held[place] if d.modality in both) for place in (one, other)]
+            equal = all(d.taken or d.reason.endswith(BY_NAME) for d in (*held[one], *held[other]))
+            if len(both) > 1 and one[0] != other[0] and equal and taken[0] != taken[1]:
+                which = one[0] if taken[0] else other[0]
+                several.append(f"{study.key} has {', '.join(both)} in {one[0]} and in {other[0]}; {which} is taken")
+    return _first_of(several, "if those are two visits, call them ses-1 and ses-2.")
+
+
+def _first_of(said: Sequence[str], what: str) -> list[str]:
+    """One sentence for many studies: what is said of the first, of how many more, and what to do."""
+    more = f", as in {len(said) - 1} more" if len(said) > 1 else ""
+    return [f"{said[0]}{more}: {what}"] if said else []
 
 
 def _from_two_sets(study: Study) -> list[str]:
@@ -48,15 +71,9 @@ def _from_two_sets(study: Study) -> list[str]:
 
     In two folders, of which both were taken; or beside each other under names that differ in more than the modality.
     """
-    held: dict[tuple[str, str], set[str]] = defaultdict(set)
-    chosen: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for decision in study.decisions:
-        if decision.modality in study.scans:
-            path = PurePosixPath(decision.series)
-            called = " ".join(words_of_person(stem_of(path.name))) if ending_of(path.name) else ""
-            place = path.parent.as_posix(), called
-            held[place].add(decision.modality)
-            chosen[place] |= {decision.modality} if decision.taken else set()
+    every = _held_in(study)
+    held = {place: {d.modality or "" for d in inside} for place, inside in every.items()}
+    chosen = {place: {d.modality or "" for d in inside if d.taken} for place, inside in every.items()}
     for one, other in combinations(sorted(held), 2):
         both = held[one] & held[other]
         if len(both) < 2:
@@ -67,6 +84,17 @@ def _from_two_sets(study: Study) -> list[str]:
         if chosen[one] & both and chosen[other] & both:
             return [f"{study.key} is put together from {one[0]} and {other[0]}, which hold {which} each. {call}"]
     return []
+
+
+def _held_in(study: Study) -> dict[tuple[str, str], list[Decision]]:
+    """The scans of a study that can be used, by their folder and what their names say but the modality."""
+    held: dict[tuple[str, str], list[Decision]] = defaultdict(list)
+    for decision in study.decisions:
+        if decision.modality in study.scans:
+            path = PurePosixPath(decision.series)
+            called = " ".join(words_of_person(stem_of(path.name))) if ending_of(path.name) else ""
+            held[path.parent.as_posix(), called].append(decision)
+    return held
 
 
 def _from_two_names(study: Study, subject: str) -> list[str]:

@@ -28,7 +28,7 @@ from polyscan.dicom.headers import DAMAGED, header_from, read_each
 from polyscan.discovery.candidate import Candidate
 from polyscan.discovery.dicom_candidates import dicom_candidates
 from polyscan.discovery.patients import Key, Part, Patient, patient_key
-from polyscan.discovery.persons import Place, persons_among
+from polyscan.discovery.persons import Place, by_data_set, persons_among
 from polyscan.discovery.sidecar import changed_beside
 from polyscan.discovery.visits import Owner, sessions_of
 from polyscan.discovery.volumes import owner_of, volume_candidates
@@ -208,7 +208,10 @@ class Index:
 
     def volume_owners(self) -> tuple[dict[tuple[str, str | None], list[Owner]], list[str]]:
         """Subject and session to what the names of their volumes say, and what is doubtful about it."""
-        persons, doubts = persons_among(self._places())
+        persons, doubts = persons_among(self._places(named=False))
+        in_sets, more = by_data_set(self._places(named=True))
+        persons |= in_sets
+        doubts += more
         self._db.execute("UPDATE volumes SET person = subject")
         self._db.executemany("UPDATE volumes SET person = ? WHERE file = ?", ((who, n) for n, who in persons.items()))
         kinds: dict[Owner, set[str]] = defaultdict(set)
@@ -223,15 +226,16 @@ class Index:
             found.setdefault((owner.subject, session), []).append(owner)
         return found, doubts
 
-    def _places(self) -> Iterator[Place]:
-        """Where volumes lie whose names do not say whose they are."""
+    def _places(self, named: bool) -> Iterator[Place]:
+        """Where volumes lie whose names say whose they are, or do not; of the first only originals with a modality."""
         rows = self._db.execute(
-            "SELECT file, path, json_extract(candidate, '$.modality'), json_extract(candidate, '$.label') "
-            "FROM volumes JOIN files ON file = id WHERE NOT named"
+            "SELECT file, path, json_extract(candidate, '$.modality'), json_extract(candidate, '$.label') OR "
+            "(named AND json_extract(candidate, '$.rank[0]') > 0) FROM volumes JOIN files ON file = id WHERE named = ?",
+            (named,),
         )
-        for file, written, kind, label in rows:
+        for file, written, kind, unused in rows:
             *folders, name = Path(os.fsdecode(written)).parts
-            yield Place(file, tuple(folders), stem_of(name), None if label else kind)
+            yield Place(file, tuple(folders), stem_of(name), None if unused else kind)
 
     def volumes(self, named: Iterable[Owner], owner: tuple[str, str | None]) -> list[Candidate]:
         """What the volumes of a subject's session are, in the order of their names."""

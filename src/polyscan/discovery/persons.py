@@ -22,6 +22,7 @@ from polyscan.discovery.whose import (
 )
 from polyscan.errors import first_of
 
+_OF_DATA_SET = {"derivatives", "rawdata", "sourcedata"}  # folders in one
 _LONG_NUMBER = re.compile(r"\d{3}")  # which no run of a scan has
 _COMMON = 2  # modalities that two folders both hold, where they are two patients'; one may be a repeated series
 
@@ -93,6 +94,37 @@ def persons_among(places: Iterable[Place]) -> tuple[dict[int, str], list[str]]:
         for path, names in sorted(outer.items())
     ]
     return subjects, doubts + found.doubts
+
+
+def by_data_set(places: Iterable[Place]) -> tuple[dict[int, str], list[str]]:
+    """Volumes of subjects of BIDS that have one name in two data sets, as ``ds1/sub-01`` and ``ds2/sub-01``.
+
+    They are two patients' where both hold an original scan of one modality, and the names of the data sets do not say
+    how scans were made or processed.
+
+    Args:
+        places: of all volumes whose names say whose they are; without a modality those that are no original scan.
+
+    Returns:
+        As :func:`persons_among`.
+    """
+    held: dict[str, dict[tuple[str, ...], list[Place]]] = defaultdict(lambda: defaultdict(list))
+    for place in places:
+        above = takewhile(lambda folder: not folder.startswith("sub-") and folder not in _OF_DATA_SET, place.folders)
+        held[bare(place.stem.split("_")[0])][tuple(above)].append(place)
+    whose, doubts = dict[int, str](), dict[tuple[str, str], int]()
+    for subject, roots in held.items():
+        named = all(root and (tells_whom(root[-1]) or names_place(root[-1])) for root in roots)
+        if len(roots) > 1 and named and _share(roots.values(), 1):
+            one, other, *_ = sorted(map("/".join, roots))
+            doubts[one, other] = doubts.get((one, other), 0) + 1
+            for root, inside in roots.items():
+                whose.update({place.file: "-".join((*map(bare, root), subject)) for place in inside})
+    return whose, [
+        f"{one} and {other} hold subjects of one name ({count}), taken as two patients each. If they are one, put "
+        "their folders together."
+        for (one, other), count in doubts.items()
+    ]
 
 
 @dataclass

@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 
 from polyscan.discovery.chosen import study_of
-from polyscan.discovery.doubts import doubts_of, of_several_labels
+from polyscan.discovery.doubts import doubts_of, of_sets_unused, of_several_labels
 from polyscan.discovery.index import Index
 from polyscan.discovery.names import distinct
 from polyscan.discovery.patients import Key, name_patients
@@ -94,7 +94,7 @@ def _scanned(
     names = distinct(subject for subject, _ in owned)
     dates = read_dates(index.folder) if join else {}
     studies = _studies(index, owned, names, dates, manifest)
-    manifest.doubts += of_several_labels(studies)
+    manifest.doubts += [*of_sets_unused(studies), *of_several_labels(studies)]
     subjects = {study.subject for study in studies}
     manifest.renamed = {old: new for old, new in names.items() if old != new and new in subjects}
     every = join_sessions(studies, dates) if join else studies
