@@ -40,6 +40,7 @@ COMMAND_LINES = {  # the place is put behind; {of} is the folder of the fixture
     "status": "status --table",
     "translate": "translate {of}/unpaired.json --between CT T1 -o",
     "train": f"train {BUNDLE} {{of}}/prepared/manifest.json -o",
+    "train with a cache": f"train {BUNDLE} {{of}}/prepared/manifest.json -o {{of}}/run --cache",
     "train folds": f"train {BUNDLE} {{of}}/prepared/manifest.json --folds 2 -o",
 }
 PLACES = {

@@ -8,12 +8,14 @@ from polyscan.bundle.items import (
     training_items,
     validation_items,
 )
+from polyscan.bundle.mapped_dataset import cached_dataset
 from polyscan.bundle.predictor import StudyPredictor
 from polyscan.bundle.staging import Staging
 
 __all__ = [
     "Staging",
     "StudyPredictor",
+    "cached_dataset",
     "inference_item",
     "inference_items",
     "missing_rates",

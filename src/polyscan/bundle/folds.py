@@ -29,6 +29,7 @@ def train_folds(
     overrides: Mapping[str, Any] | None = None,
     fragments: Sequence[str] = (),
     restart: bool = False,
+    cache: str | Path | None = None,
     roots: Mapping[str, str | Path] | None = None,
     progress: Progress = silent,
 ) -> list[Path]:
@@ -42,6 +43,7 @@ def train_folds(
         overrides: config entries to change.
         fragments: see :func:`train`.
         restart: replace other runs that the folders hold.
+        cache: see :func:`train`; all folds read the same.
         roots: name of a root of the manifest to the folder that it is on this machine.
         progress: told after every epoch.
 
@@ -66,7 +68,8 @@ def train_folds(
         held = Manifest(learnt, watched, found.testing)
         with rewrite_file(out / f"fold{k}.json"):
             write_manifest(out / f"fold{k}.json", held)
-        options: Any = {"overrides": overrides, "fragments": fragments, "restart": restart, "progress": progress}
+        options: Any = {"overrides": overrides, "fragments": fragments, "progress": progress}
+        options |= {"restart": restart, "cache": cache}
         weights.append(train(bundle, out / f"fold{k}.json", out / f"fold{k}", **options))
     return weights
 

@@ -21,6 +21,7 @@ from polyscan.bundle.carried import (
 )
 from polyscan.bundle.config import bundle_folder, check_channels, labels_of, open_config, quiet, read_config
 from polyscan.bundle.items import labelled_studies
+from polyscan.bundle.mapped_dataset import claim_cache
 from polyscan.bundle.model_record import model_record
 from polyscan.bundle.predictor import StudyPredictor
 from polyscan.bundle.regions import check_regions
@@ -50,6 +51,7 @@ def train(
     overrides: Mapping[str, Any] | None = None,
     fragments: Sequence[str] = (),
     restart: bool = False,
+    cache: str | Path | None = None,
     roots: Mapping[str, str | Path] | None = None,
     progress: Progress = silent,
 ) -> Path:
@@ -66,6 +68,8 @@ def train(
         fragments: whose entries are among them; weights name those that come with polyscan, so that ``infer`` need not
             be given them again.
         restart: replace another training that the folder holds.
+        cache: a folder in which decoded studies are kept, and mapped into memory; in memory itself where not given. See
+            :class:`polyscan.bundle.mapped_dataset.MappedDataset`.
         roots: name of a root of the manifest to the folder that it is on this machine.
         progress: told after every epoch.
 
@@ -84,11 +88,12 @@ def train(
     config = read_config(bundle, "train", changes)
     if isinstance(config.get("regions"), Mapping):
         check_regions(labelled_studies(found, labels_of(config)), config["regions"])
+    kept = {"cache_dir": str(claim_cache(cache, found))} if cache else {}
     run = RunFolder(output_dir, config, manifest, restart=restart)
     if run.finished:
         return run.path / BEST
     with quiet(), run.writing():
-        workflow = _load(bundle, "train", found, output_dir, {**changes, "resume": run.resume})
+        workflow = _load(bundle, "train", found, output_dir, {**changes, **kept, "resume": run.resume})
         settings = {**shared_settings(bundle, config, fragments), PROTOCOLS: protocols_of(found.training)}
         workflow.parser.get_parsed_content("network_def").settings = settings
         run.record["studies"] = {

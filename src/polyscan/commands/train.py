@@ -14,6 +14,7 @@ Example:
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from polyscan.commands.options import add_bundle_arguments, overrides, progress_bar, roots
@@ -58,6 +59,13 @@ def add(command: argparse.ArgumentParser) -> None:
         help="learn from studies without a label too: a name of polyscan.objectives or a dotted path, with options or "
         "without: Contrastive, 'Contrastive(weight=0.5)'; may be given several times; see docs/objectives.md",
     )
+    command.add_argument(
+        "--cache",
+        metavar="FOLDER",
+        type=Path,
+        help="keep decoded studies in this folder, mapped into memory, instead of in memory itself: an epoch decodes "
+        "nothing, and no process holds the cohort; several trainings may share it",
+    )
     command.add_argument("--restart", action="store_true", help="replace another training that the folder holds")
     command.set_defaults(
         kept="{output} keeps what was trained until its last checkpoint; give the same command again to go on.",
@@ -86,6 +94,7 @@ def run(options: argparse.Namespace) -> None:
             "overrides": changes,
             "fragments": options.config,
             "restart": options.restart,
+            "cache": options.cache,
             "roots": roots(options),
             "progress": progress,
         }

@@ -96,13 +96,17 @@ class TrainingCheckpoint:
 
 
 def save_whole(content: Any, path: Path) -> None:
-    """Write weights or a checkpoint, whole or not at all; of several processes the first one does.
+    """Write weights or a checkpoint, see :func:`write_whole`; of several processes the first one does."""
+    if idist.get_rank() == 0:
+        write_whole(content, path)
+
+
+def write_whole(content: Any, path: Path) -> None:
+    """Write what ``torch.load`` reads, whole or not at all.
 
     Raises:
         PolyscanError: it cannot be written, as on a full disk; what was there before is there still.
     """
-    if idist.get_rank() != 0:
-        return
     try:
         with atomic_write(path) as temporary:
             torch.save(content, temporary)
