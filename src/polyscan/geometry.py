@@ -29,10 +29,9 @@ def to_sitk(image: MetaTensor) -> sitk.Image:
     import SimpleITK as sitk
 
     lps = FLIP @ np.asarray(image.affine, dtype=float)
+    check_rectangular(lps)
     spacing = spacing_of(lps)
     direction = lps[:3, :3] / spacing
-    if not is_rectangular(lps):
-        raise PolyscanError("The image's axes are not perpendicular; resample it to a rectangular grid first.")
     out = sitk.GetImageFromArray(np.ascontiguousarray(image[0].cpu().numpy().transpose()))
     out.SetSpacing(spacing.tolist())
     out.SetOrigin(lps[:3, 3].tolist())
@@ -46,6 +45,16 @@ def image_of(values: np.ndarray, affine: np.ndarray | Tensor, meta: dict[str, An
     from monai.data import MetaTensor
 
     return MetaTensor(torch.from_numpy(values[None]), affine=torch.as_tensor(affine), meta=meta)
+
+
+def empty_image(shape: Sequence[int], affine: ArrayLike) -> MetaTensor:
+    """A grid of (x, y, z) voxels with its (4, 4) affine as an image (1, x, y, z) of zeros, which take no memory."""
+    import torch
+    from monai.data import MetaTensor
+
+    return MetaTensor(
+        torch.zeros(1, dtype=torch.uint8).expand(1, *shape), affine=torch.as_tensor(np.array(affine, dtype=float))
+    )
 
 
 def from_sitk(image: sitk.Image) -> MetaTensor:
@@ -86,6 +95,16 @@ def is_rectangular(affine: np.ndarray) -> bool:
     """Whether the axes of a (4, 4) affine are perpendicular, as ITK asks."""
     direction = np.asarray(affine, dtype=float)[:3, :3] / spacing_of(affine)
     return bool(np.allclose(direction.T @ direction, np.eye(3), atol=1e-3))
+
+
+def check_rectangular(affine: np.ndarray) -> None:
+    """Refuse a (4, 4) affine whose axes are not perpendicular, which ITK cannot hold.
+
+    Raises:
+        PolyscanError: it is one.
+    """
+    if not is_rectangular(affine):
+        raise PolyscanError("The image's axes are not perpendicular; resample it to a rectangular grid first.")
 
 
 def corners(affine: np.ndarray, shape: Sequence[int]) -> np.ndarray:

@@ -17,6 +17,7 @@ from polyscan.phantom.subject import make_subject
 from polyscan.phantom.write import write_pose
 from polyscan.registration import register, register_rigid, register_study
 from polyscan.registration.shrink import shrink
+from polyscan.registration.volume import Volume
 
 
 def to_image(values, affine) -> sitk.Image:
@@ -256,10 +257,18 @@ def test_the_same_on_a_gpu(scans):
 
 def test_tensors_as_read_study_gives_them_are_taken_where_they_lie(scans, monkeypatch):
     given = []
-    monkeypatch.setattr(register, "_register", lambda images, *others: given.append(images))
-    monkeypatch.setattr(register, "Pyramid", lambda *_: None)
-    register_rigid(from_sitk(scans["T1c"]), from_sitk(scans["PET"]))
-    for image, name in zip(given[0], ("T1c", "PET"), strict=True):
-        np.testing.assert_array_equal(sitk.GetArrayViewFromImage(image), sitk.GetArrayViewFromImage(scans[name]))
-        np.testing.assert_allclose(image.GetDirection(), scans[name].GetDirection(), atol=1e-6)
-        np.testing.assert_allclose(image.GetOrigin(), scans[name].GetOrigin(), atol=1e-4)
+    monkeypatch.setattr(register, "_register", lambda _, pyramids, *others: given.extend(p.volume for p in pyramids))
+    tensors = [from_sitk(scans[name]) for name in ("T1c", "PET")]
+    register_rigid(*tensors)
+    for volume, tensor, name in zip(given, tensors, ("T1c", "PET"), strict=True):
+        expected = Volume.of_image(scans[name])
+        assert torch.equal(volume.values, expected.values)
+        assert torch.equal(volume.table, expected.table)
+        np.testing.assert_allclose(volume.to_point, expected.to_point, atol=1e-4)
+        assert volume.values.data_ptr() == tensor.data_ptr()  # whole bodies are large
+
+
+def test_tensors_of_two_channels(scans):
+    both = torch.cat([from_sitk(scans["T1c"])] * 2)
+    with pytest.raises(PolyscanError, match="3 dimensions and 2 values a voxel"):
+        register_rigid(scans["T1c"], both)

@@ -8,6 +8,7 @@ import SimpleITK as sitk
 import torch
 from scipy import ndimage
 
+from polyscan.registration import volume as volume_module
 from polyscan.registration.volume import Volume, trilinear
 
 
@@ -65,6 +66,26 @@ def test_means_and_smoothing_leave_out_nan():
         finite = made.values[torch.isfinite(made.values)]
         assert len(finite) == made.values.numel() / 2
         assert torch.allclose(finite, torch.ones(()))
+
+
+@pytest.mark.parametrize("outside", [0.0, torch.nan, torch.inf])
+def test_slabs_are_as_the_whole(monkeypatch, outside):
+    """In any order in memory."""
+    values = torch.rand(13, 8, 6)
+    values[values < 0.3] = outside
+    monkeypatch.setattr(volume_module, "_QUANTILES_FROM", 50)
+    expected = Volume.of(values, np.eye(3, 4))
+    assert round(expected.finite * values.numel()) == np.isfinite(values.numpy()).sum()
+    for slab in (volume_module._SLAB, 1, 100):
+        monkeypatch.setattr(volume_module, "_SLAB", slab)
+        for given in (values, values.permute(2, 1, 0).contiguous().permute(2, 1, 0)):
+            found = Volume.of(given, np.eye(3, 4))
+            for one, other in ((found, expected), (found.shrunk(2.0), expected.shrunk(2.0))):
+                assert one.finite == other.finite
+                assert one.span == other.span
+                assert torch.equal(one.table, other.table)
+                assert one.values.allclose(other.values, equal_nan=True, atol=0, rtol=0)
+            assert found.problem(700) == expected.problem(700)
 
 
 def test_grays_rise_from_nought_to_one_and_their_rate_is_right():

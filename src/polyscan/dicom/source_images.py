@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pydicom
-import torch
 from monai.data import MetaTensor
 from pydicom import Dataset
 from pydicom.datadict import keyword_for_tag
@@ -17,7 +16,7 @@ from polyscan import __version__
 from polyscan.dicom.read import one_series
 from polyscan.errors import PolyscanError
 from polyscan.files.packed import open_binary
-from polyscan.geometry import same_grid
+from polyscan.geometry import empty_image, same_grid
 from polyscan.study import Source
 
 # Type 2 of the modules that objects have in common with their images (PS3.3 C.7.1.1, C.7.2.1): they may be empty.
@@ -82,7 +81,7 @@ def source_images(source: Source) -> SourceImages:
         raise PolyscanError(
             f"A DICOM object needs a series of evenly spaced slices, which this is not ({reason}); take the NIfTI."
         )
-    grid = MetaTensor(torch.zeros(1, *shape, dtype=torch.uint8), affine=torch.from_numpy(affine))
+    grid = empty_image(shape, affine)
     headers = []
     for path in series.files:
         with open_binary(path) as file:

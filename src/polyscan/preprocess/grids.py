@@ -10,7 +10,7 @@ import torch
 from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
-from polyscan.geometry import FLIP, matrix_of, spacing_along, spacing_of
+from polyscan.geometry import FLIP, empty_image, matrix_of, spacing_along, spacing_of
 
 FIELDS_OF_VIEW = ("reference", "union", "intersection")
 
@@ -45,7 +45,7 @@ def common_grid(
     if field_of_view not in FIELDS_OF_VIEW:
         raise PolyscanError(f"Field of view {field_of_view!r} is not known; use {', '.join(FIELDS_OF_VIEW)}.")
     if field_of_view == "reference" and np.allclose(spacing, spacing_of(own)):
-        return MetaTensor(torch.zeros(1, *image.shape[1:]), affine=image.affine)
+        return empty_image(image.shape[1:], image.affine)
     # Boxes from edge to edge of the voxels, in the reference's axes and millimetres.
     axes = own[:3, :3] / spacing_of(own)
     boxes = {name: _box(images[name], axes, transforms.get(name)) for name in images}
@@ -62,7 +62,7 @@ def common_grid(
     affine = np.eye(4)
     affine[:3, :3] = axes * spacing
     affine[:3, 3] = axes @ (low + spacing / 2)
-    return MetaTensor(torch.zeros(1, *shape.tolist()), affine=torch.from_numpy(affine))
+    return empty_image(shape.tolist(), affine)
 
 
 def _voxels(
@@ -98,7 +98,7 @@ def coarser(image: MetaTensor, factor: int) -> MetaTensor:
     affine = image.affine.clone()
     affine[:3, :3] *= factor
     affine[:3, 3] += image.affine[:3, :3].sum(1) * (factor - 1) / 2
-    return MetaTensor(torch.zeros(1, *(-(-n // factor) for n in image.shape[1:])), affine=affine)
+    return empty_image([-(-n // factor) for n in image.shape[1:]], affine)
 
 
 def moved(image: MetaTensor, transform: sitk.Transform | None) -> MetaTensor:

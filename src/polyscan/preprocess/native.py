@@ -12,19 +12,15 @@ from polyscan.errors import PolyscanError
 from polyscan.files.atomic import write_json
 from polyscan.files.owned import replace_owned
 from polyscan.formats.nifti import read_nifti, write_nifti
+from polyscan.geometry import empty_image
 from polyscan.preprocess.resample import resample
 from polyscan.progress import Progress, silent
-from polyscan.study import Grid, ScanKey, Study
+from polyscan.study import ScanKey, Study
 from polyscan.study.made import prediction_of, preparation_of
 from polyscan.study.manifest import Manifest
 from polyscan.study.outputs import OutputFolder, sources_of
 
 INDEX = "native.json"
-
-
-def empty_image(grid: Grid) -> MetaTensor:
-    """An image (1, x, y, z) of zeros on a grid that ``prepare`` noted."""
-    return MetaTensor(torch.zeros(1, *grid.shape), affine=torch.tensor(grid.affine, dtype=torch.float64))
 
 
 def to_native(mask: MetaTensor, grid: MetaTensor, transform: str | Path | None = None) -> MetaTensor:
@@ -73,7 +69,7 @@ def write_native(manifest: Manifest, out: str | Path, *, progress: Progress = si
             preparation, mask = preparation_of(study), read_nifti(prediction_of(study).path)
             with replace_owned(owned.path, group=study.key) as folder:
                 for name, grid in preparation.grids.items():
-                    labels = to_native(mask, empty_image(grid), preparation.transforms.get(name))
+                    labels = to_native(mask, empty_image(grid.shape, grid.affine), preparation.transforms.get(name))
                     kept = MetaTensor(labels.as_tensor().to(torch.uint8), affine=labels.affine)
                     write_nifti(folder / names[study.key][name], kept)
             progress(count, len(studies), study.key)

@@ -12,6 +12,8 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from polyscan.geometry import (
     FLIP,
+    check_rectangular,
+    empty_image,
     from_sitk,
     image_of,
     is_rectangular,
@@ -42,22 +44,23 @@ def resample(
         label: whether the values are labels.
 
     Returns:
-        (1, x, y, z) on the grid; NaN, or label 0, outside the image's field of view. Unchanged, voxel for voxel, where
-        the grid is the image's own and there is no transform; all NaN where the image is.
+        (1, x, y, z) on the grid; NaN, or label 0, outside the image's field of view. The image's own values where
+        the grid is its own and there is no transform, not copied; all NaN where the image is.
 
     Raises:
         PolyscanError: the grid is sheared.
     """
     if transform is None and same_grid(image, grid, tolerance=1e-3):
-        return MetaTensor(image.as_tensor().clone(), affine=grid.affine, meta=_meta(image))
-    target = to_sitk(MetaTensor(torch.zeros(1, *grid.shape[1:], dtype=torch.uint8), affine=grid.affine))
+        return MetaTensor(image.as_tensor(), affine=grid.affine, meta=_meta(image))
+    check_rectangular(np.asarray(grid.affine))
     transform = transform or sitk.Transform(3, sitk.sitkIdentity)
-    if not label and not torch.isfinite(image).any():
+    if not label and not np.isfinite(image.cpu().numpy()).any():
         return MetaTensor(torch.full((1, *grid.shape[1:]), float("nan")), affine=grid.affine, meta=_meta(image))
     if not is_rectangular(np.asarray(image.affine)):
         straight, affine = rectangular(image[0].cpu().numpy(), np.asarray(image.affine), nearest=label)
         image = image_of(straight, affine, _meta(image))
     if label:
+        target = to_sitk(empty_image(grid.shape[1:], grid.affine))
         moved = sitk.Resample(to_sitk(image), target, transform, sitk.sitkNearestNeighbor, 0)
         return MetaTensor(from_sitk(moved).as_tensor(), affine=grid.affine, meta=_meta(image))
     from polyscan.preprocess.spline import interpolate

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
+import numpy as np
 from monai.data import MetaTensor
 from monai.transforms import Transform
 
@@ -19,7 +19,7 @@ from polyscan import __version__
 from polyscan.errors import PolyscanError
 from polyscan.formats.endings import is_volume
 from polyscan.formats.read import read_image, read_label
-from polyscan.geometry import same_grid, to_sitk
+from polyscan.geometry import image_of, same_grid
 from polyscan.modality import modality
 from polyscan.preprocess.grids import common_grid, moved
 from polyscan.preprocess.mask import same_outline
@@ -120,7 +120,7 @@ class LoadScansd(Step):
             except PolyscanError as error:
                 record.problems[name] = f"left out: {error}"
                 continue
-            if not torch.isfinite(image).any():
+            if not np.isfinite(image.numpy()).any():
                 record.problems[name] = "left out: it holds no finite value"
                 continue
             data[name] = image
@@ -184,8 +184,9 @@ class RegisterRigidd(Step):
         for name, why in in_place.items():
             self.tell(record, name, result=f"not registered: {why}")
         free = [name for name in others if name not in in_place]
-        reference, moving = to_sitk(data[record.reference]), [to_sitk(data[name]) for name in free]
-        every = register_study(reference, moving, seed=self.seed)
+        if not free:
+            return
+        every = register_study(data[record.reference], [data[name] for name in free], seed=self.seed)
         for name, found in zip(free, every, strict=True):
             record.registrations[name] = RegistrationRecord(found.trusted, found.reason)
             self.tell(
@@ -289,7 +290,7 @@ class Resampled(Step):
         untouched = transform is None and same_grid(image, grid, tolerance=1e-3)
         data[name] = resample(image, grid, transform)
         how = "untouched" if untouched else "cubic B-spline within the scan's own range"
-        return {"interpolation": how, "outside": "NaN"} if torch.isfinite(data[name]).any() else {}
+        return {"interpolation": how, "outside": "NaN"} if np.isfinite(data[name].numpy()).any() else {}
 
 
 def _told(study: Study, name: str) -> bool:
@@ -300,7 +301,7 @@ def _told(study: Study, name: str) -> bool:
 
 def _overlap(image: MetaTensor, grid: MetaTensor) -> bool:
     """Whether any voxel of a grid lies where an image was measured."""
-    available = MetaTensor(torch.isfinite(image.as_tensor()).to(torch.uint8), affine=image.affine)
+    available = image_of(np.isfinite(image[0].numpy()).astype(np.uint8), image.affine)
     return bool(resample(available, grid, label=True).any())
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import SimpleITK as sitk
 import torch
 
 from polyscan.registration.mutual_information import SamplePoints, sampled
@@ -17,12 +16,11 @@ class Pyramid:
     """An image and what is made of it on demand.
 
     Args:
-        image: 3D, in millimetres; NaN is outside the field of view.
-        device: where its tensors are.
+        volume: the image at its own resolution.
     """
 
-    def __init__(self, image: sitk.Image, device: torch.device | str = "cpu") -> None:
-        self.volume = Volume.of_image(image, device)
+    def __init__(self, volume: Volume) -> None:
+        self.volume = volume
         self._averaged: dict[float, Volume] = {}
         self._smoothed: dict[float, Volume] = {}
         self._sample_points: dict[tuple[float, bool, int, int], SamplePoints] = {}

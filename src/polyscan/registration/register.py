@@ -17,6 +17,7 @@ from polyscan.registration.multistart import multistart, refine
 from polyscan.registration.poses import Poses
 from polyscan.registration.pyramid import Pyramid
 from polyscan.registration.trust import judge, measure
+from polyscan.registration.volume import Volume
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor
@@ -111,34 +112,36 @@ def register_study(
             f"The {engine} engine has no transform of {degrees_of_freedom} degrees of freedom; use 6, or the torch "
             "engine with 12."
         )
-    target = _image(fixed)
     with one_torch_thread():
-        still = Pyramid(target, device)
+        still = Pyramid(_volume(fixed, device))
         return [
             _register(
-                (target, image),
-                (still, Pyramid(image, device)),
+                (fixed, image),
+                (still, Pyramid(_volume(image, device))),
                 engine,
                 both_ways,
                 seed,
                 degrees_of_freedom == 12,
             )
-            for image in map(_image, moving)
+            for image in moving
         ]
 
 
-def _image(given: sitk.Image | MetaTensor) -> sitk.Image:
-    image = given if isinstance(given, sitk.Image) else to_sitk(given)
-    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
+def _volume(image: sitk.Image | MetaTensor, device: torch.device | str) -> Volume:
+    if isinstance(image, sitk.Image):
+        dimensions, values = image.GetDimension(), image.GetNumberOfComponentsPerPixel()
+    else:
+        dimensions, values = image.ndim - 1, image.shape[0]
+    if dimensions != 3 or values != 1:
         raise PolyscanError(
-            f"An image of {image.GetDimension()} dimensions and {image.GetNumberOfComponentsPerPixel()} values a voxel "
-            "cannot be registered; give 3D images of one value a voxel."
+            f"An image of {dimensions} dimensions and {values} values a voxel cannot be registered; give 3D images of "
+            "one value a voxel."
         )
-    return image
+    return Volume.of_image(image, device) if isinstance(image, sitk.Image) else Volume.of_tensor(image, device)
 
 
 def _register(
-    images: tuple[sitk.Image, sitk.Image],
+    images: tuple[sitk.Image | MetaTensor, sitk.Image | MetaTensor],
     pyramids: tuple[Pyramid, Pyramid],
     engine: str,
     both_ways: bool,
@@ -153,12 +156,13 @@ def _register(
     first, second = (pyramid.volume.spacing.prod() for pyramid in pyramids)
     swap = second > first * (1 + 1e-6)
     fixed, moving = reversed(pyramids) if swap else pyramids
-    still, moved = reversed(images) if swap else images
     poses, values = multistart(fixed, moving, seed)
     if engine == "torch":
         found = refine(fixed, moving, poses[:1], seed, affine=affine)
         back = refine(moving, fixed, found.inverse(), seed, affine=affine) if both_ways else None
     else:
+        both = [image if isinstance(image, sitk.Image) else to_sitk(image) for image in images]
+        still, moved = reversed(both) if swap else both
         found = BACKENDS[engine](still, moved, poses[:1], seed)
         back = BACKENDS[engine](moved, still, found.inverse(), seed) if both_ways else None
     measures, information = measure(fixed, moving, found, poses, values, seed, back, affine=affine)

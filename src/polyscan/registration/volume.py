@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK as sitk
 import torch
 
+from polyscan.geometry import FLIP, check_rectangular
+
+if TYPE_CHECKING:
+    from monai.data import MetaTensor
+
 KNOTS = 257
 _QUANTILES_FROM = 16_384  # voxels
 _TAILS = (0.005, 0.995)
+_SLAB = 2**22  # voxels that are looked at in one go, so that no copy of a whole body is made
 
 
 @dataclass(frozen=True)
@@ -18,7 +26,7 @@ class Volume:
     """A 3D image in LPS+ millimetres.
 
     Attributes:
-        values: (z, y, x) float32; NaN is outside the field of view.
+        values: (z, y, x) float32, not always contiguous; NaN is outside the field of view.
         to_point: (3, 4) from (x, y, z) indices to millimetres.
         table: (KNOTS,) the gray level in [0, 1] of intensities spread evenly over ``span``: half-way between the
             intensity itself and its rank, so that neither bone in CT nor air in PET leaves all other tissue one bin.
@@ -35,17 +43,14 @@ class Volume:
     @staticmethod
     def of(values: torch.Tensor, to_point: np.ndarray) -> Volume:
         """A volume whose gray levels are those of its own intensities."""
-        total = values.sum()
-        some = values.reshape(-1)
-        finite = 1.0
-        if not bool(torch.isfinite(total)):
-            values = torch.where(values.abs() < torch.inf, values, torch.nan)
-            is_finite = torch.isfinite(values)
-            finite, some = float(is_finite.float().mean()), values[is_finite]
-        if not len(some):
+        whole = bool(torch.isfinite(values.sum()))
+        if not whole and any(bool(slab.isinf().any()) for slab in _slabs(values, whole=True)):
+            values = values.masked_fill(values.isinf(), torch.nan)
+        number = sum(len(slab) for slab in _slabs(values, whole=whole))
+        if not number:
             return Volume(values, to_point, torch.zeros(KNOTS, device=values.device), (0.0, 1.0), 0.0)
-        every = max(1, len(some) // _QUANTILES_FROM)
-        some = some[::every].sort().values
+        finite = number / values.numel()
+        some = _every(_slabs(values, whole=whole), max(1, number // _QUANTILES_FROM)).sort().values
         low, high = (float(some[int(part * (len(some) - 1))]) for part in _TAILS)
         if not high > low:
             low, high = float(some[0]), max(float(some[-1]), float(some[0]) + 1e-6)
@@ -62,6 +67,18 @@ class Volume:
         array = sitk.GetArrayViewFromImage(image).astype(np.float32)
         axes = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
         return Volume.of(torch.from_numpy(array).to(device), np.column_stack([axes, image.GetOrigin()]))
+
+    @staticmethod
+    def of_tensor(image: MetaTensor, device: torch.device | str = "cpu") -> Volume:
+        """A (1, x, y, z) tensor with a RAS+ affine; its values are not copied where they are float32 on that device.
+
+        Raises:
+            PolyscanError: its axes are not perpendicular.
+        """
+        affine = np.asarray(image.affine, dtype=float)
+        check_rectangular(affine)
+        values = image.as_tensor()[0].permute(2, 1, 0)
+        return Volume.of(values.to(device, torch.float32), (FLIP @ affine)[:3])
 
     @property
     def size(self) -> tuple[int, int, int]:
@@ -95,24 +112,19 @@ class Volume:
         finite = round(self.finite * self.values.numel())
         if finite < fewest:
             return f"has only {finite} finite voxels; at least {fewest} are needed"
-        some = self.values if self.finite == 1 else self.values[torch.isfinite(self.values)]
-        low, high = some.aminmax()
-        if bool(low == high):
-            return f"is constant ({float(low):g} in every voxel), so that nothing can be aligned by it"
+        ends = [float(end) for slab in _slabs(self.values, whole=self.finite == 1) for end in slab.aminmax()]
+        if min(ends) == max(ends):
+            return f"is constant ({ends[0]:g} in every voxel), so that nothing can be aligned by it"
         return ""
 
     def shrunk(self, spacing: float) -> Volume:
         """Blocks of voxels averaged so that no axis is finer than about ``spacing`` mm; NaN is left out."""
         factors = [max(1, min(round(spacing / s), n)) for s, n in zip(self.spacing, self.size, strict=True)]
         if max(factors) == 1:
-            return self
-        if self.finite == 1:
-            values = _block_sums(self.values, factors) / float(np.prod(factors))
-        else:
-            is_finite = torch.isfinite(self.values)
-            share = _block_sums(is_finite.float(), factors) / float(np.prod(factors))
-            values = _block_sums(self.values.nan_to_num(0.0), factors) / float(np.prod(factors)) / share
-            values = torch.where(share > 0.5, values, torch.nan)
+            return replace(self, values=self.values.contiguous())
+        planes = max(1, _SLAB // (self.values[0].numel() * factors[2])) * factors[2]
+        last = len(self.values) // factors[2] * factors[2]
+        values = torch.cat([_means(slab, factors) for slab in self.values[:last].split(planes)])
         first = self.to_point @ np.append((np.array(factors) - 1) / 2, 1.0)
         return Volume.of(values, np.column_stack([self.to_point[:, :3] * factors, first]))
 
@@ -136,6 +148,36 @@ class Volume:
         slope = (self.table[1:] - self.table[:-1]).index_select(0, knot).view(values.shape)
         inside = (values > low) & (values < high)
         return under + fraction * slope, slope * scale * inside
+
+
+def _slabs(values: torch.Tensor, *, whole: bool) -> Iterator[torch.Tensor]:
+    """The (voxel,) values of one stretch of slices after another, those that are NaN left out unless ``whole``."""
+    for slab in values.split(max(1, _SLAB // values[0].numel())):
+        flat = slab.reshape(-1)
+        flat = flat if whole else flat[~flat.isnan()]
+        if len(flat):
+            yield flat
+
+
+def _every(slabs: Iterator[torch.Tensor], step: int) -> torch.Tensor:
+    """Each ``step``-th value of all slabs."""
+    chosen, first = [], 0
+    for slab in slabs:
+        chosen.append(slab[first::step])
+        first = (first - len(slab)) % step
+    return torch.cat(chosen)
+
+
+def _means(values: torch.Tensor, factors: list[int]) -> torch.Tensor:
+    """(z, y, x) means of what is finite in blocks of (x, y, z) factors; NaN where it is no more than half of one."""
+    size = float(np.prod(factors))
+    sums = _block_sums(values, factors)
+    if bool(torch.isfinite(sums.sum())):
+        return sums / size
+    is_finite = torch.isfinite(values)
+    share = _block_sums(is_finite.float(), factors) / size
+    means = _block_sums(values.nan_to_num(0.0), factors) / size / share
+    return torch.where(share > 0.5, means, torch.nan)
 
 
 def _block_sums(values: torch.Tensor, factors: list[int]) -> torch.Tensor:

@@ -12,7 +12,7 @@ from monai.data import MetaTensor
 from scipy.optimize import linear_sum_assignment
 from torch.nn.functional import adaptive_avg_pool3d, adaptive_max_pool3d
 
-from polyscan.geometry import from_sitk, same_grid, spacing_of, to_sitk
+from polyscan.geometry import empty_image, from_sitk, same_grid, spacing_of, to_sitk
 from polyscan.modality import find_modality
 
 
@@ -35,7 +35,7 @@ class Display:
     def __init__(self, grid: MetaTensor, most: int) -> None:
         affine = np.asarray(grid.affine, dtype=float)
         spacing = spacing_of(affine)
-        self._grid = MetaTensor(torch.zeros(1, *grid.shape[1:]), affine=grid.affine)
+        self._grid = empty_image(grid.shape[1:], grid.affine)
         self._axes = _axes(affine[:3, :3] / spacing)
         towards = affine[[0, 1, 2], self._axes] * [-1, -1, 1]
         self._flipped = [axis for axis in range(3) if towards[axis] < 0]
@@ -75,7 +75,7 @@ class Display:
             transform: the file of T, from points of the reference to those of the scan.
         """
         back = sitk.ReadTransform(str(transform)).GetInverse()
-        target = to_sitk(MetaTensor(torch.zeros(1, *self.shape), affine=torch.from_numpy(self.affine)))
+        target = to_sitk(empty_image(self.shape, self.affine))
         moved = sitk.Resample(to_sitk(_float(image)), target, back, sitk.sitkLinear, float("nan"), sitk.sitkFloat32)
         return from_sitk(moved)[0].numpy()
 
