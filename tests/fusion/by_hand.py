@@ -39,7 +39,12 @@ def against(net, formula: Formula, *, spatial=(3, 2), seed=0, **inputs) -> None:
             torch.nn.init.normal_(parameter, std=0.5)
     n, c = net.modalities, net.channels
     available = torch.rand(4, n) < 0.6
-    available[0], available[1], available[2:, 0] = True, torch.arange(n) == n - 1, True
+    available[0], available[1], available[2, 0], available[3] = (
+        True,
+        torch.arange(n) == n - 1,
+        True,
+        torch.arange(n) < 2,
+    )
     features = torch.randn(4, n, c, *spatial, dtype=torch.float64)
     got = net(features, available, **inputs).detach().numpy()
     weights = {name: value.detach().numpy() for name, value in net.state_dict().items()}

@@ -10,7 +10,8 @@ import torch
 
 from polyscan import fusion
 from polyscan.fusion import table
-from polyscan.fusion.blocks import Attention, ModalityEmbedding, interpolate_to, tokens_of
+from polyscan.fusion.blocks import Attention, ModalityEmbedding, PerModality, interpolate_to, tokens_of
+from polyscan.fusion.lean_drifa import LeanMultiBranchAttention, LeanMultimodalAttention
 
 PARAMETERS = {
     fusion.AttentionWeighted: 80,
@@ -86,6 +87,8 @@ def test_bottlenecks_are_narrower_by_their_factor_and_never_nothing():
     assert fusion.SqueezeExcitation(3, 8).excite[0].weight.shape == (24 // 4, 27)
     assert fusion.SqueezeExcitation(3, 8, reduction=5).excite[0].weight.shape == (24 // 5, 27)
     assert fusion.SqueezeExcitation(1, 2, reduction=99).excite[0].weight.shape == (1, 3)
+    assert LeanMultiBranchAttention(3).w1.weight.shape == (1, 3)
+    assert LeanMultimodalAttention(2, 3).v.weight.shape == (2, 1, 3)
     for layer, part in ((fusion.SpatialAttention, "mlp"), (fusion.CoAttention, "channel_gate")):
         assert getattr(layer(2, 9, 1), part)[0].weight.shape == (9 // 4, 9)
         assert getattr(layer(2, 9, 1, reduction=99), part)[0].weight.shape == (1, 9)
@@ -98,6 +101,13 @@ def test_hyper_fusion_begins_with_the_image_alone():
     torch.testing.assert_close(net(features, tokens, recorded), features, rtol=0, atol=0)
     net(features, tokens, recorded).square().sum().backward()
     assert net.outward[2].weight.grad.abs().sum() > 0, "and it learns"
+
+
+def test_maps_of_each_modality_begin_as_linear_maps_do():
+    torch.manual_seed(0)
+    for values in PerModality(8, 16, 32).parameters():
+        assert float(values.detach().abs().max()) == pytest.approx(1 / 4, rel=0.02)
+        assert abs(float(values.detach().mean())) < 0.03
 
 
 def test_names_of_modalities_are_small_beside_features():

@@ -16,6 +16,7 @@ from polyscan.fusion.output import (
     MeanProbability,
     PrecisionWeighted,
 )
+from polyscan.fusion.output.evidential import divergence_from_uniform, expected_cross_entropy
 
 BOTH = torch.tensor([[True, True]])
 P = np.array([[0.6, 0.3, 0.1], [0.2, 0.5, 0.3], [0.1, 0.1, 0.8]])
@@ -138,6 +139,15 @@ def test_evidential_is_trained_as_published():
         rule.auxiliary_loss(features, available, fused, target[:, :2])
 
 
+def test_expectations_under_dirichlet_distributions_of_any_shape():
+    alpha = torch.rand(2, 5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + 0.5
+    dirichlet, even = torch.distributions.Dirichlet(alpha), torch.distributions.Dirichlet(torch.ones_like(alpha))
+    torch.testing.assert_close(divergence_from_uniform(alpha), torch.distributions.kl_divergence(dirichlet, even))
+    label = torch.eye(4, dtype=torch.float64)[torch.arange(10).reshape(2, 5) % 4]
+    of_label = (torch.digamma(alpha) * label).sum(2)
+    torch.testing.assert_close(expected_cross_entropy(alpha, label), torch.digamma(alpha.sum(2)) - of_label)
+
+
 def test_precision_weighted_is_the_posterior_of_gaussians():
     mean, variance = np.array([1.0, 4.0]), np.array([1.0, 0.25])
     features = torch.tensor(np.stack([mean, np.log(variance)], axis=1))[None]
@@ -164,7 +174,8 @@ def test_labels_that_do_not_exclude_each_other_are_fused_one_by_one(rule):
 def test_weights_and_reliability_that_are_none_are_refused():
     with pytest.raises(ValueError, match="expected 3 positive numbers"):
         MeanProbability(3, 2, weights=[1, 2])
-    with pytest.raises(ValueError, match="between 0 and 1"):
-        DempsterShafer(2, 2, reliability=1)
+    for sure in (0, 1):
+        with pytest.raises(ValueError, match="between 0 and 1"):
+            DempsterShafer(2, 2, reliability=sure)
     with pytest.raises(ValueError, match="below 1"):
         BayesianProduct(2, 1, prior=[1.0])

@@ -69,6 +69,7 @@ def test_by_hand():
 
 
 def test_nothing_counted_is_zero():
+    assert gene_fractions(torch.tensor([[1.0, 3.0], [0.0, 4.0]])).tolist() == [0.125, 0.875]
     assert gene_fractions(torch.zeros(2, 3)).tolist() == [0, 0, 0]
     assert pearson_residuals(torch.zeros(2, 3), theta=0.5).abs().max() == 0
 

@@ -11,6 +11,7 @@ from scipy.ndimage import correlate
 from polyscan import fusion
 from polyscan.errors import PolyscanError
 from polyscan.fusion.blocks import positional_encoding
+from polyscan.fusion.flex_mixture_of_experts import unevenness
 from polyscan.fusion.product_of_experts import subsets
 
 # The four that DRIFA-Net is compared with
@@ -121,6 +122,7 @@ def test_positions_are_sines_and_cosines_of_the_axes_in_turn():
     slow = 10000 ** (2 / 5)
     by_hand = [np.sin(x), np.sin(y), np.cos(x), np.cos(y), np.sin(x / slow), np.sin(y / slow), np.cos(x / slow)]
     np.testing.assert_allclose(position[..., :7], np.stack(by_hand, axis=-1), atol=1e-6)
+    assert torch.equal(positional_encoding([], 8, torch.zeros(1)), torch.zeros(1, 8)), "a vector lies nowhere"
 
 
 # Missing-modality architectures
@@ -177,6 +179,10 @@ def test_auxiliary_loss_of_uhved():
     torch.testing.assert_close(got["subsets"], (kl(both, normal(0, {0})) + kl(both, normal(0, {1}))) / 2)
     error = (net.decode(fused).unflatten(1, (2, 3)) - clean).square()
     torch.testing.assert_close(got["reconstruction"], error[available].mean())
+    features.requires_grad_()
+    reconstruction = net.auxiliary_loss(features, available, fused)["reconstruction"]
+    (gradient,) = torch.autograd.grad(reconstruction, features, allow_unused=True)
+    assert gradient is None, "features learn nothing from it"
     many = torch.ones(2, 6, dtype=torch.bool)
     assert set(fusion.ProductOfExperts(6, 3).auxiliary_loss(torch.randn(2, 6, 3), many, torch.randn(2, 3))) == set(got)
     drawn = torch.tensor([subsets(6) for _ in range(20)])
@@ -244,6 +250,8 @@ def test_auxiliary_loss_of_shaspec():
     np.testing.assert_allclose(got["shared"].detach(), np.mean(apart), rtol=1e-9)
     # A mean over studies, so that two processes of one study each train as one of two.
     np.testing.assert_allclose(got["domain"].detach(), np.mean([np.mean(row) for row in told]), rtol=1e-9)
+    alone = net.auxiliary_loss(features[2:], available[2:], net(features[2:], available[2:]))
+    np.testing.assert_allclose(alone["domain"].detach(), told[2][0], rtol=1e-9)
 
 
 def test_shared_specific_is_no_concatenation():
@@ -364,6 +372,11 @@ def test_auxiliary_loss_of_flex_moe():
             wrong.append(-log_softmax(scores, axis=0)[own].mean())
     got = net.auxiliary_loss(features, available, net(features, available))
     np.testing.assert_allclose(got["routing"].detach(), sum(wrong) / 5, rtol=1e-9)
+    assert float(unevenness(torch.tensor([0.0, 2e-5]))) == pytest.approx(1, rel=1e-3), (
+        "as though 1e-10 were added below"
+    )
+    two = fusion.FlexMixtureOfExperts(3, 4, experts=2, heads=2).double()
+    assert two.auxiliary_loss(features, available, two(features, available))["balance"].dim() == 0
     uneven = [np.var(load, ddof=1) / load.mean() ** 2 for load in (complete, incomplete[1:])]
     np.testing.assert_allclose(got["balance"].detach(), sum(uneven), rtol=1e-9)
 

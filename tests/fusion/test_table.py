@@ -38,6 +38,7 @@ def test_tables_that_do_not_fit_are_refused():
         net(torch.tensor([[0.0, 3.0]]))
     with pytest.raises(ValueError, match="one variable at least"):
         TableTokens(0)
+    assert TableTokens(1)(torch.zeros(1, 1))[0].shape == (1, 1, 32)
 
 
 def test_vector_token():

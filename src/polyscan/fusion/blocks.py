@@ -34,7 +34,7 @@ def softmax_over(scores: Tensor, available: Tensor) -> Tensor:
 
 def combination(available: Tensor) -> Tensor:
     """Number (batch) of which modalities (batch, modality) are there: bit i is modality i, 0 where none is."""
-    return (available.long() * 2 ** torch.arange(available.shape[1], device=available.device)).sum(1)
+    return (available * 2 ** torch.arange(available.shape[1], device=available.device)).sum(1)
 
 
 class Pointwise(nn.Linear):
@@ -117,7 +117,8 @@ class Attention(nn.Module):
         some = valid.any(1)
         mask = (valid | ~some.unsqueeze(1)).unsqueeze(1).unsqueeze(1)
         read = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return self.project(read.transpose(1, 2).flatten(2)) * some.to(query.dtype).unsqueeze(1).unsqueeze(1)
+        read = self.project(read.transpose(1, 2).flatten(2))
+        return read * expand(some, read)
 
     def _split(self, tokens: Tensor) -> Tensor:
         return tokens.reshape(tokens.shape[0], tokens.shape[1], self.heads, -1).transpose(1, 2)

@@ -82,7 +82,7 @@ class GlobalLocalAlignment(FusionLayer):
         for a in range(self.modalities):
             for b in range(self.modalities):
                 rows = available[:, a] & available[:, b]
-                if a == b or int(rows.sum()) < 2:
+                if a == b or rows.sum() < 2:
                     continue
                 far.append(contrast(global_scores(whole[rows, a], whole[rows, b])))
                 near.append(contrast(local_scores(words[rows, a], words[rows, b])))

@@ -40,5 +40,5 @@ class MixtureOfExperts(FusionLayer):
     @torch.jit.export
     def gate(self, features: Tensor, available: Tensor) -> Tensor:
         """The share of each expert, (batch, expert), summing to one; ``features`` are zero where absent."""
-        x = torch.cat([pooled(features).flatten(1), available.to(features.dtype)], dim=1)
+        x = torch.cat([pooled(features).flatten(1), available], dim=1)
         return torch.softmax(self.gating(x), dim=1)

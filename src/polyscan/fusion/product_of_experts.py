@@ -78,7 +78,7 @@ class ProductOfExperts(FusionLayer):
         """
         features = mask_absent(features, available)
         mean, precision = self.posterior(features, available)
-        prior, inter = [mean[:0].flatten(1).sum(1)], [mean[:0].flatten(1).sum(1)]
+        prior, inter = [mean[:0]], [mean[:0]]
         for subset in subsets(self.modalities):
             chosen = available & torch.tensor(subset, device=available.device)
             some = chosen.any(1)
@@ -105,10 +105,9 @@ def subsets(modalities: int) -> list[list[bool]]:
 
 
 def divergence(mean: Tensor, precision: Tensor, of_mean: Tensor, of_precision: Tensor) -> Tensor:
-    """KL(N(mean, 1 / precision) || N(of_mean, 1 / of_precision)) of each row, averaged over all other axes: (row)."""
+    """KL(N(mean, 1 / precision) || N(of_mean, 1 / of_precision)) of each number."""
     ratio = of_precision / precision
-    found = 0.5 * (ratio - 1 - ratio.log() + of_precision * (mean - of_mean).square())
-    return found.flatten(1).mean(1)
+    return 0.5 * (ratio - 1 - ratio.log() + of_precision * (mean - of_mean).square())
 
 
 def mean_or_zero(values: Tensor) -> Tensor:

@@ -88,7 +88,7 @@ def following(available: Tensor) -> Tensor:
     count = available.shape[1]
     index = torch.arange(count, device=available.device).expand(available.shape)
     found = index
-    for step in range(count - 1, 0, -1):
+    for step in range(count, 0, -1):
         candidate = (index + step) % count
         found = torch.where(available.gather(1, candidate), candidate, found)
     return found

@@ -33,5 +33,5 @@ class SqueezeExcitation(FusionLayer):
     @torch.jit.export
     def gates(self, features: Tensor, available: Tensor) -> Tensor:
         """The weight of each channel, (batch, modality, channel) from 0 to 1; ``features`` are zero where absent."""
-        squeezed = torch.cat([pooled(features).flatten(1), available.to(features.dtype)], dim=1)
+        squeezed = torch.cat([pooled(features).flatten(1), available], dim=1)
         return torch.sigmoid(self.excite(squeezed)).unflatten(1, [self.modalities, self.channels])

@@ -64,7 +64,7 @@ class TableFusion(nn.Module):
 
 def row(tokens: Tensor, recorded: Tensor) -> Tensor:
     """The whole table as one vector: (batch, variable * width + variable), with what was recorded at the end."""
-    return torch.cat([tokens.flatten(1), recorded.to(tokens.dtype)], dim=1)
+    return torch.cat([tokens.flatten(1), recorded], dim=1)
 
 
 def affine(features: Tensor, scale: Tensor, shift: Tensor) -> Tensor:

@@ -64,7 +64,7 @@ def pearson_residuals(
     mean = depth[:, None] * share
     residuals = (counts - mean) / torch.sqrt(mean + mean.square() / theta).clamp_min(torch.finfo(counts.dtype).tiny)
     limit = float(len(counts)) ** 0.5 if clip is None else clip
-    return torch.where((mean == 0) & (counts == 0), torch.zeros_like(counts), residuals).clamp(-limit, limit)
+    return residuals.clamp(-limit, limit)
 
 
 def gene_fractions(counts: Tensor) -> Tensor:

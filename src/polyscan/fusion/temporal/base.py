@@ -41,14 +41,14 @@ class TemporalFusion(FusionLayer):
             ValueError: a shape is not the one that the layer was made for.
         """
         self.check(features, available)
-        counted = torch.arange(self.modalities, dtype=torch.float64, device=features.device).expand(available.shape)
+        counted = torch.arange(self.modalities, dtype=torch.float64, device=features.device)
         if days is None:
             days = counted
         elif days.shape != available.shape:
             raise ValueError(f"days have shape {list(days.shape)}; expected {list(available.shape)}.")
         else:
             days = torch.where((torch.isfinite(days) | ~available).all(1, keepdim=True), days, counted)
-        first = days.masked_fill(~available, float("inf")).amin(1, keepdim=True)
+        first = torch.where(available, days, float("inf")).amin(1, keepdim=True)
         since = torch.where(available, days - first, 0.0)
         some = available.any(1, keepdim=True)
         fused = self.fuse_days(mask_absent(features, available), available | ~some, since)
