@@ -35,6 +35,23 @@ def test_mosaic_without_its_private_header_is_refused(data, tmp_path):
         read_series(tmp_path / "mosaic.dcm")
 
 
+@pytest.mark.parametrize("change", [{"Rows": 383}, {"Columns": 380}])
+def test_a_mosaic_that_cannot_hold_its_slices_is_refused(data, tmp_path, change):
+    mosaic = pydicom.dcmread(next((data / "dicom_cases" / "siemens_mosaic" / "In" / "axasc35").iterdir()))
+    mosaic.update(change)
+    mosaic.save_as(tmp_path / "mosaic.dcm")
+    with pytest.raises(PolyscanError, match="cannot hold the 35 slices"):
+        read_series(tmp_path / "mosaic.dcm")
+
+
+def test_a_compressed_mosaic(data, tmp_path):
+    path = next((data / "dicom_cases" / "siemens_mosaic" / "In" / "axasc35").iterdir())
+    mosaic = pydicom.dcmread(path)
+    mosaic.compress(pydicom.uid.RLELossless, generate_instance_uid=False)
+    mosaic.save_as(tmp_path / "mosaic.dcm")
+    np.testing.assert_array_equal(read_series(tmp_path / "mosaic.dcm").numpy(), read_series(path).numpy())
+
+
 @pytest.mark.parametrize("time", range(4))
 def test_enhanced_multi_frame(data, time):
     case = data / "dicom_cases" / "enhanced_multiframe"

@@ -70,7 +70,9 @@ def test_a_column_that_nobody_knows_is_used_only_where_it_is_named(tmp_path):
     assert labels.unused == [5]
 
 
-@pytest.mark.parametrize("heading", ["Patient ID", "PatientID", "ID", "Subject", "subject-id"])
+@pytest.mark.parametrize(
+    "heading", ["Patient ID", "PatientID", "ID", "Subject", "subject-id", "Participant", "Case ID"]
+)
 def test_subjects_are_named_in_a_column_of_many_names(tmp_path, heading):
     (tmp_path / "t.csv").write_text(f"age,{heading}\n61,anna\n")
     found, _ = SubjectTable(tmp_path / "t.csv").match([("anna", None)])
@@ -86,7 +88,7 @@ def test_only_finite_numbers_are_numbers(text, expected):
 
 
 def test_words_for_what_is_not_recorded():
-    row = {"age": "Unknown", "psa": "-", "site": "?", "grade": "n.a.", "smoker": "never"}
+    row = {"age": "Unknown", "psa": "-", "site": "?", "grade": "n.a.", "ldh": "#DIV/0!", "smoker": "never"}
     assert recorded(row) == {"smoker": "never"}
 
 

@@ -77,7 +77,12 @@ def _tiles(path: Path, header: Dataset) -> Iterator[Slice]:
     """The tiles of a mosaic: k-th at k steps along the normal that the Siemens private header tells."""
     count, normal = _private_header(header)
     side = int(np.ceil(np.sqrt(count)))
-    rows, columns = int(header.Rows) // side, int(header.Columns) // side
+    if header.Rows % side or header.Columns % side:
+        raise PolyscanError(
+            f"is a Siemens mosaic of {header.Rows} x {header.Columns} pixels, which cannot hold the {count} slices "
+            "that its private header tells; export it again"
+        )
+    rows, columns = header.Rows // side, header.Columns // side
     origin, orientation = numbers(header, "ImagePositionPatient", 3), numbers(header, "ImageOrientationPatient", 6)
     spacing = numbers(header, "PixelSpacing", 2)
     step = number(header, "SpacingBetweenSlices") or number(header, "SliceThickness")

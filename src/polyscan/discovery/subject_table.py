@@ -10,7 +10,7 @@ from polyscan.discovery.whose import bare
 from polyscan.errors import PolyscanError
 from polyscan.study.table import read_table
 
-_SUBJECT = ("participant_id", "subject", "id", "subject_id", "patient_id", "patient")
+_SUBJECT = ("participant_id", "subject", "id", "subject_id", "patient_id", "patient", "participant", "case_id")
 _SESSION = ("session_id", "session", "visit")
 PLACING = ("split", "fold")
 """Columns that say in which part of a manifest a study stands."""

@@ -12,7 +12,10 @@ from typing import Any
 
 from polyscan.errors import PolyscanError
 
-_UNRECORDED = {"", "n/a", "#n/a", "na", "n.a.", "nan", "null", ".", "-", "--", "?", "unknown", "unk"}  # in any case
+_UNRECORDED = {  # in any case
+    "", "n/a", "#n/a", "na", "n.a.", "nan", "null", ".", "-", "--", "?", "unknown", "unk", "missing", "not available",
+    "not recorded", "n.d.", "#div/0!", "#name?", "#null!", "#num!", "#ref!", "#value!",
+}  # fmt: skip
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _SEPARATORS = ("\t", ",", ";", "|")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
@@ -37,7 +40,7 @@ def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
     """
     import pandas
 
-    text = _decoded(path).removeprefix("\ufeff")
+    text = re.sub(r"^(?: *\n)+", "", _decoded(path).removeprefix("\ufeff"))
     first, _, rest = text.partition("\n")
     told = re.fullmatch(r"sep=(.)\s*", first)  # of Excel
     if told:
