@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from packaging.version import Version
@@ -52,7 +53,15 @@ def test_ids_are_those_that_tools_look_for(bundle):
         assert name in inference, name
     targets = re.findall(r'"_target_": "([^"]+)"', json.dumps([train, inference]))
     assert all("." in target for target in targets), "full dotted paths only"
+    assert not [target for target in set(targets) if is_module(target)], "taken as modules from Python 3.12 on"
     assert all(isinstance(handler, dict) for handler in train["train"]["handlers"])
+
+
+def is_module(path: str) -> bool:
+    try:
+        return find_spec(path) is not None
+    except ModuleNotFoundError:  # what it lies in is no package
+        return False
 
 
 def test_the_page_says_what_reviewers_ask(bundle):

@@ -24,7 +24,7 @@ from polyscan.learning.losses import (
     ordinal_loss,
     survival_curve,
 )
-from polyscan.learning.parameter_groups import parameter_groups
+from polyscan.learning.optimizer import parameter_groups
 from polyscan.learning.precision import PrecisionInferer
 from polyscan.learning.seeding import SeedEachEpoch
 from polyscan.learning.survival import FitSurvival
