@@ -11,6 +11,7 @@ import torch
 from ignite.engine import Events
 from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
+from monai.handlers import MeanDice, from_engine
 from monai.transforms import Compose, RandScaleIntensityd
 from torch import nn
 
@@ -205,3 +206,17 @@ def test_a_full_disk_leaves_what_was_there(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert torch.equal(weights(tmp_path / "model.pt")["a"], torch.zeros(3))
     assert [file.name for file in tmp_path.iterdir()] == ["model.pt"]
+
+
+@pytest.mark.parametrize(("region", "expected"), [(0.0, "nan"), (1.0, "1.0")])
+def test_the_dice_of_a_validation_without_a_region_is_not_defined(tmp_path, region, expected):
+    loader = DataLoader(Dataset([{"image": torch.ones(1, 4, 4), "label": torch.full((1, 4, 4), region)}]))
+    network = nn.Conv2d(1, 1, 1, bias=False)
+    nn.init.constant_(network.weight, 1)
+    dice = {"val_dice": MeanDice(output_transform=from_engine(["pred", "label"]))}
+    evaluator = SupervisedEvaluator("cpu", loader, network, key_val_metric=dice, decollate=False)
+    optimizer = torch.optim.SGD(network.parameters(), 0)
+    handlers = [Validate(1, evaluator, 9), History(tmp_path, evaluator)]
+    SupervisedTrainer("cpu", 1, loader, network, optimizer, nn.MSELoss(), train_handlers=handlers).run()
+    (row,) = csv.DictReader((tmp_path / "training.csv").open())
+    assert row["val_dice"] == expected

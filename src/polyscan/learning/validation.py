@@ -10,6 +10,7 @@ from ignite.engine import Engine, Events
 from ignite.handlers import EarlyStopping
 from monai.engines import Evaluator
 from monai.handlers import ValidationHandler
+from torch import Tensor
 
 
 class Validate(ValidationHandler):
@@ -29,6 +30,7 @@ class Validate(ValidationHandler):
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer."""
         self.stopping = EarlyStopping(self.patience, key_metric, engine)
+        self.evaluator.add_event_handler(Events.EPOCH_COMPLETED, leave_undefined)
         engine.add_event_handler(Events.EPOCH_COMPLETED(event_filter=every(self.interval)), self)
 
     def __call__(self, engine: Engine) -> None:
@@ -48,6 +50,13 @@ class Validate(ValidationHandler):
 def every(interval: int) -> Callable[[Engine, int], bool]:
     """An event filter of ignite: each ``interval``-th epoch, and the last."""
     return lambda engine, epoch: epoch % interval == 0 or epoch == engine.state.max_epochs
+
+
+def leave_undefined(engine: Engine) -> None:
+    """Make a metric that no study has NaN, where MONAI's mean of none is 0: the Dice where every mask is empty."""
+    for name, of_each in getattr(engine.state, "metric_details", {}).items():
+        if isinstance(of_each, Tensor) and of_each.isnan().all():
+            engine.state.metrics[name] = math.nan
 
 
 def key_metric(validator: Any) -> float:
