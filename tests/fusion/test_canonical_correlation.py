@@ -67,6 +67,15 @@ def test_regularisation_shrinks_what_small_cohorts_pretend():
     assert fitted.fit(noise, available)[0] > 0.9 > regular.fit(noise, available)[0]
 
 
+def test_a_channel_that_never_changes_is_no_reason_for_nan():
+    rng = np.random.default_rng(0)
+    features, available = torch.tensor(rng.normal(size=(12, 2, 3))), torch.ones(12, 2, dtype=torch.bool)
+    features[:, :, 0] = 1.0
+    net = CanonicalCorrelation(2, 3).double()
+    net.fit(features, available)
+    assert net.projection.isfinite().all()
+
+
 def test_rows_that_lack_a_modality_are_left_out_of_the_fit():
     features, available = cohort()
     whole = CanonicalCorrelation(2, 4).double()

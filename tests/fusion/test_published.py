@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -116,6 +118,17 @@ def test_transformer_bottleneck():
     against(fusion.TransformerBottleneck(3, 4, depth=2), mttu)
 
 
+def test_transformer_bottleneck_reads_averages_over_blocks():
+    """Of four voxels two tokens: what is added is constant outside the centres of the two blocks, linear between."""
+    torch.manual_seed(0)
+    net, features = fusion.TransformerBottleneck(2, 4, 1, tokens=2), torch.randn(1, 2, 4, 4)
+    there = torch.ones(1, 2, dtype=torch.bool)
+    added = net(features, there) - net.concatenation(features, there)
+    pairs = features.unflatten(3, (2, 2)).mean(4)
+    two = net(pairs, there) - net.concatenation(pairs, there)
+    torch.testing.assert_close(added, two @ torch.tensor([[1, 0.75, 0.25, 0], [0, 0.25, 0.75, 1]]))
+
+
 def test_positions_are_sines_and_cosines_of_the_axes_in_turn():
     position = positional_encoding([3, 2], 8, torch.zeros(1)).reshape(3, 2, 8).numpy()
     x, y = np.arange(3)[:, None] * np.ones(2), np.ones(3)[:, None] * np.arange(2)
@@ -185,6 +198,7 @@ def test_auxiliary_loss_of_uhved():
     assert gradient is None, "features learn nothing from it"
     many = torch.ones(2, 6, dtype=torch.bool)
     assert set(fusion.ProductOfExperts(6, 3).auxiliary_loss(torch.randn(2, 6, 3), many, torch.randn(2, 3))) == set(got)
+    assert sorted(subsets(4)) == sorted([*map(list, itertools.product([False, True], repeat=4))])[1:]
     drawn = torch.tensor([subsets(6) for _ in range(20)])
     assert drawn.shape == (20, 15, 6)
     assert drawn.any(2).all()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polyscan.fusion.base import expand
+from polyscan.fusion.base import expand, mask_absent
 
 
 def flatten_space(features: Tensor, start: int) -> Tensor:
@@ -25,6 +25,11 @@ def average(features: Tensor, available: Tensor) -> Tensor:
     """Average (batch, modality, ...), zero where absent, over the modalities that are there."""
     total = features.sum(1)
     return total / expand(available.sum(1).to(features.dtype), total)
+
+
+def mean_of(features: Tensor, chosen: Tensor) -> Tensor:
+    """Average (batch, modality, ...) over the chosen ones (batch, modality)."""
+    return average(mask_absent(features, chosen), chosen)
 
 
 def softmax_over(scores: Tensor, available: Tensor) -> Tensor:

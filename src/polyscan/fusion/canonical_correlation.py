@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from polyscan.fusion.base import FusionLayer, mask_absent
-from polyscan.fusion.blocks import average, flatten_space, pooled
+from polyscan.fusion.blocks import flatten_space, mean_of, pooled
 
 
 class CanonicalCorrelation(FusionLayer):
@@ -49,7 +49,7 @@ class CanonicalCorrelation(FusionLayer):
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
         """See :class:`FusionLayer`."""
-        return average(mask_absent(self.project(features), available), available)
+        return mean_of(self.project(features), available)
 
     @torch.jit.export
     def project(self, features: Tensor) -> Tensor:

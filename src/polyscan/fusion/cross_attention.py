@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from polyscan.fusion.base import FusionLayer, mask_absent
-from polyscan.fusion.blocks import Attention, ModalityEmbedding, average, flatten_space, tokens_of
+from polyscan.fusion.base import FusionLayer
+from polyscan.fusion.blocks import Attention, ModalityEmbedding, flatten_space, mean_of, tokens_of
 
 
 class CrossAttention(FusionLayer):
@@ -62,7 +62,7 @@ class CrossAttention(FusionLayer):
                 asks = torch.full_like(available[:, 0], m, dtype=torch.int64)
                 readings.append(self._ask(voxels[:, m : m + 1], named[:, m : m + 1], context, available, asks))
             read = torch.cat(readings, dim=1)
-            fused = average(mask_absent(read, available), available)
+            fused = mean_of(read, available)
         return fused.reshape(features.shape[:1] + features.shape[2:])
 
     def _ask(self, voxels: Tensor, named: Tensor, context: Tensor, available: Tensor, asks: Tensor) -> Tensor:

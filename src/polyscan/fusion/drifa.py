@@ -7,8 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from polyscan.fusion.base import FusionLayer, concatenate, expand, mask_absent
-from polyscan.fusion.blocks import PerModality, Pointwise, average, flatten_space
+from polyscan.fusion.base import FusionLayer, concatenate, expand
+from polyscan.fusion.blocks import PerModality, Pointwise, average, flatten_space, mean_of
 
 
 class MultiBranchFusionAttention(nn.Module):
@@ -82,7 +82,7 @@ class MultimodalInformationFusionAttention(nn.Module):
         together = number * average(extremes(features), available)
         merged = torch.sigmoid(self.f(together)).sum(1)
         each = extremes(torch.sigmoid(self.v(features))).sum(2)
-        local = number * average(mask_absent(each, available), available)
+        local = number * mean_of(each, available)
         gate = torch.sigmoid(self.g * merged + self.s * local).unsqueeze(1) * self.alpha
         return features * expand(gate, features)
 

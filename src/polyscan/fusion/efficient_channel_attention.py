@@ -24,7 +24,7 @@ class EfficientChannelAttention(FusionLayer):
 
     def __init__(self, modalities: int, channels: int, spatial_dims: int = 3, *, kernel: int | None = None) -> None:
         super().__init__(modalities, channels, spatial_dims)
-        size = kernel or int(abs(math.log2(channels) / 2 + 0.5)) // 2 * 2 + 1
+        size = kernel or int(math.log2(channels) / 2 + 0.5) // 2 * 2 + 1
         if size % 2 == 0:
             raise ValueError(f"kernel is {size}; expected an odd number.")
         self.conv = nn.Conv1d(1, 1, size, padding=size // 2, bias=False)

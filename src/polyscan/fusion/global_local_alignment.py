@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from polyscan.fusion.base import FusionLayer, expand, mask_absent
-from polyscan.fusion.blocks import PerModality, Pointwise, average, flatten_space, interpolate_to, pooled, tokens_of
+from polyscan.fusion.blocks import PerModality, Pointwise, flatten_space, interpolate_to, mean_of, pooled, tokens_of
 
 
 class GlobalLocalAlignment(FusionLayer):
@@ -64,7 +64,7 @@ class GlobalLocalAlignment(FusionLayer):
             mean = mean.reshape([features.shape[0], self.channels] + list(coarse.shape[2:]))
             told = self.project(mean) * expand((partners > 0).flatten(), mean).to(mean.dtype)
             fused.append(features[:, b] + interpolate_to(told, features[:, b]))
-        return average(mask_absent(torch.stack(fused, dim=1), available), available)
+        return mean_of(torch.stack(fused, dim=1), available)
 
     def auxiliary_loss(
         self,

@@ -70,7 +70,7 @@ class LatentAttention(FusionLayer):
         coarse = tokens_of(features.flatten(0, 1), self.tokens)
         own = flatten_space(coarse.unflatten(0, features.shape[:2]), 3).transpose(2, 3)
         own = own + positional_encoding(list(coarse.shape[2:]), self.channels, own)
-        valid = available.unsqueeze(2).expand(own.shape[:3])
+        valid = available.unsqueeze(2)
         latents = self.norm_latents(self.read(list(own.unbind(1)), list(valid.unbind(1))))
         mean = average(features, available)
         voxels = flatten_space(mean, 2).transpose(1, 2)
@@ -84,8 +84,8 @@ class LatentAttention(FusionLayer):
 
         Args:
             tokens: of each modality, (batch, token, channel), finite; as many as it has.
-            valid: of each modality, (batch, token) bool: which of them are there. Where none is, the modality is
-                skipped.
+            valid: of each modality, (batch, token) bool: which of them are there, or (batch, 1) whether all are. Where
+                none is, the modality is skipped.
         """
         latents = self.latents.unsqueeze(0).expand(tokens[0].shape[0], -1, -1)
         for each in self.passes:

@@ -104,7 +104,6 @@ class MaskedTransformer(FusionLayer):
         pyramid: Sequence[Tensor] = (),
     ) -> dict[str, Tensor]:
         """``regions`` and ``modalities``; 0 without a map of regions on this grid."""
-        features = mask_absent(features, available)
         return {
             "regions": supervise(self.segment(fused), target),
             "modalities": supervise_each(self.decode, features, available, target),

@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from polyscan.fusion.base import FusionLayer, mask_absent
+from polyscan.fusion.base import FusionLayer
 from polyscan.fusion.blocks import (
     Attention,
     FeedForward,
     ModalityEmbedding,
-    average,
     flatten_space,
     interpolate_to,
+    mean_of,
     tokens_of,
 )
 
@@ -60,4 +60,4 @@ class MutualAttention(FusionLayer):
             read = (read + self.mlp(read)).transpose(1, 2)
             read = read.reshape([features.shape[0], self.channels] + list(coarse.shape[2:]))
             fused.append(features[:, m] + interpolate_to(read, features[:, m]))
-        return average(mask_absent(torch.stack(fused, dim=1), available), available)
+        return mean_of(torch.stack(fused, dim=1), available)

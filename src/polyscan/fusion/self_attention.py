@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from polyscan.fusion.base import FusionLayer, mask_absent
-from polyscan.fusion.blocks import ModalityEmbedding, TransformerBlock, average, flatten_space
+from polyscan.fusion.base import FusionLayer
+from polyscan.fusion.blocks import ModalityEmbedding, TransformerBlock, flatten_space, mean_of
 
 
 class SelfAttention(FusionLayer):
@@ -35,6 +35,6 @@ class SelfAttention(FusionLayer):
         tokens = positions.flatten(0, 1)
         for block in self.blocks:
             tokens = block(tokens, valid)
-        fused = average(mask_absent(tokens, valid), valid)
+        fused = mean_of(tokens, valid)
         fused = fused.unflatten(0, [features.shape[0], positions.shape[1]]).transpose(1, 2)
         return fused.reshape(features.shape[:1] + features.shape[2:])

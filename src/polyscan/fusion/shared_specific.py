@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polyscan.fusion.base import FusionLayer, expand, mask_absent
-from polyscan.fusion.blocks import PerModality, Pointwise, average, pooled
+from polyscan.fusion.blocks import PerModality, Pointwise, mean_of, pooled
 
 
 class SharedSpecific(FusionLayer):
@@ -52,7 +52,7 @@ class SharedSpecific(FusionLayer):
         both = torch.cat([shared, self.specific(features)], dim=2)
         own = self.residual(both.flatten(0, 1)).reshape(shared.shape) + shared
         valid = expand(available, shared)
-        generated = average(mask_absent(shared, available), available).unsqueeze(1)
+        generated = mean_of(shared, available).unsqueeze(1)
         return self.project(torch.where(valid, own, generated).flatten(1, 2))
 
     def auxiliary_loss(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from polyscan.fusion.blocks import Attention, flatten_space, sinusoids
-from polyscan.fusion.temporal.base import TemporalFusion, latest, mean_of
+from polyscan.fusion.blocks import Attention, flatten_space, mean_of, sinusoids
+from polyscan.fusion.temporal.base import TemporalFusion, latest
 
 
 class TemporalAttention(TemporalFusion):

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from polyscan.fusion.base import FusionLayer, expand, mask_absent
-from polyscan.fusion.blocks import average
 
 
 class TemporalFusion(FusionLayer):
@@ -68,8 +67,3 @@ def earliest(days: Tensor, available: Tensor) -> Tensor:
 def latest(days: Tensor, available: Tensor) -> Tensor:
     """As :func:`earliest`, the latest; ``days`` are from 0 up, and 0 where absent."""
     return available & (days == days.amax(1, keepdim=True))
-
-
-def mean_of(features: Tensor, chosen: Tensor) -> Tensor:
-    """Average (batch, time point, ...) over the chosen ones (batch, time point)."""
-    return average(mask_absent(features, chosen), chosen)

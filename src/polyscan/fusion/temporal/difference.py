@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from polyscan.fusion.base import expand
-from polyscan.fusion.blocks import Pointwise
-from polyscan.fusion.temporal.base import TemporalFusion, earliest, latest, mean_of
+from polyscan.fusion.blocks import Pointwise, mean_of
+from polyscan.fusion.temporal.base import TemporalFusion, earliest, latest
 
 
 class TemporalDifference(TemporalFusion):
