@@ -115,12 +115,13 @@ def test_only_what_changed_is_done_again(ward, tmp_path):
     run(ward, out)
     assert {path.name: path.stat().st_mtime_ns for path in (out / "records").iterdir()} == records
 
-    # a scan that was exchanged, a prediction that was removed by hand, a failure that is tried again, a study less
+    # a scan that was exchanged, a record that was damaged, a failure that is tried again, a study less
     source = ward / "sub-01" / "sub-01_T1w.nii.gz"
     source.write_bytes((ward / "sub-02" / "sub-02_T1w.nii.gz").read_bytes())
+    (out / "records" / "sub-02.json").write_text("{")
     run(ward, out)
     changed = {p.name for p in (out / "records").iterdir() if p.stat().st_mtime_ns != records[p.name]}
-    assert changed == {"sub-01.json"}
+    assert changed == {"sub-01.json", "sub-02.json"}
     run(ward, out, retry_failed=True)
     assert (out / "records" / "sub-03.json").stat().st_mtime_ns != records["sub-03.json"]
     for file in (ward / "sub-02").iterdir():

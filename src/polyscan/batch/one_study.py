@@ -32,7 +32,7 @@ from polyscan.preprocess.kept import made_from
 from polyscan.preprocess.prepare_study import prepare_study
 from polyscan.report import write_study_page
 from polyscan.study import PredictionRecord, Study
-from polyscan.study.manifest import Failure, Manifest, read_manifest, write_manifest
+from polyscan.study.manifest import Failure, Manifest, read_record, write_manifest
 from polyscan.study.sources import without_paths
 
 _LEAST = 2**24  # bytes; a disk with less is full, whatever a library makes of that
@@ -187,10 +187,8 @@ def _made_from(study: Study, batch: Batch) -> str:
 
 
 def _is_current(record: Path, wanted: str, batch: Batch) -> bool:
-    if not wanted or not record.is_file():
-        return False
-    kept = read_manifest(record)
-    if kept.made_from != wanted:
+    kept = read_record(record)
+    if kept is None or not wanted or kept.made_from != wanted:
         return False
     predictions = [study.prediction for study in kept.testing]
     if not predictions:

@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, Timeout
 
 from polyscan.errors import PolyscanError
-from polyscan.study.manifest import Manifest, read_manifest
+from polyscan.study.manifest import Manifest, read_manifest, read_record
 
 STUDIES = "studies.json"
 PARTS = ("prepared", "predictions", "pages", "records")
@@ -53,7 +53,8 @@ def is_locked(out: Path, study: str) -> bool:
 
 def read_records(out: Path) -> dict[str, Manifest]:
     """Study to its record, of all that were answered or failed, whoever did them."""
-    return {file.stem: read_manifest(file) for file in sorted((out / "records").glob("[!.]*.json"))}
+    found = {file.stem: read_record(file) for file in sorted((out / "records").glob("[!.]*.json"))}
+    return {key: record for key, record in found.items() if record is not None}
 
 
 def batch_status(out: str | Path, records: Mapping[str, Manifest] | None = None) -> Status:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from polyscan.errors import PolyscanError
 from polyscan.study import ModelRecord, PredictionRecord
-from polyscan.study.manifest import read_manifest
+from polyscan.study.manifest import read_record
 
 
 def last_answer(record: Path) -> PredictionRecord | None:
     """What the record of a study says of it, where there is one and it says something."""
-    studies = read_manifest(record).testing if record.is_file() else []
-    return studies[0].prediction if studies else None
+    kept = read_record(record)
+    return kept.testing[0].prediction if kept and kept.testing else None
 
 
 def check_same_bundle(out: Path, records: Iterable[Path], bundle: str) -> None:

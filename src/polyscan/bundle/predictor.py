@@ -23,7 +23,7 @@ from polyscan.inference import KeptFeatures
 from polyscan.inference.kept_features import FEATURES, remove_features
 from polyscan.progress import Progress, silent
 from polyscan.study import ModelRecord, PredictionRecord, Study
-from polyscan.study.manifest import MANIFEST, Failure, Manifest, manifest_of, none_done, read_manifest, write_manifest
+from polyscan.study.manifest import MANIFEST, Failure, Manifest, manifest_of, none_done, read_record, write_manifest
 from polyscan.study.outputs import OutputFolder, fingerprint, remove_report, sources_of
 from polyscan.study.record import CLINICAL
 from polyscan.study.sources import without_paths
@@ -189,15 +189,12 @@ class StudyPredictor:
         """The answer for a study: that of its record where it was made from the same, else a new one."""
         files = fingerprint(map(str, sources_of([study])))
         made_from = made_from and digest_of(__version__, made_from, files, asdict(study), sorted(absent))
-        before = None
-        if record.is_file():
-            kept = read_manifest(record)
-            (answered,) = kept.testing
-            before = answered.prediction
+        kept = read_record(record)
+        before = kept.testing[0].prediction if kept and kept.testing else None
+        if kept and before:
             is_same = bool(made_from) and kept.made_from == made_from
-            if is_same and before and all(Path(file).is_file() for file in (*before.files, *before.maps)):
-                return answered
-        if before is not None:
+            if is_same and all(Path(file).is_file() for file in (*before.files, *before.maps)):
+                return kept.testing[0]
             owned.will_hold(Path(file).name for file in moved_aside(before, study.key).files)
         with rewrite_owned(owned.path, study.key) as written:
             record.unlink(missing_ok=True)  # before its answer is replaced

@@ -8,13 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from polyscan import __version__
-from polyscan.errors import PolyscanError
 from polyscan.files.digest import digest_of
 from polyscan.files.numbered import numbered
 from polyscan.formats.endings import is_volume, parts_of
 from polyscan.preprocess.protocol import protocol_text
 from polyscan.study import Study
-from polyscan.study.manifest import paths_of, read_manifest
+from polyscan.study.manifest import paths_of, read_record
 from polyscan.study.outputs import fingerprint
 
 RECORD = "study.json"
@@ -29,13 +28,10 @@ def kept_study(study: Study, out: Path, protocol: str | Path, registered: bool =
         protocol: its name or file.
         registered: see :func:`polyscan.preprocess.prepare.prepare`.
     """
-    record = out / study.key / RECORD
-    if study.preparation is not None or not record.is_file():
+    kept = read_record(out / study.key / RECORD)
+    if study.preparation is not None or kept is None:
         return None
-    try:
-        kept, wanted = read_manifest(record), made_from(study, protocol, registered)
-    except PolyscanError:  # a record that was damaged is of no use
-        return None
+    wanted = made_from(study, protocol, registered)
     return kept.testing[0] if wanted and kept.made_from == wanted else None
 
 

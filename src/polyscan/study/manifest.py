@@ -203,6 +203,17 @@ def manifest_of(
     return read_manifest(source, roots) if isinstance(source, (str, Path)) else Manifest(testing=list(source))
 
 
+def read_record(path: Path) -> Manifest | None:
+    """The manifest of one study that a command keeps for itself; None where there is none that can be read.
+
+    One that is damaged, or of another format, is made again like one that is not there.
+    """
+    try:
+        return read_manifest(path) if path.is_file() else None
+    except PolyscanError:
+        return None
+
+
 def write_manifest(path: str | Path, manifest: Manifest) -> None:
     """Write a manifest; each path in it becomes relative to the innermost root that holds it.
 
