@@ -297,10 +297,13 @@ def test_patients_of_two_sites_are_not_put_together_from_single_scans(tmp_path):
 def test_subjects_of_bids_of_two_data_sets_may_have_one_name(tmp_path):
     names = [f"sub-{n}/anat/sub-{n}_{kind}.nii.gz" for n in "12" for kind in ("T1w", "FLAIR")]
     mask = "siteA/derivatives/masks/sub-1/anat/sub-1_space-T1w_desc-lesion_mask.nii.gz"
-    found, doubts = studies(tmp_path, *[f"site{site}/{name}" for site in "AB" for name in names], mask)
-    assert {key: len(files) for key, files in found.items()} == {f"sub-site{s}{n}": 2 for s in "AB" for n in "12"}
+    third = ["siteA/sub-3/anat/sub-3_T1w.nii.gz", "siteB/sub-3/anat/sub-3_FLAIR.nii.gz"]
+    found, doubts = studies(tmp_path, *[f"site{site}/{name}" for site in "AB" for name in names], mask, *third)
+    assert {key: len(files) for key, files in found.items() if key[-1] in "12"} == {
+        f"sub-site{s}{n}": 2 for s in "AB" for n in "12"
+    }
     assert all(len({path.split("/")[0] for path in files}) == 1 for files in found.values())
-    assert "siteA and siteB hold subjects of one name (2)" in doubts[0]
+    assert "siteA, siteB hold subjects of one name (3)" in doubts[0]
 
 
 @pytest.mark.parametrize("folders", ["rawdata preprocessed", "rawdata derivatives/x", "visit1 visit2", "MR PET"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pydicom
 import pytest
 
 from polyscan.discovery.scan import scan
@@ -146,3 +147,21 @@ def test_patients_in_the_folders_of_their_modalities_have_their_names(make_serie
         dicom(make_series, f"CT/{name}", f"P{number}X", f"1.2.{number}")
         dicom(make_series, f"MR/{name}", f"P{number}X", f"1.3.{number}", modality="MR", SeriesDescription="T1")
     assert found_in(tmp_path / "ward")[0] == {"sub-anna": ["CT", "T1"], "sub-bob": ["CT", "T1"]}
+
+
+def test_a_label_with_another_patient_id_is_of_the_one_who_has_scans_beside_it(make_series, tmp_path):
+    dicom(make_series, "anna/ct", "ANON-1", "1.2.1")
+    ct = pydicom.dcmread(next((tmp_path / "ward/anna/ct").iterdir()))
+    drawn = {"Modality": "RTSTRUCT", "ReferencedFrameOfReferenceSequence": [of_series(ct.SeriesInstanceUID)]}
+    dicom(make_series, "anna/rs", "MRN77", "1.2.1", slices=1, change=lambda k, ds: ds.pop("Rows"), **drawn)
+    dicom(make_series, "bob/ct", "ANON-2", "1.2.2")
+    anna, bob = scan(tmp_path / "ward").studies
+    assert (anna.key, anna.label.drawn_on, bob.key, bob.label.mask) == ("sub-anna", "CT", "sub-bob", None)
+
+
+def of_series(uid):
+    study, series = pydicom.Dataset(), pydicom.Dataset()
+    frame = pydicom.Dataset()
+    series.SeriesInstanceUID, study.RTReferencedSeriesSequence = uid, [series]
+    frame.RTReferencedStudySequence = [study]
+    return frame

@@ -40,7 +40,7 @@ def drawn_on(label: Dataset, images: Sequence[Series]) -> tuple[Series | None, s
     fitting = [series for series in near if _in_slices(label, series)]
     if len(fitting) == 1:
         return fitting[0], f"{kind} in the frame of reference of {fitting[0].modality}, in whose slices it lies"
-    why = "names a series that is not here" if named else "names no series"
+    why = "names a series that its patient lacks" if named else "names no series"
     if fitting:
         which = ", ".join(str(series.modality) for series in fitting)
         return None, f"{kind} {why} and fits {which}: name its scan as 'drawn_on' of the label in the manifest"

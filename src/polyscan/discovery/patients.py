@@ -156,6 +156,7 @@ def name_patients(
     for part in parts:
         identifier, top = part.key[0], tops[part.key]
         units.setdefault((identifier, top), Patient(identifier, {top}, names={_folded(" ".join(top))})).add(part)
+    _take_labels(units)
     patients: list[Patient] = []
     alike: dict[tuple, list[int]] = defaultdict(list)  # so that not each is compared with all others
     for _, unit in sorted(units.items()):
@@ -182,6 +183,21 @@ def name_patients(
         for key in patient.keys:
             subject_of[key] = (subject, str(studies.index(key[2]) + 1) if several else None)
     return subject_of, [*doubts, *_doubts(patients, subjects, share), *_of_nobody(patients, subject_of)]
+
+
+def _take_labels(units: dict[tuple[str, Folders], Patient]) -> None:
+    """Give what has no image, as an RTSTRUCT, to the one patient of its folder who has, whatever its PatientID.
+
+    Which scan it was drawn on its references tell, or it is left out.
+    """
+    with_images: dict[Folders, list[Patient]] = defaultdict(list)
+    for (_, top), unit in units.items():
+        if any(unit.kinds.values()):
+            with_images[top].append(unit)
+    for (identifier, top), unit in [*units.items()]:
+        if not any(unit.kinds.values()) and len(with_images[top]) == 1:
+            with_images[top][0].take(unit)
+            del units[identifier, top]
 
 
 def _tops(parts: Iterable[Part]) -> tuple[dict[Key, Folders], list[str]]:

@@ -22,6 +22,7 @@ from polyscan.discovery.whose import (
 )
 from polyscan.errors import first_of
 
+_SUBJECT = re.compile(r"sub-([A-Za-z0-9]+)")
 _OF_DATA_SET = {"derivatives", "rawdata", "sourcedata"}  # folders in one
 _LONG_NUMBER = re.compile(r"\d{3}")  # which no run of a scan has
 _COMMON = 2  # modalities that two folders both hold, where they are two patients'; one may be a repeated series
@@ -99,8 +100,8 @@ def persons_among(places: Iterable[Place]) -> tuple[dict[int, str], list[str]]:
 def by_data_set(places: Iterable[Place]) -> tuple[dict[int, str], list[str]]:
     """Volumes of subjects of BIDS that have one name in two data sets, as ``ds1/sub-01`` and ``ds2/sub-01``.
 
-    They are two patients' where both hold an original scan of one modality, and the names of the data sets do not say
-    how scans were made or processed.
+    They are two patients' where both hold an original scan of one modality of one subject at least, and the names of
+    the data sets do not say how scans were made or processed.
 
     Args:
         places: of all volumes whose names say whose they are; without a modality those that are no original scan.
@@ -110,21 +111,25 @@ def by_data_set(places: Iterable[Place]) -> tuple[dict[int, str], list[str]]:
     """
     held: dict[str, dict[tuple[str, ...], list[Place]]] = defaultdict(lambda: defaultdict(list))
     for place in places:
-        above = takewhile(lambda folder: not folder.startswith("sub-") and folder not in _OF_DATA_SET, place.folders)
-        held[bare(place.stem.split("_")[0])][tuple(above)].append(place)
-    whose, doubts = dict[int, str](), dict[tuple[str, str], int]()
-    for subject, roots in held.items():
-        named = all(root and (tells_whom(root[-1]) or names_place(root[-1])) for root in roots)
-        if len(roots) > 1 and named and _share(roots.values(), 1):
-            one, other, *_ = sorted(map("/".join, roots))
-            doubts[one, other] = doubts.get((one, other), 0) + 1
-            for root, inside in roots.items():
-                whose.update({place.file: "-".join((*map(bare, root), subject)) for place in inside})
+        if subject := _SUBJECT.search(place.stem):
+            above = takewhile(lambda name: not name.startswith("sub-") and name not in _OF_DATA_SET, place.folders)
+            held[subject[1]][tuple(above)].append(place)
+    whose: dict[int, str] = {}
+    several = [roots for roots in held.values() if len(roots) > 1]
+    sets = {root for roots in several if all(map(_is_data_set, roots)) and _share(roots.values(), 1) for root in roots}
+    names = [name for name, roots in held.items() if len(roots) > 1 and roots.keys() <= sets]
+    for name in names:
+        for root, inside in held[name].items():
+            whose.update({place.file: "-".join((*map(bare, root), name)) for place in inside})
     return whose, [
-        f"{one} and {other} hold subjects of one name ({count}), taken as two patients each. If they are one, put "
-        "their folders together."
-        for (one, other), count in doubts.items()
-    ]
+        f"{first_of(sorted(map('/'.join, sets)))} hold subjects of one name ({len(names)}), taken as patients of each. "
+        "If they are the same, put their folders together."
+    ] * bool(names)
+
+
+def _is_data_set(root: tuple[str, ...]) -> bool:
+    """Whether the last of some folders has a name that does not say how scans were made or processed."""
+    return bool(root) and (tells_whom(root[-1]) or names_place(root[-1]))
 
 
 @dataclass
