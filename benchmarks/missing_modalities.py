@@ -25,7 +25,7 @@ from torch import Tensor
 
 from polyscan import missing
 from polyscan.evaluation import bootstrap
-from polyscan.fusion import Concatenation, SharedSpecific
+from polyscan.fusion import Concatenation, FlexMixtureOfExperts, LatentAttention, SharedSpecific
 from polyscan.learning import MulticlassLoss, OneHotTasks, WithAuxiliaryLosses, WithDistillation
 from polyscan.networks import FusionNet, MulticlassHead, VectorEncoder
 from polyscan.phantom.tasks import Drawn, Task, find_task
@@ -113,7 +113,7 @@ def strategies(task: Task, epochs: int) -> dict[str, Callable[[np.ndarray, np.nd
         "iterative imputation of values": by(lambda: IterativeImputer(max_iter=5, random_state=0)),
         "ModalityDropout": layer(Concatenation),
         **{kind.__name__: layer(partial(kind, fusion=Concatenation)) for kind in missing.strategies()},
-        "SharedSpecific": layer(SharedSpecific),
+        **{kind.__name__: layer(kind) for kind in (SharedSpecific, FlexMixtureOfExperts, LatentAttention)},
         "Distillation": layer(Concatenation, 0.0, True),
     }
 
