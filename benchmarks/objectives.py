@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--tested", type=int, default=4000)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=40)
-    parser.add_argument("--objectives", nargs="*", default=[kind.__name__ for kind in objectives()])
+    parser.add_argument("--objectives", nargs="*", default=["Consistency", "Contrastive", "MaskedReconstruction"])
     options = parser.parse_args()
     torch.set_num_threads(1)
     task = find_task(options.task)

@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from polyscan.bundle import training_items, validation_items
+from polyscan.bundle.carried import carried_fragments, shared_settings
+from polyscan.bundle.config import bundle_folder
 from polyscan.bundle.fragment import read_fragment
 from polyscan.bundle.missing_option import missing_option
 from polyscan.bundle.objective_option import objective_option
@@ -132,3 +134,10 @@ def test_an_objective_of_ones_own_is_named_by_its_path():
     found = objective_option([f"{path}(share=0.2)", "Contrastive"], BUNDLE, {})["objectives"]
     assert found[0] == {"_target_": path, "network": "@network", "share": 0.2}
     assert found[1] == {"_target_": "polyscan.objectives.Contrastive", "network": "@network"}
+
+
+def test_a_report_teaches_and_is_not_read():
+    config = {"inputs": ["clinical"], "table": None, "numeric": {"r0": [0, 1]}, "roi_size": [32, 40, 32]}
+    settings = shared_settings(bundle_folder("glioma_grading_classification"), config, ["reports", "mine.json"])
+    assert settings == {"fragments": ["reports"], **{k: v for k, v in config.items() if k != "inputs"}}
+    assert carried_fragments(settings)["inputs"] == []

@@ -86,6 +86,14 @@ def test_a_table_acts_on_the_answer(layer, fuse_at):
     assert TableNet(segment, VectorToken(5), layer)(image, torch.randn(3, 5)).shape == (3, 2, 16, 16)
 
 
+def test_a_table_that_is_to_teach_is_not_read():
+    network = FusionNet(["T1", "T2"], ENCODER, [2], AttentionWeighted, networks.ClassificationHead, spatial_dims=2)
+    net = TableNet(network, TableTokens(2, [3]), None).eval()
+    image, table = torch.randn(2, 2, 16, 16), torch.tensor([[0.5, 1.0, 2.0], [NAN, 1.0, 0.0]])
+    for asked in (net, torch.jit.script(net)):
+        torch.testing.assert_close(asked(image, table), network.eval()(image))
+
+
 def test_a_table_needs_features():
     output = FusionNet(["T1"], ENCODER, "output", AttentionWeighted, networks.ClassificationHead, spatial_dims=2)
     with pytest.raises(ValueError, match="use the input or levels"):

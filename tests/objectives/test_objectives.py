@@ -12,12 +12,22 @@ from scipy.special import log_softmax, softmax
 from polyscan import objectives
 from polyscan.errors import PolyscanError
 from polyscan.fusion import Concatenation, GatedSum, MeanProbability, TemporalConcatenation
+from polyscan.fusion.table import DAFT, TableTokens, VectorToken
 from polyscan.learning import MulticlassLoss, OneHotTasks, WithAuxiliaryLosses, WithDistillation
 from polyscan.missing import MeanImputation
-from polyscan.networks import DRIFANet, Encoded, FusionNet, MulticlassHead, TemporalNet, UNetEncoder, VectorEncoder
+from polyscan.networks import (
+    DRIFANet,
+    Encoded,
+    FusionNet,
+    MulticlassHead,
+    TableNet,
+    TemporalNet,
+    UNetEncoder,
+    VectorEncoder,
+)
 
 TASKS = {"grade": ["2", "3", "4"], "IDH": ["no", "yes"]}
-OBJECTIVES = objectives.objectives()
+OBJECTIVES = [kind for kind in objectives.objectives() if kind is not objectives.TableContrast]
 each = pytest.mark.parametrize("kind", OBJECTIVES, ids=lambda kind: kind.__name__)
 
 
@@ -41,9 +51,10 @@ def studies(rows=6):
 
 
 def test_objectives_are_found_and_named():
-    names = [kind.__name__ for kind in OBJECTIVES]
-    assert names == sorted({*names, "Consistency", "Contrastive", "MaskedReconstruction"})
-    assert [getattr(objectives, name) for name in names] == OBJECTIVES
+    found = objectives.objectives()
+    names = [kind.__name__ for kind in found]
+    assert names == sorted({*names, "Consistency", "Contrastive", "MaskedReconstruction", "TableContrast"})
+    assert [getattr(objectives, name) for name in names] == found
     with pytest.raises(AttributeError, match="has no objective Nonsense; it has Consistency"):
         objectives.Nonsense  # noqa: B018 - reading it is what is tried
 
@@ -165,3 +176,51 @@ def test_modalities_of_several_times_are_compared():
     image[0, 2:] = torch.nan
     for kind in OBJECTIVES:
         assert kind(network)(encoded_by(network, image)).isfinite()
+
+
+def beside_a_table(tokens):
+    torch.manual_seed(0)
+    head = partial(MulticlassHead, tasks=TASKS, dropout=0.0)
+    scans = FusionNet(["T1", "T2"], partial(UNetEncoder, channels=(4, 6)), [0], Concatenation, head, spatial_dims=2)
+    return TableNet(scans, tokens, DAFT)
+
+
+def test_tables_are_compared_with_what_scans_show_and_where():
+    network = beside_a_table(TableTokens(numeric=3, width=5))
+    objective = objectives.TableContrast(network, width=4, temperature=0.2, blocks=2)
+    image, table = torch.randn(5, 2, 8, 8), torch.randn(5, 3)
+    image[0, 1:], table[1, 0] = torch.nan, torch.nan
+    table[2] = torch.nan  # nothing of this study is recorded
+    encoded = Encoded.of(network, image, [table])
+    fused = network.network.fuse(list(encoded.features), encoded.available)[-1].detach().numpy()
+    quarters = fused.reshape(5, 6, 2, 2, 2, 2).mean((3, 5)).reshape(5, -1)
+    scans = quarters @ objective.scans.weight.detach().numpy().T
+    tokens, recorded = network.tokens(table)
+    told = objective.table(torch.cat([tokens.flatten(1), recorded.float()], dim=1)).detach().numpy()
+    rows = [0, 1, 3, 4]
+    a, b = (points[rows] / np.linalg.norm(points[rows], axis=1, keepdims=True) for points in (scans, told))
+    scores = a @ b.T / 0.2
+    expected = -(np.diag(log_softmax(scores, 1)) + np.diag(log_softmax(scores, 0))).mean() / 2
+    np.testing.assert_allclose(objective(encoded).detach(), expected, rtol=1e-4)
+    objective.log_scale.data.fill_(20.0)
+    assert objective(encoded) < 300, "the scale is 100 at most"
+
+
+def test_reports_move_the_encoders_without_a_label_and_where_none_is_there_nothing():
+    network, image = beside_a_table(VectorToken(7)), torch.randn(4, 2, 8, 8)
+    loss = MulticlassLoss(TASKS)
+    training = WithAuxiliaryLosses(network, OneHotTasks(TASKS), loss, objectives=[objectives.TableContrast(network)])
+    unknown, reports = torch.full((4, 2), torch.nan), torch.randn(4, 7)
+    for table, moved in ((reports, True), (torch.full_like(reports, torch.nan), False)):
+        network.zero_grad()
+        _, losses = training(image, table, unknown)
+        losses["objective.TableContrast"].backward()
+        gradients = [p.grad for p in network.network.body.encoders.parameters() if p.grad is not None]
+        assert any(bool(gradient.abs().sum() > 0) for gradient in gradients) is moved
+
+
+def test_a_network_without_a_table_is_refused():
+    with pytest.raises(
+        PolyscanError, match="learns scans and the table beside them from each other; FusionNet reads none"
+    ):
+        objectives.TableContrast(vectors())

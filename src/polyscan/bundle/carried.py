@@ -31,23 +31,28 @@ _TRUSTED = ("polyscan.networks.", "polyscan.fusion.", "polyscan.missing.", "mona
 def shared_settings(bundle: str | Path, config: Mapping[str, Any], fragments: Sequence[str] = ()) -> dict[str, Any]:
     """What of a training's config an answer needs too: network, spacing, windows, regions or tasks, and the like.
 
+    What a fragment wants otherwise in inference than in training is left to it.
+
     Args:
         bundle: the folder of the bundle.
         config: of the training, as it is written.
         fragments: that the training was given.
     """
     own = known_fragments(fragments)
-    names = {**read_json(Path(bundle) / "configs" / "inference.json"), **_entries(own)}
-    return {FRAGMENTS: own, **{name: config[name] for name in names if name in config and name not in _MACHINE}}
+    learnt, read = (_entries(own, section) for section in ("train", "inference"))
+    names = {**read_json(Path(bundle) / "configs" / "inference.json"), **read}
+    apart = {name for name, value in read.items() if name not in learnt or learnt[name] != value}
+    left = {name: config[name] for name in names if name in config and name not in {*_MACHINE, *apart}}
+    return {FRAGMENTS: own, **left}
 
 
 def carried_fragments(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The entries of inference that the fragments change which weights name; only those of polyscan's own are read."""
-    return _entries(known_fragments(settings.get(FRAGMENTS, ())))
+    return _entries(known_fragments(settings.get(FRAGMENTS, ())), "inference")
 
 
-def _entries(fragments: Iterable[str]) -> dict[str, Any]:
-    return {name: value for each in fragments for name, value in read_fragment(each, "inference").items()}
+def _entries(fragments: Iterable[str], config: str) -> dict[str, Any]:
+    return {name: value for each in fragments for name, value in read_fragment(each, config).items()}
 
 
 def protocols_of(studies: Iterable[Study]) -> list[str]:

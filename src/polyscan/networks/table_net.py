@@ -20,7 +20,8 @@ class TableNet(FusionWrapper):
     Args:
         network: fuses features.
         tokens: what turns the table into tokens.
-        fusion: ``fusion(channels, variables, width) -> TableFusion``.
+        fusion: ``fusion(channels, variables, width) -> TableFusion``; None where the table is to teach and not to be
+            read, as a report that only studies of the past have, see :class:`polyscan.objectives.TableContrast`.
 
     Raises:
         ValueError: the network fuses at the output: there are no features for the table to act on.
@@ -36,13 +37,13 @@ class TableNet(FusionWrapper):
         self,
         network: FusionModel,
         tokens: TableTokens | VectorToken,
-        fusion: Callable[[int, int, int], TableFusion],
+        fusion: Callable[[int, int, int], TableFusion] | None,
     ) -> None:
         super().__init__(network)
         if not self.fused_channels:
             raise ValueError("the network fuses at the output; a table acts on features: use the input or levels.")
         self.tokens = tokens
-        self.fusion = fusion(self.fused_channels[-1], tokens.variables, tokens.width)
+        self.fusion = None if fusion is None else fusion(self.fused_channels[-1], tokens.variables, tokens.width)
 
     def forward(self, image: Tensor, table: Tensor | None = None) -> Tensor:
         """Answer from the modalities and the variables that are there.
@@ -64,7 +65,7 @@ class TableNet(FusionWrapper):
     ) -> list[Tensor]:
         """See :class:`FusionModel`; ``table`` as for ``forward``."""
         fused = self.network.fuse(features, available)
-        if table is not None:
+        if table is not None and self.fusion is not None:
             tokens, recorded = self.tokens(table)
             fused[-1] = self.fusion(fused[-1], tokens, recorded)
         return fused

@@ -18,17 +18,21 @@ class Objective(nn.Module):
         weight: by which the number is trained beside the supervised loss.
 
     Raises:
-        PolyscanError: the network has one modality, so that there is nothing to learn one from another by.
+        PolyscanError: the objective can learn nothing from this network.
     """
 
     def __init__(self, network: FusionModel, *, weight: float = 1.0) -> None:
         super().__init__()
+        self.check(network)
+        self.weight = weight
+
+    def check(self, network: FusionModel) -> None:
+        """Refuse a network of one modality, where there is nothing to learn one from another by."""
         if len(network.modalities) < 2:
             raise PolyscanError(
                 f"{type(self).__name__} learns modalities from each other; the network has {network.modalities[0]} "
                 "alone: leave --objective away."
             )
-        self.weight = weight
 
     def forward(self, encoded: Encoded) -> Tensor:
         """The number, which a network that has learnt makes small."""

@@ -16,6 +16,7 @@ from polyscan.files.atomic import atomic_write_folder, write_json
 from polyscan.files.tables import write_rows
 from polyscan.modality import by_precedence
 from polyscan.parallel import run_each
+from polyscan.phantom.radiology_report import radiology_report
 from polyscan.phantom.subject import MAPS, MODALITIES, Subject, follow_up, make_subject
 from polyscan.phantom.write import write_dicom, write_nifti_scan, write_nifti_values, write_pose
 from polyscan.progress import Progress, silent
@@ -182,5 +183,10 @@ def _write(subject: Subject, acquired: list[str], folder: Path, format: str, siz
             pose = np.linalg.inv(subject.lying[modality]) @ subject.lying[reference]
             write_pose(truth / f"{name}_from-{modality}_to-{reference}_mode-image_xfm.tfm", pose)
     tumour = subject.tumour
-    known = {"grade": subject.grade, "enhances": tumour.enhances, "oedema_radius_mm": round(float(tumour.oedema), 2)}
+    known = {
+        "grade": subject.grade,
+        "enhances": tumour.enhances,
+        "oedema_radius_mm": round(float(tumour.oedema), 2),
+        "report": radiology_report(subject),
+    }
     write_json(truth / f"{name}_truth.json", known)
