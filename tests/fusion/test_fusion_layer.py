@@ -36,7 +36,7 @@ def test_another_shape_than_promised(fuse):
         layer(WHOLE, THERE)
 
 
-@pytest.mark.parametrize("written", [{"AUXILIARY_WEIGHTS": {"a": 0.1}}, {"auxiliary_loss": lambda *given: {}}])
+@pytest.mark.parametrize("written", [{"AUXILIARY_WEIGHTS": {"a": 0.1}}, {"loss_terms": lambda *given: {}}])
 def test_a_loss_without_weights_or_weights_without_a_loss(written):
-    with pytest.raises(TypeError, match="Own must write both auxiliary_loss and AUXILIARY_WEIGHTS, or neither"):
+    with pytest.raises(TypeError, match="Own must write both loss_terms and AUXILIARY_WEIGHTS, or neither"):
         made(**written)

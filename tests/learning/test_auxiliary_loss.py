@@ -32,9 +32,9 @@ class Told(FusionLayer):
     def fuse(self, features, available):
         return features.sum(1)
 
-    def auxiliary_loss(self, features, available, fused, target=None, pyramid=()):
-        self.seen.append((features, available, fused, target, list(pyramid)))
-        return {"pull": fused.square().mean()}
+    def loss_terms(self, given):
+        self.seen.append(given)
+        return {"pull": given.fused.square().mean()}
 
 
 def test_each_layer_is_given_its_level_its_output_the_target_there_and_the_other_levels():
@@ -62,8 +62,8 @@ def test_each_layer_is_given_its_level_its_output_the_target_there_and_the_other
 
 @pytest.mark.parametrize("terms", [{"push": torch.zeros(())}, {"pull": torch.zeros(2, 8)}], ids=["unknown", "a map"])
 def test_a_term_without_a_weight_or_that_is_no_number_is_refused(terms, monkeypatch):
-    monkeypatch.setattr(Told, "auxiliary_loss", lambda *given: terms)
-    sentence = rf"auxiliary_loss of Told returned {next(iter(terms))}; expected one number for each name in .*: pull\."
+    monkeypatch.setattr(Told, "loss_terms", lambda *given: terms)
+    sentence = rf"loss_terms of Told returned {next(iter(terms))}; expected one number for each name in .*: pull\."
     with fusion_calls(net := net_of(Told)) as calls:
         net(torch.randn(1, 2, 8, 8))
     with pytest.raises(ValueError, match=sentence):

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+
+class LossInputs(NamedTuple):
+    """What a loss of a layer may read of one pass: see :meth:`FusionLayer.auxiliary_loss`."""
+
+    features: Tensor
+    available: Tensor
+    fused: Tensor
+    target: Tensor | None
+    pyramid: Sequence[Tensor]
 
 
 class FusionLayer(nn.Module):
@@ -14,7 +24,7 @@ class FusionLayer(nn.Module):
 
     A layer writes ``fuse``, which finds zeros wherever a modality is absent. Whatever stood there before, NaN and
     infinity included, changes neither the output nor a gradient. A layer whose paper trains it with a loss of its own
-    writes ``auxiliary_loss`` as well, and names the paper's weights in ``AUXILIARY_WEIGHTS``.
+    writes ``loss_terms`` as well, and names the paper's weights in ``AUXILIARY_WEIGHTS``.
 
     Args:
         modalities: how many modalities there are, absent ones included; at least 1.
@@ -27,7 +37,7 @@ class FusionLayer(nn.Module):
 
     Raises:
         ValueError: a number is below 1, or a weight is named that is none of the layer's terms.
-        TypeError: a subclass writes only one of ``auxiliary_loss`` and ``AUXILIARY_WEIGHTS``.
+        TypeError: a subclass writes only one of ``loss_terms`` and ``AUXILIARY_WEIGHTS``.
     """
 
     AUXILIARY_WEIGHTS: ClassVar[Mapping[str, float]] = {}
@@ -36,8 +46,8 @@ class FusionLayer(nn.Module):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        if bool(cls.AUXILIARY_WEIGHTS) != (cls.auxiliary_loss is not FusionLayer.auxiliary_loss):
-            raise TypeError(f"{cls.__name__} must write both auxiliary_loss and AUXILIARY_WEIGHTS, or neither.")
+        if bool(cls.AUXILIARY_WEIGHTS) != (cls.loss_terms is not FusionLayer.loss_terms):
+            raise TypeError(f"{cls.__name__} must write both loss_terms and AUXILIARY_WEIGHTS, or neither.")
 
     def __init__(
         self,
@@ -112,7 +122,8 @@ class FusionLayer(nn.Module):
     ) -> dict[str, Tensor]:
         """The terms that the layer's paper trains beside the supervised loss; none by default.
 
-        A function of its arguments and the weights alone: training calls it, and ``forward`` keeps nothing for it.
+        A function of its arguments and the weights alone: training calls it, and ``forward`` keeps nothing for it. As
+        ``forward`` asks ``fuse``, it asks ``loss_terms``.
 
         Args:
             features: (batch, modality, channel, *spatial) at the level of this layer; what stands in absent modalities
@@ -126,7 +137,13 @@ class FusionLayer(nn.Module):
         Returns:
             Name of the term to one number, before its weight; the names are those of ``AUXILIARY_WEIGHTS``.
         """
-        return {}
+        if not self.AUXILIARY_WEIGHTS:
+            return {}
+        return self.loss_terms(LossInputs(mask_absent(features, available), available, fused, target, pyramid))
+
+    def loss_terms(self, given: LossInputs) -> dict[str, Tensor]:
+        """What ``auxiliary_loss`` returns; the features are zero where a modality is absent."""
+        raise NotImplementedError
 
 
 MakeFusion = Callable[[int, int, int], FusionLayer]

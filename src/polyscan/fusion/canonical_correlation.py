@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from polyscan.fusion.base import FusionLayer, mask_absent
+from polyscan.fusion.base import FusionLayer, LossInputs
 from polyscan.fusion.blocks import flatten_space, mean_of, pooled
 
 
@@ -88,24 +88,17 @@ class CanonicalCorrelation(FusionLayer):
         self.centre.copy_(centre)
         return ((values.flip(0)[: self.channels] - 1) / max(1, self.modalities - 1)).to(features.dtype)
 
-    def auxiliary_loss(
-        self,
-        features: Tensor,
-        available: Tensor,
-        fused: Tensor,
-        target: Tensor | None = None,
-        pyramid: Sequence[Tensor] = (),
-    ) -> dict[str, Tensor]:
+    def loss_terms(self, given: LossInputs) -> dict[str, Tensor]:
         """``correlation``: minus the sum of canonical correlations of a batch, from minus the channels to 0.
 
         Every position of every row that has both modalities of a pair is a sample. A pair with no more samples than
         channels is left out: any two views of so few correlate perfectly, whatever they show.
         """
-        variates = flatten_space(self.project(mask_absent(features, available)), 3).transpose(2, 3)
+        variates = flatten_space(self.project(given.features), 3).transpose(2, 3)
         terms = []
         for a in range(self.modalities):
             for b in range(a + 1, self.modalities):
-                rows = available[:, a] & available[:, b]
+                rows = given.available[:, a] & given.available[:, b]
                 views = [variates[rows, m].flatten(0, 1) for m in (a, b)]
                 if len(views[0]) > self.channels + 1:
                     terms.append(-total_correlation(views[0], views[1]))

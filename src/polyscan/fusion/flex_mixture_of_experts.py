@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polyscan.errors import PolyscanError
-from polyscan.fusion.base import FusionLayer, expand, mask_absent
+from polyscan.fusion.base import FusionLayer, LossInputs, expand
 from polyscan.fusion.blocks import Attention, ModalityEmbedding, Pointwise, combination, flatten_space
 
 MOST = 10
@@ -79,19 +79,12 @@ class FlexMixtureOfExperts(FusionLayer):
         joint = (tokens + told).permute(0, 2, 3, 1).flatten(1, 2)
         return self.merge(joint.reshape(list(joint.shape[:2]) + list(features.shape[3:])))
 
-    def auxiliary_loss(
-        self,
-        features: Tensor,
-        available: Tensor,
-        fused: Tensor,
-        target: Tensor | None = None,
-        pyramid: Sequence[Tensor] = (),
-    ) -> dict[str, Tensor]:
+    def loss_terms(self, given: LossInputs) -> dict[str, Tensor]:
         """``routing`` and ``balance``; 0 where no subject is incomplete, and where none is complete."""
-        tokens = self.norm_experts(self._tokens(mask_absent(features, available), available))
+        tokens = self.norm_experts(self._tokens(given.features, given.available))
         scores = self.experts.router(tokens).flatten(1, 2)
-        number, complete = combination(available), available.all(1)
-        incomplete = available.any(1) & ~complete
+        number, complete = combination(given.available), given.available.all(1)
+        incomplete = given.available.any(1) & ~complete
         own = 1 + (number - 1) % (scores.shape[2] - 1)
         wrong = functional.cross_entropy(
             scores.transpose(1, 2), own.unsqueeze(1).expand(scores.shape[:2]), reduction="none"

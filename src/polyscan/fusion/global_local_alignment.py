@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from polyscan.fusion.base import FusionLayer, expand, mask_absent
+from polyscan.fusion.base import FusionLayer, LossInputs, expand
 from polyscan.fusion.blocks import PerModality, Pointwise, flatten_space, interpolate_to, mean_of, pooled, tokens_of
 
 
@@ -66,22 +66,14 @@ class GlobalLocalAlignment(FusionLayer):
             fused.append(features[:, b] + interpolate_to(told, features[:, b]))
         return mean_of(torch.stack(fused, dim=1), available)
 
-    def auxiliary_loss(
-        self,
-        features: Tensor,
-        available: Tensor,
-        fused: Tensor,
-        target: Tensor | None = None,
-        pyramid: Sequence[Tensor] = (),
-    ) -> dict[str, Tensor]:
+    def loss_terms(self, given: LossInputs) -> dict[str, Tensor]:
         """``global`` and ``local`` contrast, averaged over the pairs of modalities that at least two rows have."""
-        features = mask_absent(features, available)
-        coarse = tokens_of(features.flatten(0, 1), self.tokens).unflatten(0, features.shape[:2])
-        words, whole = self.local(flatten_space(coarse, 3)).transpose(2, 3), self.whole(pooled(features))
-        near, far = [features.sum() * 0], [features.sum() * 0]
+        coarse = tokens_of(given.features.flatten(0, 1), self.tokens).unflatten(0, given.features.shape[:2])
+        words, whole = self.local(flatten_space(coarse, 3)).transpose(2, 3), self.whole(pooled(given.features))
+        near, far = [given.features.sum() * 0], [given.features.sum() * 0]
         for a in range(self.modalities):
             for b in range(self.modalities):
-                rows = available[:, a] & available[:, b]
+                rows = given.available[:, a] & given.available[:, b]
                 if a == b or rows.sum() < 2:
                     continue
                 far.append(contrast(global_scores(whole[rows, a], whole[rows, b])))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from polyscan.fusion.base import FusionLayer, concatenate, mask_absent
+from polyscan.fusion.base import FusionLayer, LossInputs, concatenate, mask_absent
 from polyscan.fusion.blocks import (
     PerModality,
     Pointwise,
@@ -95,18 +95,11 @@ class MaskedTransformer(FusionLayer):
             return flatten_space(self.positions, 2).mean(2).unsqueeze(1)
         return interpolate_to(self.positions, coarse).flatten(2).transpose(1, 2)
 
-    def auxiliary_loss(
-        self,
-        features: Tensor,
-        available: Tensor,
-        fused: Tensor,
-        target: Tensor | None = None,
-        pyramid: Sequence[Tensor] = (),
-    ) -> dict[str, Tensor]:
+    def loss_terms(self, given: LossInputs) -> dict[str, Tensor]:
         """``regions`` and ``modalities``; 0 without a map of regions on this grid."""
         return {
-            "regions": supervise(self.segment(fused), target),
-            "modalities": supervise_each(self.decode, features, available, target),
+            "regions": supervise(self.segment(given.fused), given.target),
+            "modalities": supervise_each(self.decode, given.features, given.available, given.target),
         }
 
 

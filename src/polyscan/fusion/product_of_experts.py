@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from polyscan.fusion.base import FusionLayer, mask_absent
+from polyscan.fusion.base import FusionLayer, LossInputs, mask_absent
 from polyscan.fusion.blocks import PerModality, Pointwise
 
 
@@ -64,34 +64,26 @@ class ProductOfExperts(FusionLayer):
         total = 1 + precision.sum(1)
         return (precision * mean).sum(1) / total, total
 
-    def auxiliary_loss(
-        self,
-        features: Tensor,
-        available: Tensor,
-        fused: Tensor,
-        target: Tensor | None = None,
-        pyramid: Sequence[Tensor] = (),
-    ) -> dict[str, Tensor]:
+    def loss_terms(self, given: LossInputs) -> dict[str, Tensor]:
         """``prior``, ``subsets`` and ``reconstruction``; means over rows and subsets, channels and positions.
 
         Of more than four modalities 15 subsets are drawn anew each time, as many as there are of four.
         """
-        features = mask_absent(features, available)
-        mean, precision = self.posterior(features, available)
+        mean, precision = self.posterior(given.features, given.available)
         prior, inter = [mean[:0]], [mean[:0]]
         for subset in subsets(self.modalities):
-            chosen = available & torch.tensor(subset, device=available.device)
+            chosen = given.available & torch.tensor(subset, device=given.available.device)
             some = chosen.any(1)
-            fewer = some & (chosen != available).any(1)
-            sub_mean, sub_precision = self.posterior(features, chosen)
+            fewer = some & (chosen != given.available).any(1)
+            sub_mean, sub_precision = self.posterior(given.features, chosen)
             standard = torch.zeros_like(mean[some]), torch.ones_like(mean[some])
             prior.append(divergence(sub_mean[some], sub_precision[some], *standard))
             inter.append(divergence(mean[fewer], precision[fewer], sub_mean[fewer], sub_precision[fewer]))
-        error = (self.decode(fused).reshape(features.shape) - features.detach()).square()
+        error = (self.decode(given.fused).reshape(given.features.shape) - given.features.detach()).square()
         return {
             "prior": mean_or_zero(torch.cat(prior)),
             "subsets": mean_or_zero(torch.cat(inter)),
-            "reconstruction": mean_or_zero(error[available]),
+            "reconstruction": mean_or_zero(error[given.available]),
         }
 
 

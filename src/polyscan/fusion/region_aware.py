@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from polyscan.fusion.base import FusionLayer, concatenate, mask_absent
+from polyscan.fusion.base import FusionLayer, LossInputs, concatenate
 from polyscan.fusion.blocks import Pointwise, flatten_space
 from polyscan.fusion.region_supervision import supervise, supervise_each
 
@@ -74,17 +74,9 @@ class RegionAware(FusionLayer):
         """Logits of the regions, (batch, region, *spatial); ``features`` are zero where absent."""
         return self.guess(concatenate(features, available))
 
-    def auxiliary_loss(
-        self,
-        features: Tensor,
-        available: Tensor,
-        fused: Tensor,
-        target: Tensor | None = None,
-        pyramid: Sequence[Tensor] = (),
-    ) -> dict[str, Tensor]:
+    def loss_terms(self, given: LossInputs) -> dict[str, Tensor]:
         """``regions`` and ``modalities``; 0 without a map of regions on this grid."""
-        features = mask_absent(features, available)
         return {
-            "regions": supervise(self.region_maps(features, available), target),
-            "modalities": supervise_each(self.decode, features, available, target),
+            "regions": supervise(self.region_maps(given.features, given.available), given.target),
+            "modalities": supervise_each(self.decode, given.features, given.available, given.target),
         }

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polyscan.fusion.base import FusionLayer, expand, mask_absent
+from polyscan.fusion.base import FusionLayer, LossInputs, expand
 from polyscan.fusion.blocks import PerModality, Pointwise, mean_of, pooled
 
 
@@ -55,28 +55,20 @@ class SharedSpecific(FusionLayer):
         generated = mean_of(shared, available).unsqueeze(1)
         return self.project(torch.where(valid, own, generated).flatten(1, 2))
 
-    def auxiliary_loss(
-        self,
-        features: Tensor,
-        available: Tensor,
-        fused: Tensor,
-        target: Tensor | None = None,
-        pyramid: Sequence[Tensor] = (),
-    ) -> dict[str, Tensor]:
+    def loss_terms(self, given: LossInputs) -> dict[str, Tensor]:
         """``shared``, distance of shared features; ``domain``, cross-entropy of which modality specific ones are.
 
         The ring of a row goes through the modalities that it has, so that one alone has distance 0.
         """
-        features = mask_absent(features, available)
-        shared, own = self._shared(features), pooled(self.specific(features))
-        rows, modality = torch.nonzero(available, as_tuple=True)
+        shared, own = self._shared(given.features), pooled(self.specific(given.features))
+        rows, modality = torch.nonzero(given.available, as_tuple=True)
         if len(rows) == 0:
             return {"shared": shared.sum() * 0, "domain": own.sum() * 0}
-        partner = following(available)[rows, modality]
-        distance = (shared[rows, modality] - shared[rows, partner]).abs().flatten(1).mean(1).sum() / len(features)
+        partner = following(given.available)[rows, modality]
+        distance = (shared[rows, modality] - shared[rows, partner]).abs().flatten(1).mean(1).sum() / len(given.features)
         domain = functional.cross_entropy(self.which(own[rows, modality]), modality, reduction="none")
         # A mean over studies, so that several processes learn as one does.
-        domain = (domain / available.sum(1)[rows]).sum() / len(features)
+        domain = (domain / given.available.sum(1)[rows]).sum() / len(given.features)
         return {"shared": distance, "domain": domain}
 
     def _shared(self, features: Tensor) -> Tensor:

@@ -78,7 +78,7 @@ def auxiliary_losses(calls: Sequence[FusionCall], target: Tensor | None = None) 
         weights = call.layer.auxiliary_weights
         if odd := [term for term in terms if term not in weights or terms[term].dim()]:
             raise ValueError(
-                f"auxiliary_loss of {type(call.layer).__name__} returned {', '.join(odd)}; expected one number for "
+                f"loss_terms of {type(call.layer).__name__} returned {', '.join(odd)}; expected one number for "
                 f"each name in AUXILIARY_WEIGHTS: {', '.join(weights)}."
             )
         losses.update({f"{call.name}.{term}": weights[term] * terms[term] for term in terms})

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polyscan.fusion.base import expand, mask_absent
-from polyscan.fusion.blocks import PerModality, average
+from polyscan.fusion.base import LossInputs, expand
+from polyscan.fusion.blocks import PerModality, mean_of
 from polyscan.missing.base import Imputation, hide_each, mean_over
 
 
@@ -34,26 +34,19 @@ class Disentanglement(Imputation):
 
     def impute(self, features: Tensor, available: Tensor) -> Tensor:
         """See :class:`Imputation`."""
-        shared = average(mask_absent(self.share(features), available), available)
+        shared = mean_of(self.share(features), available)
         decoded = self.decode(shared.unsqueeze(1).expand_as(features))
         return decoded + expand(self.specific_mean.unsqueeze(0), features)
 
-    def auxiliary_loss(
-        self,
-        features: Tensor,
-        available: Tensor,
-        fused: Tensor,
-        target: Tensor | None = None,
-        pyramid: Sequence[Tensor] = (),
-    ) -> dict[str, Tensor]:
+    def loss_terms(self, given: LossInputs) -> dict[str, Tensor]:
         """The two losses, over what is there."""
-        known = mask_absent(features, available)
+        known = given.features
         own_shared = self.decode(self.share(known))
         cross, orthogonal = [], []
-        for m, others, rest, rows in hide_each(known, available):
+        for m, others, rest, rows in hide_each(known, given.available):
             predicted = self.impute(others, rest)[:, m]
             cross.append(mean_over((predicted - known[:, m]).square(), rows))
             specific = (known - own_shared)[:, m].flatten(1)
             cosine = functional.cosine_similarity(own_shared[:, m].flatten(1), specific, dim=1, eps=1e-6)
-            orthogonal.append(mean_over(cosine.square().unsqueeze(1), available[:, m]))
+            orthogonal.append(mean_over(cosine.square().unsqueeze(1), given.available[:, m]))
         return {"cross_reconstruction": torch.stack(cross).mean(), "orthogonality": torch.stack(orthogonal).mean()}

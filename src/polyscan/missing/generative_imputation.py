@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from polyscan.fusion.base import concatenate, expand, mask_absent
+from polyscan.fusion.base import LossInputs, concatenate, expand
 from polyscan.fusion.blocks import Pointwise
 from polyscan.missing.base import Imputation, hide_each, mean_over
 
@@ -43,22 +43,15 @@ class GenerativeImputation(Imputation):
         weight = (1 - ratio).clamp(min=0)
         return (mean + weight * (generated - mean)).detach().to(features.dtype)
 
-    def auxiliary_loss(
-        self,
-        features: Tensor,
-        available: Tensor,
-        fused: Tensor,
-        target: Tensor | None = None,
-        pyramid: Sequence[Tensor] = (),
-    ) -> dict[str, Tensor]:
+    def loss_terms(self, given: LossInputs) -> dict[str, Tensor]:
         """``imputation`` and ``marginal``: negative log likelihood of what is hidden, and of what is there."""
-        known = mask_absent(features.detach(), available)
+        known = given.features.detach()
         hidden, marginal = [], []
-        for m, others, rest, rows in hide_each(known, available):
+        for m, others, rest, rows in hide_each(known, given.available):
             generated, log_variance = self._generate(others, rest)
             hidden.append(mean_over(_likelihood(known[:, m], generated[:, m], log_variance[:, m]), rows))
             own, own_variance = expand(self.mean[m], known[0, m]), expand(self.log_variance[m], known[0, m])
-            marginal.append(mean_over(_likelihood(known[:, m], own, own_variance), available[:, m]))
+            marginal.append(mean_over(_likelihood(known[:, m], own, own_variance), given.available[:, m]))
         return {"imputation": torch.stack(hidden).mean(), "marginal": torch.stack(marginal).mean()}
 
     def _generate(self, features: Tensor, available: Tensor) -> tuple[Tensor, Tensor]:

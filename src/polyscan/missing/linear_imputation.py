@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from polyscan.fusion.base import concatenate, mask_absent
+from polyscan.fusion.base import LossInputs, concatenate
 from polyscan.fusion.blocks import Pointwise
 from polyscan.missing.base import Imputation, hide_each, mean_over
 
@@ -31,18 +31,11 @@ class LinearImputation(Imputation):
         """See :class:`Imputation`."""
         return self._predict(features, available).detach()
 
-    def auxiliary_loss(
-        self,
-        features: Tensor,
-        available: Tensor,
-        fused: Tensor,
-        target: Tensor | None = None,
-        pyramid: Sequence[Tensor] = (),
-    ) -> dict[str, Tensor]:
+    def loss_terms(self, given: LossInputs) -> dict[str, Tensor]:
         """``imputation``: the squared error of each modality, predicted from the others."""
-        known = mask_absent(features.detach(), available)
+        known = given.features.detach()
         errors = []
-        for m, others, rest, rows in hide_each(known, available):
+        for m, others, rest, rows in hide_each(known, given.available):
             error = self._predict(others, rest)[:, m] - known[:, m]
             errors.append(mean_over(error.square(), rows))
         return {"imputation": torch.stack(errors).mean()}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from polyscan.fusion.base import expand, mask_absent
+from polyscan.fusion.base import LossInputs, expand
 from polyscan.missing.base import Imputation, mean_over
 
 
@@ -29,15 +29,8 @@ class MeanImputation(Imputation):
         """See :class:`Imputation`."""
         return expand(self.mean.detach().unsqueeze(0), features).expand_as(features).to(features.dtype)
 
-    def auxiliary_loss(
-        self,
-        features: Tensor,
-        available: Tensor,
-        fused: Tensor,
-        target: Tensor | None = None,
-        pyramid: Sequence[Tensor] = (),
-    ) -> dict[str, Tensor]:
+    def loss_terms(self, given: LossInputs) -> dict[str, Tensor]:
         """``imputation``: the squared error of the mean, over what is there."""
-        known = mask_absent(features.detach(), available)
+        known = given.features.detach()
         error = (known - expand(self.mean.unsqueeze(0), known)).square().flatten(0, 1)
-        return {"imputation": mean_over(error, available.flatten())}
+        return {"imputation": mean_over(error, given.available.flatten())}

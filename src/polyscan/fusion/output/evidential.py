@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from polyscan.fusion.base import FusionLayer, expand, mask_absent
+from polyscan.fusion.base import FusionLayer, LossInputs, expand, mask_absent
 from polyscan.fusion.output.base import OutputRule
 
 
@@ -82,26 +82,19 @@ class Evidential(FusionLayer):
         strength = evidence.sum(2, keepdim=True) + self.channels
         return dempster(evidence / strength, self.channels / strength)
 
-    def auxiliary_loss(
-        self,
-        features: Tensor,
-        available: Tensor,
-        fused: Tensor,
-        target: Tensor | None = None,
-        pyramid: Sequence[Tensor] = (),
-    ) -> dict[str, Tensor]:
+    def loss_terms(self, given: LossInputs) -> dict[str, Tensor]:
         """``evidence`` and ``divergence``, where the target is one class; labels beside each other are left out.
 
         Raises:
             ValueError: the target has other classes than the members.
         """
-        features = mask_absent(features, available).float()
+        features, available, target = given.features.float(), given.available, given.target
         none = features.sum() * 0
-        if target is None or target.dim() != fused.dim():
+        if target is None or target.dim() != given.fused.dim():
             return {"evidence": none, "divergence": none}
-        if target.shape != fused.shape:
+        if target.shape != given.fused.shape:
             raise ValueError(
-                f"target has shape {list(target.shape)}; expected {list(fused.shape)}, those of the logits."
+                f"target has shape {list(target.shape)}; expected {list(given.fused.shape)}, those of the logits."
             )
         belief, unknown = self.opinion(features, available)
         evidence = torch.cat([functional.softplus(features), (belief * self.channels / unknown).unsqueeze(1)], dim=1)
