@@ -10,6 +10,7 @@ from polyscan.bundle.missing_option import missing_option
 from polyscan.bundle.run import infer, train
 from polyscan.errors import PolyscanError
 from polyscan.phantom.tasks import find_task, write_task
+from polyscan.study.made import prediction_of
 
 BUNDLE = "glioma_grading_classification"
 
@@ -39,6 +40,8 @@ def test_a_strategy_trains_and_its_weights_answer(strategy, cohort, tmp_path):
             BUNDLE, cohort / "manifest.json", tmp_path / "out", weights=weights, absent=["T1"], overrides=told
         )
         assert len(answers.testing) == 12
+        model = prediction_of(answers.testing[0]).model
+        assert model.stands_in.startswith("features generated from the others stand in, and count less")
 
 
 def test_a_strategy_goes_around_the_layer_of_each_level():

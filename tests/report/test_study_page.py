@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -49,6 +50,15 @@ def test_page_says_everything(study, tmp_path):
     assert "<b>one" not in text
     assert set(re.findall(r"(?:src|href)=\"([^\"]+)\"", text)) == {"../report.html"}
     assert missing(study).keys() == {"PET", "T2"}
+
+
+def test_what_stood_in_for_a_missing_scan_is_said(study, tmp_path):
+    said = "For what is missing, a learned vector stands in. That was not acquired"
+    assert said not in write_study_page(study, tmp_path / "nothing.html").read_text()
+    study.prediction.model = replace(study.prediction.model, stands_in="a learned vector stands in")
+    assert said in write_study_page(study, tmp_path / "page.html").read_text()
+    study.prediction.present = list(study.prediction.model.modalities)
+    assert said not in write_study_page(study, tmp_path / "all.html").read_text()
 
 
 def test_what_is_no_scan_is_read_and_has_no_map(study, tmp_path):

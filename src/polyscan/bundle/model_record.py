@@ -15,6 +15,7 @@ from polyscan.bundle.carried import PROTOCOLS
 from polyscan.bundle.config import read_metadata
 from polyscan.bundle.weights import calibration_of, inference_fingerprint
 from polyscan.files.digest import sha256
+from polyscan.missing import strategies
 from polyscan.study import ModelRecord
 
 _PACKAGES = ("monai", "torch")
@@ -43,12 +44,13 @@ def model_record(
     parts, metadata = _names(_parts(config.get("network_def", {}), config)), read_metadata(bundle)
     reads = str([config.get(name) for name in ("preprocessing", "inferer")])
     own = [metadata["protocol"]] if metadata.get("protocol") else []
+    fusion = _names(config.get("fusion", {}))
     return ModelRecord(
         bundle.resolve().name,
         bundle_version=str(metadata.get("version", "")),
         network=parts[0] if parts else "",
         parts=[name for name in parts[1:] if not name.islower()],  # functions that give a number
-        fusion=", ".join(_names(config.get("fusion", {}))),
+        fusion=", ".join(fusion),
         fuse_at=", ".join(map(str, at)) if isinstance(at, list) else str(at),
         modalities=list(config.get_parsed_content("modalities")),
         spacing=list(config.get("spacing", [])) if "@spacing" in reads else [],
@@ -59,6 +61,7 @@ def model_record(
         mirrored=len(config.get("mirror_axes", [])) if config.get("mirror", False) else 0,
         settings=inference_fingerprint(bundle, weights, changed),
         protocols=sorted({name for carried in settings for name in carried.get(PROTOCOLS, own)}),
+        stands_in=next((kind.STANDS_IN for kind in strategies() if kind.__name__ in fusion), ""),
         versions={"polyscan": __version__, **{name: version(name) for name in _PACKAGES}},
     )
 

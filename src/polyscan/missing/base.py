@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -22,7 +23,12 @@ class MissingStrategy(FusionLayer):
 
     Raises:
         PolyscanError: the layer within joins something else than features.
+
+    Attributes:
+        STANDS_IN: what the page of a study says of a modality that was missing; empty where nothing stands in for it.
     """
+
+    STANDS_IN: ClassVar[str] = ""
 
     def __init__(
         self,

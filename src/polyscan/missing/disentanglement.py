@@ -24,6 +24,7 @@ class Disentanglement(Imputation):
     any layer and leaves a modality that is there as it is.
     """
 
+    STANDS_IN: ClassVar[str] = "what the others share with it stands in for its features"
     AUXILIARY_WEIGHTS: ClassVar[Mapping[str, float]] = {"cross_reconstruction": 0.1, "orthogonality": 0.02}
 
     def add_parts(self, modalities: int, channels: int) -> None:

@@ -24,6 +24,9 @@ class GenerativeImputation(Imputation):
     weight is ours.
     """
 
+    STANDS_IN: ClassVar[str] = (
+        "features generated from the others stand in, and count less where the generator is not sure"
+    )
     AUXILIARY_WEIGHTS: ClassVar[Mapping[str, float]] = {"imputation": 1.0, "marginal": 1.0}
 
     def add_parts(self, modalities: int, channels: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +17,8 @@ class LearnedTokens(Imputation):
     As the mask tokens of masked autoencoders (He et al., CVPR 2022). Trained only by subjects that lack the
     modality: with none in training, add modality dropout.
     """
+
+    STANDS_IN: ClassVar[str] = "a learned vector stands in for its features"
 
     def add_parts(self, modalities: int, channels: int) -> None:
         """See :class:`MissingStrategy`."""

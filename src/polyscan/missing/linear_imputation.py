@@ -21,6 +21,7 @@ class LinearImputation(Imputation):
     and another one. The supervised loss does not move it.
     """
 
+    STANDS_IN: ClassVar[str] = "features that a regression predicts from the others stand in"
     AUXILIARY_WEIGHTS: ClassVar[Mapping[str, float]] = {"imputation": 1.0}
 
     def add_parts(self, modalities: int, channels: int) -> None:

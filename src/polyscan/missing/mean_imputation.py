@@ -19,6 +19,7 @@ class MeanImputation(Imputation):
     token it needs no subject that lacks the modality.
     """
 
+    STANDS_IN: ClassVar[str] = "the mean of its features stands in"
     AUXILIARY_WEIGHTS: ClassVar[Mapping[str, float]] = {"imputation": 1.0}
 
     def add_parts(self, modalities: int, channels: int) -> None:

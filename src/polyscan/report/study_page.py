@@ -80,6 +80,7 @@ def write_study_page(study: Study, path: str | Path, *, cohort: str | None = Non
         prediction=prediction,
         preparation=study.preparation,
         missing=missing(study),
+        stands_in=stands_in(prediction),
         regions=_regions(prediction),
         truth=TRUTH if study.label.mask is not None else None,
         steps={name: _steps(scan.sidecar) for name, scan in study.scans.items()},
@@ -116,6 +117,15 @@ def missing(study: Study) -> dict[str, str]:
     known = {*map(str, keys), *(key.modality for key in keys)}
     never = {name: "not found in the study" for name in wanted if name not in known}
     return {**absent, **ignored, **left_out, **never}
+
+
+def stands_in(prediction: PredictionRecord) -> str:
+    """What the network read in the place of a modality that it lacked; empty where all were there or nothing was."""
+    model = prediction.model
+    read = {ScanKey.parse(name).modality for name in prediction.present}
+    if model is None or read.issuperset(model.modalities):
+        return ""
+    return model.stands_in
 
 
 def drawn_from(path: Path) -> str:

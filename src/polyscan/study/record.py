@@ -193,6 +193,7 @@ class ModelRecord(Entry):
         inferer: the class that goes over an image by them.
         settings: changes where weights, calibration or any entry of the config does that an answer depends on.
         protocols: by which the scans that it learnt from were prepared, ``""`` where by none; empty where not known.
+        stands_in: what it reads in the place of a modality that is missing; empty where nothing.
     """
 
     bundle: str
@@ -211,6 +212,7 @@ class ModelRecord(Entry):
     inferer: str = ""
     settings: str = ""
     protocols: list[str] = field(default_factory=list)
+    stands_in: str = ""
 
 
 def atypical(typicality: Mapping[str, float]) -> list[str]:
