@@ -238,17 +238,23 @@ def enhance(images, path):
     made.save_as(path)
 
 
-def test_dcmqi_reads_the_same_voxels(answered, tmp_path):
-    reader = Path(sys.executable).with_name("segimage2itkimage")
+def dcmqi(tool, file, out, *more):
+    """Let dcmqi read an object into a folder."""
+    reader = Path(sys.executable).with_name(tool)
     if not reader.exists():
         pytest.skip("dcmqi is not installed (pip install dcmqi)")
+    out.mkdir()
+    call = [str(reader), "--inputDICOM", str(file), "--outputDirectory", str(out), *more]
+    subprocess.run(call, capture_output=True, check=True)
+    return out
+
+
+def test_dcmqi_reads_the_same_voxels(answered, tmp_path):
     study, sources, grid, mask = answered("oblique")
     files = exported(study, sources, tmp_path / "dicom", ["seg"])
-    (tmp_path / "itk").mkdir()
-    call = [str(reader), "--inputDICOM", str(files["seg"]), "--outputDirectory", str(tmp_path / "itk"), "-t", "nrrd"]
-    subprocess.run(call, capture_output=True, check=True)
+    read = dcmqi("segimage2itkimage", files["seg"], tmp_path / "itk", "-t", "nrrd")
     for number, values in enumerate(REGIONS.values(), 1):
-        image = sitk.ReadImage(str(tmp_path / "itk" / f"{number}.nrrd"))
+        image = sitk.ReadImage(str(read / f"{number}.nrrd"))
         where = np.argwhere(sitk.GetArrayFromImage(image).transpose())
         affine = affine_of(image)
         voxels = np.argwhere(np.isin(mask[0], values))
@@ -256,6 +262,19 @@ def test_dcmqi_reads_the_same_voxels(answered, tmp_path):
         points = (at @ to[:3, :3].T + to[:3, 3] for at, to in ((where, affine), (voxels, own)))
         found, expected = map(sorted_rows, points)
         np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
+def test_dcmqi_reads_the_same_map(answered, tmp_path):
+    study, sources, grid, mask = answered("oblique")
+    values = np.random.default_rng(1).random((len(REGIONS), *mask.shape[1:]), np.float32)
+    study.prediction.probabilities = str(tmp_path / "out" / "sub-a_prob.nii.gz")
+    write_nifti(study.prediction.probabilities, MetaTensor(torch.from_numpy(values), affine=grid.affine))
+    files = exported(study, sources, tmp_path / "dicom", ["uncertainty"])
+    image = sitk.ReadImage(str(dcmqi("paramap2itkimage", files["uncertainty"], tmp_path / "itk") / "pmap.nrrd"))
+    np.testing.assert_allclose(affine_of(image), np.asarray(grid.affine), atol=1e-4)
+    p = values.clip(1e-6, 1 - 1e-6)
+    entropy = (-p * np.log2(p) - (1 - p) * np.log2(1 - p)).max(0)
+    np.testing.assert_allclose(sitk.GetArrayFromImage(image).transpose(), entropy, atol=1e-3)
 
 
 def test_command(answered, tmp_path, capsys):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -103,13 +103,16 @@ def labels_of(config: Mapping[str, Any]) -> list[str]:
     return parser.get_parsed_content("labels")
 
 
-def open_config(bundle: str | Path, config: str, overrides: Mapping[str, Any]) -> ConfigWorkflow:
-    """A bundle's config with some entries changed, before anything is made of it."""
+def open_config(
+    bundle: str | Path, config: str, overrides: Mapping[str, Any], over: Sequence[str] = ()
+) -> ConfigWorkflow:
+    """A bundle's config with some entries changed, before anything is made of it; other configs lie over it."""
     file = Path(bundle) / "configs" / f"{config}.json"
     if not file.is_file():
         raise PolyscanError(f"{bundle} is no bundle with a config {config}.json; give a folder such as bundles/NAME.")
+    files = [str(file), *(str(file.with_name(f"{name}.json")) for name in over)]
     with quiet():
-        workflow = ConfigWorkflow(str(file), workflow_type=config, logging_file=False)
+        workflow = ConfigWorkflow(files, workflow_type=config, logging_file=False)
     for key in overrides:
         if key not in workflow.parser and f"@{key}" not in str(overrides):
             raise unknown_entry(Path(bundle), config, key, list(workflow.parser.get()))

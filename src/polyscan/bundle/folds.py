@@ -10,6 +10,7 @@ from typing import Any
 
 from polyscan.bundle.config import bundle_folder, labels_of, read_config
 from polyscan.bundle.items import labelled_studies, unlabelled_studies
+from polyscan.bundle.processes import by_the_first, process_group
 from polyscan.bundle.run import train
 from polyscan.errors import PolyscanError
 from polyscan.files.owned import rewrite_file
@@ -58,20 +59,23 @@ def train_folds(
     studies = assign_folds(labelled_studies(found, labels_of(config)), folds)
     unlabelled = unlabelled_studies(found, labels_of(config))
     out = Path(output_dir)
-    owned = OutputFolder.claim(out, "train --folds", sources_of(found.studies), found.scanned)
-    owned.will_hold(name for k in range(folds) for name in (f"fold{k}", f"fold{k}.json"))
-    weights = []
-    for k in range(folds):
-        watched = [s for s in studies if s.fold == k]
-        away = {s.subject for s in watched}
-        learnt = [*(s for s in studies if s.fold != k), *(s for s in unlabelled if s.subject not in away)]
-        held = Manifest(learnt, watched, found.testing)
-        with rewrite_file(out / f"fold{k}.json"):
-            write_manifest(out / f"fold{k}.json", held)
-        options: Any = {"overrides": overrides, "fragments": fragments, "progress": progress}
-        options |= {"restart": restart, "cache": cache}
-        weights.append(train(bundle, out / f"fold{k}.json", out / f"fold{k}", **options))
-    return weights
+
+    def write() -> bool:
+        owned = OutputFolder.claim(out, "train --folds", sources_of(found.studies), found.scanned)
+        owned.will_hold(name for k in range(folds) for name in (f"fold{k}", f"fold{k}.json"))
+        for k in range(folds):
+            watched = [s for s in studies if s.fold == k]
+            away = {s.subject for s in watched}
+            learnt = [*(s for s in studies if s.fold != k), *(s for s in unlabelled if s.subject not in away)]
+            with rewrite_file(out / f"fold{k}.json"):
+                write_manifest(out / f"fold{k}.json", Manifest(learnt, watched, found.testing))
+        return True
+
+    options: Any = {"overrides": overrides, "fragments": fragments, "progress": progress}
+    options |= {"restart": restart, "cache": cache}
+    with process_group():
+        by_the_first(write)
+        return [train(bundle, out / f"fold{k}.json", out / f"fold{k}", **options) for k in range(folds)]
 
 
 def assign_folds(studies: list[Study], folds: int) -> list[Study]:

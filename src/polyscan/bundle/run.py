@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from polyscan.bundle.items import labelled_studies
 from polyscan.bundle.mapped_dataset import claim_cache
 from polyscan.bundle.model_record import model_record
 from polyscan.bundle.predictor import StudyPredictor
+from polyscan.bundle.processes import by_the_first, is_first, process_group, world_size
 from polyscan.bundle.regions import check_regions
 from polyscan.bundle.run_folder import RunFolder
 from polyscan.bundle.weights import (
@@ -58,6 +59,7 @@ def train(
     """Train a bundle on a prepared manifest, or go on where the same training was cut short.
 
     The same as ``python -m monai.bundle run --config_file configs/train.json --manifest M --output_dir O`` inside it.
+    Processes that torchrun started train together, each on its part of every epoch.
 
     Args:
         bundle: the bundle's folder, or the name of one that comes with polyscan.
@@ -86,30 +88,49 @@ def train(
         (pretrained,) = weights_of(bundle, changes["pretrained"])
         changes = {**carried_settings(settings_of(read_weights(pretrained)), pretrained, bundle, changes), **changes}
     config = read_config(bundle, "train", changes)
-    if isinstance(config.get("regions"), Mapping):
-        check_regions(labelled_studies(found, labels_of(config)), config["regions"])
-    kept = {"cache_dir": str(claim_cache(cache, found))} if cache else {}
-    run = RunFolder(output_dir, config, manifest, restart=restart)
-    if run.finished:
-        return run.path / BEST
-    with quiet(), run.writing():
-        workflow = _load(bundle, "train", found, output_dir, {**changes, **kept, "resume": run.resume})
-        settings = {**shared_settings(bundle, config, fragments), PROTOCOLS: protocols_of(found.training)}
-        workflow.parser.get_parsed_content("network_def").settings = settings
-        run.record["studies"] = {
-            what: len(workflow.parser.get_parsed_content(f"{part}#dataset#data"))
-            for what, part in (("trained_on", "train"), ("watched", "validate"))
-        }
-        trainer: Any = workflow.parser.get_parsed_content("train#trainer")
+    if world_size() > 1:
+        config = {"processes": world_size(), **config}  # whose batches are one batch
 
-        @trainer.on(Events.EPOCH_COMPLETED)
-        def _(engine: Engine) -> None:
-            progress(engine.state.epoch, int(engine.state.max_epochs or 0), _losses(engine))
+    def begin() -> tuple[RunFolder, dict[str, str]]:
+        if isinstance(config.get("regions"), Mapping):
+            check_regions(labelled_studies(found, labels_of(config)), config["regions"])
+        kept = {"cache_dir": str(claim_cache(cache, found))} if cache else {}
+        return RunFolder(output_dir, config, manifest, restart=restart), kept
 
-        with _windows_too_small_named():
-            workflow.run()
-        save_profiles(found.training, output_dir)
+    with process_group():
+        run, kept = by_the_first(begin)
+        if not run.finished:
+            settings = {**shared_settings(bundle, config, fragments), PROTOCOLS: protocols_of(found.training)}
+            with quiet(), run.writing() if is_first() else nullcontext():
+                _train(bundle, found, run, {**changes, **kept}, settings, progress)
     return run.path / BEST
+
+
+def _train(
+    bundle: Path,
+    manifest: Manifest,
+    run: RunFolder,
+    overrides: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    progress: Progress,
+) -> None:
+    """Train until the end; ``settings`` are what the weights are to carry."""
+    workflow = _load(bundle, "train", manifest, run.path, {**overrides, "resume": run.resume})
+    workflow.parser.get_parsed_content("network_def").settings = settings
+    run.record["studies"] = {
+        what: len(workflow.parser.get_parsed_content(f"{part}#dataset#data"))
+        for what, part in (("trained_on", "train"), ("watched", "validate"))
+    }
+    trainer: Any = workflow.parser.get_parsed_content("train#trainer")
+
+    @trainer.on(Events.EPOCH_COMPLETED)
+    def _(engine: Engine) -> None:
+        progress(engine.state.epoch, int(engine.state.max_epochs or 0), _losses(engine))
+
+    with _windows_too_small_named():
+        workflow.run()
+    if is_first():
+        save_profiles(manifest.training, run.path)
 
 
 @contextmanager
@@ -253,7 +274,8 @@ def _losses(engine: Engine) -> str:
 def _load(
     bundle: str | Path, config: str, manifest: Manifest, output_dir: str | Path, overrides: Mapping[str, Any]
 ) -> ConfigWorkflow:
-    workflow = open_config(bundle, config, overrides)
+    together = config == "train" and world_size() > 1
+    workflow = open_config(bundle, config, overrides, ["multi_gpu_train"] if together else [])
     paths = {"bundle_root": bundle, "output_dir": output_dir}
     workflow.parser.update({name: str(Path(path).resolve()) for name, path in paths.items()})
     workflow.parser.update({"manifest": manifest})  # read once, checked, for all that ask for it

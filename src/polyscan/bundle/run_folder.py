@@ -25,6 +25,8 @@ from polyscan.study.manifest import read_manifest
 from polyscan.study.outputs import OutputFolder, fingerprint, sources_of
 
 CONFIG, RECORD, TENSORBOARD = "config.json", "run.json", "tensorboard"
+JOB, LOGS = "job.sh", "logs"
+"""Of a training that a scheduler starts: its script, and the folder of what it said."""
 PACKAGES = ("polyscan", "torch", "monai", "numpy", "pytorch-ignite")
 _HOLDS = (BEST, LAST, CALIBRATION, CHECKPOINT, TABLE, CURVES, CONFIG, RECORD, TENSORBOARD, PROFILES)
 
@@ -86,7 +88,7 @@ class RunFolder:
         self.owned.will_hold(_HOLDS)
         with self.owned.alone():
             if not self.resume:
-                self.owned.remove_others([RECORD])
+                self.owned.remove_others([RECORD, JOB, LOGS])
                 self.owned.will_hold(_HOLDS)
             with rewrite_owned(self.path, "train") as written:
                 write_json(self.path / CONFIG, self.config)

@@ -14,11 +14,14 @@ Example:
 from __future__ import annotations
 
 import argparse
+import re
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from polyscan.commands.options import add_bundle_arguments, overrides, progress_bar, roots
 from polyscan.errors import PolyscanError
+from polyscan.progress import silent
 
 
 def add(command: argparse.ArgumentParser) -> None:
@@ -66,10 +69,23 @@ def add(command: argparse.ArgumentParser) -> None:
         help="keep decoded studies in this folder, mapped into memory, instead of in memory itself: an epoch decodes "
         "nothing, and no process holds the cohort; several trainings may share it",
     )
+    command.add_argument(
+        "--job",
+        metavar="slurm:NODESxPROCESSES",
+        type=_job,
+        help="do nothing but write OUTPUT/job.sh, which SLURM runs on so many machines with so many processes each",
+    )
     command.add_argument("--restart", action="store_true", help="replace another training that the folder holds")
     command.set_defaults(
         kept="{output} keeps what was trained until its last checkpoint; give the same command again to go on.",
     )
+
+
+def _job(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"slurm:([1-9]\d*)(?:x([1-9]\d*))?", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is no job such as slurm:2x4: two machines, four processes on each")
+    return int(found[1]), int(found[2] or 1)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -77,8 +93,12 @@ def run(options: argparse.Namespace) -> None:
     from polyscan.bundle.folds import train_folds
     from polyscan.bundle.missing_option import missing_option
     from polyscan.bundle.objective_option import objective_option
+    from polyscan.bundle.processes import is_first
     from polyscan.bundle.run import train
 
+    if options.job:
+        _write_job(options)
+        return
     changes = overrides(options, "train")
     if options.missing is not None:
         changes = missing_option(options.missing, options.bundle, changes)
@@ -89,7 +109,7 @@ def run(options: argparse.Namespace) -> None:
         raise PolyscanError("--encoder-weights and --encoder-training are of another encoder: name it by --encoder.")
     if options.objective:
         changes = objective_option(options.objective, options.bundle, changes)
-    with progress_bar("training") as progress:
+    with progress_bar("training") if is_first() else nullcontext(silent) as progress:
         given: Any = {
             "overrides": changes,
             "fragments": options.config,
@@ -100,5 +120,36 @@ def run(options: argparse.Namespace) -> None:
         }
         where = (options.bundle, options.manifest, options.output)
         weights = train_folds(*where, options.folds, **given) if options.folds is not None else [train(*where, **given)]
-    for file in weights:
+    for file in weights if is_first() else ():
         print(f"weights in {file}")
+
+
+def _write_job(options: argparse.Namespace) -> None:
+    from polyscan.bundle.job import write_slurm_job
+
+    if options.restart:
+        raise PolyscanError(
+            "A job that is submitted again goes on; train into another folder, and leave --restart away."
+        )
+    nodes, processes = options.job
+    words = job_words(options)
+    script = write_slurm_job(options.manifest, options.output, nodes, processes, words, folds=options.folds is not None)
+    print(f"sbatch {script}")
+
+
+def job_words(options: argparse.Namespace) -> list[str]:
+    """The words of a command line that train so, in the folder in which this one was given."""
+    given = {
+        "output": options.output,
+        **{
+            name: getattr(options, name)
+            for name in ("fusion", "folds", "missing", "encoder", "encoder_weights", "cache")
+        },
+        "encoder_training": options.encoder_training,
+    }
+    words = [options.bundle, str(options.manifest)]
+    for name, value in given.items():
+        words += [f"--{name.replace('_', '-')}", str(value)] if value is not None else []
+    for name in ("root", "config", "set", "objective"):
+        words += [word for value in getattr(options, name) for word in (f"--{name}", value)]
+    return words

@@ -14,6 +14,7 @@ from pydicom.sr.coding import Code
 from polyscan.dicom.own import VENDOR
 from polyscan.dicom.source_images import SourceImages, require_highdicom
 from polyscan.files.atomic import atomic_write
+from polyscan.files.dicom import item
 
 
 def write_parametric_map(
@@ -43,6 +44,7 @@ def write_parametric_map(
     require_highdicom()
     from highdicom import VOILUTTransformation
     from highdicom.pm import ParametricMap, RealWorldValueMapping
+    from highdicom.sr import CodedConcept
 
     channels = np.stack([images.frames(each) for each in maps.values()], axis=-1).astype(np.float32)
     meanings = [
@@ -72,7 +74,10 @@ def write_parametric_map(
         voi_lut_transformations=[VOILUTTransformation(window_center=0.5, window_width=1.0)],
         series_description=description[:64],
     )
-    made.Laterality = ""  # type 2C, which highdicom leaves away: not known
+    made.ContentCreatorName = VENDOR  # type 2, which highdicom leaves away
+    # Of what part of the body is not known; dcmqi, by which 3D Slicer reads maps, crashes where nothing is told.
+    anatomy = item(AnatomicRegionSequence=[CodedConcept("85756007", "SCT", "Body tissue")], FrameLaterality="U")
+    made.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [anatomy]
     del made.ContributingEquipmentSequence  # type 3: who made the images, and where
     with atomic_write(path) as temporary:
         made.save_as(temporary)

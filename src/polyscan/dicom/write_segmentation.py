@@ -85,6 +85,7 @@ def write_segmentation(
         transfer_syntax_uid=ExplicitVRLittleEndian,
         omit_empty_frames=bool(inside.any()),
     )
+    segmentation.ContentCreatorName = VENDOR  # type 2, which highdicom leaves away
     del segmentation.ContributingEquipmentSequence  # type 3: who made the images, and where
     with atomic_write(path) as temporary:
         segmentation.save_as(temporary)

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import ignite.distributed as idist
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from monai.data import MetaTensor
 from monai.engines import IterationEvents
 from torch import Tensor, nn
@@ -151,14 +152,15 @@ class AuxiliaryLossHandler:
     """Let a ``monai.engines.SupervisedTrainer`` train :class:`WithAuxiliaryLosses`.
 
     Its postprocessing and metrics see the logits; its loss is the supervised loss and the sum of the others. The mean
-    of each over the epoch stands in ``engine.state.metrics`` under ``loss/<name>``, where MONAI's ``StatsHandler`` and
-    TensorBoard read it.
+    of each over the epoch, and over processes, stands in ``engine.state.metrics`` under ``loss/<name>``, where MONAI's
+    ``StatsHandler`` and TensorBoard read it.
     """
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer."""
         engine.add_event_handler(IterationEvents.FORWARD_COMPLETED, self.split)
         engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self.add)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.share)
 
     def split(self, engine: Engine) -> None:
         """Put the logits where MONAI expects them."""
@@ -174,6 +176,12 @@ class AuxiliaryLossHandler:
         for name, loss in losses.items():
             mean = engine.state.metrics.get(f"loss/{name}", 0.0) if done else 0.0
             engine.state.metrics[f"loss/{name}"] = mean + (float(loss.detach()) - mean) / (done + 1)
+
+    def share(self, engine: Engine) -> None:
+        """Take the mean over processes, each of which saw its own studies."""
+        for name in (each for each in engine.state.metrics if each.startswith("loss/")):
+            total: Any = idist.all_reduce(engine.state.metrics[name])
+            engine.state.metrics[name] = float(total) / idist.get_world_size()
 
 
 class OneHotTasks:
