@@ -55,7 +55,13 @@ def together(folder: Path, function, *arguments, **options) -> list[str]:
 
 def _call(rank, port, log, function, arguments, options):
     say_to(log)
-    known = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
+    known = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+        "WORLD_SIZE": "2",
+        "SLURM_JOB_ID": "1",
+        "SLURM_LOCALID": "0",
+    }
     os.environ.update(known | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
     function(*arguments, **options)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -155,6 +157,13 @@ def test_many_rows_are_not_in_the_document_until_they_are_seen(tmp_path, opened)
     assert len(browser.find_elements("css selector", "#table tbody tr")) < 100
     browser.execute_script("document.getElementById('table').scrollTop = 1e9")
     WebDriverWait(browser, 10).until(lambda _: "sub-1999" in first_rows(browser, 100))
+    printed = base64.b64decode(browser.execute_cdp_cmd("Page.printToPDF", {})["data"])
+    assert 10 < len(re.findall(rb"/Type /Page\b", printed)) < 50
+    browser.execute_script("dispatchEvent(new Event('beforeprint'))")
+    assert len(first_rows(browser, 1000)) == 500
+    assert "first 500 of 2000 studies" in browser.find_element("id", "paper").get_attribute("textContent")
+    browser.execute_script("dispatchEvent(new Event('afterprint'))")
+    assert len(first_rows(browser, 1000)) < 100
     Select(browser.find_element("id", "as")).select_by_value("mosaic")
     assert 0 < len(browser.find_elements("css selector", ".tile")) < 200
     assert all(each.get_attribute("alt") for each in browser.find_elements("css selector", ".tile img"))

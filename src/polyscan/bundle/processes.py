@@ -29,6 +29,7 @@ def process_group() -> Iterator[None]:
     if world_size() == 1 or dist.is_initialized():
         yield
         return
+    os.environ.pop("SLURM_JOB_ID", None)  # else ignite takes SLURM's one task of a machine for each of its processes
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from monai.data import MetaTensor
+from pydicom import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
@@ -78,6 +79,20 @@ def write_parametric_map(
     # Of what part of the body is not known; dcmqi, by which 3D Slicer reads maps, crashes where nothing is told.
     anatomy = item(AnatomicRegionSequence=[CodedConcept("85756007", "SCT", "Body tissue")], FrameLaterality="U")
     made.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [anatomy]
+    _order_frames(made, len(maps))
     del made.ContributingEquipmentSequence  # type 3: who made the images, and where
     with atomic_write(path) as temporary:
         made.save_as(temporary)
+
+
+def _order_frames(made: Dataset, maps: int) -> None:
+    """Order the frames of each map along the normal of the slices: dcmqi and cornerstone take them to lie so."""
+    groups = list(made.PerFrameFunctionalGroupsSequence)
+    rows = made.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence[0].ImageOrientationPatient
+    normal = np.cross(*np.reshape(np.asarray(rows, dtype=float), (2, 3)))
+    places = [np.asarray(each.PlanePositionSequence[0].ImagePositionPatient, dtype=float) @ normal for each in groups]
+    slices = np.reshape(places, (maps, -1))
+    order = (np.argsort(slices, axis=1) + slices.shape[1] * np.arange(maps)[:, None]).ravel()
+    made.PerFrameFunctionalGroupsSequence = [groups[k] for k in order]
+    frames = np.frombuffer(made.FloatPixelData, dtype="<f4").reshape(len(groups), -1)
+    made.FloatPixelData = frames[order].tobytes()

@@ -7,7 +7,7 @@ const control = (id) => document.getElementById(id);
 const RATINGS = ["", "good", "doubtful", "bad"];
 const [STUDY, STATUS, STANDS_OUT, REASON] = [0, 1, 2, 3];
 const [PROBLEMS, ATYPICAL] = [columns.indexOf("problems"), columns.indexOf("atypical")];
-const ROW = 36;
+const ROW = 36, PAPER = 500;
 const TILE = { width: 180, height: 220 };
 const STORE = `polyscan ratings of ${location.pathname}`;
 
@@ -122,11 +122,18 @@ function tableRow(k) {
 
 const space = (height) => element("tr", { "aria-hidden": true, class: "space" }, element("td", { style: `height:${height}px;padding:0;border:0` }));
 
+let paper = false; // on which all rows are in sight, but no more than the first ones: nobody turns thousands of pages
+
+function rowsInSight(box, height, beyond) {
+  if (paper) return [0, PAPER];
+  return [Math.max(0, Math.floor(box.scrollTop / height) - beyond), Math.ceil((box.scrollTop + box.clientHeight) / height) + beyond];
+}
+
 function drawTable() {
-  const first = Math.max(0, Math.floor(table.scrollTop / ROW) - 8);
-  const last = Math.min(order.length, Math.ceil((table.scrollTop + table.clientHeight) / ROW) + 8);
+  const [first, end] = rowsInSight(table, ROW, 8);
+  const last = Math.min(order.length, end);
   table.firstElementChild.setAttribute("aria-rowcount", order.length + 1);
-  body.replaceChildren(space(first * ROW), ...order.slice(first, last).map(tableRow), space((order.length - last) * ROW));
+  body.replaceChildren(space(first * ROW), ...order.slice(first, last).map(tableRow), space(paper ? 0 : (order.length - last) * ROW));
 }
 
 // ---- the mosaic
@@ -146,10 +153,10 @@ function tile(k, left, top) {
 
 function drawMosaic() {
   const across = Math.max(1, Math.floor(mosaic.clientWidth / TILE.width));
-  const first = across * Math.max(0, Math.floor(mosaic.scrollTop / TILE.height) - 1);
-  const last = Math.min(order.length, across * (Math.ceil((mosaic.scrollTop + mosaic.clientHeight) / TILE.height) + 1));
+  const [first, end] = rowsInSight(mosaic, TILE.height, 1).map((row) => row * across);
+  const last = Math.min(order.length, end, paper ? PAPER : Infinity);
   const area = mosaic.firstElementChild;
-  area.style.height = `${Math.ceil(order.length / across) * TILE.height}px`;
+  area.style.height = `${Math.ceil((paper ? last : order.length) / across) * TILE.height}px`;
   area.replaceChildren(...order.slice(first, last).map((k, i) =>
     tile(k, ((first + i) % across) * TILE.width, Math.floor((first + i) / across) * TILE.height)));
 }
@@ -305,6 +312,17 @@ const sight = new IntersectionObserver((entries) => {
   }
 }, { root: control("strips") });
 strips.forEach(({ canvas }) => sight.observe(canvas));
+for (const [event, begins] of [["beforeprint", true], ["afterprint", false]]) {
+  addEventListener(event, () => {
+    paper = begins;
+    control("paper").textContent = order.length > PAPER ? `The first ${PAPER} of ${order.length} studies.` : "";
+    for (const strip of strips) {
+      if (paper) strip.inSight = true;
+      drawStrip(strip);
+    }
+    draw();
+  });
+}
 drawHead();
 choose();
 requestAnimationFrame(() => requestAnimationFrame(() => {
