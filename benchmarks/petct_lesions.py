@@ -1,17 +1,18 @@
 """Lesions of PET/CT, one by one: how many are found, what is found in error, sizes and stages; a threshold beside.
 
-    python benchmarks/whole_body.py made/ --subjects 32 --seed 1
+    python benchmarks/whole_body.py made/ --subjects 128 --seed 1
     python benchmarks/whole_body.py unseen/ --subjects 14 --seed 2 --section testing
     python benchmarks/cohorts.py sarcoma_ct_mr_pet patches_48mm.npz clinical.csv sarcoma/ --protocol petct
-    python benchmarks/petct_lesions.py train made/manifest.json sarcoma/manifest.json run/ --held-out 2 3
+    python benchmarks/petct_lesions.py train made/manifest.json sarcoma/manifest.json run/ --held-out 2 3 --workers 11
     polyscan infer petct_staging unseen/manifest.json -o out/ --weights run/stored.pt
     polyscan infer petct_staging run/unseen.json -o out_sarcoma/ --weights run/stored.pt
     python benchmarks/petct_lesions.py score out/manifest.json [out_without_CT/manifest.json] --learn made/manifest.json
     python benchmarks/petct_lesions.py score out_sarcoma/manifest.json
 
-``train`` learns from made studies and from sarcoma patients of the folds that are not held out, in bfloat16, and takes
-the averaged weights after the last epoch, so that no unseen study has a say. ``run/unseen.json`` holds the folds held
-out and those whose scans serve as examples (section ``testing``); ``run/stored.pt`` has kernels in half precision.
+``train`` learns from made studies and from sarcoma patients of the folds that are not held out, on a GPU where there is
+one (8 minutes of an H200; a day of two cores), and takes the averaged weights after the last epoch, so that no unseen
+study has a say. ``run/unseen.json`` holds the folds held out and those whose scans serve as examples (section
+``testing``); ``run/stored.pt`` has kernels in half precision.
 
 ``score``: a true lesion (0.5 mL and more) is found where something that was marked (0.5 mL and more) overlaps it; what
 overlaps none is a false positive. Volume and longest diameter of found ones are those of the component that covers most
@@ -40,21 +41,21 @@ from polyscan.study import Study
 from polyscan.study.manifest import Manifest, read_manifest, write_manifest
 
 BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "petct_staging"
-SETTINGS = {"bfloat16": True, "hold_out": False}
 SMALLEST = 0.5
 """Millilitres below which a component is no lesion, as the bundle has it."""
 FIXED, LEVELS = 2.5, np.arange(1.0, 10.1, 0.5)
 DRAWS = 2000
 
 
-def learn(made: Path, patients: Path, out: Path, held_out: Sequence[int]) -> None:
+def learn(made: Path, patients: Path, out: Path, held_out: Sequence[int], workers: int) -> None:
     """Train on made studies and patients."""
     cohort = read_manifest(patients)
     unseen = [s for s in cohort.training if s.fold in held_out]
     write_manifest(out / "unseen.json", Manifest(testing=[*unseen, *cohort.testing]))
     learnt = [*read_manifest(made).training, *(s for s in cohort.training if s.fold not in held_out)]
     write_manifest(out / "learnt.json", Manifest(learnt))
-    weights = read_weights(train_bundle(BUNDLE, out / "learnt.json", out / "run", overrides=SETTINGS))
+    settings = {"bfloat16": True, "hold_out": False, "num_workers": workers}
+    weights = read_weights(train_bundle(BUNDLE, out / "learnt.json", out / "run", overrides=settings))
     kernels = {
         name: value.half() if value.dim() > 1 and value.is_floating_point() else value
         for name, value in weights.items()
@@ -204,6 +205,7 @@ def main() -> None:
     training.add_argument(
         "--held-out", nargs="*", type=int, default=[], help="folds of patients that are not learnt from"
     )
+    training.add_argument("--workers", type=int, default=0, help="processes that load windows (0)")
     scoring = commands.add_parser("score", help="score answers of polyscan infer, and thresholds")
     scoring.add_argument(
         "answers", type=Path, nargs="+", help="manifests that polyscan infer wrote, of the same studies"
@@ -211,7 +213,7 @@ def main() -> None:
     scoring.add_argument("--learn", type=Path, help="manifest of studies whose best threshold is taken")
     options = parser.parse_args()
     if options.command == "train":
-        learn(options.made, options.patients, options.out, options.held_out)
+        learn(options.made, options.patients, options.out, options.held_out, options.workers)
     else:
         score(options.answers, options.learn)
 

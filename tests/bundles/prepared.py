@@ -43,7 +43,8 @@ def make_manifest(bundle: Path, folder: Path) -> Path:
             study.scans.pop(CLINICAL, None)  # it stands in the manifest
         studies[6].clinical = {}
     if "enters" in config:  # what is left gives the grid
-        studies[6].label.mask = save_mask(folder, config, studies[6], factor=2)
+        left = min(config["enters"][modality] for modality in studies[6].scans if modality in config["enters"])
+        studies[6].label.mask = save_mask(folder, config, studies[6], factor=2**left)
     studies[5].label = Label()
     path = folder / "manifest.json"
     write_manifest(path, Manifest(training=studies[:3], validation=studies[3:5], testing=studies[5:]))

@@ -60,7 +60,15 @@ def test_without_the_finest_the_next_gives_the_grid(files):
     assert data["image"].shape == (2, 8, 8, 8)
     assert data["image"][0].isnan().all()
     assert data["image"][1].isfinite().all()
-    assert "image_coarse" not in data
+    assert "image_scans" not in data
+
+
+def test_scans_that_enter_at_one_level_need_not_share_a_grid(files):
+    enters = {"CT": 0, "PET": 0}
+    data = LoadScalesd("image", ["CT", "PET"], enters)({"study": "s", "image": files})
+    packed = PackScalesd("image", ["CT", "PET"], enters)(data)["image"]
+    assert packed.shape == (2, 16, 16, 16)
+    np.testing.assert_allclose(packed[1, 0, 0, 4:-4], packed[0, 0, 0, 4:-4], atol=0.2)
 
 
 def test_pictures(tmp_path):

@@ -37,8 +37,8 @@ class PackScalesd(Transform):
     large; each of those then stands 2^k times along each axis.
 
     Args:
-        keys: images (modality, x, y, z) whose coarse channels are empty; beside each, under ``<key>_coarse``, modality
-            to the scan on its own grid, which is taken out.
+        keys: images (modality, x, y, z) with one channel filled; beside each, under ``<key>_scans``, each other
+            modality to the scan on its own grid, which is taken out.
         modalities: order of the channels.
         enters: modality to its level.
     """
@@ -53,7 +53,7 @@ class PackScalesd(Transform):
         out = dict(data)
         for key in self.keys:
             image = out[key].clone()
-            for name, scan in out.pop(f"{key}_coarse").items():
+            for name, scan in out.pop(f"{key}_scans").items():
                 factor = 2 ** self.enters[name]
                 values = resample(scan, coarser(image, factor)).as_tensor()
                 for axis in (1, 2, 3):

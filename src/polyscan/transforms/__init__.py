@@ -2,6 +2,7 @@
 
 from polyscan.transforms.attribution import SaveAttributionsd
 from polyscan.transforms.classify import DaysOfStudyd, TableFromClinicald, TargetsFromLabeld, TaskProbabilitiesd
+from polyscan.transforms.component_indices import ComponentIndicesd
 from polyscan.transforms.each_modality import RandEachModalityd
 from polyscan.transforms.explain import ExplainPredictiond
 from polyscan.transforms.load import LoadMaskd, LoadPictured, LoadScalesd, LoadStudyd, block_overlap
@@ -15,6 +16,7 @@ from polyscan.transforms.tables import LoadTablesd
 from polyscan.transforms.without_metadata import ComposeWithoutMetadata
 
 __all__ = [
+    "ComponentIndicesd",
     "ComposeWithoutMetadata",
     "DaysOfStudyd",
     "ExplainPredictiond",

@@ -79,15 +79,15 @@ class LoadStudyd(EachKeyTransform):
 
 
 class LoadScalesd(LoadStudyd):
-    """Read scans that keep their own grids: those that enter at level 0 into one tensor, the others beside it.
+    """Read scans that keep their own grids: the first that enters at level 0 into a tensor, the others beside it.
 
-    Where none of the finest is there, the grid is that of the next, and the tensor is empty (NaN).
+    Where none enters at level 0, the grid is that of the next, and the tensor is empty (NaN).
 
     Args:
         keys, modalities, absent, allow_missing_keys: as for :class:`LoadStudyd`.
         enters: modality to its level in :class:`polyscan.networks.MultiScaleNet`.
 
-    Adds ``<key>_coarse`` for :class:`polyscan.preprocess.PackScalesd`.
+    Adds ``<key>_scans``, modality to scan, for :class:`polyscan.preprocess.PackScalesd`.
     """
 
     def __init__(
@@ -103,13 +103,14 @@ class LoadScalesd(LoadStudyd):
         self.enters = dict(enters)
 
     def _entries(self, key: Hashable, images: Mapping[str, MetaTensor], study: str) -> dict[Hashable, Any]:
-        fine = {name: image for name, image in images.items() if self.enters[name] == 0}
-        if not fine:
-            grid = images[min(images, key=lambda name: self.enters[name])]
-            empty = torch.full_like(grid.as_tensor(), float("nan"))
-            fine = {self.modalities[0]: MetaTensor(empty, affine=grid.affine)}
-        coarse = {name: image for name, image in images.items() if self.enters[name] > 0}
-        return {key: self._stack(fine, study), f"{key}_coarse": coarse}
+        others = dict(images)
+        first = min(images, key=lambda name: self.enters[name])
+        if self.enters[first] == 0:
+            grid = {first: others.pop(first)}
+        else:
+            empty = torch.full_like(images[first].as_tensor(), float("nan"))
+            grid = {self.modalities[0]: MetaTensor(empty, affine=images[first].affine)}
+        return {key: self._stack(grid, study), f"{key}_scans": others}
 
 
 def block_overlap(roi_size: Sequence[int], overlap: float, enters: Mapping[str, int]) -> list[float]:
