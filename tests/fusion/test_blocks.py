@@ -130,6 +130,11 @@ def test_blocks_are_averaged_and_those_at_the_border_over_what_they_hold(dims):
     torch.testing.assert_close(tokens_of(torch.tensor(x), 7**dims), torch.tensor(x))
 
 
+def test_as_many_tokens_are_left_as_are_allowed():
+    shapes = [tuple(tokens_of(torch.zeros(1, 2, *[8] * dims), 64).shape[2:]) for dims in (1, 2, 3)]
+    assert shapes == [(8,), (8, 8), (4, 4, 4)]
+
+
 def test_half_a_volume_is_averaged_in_single_precision():
     x = torch.full((1, 1, 4096), 1.0, dtype=torch.float16)
     x[..., ::2] = 1 + 2**-10

@@ -74,6 +74,7 @@ def test_a_channel_that_never_changes_is_no_reason_for_nan():
     net = CanonicalCorrelation(2, 3).double()
     net.fit(features, available)
     assert net.projection.isfinite().all()
+    torch.testing.assert_close(net.centre.detach(), features.mean(0))
 
 
 def test_rows_that_lack_a_modality_are_left_out_of_the_fit():

@@ -74,6 +74,12 @@ def test_nothing_counted_is_zero():
     assert pearson_residuals(torch.zeros(2, 3), theta=0.5).abs().max() == 0
 
 
+def test_residuals_are_cut_at_the_root_of_the_number_of_patients():
+    counts = torch.ones(9, 20)
+    counts[0, 0] = 1000.0
+    assert float(pearson_residuals(counts, torch.full((20,), 1 / 20)).max()) == 3
+
+
 def test_what_are_no_counts_is_refused():
     with pytest.raises(ValueError, match="raw counts"):
         pearson_residuals(torch.tensor([[-1.0, 2.0]]))

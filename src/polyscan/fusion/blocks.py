@@ -182,11 +182,11 @@ def tokens_of(features: Tensor, limit: int) -> Tensor:
     block = [max(1, (size + side - 1) // side) for size in features.shape[2:]]
     wide = features.float() if features.element_size() < 4 else features  # no pooling of half volumes on a CPU
     if features.dim() == 3:
-        coarse = functional.avg_pool1d(wide, block, ceil_mode=True, count_include_pad=False)
+        coarse = functional.avg_pool1d(wide, block, ceil_mode=True)
     elif features.dim() == 4:
-        coarse = functional.avg_pool2d(wide, block, ceil_mode=True, count_include_pad=False)
+        coarse = functional.avg_pool2d(wide, block, ceil_mode=True)
     else:
-        coarse = functional.avg_pool3d(wide, block, ceil_mode=True, count_include_pad=False)
+        coarse = functional.avg_pool3d(wide, block, ceil_mode=True)
     return coarse.to(features.dtype)
 
 
