@@ -104,18 +104,13 @@ def fill_missing(
         )
         for generator in translator.generators:
             generator.to(device)
-        done, failed = dict[str, Study](), list(manifest.failed)
-        for count, (study, source, target) in enumerate(lacking.values(), start=1):
-            try:
-                done[study.key] = _filled(study, source, target, translator, owned.path)
-            except Exception as error:
-                failed.append(Failure(study.key, f"{target} could not be translated: {sentence(error)}"))
-            progress(count, len(lacking), study.key)
+        done, failed = _fill_each(lacking.values(), translator, owned.path, progress)
         pairs = [study for study in manifest.testing if study.scans.keys() >= set(modalities)]
         agreement = _agreement(pairs, ways, translator)
         failures = {failure.study for failure in failed}
         filled = manifest.map(lambda study: None if study.key in failures else done.get(study.key, study))
-        filled = replace(filled, failed=failed, roots={**manifest.roots, "translated": str(owned.path)})
+        roots = {**manifest.roots, "translated": str(owned.path)}
+        filled = replace(filled, failed=[*manifest.failed, *failed], roots=roots)
         write_manifest(owned.path / MANIFEST, filled)
         written += own
         owned.remove_others([*own, *done])
@@ -164,6 +159,20 @@ def _given(weights: str | Path, wanted: Translation) -> Translator:
         if found != asked:
             raise PolyscanError(f"{weights} {what} {found}; asked for is {asked}.")
     return translator
+
+
+def _fill_each(
+    lacking: Collection[tuple[Study, str, str]], translator: Translator, out: Path, progress: Progress
+) -> tuple[dict[str, Study], list[Failure]]:
+    """Studies with what they lacked, by their keys, and those that could not be translated."""
+    done, failed = dict[str, Study](), list[Failure]()
+    for count, (study, source, target) in enumerate(lacking, start=1):
+        try:
+            done[study.key] = _filled(study, source, target, translator, out)
+        except Exception as error:
+            failed.append(Failure(study.key, f"{target} could not be translated: {sentence(error)}"))
+        progress(count, len(lacking), study.key)
+    return done, failed
 
 
 def _filled(study: Study, source: str, target: str, translator: Translator, out: Path) -> Study:
