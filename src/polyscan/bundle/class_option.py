@@ -14,9 +14,9 @@ from polyscan.errors import PolyscanError, unknown_name
 _CONSTANTS = {"true": True, "false": False, "null": None}
 
 
-def read_class(
+def find_class(
     option: str, text: str, what: str, base: type, package: str, known: Iterable[type], given: Collection[str]
-) -> dict[str, Any]:
+) -> tuple[type, str, dict[str, Any]]:
     """Read ``NAME``, a class of a package, or ``DOTTED.PATH``, each with options in brackets or without.
 
     Args:
@@ -29,19 +29,7 @@ def read_class(
         given: arguments of the constructor that are no options.
 
     Returns:
-        ``{"_target_": DOTTED.PATH, "_mode_": "callable", **options}``.
-
-    Raises:
-        PolyscanError: see :func:`find_class`.
-    """
-    _, path, options = find_class(option, text, what, base, package, known, given)
-    return {"_target_": path, "_mode_": "callable", **options}
-
-
-def find_class(
-    option: str, text: str, what: str, base: type, package: str, known: Iterable[type], given: Collection[str]
-) -> tuple[type, str, dict[str, Any]]:
-    """The class that a text names, its dotted path, and the options; arguments are those of :func:`read_class`.
+        The class, its dotted path, and the options.
 
     Raises:
         PolyscanError: it is written in another way, names no such class, or an option that the class does not have.

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import pydoc
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from polyscan import networks
-from polyscan.bundle.class_option import read_call, read_class
+from polyscan.bundle.class_option import find_class, read_call
 from polyscan.bundle.config import bundle_folder, read_config
 from polyscan.errors import PolyscanError
 from polyscan.networks import Encoder, PooledEncoder, PretrainedEncoder, VectorEncoder
@@ -47,7 +46,10 @@ def encoder_option(
     """
     part, network = encoder_part(bundle, changes)
     given = {"in_channels", "spatial_dims", "weights"}
-    encoder = read_class("--encoder", text, "encoder of images", Encoder, "polyscan.networks", encoders(), given)
+    kind, path, own = find_class(
+        "--encoder", text, "encoder of images", Encoder, "polyscan.networks", encoders(), given
+    )
+    encoder = {"_target_": path, "_mode_": "callable", **own}
     way, options = read_call("--encoder-training", training)
     if way not in TRAINING or set(options) - set(TRAINING[way]):
         raise PolyscanError(f"--encoder-training is {training}; expected full, frozen, low-rank or low-rank(rank=16).")
@@ -57,9 +59,8 @@ def encoder_option(
     if weights is None and way != "full":
         raise PolyscanError(f"--encoder-training {way} needs an encoder that was trained; name its --encoder-weights.")
     if weights is not None:
-        target: Any = pydoc.locate(encoder["_target_"])
-        if "weights" not in inspect.signature(target).parameters:
-            raise PolyscanError(f"{target.__name__} takes no file of weights; leave --encoder-weights away.")
+        if "weights" not in inspect.signature(kind).parameters:
+            raise PolyscanError(f"{kind.__name__} takes no file of weights; leave --encoder-weights away.")
         if not Path(weights).is_file():
             raise PolyscanError(f"--encoder-weights {weights} is no file.")
         added[f"{part}#encoder"] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from polyscan.bundle.class_option import read_class
+from polyscan.bundle.class_option import find_class
 from polyscan.fusion import FusionLayer, layers
 
 
@@ -25,4 +25,5 @@ def fusion_option(text: str) -> dict[str, Any]:
         {'_target_': 'polyscan.fusion.CrossAttention', '_mode_': 'callable', 'query': 0}
     """
     given = {"modalities", "channels", "spatial_dims"}
-    return read_class("--fusion", text, "fusion layer", FusionLayer, "polyscan.fusion", layers(), given)
+    _, path, options = find_class("--fusion", text, "fusion layer", FusionLayer, "polyscan.fusion", layers(), given)
+    return {"_target_": path, "_mode_": "callable", **options}
