@@ -12,6 +12,7 @@ from polyscan.geometry import FLIP
 SAME_PLACE = 0.01  # millimetres
 FINEST, COARSEST = 0.02, 50.0  # millimetres between voxels, of any scan
 _LONGEST = 5_000.0  # millimetres: no patient and no couch is longer
+_TOLERANCE = 0.05  # millimetres by which slices may lie off a rectangular grid
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,16 @@ class Stack:
         off = self.origins - self.origins[0]
         return np.stack([off @ self.row, off @ self.column], axis=1)
 
-    def problems(self, tolerance: float = 0.05) -> list[str]:
-        """What keeps the slices from forming a rectangular grid, within a tolerance in millimetres."""
+    def problems(self) -> list[str]:
+        """What keeps the slices from forming a rectangular grid."""
         found = []
         steps = np.diff(self.depths)
-        if len(steps) and np.ptp(steps) > max(tolerance, 0.01 * self.step):
+        if len(steps) and np.ptp(steps) > max(_TOLERANCE, 0.01 * self.step):
             found.append(f"slice steps from {steps.min():.2f} to {steps.max():.2f} mm: resampled to equal steps")
         if len(steps) and steps.max() > self.bridged:
             found.append(f"gaps of more than {self.bridged:.1f} mm between slices: left empty")
         tilt = np.abs(self.shifts[-1]).max() / max(self.depths[-1] - self.depths[0], 1e-6) if len(steps) else 0.0
-        if np.abs(self.shifts).max() > tolerance:
+        if np.abs(self.shifts).max() > _TOLERANCE:
             found.append(
                 f"slices are sheared by {np.degrees(np.arctan(tilt)):.1f} degrees: resampled to a straight grid"
             )

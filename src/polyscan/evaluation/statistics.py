@@ -74,23 +74,21 @@ def bootstrap(
     groups: Sequence[Hashable],
     *,
     n_resamples: int = 1000,
-    level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """A score with its percentile interval over patients drawn again (Efron and Tibshirani, 1993, chapter 13).
+    """A score with its percentile interval of 95 % over patients drawn again (Efron and Tibshirani, 1993, chapter 13).
 
     Args:
         score: of rows, see :data:`Score`. For a paired difference give the difference of two scores of the same rows.
         groups: (study,) the patient of each row. Patients are drawn, each with all of their studies.
         n_resamples: how many times a cohort is drawn.
-        level: of the interval.
         seed: of the draws.
 
     Raises:
         PolyscanError: there is no row.
     """
     drawn = bootstrap_scores(score, groups, n_resamples=n_resamples, seed=seed)
-    return percentile_interval(score(np.arange(len(groups))), drawn, level)
+    return percentile_interval(score(np.arange(len(groups))), drawn)
 
 
 def bootstrap_scores(
@@ -112,12 +110,11 @@ def bootstrap_scores(
     return np.array([score(np.concatenate([rows[k] for k in drawn])) for drawn in draws])
 
 
-def percentile_interval(value: float, drawn: ArrayLike, level: float = 0.95) -> Interval:
-    """A value with the interval between two percentiles of drawn ones; those that are NaN are left out."""
+def percentile_interval(value: float, drawn: ArrayLike) -> Interval:
+    """A value with the interval of 95 % between percentiles of drawn ones; those that are NaN are left out."""
     known = np.asarray(drawn, dtype=np.float64)
     known = known[np.isfinite(known)]
-    tail = 50 * (1 - level)
-    low, high = np.percentile(known, [tail, 100 - tail]) if known.size else (np.nan, np.nan)
+    low, high = np.percentile(known, [2.5, 97.5]) if known.size else (np.nan, np.nan)
     return Interval(value, float(low), float(high))
 
 

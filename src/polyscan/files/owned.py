@@ -100,18 +100,17 @@ def rewrite_file(path: str | Path, *, listed: bool = False) -> Iterator[None]:
         written.append(path.name)
 
 
-def remove_owned(path: Path, first: str = "", group: str = "") -> None:
-    """Remove the files of a folder that are owned, ``first`` before all others, and the folder where none is left.
+def remove_owned(path: Path, group: str = "") -> None:
+    """Remove the files of a folder that are owned, and the folder where none is left.
 
     Args:
         path: the folder.
-        first: the file that says that all others are there.
         group: of what shares the folder with others; the folder stays then.
     """
     listed = _listed(path, group)
     for name in _changed(path, listed):
         _make_way(path / name)
-    for name in sorted(listed, key=lambda name: (name != first, name)):
+    for name in sorted(listed):
         (path / name).unlink(missing_ok=True)
     _list(path, group).unlink(missing_ok=True)
     if not group:

@@ -74,14 +74,14 @@ def corners(volume: Volume) -> np.ndarray:
     return np.column_stack([index, np.ones(8)]) @ volume.to_point.T
 
 
-def apart(poses: Poses, values: np.ndarray, points: np.ndarray, most: int, least: float = _SAME) -> list[int]:
-    """Which poses are the best ``most``, from the best down, no two nearer than ``least`` mm at the points."""
+def apart(poses: Poses, values: np.ndarray, points: np.ndarray, most: int) -> list[int]:
+    """Which poses are the best ``most``, from the best down, no two the same at the points."""
     moved = poses(points)
     left = np.argsort(-values, kind="stable")
     kept: list[int] = []
     while len(left) and len(kept) < most:
         kept.append(int(left[0]))
-        left = left[np.linalg.norm(moved[left] - moved[left[0]], axis=2).max(1) > least]
+        left = left[np.linalg.norm(moved[left] - moved[left[0]], axis=2).max(1) > _SAME]
     return kept
 
 
