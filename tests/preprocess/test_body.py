@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from polyscan.preprocess.mask import foreground
+from polyscan.preprocess.profiles import profile
 
 
 def head(scalp):
@@ -29,3 +30,11 @@ def test_where_hardly_anything_is_bright_all_is_taken():
     values = np.zeros((20, 20, 20))
     values[10, 10, 10] = 1
     assert foreground(values).all()
+
+
+def test_the_order_in_memory_changes_nothing():
+    values, _ = head(90)
+    values[:5] = np.nan
+    body, turned = foreground(values), np.asfortranarray(values)
+    assert np.array_equal(foreground(turned), body)
+    assert profile(turned, body) == profile(turned, np.asfortranarray(body)) == profile(values, body)
