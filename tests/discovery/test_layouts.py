@@ -308,3 +308,11 @@ def test_slices_of_two_patients_in_one_folder(make_series, tmp_path):
             file.rename(tmp_path / "ward" / f"{name}{file.name}")
     studies = scan(tmp_path / "ward").studies
     assert [len(study.scans["CT"].source) for study in studies] == [5, 5]
+
+
+def test_of_dicom_and_what_was_converted_from_it_dicom_is_taken(make_series, tmp_path):
+    series = make_series("ward/anna/z_dicom")
+    image = read_image(str(series), "CT")
+    write_nifti(tmp_path / "ward" / "anna" / "CT.nii.gz", image)
+    (study,) = scan(tmp_path / "ward").studies
+    assert study.scans["CT"].path == str(series)

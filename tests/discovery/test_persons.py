@@ -294,6 +294,15 @@ def test_patients_of_two_sites_are_not_put_together_from_single_scans(tmp_path):
     assert sorted(files for files in found.values()) == [[path] for path in paths]
 
 
+@pytest.mark.parametrize("name", ["source/crossmoda23_ukm_{}_ceT1.nii.gz", "Train_Sets/MR/{}/T2SPIR/T2SPIR.nii.gz"])
+def test_many_that_are_counted_from_one_are_patients(tmp_path, name):
+    found, _ = studies(tmp_path, *[name.format(number) for number in range(1, 13)])
+    assert len(found) == 12
+    few, doubts = studies(tmp_path / "few", *[name.format(number) for number in range(1, 4)])
+    assert len(few) == 1
+    assert "is taken as one patient's" in doubts[0]
+
+
 def test_subjects_of_bids_of_two_data_sets_may_have_one_name(tmp_path):
     names = [f"sub-{n}/anat/sub-{n}_{kind}.nii.gz" for n in "12" for kind in ("T1w", "FLAIR")]
     mask = "siteA/derivatives/masks/sub-1/anat/sub-1_space-T1w_desc-lesion_mask.nii.gz"

@@ -146,7 +146,7 @@ def _frame(candidate: Candidate) -> str | None:
 
 
 def _order(candidate: Candidate) -> tuple:
-    """What sorts scans of one modality; DICOM and NIfTI, whose last parts are of other kinds, too."""
+    """What sorts scans of one modality; of equals DICOM, whose last part begins with a bracket, before files."""
     return (*candidate.rank[:-1], "".join(map(str, candidate.rank[-1:])))
 
 

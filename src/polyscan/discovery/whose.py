@@ -40,6 +40,7 @@ _WORD = re.compile(r"[^\W\d_]{2,}")
 _COUNTED = re.compile(
     r"[^\W\d_]{2,}[-_ ]?\d+|[^\W\d_][-_ ]?\d{2,}|\d{3,}|0\d+|\d{2,}(?:-(?:[^\W\d_]{1,2}|\d{2,}))*-\d{3,}"
 )
+_MANY = 10  # patients, where all hold one kind of scan: no patient has so many series of it
 _SERIES_NUMBER = re.compile(r"[1-9]\d?0\d")
 _TIME = re.compile(
     r"(?:19|20)\d\d|(?:19|20)\d\d(?:0[1-9]|1[0-2])\d*|(?:19|20)\d\d[-_. ].*|\d{1,2}[-_. ]\d{1,2}[-_. ]\d{2,4}.*|"
@@ -85,7 +86,9 @@ def counted_alike(folders: Collection[str]) -> bool:
     """Whether names differ only in a number such as a study gives its patients, written in one way."""
     names = {bare(folder).casefold() for folder in folders}
     forms = {re.sub(r"\d+", "#", name) for name in names}
-    if forms == {"#"}:  # 12 is one where 07 stands beside it
+    if forms == {"#"}:  # 12 is one where 07 stands beside it, and so is 1 where it goes on to 10 and more
+        if len(names) >= _MANY and not any(map(is_time, names)):
+            return True
         in_one_way = len(set(map(len, names))) == 1 and not all(map(_SERIES_NUMBER.fullmatch, names))
         return in_one_way and any(map(is_counted, names))
     return len(forms) == 1 and all(map(is_counted, names))
