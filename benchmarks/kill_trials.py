@@ -171,12 +171,14 @@ def main() -> None:
         scans = hashes(work / "ward")
         ready = str(prepared(manifest, work / "prepared"))
         prepare = ["prepare", str(manifest), "--registered", "--jobs"]
-        image, mask, weights = r"\.nii\.gz$", r"_pred\.nii\.gz$", r"(model|last)\.pt$"
+        # Of infer with probabilities, since masks of a made ward may be empty; not earlier answers, which it keeps.
+        image, answer, weights = r"\.nii\.gz$", r"(?<!_earlier\d)_(pred|prob)\.nii\.gz$", r"(model|last)\.pt$"
+        infer = ["infer", BUNDLE, ready, "--probabilities"]
         tiny = ["--set", "roi_size=[16,16,16]", "--set", "max_epochs=2"]
         tasks = {
             "prepare": Task([*prepare, "1"], [*prepare, "1", "--protocol", "brain_mri"], "*/study.json", image),
             "worker": Task([*prepare, "2"], [*prepare, "2", "--protocol", "brain_mri"], "*/study.json", image),
-            "infer": Task(["infer", BUNDLE, ready], ["infer", BUNDLE, ready, "--without", "T1"], "*_study.json", mask),
+            "infer": Task(infer, [*infer, "--without", "T1"], "*_study.json", answer),
             "train": Task(["train", BUNDLE, ready, *tiny], [], "no-record", weights),
             "restart": Task(
                 ["train", BUNDLE, ready, *tiny, "--restart"],
