@@ -2,11 +2,13 @@
 
     python benchmarks/bundle_picture.py answer OUT/ picture.png [STUDY]
     python benchmarks/bundle_picture.py survival OUT/ picture.png [STUDY]
+    python benchmarks/bundle_picture.py bodies OUT/ picture.png
     python benchmarks/bundle_picture.py scores picture.png "all three=OUT" "without PET=OUT_2" ...
 
 ``answer`` draws one study of made data: its scans, the probability of each class and what drove the answer.
-``survival`` draws the chance to live so long, and what drove it. ``scores`` draws the Dice of each study, a column a
-folder; it shows no scan.
+``survival`` draws the chance to live so long, and what drove it. ``bodies`` draws the PET of the first eight studies
+from the front, the brightest voxel of each ray, with the outlines of lesions. ``scores`` draws the Dice of each study,
+a column a folder; it shows no scan.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from matplotlib.figure import Figure
 
 from polyscan.formats.nifti import read_nifti
 from polyscan.formats.pictures import is_picture
+from polyscan.preprocess.resample import resample
 from polyscan.report.display import window
 from polyscan.report.study_page import REGION_COLOURS, TRUTH
 from polyscan.study import Study
@@ -67,6 +70,20 @@ def survival(folder: Path, out: Path, key: str | None = None) -> None:
     left.spines[["top", "right"]].set_visible(False)
     left.tick_params(labelsize=8)
     row(right, found.contributions, f"what moved the log risk of {found.risk:+.2f}, and by how much")
+    figure.savefig(out)
+
+
+def bodies(folder: Path, out: Path) -> None:
+    """Projections along y, from no uptake to 10 SUV; what the network marked lies over the true lesions."""
+    studies = read_manifest(folder / "manifest.json").studies[:8]
+    figure = Figure(figsize=(1.5 * len(studies), 4.2), dpi=110, layout="constrained")
+    for place, study in zip(figure.subplots(1, len(studies)), studies, strict=True):
+        truth, marked = read_nifti(study.label.mask), read_nifti(study.prediction.path)
+        uptake = resample(read_nifti(study.scans["PET"].path), truth)[0].numpy()
+        place.imshow(np.fmax.reduce(uptake, axis=1).T, cmap="gray_r", vmin=0, vmax=10, origin="lower")
+        for mask, colour in ((truth, TRUTH), (marked, REGION_COLOURS[0])):
+            place.contour((mask[0].numpy() > 0).any(axis=1).T, [0.5], colors=colour, linewidths=1.2)
+        place.set_axis_off()
     figure.savefig(out)
 
 
@@ -121,7 +138,8 @@ def scores(out: Path, *columns: str) -> None:
 
 if __name__ == "__main__":
     kind, *arguments = sys.argv[1:]
-    if kind in ("answer", "survival"):
-        {"answer": answer, "survival": survival}[kind](Path(arguments[0]), Path(arguments[1]), *arguments[2:])
+    of_a_folder = {"answer": answer, "survival": survival, "bodies": bodies}
+    if kind in of_a_folder:
+        of_a_folder[kind](Path(arguments[0]), Path(arguments[1]), *arguments[2:])
     else:
         scores(Path(arguments[0]), *arguments[1:])
