@@ -25,6 +25,10 @@ def without_fill_values(values: np.ndarray, name: str, unit: str = "arbitrary") 
     Raises:
         PolyscanError: no voxel holds a finite value.
     """
+    least, most = _HOUNSFIELD if unit == "HU" else (-_LARGEST, _LARGEST)
+    low, high = _range(values)
+    if least <= low and high <= most:
+        return []
     with np.errstate(invalid="ignore"):
         fill = np.abs(values) > _LARGEST
     count = int(fill.sum())
@@ -32,7 +36,6 @@ def without_fill_values(values: np.ndarray, name: str, unit: str = "arbitrary") 
         values[fill] = np.nan
     said = [f"{count} voxels are infinite or beyond {_LARGEST:g}: taken as not measured"] if count else []
     if unit == "HU":
-        least, most = _HOUNSFIELD
         padding = (values < least) | (values > most)
         if count := int(padding.sum()):
             values[padding] = np.nan
@@ -61,5 +64,12 @@ def check_not_empty(values: np.ndarray, name: str) -> None:
     Raises:
         PolyscanError: they are.
     """
-    if not np.nan_to_num(values, nan=0.0).any():
+    low, high = _range(values)
+    if not (low < 0 or high > 0):
         raise PolyscanError(f"{name} is empty: every voxel is 0; leave it out or export it again.")
+
+
+def _range(values: np.ndarray) -> tuple[float, float]:
+    """The lowest and highest value, NaN left out; both NaN where there is no other."""
+    low, high = (end.reduce(values, axis=None, initial=np.nan) for end in (np.fmin, np.fmax))
+    return float(low), float(high)
