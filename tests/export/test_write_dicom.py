@@ -24,6 +24,7 @@ from polyscan.dicom.rtstruct import read_rtstruct
 from polyscan.dicom.segmentation import read_segmentation
 from polyscan.errors import PolyscanError
 from polyscan.export.dicom import OBJECTS, apart, write_dicom
+from polyscan.files.atomic import write_json
 from polyscan.formats.nifti import write_nifti
 from polyscan.geometry import FLIP, affine_of
 from polyscan.study import Study, scans_of
@@ -297,6 +298,12 @@ def test_command(answered, tmp_path, capsys):
     assert index["objects"]["sub-a"]["sr"] == "sub-a_sr.dcm"
     assert main(["dicom", str(tmp_path / "out"), "-o", str(tmp_path / "out" / "x")]) == 1
     assert "apart from the scans" in capsys.readouterr().err
+
+
+def test_a_folder_without_a_manifest_is_told_by_what_wrote_it(tmp_path, capsys):
+    write_json(tmp_path / "out" / ".polyscan.json", {"command": "listen", "holds": ["objects"]})
+    assert main(["dicom", str(tmp_path / "out"), "-o", str(tmp_path / "dicom")]) == 1
+    assert "which polyscan listen wrote, has no manifest.json; name a folder" in capsys.readouterr().err
 
 
 def test_what_is_missing_is_said(answered, tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from polyscan import __version__
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json, write_json
+from polyscan.files.owned import MARKER
 from polyscan.scan_key import ScanKey
 from polyscan.study.entry import Entry
 from polyscan.study.record import Decision, Study
@@ -165,6 +166,12 @@ def read_manifest(path: str | Path, roots: Mapping[str, str | Path] | None = Non
         )
     if path.parent.is_file():
         raise PolyscanError(f"{path.parent} is a file; give the folder in which it lies.")
+    if not path.exists() and (path.parent / MARKER).is_file():
+        command = read_json(path.parent / MARKER)["command"]
+        raise PolyscanError(
+            f"{path.parent}, which polyscan {command} wrote, has no {path.name}; name a folder that polyscan prepare, "
+            "infer or batch wrote. A listener's results lie in its own folders objects and pages."
+        )
     content = read_json(path)
     if not isinstance(content, dict) or not any(section in content for section in SECTIONS):
         raise PolyscanError(
