@@ -188,11 +188,20 @@ def test_tables_are_written_in_a_small_part_of_the_time(came, answered, desk, mo
     assert written == [0.0, 60.0, 200.0]
 
 
-def test_a_record_that_cannot_be_read_costs_the_tables_alone(desk, tmp_path, caplog):
+def test_tables_that_cannot_be_written_cost_themselves_alone(desk, monkeypatch, caplog):
+    def write(out):
+        raise PolyscanError("A column has no name.")
+
+    monkeypatch.setattr("polyscan.hospital.station.write_cohort", write)
+    desk.write_tables()
+    assert "The tables cannot be written: A column has no name." in caplog.text
+
+
+def test_a_damaged_record_costs_its_row_alone(desk, tmp_path):
     (tmp_path / "out" / "records").mkdir(parents=True)
     (tmp_path / "out" / "records" / "sub-1.json").write_text("{")
     desk.write_tables()
-    assert "The tables cannot be written" in caplog.text
+    assert (tmp_path / "out" / "cohort.csv").is_file()
 
 
 def test_a_failed_study_is_tried_again_where_its_delivery_is_removed(came, desk, tmp_path, monkeypatch):

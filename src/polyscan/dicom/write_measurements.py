@@ -122,7 +122,7 @@ def write_measurements(
         series_description=description[:64],
         manufacturer=VENDOR,
     )
-    del document.ContributingEquipmentSequence  # type 3: who made the images, and where
+    document.pop("ContributingEquipmentSequence", None)  # type 3: who made the images, and where
     with atomic_write(path) as temporary:
         document.save_as(temporary)
 

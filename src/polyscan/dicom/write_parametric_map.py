@@ -80,7 +80,7 @@ def write_parametric_map(
     anatomy = item(AnatomicRegionSequence=[CodedConcept("85756007", "SCT", "Body tissue")], FrameLaterality="U")
     made.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [anatomy]
     _order_frames(made, len(maps))
-    del made.ContributingEquipmentSequence  # type 3: who made the images, and where
+    made.pop("ContributingEquipmentSequence", None)  # type 3: who made the images, and where
     with atomic_write(path) as temporary:
         made.save_as(temporary)
 

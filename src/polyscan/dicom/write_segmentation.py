@@ -86,7 +86,7 @@ def write_segmentation(
         omit_empty_frames=bool(inside.any()),
     )
     segmentation.ContentCreatorName = VENDOR  # type 2, which highdicom leaves away
-    del segmentation.ContributingEquipmentSequence  # type 3: who made the images, and where
+    segmentation.pop("ContributingEquipmentSequence", None)  # type 3: who made the images, and where
     with atomic_write(path) as temporary:
         segmentation.save_as(temporary)
     return segmentation

@@ -171,7 +171,7 @@ class Desk:
                 write_cohort(self.plan.out)
             except OSError:
                 raise
-            except Exception as error:  # such as a record that somebody changed
+            except Exception as error:  # studies still come in and are answered
                 _LOG.error("The tables cannot be written: %s", sentence(error))
             self._untold, self._tables_due = False, begun + 20 * (time.monotonic() - begun)
 
