@@ -365,11 +365,12 @@ def main() -> None:
                 print(f"{name}: no object: {sentence(error)}")
         print(f"{len(cases)} series with objects")
         read = javascript(cases, node.resolve(), Path(folder)) if node else {}
+        dcmqi = Path(sys.executable).with_name("segimage2itkimage").exists()
         readers: dict[tuple[str, str], Callable[[Case], Points]] = {}
         for what in OBJECTS:
             if what in ("seg", "labelmap", "uncertainty", "sr"):
                 readers[what, "highdicom"] = partial(by_highdicom, what=what)
-                if Path(sys.executable).with_name("segimage2itkimage").exists():
+                if dcmqi:
                     readers[what, "dcmqi"] = partial(by_dcmqi, what=what)
             for reader in ("dcmjs", "adapters"):
                 if f"{what} {reader}" in next(iter(read.values()), {}):
@@ -382,10 +383,7 @@ def main() -> None:
                 except Exception as error:
                     told[f"refused: {str(error)[:120]}"] += 1
             print(f"{what:14} {reader:10} {'; '.join(f'{n} {text}' for text, n in told.items())}", flush=True)
-        for reader, there in (
-            ("dcmqi", shutil.which("segimage2itkimage", path=str(Path(sys.executable).parent))),
-            ("dcmjs", node),
-        ):
+        for reader, there in (("dcmqi", dcmqi), ("dcmjs", node)):
             if not there:
                 print(f"{reader} is not installed")
 

@@ -139,16 +139,9 @@ def _write_job(options: argparse.Namespace) -> None:
 
 def job_words(options: argparse.Namespace) -> list[str]:
     """The words of a command line that train so, in the folder in which this one was given."""
-    given = {
-        "output": options.output,
-        **{
-            name: getattr(options, name)
-            for name in ("fusion", "folds", "missing", "encoder", "encoder_weights", "cache")
-        },
-        "encoder_training": options.encoder_training,
-    }
     words = [options.bundle, str(options.manifest)]
-    for name, value in given.items():
+    for name in ("output", "fusion", "folds", "missing", "encoder", "encoder_weights", "encoder_training", "cache"):
+        value = getattr(options, name)
         words += [f"--{name.replace('_', '-')}", str(value)] if value is not None else []
     for name in ("root", "config", "set", "objective"):
         words += [word for value in getattr(options, name) for word in (f"--{name}", value)]

@@ -19,3 +19,8 @@ def is_own_answer(header: Dataset) -> bool:
     """
     drawn = any(text(segment, "SegmentAlgorithmType") != "AUTOMATIC" for segment in items(header, "SegmentSequence"))
     return text(header, "Manufacturer") == VENDOR and text(header, "Modality") in _ANSWERS and not drawn
+
+
+def leave_out_contributors(made: Dataset) -> None:
+    """Take out of an object who made its images, and where, which highdicom copies from some version on (type 3)."""
+    made.pop("ContributingEquipmentSequence", None)

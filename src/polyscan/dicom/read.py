@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from polyscan.dicom.attributes import text
+from polyscan.dicom.grouping import group
 from polyscan.dicom.headers import read_files
 from polyscan.dicom.pixels import ct_unit, name_of, read_pixels
-from polyscan.dicom.series import Series, group
+from polyscan.dicom.series import Series
 from polyscan.dicom.suv import override_attributes, suv_factors
 from polyscan.dicom.volume import resample_to_regular_grid
 from polyscan.errors import PolyscanError

@@ -17,7 +17,7 @@ from pydicom.sr.coding import Code
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist
 
-from polyscan.dicom.own import VENDOR
+from polyscan.dicom.own import VENDOR, leave_out_contributors
 from polyscan.dicom.source_images import SourceImages, lasting_uid, require_highdicom
 from polyscan.dicom.write_segmentation import finding
 from polyscan.files.atomic import atomic_write
@@ -122,7 +122,7 @@ def write_measurements(
         series_description=description[:64],
         manufacturer=VENDOR,
     )
-    document.pop("ContributingEquipmentSequence", None)  # type 3: who made the images, and where
+    leave_out_contributors(document)
     with atomic_write(path) as temporary:
         document.save_as(temporary)
 

@@ -12,7 +12,7 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from polyscan.dicom.own import VENDOR
+from polyscan.dicom.own import VENDOR, leave_out_contributors
 from polyscan.dicom.source_images import SourceImages, require_highdicom
 from polyscan.files.atomic import atomic_write
 from polyscan.files.dicom import item
@@ -80,7 +80,7 @@ def write_parametric_map(
     anatomy = item(AnatomicRegionSequence=[CodedConcept("85756007", "SCT", "Body tissue")], FrameLaterality="U")
     made.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [anatomy]
     _order_frames(made, len(maps))
-    made.pop("ContributingEquipmentSequence", None)  # type 3: who made the images, and where
+    leave_out_contributors(made)
     with atomic_write(path) as temporary:
         made.save_as(temporary)
 

@@ -13,7 +13,7 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian
 
-from polyscan.dicom.own import VENDOR
+from polyscan.dicom.own import VENDOR, leave_out_contributors
 from polyscan.dicom.source_images import SourceImages, require_highdicom, source_images
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import atomic_write
@@ -86,7 +86,7 @@ def write_segmentation(
         omit_empty_frames=bool(inside.any()),
     )
     segmentation.ContentCreatorName = VENDOR  # type 2, which highdicom leaves away
-    segmentation.pop("ContributingEquipmentSequence", None)  # type 3: who made the images, and where
+    leave_out_contributors(segmentation)
     with atomic_write(path) as temporary:
         segmentation.save_as(temporary)
     return segmentation

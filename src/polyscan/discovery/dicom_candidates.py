@@ -9,8 +9,9 @@ from pathlib import Path
 from pydicom import Dataset
 
 from polyscan.dicom.attributes import text
+from polyscan.dicom.grouping import group
 from polyscan.dicom.own import is_own_answer
-from polyscan.dicom.series import Series, group
+from polyscan.dicom.series import Series
 from polyscan.dicom.usual import far_from_usual, has_sharp_kernel, is_phase_or_energy
 from polyscan.discovery.candidate import Candidate
 from polyscan.discovery.labels import drawn_on
