@@ -28,8 +28,8 @@ from scipy.stats import binomtest
 
 from polyscan.bundle.encoder import StudyEncoder
 from polyscan.evaluation.statistics import auroc, bootstrap, over_folds
-from polyscan.inference import CachedFeatures, FeatureDistance
-from polyscan.networks import FusionModel
+from polyscan.inference import FeatureDistance
+from polyscan.networks import CachedFeatures, FusionModel
 from polyscan.preprocess.mask import foreground
 from polyscan.preprocess.normalize import z_score
 from polyscan.preprocess.profiles import distance, profile
@@ -129,7 +129,7 @@ class Described:
         image = torch.full((1, len(network.modalities), *values.shape), torch.nan)
         m = network.modalities.index(contrast)
         image[0, m] = torch.from_numpy(values)
-        pooled: Array = CachedFeatures(network, image).pooled()[0, m].double().numpy()
+        pooled: Array = CachedFeatures.of(network, image).pooled()[0, m].double().numpy()
         return pooled
 
 

@@ -28,9 +28,8 @@ from torch import Tensor, nn
 from polyscan import missing
 from polyscan.evaluation import bootstrap
 from polyscan.fusion import AttentionWeighted, RegionAware, SharedSpecific
-from polyscan.inference import CachedFeatures
 from polyscan.learning import RegionLoss, WithAuxiliaryLosses, WithDistillation
-from polyscan.networks import FusionNet, SegmentationHead, UNetEncoder
+from polyscan.networks import CachedFeatures, FusionNet, SegmentationHead, UNetEncoder
 from polyscan.phantom.scanner import Grid, mri
 from polyscan.phantom.subject import LABELS, make_subject, stream
 from polyscan.phantom.tissues import NAMES
@@ -111,7 +110,7 @@ def scores(net: nn.Module, image: Tensor, regions: Tensor) -> np.ndarray:
     """Dice (subset, subject, region), NaN where there is none of it; behind the regions false alarms, NaN elsewhere."""
     found = np.full((len(SUBSETS), len(image), len(REGIONS) + 1), np.nan)
     for rows in torch.arange(len(image)).split(8):
-        cached = None if isinstance(net, Zeros) else CachedFeatures(net, image[rows])  # type: ignore[arg-type]
+        cached = None if isinstance(net, Zeros) else CachedFeatures.of(net, image[rows])  # type: ignore[arg-type]
         for k, subset in enumerate(SUBSETS):
             if cached is None:
                 absent = [m for m in range(4) if m not in subset]
@@ -121,7 +120,7 @@ def scores(net: nn.Module, image: Tensor, regions: Tensor) -> np.ndarray:
             else:
                 available = torch.zeros(len(rows), 4, dtype=torch.bool)
                 available[:, list(subset)] = True
-                logits = cached(available)
+                logits = cached.logits(available)
             mask, truth = (logits > 0).flatten(2), regions[rows].flatten(2) > 0
             dice = 2 * (mask & truth).sum(2) / (mask.sum(2) + truth.sum(2)).clamp(min=1)
             found[k, rows, : len(REGIONS)] = dice.masked_fill(~truth.any(2), torch.nan)

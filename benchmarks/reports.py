@@ -39,7 +39,7 @@ from polyscan.evaluation.statistics import auroc
 from polyscan.fusion import Concatenation
 from polyscan.fusion.table import DAFT, VectorToken
 from polyscan.learning.distillation import random_subset
-from polyscan.networks import Encoded, FusionNet, MulticlassHead, TableNet, UNetEncoder
+from polyscan.networks import CachedFeatures, FusionNet, MulticlassHead, TableNet, UNetEncoder
 from polyscan.objectives import Contrastive, TableContrast
 from polyscan.phantom.radiology_report import place, radiology_report
 from polyscan.phantom.scanner import Grid, mri
@@ -93,7 +93,7 @@ def learn(net: TableNet, objective: Contrastive | TableContrast, scans: Tensor, 
             image = image.masked_fill(~kept[:, :, None, None, None], torch.nan)
         moved = [int(n) for n in torch.randint(-1, 2, (3,))]
         optimizer.zero_grad()
-        loss = objective(Encoded.of(net, image.roll(moved, (2, 3, 4)), [reports[of_step]]))
+        loss = objective(CachedFeatures.of(net, image.roll(moved, (2, 3, 4)), [reports[of_step]]))
         loss.backward()
         optimizer.step()
         schedule.step()
@@ -106,7 +106,7 @@ def read(net: TableNet, probe: TableContrast, scans: Tensor, reports: Tensor) ->
     """Features of the scans (subject, feature), and the points that are compared, (subject, width) each."""
     each = []
     for image, table in zip(scans.split(BATCH), reports.split(BATCH), strict=True):
-        encoded = Encoded.of(net, image, [table])
+        encoded = CachedFeatures.of(net, image, [table])
         each.append((probe.features(encoded), *probe.points(encoded)[:2]))
     features, of_scans, of_reports = (torch.cat(part) for part in zip(*each, strict=True))
     return features, of_scans, of_reports

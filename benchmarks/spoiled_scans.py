@@ -27,8 +27,8 @@ from torch import Tensor, nn
 from polyscan.compare.network import drop_modalities
 from polyscan.evaluation import bootstrap
 from polyscan.fusion import Concatenation
-from polyscan.inference import CachedFeatures, FeatureDistance, TaskCalibration
-from polyscan.networks import ClassificationHead, FusionNet, UNetEncoder
+from polyscan.inference import FeatureDistance, TaskCalibration
+from polyscan.networks import CachedFeatures, ClassificationHead, FusionNet, UNetEncoder
 from polyscan.phantom.tasks import Task, find_task
 from polyscan.study.record import atypical
 
@@ -75,7 +75,7 @@ def trained(task: Task, x: Tensor, y: Tensor, epochs: int) -> FusionNet:
 
 def calibrated(task: Task, net: FusionNet, x: Tensor) -> TaskCalibration:
     """What good scans look like to the network."""
-    pooled = CachedFeatures(net, x).pooled().numpy()
+    pooled = CachedFeatures.of(net, x).pooled().numpy()
     subjects = [str(k) for k in range(len(x))]
     distances = {name: FeatureDistance.fit(pooled[:, m], subjects) for m, name in enumerate(task.modalities)}
     return TaskCalibration({"class": task.classes}, task.modalities, {}, {}, distances=distances)
@@ -83,7 +83,7 @@ def calibrated(task: Task, net: FusionNet, x: Tensor) -> TaskCalibration:
 
 def without_atypical(calibration: TaskCalibration, net: FusionNet, x: Tensor) -> Tensor:
     """Images whose atypical modalities are NaN, unless all are."""
-    cached = CachedFeatures(net, x)
+    cached = CachedFeatures.of(net, x)
     left = x.clone()
     for row, (pooled, available) in enumerate(zip(cached.pooled(), cached.available, strict=True)):
         found = atypical(calibration.typicality(pooled, available))

@@ -11,8 +11,8 @@ from torch import nn
 
 from polyscan.errors import PolyscanError
 from polyscan.fusion import Mean
-from polyscan.inference import CachedFeatures, EnsembleAverage, MirrorAverage, monte_carlo
-from polyscan.networks import FusionNet, MulticlassHead, SegmentationHead, UNetEncoder
+from polyscan.inference import EnsembleAverage, MirrorAverage, monte_carlo
+from polyscan.networks import CachedFeatures, FusionNet, MulticlassHead, SegmentationHead, UNetEncoder
 
 
 def network(modalities=("A", "B"), seed=0):
@@ -72,11 +72,11 @@ def test_probabilities_of_classes_are_averaged_for_any_subset(tmp_path):
     mean = (probabilities(first(image)) + probabilities(second(image))) / 2
     torch.testing.assert_close(probabilities(both(image)), mean)
     assert not torch.allclose(mean, probabilities((first(image) + second(image)) / 2), atol=1e-3)
-    cached = CachedFeatures(both, image)
-    torch.testing.assert_close(cached(), both(image))
+    cached = CachedFeatures.of(both, image)
+    torch.testing.assert_close(cached.logits(), both(image))
     alone = cached.available & torch.tensor([True, False])
-    expected = sum(probabilities(CachedFeatures(net, image)(alone)) for net in (first, second)) / 2
-    torch.testing.assert_close(probabilities(cached(alone)), expected)
+    expected = sum(probabilities(CachedFeatures.of(net, image).logits(alone)) for net in (first, second)) / 2
+    torch.testing.assert_close(probabilities(cached.logits(alone)), expected)
     samples = monte_carlo(both, image, 4)
     assert samples.shape == (4, 3, 5)
     assert (samples.std(0) > 0).all()

@@ -15,8 +15,9 @@ from polyscan.fusion import AttentionWeighted, Concatenation, MaskedTransformer,
 from polyscan.fusion.output import MeanProbability
 from polyscan.fusion.table import DAFT, TableTokens
 from polyscan.fusion.temporal import TemporalDifference
-from polyscan.inference import CachedFeatures, every_subset, monte_carlo
+from polyscan.inference import every_subset, monte_carlo
 from polyscan.networks import (
+    CachedFeatures,
     ClassificationHead,
     CoxHead,
     DRIFANet,
@@ -162,13 +163,13 @@ def expand(values, features):
 @every
 def test_cached_subsets_and_samples_equal_direct_calls(name):
     net, image, inputs = made(name)
-    cached = CachedFeatures(net, image, inputs)
-    torch.testing.assert_close(cached(), net(image, *inputs))
+    cached = CachedFeatures.of(net, image, inputs)
+    torch.testing.assert_close(cached.logits(), net(image, *inputs))
     for m in range(len(net.modalities)):
         available = cached.available.clone()
         available[:, m] = False
         direct = net(without(image, m, len(net.modalities)), *inputs)
-        torch.testing.assert_close(cached(available), direct, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(cached.logits(available), direct, rtol=1e-4, atol=1e-5)
     samples = monte_carlo(net, image, 3, inputs=inputs)
     assert samples.shape == (3, *net(image, *inputs).shape)
     assert not torch.equal(samples[0], samples[1])

@@ -14,8 +14,8 @@ from polyscan.attribution import integrated_gradients, occlusion
 from polyscan.attribution.target import Target
 from polyscan.fusion import Concatenation, MaskedTransformer
 from polyscan.fusion.output import MeanProbability
-from polyscan.inference import CachedFeatures, every_subset, shapley_values
-from polyscan.networks import ClassificationHead, FusionNet, PooledEncoder, UNetEncoder, VectorEncoder
+from polyscan.inference import every_subset, shapley_values
+from polyscan.networks import CachedFeatures, ClassificationHead, FusionNet, PooledEncoder, UNetEncoder, VectorEncoder
 from polyscan.networks.pooled_encoder import pack
 
 NAMES, SHAPES = ["photo", "MRI", "clinical"], ([12, 10], [8, 8, 8], [3])
@@ -60,11 +60,11 @@ def trained():
 
 def test_all_of_different_shape_are_needed_and_any_can_be_absent(trained):
     image, truth = cohort(256, 1)
-    cached, score = CachedFeatures(trained, image), {}
+    cached, score = CachedFeatures.of(trained, image), {}
     for subset in (s for size in (1, 2, 3) for s in combinations(range(3), size)):
         available = torch.zeros(256, 3, dtype=torch.bool)
         available[:, list(subset)] = True
-        score[subset] = roc_auc_score(truth, cached(available).diff(dim=1))
+        score[subset] = roc_auc_score(truth, cached.logits(available).diff(dim=1))
     assert score[0, 1, 2] > 0.9
     assert score[0, 1, 2] > max(score[0, 1], score[0, 2], score[1, 2])
     assert score[0, 1] > max(score[0,], score[1,]) + 0.05
@@ -73,7 +73,7 @@ def test_all_of_different_shape_are_needed_and_any_can_be_absent(trained):
 
 def test_features_are_kept_and_asked_again(trained):
     image, _ = cohort(1, 2)
-    cached = CachedFeatures(trained, image)
+    cached = CachedFeatures.of(trained, image)
     assert list(cached.features[0].shape) == [1, 3, 8, 1, 1, 1]
     answers = every_subset(trained, image)
     for names, logits in answers.items():

@@ -16,8 +16,8 @@ from polyscan.fusion.table import DAFT, TableTokens, VectorToken
 from polyscan.learning import MulticlassLoss, OneHotTasks, WithAuxiliaryLosses, WithDistillation
 from polyscan.missing import MeanImputation
 from polyscan.networks import (
+    CachedFeatures,
     DRIFANet,
-    Encoded,
     FusionNet,
     MulticlassHead,
     TableNet,
@@ -39,7 +39,7 @@ def vectors(fuse_at=(0,), fusion=Concatenation, modalities=("a", "b", "c")):
 
 
 def encoded_by(network, image):
-    return Encoded.of(network, image)
+    return CachedFeatures.of(network, image)
 
 
 def studies(rows=6):
@@ -84,7 +84,7 @@ def test_reconstruction_is_the_share_of_the_variance_that_the_others_do_not_tell
     varies = (encoded.features[-1].std(0) > 0).float().mean()
     np.testing.assert_allclose(objective(encoded).detach(), varies, rtol=0.1)  # who tells the mean tells nothing
     features = encoded.features[-1].detach()
-    copies = Encoded(network, [features[:, :1].repeat(1, 3, 1, 1)], encoded.available, [])
+    copies = CachedFeatures(network, [features[:, :1].repeat(1, 3, 1, 1)], encoded.available, [])
     for _ in range(200):
         optimizer.zero_grad()
         objective(copies).backward()
@@ -191,7 +191,7 @@ def test_tables_are_compared_with_what_scans_show_and_where():
     image, table = torch.randn(5, 2, 8, 8), torch.randn(5, 3)
     image[0, 1:], table[1, 0] = torch.nan, torch.nan
     table[2] = torch.nan  # nothing of this study is recorded
-    encoded = Encoded.of(network, image, [table])
+    encoded = CachedFeatures.of(network, image, [table])
     fused = network.network.fuse(list(encoded.features), encoded.available)[-1].detach().numpy()
     quarters = fused.reshape(5, 6, 2, 2, 2, 2).mean((3, 5)).reshape(5, -1)
     scans = quarters @ objective.scans.weight.detach().numpy().T

@@ -14,10 +14,10 @@ from torch import nn
 from polyscan.errors import PolyscanError
 from polyscan.evaluation import TaskAUROC
 from polyscan.fusion import Concatenation
-from polyscan.inference import CachedFeatures, FeatureDistance, TaskCalibration, load_calibration, shapley_values
+from polyscan.inference import FeatureDistance, TaskCalibration, load_calibration, shapley_values
 from polyscan.inference.calibration import AvailabilityTemperature
 from polyscan.inference.conformal import ConformalSets
-from polyscan.networks import ClassificationHead, FusionModel, FusionNet, VectorEncoder
+from polyscan.networks import CachedFeatures, ClassificationHead, FusionModel, FusionNet, VectorEncoder
 from polyscan.networks.fusion_model import split_missing
 from polyscan.study.schema import encoded
 from polyscan.transforms import (
@@ -188,7 +188,7 @@ def test_a_scan_that_is_unlike_the_others_is_read_as_absent_and_named():
         names, partial(VectorEncoder, size=4, channels=(6,)), [0], Concatenation, head, spatial_dims=1
     ).eval()
     with torch.inference_mode():
-        known = CachedFeatures(net, torch.randn(100, 3, 4)).pooled().numpy()
+        known = CachedFeatures.of(net, torch.randn(100, 3, 4)).pooled().numpy()
     distances = {name: FeatureDistance.fit(known[:, m], [str(k) for k in range(100)]) for m, name in enumerate(names)}
     tasks = {"found": ["no", "yes"]}
     calibration = TaskCalibration(tasks, names, {}, {}, distances=distances)

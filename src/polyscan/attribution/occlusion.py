@@ -12,7 +12,7 @@ from torch import Tensor
 
 from polyscan.attribution.by_modality import where_measured
 from polyscan.attribution.target import Target
-from polyscan.networks import Encoded, FusionModel
+from polyscan.networks import CachedFeatures, FusionModel
 
 
 def occlusion(
@@ -67,7 +67,7 @@ class _Study:
     """A study that is encoded once, and asked with boxes of one modality hidden."""
 
     def __init__(self, network: FusionModel, image: Tensor, target: Target, inputs: Sequence[Tensor]) -> None:
-        self.encoded, self.image, self.target = Encoded.of(network, image, inputs), image, target
+        self.encoded, self.image, self.target = CachedFeatures.of(network, image, inputs), image, target
         self.whole = target(self.encoded.logits(self.encoded.available))
 
     def channels(self, modality: int) -> slice:

@@ -71,7 +71,7 @@ def calibrate(
             for m in cached.available[0].nonzero().flatten().tolist():
                 seen[network.modalities[m]].append((study.subject, cached.pooled()[0, m].float().cpu().numpy()))
             for pattern in _patterns(cached.available):
-                rows.append((cached(pattern)[0].cpu(), label, pattern[0].cpu(), study.subject))
+                rows.append((cached.logits(pattern)[0].cpu(), label, pattern[0].cpu(), study.subject))
         progress(count, len(studies), study.key)
     if not rows:
         raise PolyscanError(f"{manifest} has no labelled study in the section 'validation' to calibrate on.")

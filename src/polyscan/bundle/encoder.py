@@ -11,7 +11,7 @@ import torch
 from polyscan.bundle.items import inference_item
 from polyscan.bundle.run import load_inference
 from polyscan.bundle.weights import weights_of
-from polyscan.inference import CachedFeatures
+from polyscan.networks import CachedFeatures
 from polyscan.study import Study
 from polyscan.study.manifest import Manifest
 
@@ -48,4 +48,4 @@ class StudyEncoder:
         item = self._transform(inference_item(study, list(labels), self.parser["extra_keys"]))
         names = ("image", *self.parser["inputs"])
         image, *rest = (torch.as_tensor(item[name])[None].to(self._device) for name in names)
-        return CachedFeatures(self.network, image, rest), item.get("label")
+        return CachedFeatures.of(self.network, image, rest), item.get("label")

@@ -53,11 +53,7 @@ def cohort_features(
             cached, _ = encoder.encode(study)
             present = cached.available[0].nonzero().flatten().tolist()
             vectors = {network.modalities[m]: _vector(cached.pooled()[:, m]) for m in present}
-            fused = (
-                network.fuse(cached.features, cached.available, *cached.inputs)[-1]
-                if network.fused_channels
-                else cached()
-            )
+            fused = cached.fuse(cached.available)[-1] if network.fused_channels else cached.logits()
             vectors[FUSED] = _vector(fused)
         yield study, vectors
 

@@ -1,7 +1,6 @@
 """Questions to a trained network whose encoders run once."""
 
 from polyscan.inference.averaged import EnsembleAverage, MirrorAverage
-from polyscan.inference.cached_features import CachedFeatures
 from polyscan.inference.feature_distance import FeatureDistance
 from polyscan.inference.kept_features import KeptFeatures
 from polyscan.inference.monte_carlo import monte_carlo
@@ -12,7 +11,6 @@ from polyscan.inference.uncertainty import conflict, entropy, split_entropy
 from polyscan.inference.window_inferer import WindowInferer
 
 __all__ = [
-    "CachedFeatures",
     "EnsembleAverage",
     "FeatureDistance",
     "KeptFeatures",

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from polyscan.inference.cached_features import CachedFeatures
 from polyscan.networks import FusionModel
+from polyscan.networks.cached_features import CachedFeatures
 
 
 @torch.inference_mode()
@@ -35,7 +35,7 @@ def monte_carlo(
     layers = network.dropout_layers()
     if not layers:
         raise ValueError("the network has no dropout to sample, so all samples would be alike; give it dropout > 0.")
-    cached = CachedFeatures(network, image, inputs)
+    cached = CachedFeatures.of(network, image, inputs)
     devices = [cached.available.device] if cached.available.is_cuda else []
     sample = cached.sampler()
     with _dropping(layers), torch.random.fork_rng(devices):

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polyscan.inference.cached_features import CachedFeatures
 from polyscan.networks import FusionModel
+from polyscan.networks.cached_features import CachedFeatures
 
 
 @torch.inference_mode()
@@ -29,7 +29,7 @@ def every_subset(network: FusionModel, image: Any, inputs: Sequence[Tensor] = ()
     Raises:
         ValueError: the image holds more than one study.
     """
-    cached = CachedFeatures(network, image, inputs)
+    cached = CachedFeatures.of(network, image, inputs)
     if len(cached.available) != 1:
         raise ValueError(f"image holds {len(cached.available)} studies; give one, since each has subsets of its own.")
     present = cached.available[0].nonzero().flatten().tolist()

@@ -45,7 +45,7 @@ class TaskCalibration:
         """Modality that is there to how often a study as those of the calibration is as far from them.
 
         Args:
-            pooled: (modality, channel), see :meth:`polyscan.inference.CachedFeatures.pooled`.
+            pooled: (modality, channel), see :meth:`polyscan.networks.CachedFeatures.pooled`.
             available: (modality,) bool.
         """
         return {

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from polyscan.fusion import FusionLayer
 from polyscan.learning.deep_supervision import deep_logits, deep_losses
-from polyscan.networks.encoded import Encoded
+from polyscan.networks.cached_features import CachedFeatures
 from polyscan.networks.fusion_model import FusionModel
 
 
@@ -129,13 +129,13 @@ class WithAuxiliaryLosses(nn.Module):
         All as plain tensors: the bookkeeping of a MetaTensor would take place at every operation of the network.
         """
         image, *rest, target = (plain(given) for given in (image, *inputs))
-        encoded = Encoded.of(self.network, image, rest)
+        encoded = CachedFeatures.of(self.network, image, rest)
         logits, losses = self.supervise(encoded, target)
         for objective in self.objectives:
             losses[f"objective.{type(objective).__name__}"] = objective.weight * objective(encoded)
         return logits, losses
 
-    def supervise(self, encoded: Encoded, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def supervise(self, encoded: CachedFeatures, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Logits, and what is trained beside their supervised loss, by name."""
         with fusion_calls(self.network) as calls, deep_logits(self.network) as deep:
             logits = encoded.logits(encoded.available)

@@ -11,7 +11,7 @@ from torch.nn import functional
 from polyscan.fusion.blocks import flatten_space
 from polyscan.learning.auxiliary_loss import WithAuxiliaryLosses, auxiliary_losses, fusion_calls
 from polyscan.learning.deep_supervision import deep_logits, deep_losses
-from polyscan.networks.encoded import Encoded
+from polyscan.networks.cached_features import CachedFeatures
 from polyscan.networks.fusion_model import FusionModel
 
 WEIGHTS = {"full": 1.0, "logits": 1.0, "features": 0.1, "prototypes": 0.1}
@@ -61,7 +61,7 @@ class WithDistillation(WithAuxiliaryLosses):
         self.weights = {**WEIGHTS, **(weights or {})}
         self.sizes: list[int] = list(getattr(one_hot, "sizes", []))
 
-    def supervise(self, encoded: Encoded, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def supervise(self, encoded: CachedFeatures, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The student's logits, and what is trained beside their supervised loss, by name."""
         subset = random_subset(encoded.available, self.drop)
         fused = encoded.fuse(encoded.available)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 
-from polyscan.networks import Encoded, SurvivalNet
+from polyscan.networks import CachedFeatures, SurvivalNet
 
 
 class FitSurvival:
@@ -38,7 +38,7 @@ class FitSurvival:
             for k in range(len(dataset)):
                 image, target = dataset[k]["image"], dataset[k]["label"]
                 if bool(target.isfinite().all()):
-                    encoded = Encoded.of(network.network, image[None].to(subsets.device))
+                    encoded = CachedFeatures.of(network.network, image[None].to(subsets.device))
                     risks.append(encoded.repeated(len(subsets)).logits(subsets)[:, 0])
                     available.append(encoded.available[0])
                     targets.append(target.to(subsets.device))

@@ -12,7 +12,7 @@ from monai.engines import IterationEvents
 from torch import Tensor, nn
 
 from polyscan.learning.gradients import steps_now
-from polyscan.networks.encoded import Encoded
+from polyscan.networks.cached_features import CachedFeatures
 from polyscan.networks.encoders import EncoderEach, frozen_statistics
 from polyscan.networks.fusion_model import FusionModel
 
@@ -79,7 +79,7 @@ class Utilisation:
         """(modality) exp(-loss) of each modality alone, over the rows that have it and a label; 0 where none has."""
         scores = torch.zeros(len(self.network.modalities), device=target.device)
         with frozen_statistics(self.network):
-            encoded = Encoded.of(self.network, image, inputs)
+            encoded = CachedFeatures.of(self.network, image, inputs)
             plain = target.as_subclass(Tensor)  # type: ignore[arg-type]
             known = torch.isfinite(plain).flatten(1).any(1)
             for m in range(len(scores)):

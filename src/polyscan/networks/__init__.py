@@ -8,8 +8,8 @@ from polyscan.networks.backbones import (
     SwinEncoder,
     ViTEncoder,
 )
+from polyscan.networks.cached_features import CachedFeatures
 from polyscan.networks.drifa_net import DRIFANet
-from polyscan.networks.encoded import Encoded
 from polyscan.networks.encoders import Encoder, UNetEncoder
 from polyscan.networks.fusion_model import FusionModel
 from polyscan.networks.fusion_net import FusionNet
@@ -33,13 +33,13 @@ from polyscan.networks.temporal_net import TemporalNet
 from polyscan.networks.vector_encoder import VectorEncoder
 
 __all__ = [
+    "CachedFeatures",
     "ClassificationHead",
     "CoxHead",
     "DRIFANet",
     "DenseNetEncoder",
     "DiscreteSurvivalHead",
     "EfficientNetEncoder",
-    "Encoded",
     "Encoder",
     "FusionModel",
     "FusionNet",

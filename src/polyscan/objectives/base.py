@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from polyscan.errors import PolyscanError
 from polyscan.fusion.base import FusionLayer, mask_absent
-from polyscan.networks.encoded import Encoded
+from polyscan.networks.cached_features import CachedFeatures
 from polyscan.networks.fusion_model import FusionModel
 
 
@@ -34,7 +34,7 @@ class Objective(nn.Module):
                 "alone: leave --objective away."
             )
 
-    def forward(self, encoded: Encoded) -> Tensor:
+    def forward(self, encoded: CachedFeatures) -> Tensor:
         """The number, which a network that has learnt makes small."""
         raise NotImplementedError
 
@@ -61,7 +61,7 @@ class FeatureObjective(Objective):
         self.modalities = len(network.modalities)
         self.channels = layers[-1].channels
 
-    def features(self, encoded: Encoded) -> Tensor:
+    def features(self, encoded: CachedFeatures) -> Tensor:
         """The deepest features (batch, modality, channel, *spatial), zero where absent.
 
         Raises:

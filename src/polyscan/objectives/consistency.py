@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from polyscan.learning.distillation import random_subset
-from polyscan.networks.encoded import Encoded
+from polyscan.networks.cached_features import CachedFeatures
 from polyscan.networks.fusion_model import FusionModel
 from polyscan.objectives.base import Objective
 
@@ -44,12 +44,12 @@ class Consistency(Objective):
         self.drop = drop
         self.sizes: list[int] = list(getattr(one_hot, "sizes", []))
 
-    def forward(self, encoded: Encoded) -> Tensor:
+    def forward(self, encoded: CachedFeatures) -> Tensor:
         """See :class:`Objective`."""
         first, second = (self._probabilities(encoded) for _ in range(2))
         return functional.mse_loss(first, second)
 
-    def _probabilities(self, encoded: Encoded) -> Tensor:
+    def _probabilities(self, encoded: CachedFeatures) -> Tensor:
         subset = random_subset(encoded.available, self.drop)
         logits = encoded.logits(subset)
         if not self.sizes:

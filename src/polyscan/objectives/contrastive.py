@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from polyscan.fusion.blocks import PerModality, pooled
 from polyscan.fusion.global_local_alignment import contrast
-from polyscan.networks.encoded import Encoded
+from polyscan.networks.cached_features import CachedFeatures
 from polyscan.networks.fusion_model import FusionModel
 from polyscan.objectives.base import FeatureObjective
 
@@ -39,7 +39,7 @@ class Contrastive(FeatureObjective):
         self.project = PerModality(self.modalities, self.channels, width, bias=False)
         self.log_scale = nn.Parameter(torch.tensor(-math.log(temperature)))
 
-    def forward(self, encoded: Encoded) -> Tensor:
+    def forward(self, encoded: CachedFeatures) -> Tensor:
         """See :class:`Objective`; 0 where no two studies have the same two modalities."""
         points = functional.normalize(self.project(pooled(self.features(encoded))).float(), dim=2)
         points, available = of_all_processes(points), of_all_processes(encoded.available)

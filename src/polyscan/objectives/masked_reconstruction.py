@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from polyscan.fusion.base import concatenate
 from polyscan.fusion.blocks import Pointwise, flatten_space
 from polyscan.missing.base import hide_each
-from polyscan.networks.encoded import Encoded
+from polyscan.networks.cached_features import CachedFeatures
 from polyscan.networks.fusion_model import FusionModel
 from polyscan.objectives.base import FeatureObjective
 
@@ -30,7 +30,7 @@ class MaskedReconstruction(FeatureObjective):
         width = self.modalities * self.channels
         self.generator = nn.Sequential(Pointwise(width + self.modalities, width), nn.ReLU(), Pointwise(width, width))
 
-    def forward(self, encoded: Encoded) -> Tensor:
+    def forward(self, encoded: CachedFeatures) -> Tensor:
         """See :class:`Objective`; 0 where no two studies have a modality and another one."""
         features = self.features(encoded)
         losses = []

@@ -12,7 +12,7 @@ from torch.nn import functional
 from polyscan.errors import PolyscanError
 from polyscan.fusion.global_local_alignment import contrast
 from polyscan.fusion.table.base import row
-from polyscan.networks.encoded import Encoded
+from polyscan.networks.cached_features import CachedFeatures
 from polyscan.networks.fusion_model import FusionModel
 from polyscan.networks.table_net import TableNet
 from polyscan.objectives.base import Objective, outermost_layers
@@ -61,7 +61,7 @@ class TableContrast(Objective):
         """Refuse a network that reads no table beside its scans."""
         self.read_by(network)
 
-    def forward(self, encoded: Encoded) -> Tensor:
+    def forward(self, encoded: CachedFeatures) -> Tensor:
         """See :class:`Objective`; 0 where no two studies have both."""
         scans, table, both = (of_all_processes(each) for each in self.points(encoded))
         scale = self.log_scale.exp().clamp(max=100)
@@ -69,14 +69,14 @@ class TableContrast(Objective):
             return (scans.sum() + table.sum()) * 0
         return contrast(scale * scans[both] @ table[both].transpose(0, 1)) / 2
 
-    def points(self, encoded: Encoded) -> tuple[Tensor, Tensor, Tensor]:
+    def points(self, encoded: CachedFeatures) -> tuple[Tensor, Tensor, Tensor]:
         """What is compared, (batch, width) of scans and of tables, and (batch) bool: who has both."""
         tokens, recorded = self.read_by(encoded.network).tokens(encoded.inputs[0])
         points = self.scans(self.features(encoded)), self.table(row(tokens, recorded))
         scans, table = (functional.normalize(each.float(), dim=1) for each in points)
         return scans, table, encoded.available.any(1) & recorded.any(1)
 
-    def features(self, encoded: Encoded) -> Tensor:
+    def features(self, encoded: CachedFeatures) -> Tensor:
         """(batch, channel * block) the deepest fused features, the table left out, averaged over each block."""
         fused = encoded.network.fuse(list(encoded.features), encoded.available)[-1]
         pooled: Tensor = self.average(fused)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import combinations
 from typing import Any
@@ -14,7 +15,6 @@ from torch import Tensor
 
 from polyscan.errors import PolyscanError
 from polyscan.inference import (
-    CachedFeatures,
     TaskCalibration,
     conflict,
     monte_carlo,
@@ -22,7 +22,7 @@ from polyscan.inference import (
     shapley_values,
     split_entropy,
 )
-from polyscan.networks import FusionModel
+from polyscan.networks import CachedFeatures, FusionModel
 from polyscan.study.record import atypical
 from polyscan.transforms.classify import parts_of
 from polyscan.transforms.each_key import EachKeyTransform
@@ -87,13 +87,13 @@ class ExplainPredictiond(EachKeyTransform):
         inputs = [torch.as_tensor(data[name]).to(device)[None] for name in self.inputs]
         tasks = self.calibration.tasks
         with eval_mode(self.network), torch.inference_mode():
-            cached = CachedFeatures(self.network, image, inputs)
+            cached = CachedFeatures.of(self.network, image, inputs)
             typicality = self.calibration.typicality(cached.pooled()[0], cached.available[0])
             ignored = self._ignored(typicality, cached.available)
             if ignored:
                 image = self._without(image, ignored)
-                cached = CachedFeatures(self.network, image, inputs)
-                data[key] = cached()[0]
+                cached = CachedFeatures.of(self.network, image, inputs)
+                data[key] = cached.logits()[0]
             available = cached.available[0]
             samples = monte_carlo(self.network, image, self.monte_carlo_samples, inputs=inputs)[:, 0]
             players, value = self._game(image, cached)
@@ -127,7 +127,7 @@ class ExplainPredictiond(EachKeyTransform):
         """Names of the players, and the probabilities (classes of all tasks,) that a subset of them leads to."""
         inputs = cached.inputs
         # A network that is given no scan at all reads zeros, so that a table alone has a value too.
-        blank = CachedFeatures(self.network, torch.full_like(image, torch.nan), inputs) if inputs else None
+        blank = CachedFeatures.of(self.network, torch.full_like(image, torch.nan), inputs) if inputs else None
         present = cached.available[0].nonzero().flatten().tolist()
         given = [k for k, value in enumerate(inputs) if bool(value.isfinite().any())]
         guess = torch.cat([torch.full((len(c),), 1 / len(c)) for c in self.calibration.tasks.values()])
@@ -139,8 +139,11 @@ class ExplainPredictiond(EachKeyTransform):
             available = torch.zeros_like(cached.available)
             available[0, [m for i, m in enumerate(present) if i in players]] = True
             left_out = {k for i, k in enumerate(given, start=len(present)) if i not in players}
-            rest = [torch.full_like(x, torch.nan) if k in left_out else x for k, x in enumerate(inputs)]
-            logits = blank(inputs=rest) if blank and not bool(available.any()) else cached(available, rest)
+            rest = tuple(torch.full_like(x, torch.nan) if k in left_out else x for k, x in enumerate(inputs))
+            if blank and not bool(available.any()):
+                logits = replace(blank, inputs=rest).logits()
+            else:
+                logits = replace(cached, inputs=rest).logits(available)
             return self.calibration.probabilities(logits[0], available[0]).cpu()
 
         return [self.network.modalities[m] for m in present] + [self.inputs[k] for k in given], value

@@ -12,8 +12,8 @@ from monai.networks.utils import eval_mode
 
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import write_json
-from polyscan.inference import CachedFeatures, monte_carlo, shapley_values
-from polyscan.networks import FusionModel
+from polyscan.inference import monte_carlo, shapley_values
+from polyscan.networks import CachedFeatures, FusionModel
 from polyscan.study import PredictionRecord, TaskPrediction
 from polyscan.study.schema import encoded
 from polyscan.transforms.each_key import EachKeyTransform
@@ -84,7 +84,7 @@ class ExplainRiskd(EachKeyTransform):
         """Add the explanation."""
         image = torch.as_tensor(data["image"]).to(next(self.network.parameters()).device)[None]
         with eval_mode(self.network), torch.inference_mode():
-            cached = CachedFeatures(self.network, image)
+            cached = CachedFeatures.of(self.network, image)
             samples = monte_carlo(self.network, image, self.monte_carlo_samples)[:, 0].cpu()
             present = cached.available[0].nonzero().flatten().tolist()
 
@@ -93,7 +93,7 @@ class ExplainRiskd(EachKeyTransform):
                     return torch.zeros(())
                 available = torch.zeros_like(cached.available)
                 available[0, [present[k] for k in players]] = True
-                return cached(available)[0, 0].cpu()
+                return cached.logits(available)[0, 0].cpu()
 
             values = shapley_values(risk, len(present)).tolist()
         living = torch.cat([torch.as_tensor(data[key]).cpu()[None], samples])[:, 1:].exp().neg().exp()
