@@ -14,7 +14,14 @@ from torch import nn
 from polyscan.errors import PolyscanError
 from polyscan.evaluation import TaskAUROC
 from polyscan.fusion import Concatenation
-from polyscan.inference import FeatureDistance, TaskCalibration, load_calibration, shapley_values
+from polyscan.inference import (
+    FeatureDistance,
+    TaskCalibration,
+    entropy,
+    load_calibration,
+    monte_carlo,
+    shapley_values,
+)
 from polyscan.inference.calibration import AvailabilityTemperature
 from polyscan.inference.conformal import ConformalSets
 from polyscan.networks import CachedFeatures, ClassificationHead, FusionModel, FusionNet, VectorEncoder
@@ -178,6 +185,24 @@ def test_a_calibrated_explanation_is_softer_and_names_what_is_not_ruled_out(tmp_
     for tasks, modalities, weights in (({"x": ["a"]}, names, "w"), (TASKS, names[::-1], "w"), (TASKS, names, "v")):
         with pytest.raises(PolyscanError, match="was made for other"):
             load_calibration(tmp_path / "c.json", tasks, modalities, weights)
+
+
+@pytest.mark.parametrize(("dropout", "samples"), [(0.0, 20), (0.2, 0)])
+def test_without_samples_of_dropout_the_prediction_tells_its_own_entropy(dropout, samples):
+    torch.manual_seed(0)
+    head = partial(ClassificationHead, out_channels=2, dropout=dropout)
+    encoder = partial(VectorEncoder, size=4, channels=(6,))
+    net = FusionNet(["CT", "PET"], encoder, [0], Concatenation, head, spatial_dims=1).eval()
+    calibration = TaskCalibration({"found": ["no", "yes"]}, net.modalities, {}, {})
+    image = torch.randn(2, 4)
+    explain = ExplainPredictiond("pred", net, calibration, monte_carlo_samples=samples)
+    with torch.inference_mode():
+        data = explain({"image": image, "pred": net(image[None])[0]})
+    told = data["explanation"]["found"]
+    assert told["uncertainty"] == pytest.approx(float(entropy(data["pred"][None])), abs=1e-4)
+    assert not {"aleatoric", "epistemic", "standard_deviation"} & set(told)
+    with pytest.raises(ValueError, match=r"no dropout to sample|expected 2 or more"):
+        monte_carlo(net, image[None], samples)
 
 
 def test_a_scan_that_is_unlike_the_others_is_read_as_absent_and_named():

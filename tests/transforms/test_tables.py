@@ -121,6 +121,9 @@ def test_chances_fall_with_time_and_contributions_sum_to_the_log_risk():
         chance, low, high = told["survival"][time]
         assert chance == pytest.approx(math.exp(-math.exp(float(whole[0]) + log_hazard)), abs=1e-3)
         assert low < chance < high
+    unsampled = ExplainRiskd("pred", network, [12, 36], 0)({"image": image[0], "pred": whole})["explanation"]
+    assert unsampled["survival"] == {time: [chance] for time, (chance, *_) in told["survival"].items()}
+    assert "standard_deviation" not in unsampled
     image[0, 1] = torch.nan
     alone = explain({"image": image[0], "pred": network(image)[0]})["explanation"]
     assert alone["contributions"] == {"a": pytest.approx(float(network(image)[0, 0]), abs=1e-3)}

@@ -22,7 +22,7 @@ def monte_carlo(
     Args:
         network: in evaluation mode, with dropout.
         image: what the network takes first, such as (batch, modality, *spatial); NaN where absent.
-        n_samples: how many.
+        n_samples: how many, 2 or more.
         inputs: what the network takes behind the image.
         seed: the same seed gives the same samples on the same kind of device.
 
@@ -30,8 +30,10 @@ def monte_carlo(
         Logits (sample, batch, ...), each as ``network`` gives them.
 
     Raises:
-        ValueError: the network has no such dropout, so that all samples would be the same.
+        ValueError: the network has no such dropout, so that all samples would be the same; or one sample is wanted.
     """
+    if n_samples < 2:
+        raise ValueError(f"n_samples is {n_samples}; expected 2 or more, since one tells nothing of how they vary.")
     layers = network.dropout_layers()
     if not layers:
         raise ValueError("the network has no dropout to sample, so all samples would be alike; give it dropout > 0.")

@@ -33,7 +33,8 @@ class ExplainPredictiond(EachKeyTransform):
 
     ``uncertainty``: entropy of the mean of dropout samples (Gal and Ghahramani, ICML 2016), 0 sure to 1 a guess. It is
     the sum of ``aleatoric``, what the data leave open, and ``epistemic``, what the network has not learnt.
-    ``standard_deviation``: that of the predicted class's probability over the samples.
+    ``standard_deviation``: that of the predicted class's probability over the samples. Of a network without dropout, or
+    where no samples are wanted, ``uncertainty`` is the prediction's own entropy, and the other three are not told.
     ``prediction_set``: of a calibrated task, the classes that are not ruled out at its coverage.
     ``contributions``: Shapley values of the modalities that are there, and of each further input as a whole, for the
     probability of the predicted class; with 1 / classes, a guess, they sum to it.
@@ -46,7 +47,7 @@ class ExplainPredictiond(EachKeyTransform):
         network: that predicted.
         calibration: of the network's tasks.
         inputs: entries that the network takes behind the image. One that is NaN throughout plays no part.
-        monte_carlo_samples: of dropout.
+        monte_carlo_samples: of dropout, 2 or more; 0 for none.
         ignore_atypical: read a scan that is unlike those of the calibration as absent, unless none would be left.
         allow_missing_keys: as in MONAI.
 
@@ -95,7 +96,9 @@ class ExplainPredictiond(EachKeyTransform):
                 cached = CachedFeatures.of(self.network, image, inputs)
                 data[key] = cached.logits()[0]
             available = cached.available[0]
-            samples = monte_carlo(self.network, image, self.monte_carlo_samples, inputs=inputs)[:, 0]
+            samples = torch.as_tensor(data[key])[None]
+            if self.monte_carlo_samples and self.network.dropout_layers():
+                samples = monte_carlo(self.network, image, self.monte_carlo_samples, inputs=inputs)[:, 0]
             players, value = self._game(image, cached)
             alone = torch.stack([value(frozenset([k])) for k in range(len(players))])
             values = shapley_values(value, len(players))
@@ -156,11 +159,11 @@ def _explain(
     aleatoric, epistemic = (float(part) for part in split_entropy(samples))
     said = {
         "uncertainty": round(aleatoric + epistemic, 4),
-        "aleatoric": round(aleatoric, 4),
-        "epistemic": round(epistemic, 4),
-        "standard_deviation": round(float(samples[:, predicted].std()), 4),
         "contributions": {name: round(float(v[predicted]), 4) for name, v in zip(players, values, strict=True)},
     }
+    if len(samples) > 1:
+        said["aleatoric"], said["epistemic"] = round(aleatoric, 4), round(epistemic, 4)
+        said["standard_deviation"] = round(float(samples[:, predicted].std()), 4)
     if len(players) > 1:
         said["conflict"] = round(float(conflict(alone)), 4)
         said["interactions"] = {

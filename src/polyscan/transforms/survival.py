@@ -53,7 +53,8 @@ class ExplainRiskd(EachKeyTransform):
     """Say how long a study is likely to live, how sure that is, and what drove it.
 
     ``survival``: each time to the chance to live so long, and to the interval that holds 95 % of it over samples of
-    dropout (Gal and Ghahramani, ICML 2016). ``standard_deviation``: that of the log risk over the samples.
+    dropout (Gal and Ghahramani, ICML 2016). ``standard_deviation``: that of the log risk over the samples. Of a network
+    without dropout, or where no samples are wanted, neither interval nor deviation is told.
     ``contributions``: Shapley values of the modalities that are there, for the log risk; they sum to it, since without
     any it is 0, the mean of those who were learnt from.
 
@@ -61,7 +62,7 @@ class ExplainRiskd(EachKeyTransform):
         keys: what :class:`polyscan.networks.SurvivalNet` gives, (1 + time,).
         network: that predicted.
         horizons: its times.
-        monte_carlo_samples: of dropout.
+        monte_carlo_samples: of dropout, 2 or more; 0 for none.
         allow_missing_keys: as in MONAI.
 
     Adds ``explanation``.
@@ -85,7 +86,8 @@ class ExplainRiskd(EachKeyTransform):
         image = torch.as_tensor(data["image"]).to(next(self.network.parameters()).device)[None]
         with eval_mode(self.network), torch.inference_mode():
             cached = CachedFeatures.of(self.network, image)
-            samples = monte_carlo(self.network, image, self.monte_carlo_samples)[:, 0].cpu()
+            sampled = self.monte_carlo_samples and self.network.dropout_layers()
+            samples = monte_carlo(self.network, image, self.monte_carlo_samples)[:, 0].cpu() if sampled else None
             present = cached.available[0].nonzero().flatten().tolist()
 
             def risk(players: frozenset[int]) -> torch.Tensor:
@@ -96,17 +98,23 @@ class ExplainRiskd(EachKeyTransform):
                 return cached.logits(available)[0, 0].cpu()
 
             values = shapley_values(risk, len(present)).tolist()
-        living = torch.cat([torch.as_tensor(data[key]).cpu()[None], samples])[:, 1:].exp().neg().exp()
-        bounds = living[1:].quantile(torch.tensor([0.025, 0.975]), dim=0)
-        told = torch.cat([living[:1], bounds]).T.tolist()
-        data["explanation"] = {
-            "standard_deviation": round(float(samples[:, 0].std()), 4),
+        chances = [_alive(torch.as_tensor(data[key]).cpu())]
+        deviation = {}
+        if samples is not None:
+            chances += [*_alive(samples).quantile(torch.tensor([0.025, 0.975]), dim=0)]
+            deviation["standard_deviation"] = round(float(samples[:, 0].std()), 4)
+        data["explanation"] = deviation | {
             "contributions": {self.network.modalities[m]: round(v, 4) for m, v in zip(present, values, strict=True)},
             "survival": {
                 f"{time:g}": [round(chance, 4) for chance in each]
-                for time, each in zip(self.horizons, told, strict=True)
+                for time, each in zip(self.horizons, torch.stack(chances, dim=1).tolist(), strict=True)
             },
         }
+
+
+def _alive(predicted: torch.Tensor) -> torch.Tensor:
+    """The chance to live until each time (..., time), from log risks and log hazards until then (..., 1 + time)."""
+    return predicted[..., 1:].exp().neg().exp()
 
 
 class SaveRiskd(EachKeyTransform):
