@@ -264,6 +264,15 @@ def test_what_must_be_read_together_decides_where_to_join():
     assert places(across)["input"] == max(places(across).values())
 
 
+def test_a_layer_that_multiplies_is_for_what_is_not_always_there():
+    """Where everything is there, fusion at the input sees all products, and no second point is given for them."""
+    complete = made("interaction")
+    often = replace(complete, missing=dict.fromkeys(complete.missing, 0.2))
+    points, with_missing = (points_by_strategy(rules_for(each)) for each in (complete, often))
+    assert points["concatenation at the input"] > points["low-rank bilinear"]
+    assert with_missing["low-rank bilinear"] > with_missing["concatenation at the input"]
+
+
 def test_modalities_are_left_out_in_training_where_more_is_missing_at_use():
     studies = cohort(("T1", "FLAIR", "T2"))
     for study in studies[:30]:

@@ -101,7 +101,12 @@ def _places(cohort: Description, memory: float | None, hours: float | None) -> I
             "itself: what joins separate answers cannot see that."
         )
         yield Rule("place", says, -1, _at("output"))
-        yield Rule("layer", says, 1, lambda strategy: "Bilinear" in strategy.fusion)
+        if not always:  # low-rank bilinear fusion sees as many products as its rank (Kim et al., ICLR 2017)
+            says = (
+                "Fusion at the input, which sees every such pair, needs modalities that are always there; a layer that "
+                "multiplies features sees some of them."
+            )
+            yield Rule("layer", says, 1, lambda strategy: "Bilinear" in strategy.fusion)
     if within > max(PRODUCTS_TELL, across):  # of few studies chance tells a little of either
         says = (
             f"Pairs of values of one modality tell {100 * within:.0f} points of AUROC more than their sum: each needs "
