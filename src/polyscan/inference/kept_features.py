@@ -103,7 +103,7 @@ class KeptFeatures(FusionWrapper):
         levels = [torch.cat(level) for level in zip(*(features for features, _ in rows), strict=True)]
         return levels, torch.cat([available for _, available in rows])
 
-    def fuse(self, features: list[Tensor], available: Tensor, *inputs: Tensor) -> list[Tensor]:  # type: ignore[override]
+    def fuse(self, features: list[Tensor], available: Tensor, *inputs: Tensor) -> list[Tensor]:
         """See :class:`FusionModel`."""
         return self.network.fuse(features, available, *inputs)
 

@@ -63,7 +63,9 @@ class DRIFANet(FusionModel):
     4 and 7 classes it has the published 53,883,843 numbers, those of its batch norms included.
 
     With ``faithful=False`` the gates are lean (:mod:`polyscan.fusion.lean_drifa`), one in a block, and MIFA acts where
-    the grid changes; an absent modality then and in the faithful mode takes no part.
+    the grid changes; an absent modality then and in the faithful mode takes no part. It reads
+    (batch, modalities * in_channels, *spatial); the logits (batch, sum of the classes) are those of the tasks behind
+    each other, and ``split`` tells them apart.
 
     Args:
         modalities: names, in the order of the image's channels.
@@ -117,18 +119,6 @@ class DRIFANet(FusionModel):
         self.join = SideBySide() if fusion is None else make_layer(fusion, 0, (count, widths[-1], spatial_dims))
         self.heads = nn.ModuleDict({name: nn.Linear(width, classes) for name, classes in sizes.items()})
         self.slices = slices_of(sizes)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Answer every task from the modalities that are there.
-
-        Args:
-            image: (batch, modalities * in_channels, *spatial), NaN where absent.
-
-        Returns:
-            Logits (batch, sum of the classes), the tasks behind each other; ``split`` tells them apart.
-        """
-        features, available = self.encode(image)
-        return self.head(self.fuse(features, available), available, list(image.shape[2:]))
 
     @torch.jit.export
     def encode(self, image: Tensor) -> tuple[list[Tensor], Tensor]:

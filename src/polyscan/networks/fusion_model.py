@@ -27,9 +27,9 @@ FORMAT_VERSION = 1
 class FusionModel(nn.Module):
     """Read several modalities together, whichever of them are there.
 
-    ``forward`` is ``head(fuse(*encode(image)), available, image_size(image))`` and nothing else, so that what asks a
-    network many times (subsets of modalities, samples of dropout, attribution) runs only the steps that change. A
-    network that takes more than images, such as a table, takes it in ``forward`` and in ``fuse``, behind the others.
+    ``forward`` is encode, fuse, head and nothing else, so that what asks a network many times (subsets of modalities,
+    samples of dropout, attribution) runs only the steps that change. A network that takes more than images, such as a
+    table, takes it in ``forward`` and in ``fuse``, behind the others.
 
     Weights know what they were trained for: ``state_dict`` carries the modalities in order, the outputs' names and
     ``settings``, and ``load_state_dict`` refuses weights made for others, and weights that are not finite.
@@ -60,6 +60,19 @@ class FusionModel(nn.Module):
         self.joins_input = False
         self.register_load_state_dict_pre_hook(check_weights)
 
+    def forward(self, image: Tensor) -> Tensor:
+        """Answer from the modalities that are there.
+
+        Args:
+            image: (batch, modality, *spatial). NaN where a modality was not acquired or outside its field of view;
+                a modality without one finite value is absent. Where nothing at all was measured, zeros are read.
+
+        Returns:
+            Logits, as the head gives them; a map has the grid of the image.
+        """
+        features, available = self.encode(image)
+        return self.head(self.fuse(features, available), available, self.image_size(image))
+
     def encode(self, image: Any) -> tuple[list[Tensor], Tensor]:
         """Run what sees one modality at a time.
 
@@ -80,7 +93,7 @@ class FusionModel(nn.Module):
         """Logits from what ``fuse`` returned; a map is interpolated to ``size``, the image's."""
         return resize(self.logits(self.pre_logits(fused), available), size)
 
-    def image_size(self, image: Any) -> list[int]:
+    def image_size(self, image: Tensor) -> list[int]:
         """The grid of a map of logits."""
         return list(image.shape[2:])
 
@@ -122,9 +135,15 @@ class FusionWrapper(FusionModel):
         self.network = network
         self.joins_input = network.joins_input
 
+    @torch.jit.export
     def encode(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
         """See :class:`FusionModel`."""
         return self.network.encode(image)
+
+    @torch.jit.export
+    def fuse(self, features: list[Tensor], available: Tensor) -> list[Tensor]:  # type: ignore[override]
+        """See :class:`FusionModel`."""
+        return self.network.fuse(features, available)
 
     def pre_logits(self, fused: list[Tensor]) -> Tensor:
         """See :class:`FusionModel`."""

@@ -99,19 +99,6 @@ class FusionNet(FusionModel):
             if isinstance(module, Encoder):
                 module.checkpoint = checkpoint
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Answer from the modalities that are there.
-
-        Args:
-            image: (batch, modality, *spatial). NaN where a modality was not acquired or outside its field of view;
-                a modality without one finite value is absent. Where nothing at all was measured, zeros are read.
-
-        Returns:
-            Logits, as the head gives them; a map has the grid of the image.
-        """
-        features, available = self.encode(image)
-        return self.head(self.fuse(features, available), available, list(image.shape[2:]))
-
     @torch.jit.export
     def encode(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
         """See :class:`FusionModel`."""

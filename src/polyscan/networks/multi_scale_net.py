@@ -63,7 +63,7 @@ class MultiScaleNet(FusionModel):
         )
         self.decoder = made
 
-    def forward(self, images: list[Tensor]) -> Tensor:
+    def forward(self, images: list[Tensor]) -> Tensor:  # type: ignore[override]
         """Answer from the modalities that are there.
 
         Args:
@@ -77,7 +77,7 @@ class MultiScaleNet(FusionModel):
             ValueError: the number of images is not that of the modalities.
         """
         features, available = self.encode(images)
-        return self.head(self.fuse(features, available), available, list(images[self.finest].shape[2:]))
+        return self.head(self.fuse(features, available), available, self.image_size(images))
 
     @torch.jit.export
     def encode(self, images: list[Tensor]) -> tuple[list[Tensor], Tensor]:
@@ -124,7 +124,7 @@ class MultiScaleNet(FusionModel):
         """See :class:`FusionModel`."""
         return self.decoder.logits(pre_logits)
 
-    def image_size(self, images: list[Tensor]) -> list[int]:
+    def image_size(self, images: list[Tensor]) -> list[int]:  # type: ignore[override]
         """See :class:`FusionModel`."""
         return list(images[self.finest].shape[2:])
 
@@ -181,11 +181,6 @@ class PackedScales(FusionWrapper):
             Pool["avg", network.spatial_dims](2**k, ceil_mode=True) if k else nn.Identity() for k in network.enters
         )
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Answer from (batch, modality, *spatial), NaN where absent; a map has the grid of the image."""
-        features, available = self.encode(image)
-        return self.head(self.fuse(features, available), available, list(image.shape[2:]))
-
     @torch.jit.export
     def encode(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
         """See :class:`FusionModel`."""
@@ -193,8 +188,3 @@ class PackedScales(FusionWrapper):
         for m, unpack in enumerate(self.unpack):
             images.append(unpack(image[:, m : m + 1]))
         return self.network.encode(images)
-
-    @torch.jit.export
-    def fuse(self, features: list[Tensor], available: Tensor) -> list[Tensor]:  # type: ignore[override]
-        """See :class:`FusionModel`."""
-        return self.network.fuse(features, available)

@@ -22,7 +22,8 @@ class SurvivalNet(FusionWrapper):
     estimate (discussion of Cox, JRSS B 34, 1972) among those whom :meth:`fit` is shown, whose mean log risk is 0. What
     was learnt by heart makes log risks too large, and weight decay makes them too small: they are multiplied by the
     slope that those have who were not learnt from (van Houwelingen and le Cessie, Statistics in Medicine 9, 1990). All
-    three are of each subset of modalities its own, and stand among the weights.
+    three are of each subset of modalities its own, and stand among the weights. The logits are (batch, 1 + time): the
+    log risk, and the logarithm of the cumulative hazard at each time.
 
     Args:
         network: of log risks (batch, 1), as :class:`polyscan.networks.CoxHead` gives them.
@@ -63,23 +64,6 @@ class SurvivalNet(FusionWrapper):
         self.register_buffer("slope", torch.ones(2**count, 1))
         self.register_buffer("centre", torch.zeros(2**count, 1))
         self.register_buffer("baseline", torch.zeros(2**count, len(self.horizons)))
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Answer from the modalities that are there.
-
-        Args:
-            image: as for the network.
-
-        Returns:
-            (batch, 1 + time): the log risk, and the logarithm of the cumulative hazard at each time.
-        """
-        features, available = self.encode(image)
-        return self.head(self.fuse(features, available), available, list(image.shape[2:]))
-
-    @torch.jit.export
-    def fuse(self, features: list[Tensor], available: Tensor) -> list[Tensor]:  # type: ignore[override]
-        """See :class:`FusionModel`."""
-        return self.network.fuse(features, available)
 
     def logits(self, pre_logits: Tensor, available: Tensor) -> Tensor:
         """See :class:`FusionModel`."""

@@ -57,12 +57,10 @@ class TableNet(FusionWrapper):
             Logits, as the head gives them.
         """
         features, available = self.encode(image)
-        return self.head(self.fuse(features, available, table), available, list(image.shape[2:]))
+        return self.head(self.fuse(features, available, table), available, self.image_size(image))
 
     @torch.jit.export
-    def fuse(  # type: ignore[override]
-        self, features: list[Tensor], available: Tensor, table: Tensor | None = None
-    ) -> list[Tensor]:
+    def fuse(self, features: list[Tensor], available: Tensor, table: Tensor | None = None) -> list[Tensor]:
         """See :class:`FusionModel`; ``table`` as for ``forward``."""
         fused = self.network.fuse(features, available)
         if table is not None and self.fusion is not None:

@@ -67,7 +67,7 @@ class TemporalNet(FusionWrapper):
             ValueError: the image has another number of channels.
         """
         features, available = self.encode(image)
-        return self.head(self.fuse(features, available, days), available, list(image.shape[2:]))
+        return self.head(self.fuse(features, available, days), available, self.image_size(image))
 
     @torch.jit.export
     def encode(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
@@ -86,9 +86,7 @@ class TemporalNet(FusionWrapper):
         return features, available
 
     @torch.jit.export
-    def fuse(  # type: ignore[override]
-        self, features: list[Tensor], available: Tensor, days: Tensor | None = None
-    ) -> list[Tensor]:
+    def fuse(self, features: list[Tensor], available: Tensor, days: Tensor | None = None) -> list[Tensor]:
         """See :class:`FusionModel`; ``days`` as for ``forward``."""
         batch, each = available.shape[0], [self.times, len(self.modalities) // self.times]
         by_time = available.unflatten(1, each)
