@@ -29,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0; 3 where some studies failed; 1 where none could be used, or the input cannot be; 2 where the
         command line is wrong; 130 where interrupted.
     """
-    options = parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    options = parser().parse_args(words, argparse.Namespace(words=words))
     share_cores()
     hold_back_values()
     try:

@@ -323,7 +323,7 @@ def test_a_job_array_is_not_given_what_it_would_pass_over(more, tmp_path, capsys
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_each_scheduler_has_a_script_for_its_shell(scheduler, tmp_path):
     submitted, _, _, number = SCHEDULERS[scheduler]
-    script = job_array(scheduler, 20, 4, ["petct_staging", "a folder"], tmp_path)
+    script = "\n".join(job_array(scheduler, 20, 4, ["batch", "petct_staging", "a folder"], tmp_path))
     assert submitted in ("sbatch", "qsub", "bsub <")
     assert f"'a folder' --jobs 4 --shard \"${number}/20\"" in script
     assert "20" in script.partition("export")[0]

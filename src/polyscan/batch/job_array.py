@@ -9,7 +9,7 @@ from pathlib import Path
 
 from polyscan.batch.folder import JOB_ARRAY, LOGS, find_studies
 from polyscan.batch.status import STUDIES
-from polyscan.files.owned import replace_owned
+from polyscan.files.owned import write_script
 
 SCHEDULERS = {
     "slurm": (
@@ -34,37 +34,34 @@ SCHEDULERS = {
 """Scheduler to how a script is submitted, the lines that ask for the tasks and their log, and what numbers a task."""
 
 
-def job_array(scheduler: str, tasks: int, jobs: int, arguments: Sequence[str], logs: Path) -> str:
-    """A script for ``sbatch``, ``qsub`` or ``bsub`` whose tasks each do one shard of a batch.
+def job_array(scheduler: str, tasks: int, jobs: int, words: Sequence[str], logs: Path) -> list[str]:
+    """The lines of a script for ``sbatch``, ``qsub`` or ``bsub`` whose tasks each do one shard of a batch.
 
     Args:
         scheduler: one of :data:`SCHEDULERS`.
         tasks: how many.
         jobs: studies at a time in each task, and cores that it asks for.
-        arguments: of ``polyscan batch``, without ``--shard`` and ``--jobs``.
+        words: of the command, ``batch`` first, without ``--shard`` and ``--jobs``; they mean what they do here.
         logs: folder of what the tasks say; the scheduler wants it to be there.
     """
     _, lines, log, number = SCHEDULERS[scheduler]
-    asked = [line.format(n=tasks, jobs=jobs, logs=logs) for line in (*lines, log)]
-    command = shlex.join([sys.executable, "-m", "polyscan", "batch", *arguments, "--jobs", str(jobs)])
-    return "\n".join(
-        [
-            "#!/bin/bash",
-            *asked,
-            "# Add what your cluster wants, such as a partition, memory, time or a GPU. To go on where tasks were cut",
-            "# short, submit it again: what is done stays.",
-            "export OMP_NUM_THREADS=1",
-            f'{command} --shard "${number}/{tasks}"',
-            "status=$?",
-            "# 3: some studies failed, which their records tell; the task did its work.",
-            'if [ "$status" -eq 3 ]; then exit 0; fi',
-            'exit "$status"',
-            "",
-        ]
-    )
+    command = shlex.join([sys.executable, "-m", "polyscan", *words, "--jobs", str(jobs)])
+    return [
+        "#!/bin/bash",
+        *(line.format(n=tasks, jobs=jobs, logs=logs) for line in (*lines, log)),
+        "# Add what your cluster wants, such as a partition, memory, time or a GPU. To go on where tasks were cut",
+        "# short, submit it again: what is done stays.",
+        "export OMP_NUM_THREADS=1",
+        f"cd {shlex.quote(str(Path.cwd()))} || exit",
+        f'{command} --shard "${number}/{tasks}"',
+        "status=$?",
+        "# 3: some studies failed, which their records tell; the task did its work.",
+        'if [ "$status" -eq 3 ]; then exit 0; fi',
+        'exit "$status"',
+    ]
 
 
-def submit(source: str | Path, out: str | Path, scheduler: str, tasks: int, jobs: int, arguments: list[str]) -> Path:
+def submit(source: Path, out: Path, scheduler: str, tasks: int, jobs: int, words: Sequence[str]) -> Path:
     """Find the studies once, and write the script whose tasks do them; see :func:`job_array`.
 
     Args:
@@ -73,7 +70,7 @@ def submit(source: str | Path, out: str | Path, scheduler: str, tasks: int, jobs
         scheduler: one of :data:`SCHEDULERS`.
         tasks: how many shards.
         jobs: studies at a time in each.
-        arguments: further ones of ``polyscan batch``; the first names the bundle.
+        words: of the command that names this source, in whose place tasks read the studies that were found.
 
     Returns:
         The script.
@@ -81,12 +78,8 @@ def submit(source: str | Path, out: str | Path, scheduler: str, tasks: int, jobs
     Raises:
         PolyscanError: the source or the folder cannot be used.
     """
-    out = Path(out).absolute()
-    find_studies(Path(source), out)
-    (out / LOGS).mkdir(exist_ok=True)
-    named = [arguments[0], str(out / STUDIES), "-o", str(out), *arguments[1:]]
-    with replace_owned(out, group=JOB_ARRAY) as folder:
-        script = folder / JOB_ARRAY
-        script.write_text(job_array(scheduler, tasks, jobs, named, out / LOGS))
-        script.chmod(0o755)
-    return out / JOB_ARRAY
+    find_studies(source, out)
+    logs = (out / LOGS).absolute()
+    logs.mkdir(exist_ok=True)
+    found = [str(out / STUDIES) if Path(word) == source else word for word in words]
+    return write_script(out, JOB_ARRAY, job_array(scheduler, tasks, jobs, found, logs))

@@ -24,11 +24,11 @@ from polyscan.commands.options import (
     add_output,
     add_weights,
     answering,
-    answering_words,
     at_least,
     progress_bar,
     tell_failed,
     tell_left_out,
+    words_without,
 )
 from polyscan.errors import PolyscanError
 
@@ -122,15 +122,8 @@ def _write_job_array(options: argparse.Namespace) -> int:
     for name in ("shard", "dask", "watch"):
         if getattr(options, name) is not None:
             raise PolyscanError(f"--job-array writes a script whose tasks share the studies out; leave --{name} away.")
-    arguments = [options.bundle if not Path(options.bundle).is_dir() else str(Path(options.bundle).absolute())]
-    if options.weights:
-        arguments += ["--weights", str(options.weights.absolute())]
-    if options.device:
-        arguments += ["--device", ",".join(options.device)]
-    for name in ("registered", "retry_failed", "no_pages"):
-        arguments += [f"--{name.replace('_', '-')}"] if getattr(options, name) else []
-    arguments += answering_words(options)
     scheduler, tasks = options.job_array
-    script = submit(options.source, options.output, scheduler, tasks, options.jobs or 1, arguments)
+    words = words_without(options, "--job-array", "--jobs")
+    script = submit(options.source, options.output, scheduler, tasks, options.jobs or 1, words)
     print(f"{SCHEDULERS[scheduler][0]} {script}")
     return 0

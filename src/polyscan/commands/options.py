@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,10 +111,12 @@ def answering(options: argparse.Namespace) -> Answering:
     return Answering(**{**given, "attribution": tuple(options.attribution)})
 
 
-def answering_words(options: argparse.Namespace) -> list[str]:
-    """The words of a command line that say so again."""
-    asked = {f"--{name.replace('_', '-')}": value for name, value in asdict(answering(options)).items() if value}
-    return [word for name, value in asked.items() for word in (name, *(value if value is not True else ()))]
+def words_without(options: argparse.Namespace, *names: str) -> list[str]:
+    """The words of this command line but those of some options, each of which takes a value."""
+    taken = argparse.ArgumentParser(add_help=False)
+    for name in names:
+        taken.add_argument(name)
+    return taken.parse_known_args(options.words)[1]
 
 
 def roots(options: argparse.Namespace) -> dict[str, str]:

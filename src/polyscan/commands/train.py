@@ -19,7 +19,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from polyscan.commands.options import add_bundle_arguments, overrides, progress_bar, roots
+from polyscan.commands.options import add_bundle_arguments, overrides, progress_bar, roots, words_without
 from polyscan.errors import PolyscanError
 from polyscan.progress import silent
 
@@ -132,17 +132,6 @@ def _write_job(options: argparse.Namespace) -> None:
             "A job that is submitted again goes on; train into another folder, and leave --restart away."
         )
     nodes, processes = options.job
-    words = job_words(options)
-    script = write_slurm_job(options.manifest, options.output, nodes, processes, words, folds=options.folds is not None)
+    words, folds = words_without(options, "--job"), options.folds is not None
+    script = write_slurm_job(options.manifest, options.output, nodes, processes, words, folds=folds)
     print(f"sbatch {script}")
-
-
-def job_words(options: argparse.Namespace) -> list[str]:
-    """The words of a command line that train so, in the folder in which this one was given."""
-    words = [options.bundle, str(options.manifest)]
-    for name in ("output", "fusion", "folds", "missing", "encoder", "encoder_weights", "encoder_training", "cache"):
-        value = getattr(options, name)
-        words += [f"--{name.replace('_', '-')}", str(value)] if value is not None else []
-    for name in ("root", "config", "set", "objective"):
-        words += [word for value in getattr(options, name) for word in (f"--{name}", value)]
-    return words

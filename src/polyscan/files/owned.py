@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -98,6 +98,14 @@ def rewrite_file(path: str | Path, *, listed: bool = False) -> Iterator[None]:
     with rewrite_owned(path.parent, path.name, [path.name] if listed else []) as written:
         yield
         written.append(path.name)
+
+
+def write_script(folder: Path, name: str, lines: Iterable[str]) -> Path:
+    """Write a script that a shell runs, a group by itself; returns its path."""
+    with replace_owned(folder, group=name) as temporary:
+        (temporary / name).write_text("\n".join([*lines, ""]))
+        (temporary / name).chmod(0o755)
+    return folder / name
 
 
 def remove_owned(path: Path, group: str = "") -> None:
