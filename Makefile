@@ -11,9 +11,10 @@ LABEL := .venv-label/bin
 demo: env
 	$(BIN)/polyscan demo demo
 
-# A file's tests run one after the other: those of the label server ask one server. Files come by their names; xdist's
-# own order, by how many tests a file has, leaves those of a few long tests for the end, where one core waits.
-TWO := -n 2 --dist loadfile --no-loadscope-reorder
+# A file's tests run one after the other, and all that ask one label server (tests/conftest.py). Files come by their
+# names; xdist's own order, by how many tests a file has, leaves those of a few long tests for the end, where one core
+# waits.
+TWO := -n 2 --dist loadgroup --no-loadscope-reorder
 test: env check label-env
 	$(BIN)/pytest $(TWO) $(PYTEST_ARGS)
 

@@ -17,6 +17,17 @@ for threads in ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
 ROOT = Path(__file__).resolve().parents[1]
 
 
+SERVERS = ("web_client", "client")
+"""Fixtures that start a label server, which takes longer than most of what it is asked."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one process run the tests of a file, and those of all files that ask one server."""
+    for item in items:
+        server = next((name for name in SERVERS if name in getattr(item, "fixturenames", ())), None)
+        item.add_marker(pytest.mark.xdist_group(server or item.path.name))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_core() -> Iterator[None]:
     """Nor does a command start processes unasked: each would take longer to import than to do its part."""

@@ -8,6 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
 from processes import FORKS, free_port, say_to
 
 
@@ -35,6 +37,15 @@ def monai_in_processes(count: int, *arguments: object, cwd: Path) -> list[str]:
         said = [log.read_text() for log in logs]
     assert not any(process.exitcode for process in processes), "".join(text[-4000:] for text in said)
     return said
+
+
+def monai_by_torchrun(count: int, *arguments: object, cwd: Path) -> None:
+    """The same by PyTorch's launcher, which torchrun is the command of."""
+    words = [str(argument) for argument in arguments]
+    with tempfile.TemporaryDirectory() as folder:
+        launch = {"run_id": folder, "rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0", "max_restarts": 0}
+        config = LaunchConfig(1, 1, count, start_method="forkserver", **launch)
+        elastic_launch(config, _command)(words, cwd, Path(folder) / "said", {})
 
 
 def _command(words: list[str], cwd: Path, log: Path, environment: dict[str, str]) -> None:

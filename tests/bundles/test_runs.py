@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
 import torch
-from commands import monai, monai_in_processes
+from commands import monai, monai_by_torchrun, monai_in_processes
 from monai.bundle import ConfigParser
 from prepared import few_samples, kind_of, read_config, reads, small_window
 
@@ -94,14 +92,8 @@ def test_two_processes_train_together(bundle, manifest, tmp_path):
     paths = ("--manifest", manifest, "--output_dir", tmp_path / "run")
     once = {"max_epochs": 1, "val_interval": 2, **small_window(bundle)}
     words = ("run", "--config_file", configs, *paths, *as_words(once))
-    if bundle.name == "brain_mri_tumour_segmentation":  # one as a user starts it
-        launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "monai.bundle")
-        done = subprocess.run(
-            [sys.executable, *launcher, *map(str, words)], cwd=bundle, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr[-4000:]
-    else:
-        monai_in_processes(2, *words, cwd=bundle)
+    by_launcher = bundle.name == "brain_mri_tumour_segmentation"  # one as a user starts it
+    (monai_by_torchrun if by_launcher else monai_in_processes)(2, *words, cwd=bundle)
     assert torch.load(tmp_path / "run" / "model.pt", weights_only=True)
 
 
