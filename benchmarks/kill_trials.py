@@ -43,28 +43,44 @@ def kill_after(seconds: float) -> Callable[[int], None]:
     return kill
 
 
-def kill_a_worker(killed: list[int], seconds: float) -> Callable[[int], None]:
-    """Kill one process that a command's forkserver has begun, so long after the first has, and note which."""
+def workers_of(session: int) -> set[int]:
+    """The processes that a command's forkserver has begun."""
+    found = set()
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, ValueError):
+            state, parent, _, of, *_ = (entry / "stat").read_text().rpartition(") ")[2].split()
+            if state != "Z" and int(of) == session != int(parent) and entry.name != str(session):
+                found.add(int(entry.name))
+    return found
 
-    def workers(session: int) -> list[int]:
-        found = []
-        for entry in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError, ValueError):
-                fields = (entry / "stat").read_text().rpartition(") ")[2].split()
-                if int(fields[3]) == session and int(fields[1]) != session and entry.name != str(session):
-                    found.append(int(entry.name))
-        return found
+
+def watch_workers(lives: list[float]) -> Callable[[int], None]:
+    """Note for how many seconds a command has workers; nothing where it has none."""
+
+    def watch(process: int) -> None:
+        times = []
+        while not has_ended(process):
+            times += [time.monotonic()] if workers_of(process) else []
+            time.sleep(0.02)
+        lives.extend([times[-1] - times[0]] if times else [])
+
+    return watch
+
+
+def kill_a_worker(replaced: set[int], seconds: float) -> Callable[[int], None]:
+    """Kill one of a command's workers, so long after the first has begun, and note those that begin in its stead."""
 
     def kill(process: int) -> None:
-        while not (found := workers(process)):  # importing takes most of the time, and how long differs
+        while not workers_of(process):  # importing takes most of the time, and how long differs
             if has_ended(process):
                 return
             time.sleep(0.02)
         time.sleep(seconds)
-        for worker in set(found) & set(workers(process)):
-            os.kill(worker, signal.SIGKILL)
-            killed.append(worker)
-            return
+        if found := workers_of(process):
+            os.kill(random.choice(sorted(found)), signal.SIGKILL)
+        while not has_ended(process):
+            replaced.update(workers_of(process) - found)
+            time.sleep(0.02)
 
     return kill
 
@@ -111,7 +127,9 @@ def disturbed(task: Task, work: Path, trials: int, disturb: Callable[[Task, Path
     whole, other, counts = work / "whole", work / "other", Counter[str]()
     for folder in (whole, other):
         shutil.rmtree(folder, ignore_errors=True)
-    undisturbed = run(task.of(whole))
+    lives: list[float] = []
+    undisturbed = run(task.of(whole), meanwhile=watch_workers(lives))
+    seconds = max(lives, default=undisturbed.seconds)  # in which it can be disturbed
     assert undisturbed.status == 0, undisturbed.printed
     expected, made = task.results(whole), task.made(whole)
     if old:
@@ -122,7 +140,7 @@ def disturbed(task: Task, work: Path, trials: int, disturb: Callable[[Task, Path
         if old:
             shutil.copytree(other, out)
         before = task.made(out)
-        ended = disturb(task, out, undisturbed.seconds)
+        ended = disturb(task, out, seconds)
         counts["cut short"] += ended.cut_short
         counts["raw sentences"] += bool(RAW.search(ended.printed))
         now = task.made(out) if out.is_dir() else {}
@@ -145,10 +163,10 @@ def killed(task: Task, out: Path, seconds: float) -> Ended:
 
 
 def worker_killed(task: Task, out: Path, seconds: float) -> Ended:
-    """Kill a worker; the study that it had goes on alone, so that the run ends well: cut short counts the kill."""
-    killed: list[int] = []
-    ended = run(task.of(out), meanwhile=kill_a_worker(killed, random.uniform(0, 0.08) * seconds))
-    return replace(ended, cut_short=bool(killed))
+    """Kill a worker; what it had goes on in another, so that the run ends well: cut short counts those."""
+    replaced: set[int] = set()
+    ended = run(task.of(out), meanwhile=kill_a_worker(replaced, random.uniform(0, seconds)))
+    return replace(ended, cut_short=bool(replaced))
 
 
 def disk_full(task: Task, out: Path, seconds: float) -> Ended:

@@ -103,6 +103,17 @@ LAYOUTS = {
     "FSL": ("{0}/{1}", "anna bob", "T1 T1_fast_seg T1_fast_pve_0 T1_first_all_fast_firstseg", ["T1"], False),
     "German": ("{0}/{1}", "anna bob", "t2_dunkelfluessigkeit t2_tse", ["FLAIR", "T2"], False),
     "the CT of a PET": ("{0}/{1}", "anna bob", "CTAC PET_SUV", ["CT", "PET"], False),
+    "scans beside what was made of them": (
+        "{0}/{1}",
+        "P-001 P-002",
+        "FLAIR T1 made/atlas/skull_strip/flair_skull_strip made/A/t1_strip copies/A_T1",
+        ["FLAIR", "T1"],
+        False,
+    ),
+    "RHUH-GBM": ("RHUH-{0}/{0}_0_{1}", "0001 0002", "t1 t1ce segmentations", ["T1", "T1c"], True),
+    "TopCoW": ("{1}", "001 002", "imagesTr/topcow_ct_{0} cow_seg_labelsTr/topcow_ct_{0}", ["CT"], True),
+    "masks of brain tumours": ("{1}", "001 002", "T1/{0}_T1 brain_tumor_masks/{0}", ["T1"], True),
+    "masks of brains": ("{1}", "001 002", "T1/{0}_T1 brain_masks/{0}", ["T1"], False),
     "one of several CT": ("{0}/{1}", "anna bob", "CT1 PET_SUV", ["PET"], False),
     "dcm2niix": ("{0}/{1}", "anna bob", "2_t1_mprage 3_t2_flair_ROI1 4_localizer", ["FLAIR", "T1"], False),
 }
@@ -117,7 +128,8 @@ def test_a_layout(tmp_path, name):
     found = scan(tmp_path)
     assert [sorted(study.scans) for study in found.studies] == [scans, scans]
     assert [study.label.mask is not None for study in found.studies] == [labelled, labelled]
-    assert not [one.path for study in found.studies for one in study.scans.values() if "bias" in one.path]
+    taken = [one.path.removeprefix(str(tmp_path)) for study in found.studies for one in study.scans.values()]
+    assert not [path for path in taken for word in ("bias", "strip", "copies") if word in path]
 
 
 BRAIN_CHANNELS = {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"}
@@ -159,6 +171,18 @@ def test_a_data_set_of_nnunet_or_the_decathlon(tmp_path, listed, names, volumes,
         assert all(study.scans[name].path.endswith(end) for name, end in scans.items())
     if volumes > 1:
         assert float(read_image(first.scans["T1"].source, "T1").mean()) == 2
+
+
+def test_a_list_that_pairs_labels_of_other_names_with_images(tmp_path):
+    for name in ("imagesTr/img1", "imagesTr/img2", "labelsTr/label1", "labelsTr/label2"):
+        image = MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4))
+        write_nifti(tmp_path / f"{name}.nii.gz", image)
+    pairs = [{"image": f"./imagesTr/img{n}.nii.gz", "label": f"./labelsTr/label{n}.nii.gz"} for n in (1, 2)]
+    (tmp_path / "dataset.json").write_text(json.dumps({"modality": {"0": "CT"}, "training": pairs}))
+    studies = scan(tmp_path).studies
+    assert [(study.subject, study.label.mask) for study in studies] == [
+        (f"img{n}", str(tmp_path / "labelsTr" / f"label{n}.nii.gz")) for n in (1, 2)
+    ]
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"modality": {"1": "CT"}}', '{"channel_names": {"0": "MRI"}}'])
@@ -206,6 +230,24 @@ def test_visits_before_and_in_the_midst_of_radiotherapy(tmp_path):
     assert all(study.label for study in studies)
     assert list(scan(tmp_path, join=True).studies[0].scans) == ["T2@1", "T2@2"]
     assert "preRT" in scan(tmp_path, join=True).studies[0].scans["T2@1"].path
+
+
+@pytest.mark.parametrize(
+    ("folders", "first"),
+    [
+        (("11-23-2003-NA-PET-CT-42", "02-03-2004-NA-PET-CT-43"), "11-23-2003"),  # of an archive of America
+        (("05.11.2003", "04.12.2003"), "05.11.2003"),
+        (("02-25-2003", "01-26-2004"), "02-25-2003"),
+    ],
+)
+def test_visits_by_dates_of_several_countries(tmp_path, folders, first):
+    for folder, name in product(folders, ("CT", "SUV")):
+        write_nifti(
+            tmp_path / "P1" / folder / f"{name}.nii.gz", MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4))
+        )
+    studies = scan(tmp_path).studies
+    assert [study.key for study in studies] == ["sub-P1_ses-1", "sub-P1_ses-2"]
+    assert f"/{first}" in studies[0].scans["CT"].path
 
 
 def test_several_labels_are_said(tmp_path):

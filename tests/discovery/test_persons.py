@@ -331,6 +331,50 @@ def test_visits_above_patients_are_their_sessions(tmp_path, visits):
 
 
 @pytest.mark.parametrize(
+    ("groups", "names", "kinds"),
+    [
+        ("best/train/{kind} best/dev_in/{kind}", [f"{number}_{{kind}}_isovox" for number in range(1, 13)], "FLAIR T1"),
+        ("data/train data/test", ["P001_{kind}", "P002_{kind}"], "T1"),
+        ("hospitalA hospitalB", ["001_{kind}", "002_{kind}"], "FLAIR T1"),
+        ("{kind}/AD {kind}/CN", ["001", "002"], "FLAIR T1"),
+    ],
+)
+def test_files_of_many_patients_in_the_folder_of_a_group(tmp_path, groups, names, kinds):
+    paths = [
+        f"{group}/{name}.nii.gz".format(kind=kind)
+        for group in groups.split()
+        for name in names
+        for kind in kinds.split()
+    ]
+    found, _ = studies(tmp_path, *paths)
+    assert len(found) == 2 * len(names)
+    assert all(len(files) == len(kinds.split()) for files in found.values())
+    assert sorted(path for files in found.values() for path in files) == sorted(paths)
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        [
+            "ward/10005/10005_1000005_t2.nii.gz",
+            "ward/10005/10005_1000006_t2.nii.gz",
+            "ward/10006/10006_1000007_t2.nii.gz",
+        ],
+        ["a/anna/tse_T1.nii.gz", "a/anna/fse_T1.nii.gz", "a/bob/tse_T1.nii.gz", "a/bob/fse_T1.nii.gz"],
+    ],
+)
+def test_files_in_the_folder_of_a_patient_are_nobody_elses(tmp_path, paths):
+    found, _ = studies(tmp_path, *paths)
+    assert len(found) == 2
+
+
+def test_few_files_of_a_group_of_which_nothing_tells_whether_they_are_patients_are_said(tmp_path):
+    paths = [f"best/{part}/{n}_{kind}.nii.gz" for part in ("train", "test") for n in (1, 2) for kind in ("T1", "FLAIR")]
+    _, doubts = studies(tmp_path, *paths)
+    assert "best/train is taken as one patient's, with scans from 1, 2, whose names do not tell" in " ".join(doubts)
+
+
+@pytest.mark.parametrize(
     "paths",
     [
         [f"anna/{folder}/{kind}.nii.gz" for folder, kind in (("T1", "T1"), ("FLAIR", "FLAIR"), ("AXIAL_T1", "T1"))],

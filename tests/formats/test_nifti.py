@@ -244,8 +244,8 @@ NO_SFORM = {"sform_code": 0}
         ({**NO_SFORM, "qoffset_x": np.inf}, "no usable affine"),
         ({**NO_SFORM, "qoffset_x": 1e30}, "more than 100 m away"),
         ({"srow_x[3]": 1e30}, "more than 100 m away"),
-        ({"srow_x[0]": 0, "srow_y[1]": 0, "srow_z[2]": 0}, "no usable affine"),
-        ({"srow_x[0]": np.nan}, "no usable affine"),
+        ({"srow_x[0]": 0, "qform_code": 0}, "no usable affine"),
+        ({"srow_x[0]": np.nan, "quatern_b": np.nan}, "no usable affine"),
     ],
 )
 def test_header_fields_that_cannot_be_are_refused(tmp_path, fields, says):
@@ -263,6 +263,8 @@ def test_header_fields_that_cannot_be_are_refused(tmp_path, fields, says):
         ({"pixdim[1]": np.inf}, "pixdim tells other voxel sizes than the sform"),
         ({"quatern_b": 2}, "its qform is none"),
         ({"quatern_b": np.nan}, "its qform is none"),
+        ({"srow_x[0]": 0, "srow_y[1]": 0, "srow_z[2]": 0}, "its sform is none: the qform was used"),
+        ({"srow_x[0]": np.nan}, "its sform is none: the qform was used"),
         ({"sform_code": 9}, "sform_code is 9, which is no code"),
         ({"sform_code": 0, "qform_code": -1}, "qform_code is -1, which is no code"),
     ],

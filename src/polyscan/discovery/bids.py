@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from polyscan.dicom.words import dual_energy, told
-from polyscan.discovery.whose import words_of_person
+from polyscan.discovery.whose import is_of_labels, words_of_person
 from polyscan.formats.endings import stem_of
 from polyscan.modality import MODALITIES
 
@@ -30,13 +30,9 @@ _FREE = ("acq", "rec", "desc")  # entities of BIDS with a text of anybody's choi
 _FREE_TEXT = "acq-, rec- or desc-"
 _LABEL = {"dseg", "seg", "mask", "msk", "label", "labels", "gtv", "segmentation", "lesion", "roi", "probseg"}
 _LABEL_WORDS = re.compile(
-    r"(?:^|[_\W])(?:(?:lesion|roi|tumou?r)?(?:mask|d?seg)|segm|labels?|gtv[npt]?[-_]?\d?|segmentation|roi)(?:[_\W]|$)|"
+    r"(?:^|[_\W])(?:(?:lesion|roi|tumou?r)?(?:masks?|d?seg)|segm|labels?|gtv[npt]?[-_]?\d?|segmentations?|roi)(?:[_\W]|$)|"
     r"(?:[-_]|^)(?:annotations?|consensus|contours?|delineations?|gt|lesions?|truth|tumou?rs?)$|_msk$|^wmh$|"
     r"[-_](?:reader|rater)[-_]?\d(?:[_\W]|$)",
-    re.IGNORECASE,
-)
-_LABEL_FOLDER = re.compile(
-    r"(?:masks?|labels?(?:tr|ts|val)?|segs?|(?:manual)?[-_ ]?segmentations?|annotations?|ground[-_ ]?truths?|gt)",
     re.IGNORECASE,
 )
 _UNTOLD = "its name tells no modality"
@@ -52,12 +48,13 @@ _COMPUTED = re.compile(
 )
 _DERIVED = re.compile(
     r"(?:^|[_\W])(?:mni\w*|normali[sz]ed|warped|reg|registered|co-?reg\w*|aligned|res(?:ampled|liced)|bet|brain|"
-    r"\w*stripped|n4\w*|bias\w*|denoised|smooth\w*|defaced|(?:pre|post)?-?process\w*|preproc|acpc|restored?|eddy|topup|"
+    r"\w*strip(?:ped)?|n4\w*|bias\w*|denoised|smooth\w*|defaced|(?:pre|post)?-?process\w*|preproc|acpc|restored?|eddy|topup|"
     r"to|in)(?:[_\W]|$)|^(?-i:[mrwu]{1,3}(?=[A-Z]))",
     re.IGNORECASE,
 )
 _DERIVED_FOLDER = re.compile(
-    r"derivatives|mni\w*|(?:pre|post)?-?process\w*(?:[-_ ]data)?|preproc|normali[sz]ed|(?:co-?)?registered|\w*stripped",
+    r"derivatives|mni\w*|(?:pre|post)?-?process\w*(?:[-_ ]data)?|preproc|normali[sz]ed|(?:co-?)?registered|"
+    r"\w*strip(?:ped)?|atlas(?:[-_ ]space)?",
     re.IGNORECASE,
 )
 # What labels the anatomy of everybody.
@@ -65,7 +62,8 @@ _ANATOMY = re.compile(r"[fs]?mriprep|freesurfer|fastsurfer|synthseg|mriqc|qsipre
 # The number that an export gives a series before its name.
 _SERIES_NUMBER = re.compile(r"^\d+[-_. ]+")
 _NOT_TRUTH = re.compile(
-    r"brain|foreground|body|head|preproc|deface|probseg|aseg|aparc|wmparc|ribbon|tissue|anatomy|drawem|atlas-|skull|strip|"
+    r"(?:brain|body|head)(?![-_ ]?(?:tumou?r|lesion|met(?:s|astas)|(?:(?:and|&)[-_ ]?)?neck))|foreground|preproc|"
+    r"deface|probseg|aseg|aparc|wmparc|ribbon|tissue|anatomy|drawem|atlas-|skull|strip|"
     r"(?:^|[_\W])(?:hd-?)?bet(?:[_\W]|$)",
     re.IGNORECASE,
 )
@@ -112,8 +110,8 @@ def named_in(folders: Sequence[str], name: str) -> Named:
     if not found.entities and name.startswith(where := "_".join((*folders[-2:], ""))):  # P1/T1/P1_T1_FLAIR.nii.gz
         behind = named(name.removeprefix(where))
         found = found if behind.is_untold else behind
-    if not found.entities and not found.label and any(map(_LABEL_FOLDER.fullmatch, folders[-1:])):
-        return _label(stem_of(name), {})
+    if not found.entities and not found.label and any(map(is_of_labels, folders[-1:])):
+        return _label(stem_of(name), {}, folders[-1])
     if found.label and any(map(_ANATOMY.fullmatch, folders)):
         return replace(found, label=False, modality=None, reason="a segmentation of the anatomy, by its folder")
     found = replace(found, derived=found.derived or any(map(_DERIVED_FOLDER.fullmatch, folders)))
@@ -174,10 +172,10 @@ def named(name: str) -> Named:
     return Named(modality, f"its BIDS suffix is {suffix}", False, entities, derived)
 
 
-def _label(stem: str, entities: dict[str, str]) -> Named:
-    if _NOT_TRUTH.search(stem):
+def _label(stem: str, entities: dict[str, str], folder: str = "") -> Named:
+    if _NOT_TRUTH.search(stem) or _NOT_TRUTH.search(folder):
         return Named(None, "a mask of the body, no label", False, entities)
-    if _COMPUTED.search(stem):
+    if _COMPUTED.search(stem) or _COMPUTED.search(folder):
         return Named(None, _IS_COMPUTED, False, entities)
     bare = _WHOSE.sub("", stem)
     modality = told(entities.get("space", re.sub(_LABEL_WORDS, " ", bare))).modality

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from polyscan.dicom.words import told
 from polyscan.discovery.bids import Named
@@ -49,9 +49,9 @@ def case_of(path: Path) -> Case | None:
     folder, stem, listed = _FOLDER.fullmatch(path.parent.name), stem_of(path.name), listed_in(path)
     if folder is None or not listed.is_file():
         return None
-    channels = _channels(listed, listed.stat().st_mtime_ns)
+    channels, drawn_on = _told(listed, listed.stat().st_mtime_ns)
     if folder["kind"] == "labels":
-        return Case(stem) if channels else None
+        return Case(drawn_on.get(path.name, stem)) if channels else None
     number = _NUMBERED.fullmatch(stem)
     if number and int(number["channel"]) < len(channels):
         return Case(number["case"], (channels[int(number["channel"])],))
@@ -71,14 +71,22 @@ def _named(words: str) -> Named:
 
 
 @lru_cache(maxsize=64)
-def _channels(listed: Path, changed: int) -> tuple[str, ...]:
-    """The channels of a data set in their order; none where the file, read again when changed, does not tell them."""
+def _told(listed: Path, changed: int) -> tuple[tuple[str, ...], dict[str, str]]:
+    """What the file, read again when changed, tells of a data set: nothing where its channels are not told.
+
+    Returns:
+        The channels in their order; file of a label to the case that the Decathlon's list pairs it with.
+    """
     try:
         content = read_json(listed)
     except PolyscanError:
-        return ()
+        return (), {}
     content = content if isinstance(content, dict) else {}
     told_of = content.get("channel_names") or content.get("modality")
     if not isinstance(told_of, dict) or sorted(told_of) != sorted(map(str, range(len(told_of)))):
-        return ()
-    return tuple(str(told_of[str(number)]) for number in range(len(told_of)))
+        return (), {}
+    parts = [content.get(part) for part in ("training", "validation")]
+    pairs = [each for part in parts if isinstance(part, list) for each in part if isinstance(each, dict)]
+    names = [[PurePosixPath(str(each.get(kind, ""))).name for kind in ("label", "image")] for each in pairs]
+    channels = tuple(str(told_of[str(number)]) for number in range(len(told_of)))
+    return channels, {label: stem_of(image) for label, image in names if image}

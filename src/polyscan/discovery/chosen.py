@@ -17,7 +17,7 @@ from polyscan.study import Decision, Label, Scan, Study
 _NUMBERED = re.compile(r"(?P<series>.*[-_])(?P<number>\d+)")
 _CORRECTED = re.compile(r"(?P<of>.+?)_(?:Tilt_Eq|Tilt|Eq)(?:_\d+)?")
 _ELSEWHERE = "another {} of its study lies in another place, beside what this one shows"
-BY_NAME = "is later, or comes first by its name"
+BY_NAME = "is later, lies in fewer folders, or comes first by its name"
 # A mask of which nothing tells what it shows: it may be that of the brain.
 _ANY_MASK = re.compile(r"(?!.*(?:lesion|tumou?r|gtv|roi|seg)).*(?:^|[_\W])mask$", re.IGNORECASE)
 # What the parts of a rank say, where they differ, of the scan that is taken.

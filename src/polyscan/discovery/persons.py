@@ -25,6 +25,7 @@ from polyscan.errors import first_of
 _SUBJECT = re.compile(r"sub-([A-Za-z0-9]+)")
 _OF_DATA_SET = {"derivatives", "rawdata", "sourcedata"}  # folders in one
 _LONG_NUMBER = re.compile(r"\d{3}")  # which no run of a scan has
+Folders = tuple[str, ...]
 _COMMON = 2  # modalities that two folders both hold, where they are two patients'; one may be a repeated series
 
 
@@ -76,12 +77,16 @@ def persons_among(places: Iterable[Place]) -> tuple[dict[int, str], list[str]]:
     for top, inside in tops.items():
         found.take_apart(inside, (top,) if top else ())
     whose = found.whose
-    beside: dict[tuple[str, ...], list[Place]] = defaultdict(list)
+    beside: dict[Folders, list[Place]] = defaultdict(list)
     for place in every:
-        if place.file not in whose:
-            beside[named[place.file]].append(place)
-    for folders, files in beside.items():
-        whose |= _by_files(files, folders, found.doubts)
+        places_of = tuple(filter(names_place, place.folders))  # 001_T1 of two hospitals is two patients'
+        beside[whose.get(place.file) or named[place.file] or places_of].append(place)
+    groups_of = {folders: _Beside(files) for folders, files in beside.items()}
+    in_folders = Counter(name for files in groups_of.values() for name in files.groups)
+    persons = {*whose.values()}
+    for folders, files in groups_of.items():
+        own = all(in_folders[name] == 1 for name in files.groups)
+        whose |= _by_files(files, folders, folders in persons, own, found.doubts)
     whose |= _by_names_of_others(every, named, whose)
     counts = Counter(path[-1].casefold() for path in set(whose.values()))
     subjects = {
@@ -91,7 +96,7 @@ def persons_among(places: Iterable[Place]) -> tuple[dict[int, str], list[str]]:
     outer = {path[:-1]: sorted({p[-1] for p in whose.values() if p[:-1] == path[:-1]}) for path in whose.values()}
     doubts = [
         f"{'/'.join(path) or 'The scanned folder'} holds several patients by the names in it: {first_of(names)}, which "
-        "have modalities in common. If they are one patient's, keep one."
+        "have modalities in common. If they are one's: of visits call them ses-1 and ses-2, of copies keep one."
         for path, names in sorted(outer.items())
     ]
     return subjects, doubts + found.doubts
@@ -194,37 +199,70 @@ def _taken_as_one(above: tuple[str, ...], names: list[str]) -> str:
     )
 
 
-def _by_files(places: Iterable[Place], folders: tuple[str, ...], doubts: list[str]) -> dict[int, tuple[str, ...]]:
+class _Beside:
+    """Files that lie beside each other, by what their names say of whose they are.
+
+    Attributes:
+        groups: the words of a name in small letters to the files that have them.
+        spelt: the same as they are written.
+        nameless: whether other files tell nothing.
+    """
+
+    def __init__(self, places: Iterable[Place]) -> None:
+        self.groups: dict[tuple[str, ...], list[Place]] = defaultdict(list)
+        self.spelt: dict[tuple[str, ...], tuple[str, ...]] = {}  # Anna_T1 and anna_FLAIR are one's
+        for place in places:
+            words = words_of_person(without_visit(place.stem))
+            name = tuple(map(str.casefold, words))
+            self.groups[name].append(place)
+            self.spelt.setdefault(name, words)
+        self.nameless = bool(self.groups.pop((), []))
+        for name in sorted(self.groups):  # what goes on behind another name is that one's: anna_2_T1 beside anna_T1
+            if shorter := next((name[:k] for k in range(1, len(name)) if name[:k] in self.groups), None):
+                self.groups[shorter] += self.groups.pop(name)
+
+    def own(self) -> dict[tuple[str, ...], tuple[str, ...]]:
+        """Of each name the words in which it differs from the others, one at least, as they are written."""
+        before = _alike(self.groups)
+        behind = min(_alike(name[::-1] for name in self.groups), min(map(len, self.groups)) - before - 1)
+        return {name: words[before : len(words) - max(behind, 0)] for name, words in self.spelt.items()}
+
+
+def _alike(names: Iterable[Sequence[str]]) -> int:
+    """With how many equal words all names begin."""
+    return sum(1 for _ in takewhile(lambda words: len(set(words)) == 1, zip(*names, strict=False)))
+
+
+def _by_files(
+    files: _Beside, folders: Folders, of_person: bool, only_here: bool, doubts: list[str]
+) -> dict[int, Folders]:
     """Whose files are that lie beside each other, as ``anna_T1.nii.gz`` and ``bob_T1.nii.gz`` do.
 
     Args:
-        places: of the files.
+        files: by their names.
         folders: that they lie in.
+        of_person: whether the folders have been taken as one patient's. They may be a group's all the same, as
+            ``train`` beside ``test``: where names that do not begin with the folder's are words that no other folder
+            has, or numbers such as a study gives its patients in a folder that is none.
+        only_here: whether no other folder has one of the names.
         doubts: gets a sentence where names may be patients' and do not tell.
     """
-    groups: dict[tuple[str, ...], list[Place]] = defaultdict(list)
-    spelt: dict[tuple[str, ...], tuple[str, ...]] = {}  # Anna_T1 and anna_FLAIR are one's
-    for place in places:
-        words_of = words_of_person(without_visit(place.stem))
-        name = tuple(map(str.casefold, words_of))
-        groups[name].append(place)
-        spelt.setdefault(name, words_of)
-    nameless = groups.pop((), [])
-    for name in sorted(groups):  # what goes on behind another name is that one's: anna_2_T1 beside anna_T1
-        if shorter := next((name[:k] for k in range(1, len(name)) if name[:k] in groups), None):
-            groups[shorter] += groups.pop(name)
-    if len(groups) < 2:
+    groups, above = files.groups, _folded(folders[-1]) if of_person else ()
+    if len(groups) < 2 or (of_person and all(name[: len(above)] == above for name in groups)):
         return {}
-    alike = sum(1 for _ in takewhile(lambda words: len(set(words)) == 1, zip(*groups, strict=False)))
-    own = {name: "-".join(spelt[name][alike:]) for name in groups}
+    own = {name: words for name, words in files.own().items() if name in groups}
+    called = ["-".join(words) for words in own.values()]
     kinds = [{place.modality for place in inside if place.modality} for inside in groups.values()]
-    common, words = bool(set.intersection(*kinds)), all(map(is_word, own.values()))
-    first = all(_comes_first(name[alike], place.stem) for name, inside in groups.items() for place in inside)
-    counted = counted_alike(own.values()) and (first or all(map(_LONG_NUMBER.search, own.values())))
-    if (common and (counted or (words and first))) or (_share(groups.values(), _COMMON) and not nameless):
-        return {place.file: (*folders, "-".join(spelt[name])) for name, inside in groups.items() for place in inside}
-    if all(kinds) and ((words or first) if common else (words and first)):
-        doubts.append(_taken_as_one(folders, sorted(own.values())))
+    common, words = bool(set.intersection(*kinds)), all(map(is_word, called)) and (only_here or not of_person)
+    first = all(_comes_first(own[name][0], place.stem) for name, inside in groups.items() for place in inside)
+    counted = counted_alike(called) and (first or all(map(_LONG_NUMBER.search, called)))
+    counted = counted and not (of_person and is_counted(folders[-1]))
+    sets = _share(groups.values(), _COMMON) and not files.nameless
+    if (common and (counted or (words and first))) or (sets and not of_person):
+        spelt = {name: "-".join(files.spelt[name]) for name in groups}
+        return {place.file: (*folders, spelt[name]) for name, inside in groups.items() for place in inside}
+    if all(kinds) and (sets or not of_person) and ((words or first) if common else (words and first)):
+        doubts.append(_taken_as_one(folders, sorted(called)))
     return {}
 
 
@@ -255,7 +293,7 @@ def _folded(name: str) -> tuple[str, ...]:
 def _comes_first(word: str, stem: str) -> bool:
     """Whether a word of a file's name stands before its modality, as a patient's does and a number of a series not."""
     before = takewhile(lambda each: told(each).modality is None, re.split(r"[\W_]+", stem))
-    return word in map(str.casefold, before)
+    return word.casefold() in map(str.casefold, before)
 
 
 def _share(groups: Iterable[Iterable[Place]], common: int) -> bool:

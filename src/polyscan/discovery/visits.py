@@ -24,7 +24,10 @@ _MONTH, _DAY = r"(?:0[1-9]|1[0-2])", r"(?:0[1-9]|[12]\d|3[01])"
 _TIME = r"(?:[-_ t]?\d\d[-_:.]?\d\d(?:[-_:.]?\d\d(?:\.\d+)?)?)?"
 _DATE = re.compile(
     rf"(?<![a-z\d])(?P<year>(?:19|20)\d\d)(?P<sign>[-_.]?)(?P<month>{_MONTH})(?P=sign)(?P<day>{_DAY}){_TIME}(?![a-z\d])"
-    rf"|(?<![a-z\d])(?P<d>{_DAY})(?P<s>[-_.])(?P<m>{_MONTH})(?P=s)(?P<y>(?:19|20)\d\d)(?![a-z\d])",
+    # 03-04-2003-NA-PET is of an archive of America: the 4th of March; so is what cannot be another day.
+    rf"|(?<![a-z\d])(?P<m2>{_MONTH})-(?P<d2>{_DAY})-(?P<y2>(?:19|20)\d\d)(?=-)"
+    rf"|(?<![a-z\d])(?P<d>{_DAY})(?P<s>[-_.])(?P<m>{_MONTH})(?P=s)(?P<y>(?:19|20)\d\d)(?![a-z\d])"
+    rf"|(?<![a-z\d])(?P<m3>{_MONTH})(?P<s3>[-_.])(?P<d3>{_DAY})(?P=s3)(?P<y3>(?:19|20)\d\d)(?![a-z\d])",
     re.IGNORECASE,
 )
 _ORDER = ("baseline|before|pre|initial", "", "intra|mid", "after|post|follow|fu")
@@ -58,7 +61,8 @@ def visit_of(path: str) -> str:
         parts = found.groupdict()
         return parts.get("number") or parts.get("session") or re.sub(r"\W|_", "", parts["word"].lower())
     if found := _DATE.search(path):
-        return "".join(found[name] or "" for name in ("year", "month", "day", "y", "m", "d"))
+        fields = ("year", "month", "day", "y", "m", "d", "y2", "m2", "d2", "y3", "m3", "d3")
+        return "".join(found[name] or "" for name in fields)
     return ""
 
 

@@ -68,7 +68,8 @@ def _candidate(folder: Path, path: Path, number: str, told: Named) -> Candidate:
     # Of several PET volumes that which says that it is in SUV.
     other_unit = told.modality == "PET" and not says_suv(path.name)
     unusual = float(told.derived or told.by_folder) + other_unit
-    called = f"{path.with_name(stem_of(path.name))}{number}"  # T1.nii goes before "T1 (1).nii", and run-2 before run-10
+    # T1.nii goes before "T1 (1).nii" and steps/T1.nii, and run-2 before run-10.
+    called = f"{len(path.parts)} {path.with_name(stem_of(path.name))}{number}"
     in_order = re.sub(r"\d+", lambda found: found[0].zfill(12), called)
     rank = (unusual, voxel, -volume.shape[-1], told.modality == "CT" and _is_sharp(path), in_order)
     space = told.entities.get("space")

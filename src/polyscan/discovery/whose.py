@@ -33,6 +33,12 @@ _PROCESSED = re.compile(
     r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\d{2,4}|(?:hospital|site|cent(?:er|re)|scanner)\w?)",
     re.IGNORECASE,
 )
+# A folder of labels, whatever they are of: cow_seg_labelsTr, tumour_masks, but not images_and_labels.
+_LABELS = re.compile(
+    r"(?:(?!(?:and|images?|no|or|scans?|with|without)[-_ ])[^\W_]+[-_ ])*"
+    r"(?:masks?|labels?(?:tr|ts|val)?|segs?|(?:manual)?segmentations?|annotations?|(?:ground[-_ ]?)?truths?|gt)",
+    re.IGNORECASE,
+)
 _PLACE = re.compile(r"(?:hospital|site|cent(?:er|re)|scanner)\w?", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]{2,}")
 # A number that a study gives its patients has a word or a letter before it (case-7, P07), three digits (123), a zero
@@ -62,8 +68,14 @@ def tells_whom(folder: str) -> bool:
         said.modality is None
         and not said.other
         and not is_visit(folder)
+        and not is_of_labels(folder)
         and bool(words_of_person(without_visit(folder)))
     )
+
+
+def is_of_labels(folder: str) -> bool:
+    """Whether a folder's name says that labels lie in it."""
+    return _LABELS.fullmatch(folder) is not None
 
 
 def names_place(folder: str) -> bool:

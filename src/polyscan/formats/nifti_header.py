@@ -50,6 +50,9 @@ def place_of(path: Path, file: Any, stored: Any) -> tuple[np.ndarray, list[str]]
         problems.append("an Analyze file does not tell its place or which side is left: taken as stored right to left")
         return affine, problems + _sizes(path, stored)
     sform, qform = int(file.header["sform_code"]), int(file.header["qform_code"])
+    if sform and qform and not _is_usable(affine) and _is_usable(by_qform := _qform_of(file.header)):
+        sform, affine = 0, by_qform
+        problems.append("its sform is none: the qform was used")
     for name in ("sform_code", "qform_code"):
         if int(stored[name]) != int(file.header[name]):
             problems.append(f"{name} is {int(stored[name])}, which is no code of NIfTI: taken as not set")
@@ -105,16 +108,27 @@ def _sizes(path: Path, stored: Any) -> list[str]:
     return ["pixdim is negative: its absolute value was taken"] if (sizes < 0).any() else []
 
 
+def _is_usable(affine: np.ndarray) -> bool:
+    """Whether a (4, 4) affine maps voxels to a volume."""
+    return bool(np.isfinite(affine).all()) and np.linalg.det(affine[:3, :3]) != 0
+
+
+def _qform_of(header: Any) -> np.ndarray:
+    """(4, 4) in the unit of the header; NaN where the fields are no rotation."""
+    with np.errstate(invalid="ignore"):
+        try:
+            return np.asarray(header.get_qform(), dtype=np.float64)
+        except ValueError:
+            return np.full((4, 4), np.nan)
+
+
 def _beside_sform(affine: np.ndarray, header: Any, qform: int) -> list[str]:
     """What the other fields say that differs from the sform, which is used."""
     problems, shape = list[str](), header.get_data_shape()
     if qform:
         with np.errstate(invalid="ignore"):
-            try:
-                other = np.asarray(header.get_qform(), dtype=np.float64)
-            except ValueError:
-                other = np.full((4, 4), np.nan)
-            apart = float(np.linalg.norm(corners(affine, shape) - corners(other, shape), axis=1).max())
+            other = corners(_qform_of(header), shape)
+            apart = float(np.linalg.norm(corners(affine, shape) - other, axis=1).max())
         if not math.isfinite(apart):
             problems.append("its qform is none: the sform was used")
         elif apart > 0.1 * spacing_of(affine).min():
