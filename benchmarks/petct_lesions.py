@@ -54,7 +54,7 @@ def learn(made: Path, patients: Path, out: Path, held_out: Sequence[int], worker
     write_manifest(out / "unseen.json", Manifest(testing=[*unseen, *cohort.testing]))
     learnt = [*read_manifest(made).training, *(s for s in cohort.training if s.fold not in held_out)]
     write_manifest(out / "learnt.json", Manifest(learnt))
-    settings = {"bfloat16": True, "hold_out": False, "num_workers": workers}
+    settings = {"bfloat16": True, "fold": "all", "num_workers": workers}
     weights = read_weights(train_bundle(BUNDLE, out / "learnt.json", out / "run", overrides=settings))
     kernels = {
         name: value.half() if value.dim() > 1 and value.is_floating_point() else value

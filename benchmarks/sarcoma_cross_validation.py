@@ -29,7 +29,7 @@ from polyscan.study.manifest import Manifest, read_manifest, write_manifest
 
 BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "sarcoma_ct_mr_pet_segmentation"
 ALL = ["CT", "T1", "PET"]
-SETTINGS = {"bfloat16": True, "hold_out": False, "val_interval": "@max_epochs"}
+SETTINGS = {"bfloat16": True, "fold": "all", "val_interval": "@max_epochs"}
 SMALL = 100
 """Millilitres below which a tumour is told apart."""
 

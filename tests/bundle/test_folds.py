@@ -11,8 +11,9 @@ import torch
 from polyscan.bundle.folds import assign_folds, members
 from polyscan.cli import main
 from polyscan.errors import PolyscanError
+from polyscan.files.atomic import read_json
 from polyscan.study import Study
-from polyscan.study.manifest import read_manifest
+from polyscan.study.manifest import read_manifest, write_manifest
 
 sys.path.append(str(Path(__file__).parents[1] / "bundles"))
 from prepared import BUNDLES, make_manifest
@@ -63,6 +64,23 @@ def test_folds_are_trained_and_answer_together(tmp_path, capsys):
     assert len(read_manifest(tmp_path / "out" / "manifest.json").studies) == 2
     with pytest.raises(PolyscanError, match="holds no fold with weights"):
         members([tmp_path / "out"])
+
+
+@pytest.mark.parametrize(
+    ("fold", "sizes"), [("1", {"trained_on": 3, "watched": 2}), ("all", {"trained_on": 5, "watched": 1})]
+)
+def test_one_fold_is_watched_or_all_are_learnt_from(tmp_path, capsys, fold, sizes):
+    manifest = make_manifest(BUNDLES / BUNDLE, tmp_path / "cohort")
+    found = read_manifest(manifest)
+    found.training, found.validation = assign_folds([*found.training, *found.validation], 2), []
+    write_manifest(manifest, found)
+    given = ["train", BUNDLE, str(manifest), "-o", str(tmp_path / "run"), *SMALL]
+    assert main([*given, "--fold", fold]) == 0
+    assert read_json(tmp_path / "run" / "run.json")["studies"] == sizes
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main([*given, "--fold", "some"])
+    assert "'some' is no fold: give its number, or all" in capsys.readouterr().err
 
 
 def test_classifiers_answer_with_their_mean_probability(tmp_path):

@@ -68,7 +68,7 @@ def test_an_entry_that_is_near_is_suggested():
         ("regions", {"lesion": []}, "a list of labels of the mask by name"),
         ("windows", {"PET": [5, 5]}, r"\[lowest, highest\] by name"),
         ("modalities", 3, "a list"),
-        ("hold_out", "maybe", "true or false"),
+        ("fold", "maybe", "a fold of the manifest, or all"),
     ],
 )
 def test_what_an_entry_cannot_be_is_refused(key, value, kind):

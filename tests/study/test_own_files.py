@@ -28,8 +28,8 @@ COMMAND_LINES = {  # as it is given first, with two studies, and with one of the
         f"batch {BUNDLE} {{of}}/one.json --jobs 1 --no-pages",
     ),
     "train": (
-        f"train {BUNDLE} {{of}}/prepared/manifest.json {SMALL} --set max_epochs=1 --set hold_out=false",
-        f"train {BUNDLE} {{of}}/prepared/manifest.json {SMALL} --set max_epochs=2 --set hold_out=false --restart",
+        f"train {BUNDLE} {{of}}/prepared/manifest.json {SMALL} --set max_epochs=1 --fold all",
+        f"train {BUNDLE} {{of}}/prepared/manifest.json {SMALL} --set max_epochs=2 --fold all --restart",
     ),
     "translate": (
         "translate {of}/prepared/unpaired.json --between CT T1 --window 16 16 --channels 2 --steps 1",

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -136,12 +138,38 @@ def test_validation_is_of_other_subjects(tmp_path):
     assert not first & second
     assert (len(first), len(second)) == (22, 3)
     assert len(training) + len(validation) == sum(1 + n % 3 for n in range(25))
-    every = items.training_items(manifest, hold_out=False)
+    every = items.training_items(manifest, fold="all")
     assert len(every) == len(training) + len(validation)
     assert all(item in every for item in [*training, *validation])
     write_manifest(manifest, Manifest(training=sessions(1, 5)))
     with pytest.raises(PolyscanError, match="has 1 subjects with a label"):
         items.training_items(manifest)
+
+
+def of_fold(subjects, fold):
+    return [replace(study, fold=fold) for subject in subjects for study in sessions(subject, 2)]
+
+
+def test_a_fold_of_the_manifest_is_watched_or_none_is_left_out():
+    unlabelled = replace(Study("03", "9"), fold=None)
+    manifest = Manifest([*of_fold((1, 2), 0), *of_fold((3,), 1), unlabelled], of_fold((4,), 1))
+
+    def told(fold):
+        learnt = items.training_items(manifest, unlabelled=True, fold=fold)
+        watched = items.validation_items(manifest, fold=fold)
+        return ({item["study"].split("_")[0].removeprefix("sub-") for item in each} for each in (learnt, watched))
+
+    assert [*told(1)] == [{"01", "02"}, {"03", "04"}]
+    assert [*told(0)] == [{"03", "04"}, {"01", "02"}]
+    assert [*told(None)] == [{"01", "02", "03"}, {"04"}]
+    assert [*told("all")] == [{"01", "02", "03", "04"}, {"04"}]
+    with pytest.raises(PolyscanError, match="has no fold 2: those of its studies with a label are 0, 1"):
+        items.training_items(manifest, fold=2)
+    with pytest.raises(PolyscanError, match="has no fold 0: it has no folds"):
+        items.training_items(Manifest(sessions(1, 1) + sessions(2, 1)), fold=0)
+    manifest.training[1].fold = 1
+    with pytest.raises(PolyscanError, match="sub-01 in fold 1 and elsewhere"):
+        items.validation_items(manifest, fold=1)
 
 
 @pytest.mark.parametrize("ask", [items.training_items, items.validation_items, items.testing_items])

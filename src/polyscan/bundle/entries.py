@@ -10,6 +10,7 @@ from typing import Any
 
 from monai.bundle.utils import EXPR_KEY, ID_REF_KEY
 
+from polyscan.bundle.items import ALL
 from polyscan.errors import PolyscanError
 
 
@@ -66,6 +67,8 @@ TWO = lists(numbers(-inf, name="a number"), (2,), name="two numbers")
 WINDOW = Kind(lambda value: TWO.holds(value) and value[0] < value[1], "[lowest, highest]")
 LABELS = lists(NATURAL, name="a list of labels of the mask")
 
+FOLD = Kind(lambda value: value is None or value == ALL or NATURAL.holds(value), f"a fold of the manifest, or {ALL}")
+
 ENTRIES = {
     **dict.fromkeys(("max_epochs", "batch_size", "num_samples", "accumulation_steps", "patience"), COUNT),
     **dict.fromkeys(("val_interval", "checkpoint_interval", "utilisation_interval"), COUNT),
@@ -73,6 +76,7 @@ ENTRIES = {
     **dict.fromkeys(("learning_rate", "encoder_learning_rate", "clip_gradients"), POSITIVE),
     **dict.fromkeys(("modulation", "focal"), NOT_NEGATIVE),
     **dict.fromkeys(("warm_up", "ema_decay", "overlap", "dropout"), PART),
+    "fold": FOLD,
     "modality_dropout": either(PART, lists(PART, name="a list of one for each modality")),
     "spacing": lists(POSITIVE, (3,), name="a list of three numbers above 0, in mm"),
     **dict.fromkeys(("roi_size", "inferer_roi_size"), EDGES),

@@ -41,7 +41,7 @@ def train_folds(
         manifest: the prepared manifest; its testing studies are left alone.
         output_dir: will hold ``fold0.json``, the manifest of the first fold, ``fold0/``, its run, and so on.
         folds: how many, see :func:`assign_folds`.
-        overrides: config entries to change.
+        overrides: config entries to change; of each manifest its own section ``validation`` is watched.
         fragments: see :func:`train`.
         restart: replace other runs that the folders hold.
         cache: see :func:`train`; all folds read the same.
@@ -71,7 +71,7 @@ def train_folds(
                 write_manifest(out / f"fold{k}.json", Manifest(learnt, watched, found.testing))
         return True
 
-    options: Any = {"overrides": overrides, "fragments": fragments, "progress": progress}
+    options: Any = {"overrides": {**(overrides or {}), "fold": None}, "fragments": fragments, "progress": progress}
     options |= {"restart": restart, "cache": cache}
     with process_group():
         by_the_first(write)

@@ -14,40 +14,49 @@ from polyscan.study.manifest import Manifest, manifest_of
 MASK = ("mask",)
 """What segmentation learns from."""
 
+ALL = "all"
+"""The fold that leaves nothing out."""
+
 
 def training_items(
     manifest: str | Path | Manifest,
     labels: Sequence[str] = MASK,
     extra_keys: Sequence[str] = (),
     unlabelled: bool = False,
-    hold_out: bool = True,
+    fold: int | str | None = None,
 ) -> list[dict[str, Any]]:
-    """The labelled studies to train on: the section ``training``, less what :func:`validation_items` takes of it.
+    """The labelled studies to train on: those of training and validation, less what :func:`validation_items` takes.
 
     Args:
         manifest: a prepared manifest, or its file.
         labels: a study counts as labelled that has one of these.
         extra_keys: what an item carries beside ``study``, ``image`` and ``label``: ``"clinical"``, ``"days"``.
         unlabelled: whether those without a label come too, behind the others, with a label that holds no task.
-        hold_out: whether what is taken of it is left out; else it is trained on and watched, as nnU-Net's fold "all".
+        fold: a fold of the manifest that is watched, or ``"all"``: nothing is left out, as in nnU-Net.
 
     Raises:
-        PolyscanError: fewer than two subjects have a label, or one is in two sections.
+        PolyscanError: fewer than two subjects have a label, one is in two sections or folds, or there is no such fold.
     """
-    training, validation = _split(manifest, labels, hold_out)
+    training, validation = _split(manifest, labels, fold)
     items = [inference_item(study, labels, extra_keys) for study in training]
     if unlabelled:
-        held = {study.subject for study in validation if hold_out}
+        held = {study.subject for study in validation if fold != ALL}
         rest = [study for study in unlabelled_studies(manifest, labels) if study.subject not in held]
         items += [{**inference_item(study, labels, extra_keys), "label": {}} for study in rest]
     return items
 
 
 def validation_items(
-    manifest: str | Path | Manifest, labels: Sequence[str] = MASK, extra_keys: Sequence[str] = ()
+    manifest: str | Path | Manifest,
+    labels: Sequence[str] = MASK,
+    extra_keys: Sequence[str] = (),
+    fold: int | str | None = None,
 ) -> list[dict[str, Any]]:
-    """The labelled studies to watch training with: section ``validation``, or each tenth subject of ``training``."""
-    return [inference_item(study, labels, extra_keys) for study in _split(manifest, labels)[1]]
+    """The labelled studies to watch training with: a fold, or section ``validation``, or a tenth of all subjects.
+
+    Those of fold ``"all"`` are trained on too.
+    """
+    return [inference_item(study, labels, extra_keys) for study in _split(manifest, labels, fold)[1]]
 
 
 def inference_items(
@@ -95,7 +104,10 @@ def unlabelled_studies(manifest: str | Path | Manifest, labels: Sequence[str] = 
 
 
 def missing_rates(
-    manifest: str | Path | Manifest, modalities: Sequence[str], labels: Sequence[str] = MASK
+    manifest: str | Path | Manifest,
+    modalities: Sequence[str],
+    labels: Sequence[str] = MASK,
+    fold: int | str | None = None,
 ) -> list[float]:
     """How often each modality is missing among the studies that are trained on; at most 0.9, so that some are left.
 
@@ -103,32 +115,44 @@ def missing_rates(
         manifest: a prepared manifest, or its file.
         modalities: in the order of the rates. Clinical variables count as there where one was recorded.
         labels: see :func:`training_items`.
+        fold: see :func:`training_items`.
     """
-    items = training_items(manifest, labels, ["clinical"])
+    items = training_items(manifest, labels, ["clinical"], fold=fold)
     acquired = [{*item["image"], *(["clinical"] if item["clinical"] else [])} for item in items]
     return [min(sum(name not in names for names in acquired) / len(acquired), 0.9) for name in modalities]
 
 
 def _split(
-    manifest: str | Path | Manifest, labels: Sequence[str], hold_out: bool = True
+    manifest: str | Path | Manifest, labels: Sequence[str], fold: int | str | None = None
 ) -> tuple[list[Study], list[Study]]:
-    """What is trained on and what is watched; where it is held out no subject, of however many sessions, is in both."""
+    """What is trained on and what is watched; no subject, of however many sessions, is in both but for fold "all"."""
     found = _apart(manifest)
-    labelled = [
+    training, validation = (
         [study for study in studies if any(study.label.holds(name) for name in labels)]
         for studies in (sorted(found.training, key=lambda s: s.key), found.validation)
-    ]
-    training, validation = labelled
-    if not validation:
+    )
+    every = [*training, *validation]
+    if fold in (None, ALL) and not validation:
         watched = sorted({study.subject for study in training})[::10]
         validation = [study for study in training if study.subject in watched]
-        training = [study for study in training if not hold_out or study.subject not in watched]
+        training = [study for study in training if study.subject not in watched]
+    elif fold != ALL and fold is not None:
+        validation = [study for study in every if study.fold == fold]
+        training = [study for study in every if study.fold != fold]
+        if not validation:
+            folds = sorted({study.fold for study in every if study.fold is not None})
+            held = f"those of its studies with a label are {', '.join(map(str, folds))}" if folds else "it has no folds"
+            raise PolyscanError(f"{manifest} has no fold {fold}: {held}.")
+        if torn := {study.subject for study in validation} & {study.subject for study in training}:
+            raise PolyscanError(
+                f"{manifest} has sub-{min(torn)} in fold {fold} and elsewhere; give all studies of a subject one fold."
+            )
     if not training or not validation:
         raise PolyscanError(
-            f"{manifest} has {len({s.subject for s in [*training, *validation]})} subjects with a label "
+            f"{manifest} has {len({s.subject for s in every})} subjects with a label "
             f"({', '.join(labels)}) to train on; give at least two in the section 'training'."
         )
-    return training, validation
+    return (every if fold == ALL else training), validation
 
 
 def _apart(manifest: str | Path | Manifest) -> Manifest:

@@ -45,7 +45,7 @@ def missing_option(text: str, bundle: str | Path, changes: Mapping[str, Any]) ->
     asked, known = f"--missing {text}", {layer.__name__: layer for layer in missing.strategies()}
     if name == DROPOUT:
         check_options(asked, options, RandModalityDropoutd, ("keys", "channels", "allow_missing_keys"))
-        data = {"manifest": "@manifest", "modalities": "@modalities", "labels": "@labels"}
+        data = {"manifest": "@manifest", "modalities": "@modalities", "labels": "@labels", "fold": "@fold"}
         drawn = options.get("prob", {"_target_": "polyscan.bundle.missing_rates", **data})
         return {**changes, "modality_dropout": drawn}
     if name == DISTILLATION:

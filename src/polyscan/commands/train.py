@@ -26,11 +26,19 @@ from polyscan.progress import silent
 
 def add(command: argparse.ArgumentParser) -> None:
     add_bundle_arguments(command)
-    command.add_argument(
+    folds = command.add_mutually_exclusive_group()
+    folds.add_argument(
         "--folds",
         type=int,
         help="train a network for each of so many folds, which polyscan infer --ensemble joins; the manifest's folds, "
         "or drawn",
+    )
+    folds.add_argument(
+        "--fold",
+        metavar="NUMBER",
+        type=_fold,
+        help="watch this fold of the manifest and learn from the others; all: learn from every labelled study and keep "
+        "the last weights",
     )
     command.add_argument(
         "--missing",
@@ -81,6 +89,12 @@ def add(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _fold(text: str) -> int | str:
+    if text != "all" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no fold: give its number, or all")
+    return text if text == "all" else int(text)
+
+
 def _job(text: str) -> tuple[int, int]:
     found = re.fullmatch(r"slurm:([1-9]\d*)(?:x([1-9]\d*))?", text)
     if not found:
@@ -100,6 +114,9 @@ def run(options: argparse.Namespace) -> None:
         _write_job(options)
         return
     changes = overrides(options, "train")
+    if options.fold is not None:
+        last = {"val_interval": "@max_epochs"} if options.fold == "all" else {}
+        changes = last | changes | {"fold": options.fold}
     if options.missing is not None:
         changes = missing_option(options.missing, options.bundle, changes)
     if options.encoder is not None:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from polyscan.bundle.items import ALL
 from polyscan.bundle.model_record import class_name, class_paths
 from polyscan.bundle.run_folder import CONFIG, RECORD
 from polyscan.errors import PolyscanError
@@ -122,5 +123,5 @@ def _epochs(config: dict[str, Any], runs: Sequence[Path]) -> Iterator[str]:
     yield f"It took {enumerated(map(str, counts))} of at most {config['max_epochs']} epochs; seed {config['seed']}."
     metrics = [name for name in each[0][0] if name.startswith("val_")]
     if metrics:
-        where = "validation studies" if config.get("hold_out", True) else "the studies that were watched"
+        where = "the studies that were watched" if config.get("fold") == ALL else "validation studies"
         yield f"The weights with the best {enumerated(metrics)} on {where} were kept."
