@@ -6,15 +6,17 @@ import json
 
 import pytest
 import torch
+from monai.bundle import ConfigParser
 
 from polyscan.bundle import training_items, validation_items
-from polyscan.bundle.carried import carried_fragments, shared_settings
+from polyscan.bundle.carried import shared_settings
 from polyscan.bundle.config import bundle_folder
 from polyscan.bundle.fragment import read_fragment
 from polyscan.bundle.missing_option import missing_option
 from polyscan.bundle.objective_option import objective_option
 from polyscan.bundle.run import train
 from polyscan.errors import PolyscanError, sentence
+from polyscan.files.atomic import read_json
 from polyscan.objectives import Objective
 from polyscan.phantom.tasks import find_task, write_task
 from polyscan.study import Label
@@ -136,8 +138,20 @@ def test_an_objective_of_ones_own_is_named_by_its_path():
     assert found[1] == {"_target_": "polyscan.objectives.Contrastive", "network": "@network"}
 
 
-def test_a_report_teaches_and_is_not_read():
+@pytest.mark.parametrize("fragments", [["reports"], []])
+def test_a_table_that_teaches_alone_is_not_read(fragments):
+    bundle = bundle_folder(BUNDLE)
     config = {"inputs": ["clinical"], "table": None, "numeric": {"r0": [0, 1]}, "roi_size": [32, 40, 32]}
-    settings = shared_settings(bundle_folder("glioma_grading_classification"), config, ["reports", "mine.json"])
-    assert settings == {"fragments": ["reports"], **{k: v for k, v in config.items() if k != "inputs"}}
-    assert carried_fragments(settings)["inputs"] == []
+    settings = shared_settings(bundle, config, [*fragments, "mine.json"])
+    assert settings == {"fragments": fragments, **{k: v for k, v in config.items() if k != "inputs"}}
+    own = read_json(bundle / "configs" / "inference.json")
+    read = {
+        given["table"] is None: [ConfigParser(given).get_parsed_content(name) for name in ("inputs", "extra_keys")]
+        for given in (own, {**own, **settings})
+    }
+    assert read == {False: [["clinical"], ["clinical"]], True: [[], []]}
+    assert not ConfigParser({**own, **settings}).get_parsed_content("read_inputs").transforms
+
+
+def test_inputs_that_a_training_chose_are_carried():
+    assert shared_settings(bundle_folder(BUNDLE), {"inputs": []}) == {"fragments": [], "inputs": []}

@@ -77,6 +77,7 @@ def others():
             ([torch.randn(1, 1, 8, 8, 8), torch.full((1, 1, 4, 4, 4), NAN)],),
         ),
         "TableNet": (TableNet(vector(), TableTokens(1, [3]), DAFT), (image_of(), torch.tensor([[NAN, 2.0]]))),
+        "TableNet of numbers": (TableNet(vector(), TableTokens(2), DAFT), (image_of(), torch.tensor([[NAN, 2.0]]))),
         "PackedScales": (
             PackedScales(MultiScaleNet({"T1": 0, "PET": 1}, encoder, AttentionWeighted, ClassificationHead)),
             (image_of(),),

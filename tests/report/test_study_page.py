@@ -61,6 +61,12 @@ def test_what_stood_in_for_a_missing_scan_is_said(study, tmp_path):
     assert said not in write_study_page(study, tmp_path / "all.html").read_text()
 
 
+def test_a_task_that_is_not_answered_is_named(study, tmp_path):
+    study.prediction.unanswered = ["ct"]
+    text = write_study_page(study, tmp_path / "page.html").read_text()
+    assert "<strong>ct</strong> is not answered: the network did not learn it" in text
+
+
 def test_what_is_no_scan_is_read_and_has_no_map(study, tmp_path):
     study.prediction.present.append("clinical")
     text = write_study_page(study, tmp_path / "page.html").read_text()

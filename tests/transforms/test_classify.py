@@ -158,6 +158,12 @@ def test_an_explanation_names_what_drove_the_answer(tmp_path):
     data = ExplainPredictiond("pred", net, uncorrected, ["clinical"])({**data, "clinical": torch.tensor([NAN])})
     assert list(data["explanation"]["grade"]["contributions"]) == ["T1"]
     assert "conflict" not in data["explanation"]["grade"]
+    untaught = {"IDH": ["FLAIR", "T1"]}
+    saved = SaveAnswerd("pred", TASKS, tmp_path, untaught)(data)["prediction"]
+    assert (list(saved.answers), saved.unanswered) == (["grade"], ["IDH"])
+    assert json.loads((tmp_path / "sub-1_answer.json").read_text())["unanswered"] == ["IDH"]
+    with pytest.raises(PolyscanError, match="sub-1 has only T1, from which none of grade, IDH was learnt; give"):
+        SaveAnswerd("pred", TASKS, tmp_path, untaught | {"grade": ["T1"]})(data)
 
 
 def test_a_calibrated_explanation_is_softer_and_names_what_is_not_ruled_out(tmp_path):

@@ -14,13 +14,16 @@ from polyscan.bundle.fragment import known_fragments, read_fragment
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
 from polyscan.networks.fusion_model import describe
-from polyscan.study import Study
+from polyscan.study import ScanKey, Study
+from polyscan.study.record import CLINICAL
 
 FRAGMENTS = "fragments"
 """Among the settings: the fragments of polyscan's own that the training was given, which may change how studies are
 read."""
 PROTOCOLS = "protocols"
 """Among the settings: by which the studies that were learnt from were prepared."""
+UNTAUGHT = "untaught"
+"""Among the settings: task to the modalities that no study with a label of it had."""
 _MACHINE = {
     *("imports", "bundle_root", "device", "dataset_dir", "manifest", "output_dir", "network", "run"),
     "encoder_weights",  # the weights that carry the settings hold the encoder's too
@@ -31,7 +34,8 @@ _TRUSTED = ("polyscan.networks.", "polyscan.fusion.", "polyscan.missing.", "mona
 def shared_settings(bundle: str | Path, config: Mapping[str, Any], fragments: Sequence[str] = ()) -> dict[str, Any]:
     """What of a training's config an answer needs too: network, spacing, windows, regions or tasks, and the like.
 
-    What a fragment wants otherwise in inference than in training is left to it.
+    What the bundle or a fragment wants otherwise in inference than in training, and the training left so, is not among
+    them.
 
     Args:
         bundle: the folder of the bundle.
@@ -39,11 +43,13 @@ def shared_settings(bundle: str | Path, config: Mapping[str, Any], fragments: Se
         fragments: that the training was given.
     """
     own = known_fragments(fragments)
-    learnt, read = (_entries(own, section) for section in ("train", "inference"))
-    names = {**read_json(Path(bundle) / "configs" / "inference.json"), **read}
-    apart = {name for name, value in read.items() if name not in learnt or learnt[name] != value}
-    left = {name: config[name] for name in names if name in config and name not in {*_MACHINE, *apart}}
-    return {FRAGMENTS: own, **left}
+    learnt, read = (
+        {**read_json(Path(bundle) / "configs" / f"{section}.json"), **_entries(own, section)}
+        for section in ("train", "inference")
+    )
+    told = {name: config[name] for name in read if name in config and name not in _MACHINE}
+    apart = {name for name in told if told[name] == learnt.get(name) != read[name]}
+    return {FRAGMENTS: own, **{name: value for name, value in told.items() if name not in apart}}
 
 
 def carried_fragments(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,6 +64,18 @@ def _entries(fragments: Iterable[str], config: str) -> dict[str, Any]:
 def protocols_of(studies: Iterable[Study]) -> list[str]:
     """The protocols that the scans of studies were prepared by; ``""`` where by none."""
     return sorted({study.protocol for study in studies if study.scans})
+
+
+def untaught(studies: Sequence[Study], tasks: Iterable[str]) -> dict[str, list[str]]:
+    """Task to the modalities that some of the studies have, but none with a label of it: those tell nothing of it."""
+
+    def seen(label: str | None = None) -> set[str]:
+        told = [study for study in studies if label is None or study.label.holds(label)]
+        names = {name for study in told for name in study.scans}
+        clinical = {CLINICAL} if any(study.clinical for study in told) else set()
+        return {*names, *(ScanKey.parse(name).modality for name in names), *clinical}
+
+    return {task: sorted(seen() - seen(task)) for task in tasks}
 
 
 def settings_of(stored: Mapping[str, Tensor]) -> dict[str, Any]:

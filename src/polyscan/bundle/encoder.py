@@ -38,14 +38,16 @@ class StudyEncoder:
         (file,) = weights_of(bundle, weights)
         changes = {"dataset#data": [], **(overrides or {})}
         self.parser = load_inference(bundle, Manifest(), file.parent, file, changes).parser
-        self.network, self._transform = (self.parser.get_parsed_content(name) for name in ("network", "preprocessing"))
+        self.network, self._transform, self._extra_keys, self._inputs = (
+            self.parser.get_parsed_content(name) for name in ("network", "preprocessing", "extra_keys", "inputs")
+        )
         self.network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
         self.network.eval()
         self._device = self.parser.get_parsed_content("device")
 
     def encode(self, study: Study, labels: Sequence[str] = ()) -> tuple[CachedFeatures, Any]:
         """What the network makes of a study's scans, and its label where some are named; call in inference mode."""
-        item = self._transform(inference_item(study, list(labels), self.parser["extra_keys"]))
-        names = ("image", *self.parser["inputs"])
+        item = self._transform(inference_item(study, list(labels), self._extra_keys))
+        names = ("image", *self._inputs)
         image, *rest = (torch.as_tensor(item[name])[None].to(self._device) for name in names)
         return CachedFeatures.of(self.network, image, rest), item.get("label")

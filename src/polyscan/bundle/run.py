@@ -13,11 +13,13 @@ from monai.bundle import ConfigWorkflow
 from polyscan.bundle.answering import PLAIN, Answering
 from polyscan.bundle.carried import (
     PROTOCOLS,
+    UNTAUGHT,
     carried_fragments,
     carried_settings,
     protocols_of,
     settings_of,
     shared_settings,
+    untaught,
 )
 from polyscan.bundle.config import bundle_folder, check_channels, labels_of, open_config, quiet, read_config
 from polyscan.bundle.items import labelled_studies
@@ -100,7 +102,11 @@ def train(
     with process_group():
         run, kept = by_the_first(begin)
         if not run.finished:
-            settings = {**shared_settings(bundle, config, fragments), PROTOCOLS: protocols_of(found.training)}
+            settings = {
+                **shared_settings(bundle, config, fragments),
+                PROTOCOLS: protocols_of(found.training),
+                UNTAUGHT: untaught(found.training, config.get("tasks", {})),
+            }
             with quiet(), run.writing() if is_first() else nullcontext():
                 _train(bundle, found, run, {**changes, **kept}, settings, progress)
     return run.path / BEST

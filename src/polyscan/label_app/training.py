@@ -189,5 +189,6 @@ def mask_score(prediction: Path, truth: Path, values: Sequence[int]) -> float:
 
 
 def class_score(found: PredictionRecord, truth: Mapping[str, str]) -> float:
-    """The probability that was given to the right class, mean over the tasks that were corrected."""
-    return float(np.mean([found.answers[task].probabilities[name] for task, name in truth.items()]))
+    """The probability of the right class, 0 without an answer; mean over the tasks that were corrected."""
+    given = {task: said.probabilities for task, said in found.answers.items()}
+    return float(np.mean([given.get(task, {}).get(name, 0.0) for task, name in truth.items()]))

@@ -263,6 +263,7 @@ class PredictionRecord(Entry):
         reused: scans that were not encoded again, since features of them were kept.
         earlier: what the same model said before, from fewer scans; first one first.
         ignored: scans that were there and not read, since they are atypical.
+        unanswered: tasks that no study with any of these scans taught.
     """
 
     path: str = field(metadata=PATH)
@@ -280,6 +281,7 @@ class PredictionRecord(Entry):
     reused: list[str] = field(default_factory=list)
     earlier: list[PredictionRecord] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
+    unanswered: list[str] = field(default_factory=list)
 
     @property
     def atypical(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 
+from polyscan.errors import PolyscanError
 from polyscan.evaluation import region_scores, region_volumes
 from polyscan.files.atomic import write_json
 from polyscan.formats.nifti import write_nifti
@@ -96,32 +97,57 @@ class SaveAnswerd(EachKeyTransform):
         keys: probabilities (classes of all tasks,).
         tasks: see :data:`Tasks`.
         output_dir: folder to write ``<study>_answer.json`` to.
+        untaught: task to the modalities that no study with a label of it had in training. From these alone the task is
+            not answered, and named under ``unanswered``; what was read are the ``contributions`` of an explanation.
         allow_missing_keys: as in MONAI.
 
     Adds ``prediction``: a :class:`polyscan.study.PredictionRecord` with the path and what stands in the file.
+
+    Raises:
+        PolyscanError: no task can be answered.
     """
 
     def __init__(
-        self, keys: KeysCollection, tasks: Tasks, output_dir: str | Path, allow_missing_keys: bool = False
+        self,
+        keys: KeysCollection,
+        tasks: Tasks,
+        output_dir: str | Path,
+        untaught: Mapping[str, Sequence[str]] | None = None,
+        allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.tasks = tasks
+        self.untaught = untaught or {}
         self.output_dir = Path(output_dir)
 
     def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
         """Write the answer and add the record."""
         answers = {}
+        explanation = data.get("explanation", {})
+        read = {name for told in explanation.values() for name in told["contributions"]}
+        unanswered = [task for task in self.tasks if read and read.issubset(self.untaught.get(task, ()))]
+        if len(unanswered) == len(self.tasks):
+            raise PolyscanError(
+                f"{data['study']} has only {', '.join(sorted(read))}, from which none of {', '.join(unanswered)} was "
+                "learnt; give a scan from which one was."
+            )
         parts = parts_of(torch.as_tensor(data[key]).cpu(), self.tasks)
         for column, ((task, classes), part) in enumerate(zip(self.tasks.items(), parts, strict=True)):
+            if task in unanswered:
+                continue
             known = data.get("label") is not None and bool(data["label"][column].isfinite())
             answers[task] = TaskPrediction(
                 str(classes[int(part.argmax())]),
                 truth=str(classes[int(data["label"][column])]) if known else None,
                 probabilities={str(c): round(float(p), 4) for c, p in zip(classes, part, strict=True)},
-                **data.get("explanation", {}).get(task, {}),
+                **explanation.get(task, {}),
             )
         path = self.output_dir / f"{data['study']}_answer.json"
-        said: dict[str, Any] = {"typicality": data.get("typicality", {}), "ignored": data.get("ignored", [])}
+        said: dict[str, Any] = {
+            "typicality": data.get("typicality", {}),
+            "ignored": data.get("ignored", []),
+            "unanswered": unanswered,
+        }
         told = {task: encoded(prediction) for task, prediction in answers.items()}
         write_json(path, {"study": data["study"], "answers": told, **said})
         data["prediction"] = PredictionRecord(

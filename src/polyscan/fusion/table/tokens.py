@@ -24,7 +24,7 @@ class TableTokens(nn.Module):
         if numeric + len(categories) < 1:
             raise ValueError("a table needs one variable at least; found no numeric and no categorical one.")
         self.numeric = numeric
-        self.categories = list(categories)
+        self.categories = tuple(categories)  # TorchScript cannot tell what an empty list holds
         self.width = width
         self.variables = numeric + len(self.categories)
         bound = width**-0.5
