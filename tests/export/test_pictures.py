@@ -118,8 +118,8 @@ def test_pictures_of_a_folder(prepared, tmp_path):
     _, study, _ = prepared
     torn = Study("b", scans={"CT": study.scans["CT"]})
     out = write_pictures(Manifest(testing=[study, torn]), tmp_path / "out", "overlay", ["CT", "T1"], gif=True)
-    assert [path.name for path in out.files["sub-a"]] == ["sub-a_overlay.png", "sub-a_overlay.gif"]
-    assert Image.open(out.files["sub-a"][1]).n_frames > 1
+    assert out.files["sub-a"] == {".png": "sub-a_overlay.png", ".gif": "sub-a_overlay.gif"}
+    assert Image.open(tmp_path / "out" / "sub-a_overlay.gif").n_frames > 1
     assert [(each.study, each.reason) for each in out.failed] == [("sub-b", "it has no T1; it has CT.")]
     with pytest.raises(PolyscanError, match="takes 2 different scans; found CT, CT"):
         write_pictures(Manifest(testing=[study]), tmp_path / "out", "overlay", ["CT", "CT"])
@@ -131,4 +131,4 @@ def test_no_dicom_without_a_series(prepared, tmp_path):
     _, study, _ = prepared
     sources = Sources(studies={"sub-a": StudySources({"CT": "scan.nii.gz"})})
     out = write_pictures(Manifest(testing=[study]), tmp_path / "out", "surgical", ["CT", "T1"], sources=sources)
-    assert [path.suffix for path in out.files["sub-a"]] == [".gz", ".png"]
+    assert list(out.files["sub-a"]) == [".nii.gz", ".png"]

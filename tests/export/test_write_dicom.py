@@ -293,9 +293,9 @@ def test_command(answered, tmp_path, capsys):
         warnings.simplefilter("always")
         assert main(["dicom", str(tmp_path / "out"), "-o", str(tmp_path / "dicom")]) == 0
     assert not [each for each in warned if "ANNA" in str(each.message)]
-    assert "3 objects of 1 studies" in capsys.readouterr().out
+    assert "3 files of 1 studies" in capsys.readouterr().out
     index = json.loads((tmp_path / "dicom" / "dicom.json").read_text())
-    assert index["objects"]["sub-a"]["sr"] == "sub-a_sr.dcm"
+    assert index["files"]["sub-a"]["sr"] == "sub-a_sr.dcm"
     assert main(["dicom", str(tmp_path / "out"), "-o", str(tmp_path / "out" / "x")]) == 1
     assert "apart from the scans" in capsys.readouterr().err
 

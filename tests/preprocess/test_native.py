@@ -111,7 +111,7 @@ def answered(tmp_path):
 def test_every_scan_gets_its_mask(answered, tmp_path, capsys):
     write_manifest(tmp_path / "out" / "manifest.json", Manifest(testing=[answered]))
     assert main(["native", str(tmp_path / "out"), "-o", str(tmp_path / "native")]) == 0
-    assert "2 masks of 1 studies" in capsys.readouterr().out
+    assert "2 files of 1 studies" in capsys.readouterr().out
     first, second = (read_nifti(tmp_path / "native" / f"sub-anna_space-{name}_dseg.nii.gz") for name in ("T1", "T2"))
     np.testing.assert_array_equal(first[0], a_mask())
     centre = [
@@ -123,9 +123,9 @@ def test_every_scan_gets_its_mask(answered, tmp_path, capsys):
 
 def test_no_scan_is_read(answered, tmp_path):
     shutil.rmtree(tmp_path / "scans")
-    assert list(write_native(Manifest(testing=[answered]), tmp_path / "native")["sub-anna"]) == ["T1", "T2"]
+    assert list(write_native(Manifest(testing=[answered]), tmp_path / "native").files["sub-anna"]) == ["T1", "T2"]
     index = json.loads((tmp_path / "native" / "native.json").read_text())
-    assert index["masks"]["sub-anna"]["T2"] == "sub-anna_space-T2_dseg.nii.gz"
+    assert index["files"]["sub-anna"]["T2"] == "sub-anna_space-T2_dseg.nii.gz"
     with pytest.raises(PolyscanError, match="No study has a predicted mask"):
         write_native(Manifest(testing=[Study("bert")]), tmp_path / "other")
     with pytest.raises(PolyscanError, match="apart from the scans"):

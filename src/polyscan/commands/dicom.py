@@ -44,5 +44,5 @@ def run(options: argparse.Namespace) -> int:
     sources = read_sources(options.sources or find_sources(options.folder))
     with progress_bar("writing") as progress:
         result = write_dicom(manifest, sources, options.output, options.objects, progress=progress)
-    print(f"{sum(map(len, result.files.values()))} objects of {len(result.files)} studies in {options.output}")
+    print(f"{result} in {options.output}")
     return tell_failed(result)

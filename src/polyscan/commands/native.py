@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from polyscan.commands.options import add_output, progress_bar
+from polyscan.commands.options import add_output, progress_bar, tell_failed
 
 
 def add(command: argparse.ArgumentParser) -> None:
@@ -20,10 +20,11 @@ def add(command: argparse.ArgumentParser) -> None:
     add_output(command)
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
     from polyscan.preprocess.native import write_native
     from polyscan.study.manifest import MANIFEST, read_manifest
 
     with progress_bar("resampling") as progress:
         written = write_native(read_manifest(options.folder / MANIFEST), options.output, progress=progress)
-    print(f"{sum(map(len, written.values()))} masks of {len(written)} studies in {options.output}")
+    print(f"{written} in {options.output}")
+    return tell_failed(written)

@@ -60,5 +60,5 @@ def run(options: argparse.Namespace) -> int:
             sources=sources,
             progress=progress,
         )
-    print(f"{sum(map(len, pictures.files.values()))} files of {len(pictures.files)} studies in {options.output}")
+    print(f"{pictures} in {options.output}")
     return tell_failed(pictures)

@@ -18,11 +18,9 @@ from polyscan.dicom.write_parametric_map import write_parametric_map
 from polyscan.dicom.write_registration import write_registration
 from polyscan.dicom.write_rtstruct import write_rtstruct
 from polyscan.dicom.write_segmentation import write_segmentation
-from polyscan.errors import PolyscanError, sentence
-from polyscan.files.atomic import write_json
+from polyscan.errors import PolyscanError
 from polyscan.files.digest import sha256
 from polyscan.files.numbered import numbered
-from polyscan.files.owned import replace_owned
 from polyscan.formats.endings import is_volume
 from polyscan.formats.nifti import read_nifti
 from polyscan.geometry import matrix_of
@@ -31,9 +29,10 @@ from polyscan.progress import Progress, silent
 from polyscan.report.uncertainty import region_probabilities, uncertainty_map
 from polyscan.study import PredictionRecord, Study, paths_in
 from polyscan.study.made import prediction_of, preparation_of
-from polyscan.study.manifest import Failure, Manifest, none_done
+from polyscan.study.manifest import Manifest
 from polyscan.study.outputs import OutputFolder, sources_of
-from polyscan.study.sources import Sources, StudySources, without_paths
+from polyscan.study.sources import Sources, StudySources
+from polyscan.study.write_each import Written, write_each
 
 if TYPE_CHECKING:
     from highdicom.seg import Segmentation
@@ -46,19 +45,6 @@ _MAPS = {"probabilities": (1004, ""), "uncertainty": (1006, "bit")}
 """Object to its SeriesNumber and its unit."""
 
 
-@dataclass
-class Exported:
-    """What was written.
-
-    Attributes:
-        files: study to object to file.
-        failed: studies of which nothing could be written.
-    """
-
-    files: dict[str, dict[str, str]]
-    failed: list[Failure]
-
-
 def write_dicom(
     manifest: Manifest,
     sources: Sources,
@@ -66,7 +52,7 @@ def write_dicom(
     objects: Collection[str] = ("seg", "sr", "registration"),
     *,
     progress: Progress = silent,
-) -> Exported:
+) -> Written:
     """Write predictions as DICOM objects, ``<study>_<object>.dcm``, that belong to the study of the reference series.
 
     A segmentation holds each region as a segment; where regions lie inside each other its label map holds the
@@ -91,23 +77,12 @@ def write_dicom(
     raw = [path for study in studies for path in _files(sources.studies.get(study.key))]
     owned = OutputFolder.claim(out, "dicom", [*sources_of(studies), *raw])
     owned.will_hold([_INDEX, *(f"{study.key}_{name}.dcm" for study in studies for name in OBJECTS)])
-    done = Exported({}, [])
-    with owned.alone():
-        for count, study in enumerate(studies, start=1):
-            found = sources.studies.get(study.key, StudySources())
-            try:
-                with replace_owned(owned.path, group=study.key) as folder:
-                    written = write_objects(study, found, folder, objects, manifest.bundle or "polyscan")
-                done.files[study.key] = written
-            except Exception as error:
-                done.failed.append(Failure(study.key, without_paths(sentence(error), study, found)))
-            progress(count, len(studies), study.key)
-        with replace_owned(owned.path, group=_INDEX) as folder:
-            write_json(folder / _INDEX, {"objects": done.files})
-        owned.remove_others([_INDEX, *(name for each in done.files.values() for name in each.values())])
-    if not done.files:
-        raise none_done("written as DICOM", len(studies), done.failed)
-    return done
+
+    def write(study: Study, folder: Path) -> dict[str, str]:
+        of_study = sources.studies.get(study.key, StudySources())
+        return write_objects(study, of_study, folder, objects, manifest.bundle or "polyscan")
+
+    return write_each(owned, studies, write, done="written as DICOM", index=_INDEX, sources=sources, progress=progress)
 
 
 def write_objects(

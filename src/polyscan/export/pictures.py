@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +12,17 @@ from PIL import Image, ImageDraw
 
 from polyscan.dicom.source_images import SourceImages, lasting_uids, source_images
 from polyscan.dicom.write_secondary_capture import write_secondary_capture
-from polyscan.errors import PolyscanError, sentence
+from polyscan.errors import PolyscanError
 from polyscan.export.blends import checkerboard, composite, overlay, surgical_map
-from polyscan.files.atomic import atomic_write
-from polyscan.files.owned import replace_owned
 from polyscan.formats.endings import is_volume
 from polyscan.formats.nifti import read_nifti, write_nifti
 from polyscan.progress import Progress, silent
 from polyscan.report.display import Display
 from polyscan.study import Study, paths_in
-from polyscan.study.manifest import Failure, Manifest, none_done
+from polyscan.study.manifest import Manifest
 from polyscan.study.outputs import OutputFolder, sources_of
-from polyscan.study.sources import Sources, without_paths
+from polyscan.study.sources import Sources
+from polyscan.study.write_each import Written, write_each
 
 KINDS: dict[str, tuple[int, int]] = {
     "overlay": (2, 2),
@@ -43,19 +41,6 @@ _VOXELS = 12_000_000
 _HEIGHT = 420  # pixels
 
 
-@dataclass
-class Pictures:
-    """What was written.
-
-    Attributes:
-        files: study to its files.
-        failed: studies that have no picture.
-    """
-
-    files: dict[str, list[Path]]
-    failed: list[Failure]
-
-
 def write_pictures(
     manifest: Manifest,
     out: str | Path,
@@ -66,7 +51,7 @@ def write_pictures(
     only: Sequence[str] = (),
     sources: Sources | None = None,
     progress: Progress = silent,
-) -> Pictures:
+) -> Written:
     """Write a fused picture of every study: ``<study>_<kind>.png`` and what else belongs to it.
 
     Args:
@@ -81,7 +66,7 @@ def write_pictures(
         progress: told (done, total, study) after each.
 
     Returns:
-        What was written.
+        What was written, by the ending of its name.
 
     Raises:
         PolyscanError: the kind takes another number of scans, no study has them all, or ``out`` cannot be used.
@@ -96,37 +81,32 @@ def write_pictures(
         raise PolyscanError(f"The manifest has no study {', '.join(unknown)}; name those that it has, by their keys.")
     owned = OutputFolder.claim(out, "picture", sources_of(studies))
     owned.will_hold([f"{study.key}_{kind}{ending}" for study in studies for ending in _ENDINGS])
-    done = Pictures({}, [])
-    with owned.alone():
-        for count, study in enumerate(studies, start=1):
-            try:
-                with replace_owned(owned.path, group=study.key) as folder:
-                    written = _write(study, folder / f"{study.key}_{kind}", kind, scans, gif, sources)
-                done.files[study.key] = [owned.path / path.name for path in written]
-            except Exception as error:
-                found = sources.studies.get(study.key) if sources else None
-                done.failed.append(Failure(study.key, without_paths(sentence(error), study, found)))
-            progress(count, len(studies), study.key)
-        owned.remove_others([path.name for paths in done.files.values() for path in paths])
-    if not done.files:
-        raise none_done("drawn", len(studies), done.failed)
-    return done
+
+    def write(study: Study, folder: Path) -> dict[str, str]:
+        return _write(study, folder / f"{study.key}_{kind}", kind, scans, gif, sources)
+
+    return write_each(owned, studies, write, done="drawn", sources=sources, progress=progress)
 
 
-def _write(study: Study, stem: Path, kind: str, scans: Sequence[str], gif: bool, sources: Sources | None) -> list[Path]:
+def _write(
+    study: Study, stem: Path, kind: str, scans: Sequence[str], gif: bool, sources: Sources | None
+) -> dict[str, str]:
     if missing := [name for name in scans if name not in study.scans]:
         raise PolyscanError(f"it has no {', '.join(missing)}; it has {', '.join(study.scans)}.")
     images = {name: read_nifti(study.scans[name].path) for name in scans}
-    written = []
+    written: dict[str, str] = {}
+
+    def new(ending: str) -> Path:
+        written[ending] = f"{stem.name}{ending}"
+        return stem.with_name(written[ending])
+
     if kind == "surgical":
         joint = surgical_map(images[scans[0]], images[scans[1]])
-        written.append(stem.with_name(f"{stem.name}.nii.gz"))
-        write_nifti(written[-1], joint)
+        write_nifti(new(".nii.gz"), joint)
         if (series := _series(study, sources)) is not None:
-            written.append(stem.with_name(f"{stem.name}.dcm"))
             content = hashlib.sha256(joint.numpy().tobytes()).hexdigest()
             uids = lasting_uids("surgical", series, content)
-            write_secondary_capture(written[-1], joint, series, uids, description="Bone of CT in MR")
+            write_secondary_capture(new(".dcm"), joint, series, uids, description="Bone of CT in MR")
         shown = Display(joint, _VOXELS)
         volume = shown.image(joint)
         soft = np.where(volume <= 1000, volume / 1000, 0.0)
@@ -138,14 +118,10 @@ def _write(study: Study, stem: Path, kind: str, scans: Sequence[str], gif: bool,
         colours = _BLENDS[kind]({name: shown.image(image) for name, image in images.items()})
     pixels = np.round(np.clip(np.nan_to_num(colours), 0, 1) * 255).astype(np.uint8)
     middle = _middle(study, shown)
-    written.append(stem.with_name(f"{stem.name}.png"))
-    with atomic_write(written[-1]) as temporary:
-        three_planes(pixels, shown.spacing, middle).save(temporary)
+    three_planes(pixels, shown.spacing, middle).save(new(".png"))
     if gif:
-        written.append(stem.with_name(f"{stem.name}.gif"))
-        with atomic_write(written[-1]) as temporary:
-            first, *rest = [_sized(pixels[:, :, z].swapaxes(0, 1), shown.spacing[[1, 0]]) for z in _slices(pixels)]
-            first.save(temporary, save_all=True, append_images=rest, duration=80, loop=0)
+        first, *rest = [_sized(pixels[:, :, z].swapaxes(0, 1), shown.spacing[[1, 0]]) for z in _slices(pixels)]
+        first.save(new(".gif"), save_all=True, append_images=rest, duration=80, loop=0)
     return written
 
 

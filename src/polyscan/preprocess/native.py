@@ -9,8 +9,6 @@ import torch
 from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
-from polyscan.files.atomic import write_json
-from polyscan.files.owned import replace_owned
 from polyscan.formats.nifti import read_nifti, write_nifti
 from polyscan.geometry import empty_image
 from polyscan.preprocess.resample import resample
@@ -19,6 +17,7 @@ from polyscan.study import ScanKey, Study
 from polyscan.study.made import prediction_of, preparation_of
 from polyscan.study.manifest import Manifest
 from polyscan.study.outputs import OutputFolder, sources_of
+from polyscan.study.write_each import Written, write_each
 
 INDEX = "native.json"
 
@@ -41,7 +40,7 @@ def to_native(mask: MetaTensor, grid: MetaTensor, transform: str | Path | None =
     return resample(mask, grid, inverse, label=True)
 
 
-def write_native(manifest: Manifest, out: str | Path, *, progress: Progress = silent) -> dict[str, dict[str, str]]:
+def write_native(manifest: Manifest, out: str | Path, *, progress: Progress = silent) -> Written:
     """Write the masks that ``infer`` predicted on the own grid of each scan that was prepared.
 
     No scan is read: ``prepare`` noted the grids.
@@ -53,7 +52,7 @@ def write_native(manifest: Manifest, out: str | Path, *, progress: Progress = si
         progress: told (done, total, study) after each.
 
     Returns:
-        Study to scan to the mask's path.
+        Study to scan to the name of the mask's file.
 
     Raises:
         PolyscanError: no study has a predicted mask, or ``out`` cannot be used.
@@ -62,21 +61,16 @@ def write_native(manifest: Manifest, out: str | Path, *, progress: Progress = si
     if not studies:
         raise PolyscanError("No study has a predicted mask; name the manifest that polyscan infer wrote.")
     owned = OutputFolder.claim(out, "native", sources_of(studies))
-    names = {study.key: _names(study) for study in studies}
-    owned.will_hold([INDEX, *(name for each in names.values() for name in each.values())])
-    with owned.alone():
-        for count, study in enumerate(studies, start=1):
-            preparation, mask = preparation_of(study), read_nifti(prediction_of(study).path)
-            with replace_owned(owned.path, group=study.key) as folder:
-                for name, grid in preparation.grids.items():
-                    labels = to_native(mask, empty_image(grid.shape, grid.affine), preparation.transforms.get(name))
-                    kept = MetaTensor(labels.as_tensor().to(torch.uint8), affine=labels.affine)
-                    write_nifti(folder / names[study.key][name], kept)
-            progress(count, len(studies), study.key)
-        with replace_owned(owned.path, group=INDEX) as folder:
-            write_json(folder / INDEX, {"masks": names})
-        owned.remove_others([INDEX, *(name for each in names.values() for name in each.values())])
-    return {key: {name: str(owned.path / file) for name, file in each.items()} for key, each in names.items()}
+    owned.will_hold([INDEX, *(name for study in studies for name in _names(study).values())])
+    return write_each(owned, studies, _write_masks, done="taken to their own grids", index=INDEX, progress=progress)
+
+
+def _write_masks(study: Study, folder: Path) -> dict[str, str]:
+    preparation, mask, names = preparation_of(study), read_nifti(prediction_of(study).path), _names(study)
+    for name, grid in preparation.grids.items():
+        labels = to_native(mask, empty_image(grid.shape, grid.affine), preparation.transforms.get(name))
+        write_nifti(folder / names[name], MetaTensor(labels.as_tensor().to(torch.uint8), affine=labels.affine))
+    return names
 
 
 def _names(study: Study) -> dict[str, str]:
