@@ -15,9 +15,9 @@ from prepared import few_samples, kind_of, read_config, reads, small_window
 
 from polyscan.bundle.run import infer, train
 from polyscan.errors import PolyscanError, sentence
+from polyscan.files.schema import encoded
 from polyscan.modality import calibrated_channels
 from polyscan.study.manifest import read_manifest
-from polyscan.study.schema import encoded
 
 QUICK = {"max_epochs": 1, "val_interval": 1}
 METRICS = {"classification": "val_auroc", "segmentation": "val_dice", "survival": "val_c"}

@@ -13,6 +13,7 @@ from monai.data import load_decathlon_datalist
 
 import polyscan.study.manifest as module
 from polyscan.errors import PolyscanError
+from polyscan.files.schema import json_schema
 from polyscan.report.measures import rows_of
 from polyscan.scan_key import ScanKey
 from polyscan.study import (
@@ -29,7 +30,6 @@ from polyscan.study import (
     TaskPrediction,
 )
 from polyscan.study.manifest import Failure, Manifest, none_done, read_manifest, write_manifest
-from polyscan.study.schema import json_schema
 
 SCHEMA = Path(module.__file__).with_name("manifest.schema.json")
 
@@ -134,7 +134,7 @@ def test_what_is_written_is_read_again_wherever_the_folder_goes(tmp_path, conten
 
 def test_the_schema_is_that_of_the_dataclasses(content):
     schema = json.loads(SCHEMA.read_text())
-    assert schema == json.loads(json.dumps(json_schema(Manifest))), "write it again: python -m polyscan.study.schema"
+    assert schema == json.loads(json.dumps(json_schema(Manifest))), "write it again: python -m polyscan.study.manifest"
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(content, schema)
     content["training"][0]["scans"]["T1c@2"]["sorce"] = "x"

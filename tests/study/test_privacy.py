@@ -12,10 +12,10 @@ import polyscan.study.manifest as manifests
 from polyscan.cli import main
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json, write_json
+from polyscan.files.schema import encoded
 from polyscan.study import Label, Scan, Study
 from polyscan.study.manifest import read_manifest
 from polyscan.study.privacy import check_privacy
-from polyscan.study.schema import encoded
 from polyscan.study.sources import Sources, StudySources, read_sources, without_paths
 
 BUNDLE = "sarcoma_ct_mr_pet_segmentation"

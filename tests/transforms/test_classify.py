@@ -13,6 +13,7 @@ from torch import nn
 
 from polyscan.errors import PolyscanError
 from polyscan.evaluation import TaskAUROC
+from polyscan.files.schema import encoded
 from polyscan.fusion import Concatenation
 from polyscan.inference import (
     FeatureDistance,
@@ -26,7 +27,6 @@ from polyscan.inference.calibration import AvailabilityTemperature
 from polyscan.inference.conformal import ConformalSets
 from polyscan.networks import CachedFeatures, ClassificationHead, FusionModel, FusionNet, VectorEncoder
 from polyscan.networks.fusion_model import split_missing
-from polyscan.study.schema import encoded
 from polyscan.transforms import (
     DaysOfStudyd,
     ExplainPredictiond,

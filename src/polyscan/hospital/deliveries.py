@@ -8,11 +8,11 @@ from pathlib import Path
 
 from polyscan.batch.status import Status, is_locked
 from polyscan.files.atomic import read_json, write_json
+from polyscan.files.schema import decoded, encoded
 from polyscan.hospital.spool import images_in
 from polyscan.study import Study
 from polyscan.study.entry import Entry
 from polyscan.study.outputs import fingerprint
-from polyscan.study.schema import decoded, encoded
 
 
 @dataclass

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -86,11 +85,6 @@ class FeatureDistance:
         fold = np.array([order[name] % _FOLDS for name in subjects])
         fits = [Components.fit(x[fold != k]) for k in range(_FOLDS)]
         return cls(fits, [fit.distance(x[fold == k]).tolist() for k, fit in enumerate(fits)])
-
-    @classmethod
-    def read(cls, content: Mapping[str, Any]) -> FeatureDistance:
-        """From JSON, as ``dataclasses.asdict`` gives it."""
-        return cls([Components(**each) for each in content["fits"]], content["distances"])
 
     def p_value(self, features: ArrayLike) -> float:
         """How often a study like the known ones is as far away, from (feature,); never below 1 / (studies + 1)."""

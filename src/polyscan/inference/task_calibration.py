@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json, write_json
+from polyscan.files.schema import decoded, encoded
 from polyscan.inference.calibration import AvailabilityTemperature
 from polyscan.inference.conformal import ConformalSets
 from polyscan.inference.feature_distance import FeatureDistance
@@ -87,18 +88,8 @@ class TaskCalibration:
 
     def save(self, path: str | Path) -> None:
         """Write JSON that a person can read."""
-        write_json(
-            path,
-            {
-                "format_version": FORMAT_VERSION,
-                "tasks": {task: list(map(str, classes)) for task, classes in self.tasks.items()},
-                "modalities": list(self.modalities),
-                "weights": self.weights,
-                "temperatures": {task: asdict(each) for task, each in self.temperatures.items()},
-                "sets": {task: asdict(each) for task, each in self.sets.items()},
-                "distances": {name: asdict(each) for name, each in self.distances.items()},
-            },
-        )
+        named = replace(self, tasks={task: list(map(str, classes)) for task, classes in self.tasks.items()})
+        write_json(path, {"format_version": FORMAT_VERSION, **encoded(named)})
 
 
 def load_calibration(
@@ -117,29 +108,23 @@ def load_calibration(
     """
     if not str(path):
         return TaskCalibration(tasks, modalities, {}, {})
-    content: dict[str, Any] = read_json(path)
+    content: Any = read_json(path)
     try:
-        current = content["format_version"] == FORMAT_VERSION
-    except (KeyError, TypeError):
-        current = False
-    if not current:
+        version = content.pop("format_version")
+    except (AttributeError, KeyError, TypeError):
+        version = None
+    if version != FORMAT_VERSION:
         raise PolyscanError(f"{path} is no calibration of this version; make it anew with polyscan calibrate.")
+    found = decoded(TaskCalibration, content, str(path))
     named = {task: list(map(str, classes)) for task, classes in tasks.items()}
-    for name, own in (("tasks", named), ("modalities", list(modalities)), ("weights", weights or content["weights"])):
-        if content[name] != own:
+    for name, told, own in (
+        ("tasks", found.tasks, named),
+        ("modalities", found.modalities, list(modalities)),
+        ("weights", found.weights, weights or found.weights),
+    ):
+        if told != own:
             raise PolyscanError(f"{path} was made for other {name}; make it anew with polyscan calibrate.")
-    temperatures = {
-        task: AvailabilityTemperature(tuple(each["modalities"]), each["everything"], tuple(each["absent"]))
-        for task, each in content["temperatures"].items()
-    }
-    return TaskCalibration(
-        tasks,
-        modalities,
-        temperatures,
-        {task: ConformalSets(each["coverage"], each["thresholds"]) for task, each in content["sets"].items()},
-        content["weights"],
-        {name: FeatureDistance.read(each) for name, each in content["distances"].items()},
-    )
+    return replace(found, tasks=tasks)
 
 
 def fit_calibration(

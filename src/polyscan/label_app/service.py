@@ -20,6 +20,7 @@ from polyscan.bundle.config import channels_of, label_classes
 from polyscan.errors import PolyscanError, sentence, unknown_name
 from polyscan.evaluation import dice
 from polyscan.files.atomic import read_json
+from polyscan.files.schema import encoded
 from polyscan.formats.nifti import read_nifti, write_nifti
 from polyscan.geometry import voxel_ml
 from polyscan.label_app.found import Found, is_dicom
@@ -30,7 +31,6 @@ from polyscan.preprocess.prepare_study import prepare_study
 from polyscan.study import Label, PredictionRecord, Study, TaskPrediction
 from polyscan.study.made import prediction_of
 from polyscan.study.outputs import fingerprint
-from polyscan.study.schema import encoded
 
 
 class UnknownStudyError(PolyscanError):

@@ -15,11 +15,11 @@ from polyscan import __version__
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json, write_json
 from polyscan.files.owned import MARKER
+from polyscan.files.schema import decoded, encoded
 from polyscan.scan_key import ScanKey
 from polyscan.study.entry import Entry
 from polyscan.study.record import Decision, Study
 from polyscan.study.roots import SCANS, absolute, normalised, read_roots, relative_to, roots_for, within
-from polyscan.study.schema import decoded, encoded
 
 FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
@@ -282,3 +282,9 @@ def _check_key(name: str, where: str) -> None:
         ScanKey.parse(name)
     except PolyscanError as error:
         raise PolyscanError(f"{where}: {error}") from None
+
+
+if __name__ == "__main__":  # write the schema again after the dataclasses have changed
+    from polyscan.files.schema import json_schema
+
+    write_json(Path(__file__).with_name("manifest.schema.json"), json_schema(Manifest))

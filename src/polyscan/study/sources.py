@@ -13,11 +13,11 @@ from pathlib import Path
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json, write_json
 from polyscan.files.numbered import numbered
+from polyscan.files.schema import decoded, encoded
 from polyscan.study.entry import Entry
 from polyscan.study.manifest import MANIFEST, Manifest, read_manifest
 from polyscan.study.record import Study
 from polyscan.study.scan import Source, paths_in
-from polyscan.study.schema import decoded, encoded
 
 SOURCES = "sources.json"
 

@@ -13,9 +13,9 @@ from monai.data import MetaTensor
 from polyscan.errors import PolyscanError
 from polyscan.evaluation import region_scores, region_volumes
 from polyscan.files.atomic import write_json
+from polyscan.files.schema import encoded
 from polyscan.formats.nifti import write_nifti
 from polyscan.study import PredictionRecord, TaskPrediction
-from polyscan.study.schema import encoded
 from polyscan.transforms.classify import Tasks, parts_of
 from polyscan.transforms.each_key import EachKeyTransform
 from polyscan.transforms.regions import Regions, label_map

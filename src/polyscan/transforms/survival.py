@@ -12,10 +12,10 @@ from monai.networks.utils import eval_mode
 
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import write_json
+from polyscan.files.schema import encoded
 from polyscan.inference import monte_carlo, shapley_values
 from polyscan.networks import CachedFeatures, FusionModel
 from polyscan.study import PredictionRecord, TaskPrediction
-from polyscan.study.schema import encoded
 from polyscan.transforms.each_key import EachKeyTransform
 
 SURVIVAL = "survival"

@@ -1,4 +1,4 @@
-"""Between JSON and the dataclasses of a manifest: what is there is checked, what is not known refused by name."""
+"""Between JSON and dataclasses: what is there is checked, what is not known refused by name."""
 
 from __future__ import annotations
 
@@ -78,12 +78,3 @@ def _sentence(where: str, problem: str, message: str) -> str:
     if problem in ("missing", "missing_argument"):
         return f"{where} is missing"
     return f"{where} is of another kind ({message.lower()})"
-
-
-if __name__ == "__main__":  # write it again after the dataclasses have changed
-    from pathlib import Path
-
-    from polyscan.files.atomic import write_json
-    from polyscan.study.manifest import Manifest
-
-    write_json(Path(__file__).with_name("manifest.schema.json"), json_schema(Manifest))
