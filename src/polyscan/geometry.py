@@ -154,6 +154,13 @@ def voxel_ml(affine: ArrayLike) -> float:
     return abs(float(np.linalg.det(np.asarray(affine, dtype=float)[:3, :3]))) / 1000
 
 
+def connected_components(mask: np.ndarray) -> np.ndarray:
+    """Number the connected components (26 neighbours) of a mask (x, y, z) bool: 1 and up inside of each, 0 outside."""
+    from scipy.ndimage import generate_binary_structure, label
+
+    return np.asarray(label(mask, generate_binary_structure(3, 3))[0])
+
+
 def voxels_of(points: np.ndarray, grid: MetaTensor) -> np.ndarray:
     """Continuous (point, 3) voxel coordinates on an image's grid of (point, 3) LPS+ millimetres, as DICOM has them."""
     to_voxel = np.linalg.inv(np.asarray(grid.affine, dtype=float)) @ FLIP

@@ -28,6 +28,7 @@ from polyscan.bundle.answering import Answering
 from polyscan.bundle.config import bundle_folder
 from polyscan.cli import main
 from polyscan.errors import PolyscanError
+from polyscan.files.tables import rows_in
 from polyscan.formats.nifti import write_nifti
 from polyscan.parallel import call_packed
 from polyscan.study import ModelRecord, PredictionRecord, Study
@@ -293,6 +294,15 @@ def test_a_tree_is_read_once_and_watched(ward, tmp_path):
     assert main(["status", str(out), "--table"]) == 0
     rows = {row["study"]: row for row in csv.DictReader((out / "cohort.csv").open())}
     assert [rows[key]["rating"] for key in ("sub-01", "sub-02")] == ["bad", ""]
+
+
+def test_a_damaged_record_stands_in_the_table(tmp_path):
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "sub-1.json").write_text("{")
+    write_cohort(tmp_path)
+    (row,) = rows_in(tmp_path / "cohort.csv")
+    assert (row["study"], row["status"]) == ("sub-1", "failed")
+    assert "its record is damaged" in row["reason"]
 
 
 def test_a_job_array_does_what_one_run_does(ward, tmp_path, capsys):

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from polyscan.batch.status import FOLDERS, STUDIES, is_locked, lock, read_records
+from polyscan.batch.status import FOLDERS, STUDIES, is_locked, lock, read_records, record_files
 from polyscan.batch.table import write_table
 from polyscan.bundle.predictor import MAPS
 from polyscan.discovery.scan import scan
@@ -15,7 +15,7 @@ from polyscan.files.owned import remove_owned, replace_owned
 from polyscan.inference.kept_features import remove_features
 from polyscan.report.cohort_page import PAGES, write_cohort_page
 from polyscan.report.ratings import read_ratings
-from polyscan.study.manifest import MANIFEST, Manifest, read_manifest, write_manifest
+from polyscan.study.manifest import MANIFEST, Failure, Manifest, read_manifest, write_manifest
 from polyscan.study.outputs import REPORT, OutputFolder, sources_of
 from polyscan.study.sources import SOURCES
 
@@ -48,16 +48,19 @@ def find_studies(source: Path, out: Path) -> Manifest:
 
 
 def write_cohort(out: Path, records: Mapping[str, Manifest] | None = None) -> None:
-    """Write ``cohort.csv`` and ``cohort.parquet`` from the records alone, whoever wrote them.
+    """Write ``cohort.csv`` and ``cohort.parquet`` from the records alone, whoever wrote them; a damaged one is said.
 
     Args:
         out: the folder.
         records: as :func:`read_records` gives them; they are read where not given.
     """
     with lock(out, GATHER):
-        every = (read_records(out) if records is None else records).values()
-        answered = [study for record in every for study in record.studies]
-        failed = [failure for record in every for failure in record.failed]
+        known = read_records(out) if records is None else records
+        answered = [study for record in known.values() for study in record.studies]
+        failed = [failure for record in known.values() for failure in record.failed]
+        damaged = sorted(file.stem for file in record_files(out) if file.stem not in known)
+        again = "its record is damaged; give the same command again, or send its images again"
+        failed += [Failure(key, again) for key in damaged]
         write_results(out, Manifest(testing=answered, failed=failed))
 
 
@@ -71,7 +74,7 @@ def write_results(out: Path, cohort: Manifest) -> None:
 
 def remove_others(out: Path, keys: set[str]) -> None:
     """Remove what is there of studies that the source no longer has."""
-    for record in (out / "records").glob("*.json"):
+    for record in record_files(out):
         key = record.stem
         if key in keys or is_locked(out, key):
             continue

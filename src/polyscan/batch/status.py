@@ -36,6 +36,11 @@ def record_of(out: Path, study: str) -> Path:
     return out / "records" / f"{study}.json"
 
 
+def record_files(out: Path) -> list[Path]:
+    """The records that there are, whoever wrote them."""
+    return list((out / "records").glob("[!.]*.json"))
+
+
 def lock(out: Path, study: str) -> BaseFileLock:
     """Held while a study is worked on; the system lets it go when its holder dies."""
     (out / "locks").mkdir(parents=True, exist_ok=True)
@@ -53,7 +58,7 @@ def is_locked(out: Path, study: str) -> bool:
 
 def read_records(out: Path) -> dict[str, Manifest]:
     """Study to its record, of all that were answered or failed, whoever did them."""
-    found = {file.stem: read_record(file) for file in sorted((out / "records").glob("[!.]*.json"))}
+    found = {file.stem: read_record(file) for file in sorted(record_files(out))}
     return {key: record for key, record in found.items() if record is not None}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import read_nifti
-from polyscan.geometry import to_sitk, voxel_ml
+from polyscan.geometry import connected_components, to_sitk, voxel_ml
 from polyscan.study import PredictionRecord, Study, TaskPrediction
 
 MEASURES = ("lesions", "metabolic_tumour_volume_ml", "total_lesion_glycolysis", "spread_mm", "suv_max")
@@ -129,7 +129,7 @@ def measure_lesions(
 
 
 def connected_lesions(mask: np.ndarray, affine: np.ndarray, smallest_ml: float = 0.0) -> tuple[np.ndarray, int]:
-    """Number the connected components (26 neighbours) of a mask.
+    """Number the connected components of a mask that are large enough; see :func:`connected_components`.
 
     Args:
         mask: (x, y, z) bool.
@@ -139,9 +139,7 @@ def connected_lesions(mask: np.ndarray, affine: np.ndarray, smallest_ml: float =
     Returns:
         (x, y, z) int, 0 outside, 1 and up inside of each; and how many there are.
     """
-    from scipy.ndimage import generate_binary_structure, label
-
-    components, _ = label(mask, generate_binary_structure(3, 3))
+    components = connected_components(mask)
     kept = np.bincount(components.ravel()) * voxel_ml(affine) >= smallest_ml
     kept[0] = False
     numbers = np.where(kept, np.cumsum(kept), 0)

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from monai.transforms import ResampleToMatch, Transform
 
+from polyscan.geometry import connected_components
+
 OF_EACH = 256
 """Voxels of a component that windows are drawn about, spread evenly over it."""
 
@@ -57,11 +59,11 @@ class ComponentIndicesd(Transform):
 
 
 def _components(mask: np.ndarray) -> list[np.ndarray]:
-    """The flat indices of each connected component (26 neighbours)."""
-    from scipy.ndimage import generate_binary_structure, label, value_indices
+    """The flat indices of each connected component."""
+    from scipy.ndimage import value_indices
 
-    numbers, _ = label(mask, generate_binary_structure(3, 3))
-    return [np.ravel_multi_index(where, mask.shape) for where in value_indices(numbers, ignore_value=0).values()]
+    places = value_indices(connected_components(mask), ignore_value=0).values()
+    return [np.ravel_multi_index(where, mask.shape) for where in places]
 
 
 def _evenly(components: list[np.ndarray]) -> np.ndarray:
