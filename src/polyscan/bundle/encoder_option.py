@@ -78,7 +78,7 @@ def encoder_option(
 
 def encoders() -> list[type[Encoder]]:
     """Those of polyscan.networks that read images."""
-    found = (getattr(networks, name) for name in networks.__all__)
+    found = (getattr(networks, name) for name in dir(networks))
     others = (Encoder, PooledEncoder, PretrainedEncoder, VectorEncoder)
     return [each for each in found if inspect.isclass(each) and issubclass(each, Encoder) and each not in others]
 

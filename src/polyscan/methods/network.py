@@ -94,7 +94,7 @@ def classes() -> dict[str, Any]:
     from polyscan import fusion, missing, networks
     from polyscan.fusion import table
 
-    found = {name: getattr(networks, name) for name in networks.__all__}
+    found = {name: getattr(networks, name) for name in dir(networks)}
     return found | {
         each.__name__: each for each in [*fusion.layers(), *table.layers(), *missing.strategies(), table.TableTokens]
     }

@@ -1,37 +1,5 @@
 """A study, the manifest that lists studies, and the folders that polyscan owns."""
 
-from polyscan.scan_key import ScanKey
-from polyscan.study.record import (
-    AttributionRecord,
-    Decision,
-    Grid,
-    Label,
-    ModelRecord,
-    PredictionRecord,
-    Preparation,
-    RegionScore,
-    RegistrationRecord,
-    Study,
-    TaskPrediction,
-    scans_of,
-)
-from polyscan.study.scan import Scan, Source, paths_in
+from polyscan import lazy
 
-__all__ = [
-    "AttributionRecord",
-    "Decision",
-    "Grid",
-    "Label",
-    "ModelRecord",
-    "PredictionRecord",
-    "Preparation",
-    "RegionScore",
-    "RegistrationRecord",
-    "Scan",
-    "ScanKey",
-    "Source",
-    "Study",
-    "TaskPrediction",
-    "paths_in",
-    "scans_of",
-]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -1,0 +1,33 @@
+from polyscan.transforms.attribution import SaveAttributionsd as SaveAttributionsd
+from polyscan.transforms.classify import (
+    DaysOfStudyd as DaysOfStudyd,
+    TableFromClinicald as TableFromClinicald,
+    TargetsFromLabeld as TargetsFromLabeld,
+    TaskProbabilitiesd as TaskProbabilitiesd,
+)
+from polyscan.transforms.component_indices import ComponentIndicesd as ComponentIndicesd
+from polyscan.transforms.each_modality import RandEachModalityd as RandEachModalityd
+from polyscan.transforms.explain import ExplainPredictiond as ExplainPredictiond
+from polyscan.transforms.load import (
+    LoadMaskd as LoadMaskd,
+    LoadPictured as LoadPictured,
+    LoadScalesd as LoadScalesd,
+    LoadStudyd as LoadStudyd,
+    block_overlap as block_overlap,
+)
+from polyscan.transforms.modality_dropout import RandModalityDropoutd as RandModalityDropoutd
+from polyscan.transforms.regions import RegionsFromLabeld as RegionsFromLabeld
+from polyscan.transforms.save import (
+    SaveAnswerd as SaveAnswerd,
+    SavePredictiond as SavePredictiond,
+    SaveProbabilitiesd as SaveProbabilitiesd,
+)
+from polyscan.transforms.scale import ScaleModalitiesd as ScaleModalitiesd
+from polyscan.transforms.scanner_variation import RandScannerd as RandScannerd
+from polyscan.transforms.survival import (
+    ExplainRiskd as ExplainRiskd,
+    SaveRiskd as SaveRiskd,
+    SurvivalFromLabeld as SurvivalFromLabeld,
+)
+from polyscan.transforms.tables import LoadTablesd as LoadTablesd
+from polyscan.transforms.without_metadata import ComposeWithoutMetadata as ComposeWithoutMetadata
