@@ -240,16 +240,17 @@ def test_folds_keep_patients_whole_and_are_drawn_anew():
     ("change", "said"),
     [
         ({"folds": 1}, "folds is 1"),
-        ({"epochs": "ten"}, "epochs is ten; expected 1 at least"),
+        ({"epochs": 0}, "epochs is 0; expected 1 at least"),
+        ({"epochs": "ten"}, "epochs is of another kind"),
         ({"strategies": {"concatenation": {"fusion": "GatedSum"}}}, "is called concatenation, as a baseline"),
         ({"strategies": {"PET alone": {"fusion": "GatedSum"}}}, "is called PET alone, as a baseline"),
         ({"strategies": {"a": {"fusion": "Nowhere"}}}, "a: There is no fusion layer 'Nowhere'"),
         ({"strategies": {"a": {"fusion": "Sum", "fuse_at": "deep"}}}, "a: fuse_at is deep"),
         ({"strategies": {"a": {"fusion": "Sum", "fuse_at": [2]}}}, "a: fuse_at is .2.; expected input, output, or"),
-        ({"epoch": 3}, "has epoch; it may have"),
+        ({"epoch": 3}, "epoch is not known"),
         ({"strategies": {"a": {"fusion": "Sum", "missing": "guess"}}}, "missing is 'guess'"),
         ({"strategies": {"a": {"fusion": "Sum", "encoder": "wide"}}}, "encoder is 'wide'"),
-        ({"strategies": {"a": {"layer": "Sum"}}}, "a has layer"),
+        ({"strategies": {"a": {"layer": "Sum"}}}, "strategies.a.layer is not known"),
     ],
 )
 def test_a_protocol_that_cannot_be_is_refused(tmp_path, change, said):

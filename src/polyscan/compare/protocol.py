@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ from polyscan.bundle.fusion_option import fusion_option
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
 from polyscan.files.resources import resource_file
+from polyscan.files.schema import decoded
 from polyscan.missing import strategies as missing_strategies
+from polyscan.study.entry import Entry
 
 MISSING = ("available", "dropout", "zero", "mean")
 """What stands for a modality that is missing: nothing, and the layer is told (``available``), the same with modalities
@@ -37,7 +39,7 @@ SIMPLE = (LOGISTIC, ONE_VALUE)
 
 
 @dataclass(frozen=True)
-class Strategy:
+class Strategy(Entry):
     """One way to fuse.
 
     Attributes:
@@ -56,7 +58,7 @@ class Strategy:
 
 
 @dataclass(frozen=True)
-class Protocol:
+class Protocol(Entry):
     """A comparison: cohort, strategies, and how they are trained, the same for all.
 
     Attributes:
@@ -118,20 +120,18 @@ def read_protocol(name_or_file: str | Path) -> Protocol:
     """
     file = resource_file(name_or_file, "configs/compare", ".json", "protocol")
     content = read_json(file)
-    if not isinstance(content, dict) or "cohort" not in content or "strategies" not in content:
-        raise PolyscanError(f"{file} is no protocol of a comparison: it needs the entries cohort and strategies.")
-    content.pop("description", None)
-    strategies = {str(name): _fields(Strategy, given, name) for name, given in content["strategies"].items()}
-    protocol: Protocol = _fields(Protocol, {**content, "strategies": strategies, "root": str(file.parent)}, str(file))
+    if isinstance(content, dict):
+        content.pop("description", None)
+    protocol = replace(decoded(Protocol, content, str(file)), root=str(file.parent))
     ways = [*MISSING, *(kind.__name__ for kind in missing_strategies()), DISTILLATION]
-    for name, strategy in strategies.items():
+    for name, strategy in protocol.strategies.items():
         for entry, can_be in {"missing": ways, "encoder": ENCODERS}.items():
             if (given := getattr(strategy, entry)) not in can_be:
                 raise PolyscanError(f"{name}: {entry} is {given!r}; expected one of {', '.join(can_be)}.")
     for entry, least in {"folds": 2, "seeds": 1, "parameters": 1, "epochs": 1, "batch_size": 2}.items():
-        if not isinstance(number := getattr(protocol, entry), int) or number < least:
+        if (number := getattr(protocol, entry)) < least:
             raise PolyscanError(f"{file}: {entry} is {number}; expected {least} at least.")
-    for name, strategy in strategies.items():
+    for name, strategy in protocol.strategies.items():
         _check_fusion(name, strategy)
     return protocol
 
@@ -147,11 +147,3 @@ def _check_fusion(name: str, strategy: Strategy) -> None:
     levels = strategy.fuse_at if isinstance(strategy.fuse_at, (list, tuple)) else [strategy.fuse_at]
     if strategy.fuse_at not in ("input", "output") and not {*map(str, levels)} <= {"0", "1"}:
         raise PolyscanError(f"{name}: fuse_at is {strategy.fuse_at}; expected input, output, or levels 0 and 1.")
-
-
-def _fields(kind: Any, given: Any, where: str) -> Any:
-    known = set(kind.__dataclass_fields__)
-    if not isinstance(given, dict) or (unknown := sorted(set(given) - known)):
-        told = ", ".join(unknown) if isinstance(given, dict) else repr(given)
-        raise PolyscanError(f"{where} has {told}; it may have {', '.join(sorted(known - {'root'}))}.")
-    return kind(**given)

@@ -69,7 +69,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 def _place(parts: Sequence[str | int]) -> str:
     """Such as ``testing[0].scans.PET.source``; pydantic ends it with the member of a union that it tried."""
     known = [part for part in parts if part != "str" and not str(part).startswith("list[")]
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in known).lstrip(".")
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in known).lstrip(".") or "it"
 
 
 def _sentence(where: str, problem: str, message: str) -> str:
