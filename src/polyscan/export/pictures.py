@@ -24,18 +24,13 @@ from polyscan.study.outputs import OutputFolder, sources_of
 from polyscan.study.sources import Sources
 from polyscan.study.write_each import Written, write_each
 
-KINDS: dict[str, tuple[int, int]] = {
-    "overlay": (2, 2),
-    "composite": (2, 3),
-    "checkerboard": (2, 2),
-    "surgical": (2, 2),
+KINDS: dict[str, tuple[int, int, Callable[[dict[str, np.ndarray]], np.ndarray] | None]] = {
+    "overlay": (2, 2, overlay),
+    "composite": (2, 3, composite),
+    "checkerboard": (2, 2, checkerboard),
+    "surgical": (2, 2, None),
 }
-"""Kind of picture to the least and the most scans that it takes."""
-_BLENDS: dict[str, Callable[[dict[str, np.ndarray]], np.ndarray]] = {
-    "overlay": overlay,
-    "composite": composite,
-    "checkerboard": checkerboard,
-}
+"""Kind of picture to the least and the most scans that it takes, and what makes colours of them; a volume, of none."""
 _ENDINGS = (".png", ".gif", ".nii.gz", ".dcm")
 _VOXELS = 12_000_000
 _HEIGHT = 420  # pixels
@@ -71,7 +66,7 @@ def write_pictures(
     Raises:
         PolyscanError: the kind takes another number of scans, no study has them all, or ``out`` cannot be used.
     """
-    least, most = KINDS[kind]
+    least, most, _ = KINDS[kind]
     if not least <= len(set(scans)) <= most or len(set(scans)) < len(scans):
         counts = f"{least}" if least == most else f"{least} or {most}"
         raise PolyscanError(f"A picture of kind {kind} takes {counts} different scans; found {', '.join(scans)}.")
@@ -100,7 +95,8 @@ def _write(
         written[ending] = f"{stem.name}{ending}"
         return stem.with_name(written[ending])
 
-    if kind == "surgical":
+    *_, blend = KINDS[kind]
+    if blend is None:
         joint = surgical_map(images[scans[0]], images[scans[1]])
         write_nifti(new(".nii.gz"), joint)
         if (series := _series(study, sources)) is not None:
@@ -115,7 +111,7 @@ def _write(
         colours = soft[..., None] + bone[..., None] * np.array([1.0, 0.92, 0.7])
     else:
         shown = Display(images[scans[0]], _VOXELS)
-        colours = _BLENDS[kind]({name: shown.image(image) for name, image in images.items()})
+        colours = blend({name: shown.image(image) for name, image in images.items()})
     pixels = np.round(np.clip(np.nan_to_num(colours), 0, 1) * 255).astype(np.uint8)
     middle = _middle(study, shown)
     three_planes(pixels, shown.spacing, middle).save(new(".png"))

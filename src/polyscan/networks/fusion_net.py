@@ -76,7 +76,7 @@ class FusionNet(FusionModel):
             raise ValueError("modalities must be different names, at least one; found none.")
         if input_channels is not None and fuse_at != "input":
             raise ValueError(f"input_channels is {input_channels}; only fusion at the input has some.")
-        body: Body
+        body: InputFusion | LevelFusion | OutputFusion
         if fuse_at == "input":
             if isinstance(encoder, Mapping):
                 raise ValueError("fusion at the input has one encoder for what it fused, not one for each modality.")
@@ -150,41 +150,8 @@ def make_encoders(
     return encoders
 
 
-class Body(nn.Module):
-    """What stands at one place of fusion; its methods are those of :class:`FusionModel`.
-
-    Args:
-        outputs, fused_channels: see :class:`FusionModel`.
-    """
-
-    def __init__(self, outputs: Sequence[str], fused_channels: Sequence[int]) -> None:
-        super().__init__()
-        self.outputs = list(outputs)
-        self.fused_channels = list(fused_channels)
-
-    def encode(self, image: Tensor, available: Tensor) -> list[Tensor]:
-        """Turn (batch, modality, *spatial) into (batch, modality, channel, ...) of each place of fusion."""
-        raise NotImplementedError
-
-    def fuse(self, features: list[Tensor], available: Tensor) -> list[Tensor]:
-        """Fused features of every level, finest first."""
-        raise NotImplementedError
-
-    def pre_logits(self, fused: list[Tensor]) -> Tensor:
-        """Up to the dropout of the head."""
-        raise NotImplementedError
-
-    def logits(self, pre_logits: Tensor, available: Tensor) -> Tensor:
-        """From the dropout of the head on."""
-        raise NotImplementedError
-
-    def dropout_layers(self) -> list[_DropoutNd]:
-        """The dropout of the head."""
-        raise NotImplementedError
-
-
-class FeatureFusion(Body):
-    """Features are joined, then read by one head.
+class FeatureFusion(nn.Module):
+    """Features are joined, then read by one head; the methods are those of :class:`FusionModel`.
 
     Args:
         head: reads the fused features.
@@ -192,7 +159,9 @@ class FeatureFusion(Body):
     """
 
     def __init__(self, head: Head, channels: Sequence[int]) -> None:
-        super().__init__(head.outputs, channels)
+        super().__init__()
+        self.outputs = head.outputs
+        self.fused_channels = list(channels)
         self.head = head
 
     def pre_logits(self, fused: list[Tensor]) -> Tensor:
@@ -272,7 +241,7 @@ class LevelFusion(FeatureFusion):
         return fused
 
 
-class OutputFusion(Body):
+class OutputFusion(nn.Module):
     """A whole network for each modality; their logits are fused."""
 
     def __init__(
@@ -285,7 +254,9 @@ class OutputFusion(Body):
         spatial_dims: int,
     ) -> None:
         heads = [head(encoders[0].channels, spatial_dims) for _ in range(count)]
-        super().__init__(heads[0].outputs, [])
+        super().__init__()
+        self.outputs = heads[0].outputs
+        self.fused_channels: list[int] = []
         check_levels(fusion, [0])
         self.encoders = gather(encoders)
         self.heads = nn.ModuleList(heads)
