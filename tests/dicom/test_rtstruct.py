@@ -83,6 +83,16 @@ def test_contours_on_slices_at_unequal_steps_fill_what_was_resampled(make_series
     assert mask.sum((0, 1)).tolist() == [0, 4, 4, 9, 9, 9, 16, 16, 0]
 
 
+def test_a_channel_of_a_keyhole_that_runs_through_centres_of_voxels_cuts_none_out(tmp_path):
+    channel = [(4, 0.5), (4, 2.5), (5.5, 2.5), (5.5, 5.5), (2.5, 5.5), (2.5, 2.5), (4, 2.5), (4, 0.5)]
+    keyhole = [(0.5, 0.5), *channel, (7.5, 0.5), (7.5, 7.5), (0.5, 7.5)]
+    slanted = [(0.5, 0.5), (2.5, 2.5), (2.5, 5.5), (5.5, 5.5), (5.5, 2.5), (2.5, 2.5), (0.5, 0.5)]
+    slanted += [(7.5, 0.5), (7.5, 7.5), (0.5, 7.5)]
+    for points in (keyhole, slanted):
+        contour = [(x, y, 2) for x, y in points]
+        assert read_rtstruct(write(tmp_path / "rs.dcm", [contour]), GRID).sum() == 49 - 9
+
+
 def test_a_contour_in_a_contour_is_a_hole(tmp_path):
     mask = read_rtstruct(write(tmp_path / "rs.dcm", [square(0.5, 7.5, 2), square(2.5, 4.5, 2)]), GRID)[0].numpy()
     assert mask[:, :, 1].sum() == 49 - 4
@@ -216,3 +226,27 @@ def test_which_scan_a_label_was_drawn_on(make_series):
     label, reason = drawn_on(drawn(FrameOfReferenceUID=frame), [*series, *twin])
     assert label is None
     assert "fits CT, CT: name its scan as 'drawn_on'" in reason
+    fine = find_series(make_series("fine", FrameOfReferenceUID=frame, PixelSpacing=[1, 1]))
+    frames = [item(PlanePositionSequence=[item(ImagePositionPatient=[0, 0, z])]) for z in (0, 3)]
+    pixels = [item(PixelMeasuresSequence=[item(PixelSpacing=[1, 1])])]
+    seg = item(Modality="SEG", FrameOfReferenceUID=frame, PerFrameFunctionalGroupsSequence=frames)
+    seg.SharedFunctionalGroupsSequence = pixels
+    assert drawn_on(seg, [*series, *fine])[0] is fine[0]
+    frames[0].DerivationImageSequence = [item(SourceImageSequence=[item(ReferencedSOPInstanceUID=image)])]
+    assert drawn_on(seg, [*series, *fine])[0] is ct[0]
+
+
+def test_the_scan_that_a_label_was_drawn_on_goes_before_a_finer_one(make_series, tmp_path):
+    make_series("ward/anna/diagnostic", PixelSpacing=[1, 1], FrameOfReferenceUID="1.2.3")
+    planning = make_series("ward/anna/planning", SeriesDescription="Planning CT")
+    header = find_series(planning)[0].headers[0]
+    uid = header.SeriesInstanceUID
+    path = write(tmp_path / "ward/anna/rs.dcm", [[(-9, -19, 3), (-3, -19, 3), (-3, -13, 3), (-9, -13, 3)]])
+    label = pydicom.dcmread(path)
+    label.update({"Modality": "RTSTRUCT", "PatientID": header.PatientID, "StudyInstanceUID": header.StudyInstanceUID})
+    label.ReferencedFrameOfReferenceSequence = refer(uid)
+    label.save_as(path)
+    (study,) = scan(tmp_path / "ward").studies
+    assert study.scans["CT"].source == str(planning)
+    assert read_label(study.label, read_series(planning)).sum() == 9
+    assert "planning has a label that was drawn on it" in next(d.reason for d in study.decisions if not d.taken)

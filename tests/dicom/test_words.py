@@ -27,6 +27,8 @@ t2_tirm_tra_dark-fluid => FLAIR
 TOF_3D_multi-slab => an angiography
 B0map => a B0 field map
 Iodine map => None
+Planning CT => CT
+T2 planning => T2
 DTI_Biobank_2mm_MB3S2_EPI => DWI
 Ax DWI TENSOR R1p5 => DWI
 B0 NS => the unweighted (b = 0) image of a diffusion series

@@ -19,6 +19,9 @@ from polyscan.geometry import image_of, voxels_of
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor
+# Voxels by which centres are moved, so that none lies on a line, where inside and outside are a matter of rounding, and
+# both lines of a keyhole's channel have it on one side.
+_ASIDE = (1e-6, 0.7e-6)
 _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 
 
@@ -164,6 +167,6 @@ def _inside(shape: Sequence[int], voxels: np.ndarray) -> np.ndarray:
     if (low >= high).any():
         return out
     x, y = np.meshgrid(np.arange(low[0], high[0]), np.arange(low[1], high[1]), indexing="ij")
-    inside = Polygon(voxels[:, :2]).contains_points(np.stack([x.ravel(), y.ravel()], axis=1)).reshape(x.shape)
-    out[low[0] : high[0], low[1] : high[1]] = inside
+    inside = Polygon(voxels[:, :2]).contains_points(np.stack([x.ravel(), y.ravel()], axis=1) + _ASIDE)
+    out[low[0] : high[0], low[1] : high[1]] = inside.reshape(x.shape)
     return out

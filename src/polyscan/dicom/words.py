@@ -51,7 +51,7 @@ _REFORMAT = _words(r"mpr ?range|mprs?|reformat\w*")
 _NEVER = {
     "a localizer": _words(
         r"locali[sz]er[s0-9]*|loc|scout|topo(?:gram\w*)?|ubersicht\w*|scanogram|survey|surview|3 ?-?plane(?: loc)?|"
-        r"planning|aa ?h(?:ead)? ?scout|smart ?brain|lokali[sz]er|lokalisator|localisateur|reperage|localizador|"
+        r"aa ?h(?:ead)? ?scout|smart ?brain|lokali[sz]er|lokalisator|localisateur|reperage|localizador|"
         r"haste loc|plan scan|tri ?-?pilot|3 ?-?pl\w*|定位"
     ),
     "a projection, not a volume": _words(r"m ?ips?|min ?ip|mn ?ip|mini ?p|vrt|volume render\w*|projections?"),

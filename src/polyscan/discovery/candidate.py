@@ -28,6 +28,7 @@ class Candidate:
             slices, then the softer kernel, then the latest.
         frame: FrameOfReferenceUID.
         label: whether it is a label.
+        on: of a label that refers to a series where that lies; None where only the modality is known.
         day: when it was made.
         shape, affine: its grid, where that is known.
         notes: what was decided about its slices, without names of files.
@@ -45,6 +46,7 @@ class Candidate:
     rank: tuple = ()
     frame: str | None = None
     label: bool = False
+    on: Source | None = None
     day: date | None = None
     shape: tuple[int, ...] | None = None
     affine: np.ndarray | None = None

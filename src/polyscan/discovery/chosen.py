@@ -22,6 +22,7 @@ BY_NAME = "is later, lies in fewer folders, or comes first by its name"
 _ANY_MASK = re.compile(r"(?!.*(?:lesion|tumou?r|gtv|roi|seg)).*(?:^|[_\W])mask$", re.IGNORECASE)
 # What the parts of a rank say, where they differ, of the scan that is taken.
 _RANKS = (
+    "has a label that was drawn on it",
     "is nearer to what is usual: an original scan, no phase of a cycle and no single energy, b = 1000, SUV",
     "has finer voxels ({mine:g} and {others:g} mm3)",
     "has more slices",
@@ -36,9 +37,11 @@ def study_of(subject: str, session: str | None, candidates: list[Candidate]) -> 
     decisions = study.decisions
     candidates = _without_uncorrected(_without_counted(_without_unnamed(candidates)))
     candidates = _without_tissues(_without_lone_ct1(candidates))
+    labelled = [c.on for c in candidates if c.label and c.on is not None]
     taken: dict[str, Candidate] = {}
     notes: dict[str, list[str]] = {}
-    for c in sorted((c for c in candidates if c.modality and not c.label), key=_order):
+    scans = [replace(c, rank=(c.source not in labelled, *c.rank)) for c in candidates if c.modality and not c.label]
+    for c in sorted(scans, key=_order):
         assert c.modality is not None
         first = taken.setdefault(c.modality, c)
         noted = notes.setdefault(c.modality, [*first.notes])
@@ -49,7 +52,7 @@ def study_of(subject: str, session: str | None, candidates: list[Candidate]) -> 
         decisions.append(Decision(c.name, c.modality, first is c, reason))
     study.scans = {name: Scan(taken[name].source, notes=notes[name]) for name in sorted(taken)}
     drawn = [_placed(c, taken) for c in candidates if c.label]
-    labels = [c for c in drawn if c.modality in taken]
+    labels = [c for c in drawn if _is_on_taken(c, taken)]
     order = by_precedence(taken)
     labels.sort(key=lambda c: (_ANY_MASK.match(stem_of(c.name)) is not None, order.index(str(c.modality))))
     for rank, c in enumerate(labels):
@@ -57,11 +60,10 @@ def study_of(subject: str, session: str | None, candidates: list[Candidate]) -> 
             study.label = Label(str(c.source), c.modality)
         reason = c.reason if rank == 0 else f"{c.reason}; {labels[0].name} is taken"
         decisions.append(Decision(c.name, f"label on {c.modality}", rank == 0, reason))
-    for c in (*drawn, *(c for c in candidates if not c.label)):
-        if c.modality is None:
-            decisions.append(Decision(c.name, c.meant, False, c.reason))
-        elif c.label and c.modality not in taken:
-            decisions.append(Decision(c.name, f"label on {c.modality}", False, c.reason))
+    for c in (c for c in drawn if not _is_on_taken(c, taken)):
+        decisions.append(Decision(c.name, f"label on {c.modality}" if c.modality else None, False, c.reason))
+    for c in (c for c in candidates if not c.label and c.modality is None):
+        decisions.append(Decision(c.name, c.meant, False, c.reason))
     frames = [frame for c in taken.values() if (frame := _frame(c))]
     common, shared = Counter(frames).most_common(1)[0] if frames else ("", 0)
     study.aligned = [name for name in study.scans if _frame(taken[name]) == common] if shared > 1 else []
@@ -129,8 +131,10 @@ def _without_tissues(candidates: list[Candidate]) -> list[Candidate]:
 
 def _placed(label: Candidate, taken: Mapping[str, Candidate]) -> Candidate:
     """A label with the scan that it was drawn on: what its name tells, else the one on whose grid it lies."""
-    if label.modality in taken:
+    if _is_on_taken(label, taken):
         return label
+    if label.modality in taken:
+        return replace(label, reason=f"{label.reason}, on another one than is taken")
     if label.modality is not None:
         return replace(label, reason=f"drawn on {label.modality} ({label.reason}), of which no scan is taken")
     on = [name for name in by_precedence(taken) if label.on_grid_of(taken[name])]
@@ -138,6 +142,12 @@ def _placed(label: Candidate, taken: Mapping[str, Candidate]) -> Candidate:
         why = "and it lies on the grid of none that is taken" if label.shape else ""
         return replace(label, reason=" ".join(filter(None, [label.reason, why])))
     return replace(label, modality=on[0], reason=f"it lies on the grid of {', '.join(on)}")
+
+
+def _is_on_taken(label: Candidate, taken: Mapping[str, Candidate]) -> bool:
+    """Whether a scan that is taken is the one that a label was drawn on, as far as that is known."""
+    scan = taken.get(label.modality or "")
+    return scan is not None and label.on in (None, scan.source)
 
 
 def _frame(candidate: Candidate) -> str | None:

@@ -36,8 +36,10 @@ def dicom_candidates(
     for path, header in drawn:
         own = is_own_answer(header)
         on, reason = (None, "is an answer of polyscan, which nobody corrected") if own else drawn_on(header, images)
+        image = next((scan for scan, series in zip(found, images, strict=False) if series is on), None)
+        modality, source = (image.modality, image.source) if image else (None, None)
         name = path.relative_to(folder).as_posix()
-        found.append(Candidate("", None, on.modality if on else None, reason, str(path), name, label=True))
+        found.append(Candidate("", None, modality, reason, str(path), name, label=True, on=source))
     return found
 
 

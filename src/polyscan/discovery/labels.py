@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from pydicom import Dataset
 
-from polyscan.dicom.attributes import items, text, words
+from polyscan.dicom.attributes import items, numbers, text, words
 from polyscan.dicom.series import Series
 
 _ON_A_SLICE = 0.1  # of the step between slices
@@ -17,8 +17,8 @@ _MOST_PLANES = 0.9
 def drawn_on(label: Dataset, images: Sequence[Series]) -> tuple[Series | None, str]:
     """The scan that a label belongs to, and why; None where none of them, or no single one, can be told.
 
-    By the series that the label refers to, else by the images, else by the frame of reference: then the contours must
-    lie in the slices of exactly one scan.
+    By the series that the label refers to, else by the images, else by the frame of reference: then the contours or
+    frames must lie in the slices of exactly one scan.
 
     Args:
         label: the data set of an RTSTRUCT or SEG.
@@ -50,19 +50,24 @@ def drawn_on(label: Dataset, images: Sequence[Series]) -> tuple[Series | None, s
 
 
 def _in_slices(label: Dataset, series: Series) -> bool:
-    """Whether nearly all contours lie in slices of a series; so does what has no contours."""
+    """Whether nearly all contours, or frames of its pixels, lie in slices of a series; so does what has neither."""
     where = series.where
     points = np.array(list(_first_points(label)))
     if where is None or len(points) == 0:
         return where is not None
+    spacings = [numbers(measures, "PixelSpacing", 2) for measures in _in_groups(label, "PixelMeasuresSequence")]
+    if any(told is not None and not np.allclose(told[::-1], where.spacing, rtol=1e-3) for told in spacings):
+        return False
     off = np.abs(points @ where.normal - where.depths[:, None]).min(0)
     return bool((off <= max(_ON_A_SLICE * where.step, 0.05)).mean() >= _MOST_PLANES)
 
 
 def _first_points(label: Dataset) -> Iterator[list[float]]:
-    for contour in _contours(label):
+    """A point of each contour, or of each frame of a SEG."""
+    contours = [words(contour, "ContourData")[:3] for contour in _contours(label)]
+    for told in contours or [words(at, "ImagePositionPatient") for at in _in_groups(label, "PlanePositionSequence")]:
         try:
-            point = [float(value) for value in words(contour, "ContourData")[:3]]
+            point = [float(value) for value in told]
         except ValueError:  # said when the label is read
             continue
         if len(point) == 3:
@@ -88,11 +93,18 @@ def _series_of(label: Dataset) -> Iterator[str]:
 
 
 def _instances_of(label: Dataset) -> Iterator[str]:
-    holders = [*_referenced(label), *_contours(label)]
+    holders = [*_referenced(label), *_contours(label), *_in_groups(label, "DerivationImageSequence")]
     for holder in holders:
-        for name in ("ContourImageSequence", "ReferencedInstanceSequence"):
+        for name in ("ContourImageSequence", "ReferencedInstanceSequence", "SourceImageSequence"):
             for image in items(holder, name):
                 yield text(image, "ReferencedSOPInstanceUID")
+
+
+def _in_groups(label: Dataset, name: str) -> Iterator[Dataset]:
+    """The items of a macro of a SEG, of all its frames and of each."""
+    for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        for group in items(label, groups):
+            yield from items(group, name)
 
 
 def _frames_of(label: Dataset) -> Iterator[str]:
