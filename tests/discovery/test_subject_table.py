@@ -30,6 +30,28 @@ def test_names_that_differ_in_zeros_case_and_signs_are_said(tmp_path):
     ]
 
 
+def test_codes_for_what_was_not_recorded_are_no_values(tmp_path):
+    text = "id,age,score,change\n1,61,-9,-9\n2,-999,2,3\n3,70,0,-1\n"
+    rows, said = table(tmp_path, text, ["age", "score", "change"]).match([(str(n), None) for n in (1, 2, 3)])
+    assert recorded(rows["1", None]) == {"age": 61, "change": -9}
+    assert recorded(rows["2", None]) == {"score": 2, "change": 3}
+    assert said == ["t.csv: taken as not recorded: -999 of age, -9 of score"]
+
+
+def test_subjects_and_sessions_as_others_write_them(tmp_path):
+    floats = table(tmp_path, "id,age\n1.0,61\n2.0,70\n")  # of a spreadsheet that took 1 for a number
+    rows, _ = floats.match([("1", None), ("10", None)])
+    assert rows == {("1", None): {"age": "61"}}
+    rows, said = table(tmp_path, "id,age\nsub-1_ses-1,61\nsub-1_ses-2,62\n").match([("1", "01"), ("1", "02")])
+    assert [row["age"] for row in rows.values()] == ["61", "62"]
+    assert not said
+
+
+def test_digits_that_a_sign_parts_are_two_numbers(tmp_path):
+    rows, _ = table(tmp_path, "id,age\nP12,61\n").match([("P1-2", None)])
+    assert not rows
+
+
 def test_a_name_that_two_may_mean_is_nobodys(tmp_path):
     found, _ = table(tmp_path, "id,age\n1,61\n").match([("001", None), ("1", None)])
     assert list(found) == [("1", None)]

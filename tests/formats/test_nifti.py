@@ -136,6 +136,15 @@ def test_label_on_another_grid_is_refused_with_both(tmp_path):
         read_label(Label(str(save(tmp_path / "o.nii.gz", np.full((4, 4, 4), 0.5, np.float32)))), scan)
 
 
+@pytest.mark.parametrize(("highest", "kind"), [(255, torch.uint8), (300, torch.int16), (70_000, torch.int32)])
+def test_high_labels_stay_what_they_are(tmp_path, highest, kind):
+    drawn_on, values = MetaTensor(torch.zeros(1, 2, 2, 2), affine=torch.eye(4)), np.zeros((2, 2, 2), np.int32)
+    values[0, 0, 0] = highest
+    label = read_label(Label(str(save(tmp_path / "m.nii.gz", values))), drawn_on)
+    assert label.max() == highest
+    assert label.dtype == kind
+
+
 REPORTED = "reported_cases"
 
 

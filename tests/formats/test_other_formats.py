@@ -79,6 +79,32 @@ def test_what_a_header_leaves_open_is_said(tmp_path):
     np.testing.assert_allclose(open_volume(tmp_path / "c.nhdr").affine, mirrored, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("space directions:", 'space units: "cm" "cm" "cm"\nspace directions:', "has space units cm"),
+        ("space directions: (", "space directions: none (", "has an axis without a direction"),
+    ],
+)
+def test_what_itk_passes_over_in_a_header_is_refused(tmp_path, old, new, says):
+    write(tmp_path / "a.nhdr")
+    text = (tmp_path / "a.nhdr").read_text()
+    first = text.partition("space directions: ")[2].partition(")")[0] + ") "
+    changed = text.replace(old, new).replace(f"none {first}", "none ")
+    assert changed != text
+    (tmp_path / "a.nhdr").write_text(changed)
+    with pytest.raises(PolyscanError, match=says):
+        read_volume(tmp_path / "a.nhdr")
+
+
+def test_a_volume_that_ends_early_is_not_said_to_be_absent(tmp_path):
+    write(tmp_path / "a.mha")
+    (tmp_path / "a.mha").write_bytes((tmp_path / "a.mha").read_bytes()[:-9])
+    with pytest.raises(PolyscanError, match=r"File cannot be read: a\.mha") as error:
+        read_volume(tmp_path / "a.mha")
+    assert "No such file" not in str(error.value)
+
+
 def test_a_sheared_nrrd_is_resampled(tmp_path):
     write(tmp_path / "a.nhdr", affine=np.eye(4))
     text = (tmp_path / "a.nhdr").read_text()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from polyscan.discovery.whose import bare
 from polyscan.errors import PolyscanError
-from polyscan.study.table import read_table
+from polyscan.study.table import read_table, value
 
 _SUBJECT = ("participant_id", "subject", "id", "subject_id", "patient_id", "patient", "participant", "case_id")
 _SESSION = ("session_id", "session", "visit")
@@ -34,6 +35,7 @@ _IDENTIFYING = re.compile(
     re.IGNORECASE,
 )
 _DATE = re.compile(r"\d{4}[-./]\d{1,2}[-./]\d{1,2}.*|\d{1,2}[-./]\d{1,2}[-./]\d{2,4}|(?:19|20)\d{2}[01]\d[0-3]\d")
+_CODE = re.compile(r"-9{1,4}(?:\.0+)?")
 Key = tuple[str, str | None]
 """Subject and session, as they stand in the table."""
 
@@ -51,6 +53,7 @@ class SubjectTable:
         path: of the table.
         named: the columns that were named to be used.
         unused: columns that are not used, counted from 1: what their headings say may be of a patient.
+        codes: what stood for a value that was not recorded, such as -999, with its column.
 
     Raises:
         PolyscanError: the table cannot be read, has no column of subjects or none of ``columns``, or two rows of one
@@ -71,12 +74,13 @@ class SubjectTable:
         harmless = [name for name in others if not _identifying(name, rows)]
         known = [name for name in harmless if not _CLINICAL.isdisjoint(_words(name))] if clinical else harmless
         used = known if columns is None else list(columns)
+        self.codes = _without_codes(rows, used)
         self.path = path
         self.named = {*(columns or ())}
         self.unused = [headings.index(name) + 1 for name in others if name not in used]
         self._rows: dict[Key, dict[str, str]] = {}
         for row in rows:
-            key = (bare(row[subject]), (row[session].removeprefix("ses-") or None) if session else None)
+            key = _key(row[subject], row[session] if session else "")
             if not key[0]:
                 continue
             if key in self._rows:
@@ -84,6 +88,9 @@ class SubjectTable:
                     f"{path} has two rows of {key[0]}; keep one, or tell their sessions apart in a column session."
                 )
             self._rows[key] = {name: row[name] for name in (*used, *PLACING) if name in row}
+        self._keys_of: dict[str, list[Key]] = defaultdict(list)
+        for key in self._rows:
+            self._keys_of[key[0]].append(key)
 
     def match(self, studies: Sequence[Key]) -> tuple[dict[Key, dict[str, str]], list[str]]:
         """The row of each study that has one: that of its session, else that of its subject.
@@ -100,7 +107,7 @@ class SubjectTable:
         """
         found = {study: row for study in studies if (row := self._row_of(*study))}
         left = {study[0] for study in studies if study not in found}
-        named = {key[0] for key in self._rows} - {key[0] for key in found.values()}
+        named = {key[0] for key in self._rows} - {key[0] for key in found.values()} - left
         guessed = {
             subject: rows[0]
             for subject in left
@@ -111,6 +118,7 @@ class SubjectTable:
                 found.setdefault((subject, session), row)
         said = {
             "not used, unless named with --columns": [f"column {number}" for number in self.unused],
+            "taken as not recorded": self.codes,
             "taken for one another": [f"{name} and {subject}" for subject, name in sorted(guessed.items())],
             "rows without a study": [_written(key) for key in self._rows if key not in found.values()],
             "studies without a row": [_written(key) for key in studies if key not in found],
@@ -119,8 +127,10 @@ class SubjectTable:
         return {study: self._rows[key] for study, key in found.items()}, sentences
 
     def _row_of(self, subject: str, session: str | None) -> Key | None:
-        """That of the session, else that of the subject."""
-        return next((key for key in ((subject, session), (subject, None)) if key in self._rows), None)
+        """That of the session, whose zeros before a number tell nothing, else that of the subject."""
+        of_session = [key for key in self._keys_of[subject] if session and _alike(key[1] or "") == _alike(session)]
+        every = [(subject, session), *(of_session if len(of_session) == 1 else []), (subject, None)]
+        return next((key for key in every if key in self._rows), None)
 
 
 def _among(names: Sequence[str], headings: Sequence[str]) -> str | None:
@@ -139,13 +149,38 @@ def _words(name: str) -> list[str]:
     return re.findall(r"[^\W_]+", spaced.lower())
 
 
+def _key(subject: str, session: str) -> Key:
+    """Whose a row is: its subject may name the session too, as ``sub-01_ses-2``; 1.0 of a spreadsheet is 1."""
+    subject, _, behind = bare(subject).partition("_ses-")
+    subject, session = (re.sub(r"^(\d+)\.0+$", r"\1", text) for text in (subject, session))
+    return subject, session.removeprefix("ses-") or behind or None
+
+
+def _without_codes(rows: Sequence[dict[str, str]], names: Iterable[str]) -> list[str]:
+    """Empty the cells with a code for what was not recorded: -9, -99, -999 in a column with no other number below 0.
+
+    Returns:
+        Each code with the column that it stands in.
+    """
+    found = []
+    for name in names:
+        numbers = {row[name]: known for row in rows if isinstance(known := value(row[name]), (int, float))}
+        codes = {text for text in numbers if _CODE.fullmatch(text)}
+        if codes and len(codes) < len(numbers) and all(numbers[text] >= 0 for text in numbers.keys() - codes):
+            found += [f"{code} of {name}" for code in sorted(codes)]
+            for row in rows:
+                row[name] = "" if row[name] in codes else row[name]
+    return found
+
+
 def _alike_among(name: str, others: Iterable[str]) -> list[str]:
     return [other for other in others if _alike(other) == _alike(name)]
 
 
 def _alike(name: str) -> str:
     """What is the same of names that differ in case, in signs or in zeros before a number only."""
-    return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[\W_]+", "", name.casefold()))
+    parted = re.sub(r"(?<=\d)[\W_]+(?=\d)", "-", name.casefold())  # 1-2 is not 12
+    return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[^\w-]+|_+|(?<!\d)-+|-+(?!\d)", "", parted))
 
 
 def _written(key: Key) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 # Those of NRRD's spaces that ITK brings to its own, left-posterior-superior.
 _KNOWN_SPACES = ("left-posterior-superior", "right-anterior-superior", "left-anterior-superior", "lps", "ras", "las")
+_HEADER = 65_536  # bytes
 
 
 def open_itk(path: str | Path, number: int | None = None) -> Volume:
@@ -77,17 +79,36 @@ def _affine(reader: sitk.ImageFileReader, rank: int) -> np.ndarray:
 
 
 def _assumed(path: Path, reader: sitk.ImageFileReader) -> list[str]:
-    """What a header leaves open of where the volume lies."""
+    """What a header leaves open of where the volume lies.
+
+    Raises:
+        PolyscanError: it says what ITK passes over.
+    """
     if not path.name.lower().endswith((".nrrd", ".nhdr")):
         return []
-    space = reader.GetMetaData("NRRD_space") if reader.HasMetaDataKey("NRRD_space") else ""
+    fields = _nrrd_fields(path)
+    units = {unit.lower() for unit in re.findall(r'"([^"]*)"', fields.get("space units", ""))} - {"", "mm"}
+    if units:
+        raise PolyscanError(f"{path.name} has space units {', '.join(sorted(units))}; write it again in millimetres.")
+    if "none" in fields.get("space directions", ""):
+        raise PolyscanError(f"{path.name} has an axis without a direction in space; write it again with all three.")
+    space = fields.get("space", "")
     if space.lower() in _KNOWN_SPACES:
         return []
     told = "its header names another space than those of a patient" if space else "its header names no space"
     return [f"{told}, so that which side is left is not known: taken as left-posterior-superior"]
 
 
+def _nrrd_fields(path: Path) -> dict[str, str]:
+    """The fields of an NRRD header in small letters, as they are written; ITK tells some of them only."""
+    with path.open("rb") as file:
+        lines = file.read(_HEADER).partition(b"\n\n")[0].replace(b"\r", b"").decode("utf-8", "replace").splitlines()
+    pairs = (line.lower().split(":", 1) for line in lines if ":" in line and not line.startswith("#"))
+    return {name.strip(): told.strip() for name, told in pairs}
+
+
 def _said(path: Path, error: RuntimeError) -> str:
-    """The last line of what ITK says, without the folders that the file lies in."""
+    """The last line of what ITK says, without the folders that the file lies in, and the last error of the system."""
     lines = str(error).replace(str(path), path.name).strip().splitlines()
-    return lines[-1].strip() if lines else "no reason given"
+    lines = [line for line in lines if not line.startswith("Reason:")]  # whatever it was of
+    return re.sub(r"^ITK ERROR: \w+\(0x\w+\): ", "", lines[-1].strip()) if lines else "no reason given"

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from monai.data import MetaTensor
 
 
+_HIGHEST_LABEL = 2**24  # to which each whole number is one of float32
+
+
 def open_volume(source: str | Path) -> Volume:
     """Open a file that holds a volume with its affine: its header is read, its values when they are asked for.
 
@@ -93,7 +96,7 @@ def read_label(label: Label, drawn_on: MetaTensor) -> MetaTensor:
         drawn_on: that scan (1, x, y, z).
 
     Returns:
-        (1, x, y, z) uint8 or, where labels exceed 255, int16.
+        (1, x, y, z) uint8 or, where labels exceed 255, int16, and int32 beyond that.
 
     Raises:
         PolyscanError: it cannot be read, has another grid, or holds values that are no labels.
@@ -134,11 +137,13 @@ def _label(path: str, drawn_on: MetaTensor, roi: str | None) -> MetaTensor:
             f"and {list(drawn_on.shape[1:])}, or another place; draw it on that scan or correct 'drawn_on'."
         )
     values = mask[0].numpy()
-    if not np.isfinite(values).all() or np.abs(values - np.rint(values)).max() > 1e-3 or values.min() < 0:
+    whole = np.isfinite(values).all() and np.abs(values - np.rint(values)).max() <= 1e-3
+    if not whole or not 0 <= values.min() <= values.max() <= _HIGHEST_LABEL:
         raise PolyscanError(
-            f"The label {Path(path).name} holds values that are no whole numbers from 0; export it again."
+            f"The label {Path(path).name} holds values that are no whole numbers from 0 to {_HIGHEST_LABEL}; export it "
+            "again."
         )
-    kind = np.uint8 if values.max() < 256 else np.int16
+    kind = next(kind for kind in (np.uint8, np.int16, np.int32) if values.max() <= np.iinfo(kind).max)
     return image_of(np.rint(values).astype(kind), drawn_on.affine)
 
 
