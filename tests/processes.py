@@ -20,7 +20,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["ignite.engine", "monai.bundle", "polyscan.bundle", "polyscan.cli", "polyscan.networks"])
+FORKS.set_forkserver_preload(["ignite.engine", "monai.bundle", "polyscan.batch.one_study", "polyscan.cli"])
 ORTHANC = shutil.which("Orthanc", path=f"{os.environ['PATH']}:/usr/sbin")
 
 

@@ -90,7 +90,7 @@ def test_probabilities_are_kept_where_asked_for(tmp_path, capsys):
     assert study.prediction.probabilities == str(out / "predictions" / kept[0])
     with pytest.raises(PolyscanError, match=r"no regions whose .*; leave --probabilities away"):
         batch("glioma_grading_classification", ward, tmp_path / "classes", answering=Answering(probabilities=True))
-    assert not (tmp_path / "classes").exists()
+    assert batch_status(tmp_path / "classes").waiting == ["sub-01", "sub-02", "sub-03"], "it is no fault of a study"
     run(ward, out, pages=False)
     assert not list((out / "predictions").glob("*_prob.nii.gz"))
 
@@ -197,9 +197,12 @@ def test_on_a_cluster_of_processes(ward, undisturbed, tmp_path):
     assert batch_status(tmp_path / "out").failed == batch_status(undisturbed).failed
 
 
-def test_a_scheduler_has_nothing_heavy_to_import():
-    """It unpickles what it hands on, and answers nobody while it imports."""
-    light = "import sys, polyscan.parallel; assert not {'torch', 'monai', 'numpy'} & sys.modules.keys()"
+def test_who_hands_studies_on_has_nothing_heavy_to_import():
+    """A scheduler, which answers nobody while it imports, unpickles what it hands on; the command makes the plan."""
+    light = (
+        "import sys, polyscan.parallel; assert not {'torch', 'monai', 'numpy'} & sys.modules.keys()\n"
+        "import polyscan.batch.run; assert not {'torch', 'monai'} & sys.modules.keys()"
+    )
     subprocess.run([sys.executable, "-c", light], check=True)
     assert call_packed.__module__ == "polyscan.parallel"
     assert call_packed(pickle.dumps((len, "abc"))) == 3

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from polyscan.batch.status import FOLDERS, STUDIES, is_locked, lock, read_records, record_files
 from polyscan.batch.table import write_table
-from polyscan.bundle.predictor import MAPS
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
+from polyscan.files.names import MAPS
 from polyscan.files.owned import remove_owned, replace_owned
-from polyscan.inference.kept_features import remove_features
 from polyscan.report.cohort_page import PAGES, write_cohort_page
 from polyscan.report.ratings import read_ratings
 from polyscan.study.manifest import MANIFEST, Failure, Manifest, read_manifest, write_manifest
@@ -78,6 +77,8 @@ def remove_others(out: Path, keys: set[str]) -> None:
         key = record.stem
         if key in keys or is_locked(out, key):
             continue
+        from polyscan.inference.kept_features import remove_features
+
         remove_owned(out / "predictions", group=key)
         record.unlink()
         remove_owned(out / "prepared" / key)

@@ -14,11 +14,12 @@ from pathlib import Path
 
 from polyscan.batch.executors import Executor, local
 from polyscan.batch.folder import GATHER, find_studies, remove_others, write_results
-from polyscan.batch.one_study import Batch, clear_begun, plan_batch, run_study, write_failed
+from polyscan.batch.plan import Batch, Halt, clear_begun, plan_batch, write_failed
 from polyscan.batch.status import lock, read_records
 from polyscan.bundle.answering import PLAIN, Answering
 from polyscan.errors import PolyscanError
 from polyscan.files.owned import rewrite_file
+from polyscan.parallel import Named
 from polyscan.progress import Progress, silent
 from polyscan.study import Study
 from polyscan.study.manifest import MANIFEST, Manifest, none_done, write_manifest
@@ -82,12 +83,11 @@ def batch(
     part, of = shard or (1, 1)
     studies = sorted(found.studies, key=lambda study: study.key)[part - 1 :: of]
     studies = [study for study in studies if choose is None or choose(study)]
+    run_study = partial(Named("polyscan.batch.one_study", "run_study"), batch=plan)  # which imports the network
     try:
-        for count, (study, outcome) in enumerate(executor(partial(run_study, batch=plan), studies), start=1):
-            if outcome == "full":
-                raise PolyscanError(f"The disk of {out} is full; make room and give the same command again.")
-            if outcome == "no device":
-                raise PolyscanError(f"{' or '.join(devices)} cannot be used here; name one that is there, such as cpu.")
+        for count, (study, outcome) in enumerate(executor(run_study, studies), start=1):
+            if isinstance(outcome, Halt):
+                raise PolyscanError(outcome.reason)
             if isinstance(outcome, PolyscanError):  # its process was killed
                 write_failed(study, plan, str(outcome))
             progress(count, len(studies), study.key)

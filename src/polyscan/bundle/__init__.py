@@ -1,25 +1,8 @@
-"""What bundles share: the items they read, the loop over studies, and the commands that run them."""
+"""What bundles share: the items they read, the loop over studies, and the commands that run them.
 
-from polyscan.bundle.items import (
-    inference_item,
-    inference_items,
-    missing_rates,
-    testing_items,
-    training_items,
-    validation_items,
-)
-from polyscan.bundle.mapped_dataset import cached_dataset
-from polyscan.bundle.predictor import StudyPredictor
-from polyscan.bundle.staging import Staging
+Each name is imported when it is first used, so that to plan a batch needs no network.
+"""
 
-__all__ = [
-    "Staging",
-    "StudyPredictor",
-    "cached_dataset",
-    "inference_item",
-    "inference_items",
-    "missing_rates",
-    "testing_items",
-    "training_items",
-    "validation_items",
-]
+from polyscan import lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -14,9 +14,10 @@ from torch import Tensor
 from polyscan.bundle.encoder import StudyEncoder
 from polyscan.bundle.weights import weights_fingerprint, weights_of
 from polyscan.errors import PolyscanError
+from polyscan.files.names import CALIBRATION
 from polyscan.inference import FeatureDistance
 from polyscan.inference.feature_distance import AT_LEAST
-from polyscan.inference.task_calibration import NAME, fit_calibration
+from polyscan.inference.task_calibration import fit_calibration
 from polyscan.progress import Progress, silent
 from polyscan.study.manifest import read_manifest
 from polyscan.study.outputs import check_writable_file
@@ -57,7 +58,7 @@ def calibrate(
     if not 0 < coverage < 1:
         raise PolyscanError(f"The coverage is {coverage:g}; expected a part of all studies below 1, such as 0.9.")
     (file,) = weights_of(bundle, weights)
-    check_writable_file(file.with_name(NAME), "calibration")
+    check_writable_file(file.with_name(CALIBRATION), "calibration")
     encoder = StudyEncoder(bundle, file, overrides)
     if "tasks" not in encoder.parser:
         raise PolyscanError(f"{bundle} predicts no classes, so that there are no probabilities to calibrate.")
@@ -86,8 +87,8 @@ def calibrate(
         coverage=coverage,
         weights=weights_fingerprint(file),
     )
-    replace(fitted, distances=_distances(seen)).save(file.with_name(NAME))
-    return file.with_name(NAME)
+    replace(fitted, distances=_distances(seen)).save(file.with_name(CALIBRATION))
+    return file.with_name(CALIBRATION)
 
 
 def _distances(seen: Mapping[str, Sequence[tuple[str, np.ndarray]]]) -> dict[str, FeatureDistance]:

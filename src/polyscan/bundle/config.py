@@ -7,15 +7,15 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from monai.bundle import ConfigParser, ConfigWorkflow
-
-from polyscan.bundle.entries import check_entry
 from polyscan.bundle.unknown_entry import unknown_entry
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
 from polyscan.files.resources import resource_folder
+
+if TYPE_CHECKING:
+    from monai.bundle import ConfigWorkflow
 
 
 def bundle_folder(name_or_folder: str | Path) -> Path:
@@ -99,6 +99,8 @@ def read_config(bundle: str | Path, config: str, overrides: Mapping[str, Any]) -
 
 def labels_of(config: Mapping[str, Any]) -> list[str]:
     """What a study must be labelled with to be learnt from, by a config as :func:`read_config` gives it."""
+    from monai.bundle import ConfigParser
+
     parser = ConfigParser({name: config[name] for name in ("labels", "tasks") if name in config})
     return parser.get_parsed_content("labels")
 
@@ -107,6 +109,10 @@ def open_config(
     bundle: str | Path, config: str, overrides: Mapping[str, Any], over: Sequence[str] = ()
 ) -> ConfigWorkflow:
     """A bundle's config with some entries changed, before anything is made of it; other configs lie over it."""
+    from monai.bundle import ConfigWorkflow
+
+    from polyscan.bundle.entries import check_entry
+
     file = Path(bundle) / "configs" / f"{config}.json"
     if not file.is_file():
         raise PolyscanError(f"{bundle} is no bundle with a config {config}.json; give a folder such as bundles/NAME.")

@@ -13,8 +13,8 @@ from polyscan.bundle.items import labelled_studies, unlabelled_studies
 from polyscan.bundle.processes import by_the_first, process_group
 from polyscan.bundle.run import train
 from polyscan.errors import PolyscanError
+from polyscan.files.names import BEST
 from polyscan.files.owned import rewrite_file
-from polyscan.learning.checkpoint import BEST
 from polyscan.progress import Progress, silent
 from polyscan.study import Study
 from polyscan.study.manifest import Manifest, read_manifest, write_manifest

@@ -18,6 +18,7 @@ from polyscan.bundle.earlier import check_same_bundle, copy_aside, is_updated, m
 from polyscan.bundle.items import inference_item
 from polyscan.errors import PolyscanError, sentence
 from polyscan.files.digest import digest_of
+from polyscan.files.names import MAPS
 from polyscan.files.owned import rewrite_owned
 from polyscan.inference import KeptFeatures
 from polyscan.inference.kept_features import FEATURES, remove_features
@@ -27,7 +28,6 @@ from polyscan.study.manifest import MANIFEST, Failure, Manifest, manifest_of, no
 from polyscan.study.outputs import OutputFolder, fingerprint, remove_report, sources_of
 from polyscan.study.record import CLINICAL
 from polyscan.study.sources import without_paths
-from polyscan.transforms.attribution import MAPS
 
 _RECORD = "_study.json"
 _ENDINGS = ("_pred.nii.gz", "_prob.nii.gz", "_answer.json", MAPS, _RECORD)

@@ -16,9 +16,9 @@ import torch
 
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json, write_json
+from polyscan.files.names import BEST, CALIBRATION
 from polyscan.files.owned import rewrite_owned
-from polyscan.inference.task_calibration import NAME as CALIBRATION
-from polyscan.learning.checkpoint import BEST, CHECKPOINT, LAST
+from polyscan.learning.checkpoint import CHECKPOINT, LAST
 from polyscan.learning.history import CURVES, TABLE
 from polyscan.preprocess.profiles import NAME as PROFILES
 from polyscan.study.manifest import read_manifest

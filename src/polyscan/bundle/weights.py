@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from polyscan.bundle.config import bundle_folder
 from polyscan.errors import PolyscanError
 from polyscan.files.digest import digest_of, sha256
-from polyscan.inference.task_calibration import NAME as CALIBRATION
-from polyscan.learning.checkpoint import BEST
-from polyscan.networks.fusion_model import check_weights
+from polyscan.files.names import BEST, CALIBRATION
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
 
 
 def weights_of(bundle: str | Path, weights: str | Path | Sequence[str | Path] | None = None) -> list[Path]:
@@ -68,6 +67,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     Raises:
         PolyscanError: it is none.
     """
+    import torch
+
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
         return {name: torch.as_tensor(value) for name, value in stored.items()}
@@ -77,6 +78,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 
 def check_fit(path: Path, stored: Mapping[str, Tensor], network: nn.Module) -> None:
     """Refuse weights of another network, other modalities or other outputs before any study is read."""
+    from polyscan.networks.fusion_model import check_weights
+
     check_weights(network, stored, "")
     own, shapes = _shapes(network.state_dict()), _shapes(stored)
     wrong = [name for name in own.keys() | shapes.keys() if own.get(name) != shapes.get(name)]

@@ -1,31 +1,8 @@
-"""How good an answer is."""
+"""How good an answer is.
 
-from polyscan.evaluation.regions import dice, region_scores, region_volumes
-from polyscan.evaluation.statistics import (
-    Interval,
-    auroc,
-    bootstrap,
-    bootstrap_scores,
-    concordance_index,
-    corrected_difference,
-    over_folds,
-    percentile_interval,
-)
-from polyscan.evaluation.survival import ConcordanceIndex
-from polyscan.evaluation.tasks import TaskAUROC
+Each name is imported when it is first used: tables need none of what compares masks.
+"""
 
-__all__ = [
-    "ConcordanceIndex",
-    "Interval",
-    "TaskAUROC",
-    "auroc",
-    "bootstrap",
-    "bootstrap_scores",
-    "concordance_index",
-    "corrected_difference",
-    "dice",
-    "over_folds",
-    "percentile_interval",
-    "region_scores",
-    "region_volumes",
-]
+from polyscan import lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

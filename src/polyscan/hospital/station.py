@@ -16,10 +16,10 @@ from pathlib import Path
 
 from polyscan.batch import Batch, run_study, write_cohort
 from polyscan.batch.folder import COHORT
-from polyscan.batch.one_study import plan_batch, write_failed
+from polyscan.batch.one_study import predictor_of
+from polyscan.batch.plan import Halt, plan_batch, write_failed
 from polyscan.batch.status import FOLDERS
 from polyscan.bundle.answering import PLAIN, Answering
-from polyscan.devices import check_usable
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError, sentence
 from polyscan.files.atomic import clear_parts
@@ -39,8 +39,6 @@ _TRIES = 5  # of a study whose process is killed each time
 _AGAIN = 30.0  # seconds until results are sent again that an archive did not take
 _LOOK = 1.0  # seconds
 _DAY = 86_400  # seconds
-_LATER = {"full": "the disk is full", "no device": "the device cannot be used"}
-"""Outcome of a study that is to be done later to why."""
 
 
 def listen(
@@ -84,7 +82,7 @@ def listen(
     """
     archives = {target: sender(target, aet) for target in send}
     plan = plan_batch(bundle, out, weights, devices=(device,) if device else (), answering=answering)
-    check_usable(device)
+    predictor_of(plan, device)
     owned = OutputFolder.claim(plan.out, "listen")
     owned.will_hold([*FOLDERS, *COHORT, "spool", "objects", "deliveries"])
     stop = stop or threading.Event()
@@ -220,8 +218,9 @@ class Desk:
             self._ask(study, delivery)
 
     def _ask(self, study: Study, delivery: Delivery) -> None:
-        if (outcome := run_study(study, self.plan)) in _LATER:
-            raise OSError(_LATER[outcome])
+        outcome = run_study(study, self.plan)
+        if isinstance(outcome, Halt):
+            raise OSError(outcome.reason)
         record: Manifest = read_manifest(self.plan.out / "records" / f"{study.key}.json")
         if record.failed:
             delivery.failed = record.failed[0].reason

@@ -18,7 +18,7 @@ from polyscan.inference.calibration import AvailabilityTemperature
 from polyscan.inference.conformal import ConformalSets
 from polyscan.inference.feature_distance import FeatureDistance
 
-NAME, FORMAT_VERSION = "calibration.json", 2
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)

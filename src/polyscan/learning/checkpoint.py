@@ -14,9 +14,10 @@ from torch import nn
 
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import atomic_write
+from polyscan.files.names import BEST
 from polyscan.learning.validation import every, key_metric
 
-BEST, LAST, CHECKPOINT = "model.pt", "last.pt", "checkpoint.pt"
+LAST, CHECKPOINT = "last.pt", "checkpoint.pt"
 
 
 class BestWeights(Checkpoint):

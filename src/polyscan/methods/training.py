@@ -15,8 +15,8 @@ from polyscan.bundle.run_folder import CONFIG, RECORD
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
 from polyscan.files.digest import sha256
+from polyscan.files.names import BEST
 from polyscan.files.tables import rows_in
-from polyscan.learning.checkpoint import BEST
 from polyscan.learning.history import TABLE
 from polyscan.methods.text import Text, counted, enumerated
 

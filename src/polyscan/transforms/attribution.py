@@ -15,6 +15,7 @@ from monai.transforms import Invertd, InvertibleTransform
 from torch import Tensor
 
 from polyscan.attribution import Target, explain_region, find_method, share_of_modalities
+from polyscan.files.names import MAPS
 from polyscan.files.owned import replace_owned
 from polyscan.formats.nifti import write_nifti
 from polyscan.networks import FusionModel
@@ -23,8 +24,6 @@ from polyscan.transforms.classify import Tasks, parts_of
 from polyscan.transforms.each_key import EachKeyTransform
 from polyscan.transforms.regions import Regions
 
-MAPS = "_attribution"
-"""What the name of a study's folder of maps ends with."""
 _Explain = Callable[[Tensor, Callable[..., Tensor], Sequence[Tensor]], Tensor]
 
 
