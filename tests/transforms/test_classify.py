@@ -30,7 +30,7 @@ from polyscan.networks.fusion_model import split_missing
 from polyscan.transforms import (
     DaysOfStudyd,
     ExplainPredictiond,
-    SaveAnswerd,
+    SaveClassesd,
     TableFromClinicald,
     TargetsFromLabeld,
     TaskProbabilitiesd,
@@ -147,7 +147,7 @@ def test_an_explanation_names_what_drove_the_answer(tmp_path):
     assert grade["interactions"]["T1 + T2"] == 0
     assert grade["interactions"]["T1 + clinical"] != 0
     assert 0 < grade["conflict"] < 1  # the first modality says 3, the table 4
-    saved = SaveAnswerd("pred", TASKS, tmp_path)(data)["prediction"]
+    saved = SaveClassesd("pred", TASKS, tmp_path)(data)["prediction"]
     content = json.loads((tmp_path / "sub-1_answer.json").read_text())
     assert {task: encoded(answer) for task, answer in saved.answers.items()} == content["answers"]
     assert content["answers"]["grade"]["predicted_class"] == "3"
@@ -159,11 +159,11 @@ def test_an_explanation_names_what_drove_the_answer(tmp_path):
     assert list(data["explanation"]["grade"]["contributions"]) == ["T1"]
     assert "conflict" not in data["explanation"]["grade"]
     untaught = {"IDH": ["FLAIR", "T1"]}
-    saved = SaveAnswerd("pred", TASKS, tmp_path, untaught)(data)["prediction"]
+    saved = SaveClassesd("pred", TASKS, tmp_path, untaught)(data)["prediction"]
     assert (list(saved.answers), saved.unanswered) == (["grade"], ["IDH"])
     assert json.loads((tmp_path / "sub-1_answer.json").read_text())["unanswered"] == ["IDH"]
     with pytest.raises(PolyscanError, match="sub-1 has only T1, from which none of grade, IDH was learnt; give"):
-        SaveAnswerd("pred", TASKS, tmp_path, untaught | {"grade": ["T1"]})(data)
+        SaveClassesd("pred", TASKS, tmp_path, untaught | {"grade": ["T1"]})(data)
 
 
 def test_a_calibrated_explanation_is_softer_and_names_what_is_not_ruled_out(tmp_path):

@@ -7,7 +7,7 @@ import torch
 from monai.data import MetaTensor
 
 from polyscan.formats.nifti import read_nifti
-from polyscan.transforms import SavePredictiond, SaveProbabilitiesd
+from polyscan.transforms import SaveProbabilitiesd, SaveSegmentationd
 
 REGIONS = {"whole": [1, 2], "core": [1]}
 
@@ -17,7 +17,7 @@ def test_probabilities_are_kept_region_by_region(tmp_path):
     values = MetaTensor(torch.rand(2, 4, 5, 6, generator=torch.Generator().manual_seed(0)), affine=affine)
     item = SaveProbabilitiesd("pred", tmp_path)({"pred": values, "study": "sub-a"})
     item["pred"] = MetaTensor((values > 0.5).float(), affine=affine)
-    record = SavePredictiond("pred", REGIONS, tmp_path)(item)["prediction"]
+    record = SaveSegmentationd("pred", REGIONS, tmp_path)(item)["prediction"]
     assert record.probabilities == str(tmp_path / "sub-a_prob.nii.gz")
     for channel in range(2):
         kept = read_nifti(f"{record.probabilities}#{channel + 1}")
@@ -27,5 +27,5 @@ def test_probabilities_are_kept_region_by_region(tmp_path):
 
 def test_nothing_is_kept_unasked(tmp_path):
     pred = MetaTensor(torch.zeros(2, 4, 5, 6), affine=torch.eye(4, dtype=torch.float64))
-    record = SavePredictiond("pred", REGIONS, tmp_path)({"pred": pred, "study": "sub-a"})["prediction"]
+    record = SaveSegmentationd("pred", REGIONS, tmp_path)({"pred": pred, "study": "sub-a"})["prediction"]
     assert record.probabilities is None

@@ -40,7 +40,7 @@ class StudyPredictor:
 
     Args:
         evaluator: MONAI evaluator whose postprocessing leaves what is to be kept under ``prediction``, as
-            :class:`polyscan.transforms.SavePredictiond` does.
+            :class:`polyscan.transforms.SaveSegmentationd` does.
         dataset: its transform makes an item of :func:`polyscan.bundle.inference_items` what the network reads.
         labels: what a study is labelled with; see :func:`polyscan.bundle.inference_items`.
         extra_keys: what an item carries beside.

@@ -18,9 +18,9 @@ from polyscan.transforms.load import (
 from polyscan.transforms.modality_dropout import RandModalityDropoutd as RandModalityDropoutd
 from polyscan.transforms.regions import RegionsFromLabeld as RegionsFromLabeld
 from polyscan.transforms.save import (
-    SaveAnswerd as SaveAnswerd,
-    SavePredictiond as SavePredictiond,
+    SaveClassesd as SaveClassesd,
     SaveProbabilitiesd as SaveProbabilitiesd,
+    SaveSegmentationd as SaveSegmentationd,
 )
 from polyscan.transforms.scale import ScaleModalitiesd as ScaleModalitiesd
 from polyscan.transforms.scanner_variation import RandScannerd as RandScannerd

@@ -47,7 +47,7 @@ class SaveProbabilitiesd(EachKeyTransform):
         data["probabilities"] = str(path)
 
 
-class SavePredictiond(EachKeyTransform):
+class SaveSegmentationd(EachKeyTransform):
     """Write a prediction as a label map in the space of the prepared scans, and score it where the truth is known.
 
     The truth are the regions under ``label``, on the prepared grid.
@@ -90,7 +90,7 @@ class SavePredictiond(EachKeyTransform):
         )
 
 
-class SaveAnswerd(EachKeyTransform):
+class SaveClassesd(EachKeyTransform):
     """Write an answer as JSON: the class of each task, the probabilities, and the explanation where there is one.
 
     Args:
