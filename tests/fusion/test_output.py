@@ -135,6 +135,8 @@ def test_evidential_is_trained_as_published():
     for no_class in ([1, 0, torch.nan, 0], [0, 0, torch.nan, 0], [0, 0, 0, 0], [1, 1, 0, 0], [1, 0, 0, torch.nan]):
         target[2] = torch.tensor(no_class)
         torch.testing.assert_close(rule.auxiliary_loss(features, available, fused, target), got)
+    nowhere = rule.auxiliary_loss(features, available, fused, torch.full_like(target, torch.nan))
+    assert all(term == 0 for term in nowhere.values())
     with pytest.raises(ValueError, match="those of the logits"):
         rule.auxiliary_loss(features, available, fused, target[:, :2])
 
