@@ -41,6 +41,12 @@ def test_folds_of_the_manifest_are_kept():
         assign_folds([*studies, Study("P0", session="2", fold=1)], 4)
 
 
+@pytest.mark.parametrize("folds", [(1, 2, 3), (0, 2, 2), (0, 1, None), (-1, 0, 1)])
+def test_folds_that_are_not_counted_from_0_are_not_dealt_anew_without_a_word(folds):
+    with pytest.raises(PolyscanError, match="expected 0, 1, 2 and on, one for each study"):
+        assign_folds([Study(f"P{k}", fold=fold) for k, fold in enumerate(folds)], 3)
+
+
 @pytest.mark.parametrize("folds", [1, 4])
 def test_folds_without_a_subject_are_refused(folds):
     with pytest.raises(PolyscanError, match="2 to that many"):

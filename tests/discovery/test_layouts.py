@@ -250,6 +250,22 @@ def test_visits_by_dates_of_several_countries(tmp_path, folders, first):
     assert f"/{first}" in studies[0].scans["CT"].path
 
 
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ("GLI-02005-100 GLI-02005-101 GLI-02006-100 GLI-02007-100", True),
+        ("GLI-02005-100 GLI-02006-100 GLI-02007-100", False),
+        ("1-01 1-02 2-01 2-02", False),  # of two hospitals
+        ("TCGA-02-0006 TCGA-02-0009 TCGA-06-0006 TCGA-08-0006", False),
+    ],
+)
+def test_subjects_that_may_be_visits_of_one_patient_are_said(tmp_path, names, said):
+    for name in names.split():
+        write_nifti(tmp_path / name / "T1.nii.gz", MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4)))
+    doubts = " ".join(scan(tmp_path).doubts)
+    assert ("GLI-02005-100, GLI-02005-101 may be visits of one patient: if they are" in doubts) == said
+
+
 def test_several_labels_are_said(tmp_path):
     for patient, name in product(("s0011", "s0012"), ("ct", "segmentations/liver", "segmentations/aorta")):
         image = MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4))

@@ -368,6 +368,21 @@ def test_files_in_the_folder_of_a_patient_are_nobody_elses(tmp_path, paths):
     assert len(found) == 2
 
 
+@pytest.mark.parametrize(
+    ("pattern", "subjects"),
+    [
+        ("sub-P_{0}/anat/sub-P_{0}_{1}.nii.gz", "001 002"),
+        ("sub-GE-{0}_{1}.nii.gz", "01 02"),
+        ("{0}_sub-mm_{1}.nii.gz", "anna bob"),
+        ("sub-{0}/wsub-{0}_{1}.nii.gz", "01 02"),
+    ],
+)
+def test_subjects_that_are_called_nearly_as_in_bids(tmp_path, pattern, subjects):
+    found, _ = studies(tmp_path, *(pattern.format(s, kind) for s in subjects.split() for kind in ("T1w", "FLAIR")))
+    held = [sum(who in path for path in files) for files in found.values() for who in subjects.split()]
+    assert sorted(held) == [0, 0, 2, 2]
+
+
 def test_few_files_of_a_group_of_which_nothing_tells_whether_they_are_patients_are_said(tmp_path):
     paths = [f"best/{part}/{n}_{kind}.nii.gz" for part in ("train", "test") for n in (1, 2) for kind in ("T1", "FLAIR")]
     _, doubts = studies(tmp_path, *paths)

@@ -249,6 +249,9 @@ def test_where_no_study_came_to_anything_each_is_named_once(reason):
         ('{"format_version": 3, "training": []}', "has format_version 3, .* install a newer polyscan"),
         ('{"format_version": 2, "training": [{"scans": {}}]}', r"training\[0\].subject is missing"),
         ('{"format_version": 2, "training": [{"subject": "a"}, {"subject": "a!"}]}', "twice"),
+        ('{"format_version": 2, "training": [{"subject": "a"}], "training": []}', "one object has 'training' twice"),
+        ('{"format_version": 2, "training": [{"subject": "a", "clinical": {"age": NaN}}]}', "as age of clinical"),
+        ('{"format_version": 2, "training": [{"subject": "a", "clinical": {"age": [6]}}]}', "as age of clinical"),
     ],
 )
 def test_bad_manifests_are_refused(tmp_path, text, words):

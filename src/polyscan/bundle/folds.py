@@ -12,7 +12,7 @@ from polyscan.bundle.config import bundle_folder, labels_of, read_config
 from polyscan.bundle.items import labelled_studies, unlabelled_studies
 from polyscan.bundle.processes import by_the_first, process_group
 from polyscan.bundle.run import train
-from polyscan.errors import PolyscanError
+from polyscan.errors import PolyscanError, first_of
 from polyscan.files.names import BEST
 from polyscan.files.owned import rewrite_file
 from polyscan.progress import Progress, silent
@@ -85,9 +85,15 @@ def assign_folds(studies: list[Study], folds: int) -> list[Study]:
     order that is drawn, always the same.
 
     Raises:
-        PolyscanError: there are fewer subjects than folds, or a subject is in two folds.
+        PolyscanError: there are fewer subjects than folds, a subject is in two folds, or the folds are numbered
+            otherwise than from 0, or given to some studies only.
     """
     given = {study.fold for study in studies}
+    if given != {None} and given != set(range(len(given))):
+        raise PolyscanError(
+            f"Studies with a label have the folds {first_of(sorted(map(str, given)))}; expected 0, 1, 2 and on, one "
+            "for each study: correct them, or take them all out of the manifest."
+        )
     subjects = sorted({study.subject for study in studies})
     if not 2 <= folds <= len(subjects):
         raise PolyscanError(

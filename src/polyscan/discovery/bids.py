@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from polyscan.dicom.words import dual_energy, told
-from polyscan.discovery.whose import is_of_labels, words_of_person
+from polyscan.discovery.whose import is_of_labels, subject_in, words_of_person
 from polyscan.formats.endings import stem_of
 from polyscan.modality import MODALITIES
 
@@ -135,6 +135,7 @@ def named(name: str) -> Named:
     stem = stem_of(name)
     found = _BIDS.match(stem)
     entities = dict(_ENTITY.findall(stem)) if stem.startswith("sub-") else {}
+    entities |= {"sub": subject_in(stem) or ""} if entities else {}
     derived = bool({"space", "desc", "res"} & entities.keys()) or entities.get("mt") == "on"
     derived = derived or entities.get("rec", "acstat").lower() != "acstat"  # which of PET is the usual image
     label = _LABEL_WORDS.search(stem) if found is None else found["suffix"].lower() in _LABEL or None

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 from pathlib import PurePosixPath
 
 from polyscan.discovery.bids import BY_FOLDER
 from polyscan.discovery.chosen import BY_NAME
 from polyscan.discovery.whose import bare, words_of_person
+from polyscan.errors import first_of
 from polyscan.formats.endings import ending_of, stem_of
 from polyscan.study import Decision, Study
 
+_VISIT = re.compile(r"(?P<patient>.*\d)[-_]\d{1,3}")  # BraTS-GLI-02005-100, UPENN-GBM-00001_21
 _TRACER = re.compile(r"_trc-([A-Za-z0-9]+)")
 
 
@@ -58,6 +60,25 @@ def of_sets_unused(studies: Sequence[Study]) -> list[str]:
                 which = one[0] if taken[0] else other[0]
                 several.append(f"{study.key} has {', '.join(both)} in {one[0]} and in {other[0]}; {which} is taken")
     return _first_of(several, "if those are two visits, call them ses-1 and ses-2.")
+
+
+def of_visits(subjects: Iterable[str]) -> list[str]:
+    """That subjects may be visits of one patient, as BraTS-GLI-02005-100 and -101: then they may be in two folds.
+
+    Their names go on behind a number with another one, of which there are fewer than of patients.
+
+    Args:
+        subjects: as their folders call them.
+    """
+    numbers_of: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(set(subjects)):
+        if found := _VISIT.fullmatch(name):
+            numbers_of[found["patient"]].append(name)
+    numbers = {name.removeprefix(patient) for patient, names in numbers_of.items() for name in names}
+    several = [f"{first_of(names)} may be visits of one patient" for names in numbers_of.values() if len(names) > 1]
+    if len(numbers) >= len(numbers_of):
+        return []
+    return _first_of(several, "if they are, give them one subject in the manifest, and sessions of their own.")
 
 
 def _first_of(said: Sequence[str], what: str) -> list[str]:

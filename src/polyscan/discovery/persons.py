@@ -17,12 +17,12 @@ from polyscan.discovery.whose import (
     is_time,
     is_word,
     names_place,
+    subject_in,
     tells_whom,
     words_of_person,
 )
 from polyscan.errors import first_of
 
-_SUBJECT = re.compile(r"sub-([A-Za-z0-9]+)")
 _OF_DATA_SET = {"derivatives", "rawdata", "sourcedata"}  # folders in one
 _LONG_NUMBER = re.compile(r"\d{3}")  # which no run of a scan has
 Folders = tuple[str, ...]
@@ -116,9 +116,9 @@ def by_data_set(places: Iterable[Place]) -> tuple[dict[int, str], list[str]]:
     """
     held: dict[str, dict[tuple[str, ...], list[Place]]] = defaultdict(lambda: defaultdict(list))
     for place in places:
-        if subject := _SUBJECT.search(place.stem):
+        if subject := subject_in(place.stem):
             above = takewhile(lambda name: not name.startswith("sub-") and name not in _OF_DATA_SET, place.folders)
-            held[subject[1]][tuple(above)].append(place)
+            held[subject][tuple(above)].append(place)
     whose: dict[int, str] = {}
     several = [roots for roots in held.values() if len(roots) > 1]
     sets = {root for roots in several if all(map(_is_data_set, roots)) and _share(roots.values(), 1) for root in roots}

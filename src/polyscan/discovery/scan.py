@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 
 from polyscan.discovery.chosen import study_of
-from polyscan.discovery.doubts import doubts_of, of_sets_unused, of_several_labels
+from polyscan.discovery.doubts import doubts_of, of_sets_unused, of_several_labels, of_visits
 from polyscan.discovery.index import Index
 from polyscan.discovery.names import distinct
 from polyscan.discovery.patients import Key, name_patients
@@ -96,6 +96,7 @@ def _scanned(
     studies = _studies(index, owned, names, dates, manifest)
     manifest.doubts += [*of_sets_unused(studies), *of_several_labels(studies)]
     subjects = {study.subject for study in studies}
+    manifest.doubts += of_visits(old for old, new in names.items() if new in subjects)
     manifest.renamed = {old: new for old, new in names.items() if old != new and new in subjects}
     every = join_sessions(studies, dates) if join else studies
     for name, one in (item for study in every for item in study.scans.items()):

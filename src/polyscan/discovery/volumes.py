@@ -15,7 +15,7 @@ from polyscan.discovery.candidate import Candidate
 from polyscan.discovery.channels import case_of
 from polyscan.discovery.sidecar import header_beside, with_sidecar
 from polyscan.discovery.visits import Owner, visit_of
-from polyscan.discovery.whose import bare
+from polyscan.discovery.whose import bare, subject_in
 from polyscan.errors import PolyscanError
 from polyscan.formats.bids_pet import says_suv
 from polyscan.formats.endings import stem_of
@@ -23,6 +23,7 @@ from polyscan.formats.read import open_volume
 from polyscan.geometry import spacing_of
 
 _SHARP = re.compile(r"(?<![a-z])(?:bones?|knochen|lungs?|lunge|sharp|edge)(?![a-z])", re.IGNORECASE)
+_SESSION = re.compile(r"(?:^|_)ses-([A-Za-z0-9]+)")
 
 
 def owner_of(folder: Path, path: Path) -> Owner:
@@ -30,13 +31,12 @@ def owner_of(folder: Path, path: Path) -> Owner:
     relative = path.relative_to(folder)
     if case := case_of(path):
         return Owner("-".join((*relative.parts[:-2], case.name)), None, "", True)
-    entities = dict(re.findall(r"(sub|ses)-([A-Za-z0-9]+)", path.name))
-    subject = entities.get("sub") or bare(relative.parts[0] if len(relative.parts) > 1 else folder.name)
+    told, session = subject_in(path.name), _SESSION.search(path.name)
+    subject = told or bare(relative.parts[0] if len(relative.parts) > 1 else folder.name)
     above, _, below = relative.as_posix().partition("/")
     # What lies right under the scanned folder is a subject, unless folders in it turn out to be.
     visit = visit_of(below or above) or (visit_of(f"{above}/") if "/" in below else "")
-    visit = "" if "ses" in entities else visit
-    return Owner(subject, entities.get("ses"), visit, "sub" in entities)
+    return Owner(subject, session[1] if session else None, "" if session else visit, told is not None)
 
 
 def volume_candidates(folder: Path, path: Path) -> list[Candidate]:

@@ -39,6 +39,10 @@ _LABELS = re.compile(
     r"(?:masks?|labels?(?:tr|ts|val)?|segs?|(?:manual)?segmentations?|annotations?|(?:ground[-_ ]?)?truths?|gt)",
     re.IGNORECASE,
 )
+# sub- of BIDS, which stands first but for letters of SPM's; of sub-P_001_T1w, which is none, P_001.
+_SUBJECT = re.compile(
+    r"[a-z\d]{0,6}?sub-(?P<subject>[a-z]+[-_](?!(?:19|20)\d{6})(?:\d{3,}|0\d+)(?![a-z\d])|[a-z\d]+)", re.IGNORECASE
+)
 _PLACE = re.compile(r"(?:hospital|site|cent(?:er|re)|scanner)\w?", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]{2,}")
 # A number that a study gives its patients has a word or a letter before it (case-7, P07), three digits (123), a zero
@@ -76,6 +80,12 @@ def tells_whom(folder: str) -> bool:
 def is_of_labels(folder: str) -> bool:
     """Whether a folder's name says that labels lie in it."""
     return _LABELS.fullmatch(folder) is not None
+
+
+def subject_in(name: str) -> str | None:
+    """The subject that the name of a file tells as BIDS has it, or nearly so; None where it tells none."""
+    found = _SUBJECT.match(name)
+    return found["subject"] if found else None
 
 
 def names_place(folder: str) -> bool:

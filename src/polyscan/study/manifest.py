@@ -6,6 +6,7 @@ each entry may hold, stands in ``manifest.schema.json`` beside this file.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
@@ -172,7 +173,7 @@ def read_manifest(path: str | Path, roots: Mapping[str, str | Path] | None = Non
             f"{path.parent}, which polyscan {command} wrote, has no {path.name}; name a folder that polyscan prepare, "
             "infer or batch wrote. A listener's results lie in its own folders objects and pages."
         )
-    content = read_json(path)
+    content = read_json(path, once=True)
     if not isinstance(content, dict) or not any(section in content for section in SECTIONS):
         raise PolyscanError(
             f"{path} is no manifest: it has none of {', '.join(SECTIONS)}; make one with polyscan scan."
@@ -192,6 +193,12 @@ def read_manifest(path: str | Path, roots: Mapping[str, str | Path] | None = Non
         if study.key in keys:
             raise PolyscanError(f"{path} names {study.key} twice; give each study its own subject or session.")
         keys.add(study.key)
+        for name, told in study.clinical.items():
+            if isinstance(told, (list, dict)) or (isinstance(told, float) and not math.isfinite(told)):
+                raise PolyscanError(
+                    f"{path}: {study.key} has something else than a finite number or a word as {name} of clinical; "
+                    "correct it, or take it out."
+                )
         for name, scan in study.scans.items():
             _check_key(name, f"{path}: {study.key}")
             if not scan.source:
