@@ -43,6 +43,9 @@ def test_pet_with_a_sidecar_becomes_suv(tmp_path):
         ({"Units": "counts"}, "Units that are not known"),
         ({"AttenuationCorrection": "none"}, "attenuation was not corrected"),
         ({"AttenuationCorrection": ["none"]}, "attenuation was not corrected"),
+        ({"AttenuationCorrection": "not corrected"}, "attenuation was not corrected"),
+        ({"BodyWeightUnits": "lb"}, "BodyWeightUnits other than kg"),
+        ({"InjectionStartUnits": "min"}, "InjectionStartUnits other than s"),
         ({"InjectionStart": 600, "FrameDuration": [600]}, "a scan that ends before the injection, which lies 10 min"),
     ],
 )
@@ -148,6 +151,23 @@ def test_bids_fields_that_cannot_be_meant(tmp_path, change, words):
     (tmp_path / "a_pet.json").write_text(json.dumps({**PET, **change}))
     with pytest.raises(PolyscanError, match=words):
         read_nifti(path, "PET")
+
+
+def test_an_image_whose_name_says_suv_is_not_brought_to_suv_again(tmp_path):
+    path = save(tmp_path / "sub-1_desc-SUV_pet.nii.gz", np.full((2, 3, 4), 5, np.float32))
+    (tmp_path / "sub-1_pet.json").write_text(json.dumps(PET))  # of what it was computed from
+    assert read_nifti(path, "PET").max() == 5
+    (tmp_path / "sub-1_desc-SUV_pet.json").write_text(json.dumps(PET))
+    with pytest.raises(PolyscanError, match="has Units in Bq/mL, and the file's name says SUV"):
+        read_nifti(path, "PET")
+    assert read_nifti(path, "PET", {"Units": "SUV"}).max() == 5
+
+
+def test_an_injection_before_midnight(tmp_path):
+    path = save(tmp_path / "a_pet.nii.gz", np.full((2, 3, 4), 5000, np.float32))
+    (tmp_path / "a_pet.json").write_text(json.dumps({**PET, "TimeZero": "00:30:00"}))
+    given = {"RadiopharmaceuticalStartTime": "233000"}
+    np.testing.assert_allclose(read_nifti(path, "PET", given).numpy(), SUV, rtol=1e-5)
 
 
 def a_body(typical):

@@ -21,7 +21,8 @@ from polyscan.study.table import read_rows
 
 _ACTIVITY = {"BQ": 1.0, "KBQ": 1e3, "MBQ": 1e6, "GBQ": 1e9, "UCI": 3.7e4, "MCI": 3.7e7}
 _CONCENTRATION = {"bq/ml": 1.0, "bqml": 1.0, "kbq/ml": 1e3, "mbq/ml": 1e6, "bq/cc": 1.0, "bq/cm3": 1.0, "kbq/cc": 1e3}
-_NO_CORRECTION = {"none", "no", "false", "nac", "uncorrected"}
+_NO_CORRECTION = re.compile(r"(?:none|no|not|nac|false|uncorrected|without)(?![a-z])|.*[\s:](?:none|not applied)$")
+_SECONDS = {"s", "sec", "second", "seconds"}
 _MASS = {"kg": 1.0, "kilogram": 1.0, "kilograms": 1.0, "g": 1e-3, "gram": 1e-3, "grams": 1e-3, "lb": 0.45359237}
 _WEIGHT_COLUMNS = ("weight", "bodyweight", "patientweight", "weightkg")
 _SUV = {"g/ml", "gml", "suv", "suvbw", "unitless"}
@@ -59,10 +60,11 @@ def bids_suv_factor(path: Path, given: Mapping[str, Any], values: np.ndarray) ->
         name = f"{sidecars[-1].name} of {path.name}" if sidecars[-1].stem != stem_of(path.name) else sidecars[-1].name
     corrected = content.get("AttenuationCorrection", "")
     methods = corrected if isinstance(corrected, list) else [corrected]
-    if any(str(method).strip().lower() in _NO_CORRECTION for method in methods):
+    if any(_NO_CORRECTION.match(str(method).strip().lower()) for method in methods):
         raise PolyscanError(f"{name} says that attenuation was not corrected; leave it out, or correct the field.")
     told = given.get("Units", content.get("Units"))
-    if told is None and says_suv(path.name):
+    inherited = bool(sidecars) and sidecars[-1].stem != stem_of(path.name)  # and may be of what it was computed from
+    if "Units" not in given and says_suv(path.name) and (told is None or inherited):
         return 1.0, ["SUV, as the name of the file says"], []
     if told is None:
         return 1.0, [], [_judged(path.name, values)]
@@ -72,6 +74,11 @@ def bids_suv_factor(path: Path, given: Mapping[str, Any], values: np.ndarray) ->
         return 1.0, [], [doubt] if units == "unitless" else []
     if units not in _CONCENTRATION:
         raise PolyscanError(f"{name} has Units that are not known; expected Bq/mL, kBq/mL, MBq/mL, g/mL or SUV.")
+    if says_suv(path.name) and "Units" not in given:
+        raise PolyscanError(
+            f"{name} has Units in {told}, and the file's name says SUV; correct one, or say which is right as "
+            '"given": {"Units": ...} of the scan in the manifest.'
+        )
     notes: list[str] = []
     weight = _weight(path, content, given, name, notes)
     dose, half_life = _dose(content, given, name), _half_life(content, given, name)
@@ -118,7 +125,9 @@ def _weight(path: Path, content: dict[str, Any], given: Mapping[str, Any], name:
     told = given.get("PatientWeight", content.get("BodyWeight", content.get("PatientWeight")))
     if told is None:
         told = next(_weights_of_tables(path, notes), None)
-    weight = _number(told)
+    weight, unit = _number(told), str(content.get("BodyWeightUnits", "kg")).strip().lower()
+    if unit not in ("kg", "kilogram", "kilograms") and "PatientWeight" not in given:
+        raise PolyscanError(f"{name} has BodyWeightUnits other than kg; bring BodyWeight to kg.")
     if weight is None or not LIGHTEST <= weight <= HEAVIEST:
         raise PolyscanError(
             f"{name} has no usable BodyWeight in kg ({'missing' if told is None else 'something else'}); SUV needs it: "
@@ -193,6 +202,8 @@ def _since_injection(
         found = _number(content.get(field))
         if found is None:
             raise PolyscanError(f"{name} has no usable {field} in seconds from TimeZero; SUV needs it.")
+        if str(content.get(f"{field}Units", "s")).strip().lower() not in _SECONDS:
+            raise PolyscanError(f"{name} has {field}Units other than s; bring {field} to seconds from TimeZero.")
         return found
 
     correction = str(given.get("DecayCorrection", "")).upper()
@@ -256,7 +267,8 @@ def _injected(content: dict[str, Any], given: Mapping[str, Any]) -> float:
         raise PolyscanError(
             "RadiopharmaceuticalStartTime can be given as HHMMSS where the sidecar has TimeZero as HH:MM:SS."
         ) from None
-    return (time - zero).total_seconds()
+    day = 86400  # of which the moments are less than half a one apart
+    return ((time - zero).total_seconds() + day / 2) % day - day / 2
 
 
 def _number(value: Any) -> float | None:
