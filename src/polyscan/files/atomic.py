@@ -77,26 +77,26 @@ def write_json(path: str | Path, content: Any) -> None:
         temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: str | Path, *, once: bool = False) -> Any:
+def read_json(path: str | Path, *, unique: bool = False) -> Any:
     """Read a JSON file.
 
     Args:
         path: the file.
-        once: whether an object that has one name twice is refused, of which the last would be taken else.
+        unique: whether an object that has one name twice is refused, of which the last would be taken else.
 
     Raises:
         PolyscanError: the file is not there or is not JSON.
     """
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once if once else None)
+        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique if unique else None)
     except FileNotFoundError:
         raise PolyscanError(f"{path} does not exist; give the path of an existing JSON file.") from None
     except (OSError, ValueError) as error:
         raise PolyscanError(f"{path} cannot be read as JSON ({error}); write it again.") from error
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object of JSON whose names are different."""
     if len(found := dict(pairs)) < len(pairs):
         names = [name for name, _ in pairs]

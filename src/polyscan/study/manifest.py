@@ -173,7 +173,7 @@ def read_manifest(path: str | Path, roots: Mapping[str, str | Path] | None = Non
             f"{path.parent}, which polyscan {command} wrote, has no {path.name}; name a folder that polyscan prepare, "
             "infer or batch wrote. A listener's results lie in its own folders objects and pages."
         )
-    content = read_json(path, once=True)
+    content = read_json(path, unique=True)
     if not isinstance(content, dict) or not any(section in content for section in SECTIONS):
         raise PolyscanError(
             f"{path} is no manifest: it has none of {', '.join(SECTIONS)}; make one with polyscan scan."
