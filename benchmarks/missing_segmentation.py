@@ -17,8 +17,9 @@ import argparse
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from itertools import combinations
+from itertools import chain, combinations, count, islice
 
 import numpy as np
 import torch
@@ -75,65 +76,100 @@ class Zeros(nn.Module):
         return self.network(torch.nan_to_num(image))
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """What all strategies have alike.
+
+    Attributes:
+        network: from a fusion layer.
+        steps, batch: of the training.
+        augment: changes images and regions of a batch.
+        rate: of AdamW, the highest of one cycle.
+        bfloat16: whether training computes in it.
+    """
+
+    network: Callable[[Callable], FusionNet]
+    steps: int
+    batch: int
+    augment: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    rate: float = 4e-3
+    bfloat16: bool = False
+
+
 def network(fusion: Callable) -> FusionNet:
     encoder = partial(UNetEncoder, channels=(6, 12, 24))
     head = partial(SegmentationHead, regions=list(REGIONS), width=(6, 12))
     return FusionNet(CONTRASTS, encoder, [0, 1, 2], fusion, head)
 
 
+def mirrored(image: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
+    """Left and right, half of the time."""
+    return (image.flip(2), regions.flip(2)) if torch.rand(()) < 0.5 else (image, regions)
+
+
 def trained(
-    image: Tensor, regions: Tensor, epochs: int, fusion: Callable, rate: float, distil: bool, zeros: bool
+    recipe: Recipe, image: Tensor, regions: Tensor, fusion: Callable, rate: float, distil: bool, zeros: bool
 ) -> nn.Module:
-    net: nn.Module = Zeros(network(fusion)) if zeros else network(fusion)
+    """A network that has learnt from (subject, contrast, ...) and (subject, region, ...)."""
+    net: nn.Module = Zeros(recipe.network(fusion)) if zeros else recipe.network(fusion)
     loss = RegionLoss()
     step = WithDistillation(net, None, loss) if distil else WithAuxiliaryLosses(net)  # type: ignore[arg-type]
-    optimizer = torch.optim.AdamW(net.parameters(), lr=4e-3, weight_decay=1e-4)
-    steps = epochs * -(-len(image) // 8)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=recipe.rate, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.rate, total_steps=recipe.steps)
     step.train()
-    for _ in range(epochs):
-        for rows in torch.randperm(len(image)).split(8):
-            x, y = image[rows], regions[rows]
-            if torch.rand(()) < 0.5:  # left and right
-                x, y = x.flip(2), y.flip(2)
-            optimizer.zero_grad()
+    epochs = (torch.randperm(len(image)).split(recipe.batch) for _ in count())
+    for rows in islice(chain.from_iterable(epochs), recipe.steps):
+        x, y = recipe.augment(image[rows], regions[rows])
+        optimizer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
             logits, auxiliary = step(dropped(x.flatten(2), rate).reshape(x.shape), y)
-            (loss(logits, y) + sum(auxiliary.values())).backward()
-            nn.utils.clip_grad_norm_(net.parameters(), 12.0)
-            optimizer.step()
-            schedule.step()
+            total = loss(logits, y) + sum(auxiliary.values())
+        total.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 12.0)
+        optimizer.step()
+        schedule.step()
     return net.eval()
 
 
 @torch.inference_mode()
-def scores(net: nn.Module, image: Tensor, regions: Tensor) -> np.ndarray:
-    """Dice (subset, subject, region), NaN where there is none of it; behind the regions false alarms, NaN elsewhere."""
-    found = np.full((len(SUBSETS), len(image), len(REGIONS) + 1), np.nan)
+def counts(net: nn.Module, image: Tensor, regions: Tensor, subsets: Sequence[Sequence[int]]) -> np.ndarray:
+    """Voxels (subset, subject, region, 3): found and true, found, true; of a subset, what there is of it is read."""
+    voxels = np.zeros((len(subsets), *regions.shape[:2], 3), dtype=int)
     for rows in torch.arange(len(image)).split(8):
         cached = None if isinstance(net, Zeros) else CachedFeatures.of(net, image[rows])  # type: ignore[arg-type]
-        for k, subset in enumerate(SUBSETS):
+        for k, subset in enumerate(subsets):
+            absent = [m for m in range(image.shape[1]) if m not in subset]
             if cached is None:
-                absent = [m for m in range(4) if m not in subset]
                 left = image[rows].clone()
                 left[:, absent] = torch.nan
                 logits = net(left)
             else:
-                available = torch.zeros(len(rows), 4, dtype=torch.bool)
-                available[:, list(subset)] = True
+                available = cached.available.clone()
+                available[:, absent] = False
                 logits = cached.logits(available)
             mask, truth = (logits > 0).flatten(2), regions[rows].flatten(2) > 0
-            dice = 2 * (mask & truth).sum(2) / (mask.sum(2) + truth.sum(2)).clamp(min=1)
-            found[k, rows, : len(REGIONS)] = dice.masked_fill(~truth.any(2), torch.nan)
-            alarm = mask[:, -1].any(1).float()
-            found[k, rows, -1] = alarm.masked_fill(truth[:, -1].any(1), torch.nan)
-    return found
+            voxels[k, rows] = torch.stack([(mask & truth).sum(2), mask.sum(2), truth.sum(2)], dim=-1)
+    return voxels
 
 
-def strategies(epochs: int) -> dict[str, Callable[[Tensor, Tensor], nn.Module]]:
+def dice(voxels: np.ndarray) -> np.ndarray:
+    """Dice of counts (..., 3), NaN where there is nothing to be found."""
+    both, found, true = np.moveaxis(voxels, -1, 0)
+    return np.where(true > 0, 2 * both / np.maximum(found + true, 1), np.nan)
+
+
+def scores(net: nn.Module, image: Tensor, regions: Tensor) -> np.ndarray:
+    """Dice (subset, subject, region), NaN where there is none of it; behind the regions false alarms, NaN elsewhere."""
+    voxels = counts(net, image, regions, SUBSETS)
+    _, found, true = np.moveaxis(voxels[:, :, -1:], -1, 0)
+    return np.concatenate([dice(voxels), np.where(true > 0, np.nan, found > 0)], axis=-1)
+
+
+def strategies(recipe: Recipe) -> dict[str, Callable[[Tensor, Tensor], nn.Module]]:
     """Name to what trains it."""
 
     def by(fusion: Callable, rate: float = DROP, distil: bool = False, zeros: bool = False) -> Callable:
-        return lambda x, y: trained(x, y, epochs, fusion, rate, distil, zeros)
+        return lambda x, y: trained(recipe, x, y, fusion, rate, distil, zeros)
 
     return {
         "zeros": by(AttentionWeighted, 0.0, zeros=True),
@@ -172,7 +208,8 @@ def main() -> None:
     parser.add_argument("--strategies", nargs="*")
     options = parser.parse_args()
     warnings.filterwarnings("ignore", "Mean of empty slice")  # a region that a subject does not have
-    every = strategies(options.epochs)
+    recipe = Recipe(network, options.epochs * -(-options.subjects // 8), 8, mirrored)
+    every = strategies(recipe)
     chosen = {name: every[name] for name in dict.fromkeys([BASE, *(options.strategies or every)])}
     tested = cohort(options.tested, 1000, 0.0)
     answers: dict[str, list[np.ndarray]] = {name: [] for name in chosen}
