@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from polyscan.batch.status import FOLDERS, STUDIES, is_locked, lock, read_records, record_files
-from polyscan.batch.table import write_table
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
 from polyscan.files.names import MAPS
 from polyscan.files.owned import remove_owned, replace_owned
 from polyscan.report.cohort_page import PAGES, write_cohort_page
-from polyscan.report.ratings import read_ratings
+from polyscan.report.measures import rows_of
+from polyscan.report.ratings import Rating, read_ratings
 from polyscan.study.manifest import MANIFEST, Failure, Manifest, read_manifest, write_manifest
 from polyscan.study.outputs import REPORT, OutputFolder, sources_of
 from polyscan.study.sources import SOURCES
@@ -66,9 +68,24 @@ def write_cohort(out: Path, records: Mapping[str, Manifest] | None = None) -> No
 def write_results(out: Path, cohort: Manifest) -> None:
     """Write the tables of a cohort, with ratings where there are, and its page where there are pages of studies."""
     with replace_owned(out, group="cohort") as folder:
-        write_table(folder, cohort.studies, cohort.failed, read_ratings(out))
+        _write_table(folder, rows_of(cohort.studies, cohort.failed), read_ratings(out))
     if (out / PAGES).is_dir():
         write_cohort_page(cohort, out / REPORT, out / PAGES)
+
+
+def _write_table(folder: Path, rows: list[dict[str, Any]], ratings: Mapping[str, Rating]) -> None:
+    """Write the rows, with what a person said of each study, as CSV and, where pyarrow is installed, as Parquet."""
+    import pandas as pd
+
+    for row in rows:
+        if (rated := ratings.get(row["study"])) is not None:
+            row |= {"rating": rated.rating, "rated": rated.time}
+    first = ["study", "subject", "session", "status", "reason", "modalities", "problems", "repaired"]
+    table = pd.DataFrame(rows, columns=list(dict.fromkeys([*first, *(name for row in rows for name in row)])))
+    table = table.sort_values("study")
+    table.to_csv(folder / "cohort.csv", index=False)
+    if find_spec("pyarrow") is not None:
+        table.to_parquet(folder / "cohort.parquet", index=False)
 
 
 def remove_others(out: Path, keys: set[str]) -> None:

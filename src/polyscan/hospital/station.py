@@ -22,10 +22,10 @@ from polyscan.batch.status import FOLDERS
 from polyscan.bundle.answering import PLAIN, Answering
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError, sentence
+from polyscan.export.dicom import write_objects
 from polyscan.files.atomic import clear_parts
-from polyscan.files.owned import remove_owned
+from polyscan.files.owned import remove_owned, replace_owned
 from polyscan.hospital.deliveries import Deliveries, Delivery, study_of
-from polyscan.hospital.objects import write_results
 from polyscan.hospital.receive import receiving
 from polyscan.hospital.send import Sender, UnreachableError, sender
 from polyscan.hospital.spool import Spool, images_in, newest, remove_images
@@ -33,6 +33,7 @@ from polyscan.inference.kept_features import remove_features
 from polyscan.study import Study
 from polyscan.study.manifest import Manifest, read_manifest
 from polyscan.study.outputs import OutputFolder
+from polyscan.study.sources import StudySources
 
 _LOG = logging.getLogger(__name__)
 _TRIES = 5  # of a study whose process is killed each time
@@ -225,10 +226,13 @@ class Desk:
         if record.failed:
             delivery.failed = record.failed[0].reason
             return
+        answered, written = record.testing[0], dict[str, str]()
         try:
-            objects = self.plan.out / "objects" / study.key
-            files = write_results(study, record.testing[0], self.plan.bundle.name, objects)
-            delivery.objects = [path.relative_to(self.plan.out).as_posix() for path in files]
+            with replace_owned(self.plan.out / "objects" / study.key) as folder:
+                if answered.preparation is not None:  # a picture is no series that objects could refer to
+                    sources, name = StudySources(study.sources), self.plan.bundle.name
+                    written = write_objects(answered, sources, folder, ("seg", "sr"), name)
+            delivery.objects = sorted(f"objects/{study.key}/{file}" for file in written.values())
         except OSError:
             raise
         except Exception as error:  # of a library that finds something amiss in the headers
