@@ -45,7 +45,7 @@ def run_study(study: Study, batch: Batch) -> Outcome:
             clear(study, batch)  # of a run that was killed
             try:
                 with rewrite_owned(batch.out / "predictions", study.key) as written:
-                    before = last_answer(record)
+                    before = last_answer(read_record(record))
                     record.unlink(missing_ok=True)
                     answered = _predict(predictor, study, batch, before)
                     written += answer_files(answered)

@@ -9,13 +9,12 @@ from pathlib import Path
 
 from polyscan.errors import PolyscanError
 from polyscan.study import ModelRecord, PredictionRecord
-from polyscan.study.manifest import read_record
+from polyscan.study.manifest import Manifest, read_record
 
 
-def last_answer(record: Path) -> PredictionRecord | None:
+def last_answer(record: Manifest | None) -> PredictionRecord | None:
     """What the record of a study says of it, where there is one and it says something."""
-    kept = read_record(record)
-    return kept.testing[0].prediction if kept and kept.testing else None
+    return record.testing[0].prediction if record and record.testing else None
 
 
 def check_same_bundle(out: Path, records: Iterable[Path], bundle: str) -> None:
@@ -29,7 +28,7 @@ def check_same_bundle(out: Path, records: Iterable[Path], bundle: str) -> None:
     Raises:
         PolyscanError: it holds answers of another.
     """
-    said = filter(None, map(last_answer, records))
+    said = filter(None, (last_answer(read_record(record)) for record in records))
     other = next((each.model.bundle for each in said if each.model), bundle)
     if other != bundle:
         raise PolyscanError(

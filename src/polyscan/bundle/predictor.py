@@ -14,7 +14,7 @@ from monai.data import Dataset, list_data_collate
 from monai.engines import Evaluator
 
 from polyscan import __version__
-from polyscan.bundle.earlier import check_same_bundle, copy_aside, is_updated, moved_aside
+from polyscan.bundle.earlier import check_same_bundle, copy_aside, is_updated, last_answer, moved_aside
 from polyscan.bundle.items import inference_item
 from polyscan.errors import PolyscanError, sentence
 from polyscan.files.digest import digest_of
@@ -190,7 +190,7 @@ class StudyPredictor:
         files = fingerprint(map(str, sources_of([study])))
         made_from = made_from and digest_of(__version__, made_from, files, asdict(study), sorted(absent))
         kept = read_record(record)
-        before = kept.testing[0].prediction if kept and kept.testing else None
+        before = last_answer(kept)
         if kept and before:
             is_same = bool(made_from) and kept.made_from == made_from
             if is_same and all(Path(file).is_file() for file in (*before.files, *before.maps)):
