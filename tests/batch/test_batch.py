@@ -24,8 +24,8 @@ from polyscan.batch import batch, batch_status, watch, write_cohort
 from polyscan.batch.executors import dask, local
 from polyscan.batch.job_array import SCHEDULERS, job_array
 from polyscan.batch.status import lock
-from polyscan.bundle.answering import Answering
 from polyscan.bundle.config import bundle_folder
+from polyscan.bundle.inference_options import InferenceOptions
 from polyscan.cli import main
 from polyscan.errors import PolyscanError
 from polyscan.files.tables import rows_in
@@ -89,7 +89,7 @@ def test_probabilities_are_kept_where_asked_for(tmp_path, capsys):
     (study, _) = read_manifest(out / "manifest.json").studies
     assert study.prediction.probabilities == str(out / "predictions" / kept[0])
     with pytest.raises(PolyscanError, match=r"no regions whose .*; leave --probabilities away"):
-        batch("glioma_grading_classification", ward, tmp_path / "classes", answering=Answering(probabilities=True))
+        batch("glioma_grading_classification", ward, tmp_path / "classes", options=InferenceOptions(probabilities=True))
     assert batch_status(tmp_path / "classes").waiting == ["sub-01", "sub-02", "sub-03"], "it is no fault of a study"
     run(ward, out, pages=False)
     assert not list((out / "predictions").glob("*_prob.nii.gz"))
@@ -255,9 +255,9 @@ def test_a_scan_that_comes_late_updates_the_answer(ward, tmp_path):
     files["T1w"].with_name("sub-01_T2w.nii.gz").rename(files["ct"])
     late = files["T1w"].rename(tmp_path / "late.nii.gz")
     out = tmp_path / "out"
-    run(ward, out, answering=Answering(keep_features=True))
+    run(ward, out, options=InferenceOptions(keep_features=True))
     late.rename(files["T1w"])
-    result = run(ward, out, answering=Answering(keep_features=True))
+    result = run(ward, out, options=InferenceOptions(keep_features=True))
     said = next(study for study in result.studies if study.key == "sub-01").prediction
     assert (sorted(said.present), said.reused) == (["CT", "T1"], ["CT"])
     (earlier,) = said.earlier

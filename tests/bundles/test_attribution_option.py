@@ -7,7 +7,7 @@ import re
 import pytest
 from prepared import BUNDLES, make_manifest
 
-from polyscan.bundle.answering import Answering
+from polyscan.bundle.inference_options import InferenceOptions
 from polyscan.bundle.run import infer
 from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import read_nifti
@@ -25,8 +25,8 @@ from polyscan.study.manifest import read_manifest
 def test_maps_lie_beside_answers(name, target, tmp_path):
     bundle, out = BUNDLES / name, tmp_path / "out"
     manifest = make_manifest(bundle, tmp_path / "prepared")
-    asked = Answering(attribution=("gradcam",))
-    infer(bundle, manifest, out, answering=asked)
+    asked = InferenceOptions(attribution=("gradcam",))
+    infer(bundle, manifest, out, options=asked)
     studies = read_manifest(out / "manifest.json").testing
     explained = {s.key: s.prediction for s in studies if s.prediction.attributions}
     assert explained
@@ -42,7 +42,7 @@ def test_maps_lie_beside_answers(name, target, tmp_path):
         assert re.search(rf'<th scope="rowgroup" rowspan="1">(<span [^>]*></span>)?{target}\b', page)
     first_map = explained[next(iter(explained))].maps[0]
     before = read_manifest(out / "manifest.json").testing
-    infer(bundle, manifest, out, answering=asked)
+    infer(bundle, manifest, out, options=asked)
     assert read_manifest(out / "manifest.json").testing == before
     infer(bundle, manifest, out)
     assert not list(out.glob("*_attribution"))

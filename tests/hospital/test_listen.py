@@ -16,7 +16,7 @@ import pydicom
 import pytest
 import torch
 
-from polyscan.bundle.answering import Answering
+from polyscan.bundle.inference_options import InferenceOptions
 from polyscan.errors import PolyscanError
 from polyscan.hospital import listen
 from polyscan.hospital.receive import OUT_OF_RESOURCES, SUCCESS, receiving
@@ -127,7 +127,7 @@ def test_what_is_no_uid_is_refused(tmp_path):
 
 def test_what_the_bundle_cannot_do_is_refused_before_anything_comes(tmp_path):
     with pytest.raises(PolyscanError, match="leave --ignore-atypical away"):
-        listen(BUNDLE, tmp_path / "out", port=0, answering=Answering(ignore_atypical=True))
+        listen(BUNDLE, tmp_path / "out", port=0, options=InferenceOptions(ignore_atypical=True))
     assert not (tmp_path / "out").exists()
 
 
@@ -173,7 +173,7 @@ def test_from_an_archive_and_back(ct, tmp_path, monkeypatch):
     assert len(list((out / "spool").glob("*/*.dcm"))) == len(ct)
     stop, archive = threading.Event(), free_port()
     options = {"port": port, "host": "127.0.0.1", "quiet": 1, "reserve": 0, "stop": stop}
-    options |= {"send": [f"ORTHANC@127.0.0.1:{archive}"], "answering": Answering(probabilities=True)}
+    options |= {"send": [f"ORTHANC@127.0.0.1:{archive}"], "options": InferenceOptions(probabilities=True)}
     thread = threading.Thread(target=listen, args=(BUNDLE, out), kwargs=options)
     monkeypatch.setattr("polyscan.hospital.station._AGAIN", 0.5)
     thread.start()

@@ -106,7 +106,7 @@ def predictor_of(batch: Batch, device: str) -> StudyPredictor:
     check_usable(device)
     overrides = {"device": f"$torch.device({device!r})"} if device else {}
     out = batch.out / "predictions"
-    return load_predictor(batch.bundle, out, weights=batch.weights, answering=batch.answering, overrides=overrides)
+    return load_predictor(batch.bundle, out, weights=batch.weights, options=batch.options, overrides=overrides)
 
 
 def _is_current(record: Path, wanted: str, batch: Batch) -> bool:

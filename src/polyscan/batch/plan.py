@@ -12,9 +12,9 @@ from typing import Any, Literal
 from filelock import Timeout
 
 from polyscan.batch.status import PARTS, lock, record_of
-from polyscan.bundle.answering import PLAIN, Answering
 from polyscan.bundle.config import bundle_folder, read_metadata
 from polyscan.bundle.earlier import check_same_bundle
+from polyscan.bundle.inference_options import DEFAULTS, InferenceOptions
 from polyscan.bundle.weights import inference_fingerprint
 from polyscan.files.atomic import clear_parts
 from polyscan.files.digest import digest_of
@@ -52,7 +52,7 @@ class Batch:
         devices: what networks run on, such as ``("cuda:0", "cuda:1")``, shared out among the studies; the bundle's
             choice where empty.
         pages: whether a page of each study is drawn.
-        answering: what is asked for beside the plain answers.
+        options: what is asked for beside the plain answers.
     """
 
     out: Path
@@ -63,25 +63,25 @@ class Batch:
     retry_failed: bool = False
     devices: tuple[str, ...] = ()
     pages: bool = True
-    answering: Answering = PLAIN
+    options: InferenceOptions = DEFAULTS
 
 
-def plan_batch(bundle: str | Path, out: str | Path, weights: str | Path | None, **options: Any) -> Batch:
+def plan_batch(bundle: str | Path, out: str | Path, weights: str | Path | None, **attributes: Any) -> Batch:
     """What every study is to be done with; whether the network can do it is told by whoever loads it first.
 
     Args:
         bundle: the bundle's folder, or the name of one that comes with polyscan.
         out: the batch's folder.
         weights: a file of weights; the bundle's own if None.
-        options: further attributes of the :class:`Batch`.
+        attributes: further ones of the :class:`Batch`.
 
     Raises:
         PolyscanError: there is no such bundle, or there are no such weights, or the folder holds what another bundle
             answered.
     """
     folder = bundle_folder(bundle)
-    batch = Batch(Path(out).absolute(), folder, Path(weights).absolute() if weights is not None else None, **options)
-    batch = replace(batch, settings=inference_fingerprint(folder, weights, batch.answering.overrides))
+    batch = Batch(Path(out).absolute(), folder, Path(weights).absolute() if weights is not None else None, **attributes)
+    batch = replace(batch, settings=inference_fingerprint(folder, weights, batch.options.overrides))
     check_same_bundle(batch.out, (batch.out / "records").glob("[!.]*.json"), folder.resolve().name)
     return batch
 

@@ -16,7 +16,7 @@ from polyscan.batch.executors import Executor, local
 from polyscan.batch.folder import GATHER, find_studies, remove_others, write_results
 from polyscan.batch.plan import Batch, Halt, clear_begun, plan_batch, write_failed
 from polyscan.batch.status import lock, read_records
-from polyscan.bundle.answering import PLAIN, Answering
+from polyscan.bundle.inference_options import DEFAULTS, InferenceOptions
 from polyscan.errors import PolyscanError
 from polyscan.files.owned import rewrite_file
 from polyscan.parallel import Named
@@ -38,7 +38,7 @@ def batch(
     retry_failed: bool = False,
     devices: Sequence[str] = (),
     pages: bool = True,
-    answering: Answering = PLAIN,
+    options: InferenceOptions = DEFAULTS,
     choose: Callable[[Study], bool] | None = None,
     progress: Progress = silent,
 ) -> Manifest:
@@ -55,7 +55,7 @@ def batch(
         retry_failed: try again what failed before though nothing changed.
         devices: see :class:`Batch`.
         pages: whether to draw a page of each study.
-        answering: what is asked for beside the plain answers.
+        options: what is asked for beside the plain answers.
         choose: tells which studies are to be looked at; all where not given.
         progress: told (done, total, study) after each study.
 
@@ -74,7 +74,7 @@ def batch(
         retry_failed=retry_failed,
         devices=tuple(devices),
         pages=pages,
-        answering=answering,
+        options=options,
     )
     found = find_studies(Path(source), plan.out)
     write_sources(plan.out, found)

@@ -27,7 +27,7 @@ def watch(
     stop: threading.Event | None = None,
     pause: float = 10.0,
     weights: str | Path | None = None,
-    **options: Any,
+    **arguments: Any,
 ) -> None:
     """Do studies as they come to a folder, until told to stop: each once nothing of it changed for a while.
 
@@ -39,7 +39,7 @@ def watch(
         settle: seconds for which the files of a study must be as they are.
         stop: set to end; the process may as well be killed.
         pause: seconds between two looks at the folder.
-        options: further ones of :func:`batch`.
+        arguments: further ones of :func:`batch`.
 
     Raises:
         PolyscanError: the bundle or the folders cannot be used.
@@ -60,7 +60,7 @@ def watch(
 
     while not stop.is_set():
         try:
-            batch(bundle, source, out, weights=weights, choose=choose, **options)
+            batch(bundle, source, out, weights=weights, choose=choose, **arguments)
         except PolyscanError as error:  # nothing came yet, all failed, or the disk is full: that may change
             _LOG.warning("%s", error)
             looked_at.clear()

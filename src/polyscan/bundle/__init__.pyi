@@ -1,3 +1,4 @@
+from polyscan.bundle.inference_options import InferenceOptions as InferenceOptions
 from polyscan.bundle.items import (
     inference_item as inference_item,
     inference_items as inference_items,

@@ -10,7 +10,6 @@ from typing import Any
 from ignite.engine import Engine, Events
 from monai.bundle import ConfigWorkflow
 
-from polyscan.bundle.answering import PLAIN, Answering
 from polyscan.bundle.carried import (
     PROTOCOLS,
     UNTAUGHT,
@@ -22,6 +21,7 @@ from polyscan.bundle.carried import (
     untaught,
 )
 from polyscan.bundle.config import bundle_folder, check_channels, labels_of, open_config, quiet, read_config
+from polyscan.bundle.inference_options import DEFAULTS, InferenceOptions
 from polyscan.bundle.items import labelled_studies
 from polyscan.bundle.mapped_dataset import claim_cache
 from polyscan.bundle.model_record import model_record
@@ -160,7 +160,7 @@ def infer(
     *,
     weights: str | Path | Sequence[str | Path] | None = None,
     absent: list[str] | None = None,
-    answering: Answering = PLAIN,
+    options: InferenceOptions = DEFAULTS,
     overrides: Mapping[str, Any] | None = None,
     roots: Mapping[str, str | Path] | None = None,
     progress: Progress = silent,
@@ -176,7 +176,7 @@ def infer(
             files is taken as it is, so that a run that was cut short goes on.
         weights: a file of weights, or several, whose logits are averaged; the bundle's own where not given.
         absent: modalities to treat as though they had not been acquired.
-        answering: what is asked for beside the plain answer; features are kept in ``output_dir/features``.
+        options: what is asked for beside the plain answer; features are kept in ``output_dir/features``.
         overrides: further config entries to change.
         roots: name of a root of the file to the folder that it is on this machine.
         progress: told after every study.
@@ -190,7 +190,7 @@ def infer(
     bundle = bundle_folder(bundle)
     found = manifest_of(manifest, roots)
     with quiet():
-        asked = _asked(answering, output_dir)
+        asked = _asked(options, output_dir)
         changes = {"absent": absent or [], **asked, **(overrides or {})}
         workflow = load_inference(bundle, found, output_dir, weights, changes)
         workflow.parser.get_parsed_content("predictor").progress = progress
@@ -203,7 +203,7 @@ def load_predictor(
     output_dir: str | Path,
     *,
     weights: str | Path | Sequence[str | Path] | None = None,
-    answering: Answering = PLAIN,
+    options: InferenceOptions = DEFAULTS,
     overrides: Mapping[str, Any] | None = None,
 ) -> StudyPredictor:
     """A bundle with its weights, loaded once to answer for studies as they come.
@@ -212,23 +212,23 @@ def load_predictor(
         bundle: the bundle's folder, or the name of one that comes with polyscan.
         output_dir: where the files of its answers are written.
         weights: a file of weights; the bundle's own where not given.
-        answering: see :func:`infer`; features are kept in a folder ``features`` beside ``output_dir``.
+        options: see :func:`infer`; features are kept in a folder ``features`` beside ``output_dir``.
         overrides: further config entries to change.
 
     Raises:
         PolyscanError: the bundle, the weights or an override cannot be used.
     """
     with quiet():
-        asked = _asked(answering, Path(output_dir).parent)
+        asked = _asked(options, Path(output_dir).parent)
         changes = {"dataset#data": [], **asked, **(overrides or {})}
         workflow = load_inference(bundle, Manifest(), output_dir, weights, changes)
         return workflow.parser.get_parsed_content("predictor")
 
 
-def _asked(answering: Answering, folder: str | Path) -> dict[str, Any]:
+def _asked(options: InferenceOptions, folder: str | Path) -> dict[str, Any]:
     """What to change of a bundle so that it answers so, and keeps features, where it does, in a folder."""
-    kept = {"features": str((Path(folder) / FEATURES).resolve())} if answering.keep_features else {}
-    return {**kept, **answering.overrides}
+    kept = {"features": str((Path(folder) / FEATURES).resolve())} if options.keep_features else {}
+    return {**kept, **options.overrides}
 
 
 def load_inference(

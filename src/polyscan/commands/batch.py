@@ -18,13 +18,13 @@ from pathlib import Path
 
 from polyscan.commands.options import (
     FINISHED_STUDIES,
-    add_answering,
     add_bundle,
+    add_inference_options,
     add_jobs,
     add_output,
     add_weights,
-    answering,
     at_least,
+    inference_options,
     progress_bar,
     tell_failed,
     tell_left_out,
@@ -62,7 +62,7 @@ def add(command: argparse.ArgumentParser) -> None:
         type=at_least(0, float),
         help="go on with studies as they come, each once its files stayed as they are for so long, until interrupted",
     )
-    add_answering(command)
+    add_inference_options(command)
     command.set_defaults(kept=FINISHED_STUDIES)
 
 
@@ -106,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
             retry_failed=options.retry_failed,
             devices=options.device,
             pages=not options.no_pages,
-            answering=answering(options),
+            options=inference_options(options),
             progress=progress,
         )
     if result is None:

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from polyscan.commands.options import (
     FINISHED_STUDIES,
-    add_answering,
     add_bundle_arguments,
+    add_inference_options,
     add_weights,
-    answering,
+    inference_options,
     overrides,
     progress_bar,
     roots,
@@ -40,7 +40,7 @@ def add(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--without", metavar="MODALITY", nargs="+", default=[], help="treat these modalities as not acquired"
     )
-    add_answering(command)
+    add_inference_options(command)
     command.set_defaults(kept=FINISHED_STUDIES)
 
 
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     from polyscan.bundle.run import infer
     from polyscan.study.manifest import read_manifest
 
-    answered, changed = answering(options), overrides(options, "inference")
+    asked, changed = inference_options(options), overrides(options, "inference")
     bundle = bundle_folder(options.bundle)  # before the manifest, which would be named where a manifest takes its place
     found = read_manifest(options.manifest, roots(options))
     with progress_bar("predicting") as progress:
@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
             options.output,
             weights=members(options.ensemble) if options.ensemble else options.weights,
             absent=options.without,
-            answering=answered,
+            options=asked,
             overrides=changed,
             progress=progress,
         )

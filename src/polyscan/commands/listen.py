@@ -13,12 +13,12 @@ from __future__ import annotations
 import argparse
 
 from polyscan.commands.options import (
-    add_answering,
     add_bundle,
+    add_inference_options,
     add_output,
     add_weights,
-    answering,
     at_least,
+    inference_options,
     stopped_by_signals,
 )
 
@@ -53,7 +53,7 @@ def add(command: argparse.ArgumentParser) -> None:
         "--reserve", type=at_least(0, float), default=1.0, help="GB of the disk that images may not take (1)"
     )
     command.add_argument("--device", default="", help="that the network runs on, such as cuda:0")
-    add_answering(command)
+    add_inference_options(command)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -78,6 +78,6 @@ def run(options: argparse.Namespace) -> None:
         keep_failed_days=options.keep_failed_days,
         reserve=round(options.reserve * 1e9),
         device=options.device,
-        answering=answering(options),
+        options=inference_options(options),
         stop=stopped_by_signals(),
     )

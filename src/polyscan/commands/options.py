@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from polyscan.errors import PolyscanError
 
 if TYPE_CHECKING:
-    from polyscan.bundle.answering import Answering
+    from polyscan.bundle.inference_options import InferenceOptions
     from polyscan.study.manifest import Manifest
 
 _TOLD = 20  # files that were left out, of what may be thousands
@@ -74,8 +74,8 @@ def add_roots(command: argparse.ArgumentParser) -> None:
     )
 
 
-def add_answering(command: argparse.ArgumentParser) -> None:
-    """Let a command say how a bundle is to answer; see :func:`answering`."""
+def add_inference_options(command: argparse.ArgumentParser) -> None:
+    """Let a command say how a bundle is to answer; see :func:`inference_options`."""
     command.add_argument(
         "--mirror", action="store_true", help="the mean over mirror images too: slower, and often a little better"
     )
@@ -103,12 +103,12 @@ def add_answering(command: argparse.ArgumentParser) -> None:
     )
 
 
-def answering(options: argparse.Namespace) -> Answering:
+def inference_options(options: argparse.Namespace) -> InferenceOptions:
     """How the bundle is to answer."""
-    from polyscan.bundle.answering import Answering
+    from polyscan.bundle.inference_options import InferenceOptions
 
-    given = {each.name: getattr(options, each.name) for each in fields(Answering)}
-    return Answering(**{**given, "attribution": tuple(options.attribution)})
+    given = {each.name: getattr(options, each.name) for each in fields(InferenceOptions)}
+    return InferenceOptions(**{**given, "attribution": tuple(options.attribution)})
 
 
 def words_without(options: argparse.Namespace, *names: str) -> list[str]:

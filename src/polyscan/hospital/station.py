@@ -19,7 +19,7 @@ from polyscan.batch.folder import COHORT
 from polyscan.batch.one_study import predictor_of
 from polyscan.batch.plan import Halt, plan_batch, write_failed
 from polyscan.batch.status import FOLDERS
-from polyscan.bundle.answering import PLAIN, Answering
+from polyscan.bundle.inference_options import DEFAULTS, InferenceOptions
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError, sentence
 from polyscan.export.dicom import write_objects
@@ -56,7 +56,7 @@ def listen(
     keep_failed_days: float = 7.0,
     reserve: int = 10**9,
     device: str = "",
-    answering: Answering = PLAIN,
+    options: InferenceOptions = DEFAULTS,
     stop: threading.Event | None = None,
 ) -> None:
     """Receive studies, answer for each with a bundle, and send the results, until told to stop.
@@ -75,14 +75,14 @@ def listen(
         keep_failed_days: the same of studies that failed.
         reserve: bytes of the disk that images may not take.
         device: that the network runs on; the bundle's choice where empty.
-        answering: what is asked for beside the plain answers.
+        options: what is asked for beside the plain answers.
         stop: set to end, as when a signal came.
 
     Raises:
         PolyscanError: the bundle, the folder, the device, an archive's name or the port cannot be used.
     """
     archives = {target: sender(target, aet) for target in send}
-    plan = plan_batch(bundle, out, weights, devices=(device,) if device else (), answering=answering)
+    plan = plan_batch(bundle, out, weights, devices=(device,) if device else (), options=options)
     predictor_of(plan, device)
     owned = OutputFolder.claim(plan.out, "listen")
     owned.will_hold([*FOLDERS, *COHORT, "spool", "objects", "deliveries"])

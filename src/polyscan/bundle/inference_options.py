@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Answering:
+class InferenceOptions:
     """What is asked of a bundle beside its plain answer, the same whichever way studies come.
 
     Attributes:
@@ -39,5 +39,5 @@ class Answering:
         return {name: value for name, value in entries.items() if value}
 
 
-PLAIN = Answering()
+DEFAULTS = InferenceOptions()
 """Nothing beside the plain answer."""
