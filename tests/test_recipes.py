@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import torch
 from monai.data import MetaTensor
 
 from polyscan.formats.nifti import write_nifti
+from processes import FORKS, say_to
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYER = '''
@@ -65,17 +65,29 @@ def package(tmp_path) -> Path:
     return Path(shutil.copytree(ROOT / "src", tmp_path / "src")) / "polyscan"
 
 
-def python(package: Path, *words: object) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(package.parent)}
-    command = [sys.executable, *map(str, words)]
-    done = subprocess.run(command, cwd=package.parents[1], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+def python(package: Path, code: str, *words: object) -> None:
+    """Run it with the copy."""
+    log = package.parents[1] / "log"
+    process = FORKS.Process(target=_python, args=(package, log, code, list(map(str, words))))
+    process.start()
+    process.join()
+    assert process.exitcode == 0, log.read_text()
+
+
+def _python(package: Path, log: Path, code: str, words: list[str]) -> None:
+    say_to(log)
+    os.chdir(package.parents[1])
+    for name in [name for name in sys.modules if name.partition(".")[0] == "polyscan"]:
+        del sys.modules[name]
+    sys.path.insert(0, str(package.parent))
+    sys.argv = ["", *words]
+    exec(code, {"__name__": "__main__"})
 
 
 def test_a_layer(package):
     (package / "fusion" / "halved_sum.py").write_text(LAYER)
     shutil.copytree(ROOT / "tests" / "fusion", package.parents[1] / "tests" / "fusion")
-    python(package, "-c", LAYERS)
+    python(package, LAYERS)
 
 
 def test_a_modality(package, tmp_path):
@@ -83,4 +95,4 @@ def test_a_modality(package, tmp_path):
     image = MetaTensor(torch.rand(1, 8, 9, 10) + 1, affine=np.diag([2.0, 2, 2, 1]))
     for name in ("sub-01/sub-01_UTE.nii.gz", "sub-01/sub-01_T1w.nii.gz", "knee/left_ute_iso.nii.gz"):
         write_nifti(tmp_path / "ward" / name, image)
-    python(package, "-c", STUDIES, tmp_path / "ward")
+    python(package, STUDIES, tmp_path / "ward")

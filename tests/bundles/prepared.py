@@ -85,9 +85,9 @@ def apart(bundle: Path) -> dict[str, float]:
     return {"overlap": 0.0} if "overlap" in read_config(bundle, "inference") else {}
 
 
-def small_window(bundle: Path) -> dict[str, list[int]]:
+def small_window(bundle: Path, side: int = 24) -> dict[str, list[int]]:
     """Changes to a bundle of volumes: a window that holds a study of :func:`make_manifest` and little around it."""
-    return {"roi_size": [24, 24, 24]} if len(read_config(bundle, "inference").get("roi_size", [])) == 3 else {}
+    return {"roi_size": [side] * 3} if len(read_config(bundle, "inference").get("roi_size", [])) == 3 else {}
 
 
 def save_scan(folder, config, study, modality, generator) -> str:

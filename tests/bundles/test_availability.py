@@ -12,7 +12,7 @@ from monai.data import list_data_collate
 from monai.data.utils import dense_patch_slices
 from monai.inferers.utils import _get_scan_interval
 from monai.utils import set_determinism
-from prepared import kind_of, known_tasks, read_config, save_picture, save_table, write
+from prepared import kind_of, known_tasks, read_config, save_picture, save_table, small_window, write
 
 from polyscan.errors import PolyscanError
 from polyscan.study import Study
@@ -27,6 +27,7 @@ def ask(request, bundle, tmp_path):
     """Prepares an item as the bundle does and gives it, through its inferer, to its network; returns what that met."""
     parser = ConfigParser()
     parser.read_config(str(bundle / "configs" / f"{'inference' if request.param == 'inference' else 'train'}.json"))
+    parser.update(small_window(bundle, 32))
     parser["output_dir"] = str(tmp_path)
     parser["device"] = torch.device("cpu")
     within = {"training": "train#", "validation": "validate#", "inference": ""}[request.param]
@@ -79,7 +80,7 @@ def study(config, folder, size, there):
 
 def test_availability_is_the_studys_own(bundle, ask, tmp_path):
     """A window's margin is absent; filled with zeros, it would make every modality there."""
-    config = read_config(bundle, "inference")
+    config = {**read_config(bundle, "inference"), **small_window(bundle, 32)}
     modalities = config["modalities"]
     for more, there in product(MORE, ([modalities[0]], [modalities[-1]], modalities)):
         size = [n + m for n, m in zip(config.get("roi_size", []), more, strict=False)]

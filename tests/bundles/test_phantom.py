@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from prepared import apart, few_samples, read_config, reads
+from prepared import apart, few_samples, read_config, reads, small_window
 
 from polyscan.bundle.run import infer, train
 from polyscan.discovery.scan import scan
@@ -19,8 +19,8 @@ from polyscan.preprocess.prepare import prepare
 def cohort(bundle, tmp_path):
     """Three subjects with what the bundle reads, as its metadata say they are prepared.
 
-    Their contrasts are registered where no other test does that with the protocol: ``test_cli.py`` does with that of
-    brains, and what is learnt of so few does not depend on it.
+    Their contrasts are registered where no other test does that by the protocol's steps: ``test_cli.py`` does by those
+    of brains, which are those of gliomas, and what is learnt of so few does not depend on it.
     """
     metadata, config = read_config(bundle, "metadata"), read_config(bundle, "inference")
     if "tables" in config:
@@ -35,15 +35,15 @@ def cohort(bundle, tmp_path):
     make_cohort(tmp_path / "c", subjects=3, seed=4, modalities=tuple(names), missing=0.0, visits=visits, jobs=1)
     found = scan(tmp_path / "c", labels=tmp_path / "c/derivatives/truth/labels.tsv", join=visits > 1)
     protocol = metadata["protocol"]
-    prepare(found, tmp_path / "p", protocol=protocol, jobs=1, registered=protocol == "brain_mri")
+    prepare(found, tmp_path / "p", protocol=protocol, jobs=1, registered=protocol in ("brain_mri", "glioma_mri"))
     return tmp_path / "p" / "manifest.json"
 
 
 def test_train_and_infer(bundle, cohort, tmp_path):
     """MONAI's own commands are tried in test_runs.py, on scans that need no preparation."""
-    once = {"max_epochs": 1, "val_interval": 1, **apart(bundle)}
-    weights = train(bundle, cohort, tmp_path / "run", overrides=once)
-    few = {**few_samples(bundle), **apart(bundle)}
+    small = {**apart(bundle), **small_window(bundle, 32)}
+    weights = train(bundle, cohort, tmp_path / "run", overrides={"max_epochs": 1, "val_interval": 1, **small})
+    few = {**few_samples(bundle), **small}
     answered = infer(bundle, cohort, tmp_path / "out", weights=weights, overrides=few)
     assert answered.studies
     assert not answered.failed
