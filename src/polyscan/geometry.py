@@ -91,6 +91,16 @@ def same_grid(a: MetaTensor, b: MetaTensor, *, tolerance: float = 0.1) -> bool:
     return bool(np.linalg.norm(apart, axis=1).max() <= tolerance)
 
 
+def in_axes_of(image: MetaTensor, other: MetaTensor) -> MetaTensor:
+    """The same voxels (1, x, y, z) in the same places, their axes in the order and direction nearest to another's."""
+    from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
+
+    own, affine = io_orientation(np.asarray(image.affine)), np.asarray(image.affine, dtype=float)
+    change = ornt_transform(own, io_orientation(np.asarray(other.affine)))
+    values = np.ascontiguousarray(apply_orientation(image[0].numpy(), change))
+    return image_of(values, affine @ inv_ornt_aff(change, image.shape[-3:]))
+
+
 def is_rectangular(affine: np.ndarray) -> bool:
     """Whether the axes of a (4, 4) affine are perpendicular, as ITK asks."""
     direction = np.asarray(affine, dtype=float)[:3, :3] / spacing_of(affine)

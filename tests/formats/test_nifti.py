@@ -136,6 +136,14 @@ def test_label_on_another_grid_is_refused_with_both(tmp_path):
         read_label(Label(str(save(tmp_path / "o.nii.gz", np.full((4, 4, 4), 0.5, np.float32)))), scan)
 
 
+def test_a_label_whose_axes_run_otherwise_is_that_of_its_scan(tmp_path):
+    affine = np.array([[0, -2.0, 0, 7], [3, 0, 0, -5], [0, 0, 4, 1], [0, 0, 0, 1]])
+    values = np.arange(60, dtype=np.uint8).reshape(3, 4, 5)
+    path = save(tmp_path / "T1.nii.gz", values, affine)
+    nibabel.save(nibabel.as_closest_canonical(nibabel.load(path)), tmp_path / "T1_seg.nii.gz")
+    np.testing.assert_array_equal(read_label(Label(str(tmp_path / "T1_seg.nii.gz")), read_nifti(path))[0], values)
+
+
 @pytest.mark.parametrize(("highest", "kind"), [(255, torch.uint8), (300, torch.int16), (70_000, torch.int32)])
 def test_high_labels_stay_what_they_are(tmp_path, highest, kind):
     drawn_on, values = MetaTensor(torch.zeros(1, 2, 2, 2), affine=torch.eye(4)), np.zeros((2, 2, 2), np.int32)

@@ -65,8 +65,9 @@ class Candidate:
         return bool(np.any(voxel < -0.5) or np.any(voxel > np.array(other.shape[:3]) - 0.5))
 
     def on_grid_of(self, other: Candidate) -> bool:
-        """Whether both have the same voxels in the same places."""
-        if self.shape is None or self.affine is None or other.affine is None or self.shape != other.shape:
+        """Whether both have the same voxels in the same places, though their axes may run otherwise."""
+        if self.shape is None or self.affine is None or other.affine is None or other.shape is None:
             return False
-        apart = corners(self.affine, self.shape) - corners(other.affine, self.shape)
-        return bool(np.linalg.norm(apart, axis=1).max() <= SAME_PLACE)
+        mine, others = corners(self.affine, self.shape), corners(other.affine, other.shape)
+        apart = np.linalg.norm(mine[:, None] - others, axis=-1)
+        return sorted(self.shape) == sorted(other.shape) and bool(apart.min(0).max() <= SAME_PLACE)

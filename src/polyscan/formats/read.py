@@ -23,7 +23,7 @@ from polyscan.formats.fill_values import check_not_empty, stored_as_hounsfield, 
 from polyscan.formats.itk import open_itk
 from polyscan.formats.nifti import open_nifti
 from polyscan.formats.volume import Volume
-from polyscan.geometry import image_of, same_grid
+from polyscan.geometry import image_of, in_axes_of, same_grid
 from polyscan.modality import modality
 from polyscan.study import Label, Source, paths_in
 
@@ -130,7 +130,7 @@ def _label(path: str, drawn_on: MetaTensor, roi: str | None) -> MetaTensor:
     if not is_volume(path):
         reader = read_segmentation if _sop_class(path) in SOP_CLASSES else read_rtstruct
         return reader(path, drawn_on, roi)
-    mask = read_volume(path)
+    mask = in_axes_of(read_volume(path), drawn_on)
     if not same_grid(mask, drawn_on):
         raise PolyscanError(
             f"The label {Path(path).name} has another grid than its scan: {list(mask.shape[1:])} voxels "
