@@ -69,7 +69,7 @@ class Zeros(nn.Module):
 
     def __init__(self, network: FusionNet) -> None:
         super().__init__()
-        self.network, self.modalities = network, network.modalities
+        self.network = network
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits, with zeros in place of NaN."""
@@ -111,24 +111,25 @@ def trained(
     recipe: Recipe, image: Tensor, regions: Tensor, fusion: Callable, rate: float, distil: bool, zeros: bool
 ) -> nn.Module:
     """A network that has learnt from (subject, contrast, ...) and (subject, region, ...)."""
-    net: nn.Module = Zeros(recipe.network(fusion)) if zeros else recipe.network(fusion)
+    net = recipe.network(fusion)
     loss = RegionLoss()
-    step = WithDistillation(net, None, loss) if distil else WithAuxiliaryLosses(net)  # type: ignore[arg-type]
+    step = WithDistillation(net, None, loss) if distil else WithAuxiliaryLosses(net)
     optimizer = torch.optim.AdamW(net.parameters(), lr=recipe.rate, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.rate, total_steps=recipe.steps)
     step.train()
     epochs = (torch.randperm(len(image)).split(recipe.batch) for _ in count())
     for rows in islice(chain.from_iterable(epochs), recipe.steps):
         x, y = recipe.augment(image[rows], regions[rows])
+        given = dropped(x.flatten(2), rate).reshape(x.shape)
         optimizer.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
-            logits, auxiliary = step(dropped(x.flatten(2), rate).reshape(x.shape), y)
+            logits, auxiliary = step(torch.nan_to_num(given) if zeros else given, y)
             total = loss(logits, y) + sum(auxiliary.values())
         total.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 12.0)
         optimizer.step()
         schedule.step()
-    return net.eval()
+    return Zeros(net).eval() if zeros else net.eval()
 
 
 @torch.inference_mode()

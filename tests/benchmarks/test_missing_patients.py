@@ -39,6 +39,8 @@ def test_a_patient_is_asked_of_what_there_is_of_a_subset(patients):
         assert answered == {"T1": [True, False, False, False], "FLAIR": both, "T1+FLAIR": both}
     assert rows[ZEROS]["T1+FLAIR"][0] == rows[COMES]["T1+FLAIR"][0]
     assert list(run(patients, SCANS, 1, COMES, steps=1)) == [COMES]  # c lacks a scan: zeros are learnt apart
+    zeros = run(patients, SCANS, 1, ZEROS, steps=1)[ZEROS]
+    assert [x is not None for x in zeros["T1"]] == [False, True, False, True]
     assert list(run(patients, SCANS, 0, f"{EXACT} FLAIR", steps=1)[f"{EXACT} FLAIR"]) == ["FLAIR"]
 
 
