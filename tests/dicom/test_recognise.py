@@ -114,6 +114,23 @@ def test_a_ct_without_its_bones_is_none(description, modality):
     assert from_header(header(Modality="CT", SeriesDescription=description))[0] == modality
 
 
+@pytest.mark.parametrize(
+    ("description", "modality"), [("WB 3D NAC", None), ("PET FDG MRAC Brain", "PET"), ("WB CTAC", "PET")]
+)
+def test_a_pet_that_was_corrected_by_mr_is_no_map_and_one_called_nac_is_not_corrected(description, modality):
+    pet = header(Modality="PT", SeriesDescription=description, CorrectedImage=["ATTN"], Units="BQML")
+    assert from_header(pet)[0] == modality
+
+
+@pytest.mark.parametrize(
+    ("description", "kind", "modality"), [("", "M", None), ("_INV2", "M", None), ("", "UNI", "T1"), ("_UNI", "M", "T1")]
+)
+def test_of_mp2rage_only_the_uniform_image_is_t1(description, kind, modality):
+    one = header(SeriesDescription=f"t1_mp2rage{description}", ScanningSequence=["GR", "IR"], RepetitionTime=5000)
+    one.EchoTime, one.InversionTime, one.ImageType = 3, 700, ["ORIGINAL", "PRIMARY", kind]
+    assert from_header(one)[0] == modality
+
+
 @pytest.mark.parametrize("kind", ["IODINE", "VNC", "Z_EFF", "MONOENERGETIC"])
 def test_dual_energy_is_no_ct(kind):
     ct = header(Modality="CT", ImageType=["DERIVED", "SECONDARY", "AXIAL", kind])

@@ -134,6 +134,34 @@ def test_a_file_copied_twice_counts_once(make_series):
     assert read_series(folder).meta["problems"] == ["copies of slices, which are not used: 1"]
 
 
+@pytest.mark.parametrize("change", ["numbered", "compressed"])
+def test_copies_of_all_slices_are_told_by_their_pixels(make_series, change):
+    folder = make_series()
+    for path in [*folder.iterdir()]:
+        copy = pydicom.dcmread(path)
+        if change == "numbered":
+            copy.InstanceNumber += 100
+        else:
+            copy.compress(pydicom.uid.RLELossless, generate_instance_uid=False)
+        copy.save_as(folder / f"copy{path.name}")
+    (series,) = find_series(folder)
+    assert len(series.slices) == 5
+    assert series.notes == ("copies of slices, which are not used: 5",)
+
+
+def test_two_series_of_one_uid_are_told_by_their_names(make_series):
+    folder = make_series(slices=10, change=twice(SeriesDescription=("soft", "lung")))
+    change_all(folder, lambda k, ds: setattr(ds, "InstanceNumber", 1))
+    assert [(series.modality, len(series.slices)) for series in find_series(folder)] == [("CT", 5), ("CT", 5)]
+
+
+def test_of_passes_of_a_t1_the_first_is_taken(make_series, tmp_path):
+    frames = [at(k, FrameContentSequence=sequence(TemporalPositionIndex=k // 3 + 1)) for k in range(9)]
+    enhanced(make_series("ward/anna", modality="MR", SeriesDescription="t1 vibe"), frames)
+    (study,) = scan(tmp_path / "ward").studies
+    assert study.scans["T1"].source == [str(tmp_path / "ward" / "anna" / "000.dcm#1")]
+
+
 def test_mixed_orientations_are_split(make_series):
     def three_planes(k, ds):
         if k >= 5:

@@ -6,6 +6,7 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
+from pydicom import Dataset
 
 from polyscan.dicom.read import read_series
 from polyscan.errors import PolyscanError
@@ -17,6 +18,29 @@ def assert_same(image, reference, time=None):
     theirs = nibabel.as_closest_canonical(nibabel.Nifti1Image(values, reference.affine))
     np.testing.assert_allclose(mine.affine, theirs.affine, atol=1e-4)
     np.testing.assert_allclose(mine.get_fdata(), theirs.get_fdata(), atol=1e-5)
+
+
+def test_a_mosaic_of_united_imaging(make_series):
+    tiles = np.arange(4 * 3 * 2).reshape(4, 3, 2)  # slice, row, column
+
+    def mosaic(k, ds):
+        block = ds.private_block(0x0065, "Image Private Header", create=True)
+        own = [Dataset() for _ in tiles]
+        for z, each in enumerate(own):
+            each.ImagePositionPatient = [-10, -20, 3 * z]
+        block.add_new(0x51, "SQ", own)
+        ds.ImageType, ds.Rows, ds.Columns = ["ORIGINAL", "PRIMARY", "M", "VFRAME"], 6, 4
+        ds.PixelData = np.block([[tiles[0], tiles[1]], [tiles[2], tiles[3]]]).astype("<u2").tobytes()
+
+    (path,) = make_series(slices=1, modality="MR", change=mosaic).iterdir()
+    image = read_series(path)
+    np.testing.assert_array_equal(image[0].numpy(), tiles.transpose(2, 1, 0))
+    np.testing.assert_allclose(image.affine[:3, 3], [10, 20, 0])
+    bare = pydicom.dcmread(path)
+    bare.remove_private_tags()
+    bare.save_as(path)
+    with pytest.raises(PolyscanError, match="mosaic of United Imaging whose private header"):
+        read_series(path)
 
 
 @pytest.mark.parametrize(("folder", "name"), [("axasc35", "ax_asc_35sl_6"), ("corasc35", "cor_asc_35sl_16")])

@@ -166,6 +166,15 @@ def test_two_times_of_the_injection_that_disagree_are_said():
     assert factor == pytest.approx(EXPECTED)
     assert notes == ["RadiopharmaceuticalStartDateTime and RadiopharmaceuticalStartTime disagree: the first was used"]
     assert not suv_factors([header({**both, "RadiopharmaceuticalStartTime": "100000"}, SeriesTime="110000")])[1]
+    blanked = {**both, "RadiopharmaceuticalStartDateTime": "19000101000000"}
+    (factor,), (note,) = suv_factors([header(blanked, SeriesTime="100000", AcquisitionTime="100000")])
+    assert factor == pytest.approx(EXPECTED)
+    assert note.endswith("disagree: the second was used")
+
+
+def test_one_time_in_place_of_all_is_said():
+    _, (said,) = suv_factors([header({"RadiopharmaceuticalStartTime": "100000"})])
+    assert said.startswith("injection and scan have one time")
 
 
 def test_a_scan_hours_after_the_injection_is_said():

@@ -126,6 +126,13 @@ def test_table_without_subjects(tmp_path):
         scan(tmp_path / "r", columns=["age"])
 
 
+def test_voxels_that_differ_by_rounding_are_equal(make_series, tmp_path):
+    make_series("ward/anna/few", PixelSpacing=[1.9999, 1.9999])
+    make_series("ward/anna/many", slices=9)
+    (study,) = scan(tmp_path / "ward").studies
+    assert study.scans["CT"].path.endswith("many")
+
+
 def test_rank_prefers_more_slices_of_equal_voxels(make_series, tmp_path):
     make_series("ward/anna/short", slices=4)
     make_series("ward/anna/long", slices=8)

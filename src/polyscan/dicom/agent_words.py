@@ -14,7 +14,7 @@ _AGENT = "|".join(
     (
         r"gd|gad|gado\w*|gad\w+|gdp?tpa|ce|km|kontrast\w*|contrast\w*|mdc|civ|iv ?c|inj|injecte\w*|injection",
         r"dotarem|magnevist|pro ?hance|multi ?hance|omniscan|clariscan|vueway|elucirem|primovist|eovist|ablavar",
-        r"контраст\w*|kontrastli|kontrastem|kontraszt\w*|varjoaine\w*|teho(?:ste\w*)?",
+        r"контраст\w*|(?<!\w)к[ув](?!\w)|kontrastli|kontrastem|kontraszt\w*|varjoaine\w*|teho(?:ste\w*)?",
     )
 )
 _GIVEN = re.compile(
@@ -32,7 +32,7 @@ _GIVEN = re.compile(
             r"(?<![a-z0-9])(?:(?:with|mit|avec|com|met|med|w ?/)(?= *$)|(?:with|w) ?/? ?(?:gad\w*|gd|con\w*))",
             r"(?<![a-z])(?:[23]d)?t1w?i? ?-?(?:gad\w+|(?:pc|c|ce|gd|gad|km|ks|post)(?:gd|gad\w*|con\w*)?(?![a-z0-9]))",
             r"c ?\+|\+ ?(?:c|gd|gad\w*|km|k|contrast|ce|inj\w*)(?![a-z])|(?<![a-z])t1\w{0,2} ?\+|\( ?\+ ?\)",
-            r"(?<![a-z0-9])c$|\( ?c ?\)|增强|强化|造影|강조|조영",
+            r"(?<![a-z0-9])c$|\( ?c ?\)|增强|强化|造影|(?<!강)조영",
         )
     )
 )
@@ -44,7 +44,7 @@ _NOT_GIVEN = re.compile(
     "|".join(
         (
             r"(?<![a-z0-9])(?:pre(?:con\w*|gad\w*|gd|km)?|unenhanced|nativ\w*|plain|non ?-?con\w*)(?![a-z0-9])",
-            rf"(?<![a-z0-9])(?:{_WITHOUT})[^a-z0-9]*(?:{_AGENT})(?![a-z0-9])",
+            rf"(?<![a-z0-9])(?:{_WITHOUT}|[ov](?= km))[^a-z0-9]*(?:{_AGENT})(?![a-z0-9])",
             r"(?<![a-z0-9])(?:ohne|sans|senza|zonder|without|w ?/ ?o|wo|uten|utan|uden|ilman)(?![a-z0-9])",
             rf"(?<![a-z0-9])(?:{_AGENT})[^a-z0-9]*neg\w*|kontrasts[iı]z|nelkul",
             r"(?<![a-z0-9])(?:s ?/|(?:c ?|ce|km?|gd|gado?)-(?= |$))|(?<= )-(?:c|km|gd|gad)(?![a-z0-9])|\( ?- ?\)",

@@ -5,20 +5,19 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
-import pydicom
 
 from polyscan.dicom.attributes import number, numbers, private, text
 from polyscan.dicom.diffusion import b_value, philips_direction
-from polyscan.dicom.pixels import pixels_in
+from polyscan.dicom.pixels import stored_pixels
 from polyscan.dicom.slices import Slice
-from polyscan.files.packed import open_binary
+from polyscan.errors import PolyscanError
 
 Item = TypeVar("Item")
 Key = TypeVar("Key", bound=Hashable)
@@ -86,7 +85,9 @@ _PASSES = _attributes(
     "KVP", "TemporalPositionIdentifier", "FrameReferenceTime", "TriggerTime", "NominalPercentageOfCardiacPhase",
     "NominalPercentageOfRespiratoryPhase", "AcquisitionNumber", "AcquisitionDateTime", "AcquisitionTime",
 )  # fmt: skip
-_GROUP_KEYS = {**_KINDS, **_PASSES}
+# Series of one UID, which careless de-identification gives to all, are told by what people called them.
+_NAMES = _attributes("SeriesNumber", "SeriesDescription")
+_GROUP_KEYS = {**_KINDS, **_PASSES, **_NAMES}
 _COUNT = "InstanceNumber or the order of frames"
 _CONTRAST = ("EchoTime", "InversionTime", "DiffusionBValue")
 _SAME_CONTRAST = 1.25  # times of one contrast differ by less from slice to slice
@@ -115,33 +116,39 @@ def directions(slices: list[Slice]) -> list[list[Slice]]:
 def without_copies(slices: list[Slice]) -> list[Slice]:
     """Each image once, where a file was copied into the folder twice.
 
-    Copies have the same place, settings and pixels. A UID proves nothing: careless de-identification gives one to all
-    slices, and exporting again gives a copy its own.
+    Copies have the same place, settings and pixels, however these are compressed. A UID proves nothing: careless
+    de-identification gives one to all slices, and exporting again gives a copy its own. Nor does InstanceNumber where
+    each image has a copy; where few have, they may be empty ones of two passes.
     """
     kept: list[Slice] = []
-    for near in grouped(slices, _place).values():
-        for members in [near] if len(near) == 1 else grouped(near, _settings).values():
-            if len(members) > 1:
-                members = list({_pixels(each): each for each in reversed(members)}.values())
-            kept += members
+    for members in _alike(slices, _place):
+        kept += members if len(members) == 1 else {_pixels(each): each for each in reversed(members)}.values()
+    alike = list(_alike(kept, lambda each: _place(each)[1:]))
+    if all(len(members) > 1 and len(set(map(_pixels, members))) == 1 for members in alike):
+        kept = [members[0] for members in alike]
     order = {id(each): k for k, each in enumerate(slices)}
     return sorted(kept, key=lambda each: order[id(each)])
 
 
+def _alike(slices: list[Slice], place: Callable[[Slice], tuple[str, ...]]) -> Iterator[list[Slice]]:
+    """Slices of one place and one setting."""
+    for near in grouped(slices, place).values():
+        yield from [near] if len(near) == 1 else grouped(near, _settings).values()
+
+
 def _place(each: Slice) -> tuple[str, ...]:
-    names = ("ImagePositionPatient", "ImageOrientationPatient", "InstanceNumber")
+    names = ("InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient")
     return (*(text(each.header, name) for name in names), str(each.tile))
 
 
 def _settings(each: Slice) -> tuple[str, ...]:
-    return tuple(group_key(each) for group_key in _GROUP_KEYS.values())
+    return tuple(group_key(each) for name, group_key in _GROUP_KEYS.items() if name not in _NAMES)
 
 
 def _pixels(each: Slice) -> tuple[bytes, int, tuple[int, int]]:
     try:
-        with open_binary(each.path) as file:
-            content = pixels_in(pydicom.dcmread(file, force=True)) or b""
-    except Exception:  # what cannot be read is no copy of anything, and is found out when it is read
+        content = stored_pixels(each).tobytes()
+    except PolyscanError:  # what cannot be read is no copy of anything, and is found out when it is read
         content = str(each.path).encode()
     return hashlib.sha256(content).digest(), each.frame, each.tile
 

@@ -162,3 +162,9 @@ def items(header: Dataset, name: Name) -> list[Dataset]:
     """The items of a sequence."""
     found = value(header, name)
     return list(found) if isinstance(found, Sequence) else []
+
+
+def private_items(header: Dataset, group: int, creator: str, element: int) -> list[Dataset]:
+    """The items of a private sequence, found as :func:`private` finds numbers."""
+    found = _private(header, group, creator, element)
+    return list(found) if isinstance(found, Sequence) else []

@@ -18,6 +18,8 @@ _EARLY = timedelta(hours=1)  # a scan that is started, and only then injected, i
 _FRAME = timedelta(minutes=15)  # the longest usual frame, where its duration is not told
 _SAME_CLOCK = 2.4 * 3600  # seconds of half-life: above, a scan may follow the injection by days
 _AGREES = timedelta(minutes=1)
+_LONG_AGO = timedelta(days=60)  # no nuclide is seen so long
+_SOON = 600.0  # seconds of half-life: what decays as fast is injected in the scanner
 _MANY = 5.0  # half-lives, after which hardly anything is left to be seen
 # Private creators, with the element that holds the moment that values are corrected to (conformance statements).
 _PRIVATE = (("GEMS_PETD_01", 0x0009, 0x0D), ("SIEMENS MED PT", 0x0071, 0x22))
@@ -140,6 +142,8 @@ def elapsed(tracer: Dataset, headers: Sequence[Dataset], moment: Moment, half_li
             f"The scan lies {seconds.total_seconds() / 3600:.1f} h after the injection, which is more than a half-life "
             f"of {half_life:g} s allows; correct the start time."
         )
+    if not seconds and half_life > _SOON:
+        notes.append("injection and scan have one time: check that it was not written in place of both")
     notes += doubtful_time(seconds.total_seconds(), half_life)
     return seconds.total_seconds()
 
@@ -189,9 +193,13 @@ def _injection(tracer: Dataset, header: Dataset, scan: datetime, notes: list[str
         if time and _ZONE.search(stamp) is None:
             apart = abs(injected - _on_day_of(_parse(f"{injected:%Y%m%d}", time), injected))
             if min(apart, _DAY - apart) > _AGREES:
+                is_meant = abs(scan - injected) < _LONG_AGO  # else it was blanked, as by 19000101000000
+                which = "first" if is_meant else "second"
                 notes.append(
-                    "RadiopharmaceuticalStartDateTime and RadiopharmaceuticalStartTime disagree: the first was used"
+                    f"RadiopharmaceuticalStartDateTime and RadiopharmaceuticalStartTime disagree: the {which} was used"
                 )
+                if not is_meant:
+                    return _parse(f"{scan:%Y%m%d}", time), False
         return injected, True
     if time:
         return _parse(f"{scan:%Y%m%d}", time), False

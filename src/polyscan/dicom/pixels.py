@@ -39,7 +39,7 @@ def read_pixels(slices: Sequence[Slice]) -> np.ndarray:
     rescales = _rescales(slices)
 
     def read(members: list[int]) -> None:
-        frames = _stored(slices[members[0]])
+        frames = stored_pixels(slices[members[0]])
         for index in members:
             each = slices[index]
             try:
@@ -118,8 +118,12 @@ def _as_stored(padding: float, kind: np.dtype, header: Dataset) -> float:
     return padding
 
 
-def _stored(first: Slice) -> np.ndarray:
-    """The (frame, row, column) pixels of a file as they are stored."""
+def stored_pixels(first: Slice) -> np.ndarray:
+    """The (frame, row, column) pixels of a file as they are stored.
+
+    Raises:
+        PolyscanError: they cannot be decoded, or its header contradicts itself.
+    """
     allocated, bits, high = (number(first.file, name) for name in ("BitsAllocated", "BitsStored", "HighBit"))
     used = bits or allocated or 0
     if allocated not in (8, 16, 32, 64) or used > allocated or high not in (None, used - 1):

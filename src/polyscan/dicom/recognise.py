@@ -13,7 +13,16 @@ from pydicom import Dataset
 
 from polyscan.dicom.attributes import MODALITIES, RESCALE_TYPES, items, number, private, term, text, words
 from polyscan.dicom.diffusion import b_value
-from polyscan.dicom.words import SEVERAL_B, UNWEIGHTED, Told, dual_energy, told, without_reformat
+from polyscan.dicom.words import (
+    ATTENUATION_MAP,
+    SEVERAL_B,
+    UNCORRECTED,
+    UNWEIGHTED,
+    Told,
+    dual_energy,
+    told,
+    without_reformat,
+)
 
 REFORMATTED = "a reformatted series"
 _CURVED = {"CPR", "CURVED", "MPR_CURVED"}
@@ -53,6 +62,7 @@ _MR_OTHER = {
         "P", "PHASE", "PHASE MAP", "PHASE_MAP", "R", "REAL", "I", "IMAGINARY", "PHASE_SUBTRACTED",
     },
 }  # fmt: skip
+_ANYWHERE = ("a localizer", "a projection, not a volume", "a subtraction of two scans", REFORMATTED)
 _MR_KINDS = {"ADC": {"ADC", "ADC_MAP"}, "CBF": {"CBF", "RCBF", "RELCBF"}, "CBV": {"CBV", "RCBV", "RELCBV"}}
 # AcquisitionContrast (0008,9209), which enhanced objects have.
 _ACQUIRED = {
@@ -109,13 +119,7 @@ def from_header(header: Dataset, beside: Sequence[Dataset] = ()) -> tuple[str | 
     if sop.startswith("1.2.840.10008.5.1.4.1.1.7"):
         return None, "a secondary capture, not a volume"
     dicom = text(header, "Modality")
-    if said.other in (
-        "a localizer",
-        "a projection, not a volume",
-        "a subtraction of two scans",
-        "an attenuation map for PET",
-        REFORMATTED,
-    ):
+    if said.other in _ANYWHERE or (said.other == ATTENUATION_MAP and dicom != "PT"):  # of a PET its units tell
         return None, said.other
     if dicom == "CT":
         return _tomography(header, kind)
@@ -184,6 +188,8 @@ def _positrons(header: Dataset) -> tuple[str | None, str]:
         return None, "a projection, not a volume: SeriesType says REPROJECTION"
     if (unit := text(header, "Units").upper()) in _NO_ACTIVITY:
         return None, f"a map, and no image of activity: Units is {unit}"
+    if told(f"PET {text(header, 'SeriesDescription')}").other == UNCORRECTED:
+        return None, f"{UNCORRECTED}: the series description says so"
     corrected = {word.upper() for word in words(header, "CorrectedImage")}
     method = text(header, "AttenuationCorrectionMethod").strip().upper()
     if "ATTN" in corrected or text(header, "AttenuationCorrected") == "YES":
@@ -200,6 +206,9 @@ def _magnetic(header: Dataset, kind: set[str], said: Told, beside: Sequence[Data
         return None, "a phase, real or imaginary image, not the magnitude"
     if text(header, "AngioFlag") == "Y":
         return None, "an angiography: AngioFlag is Y"
+    called = f"{text(header, 'SeriesDescription')} {text(header, 'ProtocolName')}".lower()
+    if "mp2rage" in called and not ("UNI" in kind or "uni" in called):
+        return None, "an inversion image of MP2RAGE, or a map: nothing says that it is the uniform image (UNI)"
     of_several = said.other in (UNWEIGHTED, SEVERAL_B) and b_value(header) is not None  # words are of the whole series
     if of_several and (weighted := _diffusion(header, kind, said, beside)):
         return weighted

@@ -1,4 +1,4 @@
-"""The slices that a DICOM file holds: one, the tiles of a Siemens mosaic, or the frames of an enhanced object.
+"""The slices that a DICOM file holds: one, the tiles of a mosaic, or the frames of an enhanced object.
 
 Each comes with a header as a classic image of that one slice would have it, so that nothing downstream needs to know
 how it was stored.
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from pydicom import Dataset
 
-from polyscan.dicom.attributes import MODALITIES, items, number, numbers, term, value, words
+from polyscan.dicom.attributes import MODALITIES, items, number, numbers, private_items, term, value, words
 from polyscan.errors import PolyscanError
 
 # What a classic image calls an attribute, and what an enhanced one calls it.
@@ -64,8 +64,11 @@ def slices_of(path: Path, header: Dataset) -> list[Slice]:
     """
     if not number(header, "Rows") or not number(header, "Columns"):
         raise PolyscanError(f"holds no image (its Modality is {term(header, 'Modality', MODALITIES)})")
-    if "MOSAIC" in words(header, "ImageType"):
-        return list(_tiles(path, header))
+    kind = words(header, "ImageType")
+    if "MOSAIC" in kind:
+        return list(_tiles(path, header, _of_siemens(header)))
+    if "VFRAME" in kind:
+        return list(_tiles(path, header, _of_united_imaging(header)))
     if items(header, _GROUPS[1]):
         return list(_frames(path, header))
     if (number(header, "NumberOfFrames") or 1) > 1:
@@ -73,31 +76,59 @@ def slices_of(path: Path, header: Dataset) -> list[Slice]:
     return [Slice(header, path, header)]
 
 
-def _tiles(path: Path, header: Dataset) -> Iterator[Slice]:
-    """The tiles of a mosaic: k-th at k steps along the normal that the Siemens private header tells."""
-    count, normal = _private_header(header)
-    side = int(np.ceil(np.sqrt(count)))
+def _tiles(path: Path, header: Dataset, own: list[Dataset]) -> Iterator[Slice]:
+    """The tiles of a mosaic, row by row.
+
+    Args:
+        path: the file.
+        header: of the file.
+        own: the attributes of each tile, where it lies among them.
+    """
+    side = int(np.ceil(np.sqrt(len(own))))
     if header.Rows % side or header.Columns % side:
         raise PolyscanError(
-            f"is a Siemens mosaic of {header.Rows} x {header.Columns} pixels, which cannot hold the {count} slices "
-            "that its private header tells; export it again"
+            f"is a mosaic of {header.Rows} x {header.Columns} pixels, which cannot hold the {len(own)} slices that its "
+            "private header tells; export it again"
         )
     rows, columns = header.Rows // side, header.Columns // side
+    for k, tile in enumerate(own):
+        flat = Dataset(dict(header.items()))
+        flat.update(tile)
+        _set(flat, "Rows", rows)
+        _set(flat, "Columns", columns)
+        yield Slice(flat, path, header, 0, (k // side * rows, k % side * columns))
+
+
+def _of_united_imaging(header: Dataset) -> list[Dataset]:
+    """What is each tile's own in a mosaic (VFRAME) of United Imaging: MRVFrameSequence (conformance statement)."""
+    own = private_items(header, 0x0065, "Image Private Header", 0x51)
+    if not own:
+        raise PolyscanError(
+            "is a mosaic of United Imaging whose private header, which tells where its slices lie, was removed; export "
+            "it as single slices or keep (0065,1051)"
+        )
+    return own
+
+
+def _of_siemens(header: Dataset) -> list[Dataset]:
+    """What is each tile's own in a mosaic of Siemens: the k-th lies k steps along the normal of its private header."""
+    count, normal = _private_header(header)
+    side = int(np.ceil(np.sqrt(count)))
     origin, orientation = numbers(header, "ImagePositionPatient", 3), numbers(header, "ImageOrientationPatient", 6)
     spacing = numbers(header, "PixelSpacing", 2)
     step = number(header, "SpacingBetweenSlices") or number(header, "SliceThickness")
     if origin is None or orientation is None or spacing is None or not step:
         raise PolyscanError("is a Siemens mosaic without position, orientation or spacing; export it again")
     # The position is that of the mosaic, whose centre is that of each tile.
-    origin = origin + orientation[:3] * spacing[1] * (header.Columns - columns) / 2
-    origin = origin + orientation[3:] * spacing[0] * (header.Rows - rows) / 2
+    around = (header.Columns - header.Columns // side, header.Rows - header.Rows // side)
+    origin = origin + (orientation[:3] * spacing[1] * around[0] + orientation[3:] * spacing[0] * around[1]) / 2
+    own = []
     for k in range(count):
-        flat = Dataset(dict(header.items()))
-        _set(flat, "Rows", rows)
-        _set(flat, "Columns", columns)
-        _set(flat, "SliceThickness", step)
-        _set(flat, "ImagePositionPatient", [float(f"{x:.9g}") for x in origin + k * step * normal])
-        yield Slice(flat, path, header, 0, (k // side * rows, k % side * columns))
+        tile = Dataset()
+        tile.SliceThickness = step
+        tile.ImagePositionPatient = [float(f"{x:.9g}") for x in origin + k * step * normal]
+        own.append(tile)
+    return own
 
 
 def _private_header(header: Dataset) -> tuple[int, np.ndarray]:

@@ -37,7 +37,7 @@ _BEFORE = r"(?:[23]d|ax|axi|axial|tra|trans|cor|coro|sag|obl|fs|fatsat|se|tse|fs
 _T1 = re.compile(rf"(?<![a-z]){_BEFORE}t1(?!\d|rho| rho|[ -]*[tl]\d)")
 _T2 = re.compile(rf"(?<![a-z]){_BEFORE}t2(?!\d|[ -]*[tl]\d)")
 _T2_STAR = re.compile(
-    rf"(?<![a-z]){_BEFORE}t2 ?(?:\*|star|s(?![a-z])|w?i? ?ffe(?![a-z])|w?[^a-z0-9]+(?:gre|eg)(?![a-z]))|"
+    rf"(?<![a-z]){_BEFORE}t2 ?(?:\*|star|etoile|s(?![a-z])|w?i? ?ffe(?![a-z])|w?[^a-z0-9]+(?:gre|eg)(?![a-z]))|"
     r"(?<![a-z])gre[^a-z0-9]+t2(?!\d)|"
     r"(?<![a-z])mag images|(?<![a-z])(?:hemo|haemo|hemoflash)(?![a-z])|heme (?:gre|sens)"
 )
@@ -52,11 +52,11 @@ _NEVER = {
     "a localizer": _words(
         r"locali[sz]er[s0-9]*|loc|scout|topo(?:gram\w*)?|ubersicht\w*|scanogram|survey|surview|3 ?-?plane(?: loc)?|"
         r"aa ?h(?:ead)? ?scout|smart ?brain|lokali[sz]er|lokalisator|localisateur|reperage|localizador|"
-        r"haste loc|plan scan|tri ?-?pilot|3 ?-?pl\w*|定位"
+        r"haste loc|plan scan|tri ?-?pilot|3 ?-?pl\w*|localizzatore|локала[ий]зер|定位|位置決め"
     ),
     "a projection, not a volume": _words(r"m ?ips?|min ?ip|mn ?ip|mini ?p|vrt|volume render\w*|projections?"),
     "a subtraction of two scans": _words(
-        r"subs?|subtr\w*|subtrakt\w*|soustraction|sustraccion|minus|difference|t1w?[^a-z0-9]+diff|"
+        r"subs?\d*|(?:sure ?)?subtr\w*|subtrakt\w*|soustraction|sustraccion|minus|difference|t1w?[^a-z0-9]+diff|"
         r"diff[^a-z0-9]+t1w?"
     ),
     "a reformatted series": _words(r"mpr|mprs|reformat\w*|mpr range|cpr|curved"),
@@ -73,6 +73,8 @@ _MAPS = {each.name: _words(*each.aliases) for each in MODALITIES.values() if eac
 # Those first that stand for no study: a "PET/CT" that is no CT is the PET.
 _ALIASES = {m.name: _words(*m.aliases) for m in reversed(MODALITIES.values()) if m.aliases and not m.is_map}
 _EXPONENTIAL = _words("e ?adc|exp(?:onential)? ?(?:adc|apparent.*)|exponential.*")
+ATTENUATION_MAP = "an attenuation map for PET"
+UNCORRECTED = "a PET without attenuation correction"
 UNWEIGHTED = "the unweighted (b = 0) image of a diffusion series"
 _B = r"b ?(?:-?val(?:ue)?s?|-?wert|-?faktor)? ?[=-]? ?"
 SEVERAL_B = "a diffusion image of several b-values, b = 0 among them, of which nothing tells this one's"
@@ -85,14 +87,14 @@ _OTHERS = {
     "a calibration scan": _words(
         r"calib\w*|asset ?cal\w*|^asset$|sense ?ref\w*|ref ?scan|coil ?(?:survey|sens\w*)|prescan(?! ?norm)"
     ),
-    "an attenuation map for PET": _words(r"(?:[uµμ]|mu)[ -]?map|attenuation[ -]?map|mr ?ac(?!.* pet$)"),
+    ATTENUATION_MAP: _words(r"(?:[uµμ]|mu)[ -]?map|attenuation[ -]?map|mr ?ac(?!.* pet$)"),
     "a quantitative map": _words(
         r"r?t[12] ?(?:star|\*)? ?maps?|t[12] images|r[12] ?(?:star|\*|maps?)|t[12] ?-?mapping|t1 ?-?rho|vfa|"
         r"(?:multi|variable) ?-?flip\w*(?: angles?)?|despot\d?|qsm|chi ?map|mtr|mtsat|pd ?map|molli|shmolli|mwf|"
-        r"qmap|relax\w*"
+        r"qmap|relax\w*|mrf|fingerprint\w*"
     ),
     "an image computed from a quantitative scan": _words(
-        r"magi ?c\w*|sy ?mri|synthetic|(?:t[12]w?)?synth?\w*|syt[12]\w*"
+        r"magi ?c\w*|sy ?mri|mdme|qrapmaster|qalas|synthetic|(?:t[12]w?)?synth?\w*|syt[12]\w*"
     ),
     "a diffusion tensor map": _words(
         r"(?:col)?fa|col ?fa|tensor ?(?:b0)?(?= *$| map)|fract\w* ?aniso\w*|fractional|mean diff\w*|rgb|ivim|"
@@ -108,8 +110,8 @@ _OTHERS = {
         r"4d ?-?flow|flow(?! ?comp)|vénc\w*|venc\w*"
     ),
     "a perfusion series or map": _words(
-        r"perf\w*|vpct\w*|pwi|dsc\w*|dce\w*|mtt|ttp|t ?max|tmip|pbp|gbp|ktrans|k ?trans|kep|iauc\w*|v[ep]|"
-        r"wash ?(?:in|out)|neg(?:ative)? enhance\w*|tt0"
+        r"perf\w*|vpct\w*|pwi|dsc\w*|dce\w*|mtt|ttp|t ?max|tmip|pbp|gbp|ktrans|k ?trans|kep|i ?auc\w*|v[ep]|"
+        r"wash ?-?(?:in|out)|(?:neg|pos)(?:ative|itive)? enhance\w*|time to peak|tt0"
     ),
     "a functional series": _words(
         "(?<!ven )(?<!veno )bold|f ?mri|resting ?state|rest|rs ?fmri|task|sbref|moco ?series"
@@ -118,15 +120,15 @@ _OTHERS = {
     "an image of fat and water apart": _words(
         r"m? ?dixon\w*|ideal\w*|water(?! ?(?:exc|sat|sup|sel))|wasser|eau|agua|acqua|"
         r"fat(?!\W*(?:sat|sup|nav|free))|fett(?!\W*(?:sat|unt|sup))|in ?-?phase|t1w?i? (?:ip|op)(?= *$)|"
-        r"out ?-?(?:of ?-?)?phase|opp(?:osed)? ?-?phase|opp|inphase|outphase|lava ?-?flex|pdff|fat ?frac\w*"
+        r"out ?-?(?:of ?-?)?phase|opp(?:osed)? ?-?phase|opp|inphase|outphase|lava ?-?flex|pdff|fat ?frac\w*|"
+        r"(?:w|f|water|fat) ?-?only|ip ?/ ?op"
     ),
-    "a PET without attenuation correction": re.compile(
-        r"(?<![a-z])(?:pet|pt)[^a-z0-9]+(?:\w+[^a-z0-9]+)?(?:nac|no ?ac|non ?ac|uncorr\w*)(?![a-z0-9])|"
-        r"(?<![a-z])nac[^a-z0-9]+pe?t"
+    UNCORRECTED: re.compile(
+        r"(?<![a-z])(?:pet|pt)[^a-z](?:.*[^a-z])?(?:nac|non? ?-?ac|uncorr\w*)(?![a-z0-9])|(?<![a-z])nac[^a-z0-9]+pe?t"
     ),
     "a fusion of two scans": _words(r"fused|(?:pet|ct) fusion"),
     "an inversion image of MP2RAGE": re.compile(r"(?<![a-z])inv ?-?[12](?!\d)"),
-    "a balanced steady-state series": _words(r"fiesta\w*|ciss|tru ?fi\w*|true ?fisp|b ?-?ffe|b?ssfp|balanced"),
+    "a balanced steady-state series": _words(r"fiesta\w*|ciss|tru ?fi\w*|true ?fisp|s?b ?-?[ft]fe|b?ssfp|balanced"),
     "a magnetisation transfer or CEST series": _words(r"cest|apt\w*|mtc|magneti[sz]ation transfer"),
     SEVERAL_B: re.compile(
         rf"(?<![a-z0-9]){_B}0+(?:[^a-z0-9]+(?:{_B})?\d{{2,5}}(?![0-9a-z]))+|"
@@ -136,15 +138,15 @@ _OTHERS = {
     UNWEIGHTED: re.compile(rf"(?<![a-z0-9]){_B}0+(?![0-9a-z])|low ?b(?![a-z])"),
 }
 _DWI = _words(
-    r"dwi\w*|dti\w*|diff\w*|trace\w*|trace ?w|difu\w*|dw|resolve|b ?=? ?[1-9]\d{2,3}|hbv|ep b[1-9]\d+t?",
-    r"(?:拡散|弥散|扩散)\w*",
+    r"dwi\w*|dti\w*|diff\w*|trace\w*|trace ?w|difu\w*|dw|resolve|b ?[=-]? ?[1-9]\d{2,3}|hbv|ep b[1-9]\d+t?",
+    r"(?:拡散|弥散|扩散|확산|диффуз)\w*|дви",
 )
-_SWI = _words(r"swi\w*|swan\w*|swip|suscept\w*|veno? ?bold|sus ?w\w*")
+_SWI = _words(r"swi\w*|swan\w*|swip|suscept\w*|veno? ?bold|sus ?w\w*|磁敏感\w*")
 _STIR = _words(r"(?:[23]d|ax|cor|sag)? ?stir\w*|t2 ?stir|short tau")
 _TIRM = _words(r"\w*tirm\w*")  # Siemens' word for both: STIR, where no other says that it nulls fluid
 _FLAIR = _words(
     rf"{_BEFORE} ?(?:t2)?w? ?flair\w*|"
-    r"fla|dark ?-?fluid|dunkel ?-?fl\w*|da ?-?fl|\w*flair|t2f|fluid ?-?atten\w*|spcir\w*"
+    r"fla|dark ?-?fluid|dunkel ?-?fl\w*|da ?-?fl|\w*flair|t2f|fluid ?-?atten\w*|spcir\w*|\w*[压抑]水\w*"
 )
 _T1_FLAIR = re.compile(r"t1\w*[^a-z0-9]+(?:\w+[^a-z0-9]+)?flair|flair[^a-z0-9]+t1")
 _T1_NAMES = _words(

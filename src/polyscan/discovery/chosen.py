@@ -23,7 +23,7 @@ _ANY_MASK = re.compile(r"(?!.*(?:lesion|tumou?r|gtv|roi|seg)).*(?:^|[_\W])mask$"
 # What the parts of a rank say, where they differ, of the scan that is taken.
 _RANKS = (
     "has a label that was drawn on it",
-    "is nearer to what is usual: an original scan, no phase of a cycle and no single energy, b = 1000, SUV",
+    "is nearer to what is usual: an original scan, no phase of a cycle, no later pass, no single energy, b = 1000, SUV",
     "has finer voxels ({mine:g} and {others:g} mm3)",
     "has more slices",
     "has a softer kernel",

@@ -64,6 +64,8 @@ def _of_image(folder: Path, series: Series, beside: Mapping[Path, int]) -> Candi
     moment = " ".join([text(header, "SeriesDate") + text(header, "SeriesTime"), text(header, "AcquisitionTime")])
     moment += f" {series.passes[0]:06d}"
     slices = len(series.slices)
+    # Of passes of one contrast the last, but of T1 the first: a contrast agent may have been given meanwhile.
+    is_later = series.modality == "T1" and series.passes[0] > 1
     repaired = series.where.problems() if series.where else []
     notes = [*series.notes, *([f"its slices lie in {len(parents)} folders"] if len(parents) > 1 else [])]
     if series.modality == "CT" and is_phase_or_energy(header):
@@ -78,8 +80,8 @@ def _of_image(folder: Path, series: Series, beside: Mapping[Path, int]) -> Candi
         source,
         name,
         rank=(
-            far_from_usual(header, series.modality),
-            round(series.voxel, 3),
+            far_from_usual(header, series.modality) + is_later,
+            float(f"{series.voxel:.2g}"),  # what oblique slices are wide and high differs by rounding
             -slices,
             has_sharp_kernel(header),
             tuple(255 - ord(letter) for letter in moment),

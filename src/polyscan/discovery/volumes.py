@@ -64,7 +64,7 @@ def _candidate(folder: Path, path: Path, number: str, told: Named) -> Candidate:
         return replace(one, modality=None, reason=said, label=False, meant=None if told.label else told.modality)
     if min(volume.shape) < 2:
         return replace(one, modality=None, reason=f"{one.reason}; {ONE_SLICE}", label=False)
-    voxel = round(float(spacing_of(volume.affine).prod()), 3)
+    voxel = float(f"{spacing_of(volume.affine).prod():.2g}")
     # Of several PET volumes that which says that it is in SUV.
     other_unit = told.modality == "PET" and not says_suv(path.name)
     unusual = float(told.derived or told.by_folder) + other_unit

@@ -31,7 +31,7 @@ MODALITIES = (
         "MR",
         "arbitrary",
         "ADC",
-        aliases=("[cd]? ?adc ?(?:map|s)?", r"apparent diffusion coeff\w*", "average dc", "avg dc"),
+        aliases=("[cd]? ?adc ?(?:map|s)?", r"apparent diffusion coeff\w*", "average dc", "avg dc", "икд"),
         is_map=True,
     ),
     Modality("CBF", "MR", "arbitrary", "cbf", aliases=("r(?:el)? ?cbf", "cbf", "cerebral blood flow"), is_map=True),
