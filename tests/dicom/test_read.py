@@ -265,3 +265,12 @@ def test_a_header_without_pixels_is_not_called_corrupt(make_series):
     folder = make_series(change=lambda k, ds: delattr(ds, "PixelData"))
     with pytest.raises(PolyscanError, match=r"000\.dcm has a header and no pixels; export it again"):
         read_series(folder)
+
+
+def test_a_pet_without_slope_is_refused(make_series):
+    def bare(k, ds):
+        del ds.RescaleSlope, ds.RescaleIntercept
+
+    folder = make_series(modality="PT", CorrectedImage=["ATTN"], Units="GML", change=bare)
+    with pytest.raises(PolyscanError, match="without which stored values of PET are no activity"):
+        read_series(folder)

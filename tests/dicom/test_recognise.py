@@ -66,6 +66,7 @@ AGENT.CodeMeaning = "Gadobutrol"
         ({"SeriesDescription": "T1", "ContrastBolusAgent": "Gadovist", "ContrastBolusRoute": "IV"}, "T1c"),
         ({"SeriesDescription": "T1", "ContrastBolusAgent": "NOVOTEC"}, "T1c"),
         ({"SeriesDescription": "T1 pre", "ContrastBolusAgent": "Gadovist"}, "T1"),
+        ({"SeriesDescription": "post Gd", "ScanningSequence": SPIN, "RepetitionTime": 500, "EchoTime": 10}, "T1c"),
         ({"SeriesDescription": "T1", "ContrastBolusIngredient": "GADOLINIUM"}, "T1c"),
         ({"SeriesDescription": "T1", "ContrastBolusAgentSequence": [AGENT]}, "T1c"),
         (

@@ -389,6 +389,14 @@ def test_a_slice_that_does_not_tell_its_scale_costs_itself_only(make_series):
         read_series(half)
 
 
+@pytest.mark.parametrize(("names", "said"), [(("nativ", "portalvenös"), 1), (("nativ", "soft"), 0)])
+def test_ct_with_and_without_contrast_agent_in_one_study_is_said(make_series, tmp_path, names, said):
+    for name in names:
+        make_series(f"ward/anna/{name}", SpecificCharacterSet="ISO_IR 100", SeriesDescription=f"Abdomen {name}")
+    (study,) = scan(tmp_path / "ward").studies
+    assert len([note for note in study.scans["CT"].notes if "with and without contrast agent" in note]) == said
+
+
 @pytest.mark.parametrize(("tracers", "said"), [(("FDG", "PSMA"), 1), (("FDG", "FDG"), 0), (("FDG", ""), 0)])
 def test_pet_of_two_tracers_in_one_study_is_said(make_series, tmp_path, tracers, said):
     for number, tracer in enumerate(tracers):

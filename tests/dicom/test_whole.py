@@ -15,7 +15,17 @@ from polyscan.files.dicom import save_dicom
         ({"ImagesInAcquisition": 9}, "ImagesInAcquisition tells of 9 images and 5 are here: some may be missing"),
         ({"modality": "PT", "NumberOfSlices": 47}, "NumberOfSlices tells of 47 slices and 5 are here"),
         ({"change": lambda k, ds: setattr(ds, "InstanceNumber", k + 7)}, "InstanceNumber begins at 7: slices may be"),
+        (
+            {"change": lambda k, ds: setattr(ds, "InstanceNumber", k + 3 * (k > 2))},
+            "InstanceNumber runs from 0 to 7 in 5",
+        ),
+        (
+            {"SliceThickness": 1, "change": lambda k, ds: setattr(ds, "InstanceNumber", 3 * k)},
+            "InstanceNumber runs from",
+        ),
         ({"change": lambda k, ds: setattr(ds, "FrameOfReferenceUID", f"1.{k}")}, "FrameOfReferenceUID differs between"),
+        ({"GantryDetectorTilt": -18}, "GantryDetectorTilt is -18 degrees, which positions and orientation"),
+        ({"LossyImageCompression": "01"}, "the pixels were compressed with loss"),
         (
             {"change": lambda k, ds: setattr(ds, "ImageOrientationPatient", [1, 0.004 * (k % 2), 0, 0, 1, 0])},
             "ImageOrientationPatient differs between slices",
@@ -37,6 +47,7 @@ def test_what_may_be_missing_is_said(make_series, tmp_path, common, said):
         {"ImagesInAcquisition": 900, "ImageType": ["DERIVED", "SECONDARY"]},  # of what it was derived from
         {"change": lambda k, ds: setattr(ds, "InstanceNumber", k)},
         {"change": lambda k, ds: setattr(ds, "InstanceNumber", 3 * k + 5)},  # counts echoes too
+        {"GantryDetectorTilt": 0.5, "LossyImageCompression": "00"},
     ],
 )
 def test_what_is_whole_is_not_doubted(make_series, common):

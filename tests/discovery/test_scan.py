@@ -126,6 +126,22 @@ def test_table_without_subjects(tmp_path):
         scan(tmp_path / "r", columns=["age"])
 
 
+@pytest.mark.parametrize(("day", "said"), [("20200301", 1), ("20200102", 0)])
+def test_scans_of_one_study_that_are_far_apart_are_said(make_series, tmp_path, day, said):
+    make_series("ward/anna/ct", StudyDate="20200101", StudyInstanceUID="1.2.1")
+    make_series("ward/anna/mr", StudyDate=day.replace("0301", "0303"), modality="MR", SeriesDescription="T1")
+    found = scan(tmp_path / "ward")
+    assert list(found.studies[0].scans) == ["CT", "T1"]
+    assert (
+        found.doubts
+        == [
+            "sub-anna has scans that were made 62 days apart: if those are two visits, put each into a "
+            "folder of its own."
+        ]
+        * said
+    )
+
+
 def test_voxels_that_differ_by_rounding_are_equal(make_series, tmp_path):
     make_series("ward/anna/few", PixelSpacing=[1.9999, 1.9999])
     make_series("ward/anna/many", slices=9)

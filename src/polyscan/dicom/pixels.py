@@ -72,6 +72,10 @@ def _rescales(slices: Sequence[Slice]) -> list[tuple[float, float]]:
         missing = sum(number(each.header, name) is None for each in slices)
         if missing not in (0, len(slices)):
             raise PolyscanError(f"{name} is missing in {missing} of {len(slices)} slices; export it again.")
+    if any(_is_untold_activity(each.header) for each in slices):
+        raise PolyscanError(
+            "RescaleSlope is missing, without which stored values of PET are no activity; export it again."
+        )
     if any(items(each.header, "ModalityLUTSequence") for each in slices):
         raise PolyscanError(
             "ModalityLUTSequence (0028,3000) says by a table what stored values mean, which is not read; export the "
@@ -83,6 +87,12 @@ def _rescales(slices: Sequence[Slice]) -> list[tuple[float, float]]:
             "RescaleSlope is not above 0, which leaves no image or turns bright into dark; export the series again."
         )
     return [(slope or 1.0, intercept or 0.0) for slope, intercept in found]
+
+
+def _is_untold_activity(header: Dataset) -> bool:
+    """Whether nothing brings the stored values of a PET to its unit."""
+    names = ("RescaleSlope", "RealWorldValueSlope")
+    return text(header, "Modality") == "PT" and all(number(header, name) is None for name in names)
 
 
 def _rescale(stored: np.ndarray, each: Slice, rescale: tuple[float, float], out: np.ndarray) -> None:

@@ -156,13 +156,15 @@ def _said(header: Dataset, as_acquired: bool = False) -> Told:
             sequence (tfl) is Siemens' short word for MPRAGE, and no reformat.
     """
     mprage = as_acquired and text(header, "SequenceName").lstrip("*").startswith("tfl")
+    silent = Told()  # of the contrast agent at most
     for name in ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName"):
         found = told(text(header, name))
         if mprage and found.other == REFORMATTED:
             found = told(without_reformat(text(header, name)))
         if found:
             return found
-    return Told()
+        silent = found if silent.contrast is None else silent
+    return silent
 
 
 def _tomography(header: Dataset, kind: set[str]) -> tuple[str | None, str]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from polyscan.dicom.apart import grouped
 from polyscan.dicom.attributes import items, number, text, words
 from polyscan.dicom.diffusion import b_value
-from polyscan.dicom.recognise import REFORMATTED, after_contrast
+from polyscan.dicom.recognise import REFORMATTED, after_contrast, agent_given
 from polyscan.dicom.series import Series
 
 _TIMES = ("NumberOfTimeSlices", "NumberOfTimeSlots", "NumberOfRRIntervals")  # of PET, each 1 where it is static
@@ -24,6 +24,7 @@ def told_together(volumes: list[Series]) -> list[Series]:
         (_without_unknown_b, _series_of_unknown_b),
         (_of_series_in_time, _name_and_place),
         (_of_several_tracers, _study_of_pet),
+        (_of_contrast_phases, _study_of_ct),
     ):
         volumes = _by_rule(volumes, rule, kind)
     return [_of_several_passes(series) for series in volumes]
@@ -140,6 +141,20 @@ def _tracer(series: Series) -> str:
     codes = [code for item in told for code in items(item, "RadiopharmaceuticalCodeSequence")]
     names = [text(code, "CodeValue") for code in codes] + [text(item, "Radiopharmaceutical") for item in told]
     return next(filter(None, names), "")
+
+
+def _study_of_ct(series: Series) -> str | None:
+    return _study(series) if series.modality == "CT" else None
+
+
+def _of_contrast_phases(scans: list[Series]) -> list[Series]:
+    """CT beside which the study has one of another contrast says so, since only one of them is taken."""
+    if len({agent_given(series.headers[0]) is None for series in scans}) < 2:
+        return scans
+    return [
+        series.noted("CT with and without contrast agent are in its study: check which one is meant")
+        for series in scans
+    ]
 
 
 def _examination(series: Series) -> tuple[str, ...] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import PurePosixPath
 
@@ -16,6 +16,7 @@ from polyscan.formats.endings import ending_of, stem_of
 from polyscan.study import Decision, Study
 
 _VISIT = re.compile(r"(?P<patient>.*\d)[-_]\d{1,3}")  # BraTS-GLI-02005-100, UPENN-GBM-00001_21
+_LONG = 60  # days
 _TRACER = re.compile(r"_trc-([A-Za-z0-9]+)")
 
 
@@ -79,6 +80,16 @@ def of_visits(subjects: Iterable[str]) -> list[str]:
     if len(numbers) >= len(numbers_of):
         return []
     return _first_of(several, "if they are, give them one subject in the manifest, and sessions of their own.")
+
+
+def of_days_apart(apart: Mapping[str, int]) -> list[str]:
+    """That scans of studies were made at times so far apart that the patient may have changed: a sentence for all.
+
+    Args:
+        apart: days between the first and the last scan of studies, by key.
+    """
+    several = [f"{key} has scans that were made {days} days apart" for key, days in apart.items() if days > _LONG]
+    return _first_of(several, "if those are two visits, put each into a folder of its own.")
 
 
 def _first_of(said: Sequence[str], what: str) -> list[str]:

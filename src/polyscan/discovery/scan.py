@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 
 from polyscan.discovery.chosen import study_of
-from polyscan.discovery.doubts import doubts_of, of_sets_unused, of_several_labels, of_visits
+from polyscan.discovery.doubts import doubts_of, of_days_apart, of_sets_unused, of_several_labels, of_visits
 from polyscan.discovery.index import Index
 from polyscan.discovery.names import distinct
 from polyscan.discovery.patients import Key, name_patients
@@ -133,6 +133,7 @@ def _studies(
     """
     left = [Decision(**entry) for entry in account(index.folder, index.left())]
     studies, any_scan, reasons = [], False, {f"{entry.series}: {entry.reason}" for entry in left}
+    apart: dict[str, int] = {}
     for owner, (dicom, volumes) in owned.items():
         candidates = [*index.dicom(dicom, owner), *index.volumes(volumes, owner)]
         any_scan = any_scan or any(c.modality and not c.label for c in candidates)
@@ -143,6 +144,8 @@ def _studies(
             manifest.doubts += doubts_of(study, owner[0])
             if days := [c.day for c in candidates if c.day is not None]:
                 dates.setdefault((study.subject, study.session), min(days))
+            if days := [c.day for c in candidates if c.day is not None and c.modality]:
+                apart[study.key] = (max(days) - min(days)).days
         else:
             manifest.left_out += study.decisions
     if not any_scan:
@@ -151,6 +154,7 @@ def _studies(
             "used" + (f" ({'; '.join(sorted(reasons)[:3])})." if reasons else "; give the folder that holds the scans.")
         )
     manifest.left_out += left
+    manifest.doubts += of_days_apart(apart)
     return studies
 
 
