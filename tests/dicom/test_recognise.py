@@ -132,7 +132,7 @@ def test_of_mp2rage_only_the_uniform_image_is_t1(description, kind, modality):
     assert from_header(one)[0] == modality
 
 
-@pytest.mark.parametrize("kind", ["IODINE", "VNC", "Z_EFF", "MONOENERGETIC"])
+@pytest.mark.parametrize("kind", ["IODINE", "VNC", "Z_EFF", "MONOENERGETIC", "VMI"])
 def test_dual_energy_is_no_ct(kind):
     ct = header(Modality="CT", ImageType=["DERIVED", "SECONDARY", "AXIAL", kind])
     assert "dual-energy" in from_header(ct)[1]
@@ -147,6 +147,13 @@ def test_dual_energy_is_no_ct(kind):
     [
         ("DE_Abd Iodine Overlay", True),
         ("MD Iodine(Water)", True),
+        ("Abd MonoPlus 55", True),
+        ("VMI 50", True),
+        ("ME40keV", True),
+        ("Iod", True),
+        ("Virtual Unenhanced", True),
+        ("Liver HAP", False),
+        ("PureCalcium", True),
         ("70 keV monochromatic", True),
         ("Z Effective", True),
         ("MonoE 70keV [HU]", True),

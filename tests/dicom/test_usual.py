@@ -20,6 +20,7 @@ SPIN = {"modality": "MR", "ScanningSequence": "SE", "RepetitionTime": 500, "Echo
         ({}, {"SeriesDescription": "CorCTA 75.0 %"}, "usual"),
         ({}, {"NominalPercentageOfCardiacPhase": 75.0}, "usual"),
         ({"SeriesDescription": "Abd 50% ASIR"}, {"ImageType": ["DERIVED", "SECONDARY", "AXIAL"]}, "usual"),
+        ({}, {"ManufacturerModelName": "On-Board Imager", "PixelSpacing": [1, 1]}, "usual"),
         ({"SeriesDescription": "DE F_0.5"}, {"SeriesDescription": "DE A_80kV"}, "usual"),
         ({"ConvolutionKernel": "B31f"}, {"ConvolutionKernel": "B70f"}, "softer kernel"),
         ({"ConvolutionKernel": ["Br40d", "3"]}, {"ConvolutionKernel": ["Bl57d", "3"]}, "softer kernel"),

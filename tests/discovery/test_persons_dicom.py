@@ -159,6 +159,50 @@ def test_a_label_with_another_patient_id_is_of_the_one_who_has_scans_beside_it(m
     assert (anna.key, anna.label.drawn_on, bob.key, bob.label.mask) == ("sub-anna", "CT", "sub-bob", None)
 
 
+@pytest.mark.parametrize(
+    ("names", "keys"), [("P01 P02", ["sub-P01", "sub-P02"]), ("case-1 case-2", ["sub-case1", "sub-case2"])]
+)
+def test_numbered_patients_to_whom_one_study_was_given(make_series, tmp_path, names, keys):
+    for number, name in enumerate(names.split()):
+        dicom(make_series, name, "anonymous", "1.2.1", RescaleIntercept=number)
+    found, (doubt,) = found_in(tmp_path / "ward")
+    assert list(found) == keys
+    assert "several patients by the names of their folders, though their headers name one study" in doubt
+
+
+def test_folders_of_numbers_alone_are_one_patient_by_their_study_and_it_is_said(make_series, tmp_path):
+    for number, name in enumerate(("1", "2")):
+        dicom(make_series, name, "anonymous", "1.2.1", RescaleIntercept=number)
+    found, (doubt,) = found_in(tmp_path / "ward")
+    assert len(found) == 1
+    assert doubt.startswith("1, 2 are taken as one patient's")
+
+
+@pytest.mark.parametrize(("born", "count"), [("19500101", 1), ("19700101", 2)])
+def test_scans_of_one_study_under_two_numbers_are_one_patients(make_series, tmp_path, born, count):
+    dicom(make_series, "anna/ct", "H1", "1.2.1", PatientBirthDate="19500101")
+    pet = {"modality": "PT", "CorrectedImage": ["ATTN"], "Units": "GML"}
+    dicom(make_series, "anna/pet", "H2-91", "1.2.1", PatientBirthDate=born, **pet)
+    assert len(found_in(tmp_path / "ward")[0]) == count
+
+
+@pytest.mark.parametrize(
+    ("day", "description", "found"),
+    [
+        ("20200101", "T2", {"sub-anna": ["T1", "T2"]}),
+        ("20200101", "T1", {"sub-anna_ses-1": ["T1"], "sub-anna_ses-2": ["T1"]}),
+        ("20200102", "T2", {"sub-anna_ses-1": ["T1"], "sub-anna_ses-2": ["T2"]}),
+    ],
+)
+def test_two_studies_of_one_day_without_a_modality_in_common_are_one(make_series, tmp_path, day, description, found):
+    mr = {"modality": "MR", "FrameOfReferenceUID": "1.2.9"}
+    dicom(make_series, "anna/1", "P7X", "1.2.1", StudyDate="20200101", SeriesDescription="T1", **mr)
+    dicom(
+        make_series, "anna/2", "P7X", "1.2.2", StudyDate=day, SeriesDescription=description, PixelSpacing=[1, 1], **mr
+    )
+    assert found_in(tmp_path / "ward")[0] == found
+
+
 def of_series(uid):
     study, series = pydicom.Dataset(), pydicom.Dataset()
     frame = pydicom.Dataset()

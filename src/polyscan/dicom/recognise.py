@@ -172,7 +172,9 @@ def _tomography(header: Dataset, kind: set[str]) -> tuple[str | None, str]:
     if unit not in _HOUNSFIELD:
         said = term(header, "RescaleType", RESCALE_TYPES)
         return None, f"not in Hounsfield units: RescaleType is {said}, as of a dual-energy map"
-    found = kind & _DUAL_ENERGY or {part for part in ("IODINE", "MONOENERG", "VNC") for word in kind if part in word}
+    found = kind & _DUAL_ENERGY or {
+        part for part in ("IODINE", "MONOENERG", "VNC", "VMI") for word in kind if part in word
+    }
     if found:
         return None, f"a dual-energy map: ImageType says {min(found)}"
     plain = text(header, "SeriesDescription")

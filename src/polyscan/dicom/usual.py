@@ -12,6 +12,7 @@ from polyscan.dicom.diffusion import b_value, is_directional
 _USUAL_B = 1000.0  # s/mm2
 _PHASES = ("NominalPercentageOfCardiacPhase", "NominalPercentageOfRespiratoryPhase")
 _PHASE = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d+)? ?%(?!.*asir)|(?<![a-z])gated(?![a-z])")
+_CONE_BEAM = re.compile(r"cbct|cone[- ]?beam|on-board imager|(?<![a-z])xvi(?![a-z])", re.IGNORECASE)
 _ONE_ENERGY = re.compile(r"(?<![a-z])[ab][ _]?\d{2,3} ?kv")
 # Kernels of GE and others by words, of Siemens by their number (B31f is soft, B70f and Br64 are sharp), of Canon, of
 # Philips.
@@ -25,7 +26,7 @@ def far_from_usual(header: Dataset, modality: str | None) -> float:
     """How far a series is from the usual one of its modality; 0 where it is that.
 
     Of DWI by its b-value, and of one b-value a trace image before a single direction: b = 1000 is taken before b = 50.
-    Of MR and CT 1 where it was computed from an original one,
+    Of MR and CT 1 where it was computed from an original one, of CT 1 of a cone beam, whose values are hardly HU,
     and 2 more of a CT that is a phase of a cycle or made with one of two energies: an average is computed, too.
 
     Args:
@@ -35,8 +36,11 @@ def far_from_usual(header: Dataset, modality: str | None) -> float:
     if modality == "DWI":
         found = b_value(header)
         return (0.0 if found is None else abs(found - _USUAL_B)) + is_directional(header) / 2
+    is_cone_beam = modality == "CT" and any(
+        _CONE_BEAM.search(text(header, name)) for name in ("SeriesDescription", "ManufacturerModelName", "ImageType")
+    )
     is_derived = modality != "PET" and {"DERIVED", "SECONDARY"} <= {word.upper() for word in words(header, "ImageType")}
-    return float(is_derived + 2 * (modality == "CT" and is_phase_or_energy(header)))
+    return float(is_derived + is_cone_beam + 2 * (modality == "CT" and is_phase_or_energy(header)))
 
 
 def is_phase_or_energy(header: Dataset) -> bool:

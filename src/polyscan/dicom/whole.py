@@ -35,7 +35,7 @@ def doubts_of(slices: Sequence[Slice], beside: Sequence[Dataset]) -> list[str]:
         if _skips(slices, order):
             numbered = f"InstanceNumber runs from {order[0]:g} to {order[-1]:g}"
             said.append(f"{numbered} in {len(slices)} slices: some may be missing")
-        elif order[0] > 1:
+        elif order[0] > 1 and order[-1] - order[0] < len(slices):
             said.append(f"InstanceNumber begins at {order[0]:g}: slices may be missing at one end")
     if len({text(each.header, "FrameOfReferenceUID") for each in slices}) > 1:
         said.append("FrameOfReferenceUID differs between slices: they may not lie in one place")

@@ -154,9 +154,10 @@ _T1_NAMES = _words(
     r"ir ?-?f?spgr|mdeft|mpr ?age|uni ?(?:den)?"
 )
 _DUAL_ENERGY = re.compile(
-    r"(?<![a-z])(?:iodin\w*|jod(?:karte|bild)?(?![a-z])|vnca?(?![a-z])|virtual non|z ?eff(?:ective)?(?![a-z])|"
-    r"effective z|electron density|mono ?e\w*|mono\+|kev(?![a-z])|material density|gsi(?![a-z])|spectral|uric|"
-    r"calcium suppr|rho/z|pbv|blood volume|overlay|fat map)"
+    r"(?<![a-z])(?:iodin\w*|[ij]od(?:karte|bild)?(?![a-z])|vnca?(?![a-z])|virtual non|z ?eff(?:ective)?(?![a-z])|"
+    r"eff(?:ective)? z(?![a-z])|electron density|mono(?: ?e\w*|\+| ?plus| ?\d\d|chrom\w*)|vmi(?![a-z])|"
+    r"material density|gsi(?![a-z])|spectral|uric|calcium suppr|pure ?(?:calcium|lumen)|virtual unenh|"
+    r"rho(?![a-z])|pbv|blood volume|overlay|(?:fat|edema) map|(?:fat|water) ?\()|kev(?![a-z])"
 )
 _T2_NAMES = _words(r"haste\w*|ssfse\w*|ss ?-?tse")
 

@@ -94,9 +94,22 @@ class Patient:
         return bool((self.studies.keys() & other.studies.keys()) - {""})
 
     def named_apart(self, other: Patient) -> bool:
-        """Whether the folders have names of two persons, which are words without numbers."""
+        """Whether the folders have names of two persons: words without numbers, or with numbers where no ID tells."""
         mine, others = ({word for name in each.names for word in name} for each in (self, other))
-        return bool(mine and others) and mine.isdisjoint(others) and all(map(str.isalpha, mine | others))
+        words = bool(mine and others) and mine.isdisjoint(others) and all(map(str.isalpha, mine | others))
+        return words or (
+            self.is_nobody and self.is_numbered_beside(other) and re.search(r"[^\W\d_]", "".join(mine)) is not None
+        )
+
+    def is_numbered_beside(self, other: Patient) -> bool:
+        """Whether the folders' names differ only in a number such as a study gives its patients."""
+        names = {top[-1] for top in self.tops | other.tops if top}
+        return len(names) > 1 and counted_alike(names)
+
+    @property
+    def is_nobody(self) -> bool:
+        """Whether the PatientID tells no two patients apart."""
+        return _PLACEHOLDER.fullmatch(self.identifier.strip()) is not None
 
     def contradicts(self, other: Patient) -> bool:
         """Whether headers name another birth date or sex."""
@@ -157,6 +170,7 @@ def name_patients(
         identifier, top = part.key[0], tops[part.key]
         units.setdefault((identifier, top), Patient(identifier, {top}, names={_folded(" ".join(top))})).add(part)
     _take_labels(units)
+    _take_parts(units)
     patients: list[Patient] = []
     alike: dict[tuple, list[int]] = defaultdict(list)  # so that not each is compared with all others
     for _, unit in sorted(units.items()):
@@ -198,6 +212,21 @@ def _take_labels(units: dict[tuple[str, Folders], Patient]) -> None:
         if not any(unit.kinds.values()) and len(with_images[top]) == 1:
             with_images[top][0].take(unit)
             del units[identifier, top]
+
+
+def _take_parts(units: dict[tuple[str, Folders], Patient]) -> None:
+    """Make one patient of scans of one study in one folder that complement each other, whatever their PatientID.
+
+    A study is one patient's; its CT and PET may have been registered under two numbers.
+    """
+    of_study: dict[tuple[Folders, str], list[tuple[str, Folders]]] = defaultdict(list)
+    for (identifier, top), unit in units.items():
+        for study in filter(None, unit.studies):
+            of_study[top, study].append((identifier, top))
+    for first, *others in of_study.values():
+        for other in (key for key in others if {first, key} <= units.keys()):
+            if units[first].complements(units[other]) and not units[first].contradicts(units[other]):
+                units[first].take(units.pop(other))
 
 
 def _tops(parts: Iterable[Part]) -> tuple[dict[Key, Folders], list[str]]:
@@ -289,9 +318,15 @@ def _doubts(patients: list[Patient], subjects: list[str], share: ShareImages) ->
         for several in of_study.values()
         if len(several) > 1 and patients[several[0]].named_apart(patients[several[1]])
     ]
+    found += [
+        f"{first_of(sorted(top[-1] for top in a.tops))} are taken as one patient's, {subjects[i]}, since their headers "
+        "name one study. If those are patients, scan each by itself."
+        for i, a in enumerate(patients)
+        if a.is_nobody and len(a.tops) > 1 and len({re.sub(r"\d+", "#", "/".join(top)) for top in a.tops}) == 1
+    ]
     alike: dict[str, list[int]] = defaultdict(list)
     for i, a in enumerate(patients):
-        if _PLACEHOLDER.fullmatch(a.identifier.strip()):
+        if a.is_nobody:
             continue
         for j in alike[a.identifier]:
             b = patients[j]
@@ -311,7 +346,7 @@ def _of_nobody(patients: Sequence[Patient], subject_of: dict[Key, tuple[str, str
         "together, though no PatientID says so. If those are patients, give each a folder."
         for patient in patients
         if () in patient.tops
-        and _PLACEHOLDER.fullmatch(patient.identifier.strip())
+        and patient.is_nobody
         and len(patient.studies) > 1
         and {subject_of[key][1] for key in patient.keys} == {None}
     ]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
+from itertools import groupby
 from pathlib import Path
 
+from polyscan.discovery.candidate import Candidate
 from polyscan.discovery.chosen import study_of
 from polyscan.discovery.doubts import doubts_of, of_days_apart, of_sets_unused, of_several_labels, of_visits
 from polyscan.discovery.index import Index
@@ -134,8 +136,7 @@ def _studies(
     left = [Decision(**entry) for entry in account(index.folder, index.left())]
     studies, any_scan, reasons = [], False, {f"{entry.series}: {entry.reason}" for entry in left}
     apart: dict[str, int] = {}
-    for owner, (dicom, volumes) in owned.items():
-        candidates = [*index.dicom(dicom, owner), *index.volumes(volumes, owner)]
+    for owner, candidates in _by_visit(index, owned):
         any_scan = any_scan or any(c.modality and not c.label for c in candidates)
         reasons = set() if any_scan else {*sorted({*reasons, *(c.reason for c in candidates)})[:3]}
         study = study_of(names[owner[0]], owner[1], candidates)
@@ -156,6 +157,31 @@ def _studies(
     manifest.left_out += left
     manifest.doubts += of_days_apart(apart)
     return studies
+
+
+def _by_visit(
+    index: Index, owned: Mapping[Whose, tuple[list[Key], list[Owner]]]
+) -> Iterator[tuple[Whose, list[Candidate]]]:
+    """What each owner's files are, sessions of one day that have no modality in common as one.
+
+    One examination is often registered as two studies, such as a head and its angiography.
+    """
+    for subject, of_subject in groupby(owned.items(), key=lambda item: item[0][0]):
+        visits: dict[str | None, list[Candidate]] = {}
+        several = list(of_subject)
+        for owner, (dicom, volumes) in several:
+            candidates = [*index.dicom(dicom, owner), *index.volumes(volumes, owner)]
+            same = next((session for session, others in visits.items() if _of_one_visit(others, candidates)), owner[1])
+            visits.setdefault(same, []).extend(candidates)
+        for session, candidates in visits.items():
+            yield (subject, None if len(visits) == 1 < len(several) else session), candidates
+
+
+def _of_one_visit(some: Sequence[Candidate], others: Sequence[Candidate]) -> bool:
+    """Whether scans were made on one day and none is of the modality of another."""
+    days = {c.day for c in (*some, *others) if c.modality and not c.label}
+    mine, theirs = ({c.modality for c in each if not c.label} - {None} for each in (some, others))
+    return len(days) == 1 and None not in days and mine.isdisjoint(theirs)
 
 
 def _place_all(
