@@ -11,7 +11,7 @@ from hypothesis import given, settings, strategies as st
 
 from polyscan import fusion, networks
 from polyscan.errors import PolyscanError
-from polyscan.fusion import AttentionWeighted, Concatenation, MaskedTransformer, Mean
+from polyscan.fusion import AttentionWeighted, Concatenation, MaskedTransformer, Mean, Sum
 from polyscan.fusion.output import MeanProbability
 from polyscan.fusion.table import DAFT, TableTokens
 from polyscan.fusion.temporal import TemporalDifference
@@ -27,11 +27,13 @@ from polyscan.networks import (
     MultiScaleNet,
     PackedScales,
     ResNetEncoder,
+    RidgeNet,
     SegmentationHead,
     SurvivalNet,
     TableNet,
     TemporalNet,
     UNetEncoder,
+    VectorEncoder,
 )
 from polyscan.networks.fusion_model import describe
 
@@ -68,6 +70,21 @@ NETWORKS = {
         [torch.tensor([[0.4, 1.0], [NAN, 0.0]])],
     ),
     "survival": (lambda: SurvivalNet(net_at([2], partial(CoxHead, dropout=0.3)), horizons=[12, 36]), scans(3), []),
+    "ridge": (
+        lambda: RidgeNet(
+            FusionNet(
+                ["T1", "T2", "CT"],
+                partial(VectorEncoder, size=8, channels=(16,)),
+                "output",
+                Sum,
+                partial(CoxHead, hidden=0, dropout=0.3),
+                spatial_dims=1,
+            ),
+            size=8,
+        ),
+        lambda: torch.randn(2, 3, 8),
+        [],
+    ),
     "temporal": (
         lambda: TemporalNet(net_at([0, 2], modalities=("T1c", "FLAIR")), TemporalDifference),
         scans(4),

@@ -79,7 +79,7 @@ def _tables(cohort: Description, strategy: Strategy, studies: Sequence[Study]) -
     size = f"{cohort.patients} patients and tables of {cohort.values or 'few'} values at most"
     why = f"{size}: two layers of {width} channels"
     if cohort.values > MANY_VALUES:
-        encoder = "network_def#network#encoder" if cohort.task == "survival" else "network_def#encoder"
+        encoder = "network_def#network#network#encoder" if cohort.task == "survival" else "network_def#encoder"
         shared |= {"dropout": 0.5, f"{encoder}#dropout": 0.5, f"{encoder}#linear": 4}
         why += ", some of them linear, with half of the values dropped"
     bundle, fragments = "glioma_grading_classification", ["tables"]

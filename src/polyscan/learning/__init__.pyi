@@ -24,6 +24,7 @@ from polyscan.learning.losses import (
 )
 from polyscan.learning.optimizer import parameter_groups as parameter_groups
 from polyscan.learning.precision import PrecisionInferer as PrecisionInferer
+from polyscan.learning.ridge import FitRidge as FitRidge
 from polyscan.learning.seeding import SeedEachEpoch as SeedEachEpoch
 from polyscan.learning.survival import FitSurvival as FitSurvival
 from polyscan.learning.utilisation import Utilisation as Utilisation

@@ -25,6 +25,7 @@ from polyscan.networks.heads import (
 from polyscan.networks.multi_scale_net import MultiScaleNet as MultiScaleNet, PackedScales as PackedScales
 from polyscan.networks.pooled_encoder import PooledEncoder as PooledEncoder
 from polyscan.networks.pretrained_encoder import PretrainedEncoder as PretrainedEncoder
+from polyscan.networks.ridge_net import RidgeNet as RidgeNet
 from polyscan.networks.survival_net import SurvivalNet as SurvivalNet
 from polyscan.networks.table_net import TableNet as TableNet
 from polyscan.networks.temporal_net import TemporalNet as TemporalNet
