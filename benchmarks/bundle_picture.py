@@ -3,12 +3,14 @@
     python benchmarks/bundle_picture.py answer OUT/ picture.png [STUDY]
     python benchmarks/bundle_picture.py survival OUT/ picture.png [STUDY]
     python benchmarks/bundle_picture.py bodies OUT/ picture.png
+    python benchmarks/bundle_picture.py confusion OUT/ picture.png
     python benchmarks/bundle_picture.py scores picture.png "all three=OUT" "without PET=OUT_2" ...
 
 ``answer`` draws one study of made data: its scans, the probability of each class and what drove the answer.
 ``survival`` draws the chance to live so long, and what drove it. ``bodies`` draws the PET of the first eight studies
-from the front, the brightest voxel of each ray, with the outlines of lesions. ``scores`` draws the Dice of each study,
-a column a folder; it shows no scan.
+from the front, the brightest voxel of each ray, with the outlines of lesions. ``confusion`` counts
+which true class was told as which, for each task. ``scores`` draws the Dice of each study, a column a folder; it shows
+no scan.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from sklearn.metrics import ConfusionMatrixDisplay
 
 from polyscan.formats.nifti import read_nifti
 from polyscan.formats.pictures import is_picture
@@ -87,6 +90,22 @@ def bodies(folder: Path, out: Path) -> None:
     figure.savefig(out)
 
 
+def confusion(folder: Path, out: Path) -> None:
+    """A confusion matrix of each task, of studies whose class is known."""
+    answers = [study.prediction.answers for study in read_manifest(folder / "manifest.json").studies]
+    tasks = list(dict.fromkeys(task for found in answers for task in found))
+    figure = Figure(figsize=(4 * len(tasks), 3.6), dpi=110, layout="constrained")
+    for place, task in zip(figure.subplots(1, len(tasks), squeeze=False)[0], tasks, strict=True):
+        known = [found[task] for found in answers if task in found and found[task].is_known]
+        truth, told = [str(found.truth) for found in known], [str(found.predicted_class) for found in known]
+        ConfusionMatrixDisplay.from_predictions(
+            truth, told, labels=list(known[0].probabilities), ax=place, cmap="Blues", colorbar=False
+        )
+        place.set_title(task, fontsize=9)
+        place.tick_params(labelsize=8)
+    figure.savefig(out)
+
+
 def row(place: Any, values: dict[str, float], title: str) -> None:
     """Horizontal bars, the first on top."""
     place.barh(list(values), list(values.values()), color=[FOR if v >= 0 else AGAINST for v in values.values()])
@@ -138,7 +157,7 @@ def scores(out: Path, *columns: str) -> None:
 
 if __name__ == "__main__":
     kind, *arguments = sys.argv[1:]
-    of_a_folder = {"answer": answer, "survival": survival, "bodies": bodies}
+    of_a_folder = {"answer": answer, "survival": survival, "bodies": bodies, "confusion": confusion}
     if kind in of_a_folder:
         of_a_folder[kind](Path(arguments[0]), Path(arguments[1]), *arguments[2:])
     else:

@@ -12,7 +12,7 @@ from cross_validate import cross_validate
 from heart import frames_of, measure
 from test_cohorts import acdc, lgg, multiomic, picai, pictures
 
-from polyscan.bundle.fragment import read_fragment
+from polyscan.bundle.fragment import known_fragments, read_fragment
 from polyscan.bundle.run import infer, train
 from polyscan.errors import PolyscanError
 from polyscan.study.manifest import Manifest, read_manifest, write_manifest
@@ -21,25 +21,26 @@ QUICK = {"max_epochs": 1, "val_interval": 1, "batch_size": 4}
 
 
 @pytest.mark.parametrize(
-    ("fragment", "cohort", "files", "absent"),
+    ("bundle_or_fragment", "cohort", "files", "absent"),
     [
-        (None, "tcga_glioma_multiomic", multiomic, "expression"),
+        ("glioma_survival", "tcga_glioma_multiomic", multiomic, "expression"),
         ("picai_cspca", "picai_tables_glands", picai, "laboratory"),
         ("lgg_lesion", "lgg_mri", lgg, "T1"),
         ("lgg_molecular", "lgg_mri", lgg, "T1"),
         ("lgg_genes", "lgg_mri", lgg, "expression"),
         ("acdc_diagnosis", "acdc_ed_es", acdc, "CINE@2"),
-        ("images_2d", "images_2d", pictures, None),
+        ("drifa_multitask_classification", "images_2d", pictures, None),
     ],
 )
-def test_every_study_is_answered_for_with_any_subset(fragment, cohort, files, absent, tmp_path):
+def test_every_study_is_answered_for_with_any_subset(bundle_or_fragment, cohort, files, absent, tmp_path):
     make(cohort, files(tmp_path), tmp_path / "cohort", folds=2, jobs=1)
     manifest = tmp_path / "cohort" / "manifest.json"
-    bundle = read_fragment_bundle(fragment) if fragment else "glioma_survival"
-    small = {"roi_size": [32, 32]} if fragment == "images_2d" else {}
+    fragments = known_fragments([bundle_or_fragment])
+    bundle = read_fragment_bundle(bundle_or_fragment) if fragments else bundle_or_fragment
+    small = {"roi_size": [32, 32]} if cohort == "images_2d" else {}
     few = {} if "segmentation" in bundle else {"monte_carlo_samples": 2}
     (tmp_path / "few.json").write_text(json.dumps({"inference": few}))
-    options = {"fragments": [*filter(None, [fragment]), tmp_path / "few.json"], "settings": {**QUICK, **small}}
+    options = {"fragments": [*fragments, tmp_path / "few.json"], "settings": {**QUICK, **small}}
     answered = read_manifest(cross_validate(bundle, manifest, tmp_path / "cv", **options)).studies
     assert sorted(s.key for s in answered) == sorted(s.key for s in read_manifest(manifest).studies)
     for task in tasks_of(answered):

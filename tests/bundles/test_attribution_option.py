@@ -36,7 +36,7 @@ def test_maps_lie_beside_answers(name, target, tmp_path):
         first = explained[study.key].attributions[0]
         assert first.target == target
         assert set(first.maps) == set(study.scans) == set(first.shares)
-        grid = read_nifti(next(iter(study.scans.values())).path).shape[1:] if "drifa" not in name else (96, 96, 1)
+        grid = read_nifti(next(iter(study.scans.values())).path).shape[1:] if "drifa" not in name else (112, 112, 1)
         assert {read_nifti(path).shape[1:] for path in first.maps.values()} == {grid}
         page = write_study_page(study, tmp_path / "page.html").read_text()
         assert re.search(rf'<th scope="rowgroup" rowspan="1">(<span [^>]*></span>)?{target}\b', page)
