@@ -71,8 +71,8 @@ def read_config(bundle: Path, name: str) -> dict:
 
 def reads(bundle: Path) -> list[str]:
     """What a bundle reads: its modalities, and clinical variables where it is given them."""
-    config = read_config(bundle, "inference")
-    return list(dict.fromkeys([*config["modalities"], *(name for name in config["extra_keys"] if name == CLINICAL)]))
+    config = read_config(bundle, "train")
+    return list(dict.fromkeys([*config["modalities"], *(name for name in config["inputs"] if name == CLINICAL)]))
 
 
 def few_samples(bundle: Path) -> dict[str, int]:

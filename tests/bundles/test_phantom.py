@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from prepared import apart, few_samples, read_config, reads, small_window
 
+from polyscan.bundle.fragment import read_fragment
 from polyscan.bundle.run import infer, train
 from polyscan.discovery.scan import scan
 from polyscan.phantom import make_cohort, make_slices
@@ -42,6 +43,8 @@ def cohort(bundle, tmp_path):
 def test_train_and_infer(bundle, cohort, tmp_path):
     """MONAI's own commands are tried in test_runs.py, on scans that need no preparation."""
     small = {**apart(bundle), **small_window(bundle, 32)}
+    if "protocol" not in read_config(bundle, "metadata"):
+        small |= read_fragment("made_slices", "train")
     weights = train(bundle, cohort, tmp_path / "run", overrides={"max_epochs": 1, "val_interval": 1, **small})
     few = {**few_samples(bundle), **small}
     answered = infer(bundle, cohort, tmp_path / "out", weights=weights, overrides=few)
@@ -50,5 +53,5 @@ def test_train_and_infer(bundle, cohort, tmp_path):
     for study in answered.studies:
         assert sorted(study.prediction.present) == sorted(reads(bundle))
         assert study.prediction.scores or study.prediction.answers
-        for task in read_config(bundle, "inference").get("tasks", {}):
+        for task in small.get("tasks", read_config(bundle, "inference").get("tasks", {})):
             assert json.loads(Path(study.prediction.path).read_text())["answers"][task]["truth"]

@@ -86,8 +86,8 @@ def test_of_two_places_the_sform_is_taken_and_said(tmp_path):
         ([(116, "<f", np.nan), (112, "<f", 2.0)], "invalid intercept"),
         ([(76, "<ffff", 1, np.nan, 3, 4), (254, "<h", 0)], "voxel sizes of nan x 3 x 4"),
         ([(123, "<B", 5)], "no length"),
-        ([(254, "<h", 1), (280, "<12f", *[0.0] * 12)], "no usable affine"),
-        ([(254, "<h", 1), (280, "<4f", 2, 0, 0, np.nan)], "no usable affine"),
+        ([(252, "<h", 0), (254, "<h", 1), (280, "<12f", *[0.0] * 12)], "no usable affine"),
+        ([(252, "<h", 0), (254, "<h", 1), (280, "<4f", 2, 0, 0, np.nan)], "no usable affine"),
     ],
 )
 def test_a_header_that_cannot_be_meant_is_refused(patches, said, tmp_path):
