@@ -8,8 +8,15 @@ import pytest
 import torch
 
 from polyscan.fusion import AttentionWeighted
-from polyscan.inference import cached_features, every_subset, monte_carlo
-from polyscan.networks import ClassificationHead, FusionNet, ResNetEncoder, SegmentationHead, UNetEncoder
+from polyscan.inference import every_subset, monte_carlo
+from polyscan.networks import (
+    ClassificationHead,
+    FusionNet,
+    ResNetEncoder,
+    SegmentationHead,
+    UNetEncoder,
+    cached_features,
+)
 
 NAN = float("nan")
 PLACES = ["input", [2], [0, 1, 2], "output"]
