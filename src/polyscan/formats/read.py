@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 
 _HIGHEST_LABEL = 2**24  # to which each whole number is one of float32
+_MANY = 64  # labels; a mask with more is one of parcels, an image has more
 
 
 def open_volume(source: str | Path) -> Volume:
@@ -143,8 +144,20 @@ def _label(path: str, drawn_on: MetaTensor, roi: str | None) -> MetaTensor:
             f"The label {Path(path).name} holds values that are no whole numbers from 0 to {_HIGHEST_LABEL}; export it "
             "again."
         )
+    if values.max() > _MANY and not _is_piecewise_constant(values):
+        raise PolyscanError(
+            f"{Path(path).name} is no mask: few neighbouring voxels share a value, as in an image; name the mask in "
+            "the manifest."
+        )
     kind = next(kind for kind in (np.uint8, np.int16, np.int32) if values.max() <= np.iinfo(kind).max)
     return image_of(np.rint(values).astype(kind), drawn_on.affine)
+
+
+def _is_piecewise_constant(values: np.ndarray) -> bool:
+    """Whether at least half of the neighbours along the first axis share a value, where both have one."""
+    first, second = values[1:], values[:-1]
+    both = (first > 0) & (second > 0)
+    return not both.any() or bool((first == second)[both].mean() >= 0.5)
 
 
 def _sop_class(path: str) -> str:
