@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from polyscan.bundle.folds import assign_folds, members
+from polyscan.bundle.run import train
 from polyscan.cli import main
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
@@ -87,6 +88,12 @@ def test_one_fold_is_watched_or_all_are_learnt_from(tmp_path, capsys, fold, size
     with pytest.raises(SystemExit):
         main([*given, "--fold", "some"])
     assert "'some' is no fold: give its number, or all" in capsys.readouterr().err
+
+
+def test_nobody_tells_the_slope_of_a_risk_where_all_are_learnt_from(tmp_path):
+    manifest = make_manifest(BUNDLES / "glioma_survival", tmp_path / "cohort")
+    weights = train("glioma_survival", manifest, tmp_path / "run", overrides={"max_epochs": 1, "fold": "all"})
+    assert (torch.load(weights, weights_only=True)["slope"] == 1).all()
 
 
 def test_classifiers_answer_with_their_mean_probability(tmp_path):

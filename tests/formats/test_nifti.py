@@ -153,6 +153,15 @@ def test_high_labels_stay_what_they_are(tmp_path, highest, kind):
     assert label.dtype == kind
 
 
+def test_an_image_that_is_called_a_label_is_refused(tmp_path):
+    values = np.random.default_rng(0).integers(0, 900, (12, 12, 12)).astype(np.int16)
+    drawn_on = MetaTensor(torch.zeros(1, 12, 12, 12), affine=torch.eye(4))
+    with pytest.raises(PolyscanError, match=r"ground_truth.nii.gz is no mask: few neighbouring voxels share a value"):
+        read_label(Label(str(save(tmp_path / "ground_truth.nii.gz", values))), drawn_on)
+    parcels = np.kron(1000 + np.arange(64, dtype=np.int16).reshape(4, 4, 4), np.ones((3, 3, 3), dtype=np.int16))
+    assert read_label(Label(str(save(tmp_path / "parcels.nii.gz", parcels))), drawn_on).max() == 1063
+
+
 REPORTED = "reported_cases"
 
 

@@ -17,7 +17,7 @@ class FitSurvival:
     Args:
         network: what is validated.
         dataset: items with ``image`` and ``label`` (time, event) of those who are learnt from.
-        held_out: of those who are not. Where they are learnt from too, the slope says nothing of others.
+        held_out: of those who are not, who tell the slope; it is 1 where there are none.
     """
 
     def __init__(self, network: SurvivalNet, dataset: Sequence[Any], held_out: Sequence[Any] = ()) -> None:
