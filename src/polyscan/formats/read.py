@@ -146,8 +146,8 @@ def _label(path: str, drawn_on: MetaTensor, roi: str | None) -> MetaTensor:
         )
     if values.max() > _MANY and not _is_piecewise_constant(values):
         raise PolyscanError(
-            f"{Path(path).name} is no mask: few neighbouring voxels share a value, as in an image; name the mask in the "
-            "manifest."
+            f"{Path(path).name} is no mask: few neighbouring voxels share a value, as in an image; name the mask in "
+            "the manifest."
         )
     kind = next(kind for kind in (np.uint8, np.int16, np.int32) if values.max() <= np.iinfo(kind).max)
     return image_of(np.rint(values).astype(kind), drawn_on.affine)
