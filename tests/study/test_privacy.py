@@ -59,7 +59,12 @@ def test_nothing_of_a_patient_reaches_an_output(ward, capsys, monkeypatch):
     capsys.readouterr()
     assert main(["prepare", "home/manifest.json", "-o", "prepared", "--jobs", "1"]) == 0
     read: list[str] = []
-    monkeypatch.setattr(manifests, "read_json", lambda path: (read.append(str(path)), read_json(path))[1])
+
+    def noted(path, **options):
+        read.append(str(path))
+        return read_json(path, **options)
+
+    monkeypatch.setattr(manifests, "read_json", noted)
     assert main(["infer", BUNDLE, "prepared/manifest.json", "-o", "out"]) == 0
     assert read.count("prepared/manifest.json") == len(read) == 1
     shutil.move("home/ward", "away")
