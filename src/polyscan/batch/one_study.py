@@ -96,6 +96,15 @@ def _device(study: Study, batch: Batch) -> str:
     return batch.devices[int(hashlib.sha256(study.key.encode()).hexdigest(), 16) % len(batch.devices)]
 
 
+def check_network(batch: Batch) -> None:
+    """Load the network of a batch, on the CPU where it is to run on devices, which another machine may have.
+
+    Raises:
+        PolyscanError: see :func:`predictor_of`.
+    """
+    predictor_of(batch, "cpu" if batch.devices else "")
+
+
 @lru_cache(maxsize=4)
 def predictor_of(batch: Batch, device: str) -> StudyPredictor:
     """The network of a batch on a device, the bundle's choice where empty; loaded once in each process.

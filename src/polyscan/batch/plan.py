@@ -67,7 +67,7 @@ class Batch:
 
 
 def plan_batch(bundle: str | Path, out: str | Path, weights: str | Path | None, **attributes: Any) -> Batch:
-    """What every study is to be done with; whether the network can do it is told by whoever loads it first.
+    """What every study is to be done with; whether the network can do it is told where it is loaded.
 
     Args:
         bundle: the bundle's folder, or the name of one that comes with polyscan.

@@ -19,11 +19,13 @@ from polyscan.batch.status import lock, read_records
 from polyscan.bundle.inference_options import DEFAULTS, InferenceOptions
 from polyscan.errors import PolyscanError
 from polyscan.files.owned import rewrite_file
-from polyscan.parallel import Named
+from polyscan.parallel import Named, run_first
 from polyscan.progress import Progress, silent
 from polyscan.study import Study
 from polyscan.study.manifest import MANIFEST, Manifest, none_done, write_manifest
 from polyscan.study.sources import write_sources
+
+_ONE_STUDY = "polyscan.batch.one_study"  # which imports the network
 
 
 def batch(
@@ -76,6 +78,7 @@ def batch(
         pages=pages,
         options=options,
     )
+    run_first(Named(_ONE_STUDY, "check_network"), plan, 2)  # before the scan, which may take an hour
     found = find_studies(Path(source), plan.out)
     write_sources(plan.out, found)
     if shard is None:
@@ -83,7 +86,7 @@ def batch(
     part, of = shard or (1, 1)
     studies = sorted(found.studies, key=lambda study: study.key)[part - 1 :: of]
     studies = [study for study in studies if choose is None or choose(study)]
-    run_study = partial(Named("polyscan.batch.one_study", "run_study"), batch=plan)  # which imports the network
+    run_study = partial(Named(_ONE_STUDY, "run_study"), batch=plan)
     try:
         for count, (study, outcome) in enumerate(executor(run_study, studies), start=1):
             if isinstance(outcome, Halt):
