@@ -28,12 +28,12 @@ from cross_validate import cross_validate
 from monai.bundle import ConfigParser
 from PIL import Image
 
-from polyscan.bundle.fragment import read_fragment
+from polyscan.bundle.config import bundle_folder, read_config
 from polyscan.files.atomic import read_json
 from polyscan.study import Study
 from polyscan.study.manifest import Manifest, read_manifest, write_manifest
 
-BUNDLE, FRAGMENT, BATCH = "drifa_multitask_classification", "images_2d", 16
+BUNDLE, BATCH = "drifa_multitask_classification", 16
 JOINED = {
     "concatenation": "Concatenation",
     "in the style of GLoRIA": "GlobalLocalAlignment",
@@ -146,7 +146,7 @@ def main() -> None:
     parser.add_argument("--parameters", type=int, default=400_000, help="of each network, about")
     parser.add_argument("--side", type=int, default=112, help="of the pictures, in pixels")
     options = parser.parse_args()
-    tasks = read_fragment(FRAGMENT, "train")["tasks"]
+    tasks = read_config(bundle_folder(BUNDLE), "train", {})["tasks"]
     studies = read_manifest(options.manifest).studies
 
     makers = {
