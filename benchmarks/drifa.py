@@ -73,8 +73,12 @@ def parameters(net: nn.Module) -> int:
 
 
 def of_size(make: Callable[[float], nn.Module], target: int) -> float:
-    """The scale at which a network has about the wanted number of parameters."""
-    return min(np.geomspace(0.02, 1, 120), key=lambda scale: abs(np.log(parameters(make(float(scale))) / target)))
+    """The scale at which a network has about the wanted number of parameters, by bisection: it grows with the scale."""
+    low, high = 0.01, 1.5
+    for _ in range(12):
+        middle = (low * high) ** 0.5
+        low, high = (middle, high) if parameters(make(middle)) < target else (low, middle)
+    return min(low, high, key=lambda scale: abs(parameters(make(scale)) - target))
 
 
 def evaluate(net: nn.Module, images: Tensor, truth: Tensor) -> list[float]:

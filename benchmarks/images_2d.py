@@ -16,8 +16,8 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from baselines import Classes, Diagnoses, cross_validated, from_network, print_table
 from cross_validate import cross_validate
+from drifa import of_size, parameters
 from monai.bundle import ConfigParser
 from PIL import Image
 
@@ -44,14 +45,14 @@ JOINED = {
 REFERENCE = "concatenation"
 
 
-def drifa(tasks: Mapping[str, list], scale: float, faithful: bool) -> dict[str, Any]:
+def drifa(tasks: Mapping[str, list], faithful: bool, scale: float) -> dict[str, Any]:
     """DRIFA-Net with the published widths times scale."""
     widths = [max(4, round(width * scale)) for width in (64, 128, 256, 512)]
     settings = {"modalities": [task.upper() for task in tasks], "tasks": tasks, "widths": widths, "faithful": faithful}
     return {"_target_": "polyscan.networks.DRIFANet", "in_channels": 1, "dropout": 0.25, **settings}
 
 
-def resnets(tasks: Mapping[str, list], scale: float, fusion: str) -> dict[str, Any]:
+def resnets(tasks: Mapping[str, list], fusion: str, scale: float) -> dict[str, Any]:
     """A ResNet-18 for each kind of picture, joined at its deepest level."""
     encoder = {"_target_": "polyscan.networks.ResNetEncoder", "depth": 18, "widen_factor": scale}
     head = {"_target_": "polyscan.networks.MulticlassHead", "tasks": tasks, "dropout": 0.25}
@@ -70,18 +71,9 @@ def build(definition: Mapping[str, Any]) -> torch.nn.Module:
     return ConfigParser({"net": definition}).get_parsed_content("net")
 
 
-def of_size(make: Any, parameters: int) -> dict[str, Any]:
+def of_parameters(make: Callable[[float], dict[str, Any]], target: int) -> dict[str, Any]:
     """The definition, among scales, whose network has about the wanted number of parameters."""
-
-    @cache
-    def size(scale: float) -> int:
-        return sum(p.numel() for p in build(make(scale)).parameters())
-
-    low, high = 0.01, 1.5
-    for _ in range(12):
-        middle = (low * high) ** 0.5
-        low, high = (middle, high) if size(middle) < parameters else (low, middle)
-    return make(min((low, high), key=lambda scale: abs(size(scale) - parameters)))
+    return make(of_size(lambda scale: build(make(scale)), target))
 
 
 def seconds_of_step(definition: Mapping[str, Any], side: int) -> float:
@@ -150,17 +142,14 @@ def main() -> None:
     studies = read_manifest(options.manifest).studies
 
     makers = {
-        "DRIFA-Net, as published": lambda scale: drifa(tasks, scale, True),
-        "DRIFA-Net, lean": lambda scale: drifa(tasks, scale, False),
-    }
-    makers |= {name: lambda scale, layer=layer: resnets(tasks, scale, layer) for name, layer in JOINED.items()}
-    makers |= {
-        f"{task.upper()} alone": lambda scale, task=task: resnets({task: tasks[task]}, scale, "Concatenation")
-        for task in tasks
+        "DRIFA-Net, as published": partial(drifa, tasks, True),
+        "DRIFA-Net, lean": partial(drifa, tasks, False),
+        **{name: partial(resnets, tasks, layer) for name, layer in JOINED.items()},
+        **{f"{task.upper()} alone": partial(resnets, {task: tasks[task]}, "Concatenation") for task in tasks},
     }
     found: dict[str, Path] = {}
     for number, (name, make) in enumerate(makers.items()):
-        definition = of_size(make, options.parameters)
+        definition = of_parameters(make, options.parameters)
         learnt = [s for s in studies if set(s.scans) <= set(definition["modalities"])]
         folder = options.out / str(number)
         folder.mkdir(parents=True, exist_ok=True)
@@ -172,9 +161,8 @@ def main() -> None:
             own = {task: classes for task, classes in tasks.items() if task.upper() in definition["modalities"]}
             epochs = max(1, round(options.minutes * 60 / (steps * took)))
             changes.write_text(json.dumps(fragment(definition, own, options.side, epochs)))
-        parameters = sum(p.numel() for p in build(definition).parameters())
         epochs = read_json(changes)["train"]["max_epochs"]
-        print(f"{name}: {parameters:,} parameters, {took:.3f} s a step, {epochs} epochs", flush=True)
+        print(f"{name}: {parameters(build(definition)):,} parameters, {took:.3f} s a step, {epochs} epochs", flush=True)
         found[name] = cross_validate(
             BUNDLE, folder / "manifest.json", folder, fragments=[str(changes)], folds=options.folds
         )
@@ -188,12 +176,12 @@ def main() -> None:
 def tell(task: Classes, folds: Sequence[int], found: Mapping[str, Path]) -> None:
     """Print one task's table by one measure."""
     task.scored &= np.isin(task.folds, folds)
-    answers = {("polyscan", name): from_network(task, path) for name, path in found.items() if name_of(task, path)}
+    answers = {("polyscan", name): from_network(task, path) for name, path in found.items() if answers_for(task, path)}
     answers[task.method, "tiles"] = cross_validated(task, np.stack([tiles(study) for study in task.studies]))
     print_table(task, answers, 1000, REFERENCE)
 
 
-def name_of(task: Classes, path: Path) -> bool:
+def answers_for(task: Classes, path: Path) -> bool:
     """Whether answers hold this task."""
     return any(task.name in study.prediction.answers for study in read_manifest(path).studies)
 

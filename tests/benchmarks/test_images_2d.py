@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 import torch
-from images_2d import BUNDLE, JOINED, build, drifa, fragment, of_size, resnets
+from images_2d import BUNDLE, JOINED, build, drifa, fragment, of_parameters, resnets
 
 from polyscan.bundle.config import bundle_folder, read_config
 
@@ -15,11 +15,11 @@ TASKS = {"mri": ["glioma", "none"], "ct": ["benign", "malignant", "normal"]}
 
 @pytest.mark.parametrize(
     "make",
-    [partial(drifa, TASKS, faithful=True), *(partial(resnets, TASKS, fusion=layer) for layer in JOINED.values())],
+    [partial(drifa, TASKS, True), *(partial(resnets, TASKS, layer) for layer in JOINED.values())],
     ids=["DRIFANet", *JOINED.values()],
 )
 def test_networks_are_of_one_size(make):
-    definition = of_size(lambda scale: make(scale=scale), 60_000)
+    definition = of_parameters(make, 60_000)
     net = build(definition).eval()
     assert sum(p.numel() for p in net.parameters()) == pytest.approx(60_000, rel=0.1)
     slices = torch.randn(2, 2, 32, 32)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from filelock import Timeout
 
-from polyscan.batch.status import PARTS, lock, record_of
+from polyscan.batch.status import PARTS, lock, record_files, record_of
 from polyscan.bundle.config import bundle_folder, read_metadata
 from polyscan.bundle.earlier import check_same_bundle
 from polyscan.bundle.inference_options import DEFAULTS, InferenceOptions
@@ -82,7 +82,7 @@ def plan_batch(bundle: str | Path, out: str | Path, weights: str | Path | None, 
     folder = bundle_folder(bundle)
     batch = Batch(Path(out).absolute(), folder, Path(weights).absolute() if weights is not None else None, **attributes)
     batch = replace(batch, settings=inference_fingerprint(folder, weights, batch.options.overrides))
-    check_same_bundle(batch.out, (batch.out / "records").glob("[!.]*.json"), folder.resolve().name)
+    check_same_bundle(batch.out, record_files(batch.out), folder.resolve().name)
     return batch
 
 
