@@ -21,6 +21,7 @@ SERVERS = ("web_client", "client")
 """Fixtures that start a label server, which takes longer than most of what it is asked."""
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in a hook of the same name
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let one process run the tests of a file, and those of all files that ask one server."""
     for item in items:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import pytest
+
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "polyscan"
 GROUND = {"errors", "scan_key", "modality", "parallel", "progress", "cores", "devices", "geometry", "files", ""}
 FLOORS = {
@@ -158,3 +160,10 @@ def asserts(nodes: list[ast.AST]) -> bool:
     """Whether they hold an assertion, or a call that is one."""
     words = ("raises", "fail", "warns", "assert_")
     return any(isinstance(node, ast.Assert) for node in nodes) or any(n.startswith(words) for n in called(nodes))
+
+
+def test_a_file_is_run_by_one_process(request):
+    """Where several run, xdist has read the mark that tests/conftest.py sets: it does so once, in a hook of its own."""
+    if not getattr(request.config.option, "loadgroup", False):
+        pytest.skip("one process runs all tests; with -n 2 --dist loadgroup there are two")
+    assert request.node.nodeid.endswith("@test_house.py")

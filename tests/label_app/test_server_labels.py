@@ -14,9 +14,14 @@ from served import BRAIN, GLIOMA, PLUGINS, SERVER, image_of
 pytestmark = pytest.mark.skipif(not (SERVER / "monailabel").exists(), reason="no environment for it: make label-env")
 
 
-def test_batch_goes_on_after_a_bad_study(client):
+@pytest.fixture(scope="module")
+def answers(client) -> dict:
+    """Of a batch over all studies, which keeps each as the label ``original``."""
     result = client.json("POST", f"/batch/infer/{BRAIN}?images=all&run_sync=true", body={})
-    answers = result.get("result", result)
+    return result.get("result", result)
+
+
+def test_batch_goes_on_after_a_bad_study(client, answers):
     failed = {"sub-004", "sub-006", "sub-pictures"}
     assert {key for key, answer in answers.items() if "error" in answer} == failed
     assert all(answers[key]["params"]["millilitres"] for key in ("sub-001", "sub-002", "sub-003", "sub-005"))
@@ -24,7 +29,7 @@ def test_batch_goes_on_after_a_bad_study(client):
     assert {key for key, value in tags.items() if "original" in value["labels"]} == answers.keys() - failed
 
 
-def test_corrections_are_kept_trained_on_and_the_next_study_chosen(client, studies, tmp_path):
+def test_corrections_are_kept_trained_on_and_the_next_study_chosen(client, answers, tmp_path):
     for study in ("sub-001", "sub-002"):
         status, mask = client.ask("GET", f"/datastore/label?label={study}&tag=original")
         assert status == 200, mask
