@@ -109,7 +109,7 @@ def test_an_index_of_another_folder_is_made_anew(ward, tmp_path):
     assert asdict(scan(ward / "anna", index=kept)) == asdict(scan(ward / "anna"))
 
 
-@pytest.mark.parametrize("content", [b'{"polyscan": "0.2.0", "testing": []}', os.urandom(8192)])
+@pytest.mark.parametrize("content", [b'{"polyscan": "0.2.0", "testing": []}', os.urandom(8192)], ids=["JSON", "noise"])
 def test_a_file_of_something_else_is_refused(ward, tmp_path, content):
     other = tmp_path / "manifest.json"
     other.write_bytes(content)
