@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from polyscan.bundle.carried import PROTOCOLS, settings_of
 from polyscan.bundle.folds import assign_folds, members
 from polyscan.bundle.run import train
+from polyscan.bundle.weights import read_weights
 from polyscan.cli import main
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
@@ -74,16 +76,24 @@ def test_folds_are_trained_and_answer_together(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("fold", "sizes"), [("1", {"trained_on": 3, "watched": 2}), ("all", {"trained_on": 5, "watched": 1})]
+    ("fold", "sizes", "protocols"),
+    [
+        ("1", {"trained_on": 3, "watched": 2}, ["of fold 0"]),
+        ("all", {"trained_on": 5, "watched": 3}, ["of fold 0", "of fold 1"]),
+    ],
 )
-def test_one_fold_is_watched_or_all_are_learnt_from(tmp_path, capsys, fold, sizes):
+def test_one_fold_is_watched_or_all_are_learnt_from(tmp_path, capsys, fold, sizes, protocols):
     manifest = make_manifest(BUNDLES / BUNDLE, tmp_path / "cohort")
     found = read_manifest(manifest)
-    found.training, found.validation = assign_folds([*found.training, *found.validation], 2), []
+    studies = assign_folds([*found.training, *found.validation], 2)
+    for study in studies:
+        study.preparation.protocol = f"of fold {study.fold}"
+    found.training, found.validation = ([s for s in studies if s.fold == k] for k in (1, 0))
     write_manifest(manifest, found)
     given = ["train", BUNDLE, str(manifest), "-o", str(tmp_path / "run"), *SMALL]
     assert main([*given, "--fold", fold]) == 0
     assert read_json(tmp_path / "run" / "run.json")["studies"] == sizes
+    assert settings_of(read_weights(tmp_path / "run" / "model.pt"))[PROTOCOLS] == protocols
     capsys.readouterr()
     with pytest.raises(SystemExit):
         main([*given, "--fold", "some"])

@@ -18,7 +18,7 @@ def test_what_never_came_with_a_label_of_a_task_does_not_teach_it():
         study("d", ["US"]),
     ]
     studies[1].clinical = {"age": 50}
-    found = untaught(studies, ["mri", "ct", "us"])
+    found = untaught(studies, studies, ["mri", "ct", "us"])
     assert found["mri"] == ["CT", "US", "clinical"]
     assert found["ct"] == ["MRI", "PET", "US"]
     assert found["us"] == ["CT", "MRI", "PET", "US", "clinical"]

@@ -168,7 +168,7 @@ def test_a_fold_of_the_manifest_is_watched_or_none_is_left_out():
     with pytest.raises(PolyscanError, match="has no fold 0: it has no folds"):
         items.training_items(Manifest(sessions(1, 1) + sessions(2, 1)), fold=0)
     manifest.training[1].fold = 1
-    with pytest.raises(PolyscanError, match="sub-01 in fold 1 and elsewhere"):
+    with pytest.raises(PolyscanError, match="sub-01 is in two folds"):
         items.validation_items(manifest, fold=1)
 
 

@@ -66,16 +66,25 @@ def protocols_of(studies: Iterable[Study]) -> list[str]:
     return sorted({study.protocol for study in studies if study.scans})
 
 
-def untaught(studies: Sequence[Study], tasks: Iterable[str]) -> dict[str, list[str]]:
-    """Task to the modalities that some of the studies have, but none with a label of it: those tell nothing of it."""
+def untaught(studies: Iterable[Study], learnt: Sequence[Study], tasks: Iterable[str]) -> dict[str, list[str]]:
+    """Task to the modalities that some studies have, but none that was learnt with a label of it: they do not tell it.
 
-    def seen(label: str | None = None) -> set[str]:
-        told = [study for study in studies if label is None or study.label.holds(label)]
-        names = {name for study in told for name in study.scans}
-        clinical = {CLINICAL} if any(study.clinical for study in told) else set()
-        return {*names, *(ScanKey.parse(name).modality for name in names), *clinical}
+    Args:
+        studies: of the manifest.
+        learnt: those of them that the network learns from.
+        tasks: of the network.
+    """
+    known = _modalities(studies)
+    return {task: sorted(known - _modalities(s for s in learnt if s.label.holds(task))) for task in tasks}
 
-    return {task: sorted(seen() - seen(task)) for task in tasks}
+
+def _modalities(studies: Iterable[Study]) -> set[str]:
+    """What studies have, with and without the times of their scans."""
+    found: set[str] = set()
+    for study in studies:
+        found |= {*study.scans, *(ScanKey.parse(name).modality for name in study.scans)}
+        found |= {CLINICAL} if study.clinical else set()
+    return found
 
 
 def settings_of(stored: Mapping[str, Tensor]) -> dict[str, Any]:

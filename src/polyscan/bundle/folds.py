@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from polyscan.bundle.config import bundle_folder, labels_of, read_config
-from polyscan.bundle.items import labelled_studies, unlabelled_studies
+from polyscan.bundle.items import check_folds, labelled_studies, unlabelled_studies
 from polyscan.bundle.processes import by_the_first, process_group
 from polyscan.bundle.run import train
 from polyscan.errors import PolyscanError, first_of
@@ -100,10 +100,7 @@ def assign_folds(studies: list[Study], folds: int) -> list[Study]:
             f"{folds} folds are asked for of {len(subjects)} subjects with a label; give 2 to that many."
         )
     if given == set(range(folds)):
-        own = {study.subject: study.fold for study in studies}
-        torn = [study.subject for study in studies if study.fold != own[study.subject]]
-        if torn:
-            raise PolyscanError(f"sub-{torn[0]} is in two folds; give all studies of a subject the same.")
+        check_folds(studies)
         return studies
     random.Random(0).shuffle(subjects)
     dealt = {subject: k % folds for k, subject in enumerate(subjects)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +37,8 @@ def training_items(
     Raises:
         PolyscanError: fewer than two subjects have a label, one is in two sections or folds, or there is no such fold.
     """
-    training, validation = _split(manifest, labels, fold)
-    items = [inference_item(study, labels, extra_keys) for study in training]
-    if unlabelled:
-        held = {study.subject for study in validation if fold != ALL}
-        rest = [study for study in unlabelled_studies(manifest, labels) if study.subject not in held]
-        items += [{**inference_item(study, labels, extra_keys), "label": {}} for study in rest]
-    return items
+    studies = learnt_studies(manifest, labels, unlabelled, fold)
+    return [{"label": {}, **inference_item(study, labels, extra_keys)} for study in studies]
 
 
 def validation_items(
@@ -83,6 +78,19 @@ def testing_items(
     if not items:
         raise PolyscanError(f"{manifest} has no study with a label ({', '.join(labels)}) to evaluate on; give it some.")
     return items
+
+
+def learnt_studies(
+    manifest: str | Path | Manifest,
+    labels: Sequence[str] = MASK,
+    unlabelled: bool = False,
+    fold: int | str | None = None,
+) -> list[Study]:
+    """The studies that :func:`training_items` are of."""
+    training, validation = _split(manifest, labels, fold)
+    held = {study.subject for study in validation if fold != ALL}
+    rest = unlabelled_studies(manifest, labels) if unlabelled else []
+    return [*training, *(study for study in rest if study.subject not in held)]
 
 
 def labelled_studies(manifest: str | Path | Manifest, labels: Sequence[str] = MASK) -> list[Study]:
@@ -137,22 +145,27 @@ def _split(
         validation = [study for study in training if study.subject in watched]
         training = [study for study in training if study.subject not in watched]
     elif fold != ALL and fold is not None:
+        check_folds(every)
         validation = [study for study in every if study.fold == fold]
         training = [study for study in every if study.fold != fold]
         if not validation:
             folds = sorted({study.fold for study in every if study.fold is not None})
             held = f"those of its studies with a label are {', '.join(map(str, folds))}" if folds else "it has no folds"
             raise PolyscanError(f"{manifest} has no fold {fold}: {held}.")
-        if torn := {study.subject for study in validation} & {study.subject for study in training}:
-            raise PolyscanError(
-                f"{manifest} has sub-{min(torn)} in fold {fold} and elsewhere; give all studies of a subject one fold."
-            )
     if not training or not validation:
         raise PolyscanError(
             f"{manifest} has {len({s.subject for s in every})} subjects with a label "
             f"({', '.join(labels)}) to train on; give at least two in the section 'training'."
         )
     return (every if fold == ALL else training), validation
+
+
+def check_folds(studies: Iterable[Study]) -> None:
+    """Refuse studies of one subject that are in two folds."""
+    first: dict[str, int | None] = {}
+    for study in studies:
+        if first.setdefault(study.subject, study.fold) != study.fold:
+            raise PolyscanError(f"sub-{study.subject} is in two folds; give all studies of a subject the same.")
 
 
 def _apart(manifest: str | Path | Manifest) -> Manifest:

@@ -22,7 +22,7 @@ from polyscan.bundle.carried import (
 )
 from polyscan.bundle.config import bundle_folder, check_channels, labels_of, open_config, quiet, read_config
 from polyscan.bundle.inference_options import DEFAULTS, InferenceOptions
-from polyscan.bundle.items import labelled_studies
+from polyscan.bundle.items import labelled_studies, learnt_studies
 from polyscan.bundle.mapped_dataset import claim_cache
 from polyscan.bundle.model_record import model_record
 from polyscan.bundle.predictor import StudyPredictor
@@ -102,11 +102,7 @@ def train(
     with process_group():
         run, kept = by_the_first(begin)
         if not run.finished:
-            settings = {
-                **shared_settings(bundle, config, fragments),
-                PROTOCOLS: protocols_of(found.training),
-                UNTAUGHT: untaught(found.training, config.get("tasks", {})),
-            }
+            settings = shared_settings(bundle, config, fragments)
             with quiet(), run.writing() if is_first() else nullcontext():
                 _train(bundle, found, run, {**changes, **kept}, settings, progress)
     return run.path / BEST
@@ -120,14 +116,19 @@ def _train(
     settings: Mapping[str, Any],
     progress: Progress,
 ) -> None:
-    """Train until the end; ``settings`` are what the weights are to carry."""
+    """Train until the end; the weights carry ``settings``, and of the studies what an answer must know."""
     workflow = _load(bundle, "train", manifest, run.path, {**overrides, "resume": run.resume})
-    workflow.parser.get_parsed_content("network_def").settings = settings
-    run.record["studies"] = {
-        what: len(workflow.parser.get_parsed_content(f"{part}#dataset#data"))
-        for what, part in (("trained_on", "train"), ("watched", "validate"))
+    parsed: Any = workflow.parser.get_parsed_content
+    learnt = learnt_studies(manifest, parsed("labels"), parsed("unlabelled"), parsed("fold"))
+    parsed("network_def").settings = {
+        **settings,
+        PROTOCOLS: protocols_of(learnt),
+        UNTAUGHT: untaught([*manifest.training, *manifest.validation], learnt, workflow.parser.get("tasks", {})),
     }
-    trainer: Any = workflow.parser.get_parsed_content("train#trainer")
+    run.record["studies"] = {
+        what: len(parsed(f"{part}#dataset#data")) for what, part in (("trained_on", "train"), ("watched", "validate"))
+    }
+    trainer = parsed("train#trainer")
 
     @trainer.on(Events.EPOCH_COMPLETED)
     def _(engine: Engine) -> None:
@@ -136,7 +137,7 @@ def _train(
     with _windows_too_small_named():
         workflow.run()
     if is_first():
-        save_profiles(manifest.training, run.path)
+        save_profiles(learnt, run.path)
 
 
 @contextmanager
