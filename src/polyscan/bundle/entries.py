@@ -2,72 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from math import inf
-from numbers import Real
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from annotated_types import Ge, Gt, Len, Lt, MultipleOf, Predicate
 from monai.bundle.utils import EXPR_KEY, ID_REF_KEY
+from pydantic import FiniteFloat, Strict, TypeAdapter, ValidationError
 
-from polyscan.bundle.items import ALL
 from polyscan.errors import PolyscanError
+
+Number = Annotated[FiniteFloat, Strict()]
+Natural = Annotated[Number, Ge(0), MultipleOf(1)]
+Count = Annotated[Number, Ge(1), MultipleOf(1)]
+Part = Annotated[Number, Ge(0), Lt(1)]
+Positive = Annotated[Number, Gt(0)]
+Edge = Count | Literal[-1]
+Window = Annotated[list[Number], Len(2, 2), Predicate(lambda ends: ends[0] < ends[1])]
 
 
 @dataclass(frozen=True)
 class Kind:
     """What may stand in an entry, and how that is called."""
 
-    holds: Callable[[Any], bool]
+    type: Any
     name: str
 
-
-def numbers(least: float, below: float = inf, *, whole: bool = False, name: str) -> Kind:
-    """Numbers from ``least`` on."""
-
-    def holds(value: Any) -> bool:
-        is_number = isinstance(value, Real) and not isinstance(value, bool)
-        return is_number and least <= value < below and (not whole or value == int(value))
-
-    return Kind(holds, name)
+    def holds(self, value: Any) -> bool:
+        """Whether a value is of this kind."""
+        try:
+            TypeAdapter(self.type).validate_python(value)
+        except ValidationError:
+            return False
+        return True
 
 
-def lists(of: Kind, lengths: Collection[int] = (), *, name: str) -> Kind:
-    """Lists of a kind, of any length but none where no lengths are said."""
-
-    def holds(value: Any) -> bool:
-        is_list = isinstance(value, (list, tuple)) and (len(value) in lengths if lengths else len(value) > 0)
-        return is_list and all(map(of.holds, value))
-
-    return Kind(holds, name)
-
-
-def named(of: Kind, *, least: int) -> Kind:
-    """Something of a kind by name, for so many names at least."""
-
-    def holds(value: Any) -> bool:
-        return isinstance(value, Mapping) and len(value) >= least and all(map(of.holds, value.values()))
-
-    return Kind(holds, f"{of.name} by name")
-
-
-def either(*kinds: Kind) -> Kind:
-    """Any of some kinds."""
-    return Kind(lambda value: any(kind.holds(value) for kind in kinds), " or ".join(kind.name for kind in kinds))
-
-
-COUNT = numbers(1, whole=True, name="a whole number of 1 or more")
-NATURAL = numbers(0, whole=True, name="a whole number of 0 or more")
-NOT_NEGATIVE = numbers(0, name="a number of 0 or more")
-POSITIVE = numbers(5e-324, name="a number above 0")
-PART = numbers(0, 1, name="a number from 0 to below 1")
-EDGE = Kind(lambda value: COUNT.holds(value) or value == -1, "a whole number, or -1 for all")
-EDGES = lists(EDGE, (2, 3), name="a list of two or three whole numbers of 1 or more, or -1 for a whole edge")
-TWO = lists(numbers(-inf, name="a number"), (2,), name="two numbers")
-WINDOW = Kind(lambda value: TWO.holds(value) and value[0] < value[1], "[lowest, highest]")
-LABELS = lists(NATURAL, name="a list of labels of the mask")
-
-FOLD = Kind(lambda value: value is None or value == ALL or NATURAL.holds(value), f"a fold of the manifest, or {ALL}")
+COUNT = Kind(Count, "a whole number of 1 or more")
+NATURAL = Kind(Natural, "a whole number of 0 or more")
+NOT_NEGATIVE = Kind(Annotated[Number, Ge(0)], "a number of 0 or more")
+POSITIVE = Kind(Positive, "a number above 0")
+PART = Kind(Part, "a number from 0 to below 1")
+EDGES = Kind(
+    Annotated[list[Edge], Len(2, 3)], "a list of two or three whole numbers of 1 or more, or -1 for a whole edge"
+)
 
 ENTRIES = {
     **dict.fromkeys(("max_epochs", "batch_size", "num_samples", "accumulation_steps", "patience"), COUNT),
@@ -76,12 +53,14 @@ ENTRIES = {
     **dict.fromkeys(("learning_rate", "encoder_learning_rate", "clip_gradients"), POSITIVE),
     **dict.fromkeys(("modulation", "focal"), NOT_NEGATIVE),
     **dict.fromkeys(("warm_up", "ema_decay", "overlap", "dropout"), PART),
-    "fold": FOLD,
-    "modality_dropout": either(PART, lists(PART, name="a list of one for each modality")),
-    "spacing": lists(POSITIVE, (3,), name="a list of three numbers above 0, in mm"),
     **dict.fromkeys(("roi_size", "inferer_roi_size"), EDGES),
-    "regions": named(LABELS, least=1),
-    "windows": named(WINDOW, least=0),
+    "fold": Kind(Natural | Literal["all"] | None, "a fold of the manifest, or all"),
+    "modality_dropout": Kind(Part | Annotated[list[Part], Len(1)], f"{PART.name} or a list of one for each modality"),
+    "spacing": Kind(Annotated[list[Positive], Len(3, 3)], "a list of three numbers above 0, in mm"),
+    "regions": Kind(
+        Annotated[dict[str, Annotated[list[Natural], Len(1)]], Len(1)], "a list of labels of the mask by name"
+    ),
+    "windows": Kind(dict[str, Window], "[lowest, highest] by name"),
 }
 """The kind of each entry that is more than the kind of what a bundle has in it."""
 
