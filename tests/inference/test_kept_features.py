@@ -10,10 +10,10 @@ import torch
 from polyscan.cli import main
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json, write_json
+from polyscan.files.features import remove_features
 from polyscan.fusion import AttentionWeighted, MeanProbability
 from polyscan.fusion.temporal import TemporalDifference
 from polyscan.inference import EnsembleAverage, KeptFeatures
-from polyscan.inference.kept_features import remove_features
 from polyscan.networks import (
     ClassificationHead,
     DRIFANet,

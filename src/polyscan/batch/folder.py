@@ -11,6 +11,7 @@ from typing import Any
 from polyscan.batch.status import FOLDERS, STUDIES, is_locked, lock, read_records, record_files
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
+from polyscan.files.features import FEATURES, remove_features
 from polyscan.files.names import MAPS
 from polyscan.files.owned import remove_owned, replace_owned
 from polyscan.report.cohort_page import PAGES, write_cohort_page
@@ -94,11 +95,9 @@ def remove_others(out: Path, keys: set[str]) -> None:
         key = record.stem
         if key in keys or is_locked(out, key):
             continue
-        from polyscan.inference.kept_features import remove_features
-
         remove_owned(out / "predictions", group=key)
         record.unlink()
         remove_owned(out / "prepared" / key)
-        remove_features(out / "features" / key)
+        remove_features(out / FEATURES / key)
         remove_owned(out / "pages", group=key)
         remove_owned(out / "predictions" / f"{key}{MAPS}")

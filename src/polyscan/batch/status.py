@@ -9,12 +9,13 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, Timeout
 
 from polyscan.errors import PolyscanError
+from polyscan.files.features import FEATURES
 from polyscan.study.manifest import Manifest, read_manifest, read_record
 
 STUDIES = "studies.json"
 PARTS = ("prepared", "predictions", "pages", "records")
 """Folders of a batch that hold a part of each study's answer."""
-FOLDERS = (*PARTS, "locks", "features")
+FOLDERS = (*PARTS, "locks", FEATURES)
 
 
 @dataclass

@@ -18,10 +18,10 @@ from polyscan.bundle.earlier import check_same_bundle, copy_aside, is_updated, l
 from polyscan.bundle.items import inference_item
 from polyscan.errors import PolyscanError, sentence
 from polyscan.files.digest import digest_of
+from polyscan.files.features import FEATURES, remove_features
 from polyscan.files.names import MAPS
 from polyscan.files.owned import rewrite_owned
 from polyscan.inference import KeptFeatures
-from polyscan.inference.kept_features import FEATURES, remove_features
 from polyscan.progress import Progress, silent
 from polyscan.study import ModelRecord, PredictionRecord, Study
 from polyscan.study.manifest import MANIFEST, Failure, Manifest, manifest_of, none_done, read_record, write_manifest

@@ -38,8 +38,8 @@ from polyscan.bundle.weights import (
     weights_of,
 )
 from polyscan.errors import PolyscanError, sentence
+from polyscan.files.features import FEATURES
 from polyscan.files.names import BEST
-from polyscan.inference.kept_features import FEATURES
 from polyscan.preprocess.profiles import save_profiles
 from polyscan.progress import Progress, silent
 from polyscan.study.manifest import Manifest, manifest_of, read_manifest

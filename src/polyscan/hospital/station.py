@@ -24,12 +24,12 @@ from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError, sentence
 from polyscan.export.dicom import write_objects
 from polyscan.files.atomic import clear_parts
+from polyscan.files.features import FEATURES, remove_features
 from polyscan.files.owned import remove_owned, replace_owned
 from polyscan.hospital.deliveries import Deliveries, Delivery, study_of
 from polyscan.hospital.receive import receiving
 from polyscan.hospital.send import Sender, UnreachableError, sender
 from polyscan.hospital.spool import Spool, images_in, newest, remove_images
-from polyscan.inference.kept_features import remove_features
 from polyscan.study import Study
 from polyscan.study.manifest import Manifest, read_manifest
 from polyscan.study.outputs import OutputFolder
@@ -265,7 +265,7 @@ class Desk:
         if not remove_images(images, last):
             return
         remove_owned(self.plan.out / "prepared" / key)
-        remove_features(self.plan.out / "features" / key)
+        remove_features(self.plan.out / FEATURES / key)
         self._finished.pop(images)
         _LOG.info("%s: its images were removed", key)
 

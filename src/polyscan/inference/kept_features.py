@@ -13,12 +13,9 @@ from torch import Tensor
 
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import atomic_write
-from polyscan.files.owned import remove_empty
+from polyscan.files.features import feature_file, feature_files
 from polyscan.networks import FusionModel
 from polyscan.networks.fusion_model import FusionWrapper
-
-FEATURES = "features"
-"""What the folder of kept features is called in an output."""
 
 
 class KeptFeatures(FusionWrapper):
@@ -82,7 +79,7 @@ class KeptFeatures(FusionWrapper):
         self._weights, self._read, self._seen, self._encoded = "", set(), set(), set()
         try:
             yield
-            for file in _kept(self._place) if self._place else []:
+            for file in feature_files(self._place) if self._place else []:
                 if file not in self._read:
                     file.unlink()
         finally:
@@ -149,16 +146,4 @@ class KeptFeatures(FusionWrapper):
     def _file(self, place: Path, modality: int, values: Tensor) -> Path:
         digest = hashlib.sha256(f"{self.weights} {self.modalities[modality]} {tuple(values.shape)}".encode())
         digest.update(values.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-        return place / f"{digest.hexdigest()[:32]}.pt"
-
-
-def remove_features(place: Path) -> None:
-    """Remove what is kept of a study, and its folder unless that holds something of somebody's own."""
-    for file in _kept(place):
-        file.unlink()
-    remove_empty(place)
-
-
-def _kept(place: Path) -> list[Path]:
-    """The files that :class:`KeptFeatures` wrote, which their names tell."""
-    return list(place.glob("[0-9a-f]" * 32 + ".pt"))
+        return feature_file(place, digest.hexdigest())
