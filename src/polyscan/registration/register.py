@@ -128,15 +128,6 @@ def register_study(
 
 
 def _volume(image: sitk.Image | MetaTensor, device: torch.device | str) -> Volume:
-    if isinstance(image, sitk.Image):
-        dimensions, values = image.GetDimension(), image.GetNumberOfComponentsPerPixel()
-    else:
-        dimensions, values = image.ndim - 1, image.shape[0]
-    if dimensions != 3 or values != 1:
-        raise PolyscanError(
-            f"An image of {dimensions} dimensions and {values} values a voxel cannot be registered; give 3D images of "
-            "one value a voxel."
-        )
     return Volume.of_image(image, device) if isinstance(image, sitk.Image) else Volume.of_tensor(image, device)
 
 

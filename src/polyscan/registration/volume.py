@@ -10,6 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
+from polyscan.errors import PolyscanError
 from polyscan.geometry import FLIP, check_rectangular
 
 if TYPE_CHECKING:
@@ -63,7 +64,12 @@ class Volume:
 
     @staticmethod
     def of_image(image: sitk.Image, device: torch.device | str = "cpu") -> Volume:
-        """A SimpleITK image, its direction cosines and origin."""
+        """A SimpleITK image, its direction cosines and origin.
+
+        Raises:
+            PolyscanError: it is not 3D, or has several values a voxel.
+        """
+        _check_3d(image.GetDimension(), image.GetNumberOfComponentsPerPixel())
         array = sitk.GetArrayViewFromImage(image).astype(np.float32)
         axes = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
         return Volume.of(torch.from_numpy(array).to(device), np.column_stack([axes, image.GetOrigin()]))
@@ -73,8 +79,9 @@ class Volume:
         """A (1, x, y, z) tensor with a RAS+ affine; its values are not copied where they are float32 on that device.
 
         Raises:
-            PolyscanError: its axes are not perpendicular.
+            PolyscanError: it is not 3D, has several values a voxel, or its axes are not perpendicular.
         """
+        _check_3d(image.ndim - 1, image.shape[0])
         affine = np.asarray(image.affine, dtype=float)
         check_rectangular(affine)
         values = image.as_tensor()[0].permute(2, 1, 0)
@@ -148,6 +155,14 @@ class Volume:
         slope = (self.table[1:] - self.table[:-1]).index_select(0, knot).view(values.shape)
         inside = (values > low) & (values < high)
         return under + fraction * slope, slope * scale * inside
+
+
+def _check_3d(dimensions: int, values: int) -> None:
+    if dimensions != 3 or values != 1:
+        raise PolyscanError(
+            f"An image of {dimensions} dimensions and {values} values a voxel cannot be registered; give 3D images of "
+            "one value a voxel."
+        )
 
 
 def _slabs(values: torch.Tensor, *, whole: bool) -> Iterator[torch.Tensor]:
