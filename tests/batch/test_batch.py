@@ -102,6 +102,7 @@ def test_a_folder_goes_the_whole_way(ward, tmp_path):
     rows = {row["study"]: row for row in csv.DictReader((out / "cohort.csv").open())}
     assert rows["sub-01"]["modalities"] == "T1"  # the bundle reads no T2
     assert float(rows["sub-01"]["tumour ml"]) >= 0
+    assert float(rows["sub-01"]["prepare seconds"]) > 0
     status = batch_status(out)
     assert (status.done, status.running, status.waiting) == (["sub-01", "sub-02"], [], [])
     assert rows["sub-03"]["reason"] == status.failed["sub-03"]

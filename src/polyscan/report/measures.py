@@ -52,7 +52,7 @@ def _row(study: Study) -> dict[str, Any]:
         held = task_prediction.prediction_set
         told["not ruled out"] = None if held is None else " ".join(held) or "no class"
         row |= {f"{task} {name}": value for name, value in told.items() if not isinstance(value, list | None)}
-    row["prepare seconds"] = preparation.seconds.get("prepare") if preparation else None
+    row["prepare seconds"] = preparation.seconds.get("total") if preparation else None
     row["infer seconds"] = prediction.seconds
     return row
 
