@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import tempfile
 import threading
@@ -284,5 +283,4 @@ def _volumes(mask: Path, labels: Mapping[str, int]) -> dict[str, float]:
 
 def _dice(a: Path, b: Path) -> float:
     """Dice of two masks' foreground; one where both are empty."""
-    found = dice(*(read_nifti(path).numpy() > 0.5 for path in (a, b)))
-    return 1.0 if math.isnan(found) else found
+    return float(np.nan_to_num(dice(*(read_nifti(path).numpy() > 0.5 for path in (a, b))), nan=1.0))

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from monai.metrics import compute_dice
 
 from polyscan.bundle import run as runs
 from polyscan.bundle.run_folder import LAST
 from polyscan.errors import PolyscanError, sentence
+from polyscan.evaluation import dice
 from polyscan.files.atomic import read_json, write_json
 from polyscan.formats.nifti import read_nifti, write_nifti
 from polyscan.label_app.corrections import Correction
@@ -183,9 +182,8 @@ def mask_score(prediction: Path, truth: Path, values: Sequence[int]) -> float:
         truth: the same for the truth.
         values: the labels.
     """
-    found, true = (read_nifti(path).as_tensor() for path in (prediction, truth))
-    one_hot = [torch.stack([mask[0] == value for value in values])[None] for mask in (found, true)]
-    return float(compute_dice(one_hot[0], one_hot[1], include_background=True, ignore_empty=False).mean())
+    found, true = (read_nifti(path).numpy() for path in (prediction, truth))
+    return float(np.mean([np.nan_to_num(dice(found == value, true == value), nan=1.0) for value in values]))
 
 
 def class_score(found: PredictionRecord, truth: Mapping[str, str]) -> float:
