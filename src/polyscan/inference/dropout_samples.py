@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from monai.networks.utils import train_mode
+from torch import Tensor
 
 from polyscan.networks import FusionModel
 from polyscan.networks.cached_features import CachedFeatures
@@ -40,19 +40,6 @@ def monte_carlo(
     cached = CachedFeatures.of(network, image, inputs)
     devices = [cached.available.device] if cached.available.is_cuda else []
     sample = cached.sampler()
-    with _dropping(layers), torch.random.fork_rng(devices):
+    with train_mode(*layers), torch.random.fork_rng(devices):
         torch.manual_seed(seed)
         return torch.stack([sample() for _ in range(n_samples)])
-
-
-@contextmanager
-def _dropping(layers: Sequence[nn.Module]) -> Iterator[None]:
-    """Let dropout layers drop while everything else stays as it is."""
-    before = [layer.training for layer in layers]
-    try:
-        for layer in layers:
-            layer.train()
-        yield
-    finally:
-        for layer, training in zip(layers, before, strict=True):
-            layer.train(training)
