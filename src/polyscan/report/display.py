@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import SimpleITK as sitk
 import torch
 from matplotlib import colormaps
 from monai.data import MetaTensor
-from scipy.optimize import linear_sum_assignment
 from torch.nn.functional import adaptive_avg_pool3d, adaptive_max_pool3d
 
 from polyscan.geometry import empty_image, from_sitk, same_grid, spacing_of, to_sitk
@@ -36,7 +36,9 @@ class Display:
         affine = np.asarray(grid.affine, dtype=float)
         spacing = spacing_of(affine)
         self._grid = empty_image(grid.shape[1:], grid.affine)
-        self._axes = _axes(affine[:3, :3] / spacing)
+        self._axes = np.argsort(
+            nibabel.io_orientation(affine)[:, 0]
+        ).tolist()  # along right-left, front-back, foot-head
         towards = affine[[0, 1, 2], self._axes] * [-1, -1, 1]
         self._flipped = [axis for axis in range(3) if towards[axis] < 0]
         full = np.array(grid.shape[1:])[self._axes]
@@ -118,12 +120,6 @@ def colour_map(name: str) -> np.ndarray:
     known = find_modality(name)
     chosen = colormaps["gray" if known is None else known.colours]
     return np.round(chosen(np.linspace(0, 1, 256))[:, :3] * 255).astype(np.uint8)
-
-
-def _axes(directions: np.ndarray) -> list[int]:
-    """Which array axis runs most along each of right-left, front-back and foot-head."""
-    _, axes = linear_sum_assignment(-np.abs(directions))
-    return [int(axis) for axis in axes]
 
 
 def _reduced(shape: np.ndarray, spacing: np.ndarray, most: int) -> tuple[int, int, int]:
