@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
 """From RAS+ to LPS+ and back."""
+TO_SIGMA = 1 / (2 * np.sqrt(2 * np.log(2)))
+"""From the full width at half maximum of a Gaussian to its standard deviation."""
 
 
 def to_sitk(image: MetaTensor) -> sitk.Image:

@@ -20,10 +20,10 @@ from polyscan.modality import MODALITIES
 from polyscan.scan_key import ScanKey
 from polyscan.study import Study, paths_in
 from polyscan.study.manifest import Manifest
+from polyscan.study.record import CLINICAL
 
 Task = Literal["segmentation", "classes", "survival", "number"]
 MASK = "mask"
-CLINICAL = "clinical"
 VANISHES = 0.9
 """A modality vanishes that most training studies have and that this part of the testing studies lacks."""
 

@@ -11,6 +11,7 @@ from polyscan.advise.candidates import CANDIDATES
 from polyscan.compare.protocol import CONCATENATION, OUTPUT_MEAN
 from polyscan.files.atomic import write_json
 from polyscan.files.owned import replace_owned
+from polyscan.files.schema import encoded
 from polyscan.study.manifest import read_manifest
 from polyscan.study.outputs import OutputFolder, sources_of
 
@@ -53,14 +54,7 @@ def _write_configs(advice: Advice, manifest: str | Path, folder: Path, final: Pa
         write_json(folder / CONFIG, {**about, **advice.setting.config})
     if _can_compare(advice):
         best = [each.strategy for each in advice.estimates if each.strategy not in (CONCATENATION, OUTPUT_MEAN)]
-        strategies = {
-            name: {
-                "fusion": CANDIDATES[name].fusion,
-                "fuse_at": CANDIDATES[name].fuse_at,
-                "missing": CANDIDATES[name].missing,
-            }
-            for name in best[:COMPARED]
-        }
+        strategies = {name: encoded(CANDIDATES[name]) for name in best[:COMPARED]}
         where = os.path.relpath(Path(manifest).resolve(), final.resolve())
         cohort = {"manifest": where, "config": CONFIG, "target": advice.cohort.target}
         write_json(folder / PROTOCOL, {"cohort": cohort, "strategies": strategies, "folds": 5, "seeds": 3})

@@ -22,10 +22,9 @@ def shapley_values(value: Callable[[frozenset[int]], Tensor], players: int) -> T
     Returns:
         (players, ...) for values (...); their sum is v(all) - v(none).
     """
-    everyone = range(players)
-    known = {frozenset(s): value(frozenset(s)) for size in range(players + 1) for s in combinations(everyone, size)}
+    known = _of_subsets(value, players)
     total = torch.zeros(players, *known[frozenset()].shape)
-    for player in everyone:
+    for player in range(players):
         for subset, before in known.items():
             if player not in subset:
                 weight = factorial(len(subset)) * factorial(players - len(subset) - 1) / factorial(players)
@@ -47,13 +46,17 @@ def shapley_interactions(value: Callable[[frozenset[int]], Tensor], players: int
     Returns:
         (players, players, ...) for values (...), symmetric, 0 from a player to itself.
     """
-    everyone = range(players)
-    known = {frozenset(s): value(frozenset(s)) for size in range(players + 1) for s in combinations(everyone, size)}
+    known = _of_subsets(value, players)
     total = torch.zeros(players, players, *known[frozenset()].shape)
-    for a, b in combinations(everyone, 2):
+    for a, b in combinations(range(players), 2):
         for subset, before in known.items():
             if not subset & {a, b}:
                 weight = factorial(len(subset)) * factorial(players - len(subset) - 2) / factorial(players - 1)
                 total[a, b] += weight * (known[subset | {a, b}] - known[subset | {a}] - known[subset | {b}] + before)
         total[b, a] = total[a, b]
     return total
+
+
+def _of_subsets(value: Callable[[frozenset[int]], Tensor], players: int) -> dict[frozenset[int], Tensor]:
+    subsets = (frozenset(s) for size in range(players + 1) for s in combinations(range(players), size))
+    return {subset: value(subset) for subset in subsets}

@@ -12,6 +12,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from polyscan.geometry import (
     FLIP,
+    TO_SIGMA,
     check_rectangular,
     empty_image,
     from_sitk,
@@ -24,8 +25,6 @@ from polyscan.geometry import (
     spacing_of,
     to_sitk,
 )
-
-_TO_SIGMA = 1 / (2 * np.sqrt(2 * np.log(2)))  # from a full width at half maximum
 
 
 def resample(
@@ -89,7 +88,7 @@ def anti_alias(image: MetaTensor, spacing: Sequence[float] | np.ndarray) -> Meta
         The image on its own grid.
     """
     ratio = np.maximum(np.asarray(spacing, dtype=float) / spacing_of(np.asarray(image.affine)), 1.0)
-    return _smooth(image, np.sqrt(ratio**2 - 1) * _TO_SIGMA)
+    return _smooth(image, np.sqrt(ratio**2 - 1) * TO_SIGMA)
 
 
 def widen_point_spread(image: MetaTensor, own: float, wanted: float) -> MetaTensor:
@@ -100,7 +99,7 @@ def widen_point_spread(image: MetaTensor, own: float, wanted: float) -> MetaTens
         own: full width at half maximum of its point spread in millimetres.
         wanted: that of the blurrier one.
     """
-    sigma = np.sqrt(max(wanted**2 - own**2, 0.0)) * _TO_SIGMA
+    sigma = np.sqrt(max(wanted**2 - own**2, 0.0)) * TO_SIGMA
     return _smooth(image, sigma / spacing_of(np.asarray(image.affine)))
 
 

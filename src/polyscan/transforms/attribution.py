@@ -96,7 +96,7 @@ class SaveAttributionsd(EachKeyTransform):
 
     def _write(self, maps: Tensor, read: Tensor, image: MetaTensor, record: AttributionRecord, folder: Path) -> None:
         """Write the map of each modality that was read, and note its file's name and its share."""
-        present = [m for m, each in enumerate(_channels(read, len(maps))) if bool(each.isfinite().any())]
+        present = [m for m, each in enumerate(read.unflatten(0, (len(maps), -1))) if bool(each.isfinite().any())]
         shares = share_of_modalities(maps)
         undone = self._undone(maps[present], image)
         for k, m in enumerate(present):
@@ -135,11 +135,6 @@ class SaveAttributionsd(EachKeyTransform):
             return MetaTensor(maps.transpose(1, 2)[..., None])
         invert = Invertd("maps", self.preprocessing, orig_keys="image", nearest_interp=False, to_tensor=True)
         return invert({"image": image, "maps": MetaTensor(maps, affine=image.affine)})["maps"]
-
-
-def _channels(image: Tensor, modalities: int) -> Tensor:
-    """(modality, channel, *spatial)."""
-    return image.unflatten(0, (modalities, -1))
 
 
 def _plain(name: str) -> str:

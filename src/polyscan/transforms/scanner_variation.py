@@ -11,10 +11,9 @@ from monai.config import KeysCollection
 from monai.transforms import RandBiasField, RandomizableTransform
 from scipy.ndimage import gaussian_filter
 
+from polyscan.geometry import TO_SIGMA
 from polyscan.modality import calibrated_channels
 from polyscan.transforms.each_key import EachKeyTransform
-
-_TO_SIGMA = 1 / (2 * np.sqrt(2 * np.log(2)))
 
 
 class RandScannerd(EachKeyTransform, RandomizableTransform):
@@ -78,7 +77,7 @@ class RandScannerd(EachKeyTransform, RandomizableTransform):
         """One channel (*spatial) by the variations that were drawn; unknown voxels are filled and count for nothing."""
         positive = bool(values.min() >= 0)
         if chance[0]:
-            sigma = self.R.uniform(0, self.point_spread) * _TO_SIGMA
+            sigma = self.R.uniform(0, self.point_spread) * TO_SIGMA
             total, weight = (
                 torch.from_numpy(gaussian_filter(each.numpy(), sigma)) for each in (values * known, known.float())
             )

@@ -68,7 +68,7 @@ class LoadTablesd(EachKeyTransform):
         data[key] = self._tensor(data[key], data.get(self.clinical, {}), str(data["study"]))
 
     def _tensor(self, files: Mapping[str, str], clinical: Mapping[str, Any], study: str) -> MetaTensor:
-        known = {name: clinical if name == CLINICAL else read_json(files[name]) for name in self.read if name in files}
+        known = {name: read_json(files[name]) for name in self.read if name in files and name != CLINICAL}
         if CLINICAL in self.read:
             known[CLINICAL] = clinical
         rows = [_row(known.get(name, {}), columns, study) for name, columns in self.tables.items()]
