@@ -160,11 +160,13 @@ def _plain_numbers(found: Any) -> list[float]:
 
 def items(header: Dataset, name: Name) -> list[Dataset]:
     """The items of a sequence."""
-    found = value(header, name)
-    return list(found) if isinstance(found, Sequence) else []
+    return _items(value(header, name))
 
 
 def private_items(header: Dataset, group: int, creator: str, element: int) -> list[Dataset]:
     """The items of a private sequence, found as :func:`private` finds numbers."""
-    found = _private(header, group, creator, element)
+    return _items(_private(header, group, creator, element))
+
+
+def _items(found: Any) -> list[Dataset]:
     return list(found) if isinstance(found, Sequence) else []

@@ -12,7 +12,15 @@ from pathlib import Path
 from pydicom import Dataset
 
 from polyscan.dicom.attributes import text
-from polyscan.discovery.whose import bare, counted_alike, is_counted, is_word, tells_whom, words_of_whom
+from polyscan.discovery.whose import (
+    bare,
+    counted_alike,
+    is_counted,
+    is_word,
+    tells_whom,
+    without_numbers,
+    words_of_whom,
+)
 from polyscan.errors import first_of
 
 Key = tuple[str, str, str]
@@ -322,7 +330,7 @@ def _doubts(patients: list[Patient], subjects: list[str], share: ShareImages) ->
         f"{first_of(sorted(top[-1] for top in a.tops))} are taken as one patient's, {subjects[i]}, since their headers "
         "name one study. If those are patients, scan each by itself."
         for i, a in enumerate(patients)
-        if a.is_nobody and len(a.tops) > 1 and len({re.sub(r"\d+", "#", "/".join(top)) for top in a.tops}) == 1
+        if a.is_nobody and len(a.tops) > 1 and len({without_numbers("/".join(top)) for top in a.tops}) == 1
     ]
     alike: dict[str, list[int]] = defaultdict(list)
     for i, a in enumerate(patients):

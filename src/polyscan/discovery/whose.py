@@ -107,13 +107,18 @@ def is_counted(folder: str) -> bool:
 def counted_alike(folders: Collection[str]) -> bool:
     """Whether names differ only in a number such as a study gives its patients, written in one way."""
     names = {bare(folder).casefold() for folder in folders}
-    forms = {re.sub(r"\d+", "#", name) for name in names}
+    forms = set(map(without_numbers, names))
     if forms == {"#"}:  # 12 is one where 07 stands beside it, and so is 1 where it goes on to 10 and more
         if len(names) >= _MANY and not any(map(is_time, names)):
             return True
         in_one_way = len(set(map(len, names))) == 1 and not all(map(_SERIES_NUMBER.fullmatch, names))
         return in_one_way and any(map(is_counted, names))
     return len(forms) == 1 and all(map(is_counted, names))
+
+
+def without_numbers(name: str) -> str:
+    """The same for names that differ only in their numbers."""
+    return re.sub(r"\d+", "#", name)
 
 
 def is_time(folder: str) -> bool:
