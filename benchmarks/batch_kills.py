@@ -21,7 +21,6 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter, defaultdict
@@ -33,14 +32,12 @@ import nibabel
 import numpy as np
 import pydicom
 import torch
+from batch_runs import BUNDLE, SHAPE, answers_at, at_work, cluster, free_port, make, outcome, start
+from trial import RAW, has_ended, run
 
 from polyscan.batch import batch
 from polyscan.batch.executors import local
 from polyscan.hospital import listen
-
-sys.path.insert(0, str(Path(__file__).parent))
-from batch_runs import BUNDLE, SHAPE, answers_at, at_work, cluster, free_port, make, outcome, start
-from trial import RAW, has_ended, run
 
 STUDIES, DISK, QUIET = 10, 96, 2.0  # of a batch; MB; seconds until a study is complete
 PACE = 0.1  # seconds from one image to the next

@@ -14,16 +14,13 @@ import argparse
 import json
 import os
 import resource
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import linregress, t
-
-sys.path.insert(0, str(Path(__file__).parent))
 from batch_runs import Run, cluster, finish, make, outcome, start
+from scipy.stats import linregress, t
 
 from polyscan.batch import batch_status
 from polyscan.study.manifest import read_manifest

@@ -14,10 +14,10 @@ import argparse
 from collections.abc import Iterable
 
 import numpy as np
+from made_courses import Growth, made_courses
 from scipy.stats import t as student
 
 from polyscan.course import Course, Population, fit_population, forecast
-from polyscan.course.made import Growth, made_courses
 
 Interval = tuple[float, float, float]  # logarithms of low, median, high
 

@@ -18,7 +18,6 @@ import random
 import re
 import shutil
 import signal
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -27,8 +26,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))
 from trial import BUNDLE, RAW, Ended, has_ended, hashes, make, prepared, run
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -23,15 +22,13 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 from pydicom import Dataset, dcmread
+from scan_index import slice_
 
 from polyscan.dicom.read import read_series
 from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import write_nifti
 from polyscan.formats.read import read_image
 from polyscan.geometry import corners
-
-sys.path.insert(0, str(Path(__file__).parent))
-from scan_index import slice_
 
 SLICES = 8
 Spoil = Callable[[list[Dataset], list[Dataset], random.Random], str]

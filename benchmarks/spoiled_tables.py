@@ -9,11 +9,9 @@ import argparse
 import json
 import random
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
 from trial import RAW, hashes, make, quietly
 
 ODD = [

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
+from prepared import BUNDLES, make_manifest
 
 from polyscan.bundle.carried import PROTOCOLS, settings_of
 from polyscan.bundle.folds import assign_folds, members
@@ -17,9 +15,6 @@ from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
 from polyscan.study import Study
 from polyscan.study.manifest import read_manifest, write_manifest
-
-sys.path.append(str(Path(__file__).parents[1] / "bundles"))
-from prepared import BUNDLES, make_manifest
 
 BUNDLE = "brain_mri_tumour_segmentation"
 SMALL = [

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from monai.transforms import Compose, Lambdad
+from prepared import BUNDLES, make_manifest
 from test_run_folder import BUNDLE, SMALL
 
 from polyscan.bundle.config import open_config
@@ -19,9 +19,6 @@ from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import read_nifti, write_nifti
 from polyscan.study.manifest import read_manifest
 from polyscan.transforms import load
-
-sys.path.append(str(Path(__file__).parents[1] / "bundles"))
-from prepared import BUNDLES, make_manifest
 
 
 @pytest.fixture(scope="module")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
+from prepared import BUNDLES, make_manifest
 
 from polyscan.bundle.carried import carried_settings, settings_of
 from polyscan.bundle.config import read_config
@@ -20,9 +20,6 @@ from polyscan.bundle.weights import read_weights
 from polyscan.cli import main
 from polyscan.errors import PolyscanError
 from polyscan.learning.memory import bytes_kept
-
-sys.path.append(str(Path(__file__).parents[1] / "bundles"))
-from prepared import BUNDLES, make_manifest
 
 BRAIN, GLIOMA = (BUNDLES / name for name in ("brain_mri_tumour_segmentation", "glioma_grading_classification"))
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from prepared import make_manifest
 from test_run_folder import BUNDLE, SMALL
 
 from polyscan.bundle.folds import train_folds
@@ -19,9 +19,6 @@ from polyscan.errors import PolyscanError
 from polyscan.files.tables import rows_in
 from polyscan.study.manifest import Manifest, read_manifest, write_manifest
 from processes import FORKS, free_port, say_to
-
-sys.path.append(str(Path(__file__).parents[1] / "bundles"))
-from prepared import make_manifest
 
 ADAM = {"_target_": "torch.optim.AdamW", "params": "$@trained.parameters()", "lr": "@learning_rate", "eps": 1e-4}
 LOSS = {"_target_": "polyscan.learning.RegionLoss", "batch": False}

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
+from prepared import BUNDLES, make_manifest
 
 from polyscan.bundle.regions import check_regions
 from polyscan.bundle.run import train
 from polyscan.errors import PolyscanError
 from polyscan.study.manifest import read_manifest
-
-sys.path.append(str(Path(__file__).parents[1] / "bundles"))
-from prepared import BUNDLES, make_manifest
 
 BUNDLE = "brain_mri_tumour_segmentation"
 

@@ -7,17 +7,14 @@ import json
 import multiprocessing
 import os
 import signal
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from prepared import BUNDLES, make_manifest
 
 from polyscan.bundle.run import train
 from polyscan.errors import PolyscanError
-
-sys.path.append(str(Path(__file__).parents[1] / "bundles"))
-from prepared import BUNDLES, make_manifest
 
 BUNDLE = BUNDLES / "brain_mri_tumour_segmentation"
 SMALL = {

@@ -4,10 +4,10 @@ import csv
 
 import numpy as np
 import pytest
+from made_courses import made_courses
 
 from polyscan.cli import main
 from polyscan.course import Course, Population, fit_population, forecast, read_courses
-from polyscan.course.made import made_courses
 from polyscan.errors import PolyscanError
 
 
