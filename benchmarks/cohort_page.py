@@ -32,7 +32,7 @@ def made_cohort(count: int) -> Manifest:
                 Failure(f"sub-{k:05d}", "T1: slices 12 and 13 are missing, expected 155 evenly spaced slices.")
             )
             continue
-        study = Study(f"{k:05d}", preparation=Preparation("brain_mri", "T1c", seconds={"prepare": rng.gamma(9, 1)}))
+        study = Study(f"{k:05d}", preparation=Preparation("brain_mri", "T1c", seconds={"total": rng.gamma(9, 1)}))
         volumes = dict(zip(REGIONS, rng.lognormal([3, 2, 1], 0.4), strict=True))
         if k % 100 == 3:
             volumes["whole tumour"] *= 12

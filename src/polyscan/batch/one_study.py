@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import shutil
-import time
 from functools import lru_cache
 from pathlib import Path
 
@@ -76,14 +75,10 @@ def _map_folders(said: PredictionRecord | None) -> set[Path]:
 
 def _predict(predictor: StudyPredictor, study: Study, batch: Batch, before: PredictionRecord | None) -> Study:
     protocol = read_metadata(batch.bundle).get("protocol")
-    start = time.perf_counter()
     prepared = study
     if protocol is not None:
         prepared = prepare_study(study, batch.out / "prepared", protocol, batch.registered)
-    seconds = {"prepare": round(time.perf_counter() - start, 2)}
     answered = predictor.predict(prepared, before=before)
-    if answered.preparation is not None:
-        answered.preparation.seconds |= seconds
     if batch.pages:
         write_study_page(answered, batch.out / "pages" / f"{study.key}.html", cohort="../report.html")
     return answered
