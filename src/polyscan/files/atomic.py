@@ -60,10 +60,14 @@ def temporary_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def clear_parts(folder: Path, name: str) -> None:
-    """Remove what a process that was killed left of the file or folder of this name, or of files called ``<name>_``."""
-    escaped = glob.escape(name)
-    for pattern in (f".part-{escaped}-*", f".part-*-{escaped}", f".part-*-{escaped}[._]*"):
+def clear_parts(folder: Path, name: str | None = None) -> None:
+    """Remove what a process that was killed left of the file or folder of this name, or of files called ``<name>_``.
+
+    Where no name is given, of everything.
+    """
+    escaped = glob.escape(name or "")
+    of_name = (f".part-{escaped}-*", f".part-*-{escaped}", f".part-*-{escaped}[._]*")
+    for pattern in [".part-*"] if name is None else of_name:
         for part in folder.glob(pattern):
             if part.is_dir():
                 shutil.rmtree(part)

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from polyscan import __version__
 from polyscan.errors import PolyscanError, first_of
-from polyscan.files.atomic import write_json
+from polyscan.files.atomic import clear_parts, write_json
 from polyscan.files.numbered import numbered
 from polyscan.files.owned import MARKER, remove_empty, remove_files, remove_owned, rewrite_file
 from polyscan.files.packed import archive_of
@@ -119,22 +119,15 @@ class OutputFolder:
         """
         try:
             with FileLock(self.path / LOCK, timeout=0):
-                self._clear()
+                clear_parts(self.path)
                 try:
                     yield
                 finally:
-                    self._clear()  # of processes that were ended in the middle
+                    clear_parts(self.path)  # of processes that were ended in the middle
         except Timeout:
             raise PolyscanError(
                 f"{self.path} is being written by another polyscan {self.command}; wait for it or name another folder."
             ) from None
-
-    def _clear(self) -> None:
-        for part in self.path.glob(".part-*"):
-            if part.is_dir():
-                shutil.rmtree(part)
-            else:
-                part.unlink()
 
     def remove_others(self, names: Iterable[str]) -> None:
         """Remove what is listed but has none of these names; where nothing is left, the folder itself.
