@@ -29,7 +29,7 @@ import numpy as np
 from parts.part import Cohort, Patient, parts_of, write_picture, write_table, write_volume
 
 from polyscan.commands.options import tell_problems
-from polyscan.errors import PolyscanError
+from polyscan.errors import PolyscanError, first_of
 from polyscan.preprocess.prepare import prepare
 from polyscan.study import Scan, Source, Study, scans_of
 from polyscan.study.manifest import Manifest, write_manifest
@@ -47,7 +47,7 @@ def make(
     tasks: Sequence[str] = (),
     inputs: Sequence[str] = (),
     protocol: str | None = None,
-    folds: int = 5,
+    folds: int | None = None,
     jobs: int | None = None,
     testing: bool = False,
 ) -> Manifest:
@@ -60,7 +60,7 @@ def make(
         tasks: what is to be learnt; what the cohort is made for where empty.
         inputs: columns that are inputs only where they are named.
         protocol: by which volumes are prepared; the cohort's own where not given.
-        folds: how many.
+        folds: how many; those that the cohort fixes, else five, where not given.
         jobs: studies that are prepared at a time.
         testing: whether all studies stand in the section testing.
 
@@ -71,16 +71,21 @@ def make(
     tasks = tasks or cohort.tasks
     cohort.check(tasks, inputs)
     parts = parts_of(files)
+    for part in parts:
+        part.check(cohort.forms)
     owned = OutputFolder.claim(out, f"cohort {name}")
     owned.remove_others(["prepared"])
     owned.will_hold(["manifest.json", "scans", "prepared"])
     patients = [cohort.keep(patient, tasks, inputs) for part in parts for patient in cohort.patients(part)]
     if not patients:
         raise PolyscanError(f"{', '.join(path.name for path in files)} hold no study.")
-    numbers = assign_folds([p.group or p.study.subject for p in patients], [p.stratum for p in patients], folds)
+    keys = Counter(patient.study.key for patient in patients)
+    if twice := [key for key, count in keys.items() if count > 1]:
+        raise PolyscanError(f"{first_of(twice)} would be more than one study; give each patient, and each file, once.")
+    numbers = assign_folds([p.group or p.study.subject for p in patients], [p.stratum for p in patients], folds or 5)
     scans, others = Manifest(), {}
     for patient, fold in zip(patients, numbers, strict=True):
-        study = replace(patient.study, fold=fold if patient.study.fold is None else patient.study.fold)
+        study = replace(patient.study, fold=fold if folds or patient.study.fold is None else patient.study.fold)
         others[study.key] = write(patient, study, cohort, owned.path / "scans")
         getattr(scans, "testing" if testing else patient.section).append(study)
     if cohort.protocol is not None:
@@ -129,7 +134,7 @@ def write(patient: Patient, study: Study, cohort: Cohort, folder: Path) -> dict[
     for name, values in patient.volumes.items():
         written = write_volume(f"{path}_{name}.nii.gz", values, cohort.spacing)
         study.scans[name] = Scan(written, given=dict(cohort.given.get(name, {})))
-    if patient.mask is not None:
+    if patient.mask is not None and patient.volumes:
         study.label.mask = write_volume(f"{path}_dseg.nii.gz", patient.mask.astype(np.uint8), cohort.spacing)
         study.label.drawn_on = next(iter(patient.volumes))
     others: dict[str, Source] = {m: write_picture(f"{path}_{m}.png", values) for m, values in patient.pictures.items()}
@@ -145,7 +150,7 @@ def main() -> None:
     parser.add_argument("--task", nargs="+", default=[], help="what is to be learnt")
     parser.add_argument("--inputs", nargs="+", default=[], metavar="COLUMN", help="columns that must be named")
     parser.add_argument("--protocol", help="by which volumes are prepared; the cohort's own where not given")
-    parser.add_argument("--folds", type=int, default=5, help="of cross-validation (5)")
+    parser.add_argument("--folds", type=int, help="of cross-validation (5, or those that the cohort fixes)")
     parser.add_argument("--jobs", type=int, help="studies that are prepared at a time; as many as there are cores")
     parser.add_argument(
         "--testing", action="store_true", help="a part to answer for: all its studies stand in the section testing"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from parts.part import Cohort, Part, Patient, classes, known
+from parts.part import Cohort, Form, Part, Patient, classes, known, number
 from polyscan.study import Study
 
 CHANNELS = ("T1", "FLAIR", "T1c")
@@ -15,15 +15,14 @@ TISSUE = ("subtype", "histology", "grade", "rnaseq_cluster", "methylation_cluste
 
 def patients(part: Part) -> Iterator[Patient]:
     """A contrast that was not acquired is a copy of FLAIR in the files: ``available`` alone tells."""
-    clinical = part.table("patient", "age") or {}
-    genes = part.table("patient", "IDH1_mut") or {}
+    rows = part.rows("patient")
     available = part.array("available").astype(bool)
     for row, name in enumerate(part.array("patient").tolist()):
-        told = clinical.get(name, {})
+        told = rows.get(name, {})
         study = Study(name, aligned=list(CHANNELS))
         study.clinical = known(
             {
-                "age": told.get("age"),
+                "age": number(told, "age"),
                 "sex": classes(told, "sex", {"MALE": "M", "FEMALE": "F"}),
                 **{column: told.get(column) for column in (*TISSUE, "kps")},
             }
@@ -39,13 +38,13 @@ def patients(part: Part) -> Iterator[Patient]:
         volumes = {m: part.array("images")[row, k] for k, m in enumerate(CHANNELS) if available[row, k]}
         mask = part.array("lesion")[row] if part.has("lesion") else None
         stratum = f"{told.get('subtype', '')} {bool(available[row].all())}"
-        yield Patient(study, volumes, mask, tables=tables(genes.get(name, {})), stratum=stratum)
+        yield Patient(study, volumes, mask, tables=tables(told), stratum=stratum)
 
 
-def tables(row: dict[str, Any]) -> dict[str, dict[str, float]]:
+def tables(row: dict[str, Any]) -> dict[str, dict[str, float | None]]:
     """Mutations, copy numbers and expression of one patient; a table of which nothing was recorded is absent."""
     found = {
-        table: {column: float(value) for column, value in row.items() if column.endswith(ending)}
+        table: {column: number(row, column) for column in row if column.endswith(ending)}
         for ending, table in TABLES.items()
     }
     return {name: columns for name, columns in found.items() if columns}
@@ -53,9 +52,8 @@ def tables(row: dict[str, Any]) -> dict[str, dict[str, float]]:
 
 def survival(told: dict[str, Any]) -> dict[str, float] | None:
     """Months from diagnosis, and whether they ended in death."""
-    if "os_days" not in told or "death01" not in told:
-        return None
-    return {"time": round(told["os_days"] / 30.4375, 3), "event": int(told["death01"])}
+    days, event = number(told, "os_days"), classes(told, "death01", {0: 0, 1: 1})
+    return None if days is None or event is None else {"time": round(days / 30.4375, 3), "event": event}
 
 
 COHORT = Cohort(
@@ -69,6 +67,12 @@ COHORT = Cohort(
     patients=patients,
     tasks=("lesion", "IDH", "1p19q", "grade", "survival"),
     named=("kps", *TISSUE),
+    forms={
+        "images": Form("n 3 z y x"),
+        "lesion": Form("n z y x", highest=1),
+        "available": Form("n 3", highest=1),
+        "patient": Form("n"),
+    },
     protocol="slices_mri",
     nominal=True,
 )

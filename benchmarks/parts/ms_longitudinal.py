@@ -6,16 +6,22 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from parts.part import Cohort, Part, Patient, known
+from parts.part import Cohort, Form, Part, Patient, known
 from polyscan.study import Study
 
 NAMES = {"T1": "T1", "T1POST": "T1c", "T2": "T2", "FLAIR": "FLAIR"}
+FORMS = {
+    "images": Form("n c x y z"),
+    "lesion_eighths": Form("n x y z", highest=8),
+    "patient": Form("n"),
+    "contrasts": Form("c"),
+}
 
 
 def patients(part: Part) -> Iterator[Patient]:
     """A voxel is lesion where half of it is. Values below zero are real: zero is not the brain's mask."""
     contrasts = [NAMES[str(name)] for name in part.array("contrasts")]
-    rows = part.table("patient_id", "edss") or {}
+    rows = part.rows("patient_id")
     for row, name in enumerate(part.array("patient").tolist()):
         told = rows.get(str(int(name.removeprefix("patient"))), {})
         study = Study(name, aligned=contrasts, clinical=known({c: told.get(c) for c in ("age", "sex")}))
@@ -31,5 +37,10 @@ def lps(values: np.ndarray) -> np.ndarray:
 
 
 COHORT = Cohort(
-    outcomes={"lesion": ()}, patients=patients, tasks=("lesion",), protocol="brain_mri", spacing=(2.0, 2.0, 2.0)
+    outcomes={"lesion": ()},
+    patients=patients,
+    tasks=("lesion",),
+    forms=FORMS,
+    protocol="brain_mri",
+    spacing=(2.0, 2.0, 2.0),
 )

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from monai.data import MetaTensor
 
-from polyscan.errors import PolyscanError
+from polyscan.errors import PolyscanError, first_of
 from polyscan.files.atomic import write_json
 from polyscan.formats.nifti import write_nifti
 from polyscan.study import Label, Study
@@ -34,15 +35,15 @@ class Part:
     def __init__(self, files: Sequence[Path]) -> None:
         self.files = list(files)
         self.arrays: dict[str, np.ndarray] = {}
-        self._tables: list[list[dict[str, Any]]] = []
+        self._tables: dict[Path, list[dict[str, str]]] = {}
         for path in files:
             try:
                 if path.suffix == ".npz":
                     with np.load(path, allow_pickle=False) as archive:
-                        self.arrays.update(archive)
+                        self.arrays.update({name: texts(array) for name, array in archive.items()})
                 else:
-                    self._tables.append([recorded(row) for row in read_rows(path)])
-            except (OSError, ValueError) as error:
+                    self._tables[path] = read_rows(path)
+            except (OSError, ValueError, BadZipFile) as error:
                 raise PolyscanError(f"{path} cannot be read ({error}); give .npz archives and CSV tables.") from error
 
     def array(self, name: str) -> np.ndarray:
@@ -60,10 +61,49 @@ class Part:
         """Whether one of the archives has this array."""
         return name in self.arrays
 
-    def table(self, key: str, column: str) -> dict[str, dict[str, Any]] | None:
-        """The tables that have a column, by the text of their column ``key``; None where no table has it."""
-        having = [rows for rows in self._tables if any(column in row for row in rows)]
-        return {str(row[key]): row for rows in having for row in rows if key in row} if having else None
+    def check(self, forms: Mapping[str, Form]) -> None:
+        """Refuse arrays that are not of their form, or not of the same patients.
+
+        Raises:
+            PolyscanError: see there; arrays that are absent are not missed.
+        """
+        sizes: dict[str, int] = {}
+        for name, form in forms.items():
+            if name not in self.arrays:
+                continue
+            array, axes = self.arrays[name], form.axes.split()
+            expected = [int(axis) if axis.isdigit() else sizes.get(axis, axis) for axis in axes]
+            alike = [isinstance(size, str) or size == own for size, own in zip(expected, array.shape, strict=False)]
+            if array.ndim != len(axes) or not all(alike):
+                raise PolyscanError(
+                    f"The array {name!r} has the form ({', '.join(map(str, array.shape))}), where "
+                    f"({', '.join(map(str, expected))}) is expected; give arrays of this cohort, of the same patients."
+                )
+            sizes |= dict(zip(axes, array.shape, strict=True))
+            if form.highest is not None and not is_whole(array, form.highest):
+                raise PolyscanError(
+                    f"The array {name!r} has values from {array.min()} to {array.max()}, where whole ones from 0 to "
+                    f"{form.highest} are expected; give the values that this cohort has."
+                )
+
+    def rows(self, key: str) -> dict[str, dict[str, Any]]:
+        """What the tables tell of each patient, by the text of the column ``key``; none where there is no table.
+
+        Raises:
+            PolyscanError: a table has no such column, or two rows of one patient contradict each other.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        for path, rows in self._tables.items():
+            if not any(row.get(key) for row in rows):
+                raise PolyscanError(f"{path} has no column {key!r} that names its patients; give this cohort's tables.")
+            for row in rows:
+                held, told = found.setdefault(row[key], {}), recorded(row)
+                if differing := [column for column in held if told.get(column, held[column]) != held[column]]:
+                    raise PolyscanError(
+                        f"Two rows of {row[key]} differ in {first_of(differing)}, the second in {path}; take one out."
+                    )
+                held |= told
+        return found
 
 
 def parts_of(files: Sequence[Path]) -> list[Part]:
@@ -77,6 +117,30 @@ def parts_of(files: Sequence[Path]) -> list[Part]:
     each = [Part([path, *(other for other in files if other not in archives)]) for path in archives]
     apart = sum(len(part.arrays) for part in each) > len(whole.arrays)
     return each if apart else [whole]
+
+
+@dataclass(frozen=True)
+class Form:
+    """What an array of a part is.
+
+    Attributes:
+        axes: its axes, a word each: a number is the size; what has one name is as large in every array.
+        highest: of its values, which are whole and begin with 0; None where they are any.
+    """
+
+    axes: str
+    highest: int | None = None
+
+
+def texts(array: np.ndarray) -> np.ndarray:
+    """The array, bytes as text."""
+    return np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array
+
+
+def is_whole(array: np.ndarray, highest: int) -> bool:
+    """Whether all values are whole numbers from 0 to ``highest``."""
+    whole = array.dtype.kind in "bui" or bool((array == np.rint(array)).all())
+    return array.size == 0 or (whole and int(array.min()) >= 0 and int(array.max()) <= highest)
 
 
 @dataclass
@@ -115,6 +179,7 @@ class Cohort:
         named: columns that are inputs only where they are named; a reader's score is one.
         protocol: by which volumes are prepared; None where there are none.
         spacing: millimetres (x, y, z) of the volumes.
+        forms: of the arrays of a part.
         nominal: whether the spacing was dropped upstream, so that nothing in millimetres means anything.
         given: volume to what no header tells of it, such as ``{"PET": {"Units": "SUV"}}``.
     """
@@ -122,6 +187,7 @@ class Cohort:
     outcomes: Mapping[str, Sequence[str]]
     patients: Callable[[Part], Iterator[Patient]]
     tasks: Sequence[str]
+    forms: Mapping[str, Form] = field(default_factory=dict)
     named: Sequence[str] = ()
     protocol: str | None = None
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -164,8 +230,30 @@ class Cohort:
 
 
 def classes(row: Mapping[str, Any], column: str, names: Mapping[Any, str]) -> str | None:
-    """The name of a class by the value in a column; None where it is not recorded."""
-    return names.get(row[column]) if column in row else None
+    """The name of a class by the value in a column; None where it is not recorded.
+
+    Raises:
+        PolyscanError: the value is none of those that have a name.
+    """
+    if column not in row:
+        return None
+    if row[column] not in names:
+        raise PolyscanError(
+            f"{column} is {row[column]!r}, where {', '.join(map(str, names))} are known; correct it, or leave it empty."
+        )
+    return names[row[column]]
+
+
+def number(row: Mapping[str, Any], column: str) -> float | None:
+    """The number in a column; None where none is recorded.
+
+    Raises:
+        PolyscanError: it is a text.
+    """
+    value = row.get(column)
+    if isinstance(value, str):
+        raise PolyscanError(f"{column} is {value!r}, where a number is expected; correct it, or leave it empty.")
+    return value
 
 
 def known(label: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from parts.part import Cohort, Part, Patient, classes, known
+from parts.part import Cohort, Part, Patient, classes, known, number
 from polyscan.errors import PolyscanError
 from polyscan.study import Study
 
@@ -28,12 +28,12 @@ TABLES = {
 
 def patients(part: Part) -> Iterator[Patient]:
     """What is a concentration or a volume enters as its logarithm too; a man's studies stay in one fold."""
-    rows = part.table("study_id", "psa")
-    if rows is None:
-        raise PolyscanError("No table has the columns study_id and psa; give the part's marksheet.")
+    rows = part.rows("study_id")
+    if not rows:
+        raise PolyscanError("No table is given; give the part's marksheet.")
     for name, told in rows.items():
         study = Study(str(told["patient_id"]), session=name, centre=told.get("center"))
-        study.clinical = known({"age": told.get("patient_age")})
+        study.clinical = known({"age": number(told, "patient_age")})
         study.label.tasks = known({"csPCa": classes(told, "case_csPCa", {"NO": "no", "YES": "yes"})})
         tables = {table: with_logarithms(told, columns) for table, columns in TABLES.items()}
         tables["reader"] = pirads(told)
@@ -43,7 +43,7 @@ def patients(part: Part) -> Iterator[Patient]:
 
 def with_logarithms(told: dict[str, Any], columns: Sequence[str]) -> dict[str, float]:
     """What was recorded of some columns, and the logarithm of each."""
-    values = {column: float(told[column]) for column in columns if column in told}
+    values = {column: number(told, column) for column in columns if column in told}
     return values | {f"log_{column}": math.log(value) for column, value in values.items() if value > 0}
 
 

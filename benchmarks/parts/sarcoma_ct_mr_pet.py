@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from parts.part import Cohort, Part, Patient, classes, known
+from parts.part import Cohort, Form, Part, Patient, classes, known, number
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
 from polyscan.study import Study
+from polyscan.study.table import value
 
 DATA = read_json(Path(__file__).with_name("soft_tissue_sarcoma.json"))
+METASTASIS = {0: "no", 1: "yes"}
 FROM_TUMOUR = ("gtv_ml_ct", "suvmax_gtv", "suvmean_gtv", "hu_mean_gtv", "hu_sd_gtv", "t1_mean_gtv", "t1_sd_gtv")
 
 
@@ -21,16 +24,21 @@ def patients(part: Part) -> Iterator[Patient]:
 
     Patients whose original scans serve as examples stand under ``testing``, so that no shipped weights have seen them.
     """
-    rows = part.table("id", "sex")
+    rows = part.rows("id")
     images = part.array("images")
-    if rows is None or len(rows) != len(images):
-        raise PolyscanError(f"The archive has {len(images)} patients, whom it does not name; give its clinical table.")
+    if len(rows) != len(images):
+        raise PolyscanError(
+            f"The archive does not name its {len(images)} patients, and the tables tell of {len(rows)}; give one "
+            "archive with a table of its patients, in the same order."
+        )
+    check_grid(part)
     for row, (name, told) in enumerate(rows.items()):
         study = Study(name, aligned=list(DATA["modalities"]), fold=row % DATA["folds"])
-        study.clinical = known(
-            {"age": int(str(told["age"]).rstrip("Y")) if "age" in told else None, "sex": told.get("sex")}
-        )
-        study.label.tasks = known({"metastasis": classes(told, "lung_metastasis", {0: "no", 1: "yes"})})
+        study.clinical = known({"age": age(told), "sex": told.get("sex")})
+        study.label.tasks = known({"metastasis": classes(told, "lung_metastasis", METASTASIS)})
+        stored = METASTASIS[int(part.array("label")[row])] if part.has("label") else None
+        if stored is not None and study.label.tasks.get("metastasis", stored) != stored:
+            raise PolyscanError(f"{name} is not row {row} of the archive, by its label; give a table in its order.")
         volumes = {}
         for modality, stored in DATA["modalities"].items():
             values = images[row, stored["channel"]].astype(np.float32)
@@ -40,10 +48,30 @@ def patients(part: Part) -> Iterator[Patient]:
         yield Patient(study, volumes, mask, section="testing" if name in DATA["testing"] else "training")
 
 
+def check_grid(part: Part) -> None:
+    """Refuse other channels and another spacing.
+
+    Raises:
+        PolyscanError: see there.
+    """
+    if part.has("channels"):
+        channels = [name.partition("_")[0] for name in part.array("channels").tolist()]
+        if channels != list(DATA["modalities"]):
+            raise PolyscanError(f"The channels are {channels}, where {list(DATA['modalities'])} are expected.")
+    if part.has("spacing") and not np.allclose(part.array("spacing"), COHORT.spacing, atol=1e-3):
+        raise PolyscanError(f"The spacing is {part.array('spacing').tolist()}, where {COHORT.spacing} is expected.")
+
+
+def age(told: Mapping[str, Any]) -> float | None:
+    """Years, which DICOM writes as ``059Y``."""
+    return number({"age": value(str(told["age"]).removesuffix("Y"))}, "age") if "age" in told else None
+
+
 COHORT = Cohort(
     outcomes={"tumour": FROM_TUMOUR, "metastasis": ("lung_metastasis", *FROM_TUMOUR)},
     patients=patients,
     tasks=("tumour", "metastasis"),
+    forms={"images": Form("n 3 z y x"), "gtv": Form("n z y x", highest=1), "label": Form("n", highest=1)},
     protocol="default",
     spacing=(3.27, 3.27, 3.27),
     given={"PET": {"Units": "SUV"}},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from parts.part import Cohort, Part, Patient, known
+from parts.part import Cohort, Form, Part, Patient, classes, known, number
 from polyscan.study import Study
 
 TABLES = {"mut": "mutations", "cnv": "copy_number", "rna": "expression"}
@@ -12,14 +12,14 @@ TABLES = {"mut": "mutations", "cnv": "copy_number", "rna": "expression"}
 
 def patients(part: Part) -> Iterator[Patient]:
     """Columns of genes are named as in ``lgg_mri``: the gene and what was measured of it."""
-    clinical = part.table("case_id", "age") or {}
+    clinical = part.rows("case_id")
     for row, name in enumerate(part.array("patient").tolist()):
         told = clinical.get(name, {})
         study = Study(name)
         study.clinical = known(
             {
-                "age": told.get("age"),
-                "sex": {1: "F", 0: "M"}.get(told.get("is_female")),
+                "age": number(told, "age"),
+                "sex": classes(told, "is_female", {1: "F", 0: "M"}),
                 "histology": told.get("oncotree_code"),
             }
         )
@@ -49,4 +49,7 @@ COHORT = Cohort(
     },
     patients=patients,
     tasks=("survival",),
+    forms={"patient": Form("n")}
+    | {short: Form(f"n {short}") for short in TABLES}
+    | {f"{short}_genes": Form(short) for short in TABLES},
 )

@@ -203,6 +203,89 @@ def test_a_part_without_truth_is_a_part_too(tmp_path):
         make("lgg_mri", [tmp_path / "c.csv"], tmp_path / "other")
 
 
+@pytest.mark.parametrize(
+    ("name", "array", "change", "said"),
+    [
+        (
+            "lgg_mri",
+            "images",
+            lambda values: values[:, :2],
+            r"'images' has the form \(6, 2, 4, 20, 24\), where \(n, 3, ",
+        ),
+        ("lgg_mri", "lesion", lambda values: values[:5], r"\(5, 4, 20, 24\), where \(6, 4, 20, 24\) is expected"),
+        ("lgg_mri", "lesion", lambda values: values * 255, "from 0 to 255, where whole ones from 0 to 1"),
+        ("acdc_ed_es", "images", lambda values: values[:, :1], r"where \(n, 2, z, y, x\) is expected"),
+        ("acdc_ed_es", "labels", lambda values: values + 1, "from 1 to 4, where whole ones from 0 to 3"),
+        ("images_2d", "labels", lambda values: values - 1, "from -1 to 0, where whole ones from 0 to 1"),
+        ("images_2d", "images", lambda values: values / 255, "whole ones from 0 to 255"),
+        ("images_2d", "classes", lambda values: np.char.upper(values), "The classes of the part are GLIOMA"),
+        ("tcga_glioma_multiomic", "rna_genes", lambda values: values[:1], r"\(1\), where \(2\) is expected"),
+    ],
+)
+def test_arrays_of_another_form_are_refused(name, array, change, said, tmp_path):
+    files = FORMS[name](tmp_path)
+    archive = next(path for path in files if path.suffix == ".npz")
+    with np.load(archive) as stored:
+        np.savez(archive, **{**stored, array: change(stored[array])})
+    with pytest.raises(PolyscanError, match=said):
+        make(name, files, tmp_path / "out", jobs=1)
+    assert not (tmp_path / "out" / "scans").exists()
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("idh1_mutated", "mutant", "idh1_mutated is 'mutant', where 0, 1 are known"),
+        ("age", "about 40", "age is 'about 40', where a number is expected"),
+        ("os_days", "long", "os_days is 'long', where a number"),
+    ],
+)
+def test_a_cell_that_tells_nothing_known_is_refused(column, value, said, tmp_path):
+    files = lgg(tmp_path)
+    with files[1].open() as file:
+        rows = list(csv.DictReader(file))
+    rows[4][column] = value
+    table(files[1], rows)
+    with pytest.raises(PolyscanError, match=said):
+        make("lgg_mri", files, tmp_path / "out", jobs=1)
+
+
+def test_each_patient_is_taken_once(tmp_path):
+    archive, clinical, _ = lgg(tmp_path)
+    with pytest.raises(PolyscanError, match=r"^sub-TCGA0, sub-TCGA1, .* more than one study"):
+        make("lgg_mri", [archive, archive, clinical], tmp_path / "out", jobs=1)
+    again = table(tmp_path / "again.csv", [{"patient": "TCGA-0", "kps": 90}])
+    assert len(make("lgg_mri", [archive, clinical, again], tmp_path / "joined", jobs=1).studies) == 6
+    differing = table(tmp_path / "differing.csv", [{"patient": "TCGA-0", "idh1_mutated": 1}])
+    with pytest.raises(PolyscanError, match=r"Two rows of TCGA-0 differ in idh1_mutated, the second in .*differing"):
+        make("lgg_mri", [archive, clinical, differing], tmp_path / "out", jobs=1)
+    nameless = table(tmp_path / "nameless.csv", [{"id": "TCGA-0"}])
+    with pytest.raises(PolyscanError, match=r"nameless\.csv has no column 'patient'"):
+        make("lgg_mri", [archive, nameless], tmp_path / "out", jobs=1)
+
+
+def test_identifiers_may_be_bytes_or_look_like_numbers(tmp_path):
+    archive, clinical, _ = lgg(tmp_path)
+    with np.load(archive) as stored:
+        np.savez(archive, **{**stored, "patient": np.array([f"00{k}".encode() for k in range(6)])})
+    clinical.write_text(clinical.read_text().replace("TCGA-", "00").replace("age", "years"))
+    studies = make("lgg_mri", [archive, clinical], tmp_path / "out", jobs=1).studies
+    assert [(s.subject, s.label.tasks["IDH"]) for s in studies[:2]] == [("000", "wildtype"), ("001", "mutated")]
+
+
+def test_a_patient_without_any_contrast_is_told_of(tmp_path):
+    archive, clinical, _ = lgg(tmp_path)
+    with np.load(archive) as stored:
+        available = stored["available"].copy()
+        available[0] = 0
+        np.savez(archive, **{**stored, "available": available})
+    manifest = make("lgg_mri", [archive, clinical], tmp_path / "out", jobs=1)
+    assert [(each.study, each.reason.rpartition(": ")[2]) for each in manifest.failed] == [
+        ("sub-TCGA0", "it has no scan")
+    ]
+    assert len(manifest.studies) == 5
+
+
 def test_two_parts_are_one_cohort(tmp_path):
     (tmp_path / "ct").mkdir()
     files = [*pictures(tmp_path), *pictures(tmp_path / "ct")]
@@ -275,6 +358,29 @@ def test_examples_of_the_sarcoma_stand_apart(tmp_path):
     ct = nibabel.load(manifest.training[0].scans["CT"].path).get_fdata()
     assert np.isnan(ct[:, :, 0]).all()
     assert np.isfinite(ct[:, :, 1:]).all()
+
+
+def test_rows_of_the_sarcoma_are_those_of_its_table(tmp_path):
+    archive, clinical = sarcoma(tmp_path)
+    with np.load(archive) as stored:
+        arrays = dict(stored)
+    told = {
+        "label": (np.array([1, 0, 1]), "STS_002 is not row 1 of the archive"),
+        "channels": (np.array(["PET", "T1", "CT"]), r"The channels are \['PET', 'T1', 'CT'\]"),
+        "spacing": (np.array([2.0, 2.0, 2.0]), r"The spacing is \[2.0, 2.0, 2.0\]"),
+    }
+    for name, (values, said) in told.items():
+        np.savez(archive, **arrays, **{name: values})
+        with pytest.raises(PolyscanError, match=said):
+            make("sarcoma_ct_mr_pet", [archive, clinical], tmp_path / "out", jobs=1)
+    np.savez(archive, **{name: values[:2] for name, values in arrays.items()})
+    with pytest.raises(PolyscanError, match="not name its 2 patients, and the tables tell of 3"):
+        make("sarcoma_ct_mr_pet", [archive, clinical], tmp_path / "out", jobs=1)
+
+
+def test_folds_that_are_asked_for_are_drawn_where_a_cohort_has_its_own(tmp_path):
+    assert [s.fold for s in made("sarcoma_ct_mr_pet", tmp_path).studies] == [0, 2, 1]
+    assert {s.fold for s in made("sarcoma_ct_mr_pet", tmp_path, folds=2).studies} == {0, 1}
 
 
 def test_folds_keep_groups_whole_and_outcomes_balanced():

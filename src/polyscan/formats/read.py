@@ -134,15 +134,14 @@ def _label(path: str, drawn_on: MetaTensor, roi: str | None) -> MetaTensor:
     mask = in_axes_of(read_volume(path), drawn_on)
     if not same_grid(mask, drawn_on):
         raise PolyscanError(
-            f"The label {Path(path).name} has another grid than its scan: {list(mask.shape[1:])} voxels "
+            f"{Path(path).name} has another grid than its scan: {list(mask.shape[1:])} voxels "
             f"and {list(drawn_on.shape[1:])}, or another place; draw it on that scan or correct 'drawn_on'."
         )
     values = mask[0].numpy()
     whole = np.isfinite(values).all() and np.abs(values - np.rint(values)).max() <= 1e-3
     if not whole or not 0 <= values.min() <= values.max() <= _HIGHEST_LABEL:
         raise PolyscanError(
-            f"The label {Path(path).name} holds values that are no whole numbers from 0 to {_HIGHEST_LABEL}; export it "
-            "again."
+            f"{Path(path).name} holds values that are no whole numbers from 0 to {_HIGHEST_LABEL}; export it again."
         )
     if values.max() > _MANY and not _is_piecewise_constant(values):
         raise PolyscanError(

@@ -135,7 +135,7 @@ class LoadScansd(Step):
         available = present(data)
         if not available:
             why = [problem.removeprefix("left out: ") for problem in record.problems.values()]
-            reasons = "; ".join(dict.fromkeys(why)) or f"it has {', '.join(record.study.scans)}"
+            reasons = "; ".join(dict.fromkeys(why)) or f"it has {', '.join(record.study.scans) or 'no scan'}"
             raise PolyscanError(f"none of {', '.join(self.modalities)} can be used: {reasons}")
         record.reference = next((name for name in self.reference if name in available), available[0])
         self._label(data, record)
