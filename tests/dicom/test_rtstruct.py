@@ -67,6 +67,13 @@ def test_contours_that_lie_closer_than_slices_cut_no_holes(tmp_path):
     assert per_slice(tmp_path, contours, deep(5)) == [0, 36, 25, 16, 0]
 
 
+@pytest.mark.parametrize(("aside", "doubted"), [(0.1, False), (1, True)])
+def test_contours_between_slices_are_doubted(tmp_path, aside, doubted):
+    path = write(tmp_path / "rs.dcm", [square(0.5, 6.5, z + aside) for z in (2, 4)])
+    said = read_rtstruct(path, deep(5)).meta["doubts"]
+    assert [("each slice took the nearest" in doubt) for doubt in said] == [True] * doubted
+
+
 def test_contours_in_every_second_slice_stand_for_those_between(tmp_path):
     contours = [square(0.5, 6.5, 2), square(0.5, 4.5, 6), square(0.5, 2.5, 10)]
     assert per_slice(tmp_path, contours, deep(7)) == [0, 36, 36, 16, 16, 4, 0]

@@ -330,6 +330,19 @@ def at(k, **more):
     return {"PlanePositionSequence": sequence(ImagePositionPatient=[0, 0, 3 * (k % 3)]), **more}
 
 
+@pytest.mark.parametrize(("kind", "why"), [("MAX_IP", "a projection or a capture"), ("MEAN", "one slice is no volume")])
+def test_a_computed_frame_is_none_of_the_volume(make_series, kind, why):
+    """One image of another FrameType, at the place of one of the others, does not take them with it."""
+    types = [sequence(FrameType=["ORIGINAL", "PRIMARY", "VOLUME"])] * 3 + [
+        sequence(FrameType=["DERIVED", "PRIMARY", kind])
+    ]
+    frames = [at(k if k < 3 else 1, MRImageFrameTypeSequence=each) for k, each in enumerate(types)]
+    folder = make_series(modality="MR", SeriesDescription="T1", ScanningSequence="SE")
+    volume, computed = enhanced(folder, frames)
+    assert (volume.modality, volume.shape, computed.modality) == ("T1", (7, 6, 3), None)
+    assert why in computed.reason
+
+
 def test_frames_that_only_their_order_tells_apart(make_series):
     found = enhanced(make_series(modality="MR", SeriesDescription="T1 dynamic"), [at(k) for k in range(6)])
     assert [(series.modality, [each.frame for each in series.slices]) for series in found] == [

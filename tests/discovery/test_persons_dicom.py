@@ -178,6 +178,27 @@ def test_folders_of_numbers_alone_are_one_patient_by_their_study_and_it_is_said(
     assert doubt.startswith("1, 2 are taken as one patient's")
 
 
+@pytest.mark.parametrize("names", ["1 2", "11 12"])
+def test_numbers_that_hold_several_scans_each_are_patients_to_whom_one_study_was_given(make_series, tmp_path, names):
+    for name in names.split():
+        for series in ("a", "b"):
+            dicom(make_series, f"{name}/{series}", "anonymous", "1.2.1", RescaleIntercept=int(name))
+    found, (doubt,) = found_in(tmp_path / "ward")
+    assert list(found) == [f"sub-{name}" for name in names.split()]
+    assert "several patients by the names of their folders" in doubt
+
+
+@pytest.mark.parametrize(("modalities", "doubted"), [(("CT", "T1"), True), (("T1", "T2"), True), (("T1", "T1"), False)])
+def test_two_numbers_that_may_be_one_patient_are_said(make_series, tmp_path, modalities, doubted):
+    """Two PatientIDs and two studies in one folder, where each lacks what the other has."""
+    for number, name in enumerate(modalities):
+        kind = {} if name == "CT" else {"modality": "MR", "SeriesDescription": name}
+        dicom(make_series, f"anna/series{number}", f"H{number}X", f"1.2.{number}", **kind)
+    found, doubts = found_in(tmp_path / "ward")
+    assert sorted(found.values()) == [[name] for name in sorted(modalities)]
+    assert any("are patients by their PatientID, though one folder holds" in doubt for doubt in doubts) is doubted
+
+
 @pytest.mark.parametrize(("born", "count"), [("19500101", 1), ("19700101", 2)])
 def test_scans_of_one_study_under_two_numbers_are_one_patients(make_series, tmp_path, born, count):
     dicom(make_series, "anna/ct", "H1", "1.2.1", PatientBirthDate="19500101")

@@ -133,6 +133,31 @@ def test_padding_of_a_ct_is_not_measured(padding, tmp_path):
     assert (kept[0, 0] == padding).all()  # of an MR nothing is known
 
 
+def test_a_sign_of_a_ct_that_was_lost_is_given_back(tmp_path):
+    lost = np.where(TISSUE < 0, TISSUE + 65536, TISSUE)
+    image = read_image(saved(tmp_path, made(lost)), "CT")
+    np.testing.assert_array_equal(image[0], TISSUE)
+    (said,) = image.meta["problems"]
+    assert said.startswith("the sign of 120 voxels was lost")
+
+
+@pytest.mark.parametrize(("stored", "said"), [(1, []), (1e-3, ["1e-3 mm2/s"]), (1e-6, ["in mm2/s"])])
+def test_adc_has_one_unit_whatever_it_was_stored_in(tmp_path, stored, said):
+    image = read_image(saved(tmp_path, made((VALUES + 700) * np.float32(stored))), "ADC")
+    np.testing.assert_allclose(image[0], VALUES + 700, rtol=1e-5)
+    assert [told in problem for told, problem in zip(said, image.meta["problems"], strict=True)] == [True] * len(said)
+
+
+def test_adc_of_no_unit_that_is_known_is_doubtful(tmp_path):
+    (doubt,) = read_image(saved(tmp_path, made(VALUES + 9000)), "ADC").meta["doubts"]
+    assert doubt.startswith("the unit of ADC is not known")
+
+
+def test_values_too_near_to_each_other_for_a_ct_are_doubtful(tmp_path):
+    (doubt,) = read_image(saved(tmp_path, made(VALUES / 2000)), "CT").meta["doubts"]
+    assert "they may be attenuation coefficients" in doubt
+
+
 def test_stored_values_of_a_ct_are_doubtful(tmp_path):
     air = at(TISSUE, slice(0, 2), -1000)
     assert read_image(saved(tmp_path, made(air)), "CT").meta["doubts"] == []

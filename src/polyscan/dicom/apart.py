@@ -167,18 +167,31 @@ def apart(slices: list[Slice], told: tuple[str, ...] = (), passed: tuple[str, ..
     for name, group_key in _GROUP_KEYS.items():
         parts = list(grouped(slices, group_key).items())
         if len(parts) > 1 and all(_fuller(part, places) for _, part in parts):
-            found_parts = list[Part]()
-            for k, (found, part) in enumerate(parts, start=1):
-                said = (_named(name, found, f"value {k} of {len(parts)}"),)
-                found_parts += apart(part, told, passed + said) if name in _PASSES else apart(part, told + said, passed)
-            return found_parts
+            return _told_apart(parts, name, told, passed)
     files = list(grouped(slices, lambda each: each.path).values())
     if len(files) > 1 and all(len(file) > 1 and _fuller(file, places) for file in files):
         return [Part(file, told, (*passed, f"volume {k + 1} of {len(files)}")) for k, file in enumerate(files)]
     passes = _passes(slices, places)
     if passes:
         return [Part(each, told, (*passed, f"pass {k} by {_COUNT}")) for k, each in enumerate(passes, start=1)]
+    for name, group_key in _KINDS.items():
+        parts = list(grouped(slices, group_key).items())
+        most = max((part for _, part in parts), key=len)
+        strays = len(slices) - len(most)
+        if 0 < strays <= max(len(places) // FEW, 1) < len(most) and len(_places(most) or ()) == len(places):
+            return _told_apart(parts, name, told, passed)
     return [_later(slices, places, told, passed)]
+
+
+def _told_apart(
+    parts: list[tuple[str, list[Slice]]], name: str, told: tuple[str, ...], passed: tuple[str, ...]
+) -> list[Part]:
+    """The volumes of slices that differ in an attribute."""
+    found_parts = list[Part]()
+    for k, (found, part) in enumerate(parts, start=1):
+        said = (_named(name, found, f"value {k} of {len(parts)}"),)
+        found_parts += apart(part, told, passed + said) if name in _PASSES else apart(part, told + said, passed)
+    return found_parts
 
 
 def _of_one_contrast(slices: list[Slice], told: tuple[str, ...], passed: tuple[str, ...]) -> list[Part]:

@@ -13,7 +13,7 @@ from pydicom import Dataset
 from polyscan.dicom.apart import FEW, Part, apart, directions, grouped, without_copies
 from polyscan.dicom.attributes import number, numbers, text
 from polyscan.dicom.pixels import read_pixels
-from polyscan.dicom.recognise import REFORMATTED, from_header, of_reformat
+from polyscan.dicom.recognise import REFORMATTED, from_header, of_image_type, of_reformat
 from polyscan.dicom.series import ONE_SLICE, Series
 from polyscan.dicom.slices import Slice, slices_of
 from polyscan.dicom.study_rules import told_together
@@ -80,7 +80,7 @@ def _belongs(each: Slice) -> tuple[Hashable, ...]:
     """What slices of one volume have in common; one without a place does not take the others with it."""
     names = ("SeriesInstanceUID", "SOPClassUID", "Rows", "Columns", "StackID")
     placed = numbers(each.header, "ImagePositionPatient", 3) is not None
-    return (*(text(each.header, name) for name in names), placed)
+    return (*(text(each.header, name) for name in names), of_image_type(each.header), placed)
 
 
 def _series(part: Part, beside: list[Dataset]) -> Series:

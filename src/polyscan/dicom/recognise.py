@@ -16,6 +16,7 @@ from polyscan.dicom.diffusion import b_value
 from polyscan.dicom.words import (
     ATTENUATION_MAP,
     SEVERAL_B,
+    TRANSMISSION,
     UNCORRECTED,
     UNWEIGHTED,
     Told,
@@ -62,7 +63,7 @@ _MR_OTHER = {
         "P", "PHASE", "PHASE MAP", "PHASE_MAP", "R", "REAL", "I", "IMAGINARY", "PHASE_SUBTRACTED",
     },
 }  # fmt: skip
-_ANYWHERE = ("a localizer", "a projection, not a volume", "a subtraction of two scans", REFORMATTED)
+_ANYWHERE = ("a localizer", "a projection, not a volume", "a subtraction of two scans", REFORMATTED, TRANSMISSION)
 _MR_KINDS = {"ADC": {"ADC", "ADC_MAP"}, "CBF": {"CBF", "RCBF", "RELCBF"}, "CBV": {"CBV", "RCBV", "RELCBV"}}
 # AcquisitionContrast (0008,9209), which enhanced objects have.
 _ACQUIRED = {
@@ -110,9 +111,8 @@ def from_header(header: Dataset, beside: Sequence[Dataset] = ()) -> tuple[str | 
     """
     kind = {word.upper() for word in words(header, "ImageType")}
     said = _said(header, as_acquired={"ORIGINAL", "PRIMARY"} <= kind)
-    for reason, values in _NO_VOLUME.items():
-        if kind & values and not (reason == REFORMATTED and "ORIGINAL" in kind):
-            return None, reason
+    if reason := _no_volume(kind):
+        return None, reason
     if (number(header, "SamplesPerPixel") or 1) != 1 or text(header, "PhotometricInterpretation") == "PALETTE COLOR":
         return None, "a colour image"
     sop = text(header, "SOPClassUID")
@@ -128,6 +128,13 @@ def from_header(header: Dataset, beside: Sequence[Dataset] = ()) -> tuple[str | 
     if dicom == "MR":
         return (None, "a spectroscopy") if sop == _SPECTROSCOPY else _magnetic(header, kind, said, beside)
     return None, f"Modality is {term(header, 'Modality', MODALITIES)}, not MR, CT or PT"
+
+
+def of_image_type(header: Dataset) -> str:
+    """What ImageType says that a slice is, other than one of a usual volume: no volume has both."""
+    kind = {word.upper() for word in words(header, "ImageType")}
+    found = _by_image_type(kind) if text(header, "Modality") == "MR" else None
+    return _no_volume(kind) or (found[1] if found else "")
 
 
 def of_reformat(header: Dataset, beside: Sequence[Dataset] = ()) -> tuple[str | None, str]:
@@ -228,6 +235,12 @@ def _magnetic(header: Dataset, kind: set[str], said: Told, beside: Sequence[Data
     if acquired and acquired.startswith("a"):
         return None, f"{acquired}: AcquisitionContrast says so"
     return _weighting(header, said, acquired)
+
+
+def _no_volume(kind: set[str]) -> str | None:
+    """What ImageType says of an image of any machine that is none of a volume."""
+    named = (reason for reason, values in _NO_VOLUME.items() if kind & values)
+    return next((reason for reason in named if reason != REFORMATTED or "ORIGINAL" not in kind), None)
 
 
 def _by_image_type(kind: set[str]) -> tuple[str | None, str] | None:

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 # Voxels by which centres are moved, so that none lies on a line, where inside and outside are a matter of rounding, and
 # both lines of a keyhole's channel have it on one side.
 _ASIDE = (1e-6, 0.7e-6)
+_ASTRAY = 0.2  # of the way from slice to slice: more is no rounding
+_BETWEEN = (
+    "{} has contours that lie {:.2g} of a step away from the slices, and each slice took the nearest: check that it "
+    "was drawn on this scan"
+)
 _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 
 
@@ -38,7 +43,7 @@ def read_rtstruct(path: str | Path, grid: MetaTensor, roi: str | None = None) ->
         roi: the region's name; may be left out where one only has closed contours.
 
     Returns:
-        (1, x, y, z) uint8 on the image's grid.
+        (1, x, y, z) uint8 on the image's grid; ``meta["doubts"]`` says where contours lie between slices.
 
     Raises:
         PolyscanError: no such region, one without contours, several without a name, or contours that do not lie in the
@@ -71,12 +76,14 @@ def read_rtstruct(path: str | Path, grid: MetaTensor, roi: str | None = None) ->
     filled = {z: _fill(mask.shape[:2], contours_at) for z, contours_at in drawn.items()}
     slices = np.asarray(grid.meta.get("slices", range(mask.shape[2])), dtype=float)
     of_slice = _nearest_contours(sorted(filled), slices)
+    away = np.median([np.abs(slices - place).min() for place in of_slice.values()]) if of_slice else 0.0
     for z, k in enumerate(np.abs(slices - np.arange(mask.shape[2])[:, None]).argmin(1)):
         if k in of_slice:
             mask[:, :, z] = filled[of_slice[k]]
     if not mask.any():
         raise PolyscanError(f"{name} does not touch the scan that it belongs to; check which scan it was drawn on.")
-    return image_of(mask.astype(np.uint8), grid.affine)
+    doubts = [_BETWEEN.format(name, away)] if away > _ASTRAY else []
+    return image_of(mask.astype(np.uint8), grid.affine, {"doubts": doubts})
 
 
 def _nearest_contours(places: list[float], slices: np.ndarray) -> dict[int, float]:

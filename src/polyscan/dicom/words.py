@@ -46,7 +46,7 @@ _ELSEWHERE = re.compile(
     r"(?<![a-z0-9])(?:(?:space|reg|registered|coreg|aligned|resampled)?[ -]*(?:to|onto|on|in)[ -]+|space-)t[12]\w*"
 )
 
-_REFORMAT = _words(r"mpr ?range|mprs?|reformat\w*")
+_REFORMAT = _words(r"mpr ?range|(?<!t1w )mprs?|reformat\w*")  # T1w_MPR of HCP is an MPRAGE
 # What is no contrast of its own, whatever else is said.
 _NEVER = {
     "a localizer": _words(
@@ -59,7 +59,7 @@ _NEVER = {
         r"subs?\d*|(?:sure ?)?subtr\w*|subtrakt\w*|soustraction|sustraccion|minus|difference|t1w?[^a-z0-9]+diff|"
         r"diff[^a-z0-9]+t1w?"
     ),
-    "a reformatted series": _words(r"mpr|mprs|reformat\w*|mpr range|cpr|curved"),
+    "a reformatted series": re.compile(rf"{_REFORMAT.pattern}|{_words('cpr|curved').pattern}"),
     "a phase image": re.compile(
         r"(?<![a-z])(?:pha|ph)(?![a-z])(?! enc)|(?<![a-z])phase ?(?:map|image|diff)|phasediff|unwrap|"
         r"(?:swi?|swan|filt\w*|corr\w*|raw) ?phase|^phase\d?$|part-phase"
@@ -74,6 +74,7 @@ _MAPS = {each.name: _words(*each.aliases) for each in MODALITIES.values() if eac
 _ALIASES = {m.name: _words(*m.aliases) for m in reversed(MODALITIES.values()) if m.aliases and not m.is_map}
 _EXPONENTIAL = _words("e ?adc|exp(?:onential)? ?(?:adc|apparent.*)|exponential.*")
 ATTENUATION_MAP = "an attenuation map for PET"
+TRANSMISSION = "a transmission scan for PET"
 UNCORRECTED = "a PET without attenuation correction"
 UNWEIGHTED = "the unweighted (b = 0) image of a diffusion series"
 _B = r"b ?(?:-?val(?:ue)?s?|-?wert|-?faktor)? ?[=-]? ?"
@@ -87,7 +88,10 @@ _OTHERS = {
     "a calibration scan": _words(
         r"calib\w*|asset ?cal\w*|^asset$|sense ?ref\w*|ref ?scan|coil ?(?:survey|sens\w*)|prescan(?! ?norm)"
     ),
-    ATTENUATION_MAP: _words(r"(?:[uµμ]|mu)[ -]?map|attenuation[ -]?map|mr ?ac(?!.* pet$)"),
+    ATTENUATION_MAP: _words(
+        r"(?:[uµμ]|mu)[ -]?map|(?:linear )?attenuation[ -]?(?:map|coeff\w*|values?)|mr ?ac(?!.* pet$)|ac ?map"
+    ),
+    TRANSMISSION: _words(r"transmission\w*(?! ?(?:corr|ac(?![a-z])|atten))|tx ?scans?"),
     "a quantitative map": _words(
         r"r?t[12] ?(?:star|\*)? ?maps?|t[12] images|r[12] ?(?:star|\*|maps?)|t[12] ?-?mapping|t1 ?-?rho|vfa|"
         r"(?:multi|variable) ?-?flip\w*(?: angles?)?|despot\d?|qsm|chi ?map|mtr|mtsat|pd ?map|molli|shmolli|mwf|"
@@ -157,7 +161,7 @@ _DUAL_ENERGY = re.compile(
     r"(?<![a-z])(?:iodin\w*|[ij]od(?:karte|bild)?(?![a-z])|vnca?(?![a-z])|virtual non|z ?eff(?:ective)?(?![a-z])|"
     r"eff(?:ective)? z(?![a-z])|electron density|mono(?: ?e\w*|\+| ?plus| ?\d\d|chrom\w*)|vmi(?![a-z])|"
     r"material density|gsi(?![a-z])|spectral|uric|calcium suppr|pure ?(?:calcium|lumen)|virtual unenh|"
-    r"rho(?![a-z])|pbv|blood volume|overlay|(?:fat|edema) map|(?:fat|water) ?\()|kev(?![a-z])"
+    r"rho(?![a-z])|(?:attenuation|hu) curve|pbv|blood volume|overlay|(?:fat|edema) map|(?:fat|water) ?\()|kev(?![a-z])"
 )
 _T2_NAMES = _words(r"haste\w*|ssfse\w*|ss ?-?tse")
 

@@ -63,6 +63,21 @@ def of_sets_unused(studies: Sequence[Study]) -> list[str]:
     return _first_of(several, "if those are two visits, call them ses-1 and ses-2.")
 
 
+def of_parted(together: Iterable[Mapping[str, set[str]]]) -> list[str]:
+    """That a folder holds patients of whom each lacks what another has, as CT and PET of one under two numbers.
+
+    Args:
+        together: of folders that hold several patients whom only headers tell apart, subject to its modalities.
+    """
+    several = []
+    for held in together:
+        sets = {frozenset(names) for names in held.values() if names}
+        if len(sets) > 1 and sum(map(len, sets)) == len(frozenset().union(*sets)):
+            each = " and of others ".join(sorted(", ".join(sorted(names)) for names in sets))
+            several.append(f"{first_of(sorted(held))} are patients by their PatientID, though one folder holds {each}")
+    return _first_of(several, "if these are one patient's, put them under one subject in the manifest.")
+
+
 def of_visits(subjects: Iterable[str]) -> list[str]:
     """That subjects may be visits of one patient, as BraTS-GLI-02005-100 and -101: then they may be in two folds.
 

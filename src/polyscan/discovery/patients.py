@@ -16,6 +16,7 @@ from polyscan.discovery.whose import (
     bare,
     counted_alike,
     is_counted,
+    is_time,
     is_word,
     tells_whom,
     without_numbers,
@@ -70,6 +71,7 @@ class Patient:
     kinds: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))  # study UID to DICOM modalities
     births: set[str] = field(default_factory=set)
     sexes: set[str] = field(default_factory=set)
+    scans: set[tuple[str, str]] = field(default_factory=set)  # folder and DICOM modality
     names: set[tuple[str, ...]] = field(default_factory=set)  # words of the folders' names that say whose they are
 
     def add(self, part: Part) -> None:
@@ -79,6 +81,7 @@ class Patient:
         self.studies[study] = min(part.day, self.studies.get(study, "9"))
         if part.kinds:
             self.kinds[study] |= part.kinds
+        self.scans |= {(part.key[1], kind) for kind in part.kinds}
         self.births |= part.births
         self.sexes |= part.sexes
 
@@ -102,17 +105,21 @@ class Patient:
         return bool((self.studies.keys() & other.studies.keys()) - {""})
 
     def named_apart(self, other: Patient) -> bool:
-        """Whether the folders have names of two persons: words without numbers, or with numbers where no ID tells."""
+        """Whether the folders have names of two persons: words without numbers, or numbers where no ID tells."""
         mine, others = ({word for name in each.names for word in name} for each in (self, other))
         words = bool(mine and others) and mine.isdisjoint(others) and all(map(str.isalpha, mine | others))
-        return words or (
-            self.is_nobody and self.is_numbered_beside(other) and re.search(r"[^\W\d_]", "".join(mine)) is not None
-        )
+        return words or (self.is_nobody and self.is_numbered_beside(other))
 
     def is_numbered_beside(self, other: Patient) -> bool:
-        """Whether the folders' names differ only in a number such as a study gives its patients."""
+        """Whether the folders' names differ in a number such as a study gives its patients.
+
+        Behind letters, or where each folder holds several scans, as that of a series does not.
+        """
         names = {top[-1] for top in self.tops | other.tops if top}
-        return len(names) > 1 and counted_alike(names)
+        if any(letter.isalpha() for name in self.names for word in name for letter in word):
+            return len(names) > 1 and counted_alike(names)
+        several = min(len(self.scans), len(other.scans)) > 1
+        return several and len(names) > 1 and all(map(str.isdecimal, names)) and not any(map(is_time, names))
 
     @property
     def is_nobody(self) -> bool:
@@ -134,6 +141,7 @@ class Patient:
         self.tops |= other.tops
         self.keys |= other.keys
         self.names |= other.names
+        self.scans |= other.scans
         self.births |= other.births
         self.sexes |= other.sexes
         for study, kinds in other.kinds.items():

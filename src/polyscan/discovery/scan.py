@@ -11,14 +11,21 @@ from pathlib import Path
 
 from polyscan.discovery.candidate import Candidate
 from polyscan.discovery.chosen import study_of
-from polyscan.discovery.doubts import doubts_of, of_days_apart, of_sets_unused, of_several_labels, of_visits
+from polyscan.discovery.doubts import (
+    doubts_of,
+    of_days_apart,
+    of_parted,
+    of_sets_unused,
+    of_several_labels,
+    of_visits,
+)
 from polyscan.discovery.index import Index
 from polyscan.discovery.names import distinct
 from polyscan.discovery.patients import Key, name_patients
 from polyscan.discovery.sessions import join_sessions, read_dates
 from polyscan.discovery.subject_table import PLACING, SubjectTable
 from polyscan.discovery.visits import Owner
-from polyscan.discovery.whose import bare
+from polyscan.discovery.whose import bare, tells_whom
 from polyscan.errors import PolyscanError
 from polyscan.files.walk import account, is_folder
 from polyscan.formats.endings import is_volume
@@ -97,6 +104,7 @@ def _scanned(
     dates = read_dates(index.folder) if join else {}
     studies = _studies(index, owned, names, dates, manifest)
     manifest.doubts += [*of_sets_unused(studies), *of_several_labels(studies)]
+    manifest.doubts += of_parted(_told_by_headers(owned, names, studies))
     subjects = {study.subject for study in studies}
     manifest.doubts += of_visits(old for old, new in names.items() if new in subjects)
     manifest.renamed = {old: new for old, new in names.items() if old != new and new in subjects}
@@ -119,6 +127,23 @@ def _by_owner(index: Index, manifest: Manifest) -> dict[Whose, tuple[list[Key], 
     manifest.doubts += [*doubts, *more]
     every = sorted({*dicom, *volumes}, key=lambda owner: (owner[0], owner[1] or ""))
     return {owner: (dicom.get(owner, []), volumes.get(owner, [])) for owner in every}
+
+
+def _told_by_headers(
+    owned: Mapping[Whose, tuple[list[Key], list[Owner]]], names: Mapping[str, str], studies: Iterable[Study]
+) -> list[dict[str, set[str]]]:
+    """Of each place that holds several subjects whom headers alone tell apart, subject to its modalities."""
+    held: dict[str, set[str]] = defaultdict(set)
+    for study in studies:
+        held[study.subject] |= study.scans.keys()
+    folders: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+    for (subject, _), (keys, _) in owned.items():
+        folders[names[subject]] |= {tuple(filter(tells_whom, inside.split("/"))) for _, inside, _ in keys}
+    places: dict[frozenset[tuple[str, ...]], dict[str, set[str]]] = defaultdict(dict)
+    for subject, inside in folders.items():
+        if inside and held[subject]:
+            places[frozenset(inside)][subject] = held[subject]
+    return [subjects for subjects in places.values() if len(subjects) > 1]
 
 
 def _studies(

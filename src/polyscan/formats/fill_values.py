@@ -8,6 +8,9 @@ from polyscan.errors import PolyscanError
 
 _LARGEST = 1e30  # fill values of other formats, such as 9.97e36 and 3.4e38, lie above
 _HOUNSFIELD = (-1500.0, 32767.0)  # air is -1000; -2000, -3024 and -32768 are what scanners write outside their circle
+_SIXTEEN_BITS = 65536.0
+_SEVERAL = 3  # values of air; padding has one, or two
+_FLAT = 10.0  # Hounsfield units, by which noise alone differs
 _STORED = (-200.0, 900.0)  # what is left of air, and of water, where -1024 was not added
 
 
@@ -36,6 +39,7 @@ def without_fill_values(values: np.ndarray, name: str, unit: str = "arbitrary") 
         values[fill] = np.nan
     said = [f"{count} voxels are infinite or beyond {_LARGEST:g}: taken as not measured"] if count else []
     if unit == "HU":
+        said += _with_signs(values)
         padding = (values < least) | (values > most)
         if count := int(padding.sum()):
             values[padding] = np.nan
@@ -45,10 +49,25 @@ def without_fill_values(values: np.ndarray, name: str, unit: str = "arbitrary") 
     return said
 
 
+def _with_signs(values: np.ndarray) -> list[str]:
+    """Take 65,536 off what 16 bits without a sign make of negative Hounsfield units, in place; padding is one value."""
+    with np.errstate(invalid="ignore"):
+        lost = (values >= _HOUNSFIELD[0] + _SIXTEEN_BITS) & (values < _SIXTEEN_BITS)
+    if len(np.unique(values[lost])) < _SEVERAL:
+        return []
+    values[lost] -= _SIXTEEN_BITS
+    return [f"the sign of {int(lost.sum())} voxels was lost, which left them 65,536 too high: they were made negative"]
+
+
 def stored_as_hounsfield(values: np.ndarray) -> list[str]:
-    """What is doubtful where the values of a CT look like those that a scanner stores, 1024 above Hounsfield units."""
+    """What is doubtful where values of a CT look like no Hounsfield units, or like what scanners store, 1024 above."""
     seen = values[::4, ::4, ::4]
     seen = seen[np.isfinite(seen)]
+    if seen.size and 0 < np.ptp(seen) < _FLAT:
+        return [
+            f"all values lie between {seen.min():.3g} and {seen.max():.3g}, unlike Hounsfield units of air and tissue: "
+            "they may be attenuation coefficients, or were scaled; check how the file was made"
+        ]
     least, water = _STORED
     if seen.size and seen.min() >= least and np.percentile(seen, 75) >= water:
         return [

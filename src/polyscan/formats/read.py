@@ -18,6 +18,7 @@ from polyscan.dicom.rtstruct import read_rtstruct
 from polyscan.dicom.segmentation import SOP_CLASSES, read_segmentation
 from polyscan.errors import PolyscanError
 from polyscan.files.numbered import numbered
+from polyscan.formats.diffusivity import in_square_micrometres
 from polyscan.formats.endings import ITK, ending_of, is_volume
 from polyscan.formats.fill_values import check_not_empty, stored_as_hounsfield, without_fill_values
 from polyscan.formats.itk import open_itk
@@ -76,7 +77,7 @@ def read_image(source: Source, name: str, given: dict[str, Any] | None = None) -
     unit = modality(name).unit
     with _naming(source):
         if isinstance(source, str) and is_volume(source):
-            return open_volume(source).read(name, given)
+            return _of_one_unit(open_volume(source).read(name, given), name)
         image = read_series(source, given)
         if image.meta["unit"] != unit:
             raise PolyscanError(
@@ -86,7 +87,16 @@ def read_image(source: Source, name: str, given: dict[str, Any] | None = None) -
         image.meta["problems"] += without_fill_values(image.numpy(), "The series", unit)
         image.meta["doubts"] = stored_as_hounsfield(image[0].numpy()) if unit == "HU" else []
         check_not_empty(image.numpy(), "The series")
+        return _of_one_unit(image, name)
+
+
+def _of_one_unit(image: MetaTensor, name: str) -> MetaTensor:
+    """A scan as it is, an ADC map in 1e-6 mm2/s."""
+    if modality(name).name != "ADC":
         return image
+    values, said, doubts = in_square_micrometres(image[0].numpy())
+    problems = [*image.meta["problems"], *said, *doubts]
+    return image_of(values, image.affine, {**image.meta, "problems": problems, "doubts": doubts})
 
 
 def read_label(label: Label, drawn_on: MetaTensor) -> MetaTensor:

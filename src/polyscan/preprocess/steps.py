@@ -152,6 +152,9 @@ class LoadScansd(Step):
             data["label"] = read_label(label, data[drawn_on])
         except PolyscanError as error:
             record.problems["label"] = f"left out: {error}"
+            return
+        if doubts := data["label"].meta.get("doubts"):
+            record.problems["label"] = "; ".join(doubts)
 
 
 class RegisterRigidd(Step):
