@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from prepared import BUNDLES, make_manifest
 
 from polyscan.advise import advise, describe_manifest, describe_vectors
 from polyscan.advise.advice import choose
@@ -16,15 +17,16 @@ from polyscan.advise.evidence import StoredCohort, StoredResult, alike, estimate
 from polyscan.advise.missingness import dependences
 from polyscan.advise.rules import points_by_strategy, rules_for
 from polyscan.advise.setting import setting_for
-from polyscan.bundle.config import bundle_folder, read_config
+from polyscan.bundle.config import bundle_folder, open_config, read_config
 from polyscan.bundle.fragment import read_fragment
+from polyscan.bundle.items import training_items
 from polyscan.cli import main
 from polyscan.compare import read_protocol
 from polyscan.compare.protocol import CONCATENATION
 from polyscan.errors import PolyscanError
 from polyscan.phantom.tasks import find_task, task_names, write_task
 from polyscan.study import Label, Preparation, RegistrationRecord, Scan, Study
-from polyscan.study.manifest import Manifest, read_manifest
+from polyscan.study.manifest import Manifest, read_manifest, write_manifest
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +210,32 @@ def test_a_segmentation_gets_a_bundle_a_plan_and_entries_that_it_has(monkeypatch
         config = read_config(bundle_folder(setting.bundle), "train", read_fragment(file, "train"))
         assert config["regions"]["whole tumour"] == [1, 2, 4]
         assert config["fusion"]["_target_"].endswith(strategy.fusion.rpartition(".")[2])
+
+
+@pytest.mark.parametrize(
+    ("bundle", "target", "clinical"),
+    [
+        ("drifa_multitask_classification", "mri", True),
+        ("glioma_grading_classification", "grade", True),
+        ("glioma_grading_classification", "grade", False),
+        ("treatment_response_classification", "response", True),
+    ],
+)
+def test_classes_of_images_get_a_bundle_that_answers_with_them(bundle, target, clinical, tmp_path):
+    file = make_manifest(BUNDLES / bundle, tmp_path / "cohort")
+    manifest = read_manifest(file)
+    if not clinical:
+        for study in manifest.studies:
+            study.clinical.clear()
+        write_manifest(file, manifest)
+    advice = advise(file, target=target)
+    assert advice.setting.bundle == bundle
+    (tmp_path / "config.json").write_text(json.dumps(advice.setting.config))
+    parser = open_config(bundle_folder(bundle), "train", read_fragment(tmp_path / "config.json", "train")).parser
+    item, *_ = training_items(file, *(parser.get_parsed_content(name) for name in ("labels", "extra_keys")))
+    image = parser.get_parsed_content("train#preprocessing")(item)["image"]
+    answer = parser.get_parsed_content("network_def").eval()(image[None])
+    assert answer.shape == (1, len(advice.cohort.classes))
 
 
 def test_nothing_is_promised_where_no_bundle_learns_it():
