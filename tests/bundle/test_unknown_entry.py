@@ -42,6 +42,18 @@ def test_every_option_is_named_for_a_bundle_of_a_users_own(key, tmp_path):
         read_config(tmp_path / "mine", "inference", {key: True})
 
 
+def test_a_misspelt_entry_of_a_users_own_bundle_is_refused(tmp_path):
+    folder = tmp_path / "mine" / "configs"
+    folder.mkdir(parents=True)
+    content = {"network": "@hidden_size", "hidden_size": 8, "_note": "", "weights": "model.pt"}
+    for more in ({}, {"my_own": 1}):
+        (folder / "inference.json").write_text(json.dumps(content | more))
+        assert read_config(tmp_path / "mine", "inference", {})["hidden_size"] == 8
+    (folder / "inference.json").write_text(json.dumps(content | {"treshold": 0.3}))
+    with pytest.raises(PolyscanError, match=r"mine has the entry 'treshold', which nothing reads; .* as threshold"):
+        read_config(tmp_path / "mine", "inference", {})
+
+
 def test_an_entry_that_is_near_is_suggested():
     with pytest.raises(PolyscanError, match=r"no entry 'roi_sizes' to change; .* such as roi_size"):
         read_config(bundle_folder("petct_staging"), "inference", {"roi_sizes": [8, 8, 8]})

@@ -101,6 +101,37 @@ LAYOUTS = {
         False,
     ),
     "FSL": ("{0}/{1}", "anna bob", "T1 T1_fast_seg T1_fast_pve_0 T1_first_all_fast_firstseg", ["T1"], False),
+    "OASIS-3": (
+        "OAS30001_MR_{0}/{1}",
+        "d0129 d0757",
+        "anat2/sub-OAS30001_ses-{0}_T1w anat3/sub-OAS30001_ses-{0}_T2w",
+        ["T1", "T2"],
+        False,
+    ),
+    "scans with and without the skull": (
+        "{1}",
+        "UPENN-GBM-00001_11 UPENN-GBM-00002_11",
+        "images_structural/{0}/{0}_T1 images_structural/{0}/{0}_T2 images_structural_unstripped/{0}/{0}_T1_unstripped "
+        "images_structural_unstripped/{0}/{0}_T2_unstripped",
+        ["T1", "T2"],
+        False,
+    ),
+    "PET and the CT on its grid": (
+        "Lesions/PETCT_{0}/{1}",
+        "0011f3deaf 0117d7f11f",
+        "CTres SUV SEG",
+        ["CT", "PET"],
+        True,
+    ),
+    "numbers that look random": ("FDG-PET/PETCT_{0}/{1}", "0011f3deaf 0117d7f11f", "SUV SEG", ["PET"], True),
+    "ISLES of 2024": (
+        "train/{1}",
+        "0001 0002",
+        "raw_data/sub-stroke{0}/sub-stroke{0}_ses-02_dwi derivatives/sub-stroke{0}/sub-stroke{0}_ses-02_lesion-msk",
+        ["DWI"],
+        True,
+    ),
+    "FreeSurfer": ("subjects/{0}/mri/{1}", "bert ernie", "T1 aseg ../../fsaverage/mri/T1", ["T1"], False),
     "German": ("{0}/{1}", "anna bob", "t2_dunkelfluessigkeit t2_tse", ["FLAIR", "T2"], False),
     "the CT of a PET": ("{0}/{1}", "anna bob", "CTAC PET_SUV", ["CT", "PET"], False),
     "scans beside what was made of them": (
@@ -206,7 +237,7 @@ def test_diffusion_volumes_that_are_counted_from_zero(tmp_path):
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        ("01_t1 01_t2 02_t1 02_t2", True),
+        ("x_t1 x_t2 y_t1 y_t2", True),
         ("t1 t2 t1_brain t2_brain", False),
         ("t1 t2 1_t1", False),
     ],
@@ -264,6 +295,44 @@ def test_subjects_that_may_be_visits_of_one_patient_are_said(tmp_path, names, sa
         write_nifti(tmp_path / name / "T1.nii.gz", MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4)))
     doubts = " ".join(scan(tmp_path).doubts)
     assert ("GLI-02005-100, GLI-02005-101 may be visits of one patient: if they are" in doubts) == said
+
+
+def test_a_mask_of_which_nothing_tells_what_it_shows_is_said(tmp_path):
+    for patient, name in product(("1BA001", "1BA005"), ("ct", "mask")):
+        image = MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4))
+        write_nifti(tmp_path / patient / f"{name}.nii.gz", image)
+    assert scan(tmp_path).doubts == [
+        "sub-1BA001 has the label mask.nii.gz, of which nothing says what it shows, as in 1 more: if it is the body or "
+        "the brain, take it out or call it brain_mask."
+    ]
+
+
+def test_native_scans_go_before_those_in_a_standard_space(tmp_path):
+    """As HCP has them."""
+    names = "MNINonLinear/T1w MNINonLinear/T2w_restore T1w/T1w_acpc_dc_restore_brain T1w/T1w_acpc_dc T1w/T2w_acpc_dc"
+    for name in names.split():
+        image = MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4))
+        write_nifti(tmp_path / "100307" / f"{name}.nii.gz", image)
+    (study,) = scan(tmp_path).studies
+    assert {name: one.path.partition("100307/")[2] for name, one in study.scans.items()} == {
+        "T1": "T1w/T1w_acpc_dc.nii.gz",
+        "T2": "T1w/T2w_acpc_dc.nii.gz",
+    }
+
+
+def test_numbers_of_two_lists_are_no_patients_in_common(make_series, tmp_path):
+    """As CHAOS has CT of some people and MR of others, each counted from 1."""
+    for modality, number in product(("CT", "MR"), range(1, 11)):
+        uid = f"1.2.{number}.{modality == 'CT':d}"
+        words = {"MR": "t2 tse"}.get(modality, "")
+        name = f"ward/Train_Sets/{modality}/{number}"
+        make_series(name, modality=modality, slices=3, PatientID="", StudyInstanceUID=uid, SeriesDescription=words)
+    found = scan(tmp_path / "ward")
+    assert sorted(one for study in found.studies for one in study.scans) == ["CT"] * 10 + ["T2"] * 10
+    assert len(found.studies) == 20
+    assert any(
+        "Train_Sets/CT/1 and Train_Sets/MR/1 are taken as two patients', as in 9 more" in d for d in found.doubts
+    )
 
 
 def test_several_labels_are_said(tmp_path):

@@ -139,6 +139,36 @@ def test_visits_of_other_names_are_sessions_in_their_order(tmp_path, names):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("paths", "sessions"),
+    [
+        ("RHUH-0001/{0}/RHUH-0001_{0}_t1 RHUH-0001/{0}/RHUH-0001_{0}_flair", "0 1 2"),
+        ("RHUH-0001/RHUH-0001_{0}_t1 RHUH-0001/RHUH-0001_{0}_flair", "0 1 2"),
+        ("10001/10001_{0}_t2w 10001/10001_{0}_adc 10001/10001_{0}_adc_2", "1000001 1000400"),
+        ("ward/P12/orig/P12_{0}_flair ward/P12/orig/P12_{0}_t2", "01 02"),
+        ("P01/P01_{0}_T1", "V1 V2"),
+        ("anna/{0}_3_T1 anna/{0}_4_FLAIR", "V1 V2"),
+        ("anna/{0}/T1", "t0 t1"),
+        ("anna/{0}/T1", "T1 T2"),
+    ],
+)
+def test_numbers_that_count_visits_of_one_patient_are_sessions_and_said(tmp_path, paths, sessions):
+    every = [f"{path.format(visit)}.nii.gz" for path in paths.split() for visit in sessions.split()]
+    found, doubts = studies(tmp_path, *every)
+    assert len({key.partition("_ses-")[0] for key in found}) == 1
+    for visit, files in zip(sessions.split(), found.values(), strict=True):
+        assert files
+        assert all(visit in path.removesuffix("T1.nii.gz") for path in files)
+    assert any("differ in numbers only are taken as visits" in doubt for doubt in doubts)
+
+
+@pytest.mark.parametrize("names", ["T1_1 T1_2", "003_T1 005_FLAIR 009_T1", "T1_2mm T2_2mm T1_1mm T2_1mm"])
+def test_numbers_that_count_series_are_no_visits(tmp_path, names):
+    found, doubts = studies(tmp_path, *(f"anna/{name}.nii.gz" for name in names.split()))
+    assert set(found) == {"sub-anna"}
+    assert not [doubt for doubt in doubts if "visits" in doubt]
+
+
 def test_scans_of_two_days_that_complement_each_other_are_one_study(tmp_path):
     found, _ = studies(tmp_path, "anna/T1_20200101.nii.gz", "anna/PET_SUV_20200103.nii.gz")
     assert set(found) == {"sub-anna"}
@@ -231,8 +261,6 @@ def test_patients_who_are_numbered_below_a_folder_that_names_nobody(tmp_path):
         ("01.02.2020", "03.04.2021"),
         ("2019", "2020"),
         ("M00", "M06", "M12"),
-        ("t0", "t1"),
-        ("T1", "T2"),
         ("run-1", "run-2"),
         ("scan1", "scan2"),
     ],

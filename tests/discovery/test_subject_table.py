@@ -38,6 +38,37 @@ def test_codes_for_what_was_not_recorded_are_no_values(tmp_path):
     assert said == ["t.csv: taken as not recorded: -999 of age, -9 of score"]
 
 
+@pytest.mark.parametrize(
+    ("cells", "values", "said"),
+    [
+        ("61,5|70,25|80", [61.5, 70.25, 80], "read with decimal commas: psa"),
+        ("1,234|12,345|7", ["1,234", "12,345", 7], "texts among numbers, or that look like numbers: psa"),
+        ("1.234,5|7.5|8", ["1.234,5", 7.5, 8], "texts among numbers, or that look like numbers: psa"),
+        ("61 kg|70 kg|80 kg", ["61 kg", "70 kg", "80 kg"], "texts among numbers, or that look like numbers: psa"),
+        ("<5|7|80+", ["<5", 7, "80+"], "texts among numbers, or that look like numbers: psa"),
+        ("061Y|062Y|", ["061Y", "062Y", None], "texts among numbers, or that look like numbers: psa"),
+        ("II|IIIa|IV", ["II", "IIIa", "IV"], ""),
+        ("T1N0|T2N1|", ["T1N0", "T2N1", None], ""),
+        ("999|75|60", [999, 75, 60], "perhaps not recorded: 999 of psa"),
+        ("-1|7.5|6", [-1, 7.5, 6], "perhaps not recorded: -1 of psa"),
+        ("-1|-2|6", [-1, -2, 6], ""),
+        ("99|75|60", [99, 75, 60], ""),
+        ("Not known|k.A.|6", [None, None, 6], ""),
+    ],
+)
+def test_cells_that_people_write_in_many_ways_are_read_or_said(tmp_path, cells, values, said):
+    lines = [f"{number}\t{cell}" for number, cell in enumerate(cells.split("|"))]
+    rows, told = table(tmp_path, "\n".join(["id\tpsa", *lines])).match([(str(k), None) for k in range(3)])
+    assert [recorded(rows[str(k), None]).get("psa") for k in range(3)] == values
+    assert told == ([f"t.csv: {said}"] if said else [])
+
+
+def test_texts_as_excel_marks_them(tmp_path):
+    rows, said = table(tmp_path, 'id,age\n"=""001""",61\n').match([("001", None)])
+    assert rows == {("001", None): {"age": "61"}}
+    assert not said
+
+
 def test_subjects_and_sessions_as_others_write_them(tmp_path):
     floats = table(tmp_path, "id,age\n1.0,61\n2.0,70\n")  # of a spreadsheet that took 1 for a number
     rows, _ = floats.match([("1", None), ("10", None)])

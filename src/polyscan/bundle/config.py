@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polyscan.bundle.unknown_entry import unknown_entry
+from polyscan.bundle.unknown_entry import check_entries, unknown_entry
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
 from polyscan.files.resources import resource_folder
@@ -123,6 +123,7 @@ def open_config(
         if key not in workflow.parser and f"@{key}" not in str(overrides):
             raise unknown_entry(Path(bundle), config, key, list(workflow.parser.get()))
     own = workflow.parser.get()
+    check_entries(Path(bundle), config, own)
     for key in sorted(overrides.keys() & own.keys()):
         check_entry(key, own[key], overrides[key], f"{file.parents[1].name}/configs/{file.name}")
     workflow.parser.update(dict(overrides))

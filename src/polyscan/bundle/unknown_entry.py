@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import json
+import re
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
@@ -25,6 +29,37 @@ OPTIONS = {
     "save_probabilities": ("--probabilities", "regions whose probabilities could be kept, as segmentations have"),
 }
 """Entry of a config to the option that changes it, and what a bundle without the entry does not have."""
+
+
+_NEAR = 0.8  # of 1: how much two names have in common, one of which is the other misspelt
+
+
+def check_entries(folder: Path, config: str, content: Mapping[str, Any]) -> None:
+    """Refuse an entry that nothing reads and whose name is nearly one that something does.
+
+    Args:
+        folder: the bundle's.
+        config: which of its configs.
+        content: its entries.
+
+    Raises:
+        PolyscanError: there is one.
+    """
+    known = _known()
+    unread = content.keys() - known - set(re.findall(r"@(\w+)", json.dumps(content, default=str)))
+    for key in sorted(unread):
+        if near := get_close_matches(key, known, n=1, cutoff=_NEAR):
+            raise PolyscanError(
+                f"configs/{config}.json of {folder.name} has the entry {key!r}, which nothing reads; correct its "
+                f"name, as {near[0]}."
+            )
+
+
+@lru_cache
+def _known() -> frozenset[str]:
+    """The entries of the configs of all bundles that come with polyscan."""
+    files = resource_folder("bundles").glob("*/configs/*.json")
+    return frozenset(key for file in files for key in read_json(file))
 
 
 def unknown_entry(folder: Path, config: str, key: str, known: Collection[str]) -> PolyscanError:

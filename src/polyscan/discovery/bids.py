@@ -31,7 +31,7 @@ _FREE_TEXT = "acq-, rec- or desc-"
 _LABEL = {"dseg", "seg", "mask", "msk", "label", "labels", "gtv", "segmentation", "lesion", "roi", "probseg"}
 _LABEL_WORDS = re.compile(
     r"(?:^|[_\W])(?:(?:lesion|roi|tumou?r)?(?:masks?|d?seg)|segm|labels?|gtv[npt]?[-_]?\d?|segmentations?|roi)(?:[_\W]|$)|"
-    r"(?:[-_]|^)(?:annotations?|consensus|contours?|delineations?|gt|lesions?|truth|tumou?rs?)$|_msk$|^wmh$|"
+    r"(?:[-_]|^)(?:annotations?|consensus|contours?|delineations?|gt|lesions?|truth|tumou?rs?)$|[-_]msk$|^wmh$|"
     r"[-_](?:reader|rater)[-_]?\d(?:[_\W]|$)",
     re.IGNORECASE,
 )
@@ -48,15 +48,17 @@ _COMPUTED = re.compile(
 )
 _DERIVED = re.compile(
     r"(?:^|[_\W])(?:mni\w*|normali[sz]ed|warped|reg|registered|co-?reg\w*|aligned|res(?:ampled|liced)|bet|brain|"
-    r"\w*strip(?:ped)?|n4\w*|bias\w*|denoised|smooth\w*|defaced|(?:pre|post)?-?process\w*|preproc|acpc|restored?|eddy|topup|"
-    r"to|in)(?:[_\W]|$)|^(?-i:[mrwu]{1,3}(?=[A-Z]))",
+    r"(?!un)\w*strip(?:ped)?|n4\w*|bias\w*|denoised|smooth\w*|defaced|(?:pre|post)?-?process\w*|preproc|acpc|restored?|eddy|topup|"
+    r"to|in|ctres)(?=[_\W]|$)|^(?-i:[mrwu]{1,3}(?=[A-Z]))",
     re.IGNORECASE,
 )
+_TEMPLATE = re.compile(r"fsaverage\w*|cvs_avg\w*|tpl-.+", re.IGNORECASE)
 _DERIVED_FOLDER = re.compile(
     r"derivatives|mni\w*|(?:pre|post)?-?process\w*(?:[-_ ]data)?|preproc|normali[sz]ed|(?:co-?)?registered|"
     r"\w*strip(?:ped)?|atlas(?:[-_ ]space)?",
     re.IGNORECASE,
 )
+_BY_FOLDER = 8  # which says more than the words in a name
 # What labels the anatomy of everybody.
 _ANATOMY = re.compile(r"[fs]?mriprep|freesurfer|fastsurfer|synthseg|mriqc|qsiprep|nibabies", re.IGNORECASE)
 # The number that an export gives a series before its name.
@@ -78,7 +80,7 @@ class Named:
         reason: why, or what it is instead.
         label: whether it is a segmentation of what was found, and no mask of the body.
         entities: those of BIDS, by their short names, such as ``{"sub": "01", "run": "1"}``.
-        derived: whether it was resampled or processed, so that an original is taken first.
+        derived: how often its names say that it was resampled or processed; what was least is taken first.
         by_folder: whether it tells nothing, and the name of a folder does.
     """
 
@@ -86,7 +88,7 @@ class Named:
     reason: str
     label: bool = False
     entities: dict[str, str] = field(default_factory=dict)
-    derived: bool = False
+    derived: int = 0
     by_folder: bool = False
 
     @property
@@ -114,7 +116,10 @@ def named_in(folders: Sequence[str], name: str) -> Named:
         return _label(stem_of(name), {}, folders[-1])
     if found.label and any(map(_ANATOMY.fullmatch, folders)):
         return replace(found, label=False, modality=None, reason="a segmentation of the anatomy, by its folder")
-    found = replace(found, derived=found.derived or any(map(_DERIVED_FOLDER.fullmatch, folders)))
+    if any(map(_TEMPLATE.fullmatch, (*folders, stem_of(name)))):
+        return Named(None, "a template, by its name", entities=found.entities)
+    of_folders = _BY_FOLDER * sum(map(bool, map(_DERIVED_FOLDER.fullmatch, folders)))
+    found = replace(found, derived=found.derived + of_folders)
     if not found.is_untold:
         return found
     for folder in reversed(folders):
@@ -136,8 +141,8 @@ def named(name: str) -> Named:
     found = _BIDS.match(stem)
     entities = dict(_ENTITY.findall(stem)) if stem.startswith("sub-") else {}
     entities |= {"sub": subject_in(stem) or ""} if entities else {}
-    derived = bool({"space", "desc", "res"} & entities.keys()) or entities.get("mt") == "on"
-    derived = derived or entities.get("rec", "acstat").lower() != "acstat"  # which of PET is the usual image
+    derived = len({"space", "desc", "res"} & entities.keys()) + (entities.get("mt") == "on")
+    derived += entities.get("rec", "acstat").lower() != "acstat"  # which of PET is the usual image
     label = _LABEL_WORDS.search(stem) if found is None else found["suffix"].lower() in _LABEL or None
     if label or (found and found["suffix"] == "defacemask"):
         return _label(stem, entities)
@@ -184,13 +189,13 @@ def _label(stem: str, entities: dict[str, str], folder: str = "") -> Named:
     return Named(modality, reason, True, entities)
 
 
-def _plain(stem: str, entities: dict[str, str], derived: bool) -> Named:
+def _plain(stem: str, entities: dict[str, str], derived: int) -> Named:
     said = told(stem)
     if _COMPUTED.search(stem):
         return Named(None, _IS_COMPUTED, False, entities)
     if said.modality == "CT" and (word := dual_energy(stem)):
         return Named(None, f"a dual-energy map: its name says {word}", False, entities)
-    derived = derived or _DERIVED.search(stem) is not None
+    derived += len(_DERIVED.findall(stem))
     if not said and _CT1.search(stem):
         return Named("T1c", AS_CT1, False, entities, derived)
     if said.modality is None:

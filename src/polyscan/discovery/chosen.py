@@ -19,7 +19,7 @@ _CORRECTED = re.compile(r"(?P<of>.+?)_(?:Tilt_Eq|Tilt|Eq)(?:_\d+)?")
 _ELSEWHERE = "another {} of its study lies in another place, beside what this one shows"
 BY_NAME = "is later, lies in fewer folders, or comes first by its name"
 # A mask of which nothing tells what it shows: it may be that of the brain.
-_ANY_MASK = re.compile(r"(?!.*(?:lesion|tumou?r|gtv|roi|seg)).*(?:^|[_\W])mask$", re.IGNORECASE)
+ANY_MASK = re.compile(r"(?!.*(?:lesion|tumou?r|gtv|roi|seg)).*(?:^|[_\W])mask$", re.IGNORECASE)
 # What the parts of a rank say, where they differ, of the scan that is taken.
 _RANKS = (
     "has a label that was drawn on it",
@@ -54,7 +54,7 @@ def study_of(subject: str, session: str | None, candidates: list[Candidate]) -> 
     drawn = [_placed(c, taken) for c in candidates if c.label]
     labels = [c for c in drawn if _is_on_taken(c, taken)]
     order = by_precedence(taken)
-    labels.sort(key=lambda c: (_ANY_MASK.match(stem_of(c.name)) is not None, order.index(str(c.modality))))
+    labels.sort(key=lambda c: (ANY_MASK.match(stem_of(c.name)) is not None, order.index(str(c.modality))))
     for rank, c in enumerate(labels):
         if rank == 0:
             study.label = Label(str(c.source), c.modality)

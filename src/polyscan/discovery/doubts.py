@@ -9,7 +9,7 @@ from itertools import combinations
 from pathlib import PurePosixPath
 
 from polyscan.discovery.bids import BY_FOLDER
-from polyscan.discovery.chosen import BY_NAME
+from polyscan.discovery.chosen import ANY_MASK, BY_NAME
 from polyscan.discovery.whose import bare, words_of_person
 from polyscan.errors import first_of
 from polyscan.formats.endings import ending_of, stem_of
@@ -42,6 +42,20 @@ def of_several_labels(studies: Sequence[Study]) -> list[str]:
         if len(labels) > 1 and (taken := next((decision.series for decision in labels if decision.taken), "")):
             several.append(f"{study.key} has {len(labels)} labels, of which {taken} is taken")
     return _first_of(several, "name the one that is meant, as 'mask' of the label in the manifest.")
+
+
+def of_any_mask(studies: Sequence[Study]) -> list[str]:
+    """That labels are called a mask and nothing says of what, which may be the body: a sentence for all of them.
+
+    Args:
+        studies: with their decisions.
+    """
+    several = [
+        f"{study.key} has the label {PurePosixPath(study.label.mask).name}, of which nothing says what it shows"
+        for study in studies
+        if study.label.mask and ANY_MASK.match(stem_of(PurePosixPath(study.label.mask).name))
+    ]
+    return _first_of(several, "if it is the body or the brain, take it out or call it brain_mask.")
 
 
 def of_sets_unused(studies: Sequence[Study]) -> list[str]:

@@ -27,6 +27,7 @@ from polyscan.dicom.attributes import number, text
 from polyscan.dicom.headers import DAMAGED, header_from, read_each
 from polyscan.discovery.candidate import Candidate
 from polyscan.discovery.dicom_candidates import dicom_candidates
+from polyscan.discovery.numbered_visits import numbered_visits
 from polyscan.discovery.patients import Key, Part, Patient, patient_key
 from polyscan.discovery.persons import Place, by_data_set, persons_among
 from polyscan.discovery.sidecar import changed_beside
@@ -57,7 +58,7 @@ CREATE INDEX by_kind ON files (kind);
 CREATE INDEX by_instance ON files (instance);
 CREATE TABLE headers (file INTEGER PRIMARY KEY, start BLOB);
 CREATE TABLE volumes (
-    file INTEGER, subject TEXT, session TEXT, visit TEXT, candidate TEXT, named INTEGER, person TEXT
+    file INTEGER, subject TEXT, session TEXT, visit TEXT, candidate TEXT, named INTEGER, person TEXT, number TEXT
 );
 CREATE INDEX by_file ON volumes (file);
 CREATE TABLE found (subject TEXT, session TEXT, made_from TEXT, candidates TEXT, PRIMARY KEY (subject, session));
@@ -212,11 +213,13 @@ class Index:
         in_sets, more = by_data_set(self._places(named=True))
         persons |= in_sets
         doubts += more
-        self._db.execute("UPDATE volumes SET person = subject")
+        self._db.execute("UPDATE volumes SET person = subject, number = ''")
         self._db.executemany("UPDATE volumes SET person = ? WHERE file = ?", ((who, n) for n, who in persons.items()))
+        visits, several = numbered_visits(self._without_visit())
+        self._db.executemany("UPDATE volumes SET number = ? WHERE file = ?", ((told, n) for n, told in visits.items()))
         kinds: dict[Owner, set[str]] = defaultdict(set)
         rows = self._db.execute(
-            "SELECT DISTINCT person, session, visit, json_extract(candidate, '$.modality'), "
+            "SELECT DISTINCT person, session, visit || number, json_extract(candidate, '$.modality'), "
             "json_extract(candidate, '$.label') FROM volumes"
         )
         for *whose, kind, label in rows:
@@ -224,7 +227,19 @@ class Index:
         found: dict[tuple[str, str | None], list[Owner]] = {}
         for owner, session in sessions_of(kinds).items():
             found.setdefault((owner.subject, session), []).append(owner)
-        return found, doubts
+        return found, [*doubts, *several]
+
+    def _without_visit(self) -> dict[str, list[Place]]:
+        """Subject to his volumes whose names tell no visit; those whose folders alone tell what they are, are none."""
+        rows = self._db.execute(
+            "SELECT person, file, path, json_extract(candidate, '$.modality'), json_extract(candidate, '$.label') "
+            "FROM volumes JOIN files ON file = id WHERE NOT named AND session IS NULL AND visit = '' "
+            "AND NOT json_extract(candidate, '$.by_folder')"
+        )
+        found: dict[str, list[Place]] = defaultdict(list)
+        for person, file, written, kind, is_label in rows:
+            found[person].append(_place(file, written, None if is_label else kind))
+        return found
 
     def _places(self, named: bool) -> Iterator[Place]:
         """Where volumes lie whose names say whose they are, or do not; of the first only originals with a modality."""
@@ -233,9 +248,7 @@ class Index:
             "(named AND json_extract(candidate, '$.rank[0]') > 0) FROM volumes JOIN files ON file = id WHERE named = ?",
             (named,),
         )
-        for file, written, kind, unused in rows:
-            *folders, name = Path(os.fsdecode(written)).parts
-            yield Place(file, tuple(folders), stem_of(name), None if unused else kind)
+        return (_place(file, written, None if unused else kind) for file, written, kind, unused in rows)
 
     def volumes(self, named: Iterable[Owner], owner: tuple[str, str | None]) -> list[Candidate]:
         """What the volumes of a subject's session are, in the order of their names."""
@@ -244,7 +257,7 @@ class Index:
             for each in named
             for path, candidate in self._db.execute(
                 "SELECT path, candidate FROM volumes JOIN files ON file = id "
-                "WHERE person = ? AND session IS ? AND visit = ?",
+                "WHERE person = ? AND session IS ? AND visit || number = ?",
                 (each.subject, each.session, each.visit),
             )
         ]
@@ -339,8 +352,16 @@ class Index:
     def _add_volume(self, met: Met) -> None:
         owner, file = owner_of(self.folder, met.path), self._add(met, "volume")
         for candidate in volume_candidates(self.folder, met.path):
-            row = (owner.subject, owner.session, owner.visit, _json(_encoded(candidate)), owner.named, owner.subject)
-            self._db.execute("INSERT INTO volumes VALUES (?, ?, ?, ?, ?, ?, ?)", (file, *row))
+            row = (
+                owner.subject,
+                owner.session,
+                owner.visit,
+                _json(_encoded(candidate)),
+                owner.named,
+                owner.subject,
+                "",
+            )
+            self._db.execute("INSERT INTO volumes VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (file, *row))
 
     def _header(self, path: Path, file: int) -> Dataset | None:
         row = self._db.execute("SELECT start FROM headers WHERE file = ?", (file,)).fetchone()
@@ -365,6 +386,11 @@ class Index:
 
     def _path(self, written: bytes) -> Path:
         return self.folder / os.fsdecode(written)
+
+
+def _place(file: int, written: bytes, modality: str | None) -> Place:
+    *folders, name = Path(os.fsdecode(written)).parts
+    return Place(file, tuple(folders), stem_of(name), modality)
 
 
 def _is_volume(met: Met) -> bool:

@@ -97,7 +97,7 @@ class Patient:
         if self.identifier != other.identifier or self.contradicts(other):
             return False
         one_study = self.shares_study(other) and not (self.named_apart(other) and not self.complements(other))
-        one_name = len(self.names | other.names) == 1 and self.complements(other)
+        one_name = len(self.names | other.names) == 1 and self.complements(other) and not self.is_only_numbered
         return (one_study or one_name) and not share(self, other)
 
     def shares_study(self, other: Patient) -> bool:
@@ -120,6 +120,11 @@ class Patient:
             return len(names) > 1 and counted_alike(names)
         several = min(len(self.scans), len(other.scans)) > 1
         return several and len(names) > 1 and all(map(str.isdecimal, names)) and not any(map(is_time, names))
+
+    @property
+    def is_only_numbered(self) -> bool:
+        """Whether nothing tells the patient but a number such as each of two lists begins with, as CT/1 and MR/1."""
+        return self.is_nobody and any(top and re.fullmatch(r"[1-9]\d?", top[-1]) for top in self.tops)
 
     @property
     def is_nobody(self) -> bool:
@@ -294,7 +299,9 @@ def _look_inside(
     where, why = "/".join(above), "whose headers have no PatientID that tells patients apart"
     last = {top[-1] for top in children}
     kinds = [frozenset().union(*(part.kinds for part in inside)) for inside in children.values()]
-    counted = bool(frozenset.intersection(*kinds)) and counted_alike(last) and not is_counted(above[-1])
+    shared = Counter(kind for each in kinds for kind in each)
+    counted = all(any(shared[kind] > 1 for kind in each) for each in kinds)  # as CT/1, CT/2, MR/1, MR/2
+    counted = counted and counted_alike(last) and not is_counted(above[-1])
     if not contradict and not counted and not all(map(is_word, last)):
         doubts.append(
             f"{where} is taken as one patient's, with studies from {names}, {why}. If those are patients, give each a "
@@ -340,6 +347,16 @@ def _doubts(patients: list[Patient], subjects: list[str], share: ShareImages) ->
         for i, a in enumerate(patients)
         if a.is_nobody and len(a.tops) > 1 and len({without_numbers("/".join(top)) for top in a.tops}) == 1
     ]
+    of_number: dict[frozenset[tuple[str, ...]], list[str]] = defaultdict(list)
+    for a in patients:
+        if a.is_only_numbered:
+            of_number[frozenset(a.names)].append("/".join(min(a.tops)))
+    if several := [" and ".join(sorted(tops)) for tops in of_number.values() if len(tops) > 1]:
+        more = f", as in {len(several) - 1} more" if len(several) > 1 else ""
+        found.append(
+            f"{several[0]} are taken as two patients'{more}, since nothing but a number says that they are one's: put "
+            "them into one folder if they are."
+        )
     alike: dict[str, list[int]] = defaultdict(list)
     for i, a in enumerate(patients):
         if a.is_nobody:

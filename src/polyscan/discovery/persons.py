@@ -25,6 +25,8 @@ from polyscan.errors import first_of
 
 _OF_DATA_SET = {"derivatives", "rawdata", "sourcedata"}  # folders in one
 _LONG_NUMBER = re.compile(r"\d{3}")  # which no run of a scan has
+_LONG_NAME = 4  # letters, which no data set begins with by chance
+_OF_VISIT = re.compile(r"\d{1,2}")
 Folders = tuple[str, ...]
 _COMMON = 2  # modalities that two folders both hold, where they are two patients'; one may be a repeated series
 
@@ -86,7 +88,8 @@ def persons_among(places: Iterable[Place]) -> tuple[dict[int, str], list[str]]:
     persons = {*whose.values()}
     for folders, files in groups_of.items():
         own = all(in_folders[name] == 1 for name in files.groups)
-        whose |= _by_files(files, folders, folders in persons, own, found.doubts)
+        of_person = folders in persons or any(map(is_counted, folders[-1:]))
+        whose |= _by_files(files, folders, of_person, own, found.doubts)
     whose |= _by_names_of_others(every, named, whose)
     counts = Counter(path[-1].casefold() for path in set(whose.values()))
     subjects = {
@@ -117,11 +120,10 @@ def by_data_set(places: Iterable[Place]) -> tuple[dict[int, str], list[str]]:
     held: dict[str, dict[tuple[str, ...], list[Place]]] = defaultdict(lambda: defaultdict(list))
     for place in places:
         if subject := subject_in(place.stem):
-            above = takewhile(lambda name: not name.startswith("sub-") and name not in _OF_DATA_SET, place.folders)
-            held[subject][tuple(above)].append(place)
+            held[subject][_above(place.folders, subject)].append(place)
     whose: dict[int, str] = {}
     several = [roots for roots in held.values() if len(roots) > 1]
-    sets = {root for roots in several if all(map(_is_data_set, roots)) and _share(roots.values(), 1) for root in roots}
+    sets = {root for roots in several if all(map(_is_data_set, roots)) and share(roots.values(), 1) for root in roots}
     names = [name for name, roots in held.items() if len(roots) > 1 and roots.keys() <= sets]
     for name in names:
         for root, inside in held[name].items():
@@ -130,6 +132,12 @@ def by_data_set(places: Iterable[Place]) -> tuple[dict[int, str], list[str]]:
         f"{first_of(sorted(map('/'.join, sets)))} hold subjects of one name ({len(names)}), taken as patients of each. "
         "If they are the same, put their folders together."
     ] * bool(names)
+
+
+def _above(folders: Folders, subject: str) -> Folders:
+    """The folders of a data set that holds a subject: those above the first one that is called after him."""
+    own = ("sub-", subject) if len(subject) >= _LONG_NAME else ("sub-",)  # 01-pilot is not 01's
+    return tuple(takewhile(lambda name: not name.startswith(own) and name not in _OF_DATA_SET, folders))
 
 
 def _is_data_set(root: tuple[str, ...]) -> bool:
@@ -164,13 +172,16 @@ class _Found:
             self.take_apart(places, (*above, *children))
         if len(children) < 2:
             return
+        visits = all(map(_OF_VISIT.fullmatch, children)) and any(map(is_counted, above[-1:]))
+        if visits and share(children.values(), _COMMON):  # as RHUH-0001/0 and RHUH-0001/1
+            return
         own = all(self.counts[name.casefold()] == 1 for name in children)
         own_words = own and all(map(is_word, children))
         of_place = bool(above) and names_place(above[-1])
         kinds = [{place.modality for place in inside if place.modality} for inside in children.values()]
         counted = bool(set.intersection(*kinds)) and counted_alike(children) and not any(map(is_counted, above[-1:]))
-        if not (counted or _share(children.values(), 1 if own_words or of_place else _COMMON)):
-            if above and own and all(kinds) and not any(map(is_time, children)):
+        if not (counted or share(children.values(), 1 if own_words or of_place else _COMMON)):
+            if own and all(kinds) and not any(map(is_time, children)):
                 self.doubts.append(_taken_as_one(above, sorted(children)))
             return
         for name, inside in children.items():
@@ -257,7 +268,7 @@ def _by_files(
     first = all(_comes_first(own[name][0], place.stem) for name, inside in groups.items() for place in inside)
     counted = counted_alike(called) and (first or all(map(_LONG_NUMBER.search, called)))
     counted = counted and not (of_person and is_counted(folders[-1]))
-    sets = _share(groups.values(), _COMMON) and not files.nameless
+    sets = share(groups.values(), _COMMON) and not files.nameless
     if (common and (counted or (words and first))) or (sets and not of_person):
         spelt = {name: "-".join(files.spelt[name]) for name in groups}
         return {place.file: (*folders, spelt[name]) for name, inside in groups.items() for place in inside}
@@ -296,8 +307,8 @@ def _comes_first(word: str, stem: str) -> bool:
     return word.casefold() in map(str.casefold, before)
 
 
-def _share(groups: Iterable[Iterable[Place]], common: int) -> bool:
-    """Whether two groups have so many modalities in common."""
+def share(groups: Iterable[Iterable[Place]], common: int) -> bool:
+    """Whether two groups of volumes have so many modalities in common."""
     kinds = ({place.modality for place in group if place.modality} for group in groups)
     together = Counter(some for each in kinds for some in combinations(sorted(each), common))
     return any(count > 1 for count in together.values())

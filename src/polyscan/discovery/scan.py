@@ -13,6 +13,7 @@ from polyscan.discovery.candidate import Candidate
 from polyscan.discovery.chosen import study_of
 from polyscan.discovery.doubts import (
     doubts_of,
+    of_any_mask,
     of_days_apart,
     of_parted,
     of_sets_unused,
@@ -103,7 +104,7 @@ def _scanned(
     names = distinct(subject for subject, _ in owned)
     dates = read_dates(index.folder) if join else {}
     studies = _studies(index, owned, names, dates, manifest)
-    manifest.doubts += [*of_sets_unused(studies), *of_several_labels(studies)]
+    manifest.doubts += [*of_sets_unused(studies), *of_several_labels(studies), *of_any_mask(studies)]
     manifest.doubts += of_parted(_told_by_headers(owned, names, studies))
     subjects = {study.subject for study in studies}
     manifest.doubts += of_visits(old for old, new in names.items() if new in subjects)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from polyscan.discovery.whose import bare
 from polyscan.errors import PolyscanError
-from polyscan.study.table import read_table, value
+from polyscan.study.table import DECIMAL_COMMA, read_table, recorded, value
 
 _SUBJECT = ("participant_id", "subject", "id", "subject_id", "patient_id", "patient", "participant", "case_id")
 _SESSION = ("session_id", "session", "visit")
@@ -36,6 +36,12 @@ _IDENTIFYING = re.compile(
 )
 _DATE = re.compile(r"\d{4}[-./]\d{1,2}[-./]\d{1,2}.*|\d{1,2}[-./]\d{1,2}[-./]\d{2,4}|(?:19|20)\d{2}[01]\d[0-3]\d")
 _CODE = re.compile(r"-9{1,4}(?:\.0+)?")
+_PERHAPS_CODE = re.compile(r"-[1-8]|9{2,4}")
+_FAR = 2  # times the highest other number
+# What begins as a number does and goes on with a unit, a limit or signs between thousands.
+_NEARLY_NUMBER = re.compile(
+    r"[<>≤≥~]=?\s*\d.*|[\d.,' ]*\d\s*(?:%|\+|[^\W\d_]{2,}.*)|\d{3}[DWMY]|\d[\d.,' ]+\d|[+-]?inf"
+)
 Key = tuple[str, str | None]
 """Subject and session, as they stand in the table."""
 
@@ -54,6 +60,7 @@ class SubjectTable:
         named: the columns that were named to be used.
         unused: columns that are not used, counted from 1: what their headings say may be of a patient.
         codes: what stood for a value that was not recorded, such as -999, with its column.
+        doubtful: what else is to be said of the values in the columns that are used: a description to names of columns.
 
     Raises:
         PolyscanError: the table cannot be read, has no column of subjects or none of ``columns``, or two rows of one
@@ -75,6 +82,11 @@ class SubjectTable:
         known = [name for name in harmless if not _CLINICAL.isdisjoint(_words(name))] if clinical else harmless
         used = known if columns is None else list(columns)
         self.codes = _without_codes(rows, used)
+        self.doubtful = {
+            "read with decimal commas": _with_points(rows, used),
+            "perhaps not recorded": _perhaps_codes(rows, used),
+            "texts among numbers, or that look like numbers": [n for n in used if _are_nearly_numbers(rows, n)],
+        }
         self.path = path
         self.named = {*(columns or ())}
         self.unused = [headings.index(name) + 1 for name in others if name not in used]
@@ -119,6 +131,7 @@ class SubjectTable:
         said = {
             "not used, unless named with --columns": [f"column {number}" for number in self.unused],
             "taken as not recorded": self.codes,
+            **self.doubtful,
             "taken for one another": [f"{name} and {subject}" for subject, name in sorted(guessed.items())],
             "rows without a study": [_written(key) for key in self._rows if key not in found.values()],
             "studies without a row": [_written(key) for key in studies if key not in found],
@@ -171,6 +184,42 @@ def _without_codes(rows: Sequence[dict[str, str]], names: Iterable[str]) -> list
             for row in rows:
                 row[name] = "" if row[name] in codes else row[name]
     return found
+
+
+def _with_points(rows: Sequence[dict[str, str]], names: Iterable[str]) -> list[str]:
+    """Write decimal commas as points in columns that have no points and some comma that parts no thousands.
+
+    Returns:
+        Those columns.
+    """
+    found = []
+    for name in names:
+        commas = {row[name] for row in rows if DECIMAL_COMMA.fullmatch(row[name])}
+        decimal = any(len(text.partition(",")[2]) != len("000") for text in commas)
+        if decimal and not any(isinstance(value(row[name]), float) for row in rows):
+            found.append(name)
+            for row in rows:
+                row[name] = row[name].replace(",", ".") if row[name] in commas else row[name]
+    return found
+
+
+def _perhaps_codes(rows: Sequence[dict[str, str]], names: Iterable[str]) -> list[str]:
+    """Numbers that may be codes, with their columns: the only one below 0, or nines far above all others."""
+    found = []
+    for name in names:
+        numbers = {row[name]: known for row in rows if isinstance(known := value(row[name]), (int, float))}
+        for text in sorted(filter(_PERHAPS_CODE.fullmatch, numbers)):
+            others = [numbers[other] for other in numbers.keys() - {text}]
+            if others and min(others) >= 0 and not 0 <= numbers[text] <= _FAR * max(others):
+                found.append(f"{text} of {name}")
+    return found
+
+
+def _are_nearly_numbers(rows: Sequence[dict[str, str]], name: str) -> bool:
+    """Whether a column has texts that look like numbers, or with a digit among numbers, as ``61 kg``, ``<5`` and 3b."""
+    values = [known for row in rows if (known := recorded({name: row[name]}).get(name)) is not None]
+    texts = [known for known in values if isinstance(known, str)]
+    return any(map(_NEARLY_NUMBER.fullmatch, texts)) or 0 < len(texts) < len(values)
 
 
 def _alike_among(name: str, others: Iterable[str]) -> list[str]:

@@ -67,7 +67,7 @@ def _candidate(folder: Path, path: Path, number: str, told: Named) -> Candidate:
     voxel = float(f"{spacing_of(volume.affine).prod():.2g}")
     # Of several PET volumes that which says that it is in SUV.
     other_unit = told.modality == "PET" and not says_suv(path.name)
-    unusual = float(told.derived or told.by_folder) + other_unit
+    unusual = float(told.derived + told.by_folder) + other_unit
     # T1.nii goes before "T1 (1).nii" and steps/T1.nii, and run-2 before run-10.
     called = f"{len(path.parts)} {path.with_name(stem_of(path.name))}{number}"
     in_order = re.sub(r"\d+", lambda found: found[0].zfill(12), called)

@@ -13,7 +13,7 @@ from polyscan.discovery.visits import is_visit, without_visit
 # Words of a folder's name that say what lies in it and not whose it is.
 _OF_A_SERIES = re.compile(
     r"(?:mr|mri|mrt|irm|pt|petct|pet|nac|ac|dicom|dcm|dicoms|images?(?:tr|ts)?|scans?|resources?|files?|series|study|"
-    r"session|raw|data|export|anat|ax|axial|tra|cor|coronal|sag|sagittal|[23]d|head|brain|body|wb|gd|ce|post|pre|rt|"
+    r"session|raw|data|export|anat\d*|ax|axial|tra|cor|coronal|sag|sagittal|[23]d|head|brain|body|wb|gd|ce|post|pre|rt|"
     r"rtstruct|segm?|struct(?:ural)?|func(?:tional)?|"
     r"left|right|lt|rt|bilateral|neck|thorax|chest|breast|heart|cardiac|abdomen|abd|liver|pelvis|prostate|spine|knee|"
     r"lungs?|mamma\w*|skull|neuro\w*|whole\w*|routine\w*|protocol\w*|staging|therapy|"
@@ -22,7 +22,7 @@ _OF_A_SERIES = re.compile(
 )
 # What names say of how, when and where the scans were made and processed, and not whose they are.
 _PROCESSED = re.compile(
-    r"(?:native|orig(?:inal)?s?|pre|post|(?:pre|post)?-?proc\w*|registered|reg|co-?reg\w*|aligned|bet|(?:skull)?strip\w*|"
+    r"(?:native|orig(?:inal)?s?|pre|post|(?:pre|post)?-?proc\w*|registered|reg|co-?reg\w*|aligned|bet|(?:skull|un)?strip\w*|"
     r"skull|n4\w*|bias\w*|norm\w*|resampled|iso\w*|mni\w*|atlas|space|deriv\w*|output|out|results?|nii|nifti|nrrd|mha|gz|"
     r"backup|old|new|tmp|temp|copy|masks?|labels?(?:tr|ts)?|deface\w*|cropped|final|converted|fsl|spm\d*|ants|freesurfer|fs|"
     r"v\d+|run\d*|acq\d*|\d*mm|fr?fse|[tf]se|gre|flash|cube|vista|spgr|bravo|tfe|ffe|haste|blade|propeller|vibe|epi|"
@@ -44,7 +44,7 @@ _SUBJECT = re.compile(
     r"[a-z\d]{0,6}?sub-(?P<subject>[a-z]+[-_](?!(?:19|20)\d{6})(?:\d{3,}|0\d+)(?![a-z\d])|[a-z\d]+)", re.IGNORECASE
 )
 _PLACE = re.compile(r"(?:hospital|site|cent(?:er|re)|scanner)\w?", re.IGNORECASE)
-_WORD = re.compile(r"[^\W\d_]{2,}")
+_WORD = re.compile(r"[^\W\d_]{2,}|(?=\d*[a-f])(?=[a-f]*\d)[a-f\d]{8,}", re.IGNORECASE)  # or a hash
 # A number that a study gives its patients has a word or a letter before it (case-7, P07), three digits (123), a zero
 # (07), or the number of a site (002_S_0295). One of one or two digits may count series, as 301, 401 and 1201 do.
 _COUNTED = re.compile(

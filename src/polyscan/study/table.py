@@ -14,11 +14,13 @@ from polyscan.errors import PolyscanError
 
 _UNRECORDED = {  # in any case
     "", "n/a", "#n/a", "na", "n.a.", "nan", "null", ".", "-", "--", "?", "unknown", "unk", "missing", "not available",
-    "not recorded", "n.d.", "#div/0!", "#name?", "#null!", "#num!", "#ref!", "#value!",
+    "not recorded", "not known", "not applicable", "not done", "unbekannt", "k.a.", "n.d.",
+    "#div/0!", "#name?", "#null!", "#num!", "#ref!", "#value!",
 }  # fmt: skip
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _SEPARATORS = ("\t", ",", ";", "|")
-_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+_OF_EXCEL = re.compile(r'="(.*)"')  # how it is told that 001 is a text
 _KINDS = {b"PK\x03\x04": "an Excel workbook or another archive", b"\xd0\xcf\x11\xe0": "an Excel 97 workbook"}
 
 
@@ -56,13 +58,13 @@ def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
         row = re.search(r"line (\d+), saw (\d+)", str(error))
         what = f"has {row[2]} columns in line {row[1]}, the headings have fewer" if row else "is no table"
         raise PolyscanError(f"{path} {what}; save it again as CSV in UTF-8, with quotes about texts.") from None
-    headings, *rows = [[str(cell).strip() for cell in row] for row in table.to_numpy().tolist()]
+    headings, *rows = [[_OF_EXCEL.sub(r"\1", str(cell)).strip() for cell in row] for row in table.to_numpy().tolist()]
     twice = [k for k, name in enumerate(headings, start=1) if name and headings.index(name) != k - 1]
     if twice:  # which may be a row of a table without headings, and is not repeated
         other = headings.index(headings[twice[0] - 1]) + 1
         raise PolyscanError(f"{path} has one heading over its columns {other} and {twice[0]}; rename one.")
     if separator == ";":
-        rows = [[cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell for cell in row] for row in rows]
+        rows = [[cell.replace(",", ".") if DECIMAL_COMMA.fullmatch(cell) else cell for cell in row] for row in rows]
     return headings, rows
 
 
