@@ -337,8 +337,11 @@ def test_a_job_array_is_not_given_what_it_would_pass_over(more, tmp_path, capsys
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_each_scheduler_has_a_script_for_its_shell(scheduler, tmp_path):
     submitted, _, _, number = SCHEDULERS[scheduler]
-    script = "\n".join(job_array(scheduler, 20, 4, ["batch", "petct_staging", "a folder"], tmp_path))
+    lines = job_array(scheduler, 20, 4, ["batch", "petct_staging", "a folder"], tmp_path / "my logs")
+    script = "\n".join(lines)
     assert submitted in ("sbatch", "qsub", "bsub <")
+    (log,) = [line for line in lines if "my logs" in line]
+    assert f"{tmp_path}/my logs/" in shlex.split(log)[-1]
     assert f"'a folder' --jobs 4 --shard \"${number}/20\"" in script
     assert "20" in script.partition("export")[0]
     subprocess.run(["bash", "-n"], input=script.encode(), check=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -80,14 +81,17 @@ def test_two_processes_write_what_one_does(manifest, tmp_path):
 
 
 def test_a_job_of_slurm_starts_the_same_training_on_each_machine(manifest, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a b").mkdir()
+    monkeypatch.chdir(tmp_path / "a b")
     given = ["train", str(BUNDLE), str(manifest), "-o", "run", "--folds", "3", "--missing", "ModalityDropout(prob=0.4)"]
     given += ["--set", "max_epochs=2", "--set", "regions={'a b': [1]}", "--cache", "kept", "--root", f"x={tmp_path}"]
     assert main([*given, "--job", "slurm:2x3"]) == 0
-    assert capsys.readouterr().out == f"sbatch {tmp_path}/run/job.sh\n"
-    script = (tmp_path / "run" / "job.sh").read_text()
-    asked = [line for line in script.splitlines() if line.startswith("#SBATCH")]
-    assert {"#SBATCH --nodes=2", "#SBATCH --gpus-per-node=3", f"#SBATCH --chdir={tmp_path}"} <= set(asked)
+    script = tmp_path / "a b" / "run" / "job.sh"
+    assert shlex.split(capsys.readouterr().out) == ["sbatch", str(script)]
+    asked = [shlex.split(line) for line in script.read_text().splitlines() if line.startswith("#SBATCH")]
+    assert {len(words) for words in asked} == {2}  # SLURM refuses a path that falls apart
+    expected = {"--nodes=2", "--gpus-per-node=3", f"--chdir={Path.cwd()}", f"--output={script.parent}/logs/%j.txt"}
+    assert expected | {"--requeue"} <= {words[1] for words in asked}
     for name, does in (("scontrol", "echo first; echo second"), ("srun", 'printf "%s\\n" "$@"')):
         tool = tmp_path / "bin" / name
         tool.parent.mkdir(exist_ok=True)
@@ -100,9 +104,7 @@ def test_a_job_of_slurm_starts_the_same_training_on_each_machine(manifest, tmp_p
         "SLURM_CPUS_PER_TASK": "12",
     }
     path = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
-    ran = subprocess.run(
-        ["bash", tmp_path / "run" / "job.sh"], env=told | path, check=True, capture_output=True, text=True
-    )
+    ran = subprocess.run(["bash", script], env=told | path, check=True, capture_output=True, text=True)
     words = ran.stdout.splitlines()
     assert {"--nnodes=2", "--nproc_per_node=3", "--rdzv_endpoint=first:20042"} <= set(words)
     assert words[words.index("polyscan") + 1 :] == given

@@ -14,19 +14,19 @@ from polyscan.files.owned import write_script
 SCHEDULERS = {
     "slurm": (
         "sbatch",
-        ("#SBATCH --job-name=polyscan", "#SBATCH --array=1-{n}", "#SBATCH --cpus-per-task={jobs}"),
+        ("#SBATCH --job-name=polyscan", "#SBATCH --array=1-{n}", "#SBATCH --cpus-per-task={jobs}", "#SBATCH --requeue"),
         "#SBATCH --output={logs}/%a.txt",
         "SLURM_ARRAY_TASK_ID",
     ),
     "sge": (
         "qsub",
-        ("#$ -N polyscan", "#$ -t 1-{n}", "#$ -pe smp {jobs}", "#$ -S /bin/bash", "#$ -j y"),
+        ("#$ -N polyscan", "#$ -t 1-{n}", "#$ -pe smp {jobs}", "#$ -S /bin/bash", "#$ -j y", "#$ -r y"),
         "#$ -o {logs}/$TASK_ID.txt",
         "SGE_TASK_ID",
     ),
     "lsf": (
         "bsub <",
-        ('#BSUB -J "polyscan[1-{n}]"', "#BSUB -n {jobs}", '#BSUB -R "span[hosts=1]"'),
+        ('#BSUB -J "polyscan[1-{n}]"', "#BSUB -n {jobs}", '#BSUB -R "span[hosts=1]"', "#BSUB -r"),
         "#BSUB -o {logs}/%I.txt",
         "LSB_JOBINDEX",
     ),
@@ -48,9 +48,9 @@ def job_array(scheduler: str, tasks: int, jobs: int, words: Sequence[str], logs:
     command = shlex.join([sys.executable, "-m", "polyscan", *words, "--jobs", str(jobs)])
     return [
         "#!/bin/bash",
-        *(line.format(n=tasks, jobs=jobs, logs=logs) for line in (*lines, log)),
-        "# Add what your cluster wants, such as a partition, memory, time or a GPU. To go on where tasks were cut",
-        "# short, submit it again: what is done stays.",
+        *(line.format(n=tasks, jobs=jobs, logs=shlex.quote(str(logs))) for line in (*lines, log)),
+        "# Add what your cluster wants, such as a partition, memory, time or a GPU. A task that is queued again, or",
+        "# submitted again, goes on: what is done stays.",
         "export OMP_NUM_THREADS=1",
         f"cd {shlex.quote(str(Path.cwd()))} || exit",
         f'{command} --shard "${number}/{tasks}"',

@@ -14,6 +14,7 @@ Example:
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 from polyscan.commands.options import (
@@ -125,5 +126,5 @@ def _write_job_array(options: argparse.Namespace) -> int:
     scheduler, tasks = options.job_array
     words = words_without(options, "--job-array", "--jobs")
     script = submit(options.source, options.output, scheduler, tasks, options.jobs or 1, words)
-    print(f"{SCHEDULERS[scheduler][0]} {script}")
+    print(f"{SCHEDULERS[scheduler][0]} {shlex.quote(str(script))}")
     return 0

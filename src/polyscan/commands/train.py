@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -151,4 +152,4 @@ def _write_job(options: argparse.Namespace) -> None:
     nodes, processes = options.job
     words, folds = words_without(options, "--job"), options.folds is not None
     script = write_slurm_job(options.manifest, options.output, nodes, processes, words, folds=folds)
-    print(f"sbatch {script}")
+    print(f"sbatch {shlex.quote(str(script))}")
