@@ -114,6 +114,11 @@ def test_surgical_map_lies_on_the_series_for_other_readers(prepared, tmp_path, c
         assert not [line for line in (told.stdout + told.stderr).splitlines() if line.startswith("Error")]
 
 
+def test_surgical_map_has_what_its_modules_ask_for(prepared, tmp_path, check_modules):
+    assert main(["picture", str(prepared[0]), "-o", str(tmp_path / "out"), "--surgical", "CT", "T1"]) == 0
+    check_modules([tmp_path / "out" / "sub-a_surgical.dcm"])
+
+
 def test_pictures_of_a_folder(prepared, tmp_path):
     _, study, _ = prepared
     torn = Study("b", scans={"CT": study.scans["CT"]})

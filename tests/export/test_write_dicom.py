@@ -79,6 +79,19 @@ def test_every_object_keeps_the_standard_and_refers_to_the_series(answered, tmp_
     check_standard(files)
 
 
+def test_every_object_has_what_its_modules_ask_for(answered, tmp_path, check_modules):
+    study, sources, grid, mask = answered("doubly oblique, from the head")
+    study.prediction.probabilities = str(tmp_path / "out" / "sub-a_prob.nii.gz")
+    write_nifti(study.prediction.probabilities, MetaTensor(torch.zeros(3, *mask.shape[1:]), affine=grid.affine))
+    files = exported(study, sources, tmp_path / "dicom", OBJECTS)
+    check_modules(files.values())
+    header = pydicom.dcmread(files["seg"])
+    del header.SegmentSequence[0].SegmentLabel
+    header.save_as(tmp_path / "changed.dcm")
+    with pytest.raises(AssertionError, match="Segment Label"):
+        check_modules([tmp_path / "changed.dcm"])
+
+
 def test_objects_hold_who_a_patient_is_and_no_more(answered, tmp_path):
     whose = ["PatientName", "PatientID", "IssuerOfPatientID", "PatientSpeciesDescription"]
     whose += ["StudyID", "AccessionNumber", "ReferringPhysicianName"]

@@ -158,6 +158,10 @@ def test_a_validator_finds_no_error(dicom):
         assert "Error" not in said.stdout + said.stderr, said.stderr
 
 
+def test_each_image_has_what_its_modules_ask_for(dicom, check_modules):
+    check_modules([next((dicom / "sub-001" / modality).iterdir()) for modality in MODALITIES])
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [({"subjects": 0}, "1 to 999"), ({"size": "huge"}, "small or full"), ({"modalities": ("MEG",)}, "MEG")],
