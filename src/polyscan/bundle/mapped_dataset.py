@@ -65,7 +65,7 @@ class MappedDataset(PersistentDataset):
     def __init__(self, data: Sequence[dict[str, Any]], transform: Callable[..., Any], folder: str | Path) -> None:
         kept = Path(folder) / STUDIES
         super().__init__(data, transform, kept, hash_transform=_digest)
-        names = (_digest([item, _state(item), self.transform_hash]).decode() for item in data)
+        names = (_digest([sorted(item.items()), _state(item), self.transform_hash]).decode() for item in data)
         self.files = [kept / f"{name}.pt" for name in names]
 
     def _transform(self, index: int) -> Any:
