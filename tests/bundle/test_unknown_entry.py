@@ -7,7 +7,7 @@ import json
 import pytest
 
 from polyscan.bundle.config import bundle_folder, open_config, read_config
-from polyscan.bundle.unknown_entry import OPTIONS
+from polyscan.bundle.unknown_entry import OPTIONS, check_arguments
 from polyscan.cli import main
 from polyscan.errors import PolyscanError
 from polyscan.study.manifest import Manifest, write_manifest
@@ -52,6 +52,19 @@ def test_a_misspelt_entry_of_a_users_own_bundle_is_refused(tmp_path):
     (folder / "inference.json").write_text(json.dumps(content | {"treshold": 0.3}))
     with pytest.raises(PolyscanError, match=r"mine has the entry 'treshold', which nothing reads; .* as threshold"):
         read_config(tmp_path / "mine", "inference", {})
+
+
+def test_arguments_that_a_class_does_not_take_are_refused(tmp_path):
+    made = {"_target_": "polyscan.transforms.LoadStudyd", "_disabled_": False, "kyes": "image"}
+    content = {"steps": {"_target_": "monai.transforms.Compose", "transforms": ["@other", made]}}
+    with pytest.raises(
+        PolyscanError, match=r"LoadStudyd in configs/train.json of mine: there is no option kyes; it has"
+    ):
+        check_arguments(tmp_path / "mine", "train", content)
+    known = sorted((bundle_folder("petct_staging").parent).glob("*/configs/*.json"))
+    for file in known:
+        check_arguments(file.parents[1], file.stem, json.loads(file.read_text()))
+    assert known
 
 
 def test_an_entry_that_is_near_is_suggested():

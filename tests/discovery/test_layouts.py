@@ -124,6 +124,15 @@ LAYOUTS = {
         True,
     ),
     "numbers that look random": ("FDG-PET/PETCT_{0}/{1}", "0011f3deaf 0117d7f11f", "SUV SEG", ["PET"], True),
+    "masks of patients": ("{1}", "P01 P02", "scans/{0}/T1 scans/{0}/FLAIR masks/{0}/T1", ["FLAIR", "T1"], True),
+    "a project": ("segmentation/{0}/{1}", "P01 P02", "T1 FLAIR seg", ["FLAIR", "T1"], True),
+    "delineations of readers": (
+        "{1}",
+        "10000 10001",
+        "images/{0}/{0}_1_t2w images/{0}/{0}_1_adc lesion_delineations/human_expert/resampled/{0}_1",
+        ["ADC", "T2"],
+        True,
+    ),
     "ISLES of 2024": (
         "train/{1}",
         "0001 0002",
@@ -160,7 +169,7 @@ def test_a_layout(tmp_path, name):
     assert [sorted(study.scans) for study in found.studies] == [scans, scans]
     assert [study.label.mask is not None for study in found.studies] == [labelled, labelled]
     taken = [one.path.removeprefix(str(tmp_path)) for study in found.studies for one in study.scans.values()]
-    assert not [path for path in taken for word in ("bias", "strip", "copies") if word in path]
+    assert not [path for path in taken for word in ("bias", "strip", "copies", "masks/") if word in path]
 
 
 BRAIN_CHANNELS = {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"}

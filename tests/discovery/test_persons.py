@@ -142,11 +142,12 @@ def test_visits_of_other_names_are_sessions_in_their_order(tmp_path, names):
 @pytest.mark.parametrize(
     ("paths", "sessions"),
     [
-        ("RHUH-0001/{0}/RHUH-0001_{0}_t1 RHUH-0001/{0}/RHUH-0001_{0}_flair", "0 1 2"),
-        ("RHUH-0001/RHUH-0001_{0}_t1 RHUH-0001/RHUH-0001_{0}_flair", "0 1 2"),
-        ("10001/10001_{0}_t2w 10001/10001_{0}_adc 10001/10001_{0}_adc_2", "1000001 1000400"),
-        ("ward/P12/orig/P12_{0}_flair ward/P12/orig/P12_{0}_t2", "01 02"),
+        ("RHUH-0001/{0}/RHUH-0001_{0}_t1 RHUH-0001/{0}/RHUH-0001_{0}_flair RHUH-0002/t1", "0 1 2"),
+        ("RHUH-0001/RHUH-0001_{0}_t1 RHUH-0001/RHUH-0001_{0}_flair RHUH-0002/t1", "0 1 2"),
+        ("10001/10001_{0}_t2w 10001/10001_{0}_adc 10001/10001_{0}_adc_2 10002/t2w", "1000001 1000400"),
+        ("ward/P12/orig/P12_{0}_flair ward/P12/orig/P12_{0}_t2 ward/P13/T1", "01 02"),
         ("P01/P01_{0}_T1", "V1 V2"),
+        ("S01/S01_{0}_T1 S01/S01_{0}_FLAIR", "scan1 scan2"),
         ("anna/{0}_3_T1 anna/{0}_4_FLAIR", "V1 V2"),
         ("anna/{0}/T1", "t0 t1"),
         ("anna/{0}/T1", "T1 T2"),
@@ -154,7 +155,8 @@ def test_visits_of_other_names_are_sessions_in_their_order(tmp_path, names):
 )
 def test_numbers_that_count_visits_of_one_patient_are_sessions_and_said(tmp_path, paths, sessions):
     every = [f"{path.format(visit)}.nii.gz" for path in paths.split() for visit in sessions.split()]
-    found, doubts = studies(tmp_path, *every)
+    found, doubts = studies(tmp_path, *dict.fromkeys(every))
+    found = {key: files for key, files in found.items() if "_ses-" in key}
     assert len({key.partition("_ses-")[0] for key in found}) == 1
     for visit, files in zip(sessions.split(), found.values(), strict=True):
         assert files
@@ -167,6 +169,12 @@ def test_numbers_that_count_series_are_no_visits(tmp_path, names):
     found, doubts = studies(tmp_path, *(f"anna/{name}.nii.gz" for name in names.split()))
     assert set(found) == {"sub-anna"}
     assert not [doubt for doubt in doubts if "visits" in doubt]
+
+
+@pytest.mark.parametrize("group", ["ISLES2015", "study12", "controls", "ds000114", "hospital1"])
+def test_numbers_in_folders_of_a_group_are_patients(tmp_path, group):
+    found, _ = studies(tmp_path, *of(group, "1", "2", "3"), *of("ISLES2017", "1", "2"))
+    assert len({key.partition("_ses-")[0] for key in found}) == 5
 
 
 def test_scans_of_two_days_that_complement_each_other_are_one_study(tmp_path):

@@ -63,6 +63,11 @@ def test_cells_that_people_write_in_many_ways_are_read_or_said(tmp_path, cells, 
     assert told == ([f"t.csv: {said}"] if said else [])
 
 
+def test_columns_without_a_heading_are_said(tmp_path):
+    _, said = table(tmp_path, "id,age,,\nanna,61,5,\n").match([("anna", None)])
+    assert said == ["t.csv: not used, unless named with --columns: column 3"]
+
+
 def test_texts_as_excel_marks_them(tmp_path):
     rows, said = table(tmp_path, 'id,age\n"=""001""",61\n').match([("001", None)])
     assert rows == {("001", None): {"age": "61"}}

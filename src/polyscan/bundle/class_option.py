@@ -6,7 +6,7 @@ import ast
 import inspect
 import pydoc
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from polyscan.errors import PolyscanError, unknown_name
@@ -63,11 +63,11 @@ def read_call(option: str, text: str) -> tuple[str, dict[str, Any]]:
     return match[1], _options(f"{option} {text}", match[2] or "")
 
 
-def check_options(text: str, options: Collection[str], kind: type, given: Collection[str]) -> None:
+def check_options(text: str, options: Collection[str], kind: Callable[..., object], given: Collection[str]) -> None:
     """Refuse options that a class does not have.
 
     Args:
-        text: what was given on the command line, for the sentence.
+        text: what was given and where, for the sentence.
         options: names of those in it.
         kind: the class.
         given: arguments of its constructor that are no options.

@@ -29,6 +29,7 @@ from polyscan.bundle.predictor import StudyPredictor
 from polyscan.bundle.processes import by_the_first, is_first, process_group, world_size
 from polyscan.bundle.regions import check_regions
 from polyscan.bundle.run_folder import RunFolder
+from polyscan.bundle.unknown_entry import check_arguments
 from polyscan.bundle.weights import (
     calibration_of,
     check_fit,
@@ -283,6 +284,7 @@ def _load(
 ) -> ConfigWorkflow:
     together = config == "train" and world_size() > 1
     workflow = open_config(bundle, config, overrides, ["multi_gpu_train"] if together else [])
+    check_arguments(Path(bundle), config, workflow.parser.get())
     paths = {"bundle_root": bundle, "output_dir": output_dir}
     workflow.parser.update({name: str(Path(path).resolve()) for name, path in paths.items()})
     workflow.parser.update({"manifest": manifest})  # read once, checked, for all that ask for it

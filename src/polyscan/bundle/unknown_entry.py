@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import pydoc
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from polyscan.bundle.class_option import check_options
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
 from polyscan.files.resources import resource_folder
@@ -53,6 +55,33 @@ def check_entries(folder: Path, config: str, content: Mapping[str, Any]) -> None
                 f"configs/{config}.json of {folder.name} has the entry {key!r}, which nothing reads; correct its "
                 f"name, as {near[0]}."
             )
+
+
+def check_arguments(folder: Path, config: str, content: Mapping[str, Any]) -> None:
+    """Refuse an object of a config with an argument that its class does not take.
+
+    Args:
+        folder: the bundle's.
+        config: which of its configs.
+        content: its entries, with what was changed.
+
+    Raises:
+        PolyscanError: there is one.
+    """
+    for each in _objects(content):
+        target = each["_target_"]
+        found = pydoc.locate(target) if isinstance(target, str) and "." in target and target[0] not in "$@" else None
+        if callable(found):
+            given = [name for name in each if not name.startswith("_")]
+            check_options(f"{target} in configs/{config}.json of {folder.name}", given, found, ())
+
+
+def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
+    """What is to be made of a class, however deep it stands."""
+    if isinstance(value, Mapping) and "_target_" in value:
+        yield value
+    for item in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
+        yield from _objects(item)
 
 
 @lru_cache

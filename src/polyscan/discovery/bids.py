@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from polyscan.dicom.words import dual_energy, told
-from polyscan.discovery.whose import is_of_labels, subject_in, words_of_person
+from polyscan.discovery.whose import is_of_labels, is_of_labels_alone, subject_in, words_of_person
 from polyscan.formats.endings import stem_of
 from polyscan.modality import MODALITIES
 
@@ -101,7 +101,7 @@ def named_in(folders: Sequence[str], name: str) -> Named:
     """What the name of a file tells, and, where that is nothing, the innermost of its folders that tells something.
 
     A folder tells a modality where nothing else stands in its name, as in ``T1/0001.nii.gz`` and ``MR_FLAIR/scan.nii``;
-    what lies right in one called ``masks`` or ``labels`` is a label, and what in ``derivatives`` or ``MNI`` was made
+    what lies in one called ``masks`` or ``labels`` is a label, and what in ``derivatives`` or ``MNI`` was made
     from a scan. A name that begins with those of its folders says where it lies, and then what it is.
 
     Args:
@@ -112,8 +112,9 @@ def named_in(folders: Sequence[str], name: str) -> Named:
     if not found.entities and name.startswith(where := "_".join((*folders[-2:], ""))):  # P1/T1/P1_T1_FLAIR.nii.gz
         behind = named(name.removeprefix(where))
         found = found if behind.is_untold else behind
-    if not found.entities and not found.label and any(map(is_of_labels, folders[-1:])):
-        return _label(stem_of(name), {}, folders[-1])
+    of_labels = [*filter(is_of_labels_alone, folders[:-1]), *filter(is_of_labels, folders[-1:])]
+    if of_labels and not found.entities and not found.label:
+        return _label(stem_of(name), {}, " ".join(of_labels))
     if found.label and any(map(_ANATOMY.fullmatch, folders)):
         return replace(found, label=False, modality=None, reason="a segmentation of the anatomy, by its folder")
     if any(map(_TEMPLATE.fullmatch, (*folders, stem_of(name)))):

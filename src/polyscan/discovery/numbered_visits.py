@@ -10,7 +10,9 @@ from polyscan.discovery.persons import Place, share
 from polyscan.errors import first_of
 
 _COUNTED = re.compile(r"\d+|[mvwdy]\d{1,3}", re.IGNORECASE)
+_LETTERED = re.compile(r"[mtvwdy]\d")
 _FOLDER = re.compile(r"t\d{1,2}", re.IGNORECASE)  # a time point; in the name of a file a contrast
+_FILE = re.compile(r"scan\d{1,2}", re.IGNORECASE)  # of folders of that name one is taken and said
 
 
 def numbered_visits(persons: Mapping[str, Iterable[Place]]) -> tuple[dict[int, str], list[str]]:
@@ -32,7 +34,7 @@ def numbered_visits(persons: Mapping[str, Iterable[Place]]) -> tuple[dict[int, s
         scans = [set(found) for place, found in numbers.items() if place.modality]
         common = set.intersection(*scans) if scans else set()
         own = {place: [number for number in found if number not in common] for place, found in numbers.items()}
-        lettered = {place: [number for number in found if not number.isdigit()] for place, found in own.items()}
+        lettered = {place: [number for number in found if _LETTERED.match(number)] for place, found in own.items()}
         for told, least in ((lettered, 1), (own, 2)):
             sets: dict[str, list[Place]] = defaultdict(list)
             for place, found in told.items():
@@ -52,5 +54,5 @@ def numbered_visits(persons: Mapping[str, Iterable[Place]]) -> tuple[dict[int, s
 def _numbers(place: Place) -> list[str]:
     """The numbers in the names of a volume and its folders, each once."""
     folders = [name for name in place.folders if _COUNTED.fullmatch(name) or _FOLDER.fullmatch(name)]
-    words = [word for word in re.split(r"[\W_]+", place.stem) if _COUNTED.fullmatch(word)]
+    words = [word for word in re.split(r"[\W_]+", place.stem) if _COUNTED.fullmatch(word) or _FILE.fullmatch(word)]
     return [*dict.fromkeys(map(str.casefold, [*folders, *words]))]

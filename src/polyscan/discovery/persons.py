@@ -26,6 +26,7 @@ from polyscan.errors import first_of
 _OF_DATA_SET = {"derivatives", "rawdata", "sourcedata"}  # folders in one
 _LONG_NUMBER = re.compile(r"\d{3}")  # which no run of a scan has
 _LONG_NAME = 4  # letters, which no data set begins with by chance
+_OF_A_YEAR = re.compile(r"(?<!\d)(?:19|20)\d\d$")  # as a data set, ISLES2015
 _OF_VISIT = re.compile(r"\d{1,2}")
 Folders = tuple[str, ...]
 _COMMON = 2  # modalities that two folders both hold, where they are two patients'; one may be a repeated series
@@ -70,7 +71,7 @@ def persons_among(places: Iterable[Place]) -> tuple[dict[int, str], list[str]]:
     """
     every = list(places)
     named = {place.file: _naming(place.folders) for place in every}
-    found = _Found(named, Counter(name.casefold() for name in _inner_names(named.values())))
+    found = _Found(named, Counter(name.casefold() for name in _inner_names(named.values())), _counted(named.values()))
     tops: dict[str, list[Place]] = defaultdict(list)
     for place in every:
         under_top = bool(named[place.file]) and named[place.file][:1] == place.folders[:1]
@@ -88,7 +89,7 @@ def persons_among(places: Iterable[Place]) -> tuple[dict[int, str], list[str]]:
     persons = {*whose.values()}
     for folders, files in groups_of.items():
         own = all(in_folders[name] == 1 for name in files.groups)
-        of_person = folders in persons or any(map(is_counted, folders[-1:]))
+        of_person = folders in persons or folders in found.patients
         whose |= _by_files(files, folders, of_person, own, found.doubts)
     whose |= _by_names_of_others(every, named, whose)
     counts = Counter(path[-1].casefold() for path in set(whose.values()))
@@ -152,12 +153,14 @@ class _Found:
     Attributes:
         named: file to those of its folders whose names may tell whose it is.
         counts: name of such a folder to how many folders hold one of that name.
+        patients: folders that are patients' by the numbers of those beside them, so that 0 and 1 in them are visits.
         whose: file to the folders that name its patient.
         doubts: a sentence for each folder that may hold several patients.
     """
 
     named: dict[int, tuple[str, ...]]
     counts: Counter[str]
+    patients: frozenset[Folders]
     whose: dict[int, tuple[str, ...]] = field(default_factory=dict)
     doubts: list[str] = field(default_factory=list)
 
@@ -172,8 +175,7 @@ class _Found:
             self.take_apart(places, (*above, *children))
         if len(children) < 2:
             return
-        visits = all(map(_OF_VISIT.fullmatch, children)) and any(map(is_counted, above[-1:]))
-        if visits and share(children.values(), _COMMON):  # as RHUH-0001/0 and RHUH-0001/1
+        if above in self.patients and all(map(_OF_VISIT.fullmatch, children)) and share(children.values(), _COMMON):
             return
         own = all(self.counts[name.casefold()] == 1 for name in children)
         own_words = own and all(map(is_word, children))
@@ -184,7 +186,8 @@ class _Found:
             if own and all(kinds) and not any(map(is_time, children)):
                 self.doubts.append(_taken_as_one(above, sorted(children)))
             return
-        for name, inside in children.items():
+        with_scans = {name: inside for name, inside in children.items() if any(place.modality for place in inside)}
+        for name, inside in with_scans.items():  # others hold labels, as human_expert beside readers
             self.whose.update({place.file: (*above, name) for place in inside})
             self.take_apart(inside, (*above, name))
 
@@ -194,6 +197,21 @@ def _naming(folders: tuple[str, ...]) -> tuple[str, ...]:
     telling = [tells_whom(folder) for folder in folders]
     return tuple(
         folder for k, folder in enumerate(folders) if telling[k] or (names_place(folder) and any(telling[k + 1 :]))
+    )
+
+
+def _counted(paths: Iterable[Folders]) -> frozenset[Folders]:
+    """Folders that lie beside others of which each has another number such as a study gives its patients."""
+    beside: dict[Folders, set[str]] = defaultdict(set)
+    for path in set(paths):
+        for k, name in enumerate(path):
+            beside[path[:k]].add(name)
+    alike = {above: names for above, names in beside.items() if len(names) > 1 and counted_alike(names)}
+    return frozenset(
+        (*above, name)
+        for above, names in alike.items()
+        for name in names
+        if is_counted(name) and not _OF_A_YEAR.search(name)
     )
 
 
@@ -288,9 +306,10 @@ def _by_names_of_others(
         whose: file to the folders that name its patient.
     """
     known = {_folded(path[-1]): path for path in [*whose.values(), *(path[:1] for path in named.values() if path)]}
-    found: dict[int, tuple[str, ...]] = {}
+    places, found = list(places), dict[int, tuple[str, ...]]()
+    with_scans = {named[place.file][:1] for place in places if place.modality and named[place.file]}
     for place in places:
-        if place.file not in whose and not named[place.file]:
+        if place.file not in whose and named[place.file][:1] not in with_scans:
             words = _folded(place.stem)
             path = next((known[words[:k]] for k in range(len(words), 0, -1) if words[:k] in known), None)
             found |= {place.file: path} if path else {}

@@ -89,7 +89,8 @@ class SubjectTable:
         }
         self.path = path
         self.named = {*(columns or ())}
-        self.unused = [headings.index(name) + 1 for name in others if name not in used]
+        filled = [k for k, name in enumerate(headings) if name or any(row[k] for row in cells)]
+        self.unused = [k + 1 for k in filled if headings[k] not in (subject, session, *PLACING, *used)]
         self._rows: dict[Key, dict[str, str]] = {}
         for row in rows:
             key = _key(row[subject], row[session] if session else "")

@@ -36,7 +36,8 @@ _PROCESSED = re.compile(
 # A folder of labels, whatever they are of: cow_seg_labelsTr, tumour_masks, but not images_and_labels.
 _LABELS = re.compile(
     r"(?:(?!(?:and|images?|no|or|scans?|with|without)[-_ ])[^\W_]+[-_ ])*"
-    r"(?:masks?|labels?(?:tr|ts|val)?|segs?|(?:manual)?segmentations?|annotations?|(?:ground[-_ ]?)?truths?|gt)",
+    r"(?:masks?|labels?(?:tr|ts|val)?|segs?|(?:manual)?segmentations?|annotations?|delineations?|"
+    r"(?:ground[-_ ]?)?truths?|gt)",
     re.IGNORECASE,
 )
 # sub- of BIDS, which stands first but for letters of SPM's; of sub-P_001_T1w, which is none, P_001.
@@ -58,7 +59,8 @@ _TIME = re.compile(
     re.IGNORECASE,
 )
 _GROUP = re.compile(
-    r"(?:arm|batch|center|centre|class|cohort|data\w*|fold|grade|group|part|set|site|split|test\w*|train\w*|val\w*)"
+    r"(?:arm|batch|cent(?:er|re)|class|clinic|cluster|cohort|collection|data\w*|ds|fold|grade|group|hospital|part|project|"
+    r"rater|reader|set|site|split|study|test\w*|train\w*|val\w*|ward)"
     r"[-_ ]?\d+",
     re.IGNORECASE,
 )
@@ -80,6 +82,11 @@ def tells_whom(folder: str) -> bool:
 def is_of_labels(folder: str) -> bool:
     """Whether a folder's name says that labels lie in it."""
     return _LABELS.fullmatch(folder) is not None
+
+
+def is_of_labels_alone(folder: str) -> bool:
+    """Whether all that lies in a folder, however deep, is labels by its name; a segmentation may be a whole project."""
+    return is_of_labels(folder) and re.search("seg", folder, re.IGNORECASE) is None
 
 
 def subject_in(name: str) -> str | None:
