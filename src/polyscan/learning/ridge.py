@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
+from monai.utils import convert_to_tensor
 from torch import Tensor
 
 from polyscan.networks import RidgeNet
@@ -46,7 +47,7 @@ class FitRidge:
         items = [self.dataset[k] for k in range(len(self.dataset))]
         known = [item for item in items if bool(item["label"].isfinite().all())]
         image, target = (
-            torch.stack([torch.as_tensor(item[key]).cpu() for item in known]) for key in ("image", "label")
+            torch.stack([convert_to_tensor(item[key], device="cpu") for item in known]) for key in ("image", "label")
         )
         network = self.network
         finite = image.isfinite()

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
+from monai.utils import convert_to_tensor
 
 from polyscan.networks import CachedFeatures, SurvivalNet
 
@@ -36,12 +37,13 @@ class FitSurvival:
         risks, available, targets, held_out = [], [], [], []
         for away, dataset in enumerate(self.datasets):
             for k in range(len(dataset)):
-                image, target = dataset[k]["image"], dataset[k]["label"]
+                item = dataset[k]
+                image, target = (convert_to_tensor(item[key], device=subsets.device) for key in ("image", "label"))
                 if bool(target.isfinite().all()):
-                    encoded = CachedFeatures.of(network.network, image[None].to(subsets.device))
+                    encoded = CachedFeatures.of(network.network, image[None])
                     risks.append(encoded.repeated(len(subsets)).logits(subsets)[:, 0])
                     available.append(encoded.available[0])
-                    targets.append(target.to(subsets.device))
+                    targets.append(target)
                     held_out.append(bool(away))
         risk, target = torch.stack(risks), torch.stack(targets)
         network.fit(risk, torch.stack(available), target, torch.tensor(held_out, device=subsets.device))

@@ -12,6 +12,7 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import Invertd, InvertibleTransform
+from monai.utils import convert_to_tensor
 from torch import Tensor
 
 from polyscan.attribution import Target, explain_region, find_method, share_of_modalities
@@ -77,11 +78,11 @@ class SaveAttributionsd(EachKeyTransform):
     def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
         """Write the maps and add the records."""
         device = next(self.network.parameters()).device
-        image = torch.as_tensor(data["image"].as_tensor()).to(device, torch.float32, copy=True)[None]
+        image = data["image"].as_tensor().to(device, torch.float32, copy=True)[None]
         inputs = [torch.as_tensor(data[name]).to(device)[None] for name in self.inputs]
         each = image.unflatten(1, (len(self.network.modalities), -1))
         each[:, [self.network.modalities.index(name) for name in data.get("ignored", [])]] = torch.nan
-        logits = torch.as_tensor(data[key].as_tensor() if isinstance(data[key], MetaTensor) else data[key]).to(device)
+        logits = convert_to_tensor(data[key], device=device)
         folder = self.output_dir / f"{data['study']}{MAPS}"
         records = []
         with replace_owned(folder) as temporary:
