@@ -410,6 +410,23 @@ def test_ct_with_and_without_contrast_agent_in_one_study_is_said(make_series, tm
     assert len([note for note in study.scans["CT"].notes if "with and without contrast agent" in note]) == said
 
 
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"SeriesDescription": "Thorax exp"}, 1),
+        ({}, 0),  # called alike: a repeat
+        ({"SeriesDescription": "Thorax lung", "ConvolutionKernel": "B70f"}, 0),  # the kernel decides
+        ({"SeriesDescription": "Abdomen", "change": lambda k, ds: setattr(ds, "ImagePositionPatient", [0, 0, k])}, 0),
+    ],
+)
+def test_ct_of_the_same_slices_under_another_description_is_said(make_series, tmp_path, other, said):
+    both = {"FrameOfReferenceUID": "1.2.9", "SeriesDescription": "Thorax insp"}
+    make_series("ward/anna/a", **both)
+    make_series("ward/anna/b", **{**both, **other})
+    (study,) = scan(tmp_path / "ward").studies
+    assert len([note for note in study.scans["CT"].notes if "under several descriptions" in note]) == said
+
+
 @pytest.mark.parametrize(("tracers", "said"), [(("FDG", "PSMA"), 1), (("FDG", "FDG"), 0), (("FDG", ""), 0)])
 def test_pet_of_two_tracers_in_one_study_is_said(make_series, tmp_path, tracers, said):
     for number, tracer in enumerate(tracers):

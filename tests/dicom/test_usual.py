@@ -18,6 +18,7 @@ SPIN = {"modality": "MR", "ScanningSequence": "SE", "RepetitionTime": 500, "Echo
             "usual",
         ),
         ({}, {"SeriesDescription": "CorCTA 75.0 %"}, "usual"),
+        ({}, {"SeriesDescription": "4D Phase 30"}, "usual"),
         ({}, {"NominalPercentageOfCardiacPhase": 75.0}, "usual"),
         ({"SeriesDescription": "Abd 50% ASIR"}, {"ImageType": ["DERIVED", "SECONDARY", "AXIAL"]}, "usual"),
         ({}, {"ManufacturerModelName": "On-Board Imager", "PixelSpacing": [1, 1]}, "usual"),

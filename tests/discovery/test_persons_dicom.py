@@ -178,14 +178,14 @@ def test_folders_of_numbers_alone_are_one_patient_by_their_study_and_it_is_said(
     assert doubt.startswith("1, 2 are taken as one patient's")
 
 
-@pytest.mark.parametrize("names", ["1 2", "11 12"])
-def test_numbers_that_hold_several_scans_each_are_patients_to_whom_one_study_was_given(make_series, tmp_path, names):
-    for name in names.split():
+@pytest.mark.parametrize(("above", "names"), [("", "1 2"), ("", "11 12"), ("data/", "1 2"), ("data/", "anna bob")])
+def test_folders_of_several_scans_each_are_patients_to_whom_one_study_was_given(make_series, tmp_path, above, names):
+    for number, name in enumerate(names.split()):
         for series in ("a", "b"):
-            dicom(make_series, f"{name}/{series}", "anonymous", "1.2.1", RescaleIntercept=int(name))
-    found, (doubt,) = found_in(tmp_path / "ward")
+            dicom(make_series, f"{above}{name}/{series}", "anonymous", "1.2.1", RescaleIntercept=number)
+    found, doubts = found_in(tmp_path / "ward")
     assert list(found) == [f"sub-{name}" for name in names.split()]
-    assert "several patients by the names of their folders" in doubt
+    assert "several patients by the names of their folders" in doubts[-1]
 
 
 @pytest.mark.parametrize(("modalities", "doubted"), [(("CT", "T1"), True), (("T1", "T2"), True), (("T1", "T1"), False)])

@@ -158,6 +158,14 @@ def test_values_too_near_to_each_other_for_a_ct_are_doubtful(tmp_path):
     assert "they may be attenuation coefficients" in doubt
 
 
+@pytest.mark.parametrize(("slope", "doubted"), [(1e-4, True), (0.1, False), (500, True)])
+def test_suv_of_no_patient_is_doubtful(make_series, slope, doubted):
+    pet = make_series(modality="PT", Units="GML", CorrectedImage=["ATTN"], RescaleSlope=slope)
+    assert ["as that of no patient does" in each for each in read_image(str(pet), "PET").meta["doubts"]] == [
+        True
+    ] * doubted
+
+
 def test_stored_values_of_a_ct_are_doubtful(tmp_path):
     air = at(TISSUE, slice(0, 2), -1000)
     assert read_image(saved(tmp_path, made(air)), "CT").meta["doubts"] == []

@@ -8,7 +8,7 @@ import re
 _NO_AGENT = re.compile(
     r"post(?:erior)?[^a-z]*(?:fossa|op|surg|treat|rt|mort|proc|radi|therap|chem|biops|resec|embol|ablat|trauma|stroke|ictal|"
     r"partum|shunt|chir|srs)\w*|pre[^a-z]*(?:op|surg|treat|rt|sat|scan|proc|therap|chem|biops|resec|embol|ablat|chir|srs)\w*|"
-    r"c[^a-z+]*(?:spine|sp|wirbel|t)(?![a-z0-9])"
+    r"(?<![a-z])c[^a-z+]*(?:spine|sp|wirbel|t)(?![a-z0-9])"
 )
 _AGENT = "|".join(
     (
@@ -17,15 +17,25 @@ _AGENT = "|".join(
         r"контраст\w*|(?<!\w)к[ув](?!\w)|kontrastli|kontrastem|kontraszt\w*|varjoaine\w*|teho(?:ste\w*)?",
     )
 )
+_PHASES = "|".join(
+    (
+        r"arteri(?:al|el|os)\w*(?! wall)|port(?:al|o)\w*|vei?n(?:os|oes|ous|eu)\w*|hbp|hepatobil\w*|spat(?!ial)\w*",
+        r"ne(?:ph|f)rog?ra\w*|urogra\w*|excretor\w*|cortico ?-?medull\w*|pancreatic phase|equilibri\w*|tardi\w*",
+        r"tetnicz\w*|wrotn\w*|zyln\w*|артериальн\w*|венозн\w*|отсроченн\w*",
+    )
+)
 _GIVEN = re.compile(
     "|".join(
         (
-            rf"(?<![a-z0-9])(?:{_AGENT}|delayed|lge)(?![a-z0-9])",
-            # Phases of a liver, and "art" beside a sequence that is fast enough for them.
-            r"(?<![a-z])(?:arterial\w*(?! wall)|port(?:al|o)\w*|hbp|hepatobil\w*|spat)(?![a-z])",
-            r"(?<![a-z])(?:vibe|lava|e?-?thrive)(?![a-z])(?:.*[^a-z])?art(?![a-z])",
-            r"(?<![a-z0-9])(?:post|cont|enh|enhanced|enhancement|nach|apres|after|dopo|despues|po(?= k))(?![a-z0-9])",
-            r"(?<![a-z0-9])post(?:con\w*|gad\w*|gd|km|k)(?![a-z0-9])|(?<![a-z0-9])pos(?= ?$|[^a-z]*[cg])",
+            rf"(?<![a-z0-9])(?:{_AGENT}|delay(?:ed)?|lge|cta|cect|ct ?angio\w*)(?![a-z0-9])",
+            # Phases of a liver or a kidney, and "art" beside a sequence that is fast enough for them.
+            rf"(?<![a-z])(?:{_PHASES})(?![a-z])|(?:动脉|静脉|门脉|延迟|動脈|静脈|門脈|平衡)[期相]",
+            r"(?<![a-z])(?:art|ven|late|tard) (?:phase|fase|faza)",
+            r"(?:phase|fase|temps|tps|faza) (?:art|ven|late|tard)(?![a-z])",
+            r"(?<![a-z])(?:vibe|lava|e?-?thrive)(?![a-z])(?:.*[^a-z])?(?:art|pv)(?![a-z])",
+            r"(?<![a-z0-9])(?:avec|con|com|met|mit|with) iv(?![a-z])",
+            r"(?<![a-z0-9])(?:cont|enh(?:anced|ancement)?|nach|apres|after|dopo|despues|po(?= k))(?![a-z0-9])",
+            r"(?<![a-z0-9])post(?:con\w*|gad\w*|gd|km|k| ?\d{1,2})?(?![a-z0-9])|(?<![a-z0-9])pos(?= ?$|[^a-z]*[cg])",
             r"(?:gad|gd|km|k)post(?![a-z])|iv ?\+|\+(?= *$)",
             r"(?<![a-z])t1 ?-?(?:k|con)(?![a-z0-9])(?! +(?:s|f))",  # "con" and then no saturation, suppression, FS
             # A lone "w" is weighted; "with" says with what, or stands last.
@@ -44,11 +54,12 @@ _NOT_GIVEN = re.compile(
     "|".join(
         (
             r"(?<![a-z0-9])(?:pre(?:con\w*|gad\w*|gd|km)?|unenhanced|nativ\w*|plain|non ?-?con\w*)(?![a-z0-9])",
-            rf"(?<![a-z0-9])(?:{_WITHOUT}|[ov](?= km))[^a-z0-9]*(?:{_AGENT})(?![a-z0-9])",
+            r"(?<![a-z0-9])(?:basale|simple|dirett[oa]|blanco|n[ce]ct)(?![a-z0-9])",
+            rf"(?<![a-z0-9])(?:{_WITHOUT}|(?<!i )[ov](?= km)|s(?= mdc| civ))[^a-z0-9]*(?:{_AGENT})(?![a-z0-9])",
             r"(?<![a-z0-9])(?:ohne|sans|senza|zonder|without|w ?/ ?o|wo|uten|utan|uden|ilman)(?![a-z0-9])",
             rf"(?<![a-z0-9])(?:{_AGENT})[^a-z0-9]*neg\w*|kontrasts[iı]z|nelkul",
             r"(?<![a-z0-9])(?:s ?/|(?:c ?|ce|km?|gd|gado?)-(?= |$))|(?<= )-(?:c|km|gd|gad)(?![a-z0-9])|\( ?- ?\)",
-            r"平扫|[无非未](?:增强|强化|造影)|単純|(?:增强|造影剂?|조영) ?[前전]",
+            r"нативн|平扫|[无非未](?:增强|强化|造影)|単純|(?:增强|造影剂?|조영) ?[前전]",
         )
     )
 )

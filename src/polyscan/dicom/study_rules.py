@@ -10,6 +10,7 @@ from polyscan.dicom.attributes import items, number, text, words
 from polyscan.dicom.diffusion import b_value
 from polyscan.dicom.recognise import REFORMATTED, after_contrast, agent_given
 from polyscan.dicom.series import Series
+from polyscan.dicom.usual import far_from_usual, has_sharp_kernel, is_phase_or_energy
 
 _TIMES = ("NumberOfTimeSlices", "NumberOfTimeSlots", "NumberOfRRIntervals")  # of PET, each 1 where it is static
 _PERFUSION = 4  # series in time; three may be phases of a contrast agent
@@ -25,6 +26,7 @@ def told_together(volumes: list[Series]) -> list[Series]:
         (_of_series_in_time, _name_and_place),
         (_of_several_tracers, _study_of_pet),
         (_of_contrast_phases, _study_of_ct),
+        (_of_other_names, _place_and_rank),
     ):
         volumes = _by_rule(volumes, rule, kind)
     return [_of_several_passes(series) for series in volumes]
@@ -155,6 +157,23 @@ def _of_contrast_phases(scans: list[Series]) -> list[Series]:
         series.noted("CT with and without contrast agent are in its study: check which one is meant")
         for series in scans
     ]
+
+
+def _of_other_names(alike: list[Series]) -> list[Series]:
+    """CT or PET of which another has the same slices and is called otherwise says so: that it is later decides."""
+    if len({text(series.headers[0], "SeriesDescription") for series in alike}) < 2:
+        return alike
+    note = f"{len(alike)} {alike[0].modality} of its study have the same slices under several descriptions"
+    return [series.noted(note, advice="check which one is meant") for series in alike]
+
+
+def _place_and_rank(series: Series) -> Hashable | None:
+    """What is the same in series of which nothing but a description tells which is the usual one."""
+    header = series.headers[0]
+    if series.modality not in ("CT", "PET") or series.where is None or is_phase_or_energy(header):
+        return None
+    rank = (far_from_usual(header, series.modality), has_sharp_kernel(header), agent_given(header) is None)
+    return _study(series), series.modality, rank, str(series.where.origins.round(1).tolist())
 
 
 def _examination(series: Series) -> tuple[str, ...] | None:

@@ -11,7 +11,7 @@ from polyscan.dicom.diffusion import b_value, is_directional
 
 _USUAL_B = 1000.0  # s/mm2
 _PHASES = ("NominalPercentageOfCardiacPhase", "NominalPercentageOfRespiratoryPhase")
-_PHASE = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d+)? ?%(?!.*asir)|(?<![a-z])gated(?![a-z])")
+_PHASE = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d+)? ?%(?!.*asir)|(?<![a-z])(?:gated(?![a-z])|phase ?[1-9]?0(?!\d))")
 _CONE_BEAM = re.compile(r"cbct|cone[- ]?beam|on-board imager|(?<![a-z])xvi(?![a-z])", re.IGNORECASE)
 _ONE_ENERGY = re.compile(r"(?<![a-z])[ab][ _]?\d{2,3} ?kv")
 # Kernels of GE and others by words, of Siemens by their number (B31f is soft, B70f and Br64 are sharp), of Canon, of

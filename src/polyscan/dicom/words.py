@@ -54,7 +54,7 @@ _NEVER = {
         r"aa ?h(?:ead)? ?scout|smart ?brain|lokali[sz]er|lokalisator|localisateur|reperage|localizador|"
         r"haste loc|plan scan|tri ?-?pilot|3 ?-?pl\w*|localizzatore|локала[ий]зер|定位|位置決め"
     ),
-    "a projection, not a volume": _words(r"m ?ips?|min ?ip|mn ?ip|mini ?p|vrt|volume render\w*|projections?"),
+    "a projection, not a volume": _words(r"m ?ips?|m(?:in|n|ax) ?ip|mini ?p|vrt|volume render\w*|projections?"),
     "a subtraction of two scans": _words(
         r"subs?\d*|(?:sure ?)?subtr\w*|subtrakt\w*|soustraction|sustraccion|minus|difference|t1w?[^a-z0-9]+diff|"
         r"diff[^a-z0-9]+t1w?"
@@ -120,6 +120,10 @@ _OTHERS = {
     "a functional series": _words(
         "(?<!ven )(?<!veno )bold|f ?mri|resting ?state|rest|rs ?fmri|task|sbref|moco ?series"
     ),
+    "a double inversion recovery series": _words(
+        r"double ?-?inversion\w*|"
+        r"(?<! \d )(?<!\d\d )(?<!diff )(?<!dti )(?:[23]d ?)?dir(?!-| ?\d+(?!d)| (?:ap|pa|lr|rl)(?![a-z]))"
+    ),
     "an elastography": _words(r"mre|elasto\w*|stiffness\w*"),
     "an image of fat and water apart": _words(
         r"m? ?dixon\w*|ideal\w*|water(?! ?(?:exc|sat|sup|sel))|wasser|eau|agua|acqua|"
@@ -152,7 +156,9 @@ _FLAIR = _words(
     rf"{_BEFORE} ?(?:t2)?w? ?flair\w*|"
     r"fla|dark ?-?fluid|dunkel ?-?fl\w*|da ?-?fl|\w*flair|t2f|fluid ?-?atten\w*|spcir\w*|\w*[压抑]水\w*"
 )
-_T1_FLAIR = re.compile(r"t1\w*[^a-z0-9]+(?:\w+[^a-z0-9]+)?flair|flair[^a-z0-9]+t1")
+_T1_FLAIR = re.compile(
+    r"t1\w*[^a-z0-9]+(?:\w+[^a-z0-9]+){0,2}(?:flair|dark ?-?fluid)|(?<![a-z0-9])t1w?flair|flair[^a-z0-9]+t1"
+)
 _T1_NAMES = _words(
     r"mp ?-?rage\w*|mp2rage\w*|me ?-?mprage|bravo|i?r? ?-?f?spgr\w*|vibe\w*|lava\w*|e? ?-?thrive|tfl3d\w*|"
     r"ir ?-?f?spgr|mdeft|mpr ?age|uni ?(?:den)?"
@@ -161,7 +167,8 @@ _DUAL_ENERGY = re.compile(
     r"(?<![a-z])(?:iodin\w*|[ij]od(?:karte|bild)?(?![a-z])|vnca?(?![a-z])|virtual non|z ?eff(?:ective)?(?![a-z])|"
     r"eff(?:ective)? z(?![a-z])|electron density|mono(?: ?e\w*|\+| ?plus| ?\d\d|chrom\w*)|vmi(?![a-z])|"
     r"material density|gsi(?![a-z])|spectral|uric|calcium suppr|pure ?(?:calcium|lumen)|virtual unenh|"
-    r"rho(?![a-z])|(?:attenuation|hu) curve|pbv|blood volume|overlay|(?:fat|edema) map|(?:fat|water) ?\()|kev(?![a-z])"
+    r"rho(?![a-z])|(?:attenuation|hu) curve|hu\*|sbi(?![a-z])|pbv|blood volume|overlay|(?:fat|edema) map|"
+    r"(?:fat|water) ?\()|kev(?![a-z])|(?<=[a-z])\((?:water|iodine|calcium|fat|hap|uric\w*)\)"
 )
 _T2_NAMES = _words(r"haste\w*|ssfse\w*|ss ?-?tse")
 

@@ -77,18 +77,22 @@ def of_sets_unused(studies: Sequence[Study]) -> list[str]:
     return _first_of(several, "if those are two visits, call them ses-1 and ses-2.")
 
 
-def of_parted(together: Iterable[Mapping[str, set[str]]]) -> list[str]:
-    """That a folder holds patients of whom each lacks what another has, as CT and PET of one under two numbers.
+def of_parted(apart: Iterable[Sequence[str]], studies: Iterable[Study]) -> list[str]:
+    """That patients of one folder each lack what another has, as CT and PET of one under two numbers: a sentence.
 
     Args:
-        together: of folders that hold several patients whom only headers tell apart, subject to its modalities.
+        apart: subjects of one folder that only a PatientID tells apart.
+        studies: of all subjects.
     """
+    held: dict[str, set[str]] = defaultdict(set)
+    for study in studies:
+        held[study.subject] |= study.scans.keys()
     several = []
-    for held in together:
-        sets = {frozenset(names) for names in held.values() if names}
+    for subjects in apart:
+        sets = {frozenset(held[name]) for name in subjects if held[name]}
         if len(sets) > 1 and sum(map(len, sets)) == len(frozenset().union(*sets)):
             each = " and of others ".join(sorted(", ".join(sorted(names)) for names in sets))
-            several.append(f"{first_of(sorted(held))} are patients by their PatientID, though one folder holds {each}")
+            several.append(f"{first_of(subjects)} are patients by their PatientID, though one folder holds {each}")
     return _first_of(several, "if these are one patient's, put them under one subject in the manifest.")
 
 

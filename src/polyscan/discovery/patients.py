@@ -177,8 +177,8 @@ def _folders(key: Key) -> Folders:
 
 def name_patients(
     folder: Path, parts: Iterable[Part], share: ShareImages
-) -> tuple[dict[Key, tuple[str, str | None]], list[str]]:
-    """Subject and session of every key, and what is doubtful about them: a sentence each.
+) -> tuple[dict[Key, tuple[str, str | None]], list[list[str]], list[str]]:
+    """Subject and session of every key, subjects that only a PatientID tells apart, and a sentence for each doubt.
 
     A subject is named by the folder right under ``folder`` in which its files lie, by ``folder`` itself where they lie
     in several, by a folder further in where that is several patients', and numbered where a name would serve two. A
@@ -217,7 +217,15 @@ def name_patients(
         several = any(patient.kinds[a] & patient.kinds[b] for i, a in enumerate(studies) for b in studies[:i])
         for key in patient.keys:
             subject_of[key] = (subject, str(studies.index(key[2]) + 1) if several else None)
-    return subject_of, [*doubts, *_doubts(patients, subjects, share), *_of_nobody(patients, subject_of)]
+    by_identifier: dict[tuple[str, frozenset[Folders]], list[int]] = defaultdict(list)
+    for index, base in enumerate(bases):
+        by_identifier[base, frozenset(patients[index].tops)].append(index)
+    apart = [
+        [subjects[index] for index in indices]
+        for indices in by_identifier.values()
+        if len(indices) > 1 and not any(patients[i].contradicts(patients[j]) for i, j in combinations(indices, 2))
+    ]
+    return subject_of, apart, [*doubts, *_doubts(patients, subjects, share), *_of_nobody(patients, subject_of)]
 
 
 def _take_labels(units: dict[tuple[str, Folders], Patient]) -> None:
@@ -254,7 +262,8 @@ def _tops(parts: Iterable[Part]) -> tuple[dict[Key, Folders], list[str]]:
     """The folder that names the patient of each key, and what is doubtful about it.
 
     That is the folder right under the scanned one. Where it holds folders whose names may be patients', with studies of
-    their own each, and the headers' PatientID tells nothing or birth dates or sexes contradict each other, it is these.
+    their own each or several scans of one, and the headers' PatientID tells nothing or birth dates or sexes contradict
+    each other, it is these.
     """
     tops: dict[Key, Folders] = {}
     doubts: list[str] = []
@@ -293,7 +302,11 @@ def _look_inside(
         return
     studies = Counter(study for inside in children.values() for study in {part.key[2] for part in inside} - {""})
     contradict = any(_contradict(trait, children.values()) for trait in ("births", "sexes"))
-    if (known and not contradict) or any(count > 1 for count in studies.values()):
+    one_study = any(count > 1 for count in studies.values())
+    series = any(
+        len({(part.key[1], kind) for part in inside for kind in part.kinds}) < 2 for inside in children.values()
+    )
+    if (known and not contradict) or (one_study and series):
         return
     names = first_of([top[-1] for top in sorted(children)])
     where, why = "/".join(above), "whose headers have no PatientID that tells patients apart"
@@ -302,6 +315,7 @@ def _look_inside(
     shared = Counter(kind for each in kinds for kind in each)
     counted = all(any(shared[kind] > 1 for kind in each) for each in kinds)  # as CT/1, CT/2, MR/1, MR/2
     counted = counted and counted_alike(last) and not is_counted(above[-1])
+    counted = counted or (one_study and all(map(str.isdecimal, last)) and not any(map(is_time, last)))
     if not contradict and not counted and not all(map(is_word, last)):
         doubts.append(
             f"{where} is taken as one patient's, with studies from {names}, {why}. If those are patients, give each a "

@@ -26,7 +26,7 @@ from polyscan.discovery.patients import Key, name_patients
 from polyscan.discovery.sessions import join_sessions, read_dates
 from polyscan.discovery.subject_table import PLACING, SubjectTable
 from polyscan.discovery.visits import Owner
-from polyscan.discovery.whose import bare, tells_whom
+from polyscan.discovery.whose import bare
 from polyscan.errors import PolyscanError
 from polyscan.files.walk import account, is_folder
 from polyscan.formats.endings import is_volume
@@ -100,12 +100,12 @@ def _scanned(
     pet_units: str | None,
 ) -> Manifest:
     manifest = Manifest(roots={SCANS: str(index.folder)})
-    owned = _by_owner(index, manifest)
+    owned, apart = _by_owner(index, manifest)
     names = distinct(subject for subject, _ in owned)
     dates = read_dates(index.folder) if join else {}
     studies = _studies(index, owned, names, dates, manifest)
     manifest.doubts += [*of_sets_unused(studies), *of_several_labels(studies), *of_any_mask(studies)]
-    manifest.doubts += of_parted(_told_by_headers(owned, names, studies))
+    manifest.doubts += of_parted([[names[subject] for subject in each] for each in apart], studies)
     subjects = {study.subject for study in studies}
     manifest.doubts += of_visits(old for old, new in names.items() if new in subjects)
     manifest.renamed = {old: new for old, new in names.items() if old != new and new in subjects}
@@ -118,33 +118,19 @@ def _scanned(
     return manifest
 
 
-def _by_owner(index: Index, manifest: Manifest) -> dict[Whose, tuple[list[Key], list[Owner]]]:
-    """Subject and session to their DICOM and to their volumes; doubts about whose they are go into the manifest."""
-    owner_of, doubts = name_patients(index.folder, index.parts(), index.share_images)
+def _by_owner(index: Index, manifest: Manifest) -> tuple[dict[Whose, tuple[list[Key], list[Owner]]], list[list[str]]]:
+    """Subject and session to their DICOM and to their volumes, and subjects that only a PatientID tells apart.
+
+    Doubts about whose they are go into the manifest.
+    """
+    owner_of, apart, doubts = name_patients(index.folder, index.parts(), index.share_images)
     dicom: dict[Whose, list[Key]] = defaultdict(list)
     for examined, owner in owner_of.items():
         dicom[owner].append(examined)
     volumes, more = index.volume_owners()
     manifest.doubts += [*doubts, *more]
     every = sorted({*dicom, *volumes}, key=lambda owner: (owner[0], owner[1] or ""))
-    return {owner: (dicom.get(owner, []), volumes.get(owner, [])) for owner in every}
-
-
-def _told_by_headers(
-    owned: Mapping[Whose, tuple[list[Key], list[Owner]]], names: Mapping[str, str], studies: Iterable[Study]
-) -> list[dict[str, set[str]]]:
-    """Of each place that holds several subjects whom headers alone tell apart, subject to its modalities."""
-    held: dict[str, set[str]] = defaultdict(set)
-    for study in studies:
-        held[study.subject] |= study.scans.keys()
-    folders: dict[str, set[tuple[str, ...]]] = defaultdict(set)
-    for (subject, _), (keys, _) in owned.items():
-        folders[names[subject]] |= {tuple(filter(tells_whom, inside.split("/"))) for _, inside, _ in keys}
-    places: dict[frozenset[tuple[str, ...]], dict[str, set[str]]] = defaultdict(dict)
-    for subject, inside in folders.items():
-        if inside and held[subject]:
-            places[frozenset(inside)][subject] = held[subject]
-    return [subjects for subjects in places.values() if len(subjects) > 1]
+    return {owner: (dicom.get(owner, []), volumes.get(owner, [])) for owner in every}, apart
 
 
 def _studies(

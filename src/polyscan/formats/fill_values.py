@@ -11,6 +11,7 @@ _HOUNSFIELD = (-1500.0, 32767.0)  # air is -1000; -2000, -3024 and -32768 are wh
 _SIXTEEN_BITS = 65536.0
 _SEVERAL = 3  # values of air; padding has one, or two
 _FLAT = 10.0  # Hounsfield units, by which noise alone differs
+_SUV = (0.1, 300.0)  # the least of highest values, the most of 99 in 100; a bladder reaches 100
 _STORED = (-200.0, 900.0)  # what is left of air, and of water, where -1024 was not added
 
 
@@ -59,7 +60,7 @@ def _with_signs(values: np.ndarray) -> list[str]:
     return [f"the sign of {int(lost.sum())} voxels was lost, which left them 65,536 too high: they were made negative"]
 
 
-def stored_as_hounsfield(values: np.ndarray) -> list[str]:
+def unlike_hounsfield(values: np.ndarray) -> list[str]:
     """What is doubtful where values of a CT look like no Hounsfield units, or like what scanners store, 1024 above."""
     seen = values[::4, ::4, ::4]
     seen = seen[np.isfinite(seen)]
@@ -75,6 +76,16 @@ def stored_as_hounsfield(values: np.ndarray) -> list[str]:
             "1024 above Hounsfield units; check how the file was made"
         ]
     return []
+
+
+def unlike_suv(values: np.ndarray) -> list[str]:
+    """What is doubtful where values of a PET in SUV are those of no patient: too high or too low by far."""
+    seen = values[::2, ::2, ::2]
+    seen = seen[seen > 0]
+    high, top = (float(np.percentile(seen, 99)), float(seen.max())) if seen.size else (0.0, 1.0)
+    if high <= _SUV[1] and top >= _SUV[0]:
+        return []
+    return [f"SUV reaches {top:.3g}, as that of no patient does: check Units, dose, weight and the time of injection"]
 
 
 def check_not_empty(values: np.ndarray, name: str) -> None:

@@ -18,9 +18,9 @@ from polyscan.dicom.rtstruct import read_rtstruct
 from polyscan.dicom.segmentation import SOP_CLASSES, read_segmentation
 from polyscan.errors import PolyscanError
 from polyscan.files.numbered import numbered
-from polyscan.formats.diffusivity import in_square_micrometres
+from polyscan.formats.diffusivity import to_square_micrometres
 from polyscan.formats.endings import ITK, ending_of, is_volume
-from polyscan.formats.fill_values import check_not_empty, stored_as_hounsfield, without_fill_values
+from polyscan.formats.fill_values import check_not_empty, unlike_hounsfield, unlike_suv, without_fill_values
 from polyscan.formats.itk import open_itk
 from polyscan.formats.nifti import open_nifti
 from polyscan.formats.volume import Volume
@@ -77,7 +77,7 @@ def read_image(source: Source, name: str, given: dict[str, Any] | None = None) -
     unit = modality(name).unit
     with _naming(source):
         if isinstance(source, str) and is_volume(source):
-            return _of_one_unit(open_volume(source).read(name, given), name)
+            return _checked(open_volume(source).read(name, given), name)
         image = read_series(source, given)
         if image.meta["unit"] != unit:
             raise PolyscanError(
@@ -85,18 +85,22 @@ def read_image(source: Source, name: str, given: dict[str, Any] | None = None) -
                 "in the manifest."
             )
         image.meta["problems"] += without_fill_values(image.numpy(), "The series", unit)
-        image.meta["doubts"] = stored_as_hounsfield(image[0].numpy()) if unit == "HU" else []
         check_not_empty(image.numpy(), "The series")
-        return _of_one_unit(image, name)
+        return _checked(image, name)
 
 
-def _of_one_unit(image: MetaTensor, name: str) -> MetaTensor:
-    """A scan as it is, an ADC map in 1e-6 mm2/s."""
-    if modality(name).name != "ADC":
-        return image
-    values, said, doubts = in_square_micrometres(image[0].numpy())
-    problems = [*image.meta["problems"], *said, *doubts]
-    return image_of(values, image.affine, {**image.meta, "problems": problems, "doubts": doubts})
+def _checked(image: MetaTensor, name: str) -> MetaTensor:
+    """A scan with what is doubtful about its values, an ADC map in 1e-6 mm2/s."""
+    values, said, doubts = image[0].numpy(), list[str](), list[str]()
+    if modality(name).name == "ADC":
+        said, doubts = to_square_micrometres(values)
+    elif image.meta["unit"] == "HU":
+        doubts = unlike_hounsfield(values)
+    elif image.meta["unit"] == "SUVbw":
+        doubts = unlike_suv(values)
+    image.meta["problems"] += said + doubts
+    image.meta["doubts"] = [*image.meta.get("doubts", []), *doubts]
+    return image
 
 
 def read_label(label: Label, drawn_on: MetaTensor) -> MetaTensor:

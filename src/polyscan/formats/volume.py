@@ -12,7 +12,7 @@ import numpy as np
 from polyscan.dicom.volume import COARSEST, FINEST
 from polyscan.errors import PolyscanError
 from polyscan.formats.bids_pet import bids_suv_factor
-from polyscan.formats.fill_values import check_not_empty, stored_as_hounsfield, without_fill_values
+from polyscan.formats.fill_values import check_not_empty, without_fill_values
 from polyscan.geometry import image_of, is_rectangular, rectangular, spacing_of
 from polyscan.modality import modality
 
@@ -82,8 +82,6 @@ class Volume:
         if not is_rectangular(affine):
             values, affine = rectangular(values, affine, nearest=name is None)
             problems.append("its axes are not perpendicular: resampled to a rectangular grid")
-        if unit == "HU":
-            doubts += stored_as_hounsfield(values)
         if name:
             check_not_empty(values, self.path.name)
         if unit == "SUVbw":
