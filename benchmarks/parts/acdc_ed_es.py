@@ -19,8 +19,8 @@ def patients(part: Part) -> Iterator[Patient]:
 
     The number of a patient tells the diagnosis: it names the study and is no input.
     """
-    rows = part.rows("patient")
-    for row, name in enumerate(part.array("patient").tolist()):
+    rows = part.rows("patient", part.names)
+    for row, name in enumerate(part.names):
         told = rows.get(name, {})
         images = part.array("images")[row]
         slices = int(np.flatnonzero(images.any((0, 2, 3))).max(initial=-1)) + 1

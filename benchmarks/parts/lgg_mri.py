@@ -15,9 +15,9 @@ TISSUE = ("subtype", "histology", "grade", "rnaseq_cluster", "methylation_cluste
 
 def patients(part: Part) -> Iterator[Patient]:
     """A contrast that was not acquired is a copy of FLAIR in the files: ``available`` alone tells."""
-    rows = part.rows("patient")
+    rows = part.rows("patient", part.names)
     available = part.array("available").astype(bool)
-    for row, name in enumerate(part.array("patient").tolist()):
+    for row, name in enumerate(part.names):
         told = rows.get(name, {})
         study = Study(name, aligned=list(CHANNELS))
         study.clinical = known(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -61,6 +62,22 @@ class Part:
         """Whether one of the archives has this array."""
         return name in self.arrays
 
+    @property
+    def names(self) -> list[str]:
+        """The patients of the archive, in the order of its arrays."""
+        return [str(name) for name in self.array("patient").tolist()]
+
+    def numbers(self, name: str) -> np.ndarray:
+        """An array of numbers, NaN where not recorded.
+
+        Raises:
+            PolyscanError: no archive has it, or it holds a text or an infinite number.
+        """
+        array = self.array(name)
+        if array.dtype.kind not in "biuf" or np.isinf(array).any():
+            raise PolyscanError(f"The array {name!r} holds more than finite numbers; give NaN where none is recorded.")
+        return array.astype(float)
+
     def check(self, forms: Mapping[str, Form]) -> None:
         """Refuse arrays that are not of their form, or not of the same patients.
 
@@ -86,11 +103,12 @@ class Part:
                     f"{form.highest} are expected; give the values that this cohort has."
                 )
 
-    def rows(self, key: str) -> dict[str, dict[str, Any]]:
+    def rows(self, key: str, names: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
         """What the tables tell of each patient, by the text of the column ``key``; none where there is no table.
 
         Raises:
-            PolyscanError: a table has no such column, or two rows of one patient contradict each other.
+            PolyscanError: a table has no such column, two rows of one patient contradict each other, or the tables are
+                of none of ``names``.
         """
         found: dict[str, dict[str, Any]] = {}
         for path, rows in self._tables.items():
@@ -103,6 +121,10 @@ class Part:
                         f"Two rows of {row[key]} differ in {first_of(differing)}, the second in {path}; take one out."
                     )
                 held |= told
+        if found and names and not set(names) & set(found):
+            raise PolyscanError(
+                f"The tables tell of none of the {len(names)} patients, such as {names[0]}; give theirs."
+            )
         return found
 
 
@@ -216,7 +238,10 @@ class Cohort:
         """What is to be learnt of a patient and from what: no outcome of these tasks is left among the inputs."""
         refused = {column for task in tasks for column in self.outcomes[task]} | (set(self.named) - set(named))
         study = patient.study
-        kept = {name: {c: v for c, v in table.items() if c not in refused} for name, table in patient.tables.items()}
+        kept = {
+            name: {c: v for c, v in table.items() if c not in refused and v is not None and math.isfinite(v)}
+            for name, table in patient.tables.items()
+        }
         return replace(
             patient,
             study=replace(
@@ -272,8 +297,8 @@ def write_volume(path: str, values: np.ndarray, spacing: Sequence[float]) -> str
 
 
 def write_table(path: str, columns: Mapping[str, float]) -> str:
-    """Write what was recorded of a table's columns as JSON, and return its path."""
-    write_json(path, {name: round(float(value), 4) for name, value in columns.items() if np.isfinite(value)})
+    """Write a table's columns as JSON, and return its path."""
+    write_json(path, {name: round(float(value), 4) for name, value in columns.items()})
     return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -32,6 +33,8 @@ def patients(part: Part) -> Iterator[Patient]:
     if not rows:
         raise PolyscanError("No table is given; give the part's marksheet.")
     for name, told in rows.items():
+        if "patient_id" not in told:
+            raise PolyscanError(f"Study {name} has no patient_id, without which a man may be in two folds; fill it in.")
         study = Study(str(told["patient_id"]), session=name, centre=told.get("center"))
         study.clinical = known({"age": number(told, "patient_age")})
         study.label.tasks = known({"csPCa": classes(told, "case_csPCa", {"NO": "no", "YES": "yes"})})
@@ -42,15 +45,33 @@ def patients(part: Part) -> Iterator[Patient]:
 
 
 def with_logarithms(told: dict[str, Any], columns: Sequence[str]) -> dict[str, float]:
-    """What was recorded of some columns, and the logarithm of each."""
-    values = {column: number(told, column) for column in columns if column in told}
-    return values | {f"log_{column}": math.log(value) for column, value in values.items() if value > 0}
+    """What was recorded of some columns, and the logarithm of each; 0 was rounded and is left out, as it has none.
+
+    Raises:
+        PolyscanError: a value is no number, or below 0.
+    """
+    values = known({column: number(told, column) for column in columns})
+    for column, value in values.items():
+        if value < 0:
+            raise PolyscanError(
+                f"{column} is {value}, where none is below 0; leave it empty where it was not recorded."
+            )
+    return {name: one for c, v in values.items() if v for name, one in ((c, v), (f"log_{c}", math.log(v)))}
 
 
 def pirads(told: dict[str, Any]) -> dict[str, float]:
-    """The reader's score of the lesions: the highest, the second, and how many have one; 0 where there is none."""
-    text = str(told.get("lesion_PIRADS", ""))
-    scores = sorted((int(score) for score in text.split(",") if score.strip().isdigit()), reverse=True)
+    """The reader's score of the lesions: the highest, the second, and how many have one; 0 where there is none.
+
+    Two scores, and a comma between them, were read as one number in a table of decimal commas.
+
+    Raises:
+        PolyscanError: a score is none of 1 to 5.
+    """
+    text = str(told.get("lesion_PIRADS", "N/A"))
+    each = [score.strip() for score in re.split("[,.]", text)]
+    if not set(each) <= {"1", "2", "3", "4", "5", "N/A"}:
+        raise PolyscanError(f"lesion_PIRADS is {text!r}, where 1 to 5 or N/A are expected, and commas between.")
+    scores = sorted((int(score) for score in each if score != "N/A"), reverse=True)
     highest, second = [*scores, 0, 0][:2]
     return {"lesion_PIRADS": highest, "lesion_PIRADS_second": second, "lesion_PIRADS_count": len(scores)}
 

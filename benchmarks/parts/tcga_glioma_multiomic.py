@@ -12,8 +12,13 @@ TABLES = {"mut": "mutations", "cnv": "copy_number", "rna": "expression"}
 
 def patients(part: Part) -> Iterator[Patient]:
     """Columns of genes are named as in ``lgg_mri``: the gene and what was measured of it."""
-    clinical = part.rows("case_id")
-    for row, name in enumerate(part.array("patient").tolist()):
+    clinical = part.rows("case_id", part.names)
+    arrays = {
+        short: (table, part.array(f"{short}_genes"), part.numbers(short))
+        for short, table in TABLES.items()
+        if part.has(short)
+    }
+    for row, name in enumerate(part.names):
         told = clinical.get(name, {})
         study = Study(name)
         study.clinical = known(
@@ -24,19 +29,15 @@ def patients(part: Part) -> Iterator[Patient]:
             }
         )
         genes = {
-            table: {
-                f"{gene}_{short}": float(value)
-                for gene, value in zip(part.array(f"{short}_genes"), part.array(short)[row], strict=True)
-            }
-            for short, table in TABLES.items()
-            if part.has(short)
+            table: {f"{gene}_{short}": value for gene, value in zip(names, values[row].tolist(), strict=True)}
+            for short, (table, names, values) in arrays.items()
         }
         idh = genes.get("mutations", {}).get("IDH1_mut")
-        survival = {"time": told.get("survival_months"), "event": told.get("event")}
+        survival = {"time": number(told, "survival_months"), "event": classes(told, "event", {0: 0, 1: 1})}
         study.label.tasks = known(
             {
                 "survival": None if None in survival.values() else survival,
-                "IDH": None if idh is None else ("wildtype", "mutated")[int(idh)],
+                "IDH": {0.0: "wildtype", 1.0: "mutated"}.get(idh),
             }
         )
         yield Patient(study, tables=genes, stratum=f"{told.get('oncotree_code')} {told.get('event')}")

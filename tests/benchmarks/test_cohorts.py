@@ -199,7 +199,7 @@ def test_a_part_without_truth_is_a_part_too(tmp_path):
         np.savez(tmp_path / "images.npz", **{k: v for k, v in archive.items() if k != "lesion"})
     manifest = make("lgg_mri", [tmp_path / "images.npz"], tmp_path / "out", jobs=1)
     assert all(not study.label and not study.clinical for study in manifest.studies)
-    with pytest.raises(PolyscanError, match=r"None of c\.csv has an array 'available'"):
+    with pytest.raises(PolyscanError, match=r"None of c\.csv has an array 'patient'"):
         make("lgg_mri", [tmp_path / "c.csv"], tmp_path / "other")
 
 
@@ -393,3 +393,46 @@ def test_folds_keep_groups_whole_and_outcomes_balanced():
             0.5, abs=0.1
         )
     assert assign_folds(["a", "a"], ["", ""], 5) == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "said"),
+    [
+        ("picai_tables_glands", "10,100,", ",100,", "Study 100 has no patient_id"),
+        ("picai_tables_glands", ",8.0,", ",-999,", "psa is -999, where none is below 0"),
+        ("picai_tables_glands", '"3,5"', "X", "lesion_PIRADS is 'X', where 1 to 5"),
+        ("tcga_glioma_multiomic", ",9,", ",long,", "survival_months is 'long'"),
+        ("tcga_glioma_multiomic", "P", "p", "The tables tell of none of the 6 patients, such as P0"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_refused_and_not_left_out(name, old, new, said, tmp_path):
+    files = FORMS[name](tmp_path)
+    changed = next(path for path in files if path.suffix == ".csv")
+    assert old in changed.read_text()
+    changed.write_text(changed.read_text().replace(old, new))
+    with pytest.raises(PolyscanError, match=said):
+        make(name, files, tmp_path / "out")
+
+
+def test_genes_that_were_not_recorded_are_absent_and_those_that_are_no_numbers_are_refused(tmp_path):
+    files = multiomic(tmp_path)
+    with np.load(files[1]) as archive:
+        arrays = dict(archive)
+    mutations = np.where(np.arange(6)[:, None] > 0, arrays["mut"].astype(float), np.nan)
+    np.savez(files[1], **{**arrays, "mut": mutations})
+    first, second, *_ = make("tcga_glioma_multiomic", files, tmp_path / "out", tasks=["survival", "IDH"]).studies
+    assert (set(first.scans), set(first.label.tasks)) == ({"copy_number", "expression"}, {"survival"})
+    assert (set(second.scans), second.label.tasks["IDH"]) == ({"copy_number", "expression", "mutations"}, "mutated")
+    for values in (np.full((6, 2), "high"), np.full((6, 2), np.inf)):
+        np.savez(files[1], **{**arrays, "rna": values})
+        with pytest.raises(PolyscanError, match="'rna' holds more than finite numbers"):
+            make("tcga_glioma_multiomic", files, tmp_path / "other")
+
+
+def test_scores_are_read_from_a_table_with_decimal_commas(tmp_path):
+    (file,) = picai(tmp_path)
+    file.write_text(file.read_text().replace('"3,5"', "3.5").replace(",", ";").replace(".", ","))
+    named = ["lesion_PIRADS", "lesion_PIRADS_second"]
+    study = make("picai_tables_glands", [file], tmp_path / "out", inputs=named).studies[0]
+    assert read_json(study.scans["reader"].path) == {"lesion_PIRADS": 5, "lesion_PIRADS_second": 3}
+    assert read_json(study.scans["laboratory"].path)["psa"] == 8.0

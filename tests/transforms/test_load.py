@@ -86,6 +86,18 @@ def test_sections(tmp_path, caplog):
     assert not caplog.text
 
 
+@pytest.mark.parametrize(
+    ("alike", "differing"),
+    [({"grade": 2}, {"grade": 4}), ({"survival": {"time": 3, "event": 0}}, {"survival": {"time": 2, "event": 1}})],
+)
+def test_nothing_is_learnt_from_one_class_or_without_an_event(alike, differing):
+    studies = [Study(f"{k}", scans=SCANS, label=Label(tasks=alike)) for k in range(4)]
+    with pytest.raises(PolyscanError, match="one class only, or no event"):
+        items.training_items(Manifest(training=studies), list(alike))
+    studies[2] = Study("2", scans=SCANS, label=Label(tasks=differing))
+    assert len(items.training_items(Manifest(training=studies), list(alike))) == 3
+
+
 def test_items_of_a_classification_carry_what_was_asked_for(tmp_path):
     known = ({"grade": 2}, {"grade": 4, "IDH": "mutated"}, {"IDH": "wildtype"})
     labels = [*(Label(tasks=tasks) for tasks in known), Label("m")]

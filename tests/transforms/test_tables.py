@@ -47,6 +47,14 @@ def test_what_is_left_out_is_absent_and_nothing_at_all_is_refused(study):
         LoadTablesd("image", TABLES, absent=["scans"])
 
 
+def test_a_file_of_other_columns_is_refused_and_an_empty_one_is_absent(study, tmp_path):
+    (tmp_path / "genes.json").write_text(json.dumps({"tp53": 2.0, "egfr": 9.0}))
+    with pytest.raises(PolyscanError, match="sub-1: genes has none of the columns TP53, EGFR; name them so"):
+        LoadTablesd("image", TABLES)(study)
+    (tmp_path / "genes.json").write_text("{}")
+    assert LoadTablesd("image", TABLES)(study)["image"][1].isnan().all()
+
+
 def test_tables_of_any_length_have_the_weight_of_one_number(study):
     scaled = LoadTablesd("image", TABLES, block_scaling=True)(study)["image"]
     plain = LoadTablesd("image", TABLES)(study)["image"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +157,19 @@ def _split(
             f"{manifest} has {len({s.subject for s in every})} subjects with a label "
             f"({', '.join(labels)}) to train on; give at least two in the section 'training'."
         )
+    if not any(_teaches(every, name) for name in labels):
+        raise PolyscanError(
+            f"{manifest} has one class only, or no event ({', '.join(labels)}), from which nothing can be learnt; give "
+            "studies of another class, or with an event."
+        )
     return (every if fold == ALL else training), validation
+
+
+def _teaches(studies: Sequence[Study], label: str) -> bool:
+    """Whether studies differ in a label, or an event was seen; masks differ within themselves."""
+    values = [study.label.tasks.get(label) for study in studies if study.label.holds(label)]
+    times = [value for value in values if isinstance(value, Mapping)]
+    return any(value.get("event") for value in times) if times else None in values or len(set(values)) > 1
 
 
 def check_folds(studies: Iterable[Study]) -> None:

@@ -9,7 +9,7 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 
-from polyscan.errors import PolyscanError
+from polyscan.errors import PolyscanError, first_of
 from polyscan.files.atomic import read_json
 from polyscan.study.record import CLINICAL
 from polyscan.transforms.each_key import EachKeyTransform
@@ -38,7 +38,8 @@ class LoadTablesd(EachKeyTransform):
         allow_missing_keys: as in MONAI.
 
     Raises:
-        PolyscanError: a study has none of the tables, or a value is neither a number nor a word that is known.
+        PolyscanError: a study has none of the tables, a file has none of its table's columns, or a value is neither a
+            number nor a word that is known.
     """
 
     def __init__(
@@ -69,6 +70,12 @@ class LoadTablesd(EachKeyTransform):
 
     def _tensor(self, files: Mapping[str, str], clinical: Mapping[str, Any], study: str) -> MetaTensor:
         known = {name: read_json(files[name]) for name in self.read if name in files and name != CLINICAL}
+        for name, values in known.items():
+            if values and not any(column in values for column in self.tables[name]):
+                known_columns = first_of(list(self.tables[name]))
+                raise PolyscanError(
+                    f"{study}: {name} has none of the columns {known_columns}; name them so, or leave the table out."
+                )
         if CLINICAL in self.read:
             known[CLINICAL] = clinical
         rows = [_row(known.get(name, {}), columns, study) for name, columns in self.tables.items()]
