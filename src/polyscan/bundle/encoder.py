@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from monai.utils import convert_to_tensor
 
 from polyscan.bundle.items import inference_item
 from polyscan.bundle.run import load_inference
@@ -49,5 +50,5 @@ class StudyEncoder:
         """What the network makes of a study's scans, and its label where some are named; call in inference mode."""
         item = self._transform(inference_item(study, list(labels), self._extra_keys))
         names = ("image", *self._inputs)
-        image, *rest = (torch.as_tensor(item[name])[None].to(self._device) for name in names)
+        image, *rest = (convert_to_tensor(item[name], device=self._device)[None] for name in names)
         return CachedFeatures.of(self.network, image, rest), item.get("label")

@@ -79,7 +79,7 @@ class SaveAttributionsd(EachKeyTransform):
         """Write the maps and add the records."""
         device = next(self.network.parameters()).device
         image = data["image"].as_tensor().to(device, torch.float32, copy=True)[None]
-        inputs = [torch.as_tensor(data[name]).to(device)[None] for name in self.inputs]
+        inputs = [convert_to_tensor(data[name], device=device)[None] for name in self.inputs]
         each = image.unflatten(1, (len(self.network.modalities), -1))
         each[:, [self.network.modalities.index(name) for name in data.get("ignored", [])]] = torch.nan
         logits = convert_to_tensor(data[key], device=device)

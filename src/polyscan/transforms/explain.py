@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from monai.config import KeysCollection
 from monai.networks.utils import eval_mode
+from monai.utils import convert_to_tensor
 from torch import Tensor
 
 from polyscan.errors import PolyscanError
@@ -84,8 +85,7 @@ class ExplainPredictiond(EachKeyTransform):
     def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
         """Add the explanation."""
         device = next(self.network.parameters()).device
-        image = torch.as_tensor(data["image"]).to(device)[None]
-        inputs = [torch.as_tensor(data[name]).to(device)[None] for name in self.inputs]
+        image, *inputs = (convert_to_tensor(data[name], device=device)[None] for name in ("image", *self.inputs))
         tasks = self.calibration.tasks
         with eval_mode(self.network), torch.inference_mode():
             cached = CachedFeatures.of(self.network, image, inputs)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from monai.config import KeysCollection
 from monai.networks.utils import eval_mode
+from monai.utils import convert_to_tensor
 
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import write_json
@@ -83,7 +84,7 @@ class ExplainRiskd(EachKeyTransform):
 
     def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
         """Add the explanation."""
-        image = torch.as_tensor(data["image"]).to(next(self.network.parameters()).device)[None]
+        image = convert_to_tensor(data["image"], device=next(self.network.parameters()).device)[None]
         with eval_mode(self.network), torch.inference_mode():
             cached = CachedFeatures.of(self.network, image)
             sampled = self.monte_carlo_samples and self.network.dropout_layers()
