@@ -19,8 +19,10 @@ from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+LATE = ["torch._dynamo"]
+"""What optimisers import when they are made."""
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["ignite.engine", "monai.bundle", "polyscan.batch.one_study", "polyscan.cli"])
+FORKS.set_forkserver_preload(["ignite.engine", "monai.bundle", "polyscan.batch.one_study", "polyscan.cli", *LATE])
 ORTHANC = shutil.which("Orthanc", path=f"{os.environ['PATH']}:/usr/sbin")
 
 
