@@ -19,6 +19,7 @@ from polyscan.formats.nifti import read_nifti
 from polyscan.preprocess.prepare_study import prepare_study
 from polyscan.study import Study, TaskPrediction
 from polyscan.study.made import prediction_of
+from polyscan.transforms.load import check_absent
 
 
 @dataclass
@@ -89,10 +90,7 @@ class LoadedBundle:
                 raise PolyscanError(f"{study} holds {len(found)} studies; name the folder of one.")
             (study,) = found
         absent = [absent] if isinstance(absent, str) else absent
-        unknown = set(absent) - set(self.modalities)
-        if unknown:
-            reads = ", ".join(self.modalities)
-            raise PolyscanError(f"Modality {', '.join(sorted(unknown))} cannot be left out: this bundle reads {reads}.")
+        check_absent(absent, self.modalities)
         with tempfile.TemporaryDirectory(prefix="polyscan-") as folder:
             prepared = prepare_study(study, Path(folder), self.protocol) if self.protocol else study
             said = prediction_of(self._predictor.predict(prepared, absent))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +42,8 @@ class LoadStudyd(EachKeyTransform):
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        unknown = set(absent) - set(modalities)
-        if unknown:
-            raise PolyscanError(
-                f"Modality {', '.join(sorted(unknown))} cannot be left out: this bundle reads {', '.join(modalities)}."
-            )
         self.modalities = list(modalities)
+        check_absent(absent, modalities)
         self.read = [m for m in modalities if m not in absent]
         if not self.read:
             raise PolyscanError(f"All of {', '.join(modalities)} are left out; leave at least one for the network.")
@@ -111,6 +107,12 @@ class LoadScalesd(LoadStudyd):
             empty = torch.full_like(images[first].as_tensor(), float("nan"))
             grid = {self.modalities[0]: MetaTensor(empty, affine=images[first].affine)}
         return {key: self._stack(grid, study), f"{key}_scans": others}
+
+
+def check_absent(absent: Iterable[str], known: Iterable[str], what: str = "Modality") -> None:
+    """Refuse to leave out what a bundle does not read."""
+    if unknown := sorted(set(absent) - set(known)):
+        raise PolyscanError(f"{what} {', '.join(unknown)} cannot be left out: this bundle reads {', '.join(known)}.")
 
 
 def block_overlap(roi_size: Sequence[int], overlap: float, enters: Mapping[str, int]) -> list[float]:

@@ -13,6 +13,7 @@ from polyscan.errors import PolyscanError, first_of
 from polyscan.files.atomic import read_json
 from polyscan.study.record import CLINICAL
 from polyscan.transforms.each_key import EachKeyTransform
+from polyscan.transforms.load import check_absent
 
 Columns = Sequence[str] | Mapping[str, Sequence[Any]]
 """The columns of a table: names of numbers that are standardised already, or names to ``[mean, standard deviation]`` or
@@ -53,13 +54,9 @@ class LoadTablesd(EachKeyTransform):
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        unknown = set(absent) - set(tables)
-        if unknown:
-            raise PolyscanError(
-                f"Table {', '.join(sorted(unknown))} cannot be left out: this bundle reads {', '.join(tables)}."
-            )
         self.tables = dict(tables)
         self.block_scaling = block_scaling
+        check_absent(absent, tables, "Table")
         self.read = [name for name in tables if name not in absent]
         self.clinical = clinical
         self.width = width_of(tables)
