@@ -79,6 +79,10 @@ def test_a_bundle_by_its_name_predicts_a_study(ward):
     assert found.mask.shape == native.shape
     np.testing.assert_allclose(found.mask.affine, native.affine, atol=1e-4)
     assert set(np.unique(found.mask)) <= {0, 1, 2, 4}
+    with pytest.raises(polyscan.PolyscanError, match=r"holds 2 studies \(sub-001, sub-002\); name the folder of one"):
+        bundle.predict(ward)
+    with pytest.raises(polyscan.PolyscanError, match="Modality CT cannot be left out: this bundle reads T1, T1c"):
+        bundle.predict(ward / "sub-001", absent=["CT", "T1"])
 
 
 def test_a_prediction_is_shown_without_its_voxels():

@@ -13,8 +13,7 @@ from monai.data import MetaTensor
 from polyscan.bundle import run as runs
 from polyscan.bundle.config import bundle_folder, channels_of, read_metadata
 from polyscan.bundle.predictor import StudyPredictor
-from polyscan.discovery.read_study import find_studies
-from polyscan.errors import PolyscanError
+from polyscan.discovery.read_study import find_studies, only_study
 from polyscan.formats.nifti import read_nifti
 from polyscan.preprocess.prepare_study import prepare_study
 from polyscan.study import Study, TaskPrediction
@@ -85,10 +84,7 @@ class LoadedBundle:
                 a modality that the bundle does not read.
         """
         if not isinstance(study, Study):
-            found = find_studies(study)
-            if len(found) != 1:
-                raise PolyscanError(f"{study} holds {len(found)} studies; name the folder of one.")
-            (study,) = found
+            study = only_study(find_studies(study), study)
         absent = [absent] if isinstance(absent, str) else absent
         check_absent(absent, self.modalities)
         with tempfile.TemporaryDirectory(prefix="polyscan-") as folder:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from monai.data import MetaTensor
 
 from polyscan.discovery.scan import scan
-from polyscan.errors import PolyscanError
+from polyscan.errors import PolyscanError, first_of
 from polyscan.formats.read import read_image
 from polyscan.study import Study
 
@@ -56,12 +57,7 @@ def read_study(folder: str | Path) -> StudyImages:
         PolyscanError: the folder holds no study, several, or none whose scans can be read.
     """
     found = scan(folder)
-    if len(found.studies) != 1:
-        raise PolyscanError(
-            f"{folder} holds {len(found.studies)} studies ({', '.join(s.key for s in found.studies[:5])}); name the "
-            "folder of one, or list them with find_studies."
-        )
-    (study,) = found.studies
+    study = only_study(found.studies, folder)
     images = StudyImages(study)
     images.left_out = [f"{d.series}: {d.reason}" for d in [*study.decisions, *found.left_out] if not d.taken]
     for name, one in study.scans.items():
@@ -72,3 +68,13 @@ def read_study(folder: str | Path) -> StudyImages:
     if not images:
         raise PolyscanError(f"No scan of {study.key} can be read: {'; '.join(images.left_out)}")
     return images
+
+
+def only_study(studies: Sequence[Study], folder: str | Path) -> Study:
+    """The one study that was found in a folder; PolyscanError where it holds none or several."""
+    if len(studies) != 1:
+        keys = first_of([study.key for study in studies])
+        raise PolyscanError(
+            f"{folder} holds {len(studies)} studies ({keys}); name the folder of one, or list them with find_studies."
+        )
+    return studies[0]
