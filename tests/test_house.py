@@ -167,3 +167,12 @@ def test_a_file_is_run_by_one_process(request):
     if not getattr(request.config.option, "loadgroup", False):
         pytest.skip("one process runs all tests; with -n 2 --dist loadgroup there are two")
     assert request.node.nodeid.endswith("@test_house.py")
+
+
+def test_an_image_is_given_what_the_package_is_made_of():
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.11 has it")
+    told = tomllib.loads((SOURCE.parents[1] / "pyproject.toml").read_text())
+    wheel, project = told["tool"]["hatch"]["build"]["targets"]["wheel"], told["project"]
+    files = {"pyproject.toml", project["readme"], *project["license-files"]}
+    kept = {line[1:] for line in (SOURCE.parents[1] / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert kept == {"src", *files, *wheel["force-include"]}
