@@ -116,7 +116,8 @@ def test_a_ct_without_its_bones_is_none(description, modality):
 
 
 @pytest.mark.parametrize(
-    ("description", "modality"), [("WB 3D NAC", None), ("PET FDG MRAC Brain", "PET"), ("WB CTAC", "PET")]
+    ("description", "modality"),
+    [("WB 3D NAC", None), ("PET FDG MRAC Brain", "PET"), ("WB CTAC", "PET"), ("Patlak slope", None)],
 )
 def test_a_pet_that_was_corrected_by_mr_is_no_map_and_one_called_nac_is_not_corrected(description, modality):
     pet = header(Modality="PT", SeriesDescription=description, CorrectedImage=["ATTN"], Units="BQML")
@@ -166,6 +167,9 @@ def test_dual_energy_is_no_ct(kind):
         ("MD Calcium(Water)", True),
         ("Attenuation Curve", True),
         ("Thorax MaxIP", True),
+        ("Fused PET CT", True),
+        ("Dose Report", True),
+        ("Monitoring 10.0", True),
         ("CaScore 3.0", False),
         ("Abd DE 80/140 F_0.5", False),
         ("Kevin Jodie", False),
@@ -193,6 +197,7 @@ def vendor(group, creator, element, kind, value) -> Dataset:
         (vendor(0x0043, "GEMS_PARM_01", 0x39, "IS", ["1000001000", "8", "0", "0"]), 1000),
         (vendor(0x0043, "GEMS_PARM_01", 0x39, "IS", ["0", "8", "0", "0"]), 0),
         (header(SequenceName="*ep_b50t"), 50),
+        (header(SequenceName="*re_b1000t"), 1000),
         (header(), None),
     ],
 )

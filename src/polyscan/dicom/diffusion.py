@@ -16,8 +16,8 @@ _VENDORS = (
     (0x0065, "Image Private Header", 0x09),
     (0x0043, "GEMS_PARM_01", 0x39),
 )
-# Siemens writes *ep_b1000t as SequenceName, Canon b=1000(0.4,0.0,0.9) as ImageComments.
-_WRITTEN = {"SequenceName": re.compile(r"ep_b(\d+)"), "ImageComments": re.compile(r"^#? ?b=(\d+)")}
+# Siemens writes *ep_b1000t or *re_b1000t as SequenceName, Canon b=1000(0.4,0.0,0.9) as ImageComments.
+_WRITTEN = {"SequenceName": re.compile(r"^\*?[a-z]{2,4}_b(\d+)"), "ImageComments": re.compile(r"^#? ?b=(\d+)")}
 _SIEMENS_DIRECTION = (0x0019, "SIEMENS MR HEADER", 0x0E)
 _PHILIPS_DIRECTION = (0x2001, "Philips Imaging DD 001", 0x04)  # I isotropic, else P, M, S or O
 _HIGHEST = 50_000.0  # s/mm2; what GE adds to a value to say how it was made is far above

@@ -15,6 +15,7 @@ from polyscan.dicom.attributes import MODALITIES, RESCALE_TYPES, items, number, 
 from polyscan.dicom.diffusion import b_value
 from polyscan.dicom.words import (
     ATTENUATION_MAP,
+    KINETIC,
     SEVERAL_B,
     TRANSMISSION,
     UNCORRECTED,
@@ -60,10 +61,13 @@ _MR_OTHER = {
     "a spectroscopy": {"SPECTROSCOPY", "METABOLITE_MAP", "CSI"},
     "a functional series": {"FMRI", "BOLD"},
     "a phase, real or imaginary image": {
-        "P", "PHASE", "PHASE MAP", "PHASE_MAP", "R", "REAL", "I", "IMAGINARY", "PHASE_SUBTRACTED",
+        "P", "PHASE", "PHASE MAP", "PHASE_MAP", "R", "CR", "REAL", "I", "IMAGINARY", "PHASE_SUBTRACTED",
     },
 }  # fmt: skip
-_ANYWHERE = ("a localizer", "a projection, not a volume", "a subtraction of two scans", REFORMATTED, TRANSMISSION)
+_ANYWHERE = (
+    "a localizer", "a projection, not a volume", "a subtraction of two scans", "a screen capture or report",
+    "a monitoring of the contrast agent", "a fusion of two scans", REFORMATTED, TRANSMISSION,
+)  # fmt: skip
 _MR_KINDS = {"ADC": {"ADC", "ADC_MAP"}, "CBF": {"CBF", "RCBF", "RELCBF"}, "CBV": {"CBV", "RCBV", "RELCBV"}}
 # AcquisitionContrast (0008,9209), which enhanced objects have.
 _ACQUIRED = {
@@ -199,8 +203,8 @@ def _positrons(header: Dataset) -> tuple[str | None, str]:
         return None, "a projection, not a volume: SeriesType says REPROJECTION"
     if (unit := text(header, "Units").upper()) in _NO_ACTIVITY:
         return None, f"a map, and no image of activity: Units is {unit}"
-    if told(f"PET {text(header, 'SeriesDescription')}").other == UNCORRECTED:
-        return None, f"{UNCORRECTED}: the series description says so"
+    if (other := told(f"PET {text(header, 'SeriesDescription')}").other) in (UNCORRECTED, KINETIC):
+        return None, f"{other}: the series description says so"
     corrected = {word.upper() for word in words(header, "CorrectedImage")}
     method = text(header, "AttenuationCorrectionMethod").strip().upper()
     if "ATTN" in corrected or text(header, "AttenuationCorrected") == "YES":

@@ -66,7 +66,12 @@ _NEVER = {
     ),
     "a real or imaginary image": _words(r"real(?!\W*time)|imag(?:inary)?"),
     "a spectroscopy": _words(r"csi|svs|mrs|mrsi|spectro\w*|spektro\w*|press|steam|semi ?laser|epsi"),
-    "a screen capture or report": _words("screen ?saves?|screen ?shots?|screen ?capture|dose report|exam summary"),
+    "a screen capture or report": _words(
+        r"screen ?saves?|screen ?shots?|screen ?capture|dose report|(?:exam|rapid) summary|patient protocol"
+    ),
+    "a monitoring of the contrast agent": _words(
+        r"smart ?prep\w*|(?:care ?|test ?|timing ?)bolus|bolus ?(?:track|tim)\w*|^(?:pre ?)?monitoring|sure ?start"
+    ),
     "a mask": _words(r"\w*mask|defacemask|brain ?mask"),
 }
 _MAPS = {each.name: _words(*each.aliases) for each in MODALITIES.values() if each.is_map}
@@ -75,6 +80,7 @@ _ALIASES = {m.name: _words(*m.aliases) for m in reversed(MODALITIES.values()) if
 _EXPONENTIAL = _words("e ?adc|exp(?:onential)? ?(?:adc|apparent.*)|exponential.*")
 ATTENUATION_MAP = "an attenuation map for PET"
 TRANSMISSION = "a transmission scan for PET"
+KINETIC = "a map of the kinetics of a tracer"
 UNCORRECTED = "a PET without attenuation correction"
 UNWEIGHTED = "the unweighted (b = 0) image of a diffusion series"
 _B = r"b ?(?:-?val(?:ue)?s?|-?wert|-?faktor)? ?[=-]? ?"
@@ -134,6 +140,7 @@ _OTHERS = {
     UNCORRECTED: re.compile(
         r"(?<![a-z])(?:pet|pt)[^a-z](?:.*[^a-z])?(?:nac|non? ?-?ac|uncorr\w*)(?![a-z0-9])|(?<![a-z])nac[^a-z0-9]+pe?t"
     ),
+    KINETIC: _words(r"patlak\w*|(?:parametric )?ki (?:map|image|slope)|parametric ki|dvr|suvr|bpnd"),
     "a fusion of two scans": _words(r"fused|(?:pet|ct) fusion"),
     "an inversion image of MP2RAGE": re.compile(r"(?<![a-z])inv ?-?[12](?!\d)"),
     "a balanced steady-state series": _words(r"fiesta\w*|ciss|tru ?fi\w*|true ?fisp|s?b ?-?[ft]fe|b?ssfp|balanced"),
