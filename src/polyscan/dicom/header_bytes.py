@@ -15,6 +15,7 @@ from pydicom import FileDataset
 from pydicom.charset import convert_encodings
 from pydicom.dataelem import RawDataElement, empty_value_for_VR
 from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pydicom.values import convert_string
 
 from polyscan.dicom.attributes import tag_of
@@ -23,7 +24,7 @@ LEFT_ON_DISK = 4096  # bytes of an attribute
 PREAMBLE = 128
 PIXEL_DATA = 0x7FE00010
 _SYNTAX, _CHARACTERS = 0x00020010, 0x00080005
-_IMPLICIT, _EXPLICIT, _JPEG = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4."
+_JPEG = "1.2.840.10008.1.2.4."  # how the syntaxes of each of its kinds begin
 _LATIN = "iso8859"  # where a file names no characters
 _UNDEFINED, _PIXELS = 0xFFFFFFFF, 0x7FE0
 _ITEM, _ITEM_END, _END = (bytes((0xFE, 0xFF, kind, 0xE0)) for kind in (0x00, 0x0D, 0xDD))
@@ -60,8 +61,8 @@ def header_in(start: bytes, path: str, size: int | None = None) -> tuple[FileDat
     try:
         meta, at = _elements(start, PREAMBLE + 4, 2, False)
         syntax = meta[_SYNTAX].value.rstrip(b"\0").decode("ascii")
-        implicit = syntax == _IMPLICIT
-        if not (implicit or syntax == _EXPLICIT or syntax.startswith(_JPEG)):
+        implicit = syntax == ImplicitVRLittleEndian
+        if not (implicit or syntax == ExplicitVRLittleEndian or syntax.startswith(_JPEG)):
             return None
         if implicit == start[at + 4 : at + 6].isalpha() or start[at : at + 2] == b"\0\0":
             return None

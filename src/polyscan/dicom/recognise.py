@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 
 from pydicom import Dataset
+from pydicom.uid import MRSpectroscopyStorage
 
 from polyscan.dicom.attributes import MODALITIES, RESCALE_TYPES, items, number, private, term, text, words
 from polyscan.dicom.diffusion import b_value
@@ -90,7 +91,6 @@ _NO_ACTIVITY = {
     "1CM", "CM2", "MGMINML", "MLG", "MLMING", "MLMINML", "MLML", "NONE", "PCNT", "STDDEV", "UMOLMINML", "UMOLML",
 }  # fmt: skip
 """Units (0054,1001) of PET that are neither an activity, nor counts, nor SUV."""
-_SPECTROSCOPY = "1.2.840.10008.5.1.4.1.1.4.2"
 _NO_AGENT = {
     "", "no", "none", "n", "0", "-", "n/a", "na", "no contrast", "without", "without contrast", "ohne", "keine", "kein",
     "non", "not applicable", "off", "native", "nativ", "unknown", "sans", "sin", "false",
@@ -130,7 +130,7 @@ def from_header(header: Dataset, beside: Sequence[Dataset] = ()) -> tuple[str | 
     if dicom == "PT":
         return _positrons(header)
     if dicom == "MR":
-        return (None, "a spectroscopy") if sop == _SPECTROSCOPY else _magnetic(header, kind, said, beside)
+        return (None, "a spectroscopy") if sop == MRSpectroscopyStorage else _magnetic(header, kind, said, beside)
     return None, f"Modality is {term(header, 'Modality', MODALITIES)}, not MR, CT or PT"
 
 

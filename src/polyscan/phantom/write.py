@@ -12,7 +12,12 @@ import numpy as np
 import SimpleITK as sitk
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import (
+    CTImageStorage,
+    ExplicitVRLittleEndian,
+    MRImageStorage,
+    PositronEmissionTomographyImageStorage,
+)
 
 from polyscan.files.atomic import write_json
 from polyscan.files.dicom import decimal, item, save_dicom
@@ -25,13 +30,7 @@ if TYPE_CHECKING:
 
 _START = datetime(2020, 1, 1, 10, 0, 0)
 _ROOT = "2.25"
-_SOP_CLASS = {
-    "MR": "1.2.840.10008.5.1.4.1.1.4",
-    "CT": "1.2.840.10008.5.1.4.1.1.2",
-    "PT": "1.2.840.10008.5.1.4.1.1.128",
-}
-
-
+_SOP_CLASS = {"MR": MRImageStorage, "CT": CTImageStorage, "PT": PositronEmissionTomographyImageStorage}
 _PLACE = {"CT": "ct", "PET": "pet", "ADC": "dwi", "CBF": "perf"}
 
 
