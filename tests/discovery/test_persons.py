@@ -171,10 +171,19 @@ def test_numbers_that_count_series_are_no_visits(tmp_path, names):
     assert not [doubt for doubt in doubts if "visits" in doubt]
 
 
-@pytest.mark.parametrize("group", ["ISLES2015", "study12", "controls", "ds000114", "hospital1"])
-def test_numbers_in_folders_of_a_group_are_patients(tmp_path, group):
-    found, _ = studies(tmp_path, *of(group, "1", "2", "3"), *of("ISLES2017", "1", "2"))
-    assert len({key.partition("_ses-")[0] for key in found}) == 5
+@pytest.mark.parametrize(
+    "groups",
+    [
+        "ISLES2015 ISLES2017",
+        "controls patients",
+        "ds000114 ds000115",
+        "hospital1 hospital2",
+        "Center_01 Center_07",
+    ],
+)
+def test_numbers_in_folders_of_groups_are_patients(tmp_path, groups):
+    found, _ = studies(tmp_path, *(path for group in groups.split() for path in of(group, "1", "2", "3")))
+    assert len({key.partition("_ses-")[0] for key in found}) == 6
 
 
 def test_scans_of_two_days_that_complement_each_other_are_one_study(tmp_path):

@@ -44,7 +44,7 @@ _LABELS = re.compile(
 _SUBJECT = re.compile(
     r"[a-z\d]{0,6}?sub-(?P<subject>[a-z]+[-_](?!(?:19|20)\d{6})(?:\d{3,}|0\d+)(?![a-z\d])|[a-z\d]+)", re.IGNORECASE
 )
-_PLACE = re.compile(r"(?:hospital|site|cent(?:er|re)|scanner)\w?", re.IGNORECASE)
+_PLACE = re.compile(r"(?:hospital|site|cent(?:er|re)|scanner)(?:[-_ ]?\w{1,2})?", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]{2,}|(?=\d*[a-f])(?=[a-f]*\d)[a-f\d]{8,}", re.IGNORECASE)  # or a hash
 # A number that a study gives its patients has a word or a letter before it (case-7, P07), three digits (123), a zero
 # (07), or the number of a site (002_S_0295). One of one or two digits may count series, as 301, 401 and 1201 do.
@@ -108,7 +108,7 @@ def is_word(folder: str) -> bool:
 def is_counted(folder: str) -> bool:
     """Whether a name is a number such as a study gives its patients: ``0001``, ``case-12``; no date, no group."""
     name = "-".join(words_of_person(folder))
-    return bool(_COUNTED.fullmatch(name)) and not (is_time(folder) or _GROUP.fullmatch(name))
+    return bool(_COUNTED.fullmatch(name)) and not (is_time(folder) or names_place(folder) or _GROUP.fullmatch(name))
 
 
 def counted_alike(folders: Collection[str]) -> bool:
