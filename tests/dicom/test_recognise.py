@@ -133,7 +133,7 @@ def test_of_mp2rage_only_the_uniform_image_is_t1(description, kind, modality):
     assert from_header(one)[0] == modality
 
 
-@pytest.mark.parametrize("kind", ["IODINE", "VNC", "Z_EFF", "MONOENERGETIC", "VMI"])
+@pytest.mark.parametrize("kind", ["IODINE", "VNC", "Z_EFF", "MONOENERGETIC", "VMI", "MONO_70KEV"])
 def test_dual_energy_is_no_ct(kind):
     ct = header(Modality="CT", ImageType=["DERIVED", "SECONDARY", "AXIAL", kind])
     assert "dual-energy" in from_header(ct)[1]
@@ -169,6 +169,7 @@ def test_dual_energy_is_no_ct(kind):
         ("Thorax MaxIP", True),
         ("Fused PET CT", True),
         ("Dose Report", True),
+        ("Synthetic CT", True),
         ("Monitoring 10.0", True),
         ("CaScore 3.0", False),
         ("Abd DE 80/140 F_0.5", False),

@@ -52,3 +52,10 @@ def test_that_only_a_phase_is_there_is_said(make_series, tmp_path):
     (study,) = scan(tmp_path / "ward").studies
     (note,) = study.scans["CT"].notes
     assert note.startswith("it is one phase of a cycle or one of two energies")
+
+
+@pytest.mark.parametrize(("model", "said"), [("On-Board Imager", 1), ("O-arm O2", 1), ("SOMATOM Force", 0)])
+def test_that_values_of_a_cone_beam_are_hardly_hounsfield_units_is_said(make_series, tmp_path, model, said):
+    make_series("ward/anna/ct", ManufacturerModelName=model)
+    (study,) = scan(tmp_path / "ward").studies
+    assert len([note for note in study.scans["CT"].notes if "hardly Hounsfield units" in note]) == said

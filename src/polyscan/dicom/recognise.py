@@ -67,7 +67,7 @@ _MR_OTHER = {
 }  # fmt: skip
 _ANYWHERE = (
     "a localizer", "a projection, not a volume", "a subtraction of two scans", "a screen capture or report",
-    "a monitoring of the contrast agent", "a fusion of two scans", REFORMATTED, TRANSMISSION,
+    "a monitoring of the contrast agent", "a fusion of two scans", "a CT computed from MR", REFORMATTED, TRANSMISSION,
 )  # fmt: skip
 _MR_KINDS = {"ADC": {"ADC", "ADC_MAP"}, "CBF": {"CBF", "RCBF", "RELCBF"}, "CBV": {"CBV", "RCBV", "RELCBV"}}
 # AcquisitionContrast (0008,9209), which enhanced objects have.
@@ -184,7 +184,7 @@ def _tomography(header: Dataset, kind: set[str]) -> tuple[str | None, str]:
         said = term(header, "RescaleType", RESCALE_TYPES)
         return None, f"not in Hounsfield units: RescaleType is {said}, as of a dual-energy map"
     found = kind & _DUAL_ENERGY or {
-        part for part in ("IODINE", "MONOENERG", "VNC", "VMI") for word in kind if part in word
+        part for part in ("IODINE", "MONOENERG", "MONOCHROM", "KEV", "VNC", "VMI") for word in kind if part in word
     }
     if found:
         return None, f"a dual-energy map: ImageType says {min(found)}"

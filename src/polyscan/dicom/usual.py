@@ -12,7 +12,12 @@ from polyscan.dicom.diffusion import b_value, is_directional
 _USUAL_B = 1000.0  # s/mm2
 _PHASES = ("NominalPercentageOfCardiacPhase", "NominalPercentageOfRespiratoryPhase")
 _PHASE = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d+)? ?%(?!.*asir)|(?<![a-z])(?:gated(?![a-z])|phase ?[1-9]?0(?!\d))")
-_CONE_BEAM = re.compile(r"cbct|cone[- ]?beam|on-board imager|(?<![a-z])xvi(?![a-z])", re.IGNORECASE)
+# Of radiotherapy, of the operating room, of dentists; and megavoltage CT.
+_CONE_BEAM = re.compile(
+    r"cbct|cone[- ]?beam|on-board imager|(?<![a-z])xvi(?![a-z])|dyna ?ct|o-arm|newtom|i-cat|galileos|promax|accuitomo|"
+    r"(?<![a-z])mvct|tomotherapy",
+    re.IGNORECASE,
+)
 _ONE_ENERGY = re.compile(r"(?<![a-z])[ab][ _]?\d{2,3} ?kv")
 # Kernels of GE and others by words, of Siemens by their number (B31f is soft, B70f and Br64 are sharp), of Canon, of
 # Philips.
@@ -36,11 +41,15 @@ def far_from_usual(header: Dataset, modality: str | None) -> float:
     if modality == "DWI":
         found = b_value(header)
         return (0.0 if found is None else abs(found - _USUAL_B)) + is_directional(header) / 2
-    is_cone_beam = modality == "CT" and any(
-        _CONE_BEAM.search(text(header, name)) for name in ("SeriesDescription", "ManufacturerModelName", "ImageType")
-    )
     is_derived = modality != "PET" and {"DERIVED", "SECONDARY"} <= {word.upper() for word in words(header, "ImageType")}
-    return float(is_derived + is_cone_beam + 2 * (modality == "CT" and is_phase_or_energy(header)))
+    is_ct = modality == "CT"
+    return float(is_derived + (is_ct and is_cone_beam(header)) + 2 * (is_ct and is_phase_or_energy(header)))
+
+
+def is_cone_beam(header: Dataset) -> bool:
+    """Whether a CT was made by a cone beam or a megavoltage one, whose values are hardly HU."""
+    names = ("SeriesDescription", "ManufacturerModelName", "ImageType")
+    return any(_CONE_BEAM.search(text(header, name)) for name in names)
 
 
 def is_phase_or_energy(header: Dataset) -> bool:

@@ -103,6 +103,7 @@ _OTHERS = {
         r"(?:multi|variable) ?-?flip\w*(?: angles?)?|despot\d?|qsm|chi ?map|mtr|mtsat|pd ?map|molli|shmolli|mwf|"
         r"qmap|relax\w*|mrf|fingerprint\w*"
     ),
+    "a CT computed from MR": _words(r"(?:pseudo|synth?(?:etic)?) ?-?ct|mr ?cat"),
     "an image computed from a quantitative scan": _words(
         r"magi ?c\w*|sy ?mri|mdme|qrapmaster|qalas|synthetic|(?:t[12]w?)?synth?\w*|syt[12]\w*"
     ),

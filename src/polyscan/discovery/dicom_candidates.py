@@ -12,7 +12,7 @@ from polyscan.dicom.attributes import text
 from polyscan.dicom.grouping import group
 from polyscan.dicom.own import is_own_answer
 from polyscan.dicom.series import Series
-from polyscan.dicom.usual import far_from_usual, has_sharp_kernel, is_phase_or_energy
+from polyscan.dicom.usual import far_from_usual, has_sharp_kernel, is_cone_beam, is_phase_or_energy
 from polyscan.discovery.candidate import Candidate
 from polyscan.discovery.labels import drawn_on
 from polyscan.study import Source
@@ -70,6 +70,8 @@ def _of_image(folder: Path, series: Series, beside: Mapping[Path, int]) -> Candi
     notes = [*series.notes, *([f"its slices lie in {len(parents)} folders"] if len(parents) > 1 else [])]
     if series.modality == "CT" and is_phase_or_energy(header):
         notes.append("it is one phase of a cycle or one of two energies, which no average of its study goes before")
+    if series.modality == "CT" and is_cone_beam(header):
+        notes.append("it is of a cone beam or megavoltage CT, whose values are hardly Hounsfield units")
     return Candidate(
         "",
         None,
