@@ -25,6 +25,7 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+from command import run
 from ridge_cox import RidgeCox
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -32,6 +33,7 @@ from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from polyscan.errors import PolyscanError
 from polyscan.evaluation import (
     auroc,
     bootstrap_scores,
@@ -43,7 +45,7 @@ from polyscan.evaluation import (
 from polyscan.evaluation.statistics import Score
 from polyscan.files.atomic import read_json
 from polyscan.formats.nifti import read_nifti
-from polyscan.study import Study
+from polyscan.study import PredictionRecord, Study
 from polyscan.study.manifest import read_manifest
 
 STRENGTHS = {"logisticregression__C": [0.001, 0.01, 0.1, 1.0], "ridgecox__alpha": [0.01, 0.1, 1.0, 10.0]}
@@ -83,6 +85,10 @@ class Task:
         """How good the answers for some rows are."""
         raise NotImplementedError
 
+    def of_network(self, prediction: PredictionRecord) -> list[float] | float | None:
+        """The answer that ``polyscan infer`` wrote; None where it has none to this."""
+        raise NotImplementedError
+
     def fold_scores(self, answers: np.ndarray) -> np.ndarray:
         """(fold,) scores."""
         rows = (np.flatnonzero((self.folds == fold) & self.scored) for fold in np.unique(self.folds[self.scored]))
@@ -119,10 +125,10 @@ class Classes(Task):
         columns = [1] if len(self.classes) == 2 else range(len(self.classes))
         return float(np.mean([auroc(answers[rows, k], self.truth[rows] == k) for k in columns]))
 
-    def of_network(self, study: Study) -> list[float]:
-        """The answer that ``polyscan infer`` wrote."""
-        told = study.prediction.answers[self.name].probabilities
-        return [told[name] for name in self.classes]
+    def of_network(self, prediction: PredictionRecord) -> list[float] | None:
+        """See :class:`Task`; the network may know fewer classes."""
+        told = prediction.answers.get(self.name)
+        return [told.probabilities.get(name, 0.0) for name in self.classes] if told else None
 
 
 class Diagnoses(Classes):
@@ -162,9 +168,10 @@ class Survival(Task):
         """See :class:`Task`."""
         return concordance_index(answers[rows], *self.truth[rows].T)
 
-    def of_network(self, study: Study) -> float:
-        """The answer that ``polyscan infer`` wrote."""
-        return float(study.prediction.answers[self.name].risk)
+    def of_network(self, prediction: PredictionRecord) -> float | None:
+        """See :class:`Task`."""
+        told = prediction.answers.get(self.name)
+        return float(told.risk) if told else None
 
 
 class Masks(Task):
@@ -177,10 +184,10 @@ class Masks(Task):
         known = answers[rows][np.isfinite(answers[rows])]
         return float(known.mean()) if known.size else float("nan")
 
-    def of_network(self, study: Study) -> float:
-        """The mean over regions of what ``polyscan infer`` scored."""
-        scores = [region.dice for region in study.prediction.scores.values() if region.dice is not None]
-        return float(np.mean(scores)) if scores else float("nan")
+    def of_network(self, prediction: PredictionRecord) -> float | None:
+        """See :class:`Task`; the mean over regions of what ``polyscan infer`` scored, where it knew the mask."""
+        scores = [region.dice for region in prediction.scores.values() if region.dice is not None]
+        return float(np.mean(scores)) if scores else None
 
 
 def prepared() -> list:
@@ -269,13 +276,22 @@ def rows_of(task: Task, wanted: Sequence[str] = ()) -> dict[tuple[str, str], np.
 
 
 def from_network(task: Task, path: Path) -> np.ndarray:
-    """What ``polyscan infer`` answered for the task's studies; scored are those that it answered for."""
-    told = {study.key: study for study in read_manifest(path).studies}
-    task.scored &= np.array([study.key in told for study in task.studies])
-    (some, *_) = (task.of_network(told[study.key]) for study in task.studies if study.key in told)
-    nothing = np.full(np.shape(some), np.nan)
-    answers = (task.of_network(told[s.key]) if s.key in told else nothing for s in task.studies)
-    return np.array(list(answers), dtype=float)
+    """What ``polyscan infer`` answered for the task's studies; scored are those that it answered for.
+
+    Raises:
+        PolyscanError: it answered for none.
+    """
+    predicted = {study.key: study.prediction for study in read_manifest(path).studies if study.prediction is not None}
+    told = {key: answer for key, each in predicted.items() if (answer := task.of_network(each)) is not None}
+    answered = np.array([study.key in told for study in task.studies])
+    if not answered.any():
+        raise PolyscanError(
+            f"{path} holds no answer of {task.name} for any of these studies; give one that does, or other tasks by "
+            "--task. A mask is scored by polyscan infer, where the manifest that it is given has the true one."
+        )
+    task.scored &= answered
+    nothing = np.full(np.shape(next(iter(told.values()))), np.nan)
+    return np.array([told.get(study.key, nothing) for study in task.studies], dtype=float)
 
 
 def print_table(
@@ -288,7 +304,8 @@ def print_table(
     value = {row: score(np.arange(len(rows))) for row, score in scores.items()}
     simple = [row for row in answers if row[0] != NETWORK]
     named = [row for row in answers if row[1] == reference]
-    best = named[0] if named else max((row for row in simple if "+" not in row[1]), key=lambda row: value[row])
+    single = [row for row in simple if "+" not in row[1]]
+    best = named[0] if named else max(single or answers, key=lambda row: value[row])
     compared = bootstrap_scores(scores[best], patients, n_resamples=samples)
     print(f"\n{task.name}: {len(rows)} studies of {len(set(patients))} patients\n")
     print(f"| method | inputs | {task.measure} | minus {best[1]} | p |\n|---|---|---|---|---|")
@@ -350,19 +367,22 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=1000, help="cohorts drawn for an interval (1000)")
     options = parser.parse_args()
     classes = Diagnoses if options.measure == "accuracy" else Classes
-    for task in tasks_of(read_manifest(options.manifest).studies, classes):
-        if options.task and task.name not in options.task:
-            continue
+    found = tasks_of(read_manifest(options.manifest).studies, classes)
+    tasks = [task for task in found if not options.task or task.name in options.task]
+    if not tasks:
+        raise PolyscanError(f"{options.manifest} tells of no task enough to learn and to test on two folds.")
+    for task in tasks:
         if options.without or options.only:
             name, _, value = (options.without or options.only).partition("=")
             told = (s.centre if name == "centre" else s.clinical.get(name) for s in task.studies)
             task.scored = np.array([(str(one) == value) == bool(options.only) for one in told])
         if options.held_out:
             task.hold_out(subjects_of(options.held_out))
-        answers = rows_of(task, options.inputs)
-        answers |= {(NETWORK, path.parent.name): from_network(task, path) for path in options.answers}
-        print_table(task, answers, options.samples, options.reference)
+        if not task.scored.any():
+            raise PolyscanError(f"None of the studies to be scored has a label {task.name}; give another --task.")
+        networks = {(NETWORK, path.parent.name): from_network(task, path) for path in options.answers}
+        print_table(task, rows_of(task, options.inputs) | networks, options.samples, options.reference)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

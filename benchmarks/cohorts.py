@@ -17,7 +17,6 @@ of a reader, are taken only where ``--inputs`` names them.
 from __future__ import annotations
 
 import argparse
-import sys
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -26,6 +25,7 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
+from command import run
 from parts.part import Cohort, Patient, parts_of, write_picture, write_table, write_volume
 
 from polyscan.commands.options import tell_problems
@@ -156,20 +156,17 @@ def main() -> None:
         "--testing", action="store_true", help="a part to answer for: all its studies stand in the section testing"
     )
     options = parser.parse_args()
-    try:
-        manifest = make(
-            options.name,
-            options.files,
-            options.out,
-            tasks=options.task,
-            inputs=options.inputs,
-            protocol=options.protocol,
-            folds=options.folds,
-            jobs=options.jobs,
-            testing=options.testing,
-        )
-    except PolyscanError as error:
-        sys.exit(str(error))
+    manifest = make(
+        options.name,
+        options.files,
+        options.out,
+        tasks=options.task,
+        inputs=options.inputs,
+        protocol=options.protocol,
+        folds=options.folds,
+        jobs=options.jobs,
+        testing=options.testing,
+    )
     tell_problems(manifest)
     known = ("mask", *sorted({name for study in manifest.studies for name in study.label.tasks}))
     counts = {name: sum(study.label.holds(name) for study in manifest.studies) for name in known}
@@ -178,4 +175,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -12,17 +12,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from command import run
+
 from polyscan.bundle.config import bundle_folder
 from polyscan.bundle.fragment import read_fragment
 from polyscan.bundle.run import infer, train
 from polyscan.commands.options import read_settings
-from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
 from polyscan.study.manifest import Manifest, read_manifest, write_manifest
 
@@ -87,20 +87,17 @@ def main() -> None:
     parser.add_argument("--without", nargs="+", default=[], metavar="MODALITY")
     parser.add_argument("--folds", type=int, nargs="+", default=[], help="answer for these only")
     options = parser.parse_args()
-    try:
-        answers = cross_validate(
-            options.bundle,
-            options.manifest,
-            options.out,
-            fragments=options.config,
-            settings=read_settings(options.set),
-            absent=options.without,
-            folds=options.folds,
-        )
-    except PolyscanError as error:
-        sys.exit(str(error))
+    answers = cross_validate(
+        options.bundle,
+        options.manifest,
+        options.out,
+        fragments=options.config,
+        settings=read_settings(options.set),
+        absent=options.without,
+        folds=options.folds,
+    )
     print(answers)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -30,6 +30,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from command import run
 from monai.data import MetaTensor
 from parts.part import write_table
 
@@ -37,26 +38,32 @@ from polyscan.errors import PolyscanError
 from polyscan.evaluation import dice as overlap
 from polyscan.formats.nifti import read_nifti, write_nifti
 from polyscan.study import Label, Scan, Study, scans_of
-from polyscan.study.manifest import Manifest, read_manifest, write_manifest
+from polyscan.study.manifest import SECTIONS, Manifest, read_manifest, write_manifest
 
 TIMES = {"ED": "CINE@1", "ES": "CINE@2"}
-RIGHT, WALL, CAVITY = 1, 2, 3
+FRAMES = {"ED": "end_diastole", "ES": "end_systole"}
+PARTS = RIGHT, WALL, CAVITY = 1, 2, 3
 SECTORS = 6
 """Of a slice, about the middle of the cavity; the segments of the AHA are as many at the base and in the middle."""
 
 
 def frames_of(study: Study, out: Path) -> list[Study]:
-    """A study for each frame, with its part of the mask where that is known."""
+    """A study for each frame that there is, with its part of the mask where that is known."""
     drawn = both_masks(study.label.mask) if study.label.mask else {}
     found = []
-    for time, scan in TIMES.items():
+    for time in times_of(study):
         label = Label()
         if time in drawn:
             label.mask = str(out / f"{study.subject}_{time}_dseg.nii.gz")
             write_nifti(label.mask, drawn[time])
-        scans = {"CINE": Scan(study.scans[scan].source)}
+        scans = {"CINE": Scan(study.scans[TIMES[time]].source)}
         found.append(Study(study.subject, session=time, scans=scans, label=label, fold=study.fold))
     return found
+
+
+def times_of(study: Study) -> list[str]:
+    """The times of which there is a frame."""
+    return [time for time, scan in TIMES.items() if scan in study.scans]
 
 
 def both_masks(path: str) -> dict[str, MetaTensor]:
@@ -138,37 +145,37 @@ def of_image(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
     }
 
 
-def masks_of(study: Study, answers: Mapping[tuple[str, str], Study]) -> list[np.ndarray]:
-    """The masks (x, y, z) of both frames: answers where some are given, else those that people drew.
+def masks_of(study: Study, answers: Mapping[tuple[str, str], Study]) -> dict[str, np.ndarray]:
+    """The mask (x, y, z) of each frame that there is: answers where some are given, else those that people drew.
 
     Raises:
-        PolyscanError: there are none.
+        PolyscanError: one is not known.
     """
     if answers:
-        found = [read_nifti(answers[f].prediction.path) for t in TIMES if (f := (study.subject, t)) in answers]
+        frames = {time: answers[study.subject, time] for time in TIMES if (study.subject, time) in answers}
+        found = {time: read_nifti(f.prediction.path) for time, f in frames.items() if f.prediction is not None}
     else:
-        found = list(both_masks(study.label.mask).values()) if study.label.mask else []
-    if len(found) < len(TIMES):
-        raise PolyscanError(f"{study.key} lacks the mask of a frame; give manifests that answer for both to --answers.")
-    return [mask[0].numpy().round().astype(int) for mask in found]
+        found = both_masks(study.label.mask) if study.label.mask else {}
+    if missing := [time for time in times_of(study) if time not in found]:
+        raise PolyscanError(
+            f"{study.key} lacks the mask of {' and '.join(missing)}; give manifests that answer for it to --answers."
+        )
+    return {time: found[time][0].numpy().round().astype(int) for time in times_of(study)}
 
 
-def dice(masks: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> list[float]:
+def dice(masks: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray]) -> list[float]:
     """(part,) Dice of right ventricle, wall and cavity in both frames, in turn; NaN of one that people drew nowhere."""
-    pairs = [(m == part, t == part) for m, t in zip(masks, truth, strict=True) for part in (RIGHT, WALL, CAVITY)]
-    return [overlap(m, t) if t.any() else math.nan for m, t in pairs]
+    pairs = [(masks[t] == part, truth[t] == part) if t in masks else None for t in TIMES for part in PARTS]
+    return [overlap(*pair) if pair and pair[1].any() else math.nan for pair in pairs]
 
 
-def measured(study: Study, masks: Sequence[np.ndarray], out: Path) -> Study:
-    """The study with its tables, and without its mask."""
-    images = [read_nifti(study.scans[scan].path)[0].numpy() for scan in TIMES.values()]
-    looks = {time: of_image(*each) for time, each in zip(TIMES, zip(images, masks, strict=True), strict=True)}
-    tables = {
-        "end_diastole": of_frame(masks[0]),
-        "end_systole": of_frame(masks[1]),
-        "change": of_pair(masks[0], masks[1]),
-        "appearance": {f"{name}_{time.lower()}": value for time, told in looks.items() for name, value in told.items()},
-    }
+def measured(study: Study, masks: Mapping[str, np.ndarray], out: Path) -> Study:
+    """The study with the tables that its frames allow, and without its mask."""
+    tables = {name: of_frame(masks[time]) for time, name in FRAMES.items() if time in masks}
+    if len(masks) == len(TIMES):
+        tables["change"] = of_pair(masks["ED"], masks["ES"])
+    looks = {t: of_image(read_nifti(study.scans[TIMES[t]].path)[0].numpy(), mask) for t, mask in masks.items()}
+    tables["appearance"] = {f"{name}_{t.lower()}": value for t, told in looks.items() for name, value in told.items()}
     paths = {name: str(out / f"{study.subject}_{name}.json") for name in tables}
     written = scans_of({name: write_table(paths[name], values) for name, values in tables.items()})
     return replace(study, scans={**study.scans, **written}, label=replace(study.label, mask=None))
@@ -204,16 +211,20 @@ def main() -> None:
         help="manifests of the masks of frames; those of people if not given",
     )
     options = parser.parse_args()
-    studies = [study for path in options.manifests for study in read_manifest(path).studies]
+    given = [read_manifest(path) for path in options.manifests]
     options.out.mkdir(parents=True, exist_ok=True)
     if options.what == "frames":
-        found = [frame for study in studies for frame in frames_of(study, options.out)]
+        found = Manifest(
+            *([f for each in given for s in getattr(each, of) for f in frames_of(s, options.out)] for of in SECTIONS)
+        )
     else:
+        studies = [study for each in given for study in each.studies]
         answered = [study for path in options.answers for study in read_manifest(path).studies]
-        found = measure(studies, {(study.subject, str(study.session)): study for study in answered}, options.out)
-    write_manifest(options.out / "manifest.json", Manifest(found))
-    print(f"{len(found)} studies in {options.out / 'manifest.json'}")
+        answers = {(study.subject, str(study.session)): study for study in answered}
+        found = Manifest(measure(studies, answers, options.out))
+    write_manifest(options.out / "manifest.json", found)
+    print(f"{len(found.studies)} studies in {options.out / 'manifest.json'}")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

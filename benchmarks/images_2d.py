@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from baselines import Classes, Diagnoses, cross_validated, from_network, print_table
+from command import run
 from cross_validate import cross_validate
 from drifa import of_size, parameters
 from monai.bundle import ConfigParser
@@ -187,4 +188,4 @@ def answers_for(task: Classes, path: Path) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

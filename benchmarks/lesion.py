@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from command import run
 from parts.part import write_table
 from scipy.ndimage import binary_dilation, binary_erosion, gaussian_gradient_magnitude, label
 
@@ -120,4 +121,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -28,6 +28,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from command import run
 
 from polyscan.bundle.run import train as train_bundle
 from polyscan.bundle.staging import Staging, connected_lesions, longest_diameter, measure_lesions
@@ -219,4 +220,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

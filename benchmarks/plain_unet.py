@@ -21,6 +21,7 @@ from itertools import chain, repeat
 from pathlib import Path
 
 import torch
+from command import run
 from monai.data import DataLoader, Dataset
 from monai.losses import DiceCELoss
 from monai.networks.nets import BasicUNet
@@ -139,4 +140,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from baselines import Masks, thresholded
+from command import run
 
 from polyscan.files.atomic import read_json, write_json
 from polyscan.study import Study
@@ -122,4 +123,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

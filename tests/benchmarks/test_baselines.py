@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from baselines import Classes, Masks, Survival, main, matrix, rows_of, scored, subjects_of, tasks_of
 from monai.data import MetaTensor
 
+from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import write_nifti
 from polyscan.study import Label, PredictionRecord, Scan, Study, TaskPrediction, scans_of
 from polyscan.study.manifest import Manifest, write_manifest
@@ -123,6 +125,32 @@ def test_only_studies_that_a_network_answered_for_are_scored(tmp_path, capsys, m
     rows = table_of(tmp_path, capsys, monkeypatch, "--reference", "out")
     assert [row.split("|")[5].strip() for row in rows[2:]] == [""] * 4  # no test over folds of one
     assert rows[-1].startswith("| polyscan | out | 1.000 (1.000 to 1.000) |  |")
+
+
+def test_what_cannot_be_scored_is_told(tmp_path, capsys, monkeypatch):
+    made = studies(tmp_path)
+    write_manifest(tmp_path / "manifest.json", Manifest(made))
+    others = [
+        replace(study, subject=f"other {study.subject}", prediction=PredictionRecord("out.json")) for study in made
+    ]
+    for answered in (others, [replace(study, prediction=PredictionRecord("out.json")) for study in made], made):
+        write_manifest(tmp_path / "out" / "manifest.json", Manifest(answered))
+        with pytest.raises(PolyscanError, match="no answer of class for any of these studies"):
+            run_main(tmp_path, capsys, monkeypatch)
+    with pytest.raises(PolyscanError, match="None of the studies to be scored has a label class"):
+        run_main(tmp_path, capsys, monkeypatch, "--held-out", "nobody")
+    with pytest.raises(PolyscanError, match="tells of no task enough"):
+        run_main(tmp_path, capsys, monkeypatch, "--task", "weather")
+
+
+def test_networks_are_compared_where_there_is_no_table(tmp_path, capsys, monkeypatch):
+    made = [replace(study, scans={}, clinical={}) for study in studies(tmp_path)]
+    write_manifest(tmp_path / "manifest.json", Manifest(made))
+    for study in made:
+        study.prediction = PredictionRecord("out.json", answers={"class": TaskPrediction(probabilities={"yes": 1.0})})
+    write_manifest(tmp_path / "out" / "manifest.json", Manifest(made))
+    (row,) = table_of(tmp_path, capsys, monkeypatch)[2:]
+    assert row.startswith("| polyscan | out | 0.500 (0.500 to 0.500) |")
 
 
 def test_one_centre_is_scored_alone_or_left_out(tmp_path, capsys, monkeypatch):

@@ -14,6 +14,7 @@ from heart import (
     WALL,
     dice,
     frames_of,
+    main,
     masks_of,
     measure,
     measured,
@@ -74,7 +75,7 @@ def test_a_pair_tells_what_was_ejected_and_where_the_wall_stood_still():
 def test_a_part_that_nobody_drew_has_no_dice():
     truth = heart(20, 8)
     found = heart(20, 8, right=40)
-    right, wall, cavity = dice([found], [truth])
+    right, wall, cavity = dice({"ED": found}, {"ED": truth})[:3]
     assert np.isnan(right)
     assert wall > 0.9
     assert cavity == 1
@@ -113,5 +114,17 @@ def test_a_part_without_masks_is_measured_by_answers_alone(tmp_path, capsys):
     assert "Dice of 1 studies: RV ED" in capsys.readouterr().out
     assert all("left_ejected" in read_json(study.scans["change"].path) for study in found)
     del told[blind.subject, "ES"]
-    with pytest.raises(PolyscanError, match="lacks the mask of a frame"):
+    with pytest.raises(PolyscanError, match="lacks the mask of ES"):
         measure([drawn, blind], told, tmp_path / "tables")
+    del blind.scans["CINE@2"]
+    assert [frame.session for frame in frames_of(blind, tmp_path)] == ["ED"]
+    (found,) = measure([blind], told, tmp_path / "tables")
+    assert {"end_diastole", "appearance"} == {name for name in found.scans if "CINE" not in name}
+
+
+def test_frames_keep_the_section_of_their_study(tmp_path, monkeypatch):
+    make("acdc_ed_es", acdc(tmp_path), tmp_path / "cohort", jobs=1, testing=True)
+    monkeypatch.setattr("sys.argv", ["heart.py", "frames", str(tmp_path / "cohort/manifest.json"), str(tmp_path / "f")])
+    main()
+    manifest = read_manifest(tmp_path / "f" / "manifest.json")
+    assert (len(manifest.testing), len(manifest.training)) == (10, 0)
