@@ -1,6 +1,6 @@
 """Is anything lost or mixed where commands are killed or meet full disks?
 
-    python benchmarks/kill_trials.py [--kills 15] [--disks 10] [--only prepare worker infer train]
+    python benchmarks/kill_trials.py [--kills 15] [--disks 10] [--only prepare worker parent infer train]
 
 Each command runs in a fork of this process, so that nothing is imported twice. After a kill -9 at a random moment, over
 a new folder or one that holds results of another setting, the same command is given again: studies that were finished
@@ -40,15 +40,29 @@ def kill_after(seconds: float) -> Callable[[int], None]:
     return kill
 
 
-def workers_of(session: int) -> set[int]:
-    """The processes that a command's forkserver has begun."""
-    found = set()
+def processes_of(session: int) -> dict[int, int]:
+    """The processes that a command has begun and that live, each with its parent."""
+    found = {}
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError, ValueError):
             state, parent, _, of, *_ = (entry / "stat").read_text().rpartition(") ")[2].split()
-            if state != "Z" and int(of) == session != int(parent) and entry.name != str(session):
-                found.add(int(entry.name))
+            if state != "Z" and int(of) == session and entry.name != str(session):
+                found[int(entry.name)] = int(parent)
     return found
+
+
+def workers_of(session: int) -> set[int]:
+    """The processes that a command's forkserver has begun to work, and not those of its imports, as ``ldconfig``."""
+    begun = processes_of(session)
+    servers = {process for process in begun if "forkserver" in command_of(process)}
+    return {process for process in servers if begun[process] in servers}
+
+
+def command_of(process: int) -> str:
+    """What a process was begun with; nothing where it has ended."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{process}/cmdline").read_text(errors="replace")
+    return ""
 
 
 def watch_workers(lives: list[float]) -> Callable[[int], None]:
@@ -64,6 +78,26 @@ def watch_workers(lives: list[float]) -> Callable[[int], None]:
     return watch
 
 
+def kill_the_parent(seconds: float) -> Callable[[int], None]:
+    """Kill a command so long after its first worker has begun, and none of its processes, which must end by themselves.
+
+    What lives on after ten seconds raises.
+    """
+
+    def kill(process: int) -> None:
+        while not (workers_of(process) or has_ended(process)):
+            time.sleep(0.02)
+        time.sleep(seconds)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+        until = time.monotonic() + 10
+        while processes_of(process):
+            assert time.monotonic() < until, "workers outlive their parent"
+            time.sleep(0.02)
+
+    return kill
+
+
 def kill_a_worker(replaced: set[int], seconds: float) -> Callable[[int], None]:
     """Kill one of a command's workers, so long after the first has begun, and note those that begin in its stead."""
 
@@ -73,10 +107,11 @@ def kill_a_worker(replaced: set[int], seconds: float) -> Callable[[int], None]:
                 return
             time.sleep(0.02)
         time.sleep(seconds)
-        if found := workers_of(process):
+        found = workers_of(process)
+        if found:
             os.kill(random.choice(sorted(found)), signal.SIGKILL)
         while not has_ended(process):
-            replaced.update(workers_of(process) - found)
+            replaced.update(workers_of(process) - found if found else ())
             time.sleep(0.02)
 
     return kill
@@ -166,6 +201,10 @@ def worker_killed(task: Task, out: Path, seconds: float) -> Ended:
     return replace(ended, cut_short=bool(replaced))
 
 
+def parent_killed(task: Task, out: Path, seconds: float) -> Ended:
+    return run(task.of(out), meanwhile=kill_the_parent(random.uniform(0, seconds)))
+
+
 def disk_full(task: Task, out: Path, seconds: float) -> Ended:
     return run(task.of(out), largest_file=int(10 ** random.uniform(2, 4.3)))
 
@@ -176,7 +215,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=15)
     parser.add_argument("--disks", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", nargs="+", choices=("prepare", "worker", "infer", "train", "restart"))
+    parser.add_argument("--only", nargs="+", choices=("prepare", "worker", "parent", "infer", "train", "restart"))
     options = parser.parse_args()
     torch.set_num_threads(1)
     random.seed(options.seed)
@@ -190,9 +229,11 @@ def main() -> None:
         image, answer, weights = r"\.nii\.gz$", r"(?<!_earlier\d)_(pred|prob)\.nii\.gz$", r"(model|last)\.pt$"
         infer = ["infer", BUNDLE, ready, "--probabilities"]
         tiny = ["--set", "roi_size=[16,16,16]", "--set", "max_epochs=2"]
+        by_two = Task([*prepare, "2"], [*prepare, "2", "--protocol", "brain_mri"], "*/study.json", image)
         tasks = {
             "prepare": Task([*prepare, "1"], [*prepare, "1", "--protocol", "brain_mri"], "*/study.json", image),
-            "worker": Task([*prepare, "2"], [*prepare, "2", "--protocol", "brain_mri"], "*/study.json", image),
+            "worker": by_two,
+            "parent": by_two,
             "infer": Task(infer, [*infer, "--without", "T1"], "*_study.json", answer),
             "train": Task(["train", BUNDLE, ready, *tiny], [], "no-record", weights),
             "restart": Task(
@@ -207,12 +248,12 @@ def main() -> None:
         for name, task in tasks.items():
             if options.only and name not in options.only:
                 continue
-            kill = worker_killed if name == "worker" else killed
-            who = "its worker killed" if name == "worker" else "killed"
+            by_name = {"worker": (worker_killed, "its worker killed"), "parent": (parent_killed, "it alone killed")}
+            kill, who = by_name.get(name, (killed, "killed"))
             plan = [(f"{name}, {who}, new folder", options.kills, kill, False)] if name != "restart" else []
             if task.other:
                 plan.append((f"{name}, {who}, over other results", options.kills, kill, True))
-            if name not in ("worker", "restart"):
+            if name not in ("worker", "parent", "restart"):
                 plan.append((f"{name}, disk full", options.disks, disk_full, False))
             for what, trials, disturb, old in plan:
                 print(f"| {what} | {trials} | {disturbed(task, work, trials, disturb, old=old)} |", flush=True)

@@ -61,6 +61,9 @@ def test_arguments_that_a_class_does_not_take_are_refused(tmp_path):
         PolyscanError, match=r"LoadStudyd in configs/train.json of mine: there is no option kyes; it has"
     ):
         check_arguments(tmp_path / "mine", "train", content)
+    for target, near in (("polyscan.transforms.LodStudyd", "as LoadStudyd"), ("nowhere.at.All", "or name the folder")):
+        with pytest.raises(PolyscanError, match=f"{target} .* is not to be found; correct its name, {near}"):
+            check_arguments(tmp_path / "mine", "train", {"network": {"_target_": target}})
     known = sorted((bundle_folder("petct_staging").parent).glob("*/configs/*.json"))
     for file in known:
         check_arguments(file.parents[1], file.stem, json.loads(file.read_text()))

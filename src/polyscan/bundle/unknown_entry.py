@@ -58,7 +58,7 @@ def check_entries(folder: Path, config: str, content: Mapping[str, Any]) -> None
 
 
 def check_arguments(folder: Path, config: str, content: Mapping[str, Any]) -> None:
-    """Refuse an object of a config with an argument that its class does not take.
+    """Refuse an object of a config whose class there is not, or with an argument that its class does not take.
 
     Args:
         folder: the bundle's.
@@ -70,10 +70,20 @@ def check_arguments(folder: Path, config: str, content: Mapping[str, Any]) -> No
     """
     for each in _objects(content):
         target = each["_target_"]
-        found = pydoc.locate(target) if isinstance(target, str) and "." in target and target[0] not in "$@" else None
+        if not isinstance(target, str) or "." not in target or target[0] in "$@":
+            continue  # what MONAI finds without its module, or is told later
+        found, where = pydoc.locate(target), f"{target} in configs/{config}.json of {folder.name}"
+        if found is None:
+            raise PolyscanError(f"{where} is not to be found; correct its name{_nearest(target)}.")
         if callable(found):
-            given = [name for name in each if not name.startswith("_")]
-            check_options(f"{target} in configs/{config}.json of {folder.name}", given, found, ())
+            check_options(where, [name for name in each if not name.startswith("_")], found, ())
+
+
+def _nearest(path: str) -> str:
+    """The name in a module that is nearest to one that it lacks, with the words before it."""
+    module, _, name = path.rpartition(".")
+    near = get_close_matches(name, dir(pydoc.locate(module)), n=1)
+    return f", as {near[0]}" if near else ", or name the folder of its module in PYTHONPATH"
 
 
 def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
