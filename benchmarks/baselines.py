@@ -96,7 +96,7 @@ class Task:
 
 
 class Classes(Task):
-    """A class of each study: AUROC, for more than two classes the mean of each against the others."""
+    """A class of each study: AUROC, for more than two classes the mean of each that is there against the others."""
 
     measure, method = "AUROC", "logistic regression"
 
@@ -123,7 +123,9 @@ class Classes(Task):
     def score(self, answers: np.ndarray, rows: np.ndarray) -> float:
         """See :class:`Task`."""
         columns = [1] if len(self.classes) == 2 else range(len(self.classes))
-        return float(np.mean([auroc(answers[rows, k], self.truth[rows] == k) for k in columns]))
+        each = np.array([auroc(answers[rows, k], self.truth[rows] == k) for k in columns])
+        known = each[np.isfinite(each)]
+        return float(known.mean()) if known.size else float("nan")
 
     def of_network(self, prediction: PredictionRecord) -> list[float] | None:
         """See :class:`Task`; the network may know fewer classes."""

@@ -153,6 +153,16 @@ def test_networks_are_compared_where_there_is_no_table(tmp_path, capsys, monkeyp
     assert row.startswith("| polyscan | out | 0.500 (0.500 to 0.500) |")
 
 
+def test_a_class_that_few_patients_lack_leaves_the_others_their_score(tmp_path):
+    made = studies(tmp_path, 9)
+    for k, study in enumerate(made):
+        study.label.tasks["class"] = "abc"[k % 3]
+    task = Classes("class", made)
+    right = np.eye(3)[task.truth]
+    assert task.score(right, np.flatnonzero(task.truth < 2)) == 1
+    assert np.isnan(task.score(right, np.flatnonzero(task.truth == 0)))
+
+
 def test_one_centre_is_scored_alone_or_left_out(tmp_path, capsys, monkeypatch):
     made = studies(tmp_path)
     for k, study in enumerate(made):

@@ -79,7 +79,7 @@ def test_sections(tmp_path, caplog):
     assert "no study in its section testing" in caplog.text
     caplog.clear()
     write_manifest(tmp_path / "b.json", Manifest(training=studies[:3], testing=studies[3:]))
-    with pytest.raises(PolyscanError, match="1 subjects with a label \\(mask\\)"):
+    with pytest.raises(PolyscanError, match="1 subjects with a label \\(mask\\) to train on, and 9 in testing; "):
         items.training_items(tmp_path / "b.json")
     assert len(items.inference_items(tmp_path / "b.json")) == 17
     assert len(items.testing_items(tmp_path / "b.json")) == 9

@@ -153,9 +153,11 @@ def _split(
             held = f"those of its studies with a label are {', '.join(map(str, folds))}" if folds else "it has no folds"
             raise PolyscanError(f"{manifest} has no fold {fold}: {held}.")
     if not training or not validation:
+        aside = {study.subject for study in found.testing if any(study.label.holds(name) for name in labels)}
         raise PolyscanError(
             f"{manifest} has {len({s.subject for s in every})} subjects with a label "
-            f"({', '.join(labels)}) to train on; give at least two in the section 'training'."
+            f"({', '.join(labels)}) to train on{f', and {len(aside)} in testing' if aside else ''}; give at least two "
+            "in the section 'training'."
         )
     if not any(_teaches(every, name) for name in labels):
         raise PolyscanError(
