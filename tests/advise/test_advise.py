@@ -170,6 +170,25 @@ def test_what_vanishes_at_test_asks_for_distillation():
     assert points["concatenation, distillation"] > points[CONCATENATION] > points["concatenation, not dropped out"]
 
 
+def test_what_an_advice_rests_on_badly_is_said_beside_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("polyscan.advise.setting._grid", lambda studies: {"spacing": [6] * 3, "roi_size": [32] * 3})
+    studies = cohort(count=80)
+    trained, tested = studies[:60], studies[60:]
+    for study in tested:
+        del study.scans["FLAIR"]
+    for study in studies:
+        study.preparation = None
+        study.scans["blood"] = Scan(str(tmp_path / "blood.json"))
+        study.label.tasks["grade"] = "high" if int(study.subject) < 8 else "low"
+    write_manifest(tmp_path / "m.json", Manifest(training=trained, testing=tested))
+    assert advise(tmp_path / "m.json", target="grade").cautions == [
+        "FLAIR: there in training, missing in nearly all studies for testing.",
+        "The studies are not prepared: grids and registration are not known. Run polyscan prepare first.",
+        "blood: tables beside images are read by no bundle, and were left out.",
+        "Class high has 8 studies: differences between strategies will be chance.",
+    ]
+
+
 def test_missingness_that_depends_on_the_label_is_found_and_chance_is_not():
     chance = np.random.default_rng(0)
     by_label, by_chance = cohort(), cohort()
