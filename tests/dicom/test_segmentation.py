@@ -15,27 +15,24 @@ from polyscan.study import Label
 highdicom = pytest.importorskip("highdicom", reason="highdicom needs pydicom 3", exc_type=ImportError)
 
 
-@pytest.fixture
-def drawn(make_series, tmp_path):
-    """A CT and a SEG of two segments on it, empty frames left out; returns both and the mask (x, y, z)."""
+def written(folder, mask, numbers, kind):
+    """A SEG of segments called core and rim on the images of a folder, whose path is returned.
+
+    Args:
+        mask: (slice, row, column).
+    """
     from highdicom.sr.coding import CodedConcept
 
-    identify = {"StudyID": "1", "StudyDate": "20260101", "StudyTime": "100000", "AccessionNumber": ""}
-    patient = {"PatientBirthDate": "", "PatientSex": "O", "SeriesNumber": 1}
-    folder = make_series("subject/ct", **identify, **patient)
     sources = [pydicom.dcmread(path) for path in sorted(folder.iterdir())]
-    mask = np.zeros((5, 6, 7), dtype=np.uint8)  # slice, row, column
-    mask[1:3, 2:4, 3:6] = 1
-    mask[3, 1, 2] = 2
-    kind = CodedConcept("M-01000", "SRT", "Morphologically Altered Structure")
+    code = CodedConcept("M-01000", "SRT", "Morphologically Altered Structure")
     descriptions = [
-        highdicom.seg.SegmentDescription(number, label, kind, kind, highdicom.seg.SegmentAlgorithmTypeValues.MANUAL)
-        for number, label in ((1, "core"), (2, "rim"))
+        highdicom.seg.SegmentDescription(number, label, code, code, highdicom.seg.SegmentAlgorithmTypeValues.MANUAL)
+        for number, label in zip(numbers, ("core", "rim"), strict=True)
     ]
     seg = highdicom.seg.Segmentation(
         sources,
         mask,
-        highdicom.seg.SegmentationTypeValues.BINARY,
+        highdicom.seg.SegmentationTypeValues[kind],
         descriptions,
         series_instance_uid=highdicom.UID(),
         series_number=2,
@@ -47,7 +44,30 @@ def drawn(make_series, tmp_path):
         device_serial_number="1",
     )
     seg.save_as(folder.parent / "seg.dcm")
-    return folder, folder.parent / "seg.dcm", mask.transpose(2, 1, 0)
+    return folder.parent / "seg.dcm"
+
+
+def drawn_on(make_series):
+    identify = {"StudyID": "1", "StudyDate": "20260101", "StudyTime": "100000", "AccessionNumber": ""}
+    return make_series("subject/ct", **identify, PatientBirthDate="", PatientSex="O", SeriesNumber=1)
+
+
+@pytest.fixture
+def drawn(make_series):
+    """A CT and a SEG of two segments on it, empty frames left out; returns both and the mask (x, y, z)."""
+    folder = drawn_on(make_series)
+    mask = np.zeros((5, 6, 7), dtype=np.uint8)  # slice, row, column
+    mask[1:3, 2:4, 3:6] = 1
+    mask[3, 1, 2] = 2
+    return folder, written(folder, mask, (1, 2), "BINARY"), mask.transpose(2, 1, 0)
+
+
+def test_numbers_of_a_label_map_that_need_sixteen_bits(make_series):
+    folder = drawn_on(make_series)
+    mask = np.zeros((5, 6, 7), dtype=np.uint16)
+    mask[1:3, 2:4, 3:6], mask[3, 1, 2] = 1, 40000
+    label = read_label(Label(str(written(folder, mask, (1, 40000), "LABELMAP"))), read_series(folder))
+    np.testing.assert_array_equal(label[0].numpy(), mask.transpose(2, 1, 0))
 
 
 def test_segments_come_as_their_numbers(drawn):

@@ -134,6 +134,19 @@ def test_a_file_copied_twice_counts_once(make_series):
     assert read_series(folder).meta["problems"] == ["copies of slices, which are not used: 1"]
 
 
+def test_one_slice_copied_under_another_number_counts_once(make_series):
+    folder = make_series()
+    copy = pydicom.dcmread(folder / "001.dcm")
+    copy.InstanceNumber = 77
+    copy.save_as(folder / "copy.dcm")
+    (series,) = find_series(folder)
+    assert (series.modality, len(series.slices)) == ("CT", 5)
+    assert series.notes[0] == "1 of 5 positions made twice: with the same pixels, of which one is kept"
+    copy.PixelData = bytes(len(copy.PixelData))  # other pixels, and nothing tells which
+    copy.save_as(folder / "copy.dcm")
+    assert find_series(folder)[0].modality is None
+
+
 @pytest.mark.parametrize("change", ["numbered", "compressed"])
 def test_copies_of_all_slices_are_told_by_their_pixels(make_series, change):
     folder = make_series()

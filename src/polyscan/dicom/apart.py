@@ -284,7 +284,10 @@ def _later(slices: list[Slice], places: list[list[Slice]], told: tuple[str, ...]
             kept.append(latest)
             by |= {name} - {""}
         else:
-            note = f"{len(doubled)} of {len(places)} positions made twice: the later by {', '.join(sorted(by))} is kept"
+            which = (
+                f"the later by {', '.join(sorted(by))} is kept" if by else "with the same pixels, of which one is kept"
+            )
+            note = f"{len(doubled)} of {len(places)} positions made twice: {which}"
             return Part(kept, told, passed, (note,))
     reason = (
         f"{same} of {len(slices)} slices lie at one position, which is no volume, and no attribute tells "
@@ -301,14 +304,14 @@ def _of_two_acquisitions(place: list[Slice]) -> bool:
 
 
 def _latest(place: list[Slice]) -> tuple[Slice | None, str]:
-    """The slice of a position that was acquired last, and by which attribute; None where none tells."""
+    """The slice of a position that was acquired last, and by which attribute; one of equals; None where none tells."""
     if len(place) == 1:
         return place[0], ""
     for name in _LATER:
         found = [number(each.header, name) for each in place]
         if None not in found and len(set(found)) == len(found):
             return place[int(np.argmax(np.array(found, dtype=float)))], name
-    return None, ""
+    return (place[0] if len(set(map(_pixels, place))) == 1 else None), ""
 
 
 def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:

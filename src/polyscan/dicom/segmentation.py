@@ -30,7 +30,7 @@ def read_segmentation(path: str | Path, grid: MetaTensor, segment: str | None = 
             higher one where segments overlap, where not given.
 
     Returns:
-        (1, x, y, z) uint8 or, where numbers exceed 255, int16, on the image's grid.
+        (1, x, y, z) uint8 or, where numbers exceed 255, int32, on the image's grid.
 
     Raises:
         PolyscanError: it cannot be read, has no such segment, or its pixels are not voxels of the image.
@@ -54,16 +54,16 @@ def read_segmentation(path: str | Path, grid: MetaTensor, segment: str | None = 
             f"{name} has the segments {', '.join(map(str, labels)) or 'none'} by SegmentNumber; expected "
             f"{segment or 'one'}: give its number, or its SegmentLabel, as label 'roi'."
         )
-    mask = np.zeros(grid.shape[1:], dtype=np.int16)
+    mask = np.zeros(grid.shape[1:], dtype=np.int32)
     half = (number(data, "MaximumFractionalValue") or 1) / 2
     is_map = text(data, "SegmentationType") == "LABELMAP"
     for frame in frames:
         plane = pixels[frame.frame]
-        values = plane.astype(np.int16) if is_map else (plane >= half) * np.int16(_segment_of(frame, name))
+        values = plane.astype(np.int32) if is_map else (plane >= half) * np.int32(_segment_of(frame, name))
         rows, columns = np.nonzero(np.isin(values, list(wanted)))
         place = tuple(_voxels(frame, rows, columns, grid, name).T)
         mask[place] = np.maximum(mask[place], values[rows, columns] if segment is None else 1)
-    return image_of(mask.astype(np.uint8 if mask.max() < 256 else np.int16), grid.affine)
+    return image_of(mask.astype(np.uint8 if mask.max() < 256 else np.int32), grid.affine)
 
 
 def _segment_of(frame: Slice, name: str) -> int:
