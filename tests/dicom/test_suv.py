@@ -62,6 +62,11 @@ EXPECTED = 70_000 / (370e6 * 0.5 ** (3600 / 6586.2))
     [
         ({}, {"PatientWeight": 0.07}, "cannot be meant in kg"),
         ({}, {"PatientWeight": 1.75}, "cannot be meant in kg"),  # the size, in the wrong place
+        (
+            {},
+            {"PatientWeight": 1.75, "PatientSize": 70},
+            "cannot be meant in kg",
+        ),  # the two, each in the place of the other
         ({}, {"Units": "CNTS"}, "Units differs"),
         ({}, {"PatientWeight": 80}, "PatientWeight differs"),
         ({}, {"DecayCorrection": "ADMIN"}, "DecayCorrection differs"),

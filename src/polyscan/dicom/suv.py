@@ -151,6 +151,7 @@ def _size(header: Dataset, kind: str) -> float:
     """Grams of body or of lean body, or square centimetres of body surface."""
     weight = _needed(header, "PatientWeight", "kg", HEAVIEST)
     tall = number(header, "PatientSize") or 0.0
+    tall = tall / 100 if tall > 10 * _TALLEST else tall  # many write centimetres
     if weight < LIGHTEST or (_SHORTEST <= tall <= _TALLEST and not _THINNEST <= weight / tall**2 <= _FATTEST):
         raise PolyscanError(
             "PatientWeight (0010,1030) cannot be meant in kg, or not beside PatientSize (0010,1020) in m; correct it."
