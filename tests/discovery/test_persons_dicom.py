@@ -189,11 +189,12 @@ def test_folders_of_several_scans_each_are_patients_to_whom_one_study_was_given(
 
 
 @pytest.mark.parametrize(("modalities", "doubted"), [(("CT", "T1"), True), (("T1", "T2"), True), (("T1", "T1"), False)])
-def test_two_numbers_that_may_be_one_patient_are_said(make_series, tmp_path, modalities, doubted):
+@pytest.mark.parametrize("above", ["anna/", ""])
+def test_two_numbers_that_may_be_one_patient_are_said(make_series, tmp_path, above, modalities, doubted):
     """Two PatientIDs and two studies in one folder, where each lacks what the other has."""
     for number, name in enumerate(modalities):
         kind = {} if name == "CT" else {"modality": "MR", "SeriesDescription": name}
-        dicom(make_series, f"anna/series{number}", f"H{number}X", f"1.2.{number}", **kind)
+        dicom(make_series, f"{above}series{number}", f"H{number}X", f"1.2.{number}", **kind)
     found, doubts = found_in(tmp_path / "ward")
     assert sorted(found.values()) == [[name] for name in sorted(modalities)]
     assert any("are patients by their PatientID, though one folder holds" in doubt for doubt in doubts) is doubted

@@ -217,9 +217,11 @@ def name_patients(
         several = any(patient.kinds[a] & patient.kinds[b] for i, a in enumerate(studies) for b in studies[:i])
         for key in patient.keys:
             subject_of[key] = (subject, str(studies.index(key[2]) + 1) if several else None)
-    by_identifier: dict[tuple[str, frozenset[Folders]], list[int]] = defaultdict(list)
-    for index, base in enumerate(bases):
-        by_identifier[base, frozenset(patients[index].tops)].append(index)
+    by_identifier: dict[frozenset[str], list[int]] = defaultdict(list)
+    for index, patient in enumerate(patients):
+        by_identifier[frozenset(name for key in patient.keys for name in _folders(key) if tells_whom(name))].append(
+            index
+        )
     apart = [
         [subjects[index] for index in indices]
         for indices in by_identifier.values()
