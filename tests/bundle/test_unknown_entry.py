@@ -130,3 +130,10 @@ def test_a_manifest_in_place_of_the_bundle_is_named(command, tmp_path, capsys):
 def test_a_config_is_opened_without_a_word(caplog):
     open_config(bundle_folder("petct_staging"), "inference", {})
     assert not caplog.records  # MONAI warns that it was told to write no log file
+
+
+def test_what_is_given_stays_as_it_was_for_the_next_fold():
+    given = {"optimizer": {"_target_": "torch.optim.AdamW", "params": "$@train#network.parameters()", "lr": 0.1}}
+    before = json.dumps(given)
+    open_config(bundle_folder("petct_staging"), "train", given).parser.parse(True)
+    assert json.dumps(given) == before

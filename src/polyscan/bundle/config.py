@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,7 +127,7 @@ def open_config(
     check_entries(Path(bundle), config, own)
     for key in sorted(overrides.keys() & own.keys()):
         check_entry(key, own[key], overrides[key], f"{file.parents[1].name}/configs/{file.name}")
-    workflow.parser.update(dict(overrides))
+    workflow.parser.update(deepcopy(dict(overrides)))  # the parser writes into what it reads
     return workflow
 
 
