@@ -164,6 +164,7 @@ def test_dual_energy_is_no_ct(kind):
         ("VPCT Neuro 0-45s", True),
         ("Contrast-Enhanced Structures[HU*]", True),
         ("SBI", True),
+        ("Abd VUE", True),
         ("MD Calcium(Water)", True),
         ("Attenuation Curve", True),
         ("Thorax MaxIP", True),

@@ -92,7 +92,7 @@ _OTHERS = {
     ),
     "a B1 map": _words(r"[rt]?b1 ?\+?-? ?maps?|[rt]b1\w*|b1(?! ?corr)|tfl b1map|flip angle map|afi|bloch ?-?siegert"),
     "a calibration scan": _words(
-        r"calib\w*|asset ?cal\w*|^asset$|sense ?ref\w*|ref ?scan|coil ?(?:survey|sens\w*)|prescan(?! ?norm)"
+        r"calib\w*|asset ?cal\w*|^asset$|sense ?ref\w*|ref ?scan|coil ?(?:survey|sens\w*)|prescan(?! ?norm)|setter"
     ),
     ATTENUATION_MAP: _words(
         r"(?:[uµμ]|mu)[ -]?map|(?:linear )?attenuation[ -]?(?:map|coeff\w*|values?)|mr ?ac(?!.* pet$)|ac ?map"
@@ -175,7 +175,7 @@ _DUAL_ENERGY = re.compile(
     r"(?<![a-z])(?:iodin\w*|[ij]od(?:karte|bild)?(?![a-z])|vnca?(?![a-z])|virtual non|z ?eff(?:ective)?(?![a-z])|"
     r"eff(?:ective)? z(?![a-z])|electron density|mono(?: ?e\w*|\+| ?plus| ?\d\d|chrom\w*)|vmi(?![a-z])|"
     r"material density|gsi(?![a-z])|spectral|uric|calcium suppr|pure ?(?:calcium|lumen)|virtual unenh|"
-    r"rho(?![a-z])|(?:attenuation|hu) curve|hu\*|sbi(?![a-z])|pbv|blood volume|overlay|(?:fat|edema) map|"
+    r"rho(?![a-z])|(?:attenuation|hu) curve|hu\*|(?:sbi|vue)(?![a-z])|pbv|blood volume|overlay|(?:fat|edema) map|"
     r"(?:fat|water) ?\()|kev(?![a-z])|(?<=[a-z])\((?:water|iodine|calcium|fat|hap|uric\w*)\)"
 )
 _T2_NAMES = _words(r"haste\w*|ssfse\w*|ss ?-?tse")
