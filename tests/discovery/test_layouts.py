@@ -354,6 +354,14 @@ def test_several_labels_are_said(tmp_path):
     ]
 
 
+def test_a_label_of_a_reader_goes_before_one_of_a_program(tmp_path):
+    for name in ("T1", "automated_segm/P01_automated_approx_segm", "images_segm/P01_segm"):
+        image = MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4))
+        write_nifti(tmp_path / "P01" / f"{name}.nii.gz", image)
+    (study,) = scan(tmp_path).studies
+    assert study.label.mask == str(tmp_path / "P01" / "images_segm" / "P01_segm.nii.gz")
+
+
 def test_a_lesion_goes_before_a_mask_of_which_nothing_tells_what_it_shows(tmp_path):
     for name in ("T1w", "FLAIR", "T1w_mask", "FLAIR_lesion"):
         image = MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4))

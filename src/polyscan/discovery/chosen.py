@@ -20,6 +20,7 @@ _ELSEWHERE = "another {} of its study lies in another place, beside what this on
 BY_NAME = "is later, lies in fewer folders, or comes first by its name"
 # A mask of which nothing tells what it shows: it may be that of the brain.
 ANY_MASK = re.compile(r"(?!.*(?:lesion|tumou?r|gtv|roi|seg)).*(?:^|[_\W])mask$", re.IGNORECASE)
+_AUTOMATIC = re.compile(r"(?<![^\W_])auto(?:mat(?:ed|ic))?(?![^\W_])", re.IGNORECASE)  # which comes after a reader's
 # What the parts of a rank say, where they differ, of the scan that is taken.
 _RANKS = (
     "has a label that was drawn on it",
@@ -54,7 +55,7 @@ def study_of(subject: str, session: str | None, candidates: list[Candidate]) -> 
     drawn = [_placed(c, taken) for c in candidates if c.label]
     labels = [c for c in drawn if _is_on_taken(c, taken)]
     order = by_precedence(taken)
-    labels.sort(key=lambda c: (ANY_MASK.match(stem_of(c.name)) is not None, order.index(str(c.modality))))
+    labels.sort(key=lambda c: (_doubtful(c.name), order.index(str(c.modality))))
     for rank, c in enumerate(labels):
         if rank == 0:
             study.label = Label(str(c.source), c.modality)
@@ -68,6 +69,11 @@ def study_of(subject: str, session: str | None, candidates: list[Candidate]) -> 
     common, shared = Counter(frames).most_common(1)[0] if frames else ("", 0)
     study.aligned = [name for name in study.scans if _frame(taken[name]) == common] if shared > 1 else []
     return study
+
+
+def _doubtful(label: str) -> tuple[bool, bool]:
+    """Whether a label was made by a program, and whether nothing tells what it shows, by its name."""
+    return _AUTOMATIC.search(label) is not None, ANY_MASK.match(stem_of(label)) is not None
 
 
 def _without(candidates: list[Candidate], why: Mapping[int, str]) -> list[Candidate]:
