@@ -1,10 +1,17 @@
-"""Tasks that were learnt without what a study has."""
+"""Tasks, and modalities, that were not learnt from what a study has."""
 
 from __future__ import annotations
 
-from polyscan.bundle.carried import UNTAUGHT, carried_settings, untaught
+from polyscan.bundle.carried import UNLEARNT, UNTAUGHT, carried_settings, settings_of, untaught
 from polyscan.bundle.config import bundle_folder
+from polyscan.bundle.fragment import read_fragment
+from polyscan.bundle.run import infer, train
+from polyscan.bundle.weights import read_weights
+from polyscan.phantom.tasks import find_task, write_task
+from polyscan.report.study_page import missing
 from polyscan.study import Label, Scan, Study
+from polyscan.study.made import prediction_of
+from polyscan.study.manifest import read_manifest, write_manifest
 
 
 def test_what_never_came_with_a_label_of_a_task_does_not_teach_it():
@@ -24,3 +31,35 @@ def test_what_never_came_with_a_label_of_a_task_does_not_teach_it():
     assert found["us"] == ["CT", "MRI", "PET", "US", "clinical"]
     bundle = bundle_folder("drifa_multitask_classification")
     assert carried_settings({UNTAUGHT: found}, "model.pt", bundle, {}) == {UNTAUGHT: found}
+
+
+def test_a_modality_that_no_study_had_is_not_read(tmp_path):
+    """Its part of the network is as it began: an answer from it would be noise."""
+    write_task(tmp_path / "task", find_task("diagnosis"), subjects=40)
+    found, names = read_manifest(tmp_path / "task" / "manifest.json"), ("T1", "T1c", "T2", "FLAIR")
+    for study in (*found.training, *found.validation):
+        del study.scans["FLAIR"]
+    found.testing[0].scans = {"FLAIR": found.testing[0].scans["FLAIR"]}
+    write_manifest(tmp_path / "less.json", found)
+    bundle = "glioma_grading_classification"
+
+    def told(config):
+        return {**read_fragment("tables", config), **read_fragment(tmp_path / "task" / "task.json", config)}
+
+    changes = {**told("train"), "max_epochs": 1, "val_interval": 1}
+    weights = train(bundle, tmp_path / "less.json", tmp_path / "run", overrides=changes)
+    asked = {**told("inference"), "monte_carlo_samples": 0}
+    answers = infer(bundle, tmp_path / "less.json", tmp_path / "out", weights=weights, overrides=asked)
+    (failed,) = answers.failed
+    assert "has FLAIR; expected at least one of T1, T1c, T2." in failed.reason
+    for study in answers.testing:
+        assert prediction_of(study).present == list(names[:3])
+        assert missing(study)["FLAIR"] == "not read by this network"
+    changes |= {"pretrained": str(weights)}
+    again = train(bundle, tmp_path / "less.json", tmp_path / "again", overrides=changes)
+    assert settings_of(read_weights(again))[UNLEARNT] == ["FLAIR"]
+    whole = train(bundle, tmp_path / "task" / "manifest.json", tmp_path / "whole", overrides=changes)
+    assert settings_of(read_weights(whole))[UNLEARNT] == []
+    changes |= {"pretrained": str(whole)}
+    known = train(bundle, tmp_path / "less.json", tmp_path / "known", overrides=changes)
+    assert settings_of(read_weights(known))[UNLEARNT] == [], "the weights that it began with know it"

@@ -24,6 +24,8 @@ PROTOCOLS = "protocols"
 """Among the settings: by which the studies that were learnt from were prepared."""
 UNTAUGHT = "untaught"
 """Among the settings: task to the modalities that no study with a label of it had."""
+UNLEARNT = "unlearnt"
+"""Among the settings: the modalities of the network that no study had which it learnt from, so that it knows none."""
 _MACHINE = {
     *("imports", "bundle_root", "device", "dataset_dir", "manifest", "output_dir", "network", "run"),
     "encoder_weights",  # the weights that carry the settings hold the encoder's too
@@ -76,6 +78,18 @@ def untaught(studies: Iterable[Study], learnt: Sequence[Study], tasks: Iterable[
     """
     known = _modalities(studies)
     return {task: sorted(known - _modalities(s for s in learnt if s.label.holds(task))) for task in tasks}
+
+
+def unlearnt(modalities: Iterable[str], learnt: Sequence[Study], before: Mapping[str, Any] | None) -> list[str]:
+    """The modalities that no study had which was learnt from: what the network makes of them is noise.
+
+    Args:
+        modalities: of the network.
+        learnt: the studies that it learns from.
+        before: the settings of the weights that it starts from; None where it starts from none.
+    """
+    had = _modalities(learnt)
+    return [name for name in modalities if name not in had and (before is None or name in before.get(UNLEARNT, ()))]
 
 
 def _modalities(studies: Iterable[Study]) -> set[str]:

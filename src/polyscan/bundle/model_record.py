@@ -11,7 +11,7 @@ from monai.bundle import ConfigParser
 from monai.bundle.utils import ID_REF_KEY
 
 from polyscan import __version__
-from polyscan.bundle.carried import PROTOCOLS
+from polyscan.bundle.carried import PROTOCOLS, UNLEARNT
 from polyscan.bundle.config import read_metadata
 from polyscan.bundle.weights import calibration_of, inference_fingerprint
 from polyscan.files.digest import sha256
@@ -43,6 +43,7 @@ def model_record(
     at = config.get("fuse_at", "")
     parts, metadata = _names(_parts(config.get("network_def", {}), config)), read_metadata(bundle)
     reads = str([config.get(name) for name in ("preprocessing", "inferer")])
+    unlearnt = {name for carried in settings for name in carried.get(UNLEARNT, ())}
     own = [metadata["protocol"]] if metadata.get("protocol") else []
     fusion = _names(config.get("fusion", {}))
     return ModelRecord(
@@ -52,7 +53,7 @@ def model_record(
         parts=[name for name in parts[1:] if not name.islower()],  # functions that give a number
         fusion=", ".join(fusion),
         fuse_at=", ".join(map(str, at)) if isinstance(at, list) else str(at),
-        modalities=list(config.get_parsed_content("modalities")),
+        modalities=[name for name in config.get_parsed_content("modalities") if name not in unlearnt],
         spacing=list(config.get("spacing", [])) if "@spacing" in reads else [],
         roi_size=list(config.get("roi_size", [])) if "roi_size" in reads else [],
         inferer=class_name(str(config.get("inferer", {}).get("_target_", ""))),

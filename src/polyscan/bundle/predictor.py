@@ -87,10 +87,12 @@ class StudyPredictor:
         """
         start = time.perf_counter()
         absent = set(absent)
-        scans = {name: scan for name, scan in study.scans.items() if name not in absent}
+        scans = {name: scan for name, scan in study.scans.items() if name not in absent and self._reads(name)}
         clinical = {} if CLINICAL in absent else study.clinical
-        read = [name for name in scans if self.features is None or name in self.features.modalities]
-        read += [CLINICAL] if clinical and CLINICAL in self.extra_keys else []
+        read = [*scans, *([CLINICAL] if clinical and CLINICAL in self.extra_keys else [])]
+        if self.model is not None and not read:
+            found, wanted = [name for name in study.scans if name not in absent], ", ".join(self.model.modalities)
+            raise PolyscanError(f"{study.key} has {', '.join(found) or 'no scan'}; expected at least one of {wanted}.")
         updates = before is not None and is_updated(before, self.model, read)
         earlier = copy_aside(before, study.key) if before is not None and updates else None
         try:
@@ -111,6 +113,12 @@ class StudyPredictor:
                 Path(file).unlink()
             raise PolyscanError(without_paths(sentence(error), study)) from error
         return replace(study, prediction=prediction)
+
+    def _reads(self, name: str) -> bool:
+        """Whether the network reads a scan, and learnt to, as far as that is known."""
+        if self.model is not None:
+            return name in self.model.modalities
+        return self.features is None or name in self.features.modalities
 
     def _ask(self, study: Study) -> PredictionRecord:
         """What the evaluator says of a study from all of its scans."""

@@ -12,12 +12,14 @@ from monai.bundle import ConfigWorkflow
 
 from polyscan.bundle.carried import (
     PROTOCOLS,
+    UNLEARNT,
     UNTAUGHT,
     carried_fragments,
     carried_settings,
     protocols_of,
     settings_of,
     shared_settings,
+    unlearnt,
     untaught,
 )
 from polyscan.bundle.config import bundle_folder, check_channels, labels_of, open_config, quiet, read_config
@@ -86,10 +88,11 @@ def train(
     """
     bundle = bundle_folder(bundle)  # first, since a manifest in its place is named so
     found = read_manifest(manifest, roots)
-    changes = dict(overrides or {})
+    changes, before = dict(overrides or {}), None
     if changes.get("pretrained"):
         (pretrained,) = weights_of(bundle, changes["pretrained"])
-        changes = {**carried_settings(settings_of(read_weights(pretrained)), pretrained, bundle, changes), **changes}
+        before = settings_of(read_weights(pretrained))
+        changes = {**carried_settings(before, pretrained, bundle, changes), **changes}
     config = read_config(bundle, "train", changes)
     if world_size() > 1:
         config = {"processes": world_size(), **config}  # whose batches are one batch
@@ -105,7 +108,7 @@ def train(
         if not run.finished:
             settings = shared_settings(bundle, config, fragments)
             with quiet(), run.writing() if is_first() else nullcontext():
-                _train(bundle, found, run, {**changes, **kept}, settings, progress)
+                _train(bundle, found, run, {**changes, **kept}, settings, before, progress)
     return run.path / BEST
 
 
@@ -115,15 +118,20 @@ def _train(
     run: RunFolder,
     overrides: Mapping[str, Any],
     settings: Mapping[str, Any],
+    before: Mapping[str, Any] | None,
     progress: Progress,
 ) -> None:
-    """Train until the end; the weights carry ``settings``, and of the studies what an answer must know."""
+    """Train until the end; the weights carry ``settings``, and of the studies what an answer must know.
+
+    ``before`` are the settings of the weights that it starts from.
+    """
     workflow = _load(bundle, "train", manifest, run.path, {**overrides, "resume": run.resume})
     parsed: Any = workflow.parser.get_parsed_content
     learnt = learnt_studies(manifest, parsed("labels"), parsed("unlabelled"), parsed("fold"))
     parsed("network_def").settings = {
         **settings,
         PROTOCOLS: protocols_of(learnt),
+        UNLEARNT: unlearnt(parsed("modalities"), learnt, before),
         UNTAUGHT: untaught([*manifest.training, *manifest.validation], learnt, workflow.parser.get("tasks", {})),
     }
     run.record["studies"] = {

@@ -182,7 +182,7 @@ class ModelRecord(Entry):
         bundle, bundle_version: of its configs.
         network, fusion: the classes of the network and of its fusion layer; empty where there is none.
         fuse_at: where it fuses: ``input``, ``output`` or levels of the encoder.
-        modalities: that it reads, in the order of its channels.
+        modalities: that it reads, in the order of its channels; those that it never learnt from are not read.
         weights: SHA-256 of each file of weights; several are an ensemble.
         calibrated: whether its probabilities were calibrated.
         mirrored: along how many axes the image was mirrored, all answers being averaged.
