@@ -65,8 +65,10 @@ def make(
         testing: whether all studies stand in the section testing.
 
     Raises:
-        PolyscanError: the cohort, a file, a task or an input cannot be used.
+        PolyscanError: the cohort, a file, a task, an input or the number of folds cannot be used.
     """
+    if folds is not None and folds < 2:
+        raise PolyscanError(f"{folds} folds are asked for; give 2 or more, or leave --folds out.")
     cohort = find(name)
     tasks = tasks or cohort.tasks
     cohort.check(tasks, inputs)

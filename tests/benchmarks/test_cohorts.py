@@ -381,6 +381,9 @@ def test_rows_of_the_sarcoma_are_those_of_its_table(tmp_path):
 def test_folds_that_are_asked_for_are_drawn_where_a_cohort_has_its_own(tmp_path):
     assert [s.fold for s in made("sarcoma_ct_mr_pet", tmp_path).studies] == [0, 2, 1]
     assert {s.fold for s in made("sarcoma_ct_mr_pet", tmp_path, folds=2).studies} == {0, 1}
+    for folds in (0, 1):
+        with pytest.raises(PolyscanError, match=f"{folds} folds are asked for; give 2 or more"):
+            made("sarcoma_ct_mr_pet", tmp_path, folds=folds)
 
 
 def test_folds_keep_groups_whole_and_outcomes_balanced():
