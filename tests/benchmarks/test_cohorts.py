@@ -48,9 +48,10 @@ def lgg(folder, count=6):
         for k, n in enumerate(names)
     ]
     genes = [
-        {"patient": n, "IDH1_mut": k % 2, "TP53_mut": 1, "EGFR_cnv": -1, "A_rnaseq": 0.5} for k, n in enumerate(names)
+        {"patient": n, "IDH1_mut": k % 2, "TP53_mut": 1, "EGFR_cnv": -1, "CDK4_rnaseq": 0.5}
+        for k, n in enumerate(names)
     ]
-    genes[3] |= {"A_rnaseq": ""}
+    genes[3] |= {"CDK4_rnaseq": ""}
     return [folder / "part.npz", table(folder / "c.csv", clinical), table(folder / "g.csv", genes)]
 
 
@@ -84,7 +85,7 @@ def acdc(folder):
     labels[:, 0, 1, 4:9, 4:9], labels[:, 1, 1, 5:8, 5:8] = 3, 3
     labels[:, 0, 1, 1:3, 1:3], labels[:, 0, 1, 10:12, 10:12] = 1, 2
     np.savez(folder / "part.npz", images=images, labels=labels, patient=names)
-    rows = [{"patient": n, "group": "DCM", "lv_ed": 25, "lvef": 0.6} for n in names]
+    rows = [{"patient": n, "group": ("DCM", "NOR")[k % 2], "lv_ed": 25, "lvef": 0.6} for k, n in enumerate(names)]
     return [folder / "part.npz", table(folder / "p.csv", rows)]
 
 

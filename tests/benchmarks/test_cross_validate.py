@@ -45,7 +45,7 @@ def test_every_study_is_answered_for_with_any_subset(bundle_or_fragment, cohort,
     assert sorted(s.key for s in answered) == sorted(s.key for s in read_manifest(manifest).studies)
     for task in tasks_of(answered):
         if task.name in (answered[0].prediction.answers or {"mask": None}):
-            assert all(task.of_network(study) is not None for study in task.studies)
+            assert all(task.of_network(study.prediction) is not None for study in task.studies)
     if absent is None:
         return
     weights = tmp_path / "cv" / "fold0" / "run" / "model.pt"

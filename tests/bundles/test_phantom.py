@@ -33,7 +33,7 @@ def cohort(bundle, tmp_path):
     if unmade := names.keys() - {*MODALITIES, *MAPS}:
         pytest.skip(f"the made cohort has no {', '.join(sorted(unmade))}")
     visits = config.get("times", 1)
-    make_cohort(tmp_path / "c", subjects=3, seed=4, modalities=tuple(names), missing=0.0, visits=visits, jobs=1)
+    make_cohort(tmp_path / "c", subjects=3, seed=3, modalities=tuple(names), missing=0.0, visits=visits, jobs=1)
     found = scan(tmp_path / "c", labels=tmp_path / "c/derivatives/truth/labels.tsv", join=visits > 1)
     protocol = metadata["protocol"]
     prepare(found, tmp_path / "p", protocol=protocol, jobs=1, registered=protocol in ("brain_mri", "glioma_mri"))
