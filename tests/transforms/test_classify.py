@@ -53,8 +53,13 @@ def test_a_table_is_standardised_and_says_what_was_not_recorded():
     rows = [turn({"study": "s", "clinical": c})["clinical"].tolist() for c in ({"age": 65, "sex": "M"}, {"sex": "O"})]
     assert rows[0] == [1.5, 1.0]
     np.testing.assert_array_equal(rows[1], [NAN, NAN])
-    with pytest.raises(PolyscanError, match="sub-1: age is no number"):
-        turn({"study": "sub-1", "clinical": {"age": "old"}})
+    for age, said in (
+        ("old", "is no number"),
+        (12 * 65, "lies more than 20 standard deviations"),
+        (float("inf"), "lies"),
+    ):
+        with pytest.raises(PolyscanError, match=f"sub-1: age {said}"):
+            turn({"study": "sub-1", "clinical": {"age": age}})
 
 
 def test_days_that_are_not_known_are_nan():

@@ -61,7 +61,14 @@ def test_tables_of_any_length_have_the_weight_of_one_number(study):
     torch.testing.assert_close(scaled, plain / torch.tensor([[4.0], [2.0]]).sqrt(), equal_nan=True)
 
 
-@pytest.mark.parametrize(("clinical", "said"), [({"age": "old"}, "age is no number"), ({"sex": "X"}, "F, M")])
+@pytest.mark.parametrize(
+    ("clinical", "said"),
+    [
+        ({"age": "old"}, "age is no number"),
+        ({"age": 12 * 60}, r"age lies more than 20 standard deviations \(10\) from .* 50; correct it, or its unit"),
+        ({"sex": "X"}, "F, M"),
+    ],
+)
 def test_values_that_are_not_known_are_refused(study, clinical, said):
     with pytest.raises(PolyscanError, match=f"sub-1: .*{said}"):
         LoadTablesd("image", TABLES)({**study, "clinical": clinical})

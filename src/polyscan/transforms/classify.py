@@ -11,6 +11,7 @@ from torch import Tensor
 
 from polyscan.errors import PolyscanError
 from polyscan.transforms.each_key import EachKeyTransform
+from polyscan.transforms.standardised import standardised
 
 Tasks = Mapping[str, Sequence[str]]
 """Task to the names of its classes, such as ``{"grade": ["2", "3", "4"], "IDH": ["wildtype", "mutated"]}``. The
@@ -56,7 +57,7 @@ class TableFromClinicald(EachKeyTransform):
         allow_missing_keys: as in MONAI.
 
     Raises:
-        PolyscanError: a numeric variable is no number.
+        PolyscanError: a numeric variable is no number, or one that only another unit can give.
     """
 
     def __init__(
@@ -74,10 +75,7 @@ class TableFromClinicald(EachKeyTransform):
         """Put (variable,) in place of the variables."""
         known, row = data[key], []
         for name, (mean, deviation) in self.numeric.items():
-            try:
-                row.append((float(known.get(name, "nan")) - mean) / deviation)
-            except (TypeError, ValueError):
-                raise PolyscanError(f"{data['study']}: {name} is no number, which is expected.") from None
+            row.append(standardised(known.get(name), mean, deviation, name, data["study"]))
         for name, values in self.categories.items():
             value = str(known.get(name))
             row.append(float(values.index(value)) if value in values else float("nan"))

@@ -14,6 +14,7 @@ from polyscan.files.atomic import read_json
 from polyscan.study.record import CLINICAL
 from polyscan.transforms.each_key import EachKeyTransform
 from polyscan.transforms.load import check_absent
+from polyscan.transforms.standardised import number_of, standardised
 
 Columns = Sequence[str] | Mapping[str, Sequence[Any]]
 """The columns of a table: names of numbers that are standardised already, or names to ``[mean, standard deviation]`` or
@@ -40,7 +41,7 @@ class LoadTablesd(EachKeyTransform):
 
     Raises:
         PolyscanError: a study has none of the tables, a file has none of its table's columns, or a value is neither a
-            number nor a word that is known.
+            word that is known nor a number, or a number that only another unit can give.
     """
 
     def __init__(
@@ -98,17 +99,14 @@ def _row(values: Mapping[str, Any], columns: Columns, study: str, always: bool =
     for name in columns:
         value = values.get(name)
         recorded = recorded or value is not None
-        kind = columns[name] if isinstance(columns, Mapping) else (0.0, 1.0)
-        if any(isinstance(word, str) for word in kind):
-            if value is not None and value not in kind:
-                raise PolyscanError(
-                    f"{study}: {name} is none of what this bundle knows: {', '.join(map(str, kind))}; correct it."
-                )
-            row += [float(value == word) for word in kind]
-            continue
-        try:
-            number = float("nan") if value is None else (float(value) - kind[0]) / kind[1]
-        except (TypeError, ValueError):
-            raise PolyscanError(f"{study}: {name} is no number, which is expected.") from None
-        row += [number, float(value is not None)] if isinstance(columns, Mapping) else [number]
+        if not isinstance(columns, Mapping):
+            row.append(number_of(value, name, study))
+        elif any(isinstance(word, str) for word in columns[name]):
+            if value is not None and value not in columns[name]:
+                known = ", ".join(map(str, columns[name]))
+                raise PolyscanError(f"{study}: {name} is none of what this bundle knows: {known}; correct it.")
+            row += [float(value == word) for word in columns[name]]
+        else:
+            mean, deviation = columns[name]
+            row += [standardised(value, mean, deviation, name, study), float(value is not None)]
     return row if recorded else None
