@@ -23,6 +23,7 @@ from polyscan.bundle.config import bundle_folder
 from polyscan.bundle.fragment import read_fragment
 from polyscan.bundle.run import infer, train
 from polyscan.commands.options import read_settings
+from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
 from polyscan.study.manifest import Manifest, read_manifest, write_manifest
 
@@ -50,8 +51,14 @@ def cross_validate(
 
     Returns:
         The manifest of all answers, ``out/all/manifest.json`` or ``out/without-.../manifest.json``.
+
+    Raises:
+        PolyscanError: the manifest has no such fold, or what training and answering raise.
     """
     studies = [study for study in read_manifest(manifest).studies if study.fold is not None]
+    known_folds = sorted({study.fold for study in studies})
+    if unknown := [str(fold) for fold in folds if fold not in known_folds]:
+        raise PolyscanError(f"{manifest} has no fold {', '.join(unknown)}; it has {', '.join(map(str, known_folds))}.")
     changes = {}
     for config in ("train", "inference"):
         changes[config] = {k: v for f in fragments for k, v in read_fragment(f, config).items()}
@@ -59,7 +66,7 @@ def cross_validate(
         changes[config] |= {k: v for k, v in (settings or {}).items() if config == "train" or k in known}
     given = f"without-{'-'.join(absent)}" if absent else "all"
     answered = Manifest()
-    for fold in folds or sorted({study.fold for study in studies}):
+    for fold in folds or known_folds:
         folder = out / f"fold{fold}"
         weights = folder / "run" / "model.pt"
         if not (folder / "seconds.json").is_file():

@@ -68,6 +68,8 @@ def test_one_fold_alone_is_answered_for_by_the_others(tmp_path):
     assert said.model.parts == ["VectorEncoder", "MulticlassHead"]
     assert {s.fold for s in read_manifest(tmp_path / "cv" / "fold1" / "train.json").studies} == {0, 2}
     assert not (tmp_path / "cv" / "fold0").exists()
+    with pytest.raises(PolyscanError, match="has no fold 3; it has 0, 1, 2"):
+        cross_validate("glioma_grading_classification", manifest, tmp_path / "cv", **{**options, "folds": [3]})
 
 
 def test_hearts_of_a_part_without_masks_are_measured_by_a_network_of_another(tmp_path):
