@@ -238,6 +238,7 @@ def test_where_no_study_came_to_anything_each_is_named_once(reason):
     four = [Failure(f"sub-{letter}", "no scan.") for letter in "abcd"]
     assert str(none_done("drawn", 4, four)).endswith("drawn: sub-a: no scan; sub-b: no scan; sub-c: no scan; ...")
     assert str(none_done("drawn", 2, [Failure("sub-a", reason)])).endswith("drawn: sub-a: no scan.")
+    assert str(none_done("drawn", 0, [])) == "The manifest holds no study to be drawn; give one that does."
 
 
 @pytest.mark.parametrize(

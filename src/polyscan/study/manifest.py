@@ -44,13 +44,15 @@ class Failure(Entry):
 
 
 def none_done(what: str, count: int, failed: Sequence[Failure]) -> PolyscanError:
-    """What is said where no study came to anything.
+    """What is said where no study came to anything, or there is none.
 
     Args:
         what: they were to be, such as ``prepared``.
         count: how many there are.
         failed: why they are not; the first three are told.
     """
+    if not failed:
+        return PolyscanError(f"The manifest holds no study to be {what}; give one that does.")
     reasons = [f"{each.study}: {each.reason.removeprefix(f'{each.study}: ').rstrip('.')}" for each in failed[:3]]
     more = "; ..." if len(failed) > 3 else "."
     return PolyscanError(f"None of the {count} studies could be {what}: {'; '.join(reasons)}{more}")
