@@ -54,6 +54,17 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> PolyscanError:
     return PolyscanError(f"There is no {what} {name!r}; there are {', '.join(known)}.")
 
 
+def nothing_to_read(study: str, found: Iterable[str], wanted: Iterable[str]) -> PolyscanError:
+    """What is said of a study of which a network reads nothing.
+
+    Args:
+        study: its key.
+        found: the scans that it has.
+        wanted: those that the network reads.
+    """
+    return PolyscanError(f"{study} has {', '.join(found) or 'no scan'}; expected at least one of {', '.join(wanted)}.")
+
+
 def first_of(names: Sequence[str]) -> str:
     """The first three names of a list, and whether there are more.
 

@@ -6,7 +6,7 @@ import ast
 import inspect
 import pydoc
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from polyscan.errors import PolyscanError, unknown_name
@@ -61,6 +61,17 @@ def read_call(option: str, text: str) -> tuple[str, dict[str, Any]]:
     if match is None:
         raise PolyscanError(f"{option} {text} cannot be read; write NAME or DOTTED.PATH(option=value, ...).")
     return match[1], _options(f"{option} {text}", match[2] or "")
+
+
+def objects_in(content: Any) -> Iterator[Mapping[str, Any]]:
+    """What a config, or a part of it, makes of a class, however deep it stands."""
+    if isinstance(content, Mapping):
+        if "_target_" in content:
+            yield content
+        content = list(content.values())
+    if isinstance(content, list):
+        for each in content:
+            yield from objects_in(each)
 
 
 def check_options(text: str, options: Collection[str], kind: Callable[..., object], given: Collection[str]) -> None:

@@ -12,6 +12,7 @@ from monai.bundle.utils import ID_REF_KEY
 
 from polyscan import __version__
 from polyscan.bundle.carried import PROTOCOLS, UNLEARNT
+from polyscan.bundle.class_option import objects_in
 from polyscan.bundle.config import read_metadata
 from polyscan.bundle.weights import calibration_of, inference_fingerprint
 from polyscan.files.digest import sha256
@@ -85,13 +86,7 @@ def _names(content: Any) -> list[str]:
 
 def class_paths(content: Any) -> Iterator[str]:
     """The dotted paths of the classes that a part of a config names."""
-    if isinstance(content, dict):
-        if "_target_" in content:
-            yield content["_target_"]
-        content = list(content.values())
-    if isinstance(content, list):
-        for each in content:
-            yield from class_paths(each)
+    return (each["_target_"] for each in objects_in(content))
 
 
 def class_name(target: str) -> str:

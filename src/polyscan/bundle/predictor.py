@@ -16,7 +16,7 @@ from monai.engines import Evaluator
 from polyscan import __version__
 from polyscan.bundle.earlier import check_same_bundle, copy_aside, is_updated, last_answer, moved_aside
 from polyscan.bundle.items import inference_item
-from polyscan.errors import PolyscanError, sentence
+from polyscan.errors import PolyscanError, nothing_to_read, sentence
 from polyscan.files.digest import digest_of
 from polyscan.files.features import FEATURES, remove_features
 from polyscan.files.names import MAPS
@@ -91,8 +91,7 @@ class StudyPredictor:
         clinical = {} if CLINICAL in absent else study.clinical
         read = [*scans, *([CLINICAL] if clinical and CLINICAL in self.extra_keys else [])]
         if self.model is not None and not read:
-            found, wanted = [name for name in study.scans if name not in absent], ", ".join(self.model.modalities)
-            raise PolyscanError(f"{study.key} has {', '.join(found) or 'no scan'}; expected at least one of {wanted}.")
+            raise nothing_to_read(study.key, [n for n in study.scans if n not in absent], self.model.modalities)
         updates = before is not None and is_updated(before, self.model, read)
         earlier = copy_aside(before, study.key) if before is not None and updates else None
         try:

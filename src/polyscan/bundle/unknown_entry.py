@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import pydoc
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from polyscan.bundle.class_option import check_options
+from polyscan.bundle.class_option import check_options, objects_in
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
 from polyscan.files.resources import resource_folder
@@ -68,7 +68,7 @@ def check_arguments(folder: Path, config: str, content: Mapping[str, Any]) -> No
     Raises:
         PolyscanError: there is one.
     """
-    for each in _objects(content):
+    for each in objects_in(content):
         target = each["_target_"]
         if not isinstance(target, str) or "." not in target or target[0] in "$@":
             continue  # what MONAI finds without its module, or is told later
@@ -84,14 +84,6 @@ def _nearest(path: str) -> str:
     module, _, name = path.rpartition(".")
     near = get_close_matches(name, dir(pydoc.locate(module)), n=1)
     return f", as {near[0]}" if near else ", or name the folder of its module in PYTHONPATH"
-
-
-def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
-    """What is to be made of a class, however deep it stands."""
-    if isinstance(value, Mapping) and "_target_" in value:
-        yield value
-    for item in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
-        yield from _objects(item)
 
 
 @lru_cache

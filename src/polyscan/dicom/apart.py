@@ -142,7 +142,7 @@ def _place(each: Slice) -> tuple[str, ...]:
 
 
 def _settings(each: Slice) -> tuple[str, ...]:
-    return tuple(group_key(each) for name, group_key in _GROUP_KEYS.items() if name not in _NAMES)
+    return tuple(group_key(each) for group_key in (*_KINDS.values(), *_PASSES.values()))
 
 
 def _pixels(each: Slice) -> tuple[bytes, int, tuple[int, int]]:

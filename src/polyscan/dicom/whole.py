@@ -39,7 +39,7 @@ def doubts_of(slices: Sequence[Slice], beside: Sequence[Dataset]) -> list[str]:
             said.append(f"InstanceNumber begins at {order[0]:g}: slices may be missing at one end")
     if len({text(each.header, "FrameOfReferenceUID") for each in slices}) > 1:
         said.append("FrameOfReferenceUID differs between slices: they may not lie in one place")
-    directions = np.array([numbers(each.header, "ImageOrientationPatient", 6) for each in slices], dtype=float)
+    directions = _each(slices, "ImageOrientationPatient", 6)
     if np.ptp(directions, axis=0).max() > _PARALLEL:
         said.append("ImageOrientationPatient differs between slices: they were taken as parallel")
     tilt = number(slices[0].header, "GantryDetectorTilt") or 0.0
@@ -61,7 +61,7 @@ def _skips(slices: Sequence[Slice], order: Sequence[float]) -> bool:
     strides = np.diff(order)
     if len(strides) == 0 or strides.max() == 1:
         return False
-    origins = np.array([numbers(each.header, "ImagePositionPatient", 3) for each in slices], dtype=float)
+    origins = _each(slices, "ImagePositionPatient", 3)
     step = np.median(np.linalg.norm(np.diff(origins, axis=0), axis=1))
     usual = number(slices[0].header, "SpacingBetweenSlices") or number(slices[0].header, "SliceThickness") or 0.0
     return bool(np.ptp(strides) > 0 or np.isclose(step, strides[0] * abs(usual), rtol=_AS_WIDE))
@@ -69,10 +69,15 @@ def _skips(slices: Sequence[Slice], order: Sequence[float]) -> bool:
 
 def _leans(slices: Sequence[Slice], direction: np.ndarray) -> bool:
     """Whether slices are tilted from upright ones of a lying patient, or lie aslant over each other."""
-    origins = np.array([numbers(each.header, "ImagePositionPatient", 3) for each in slices], dtype=float)
+    origins = _each(slices, "ImagePositionPatient", 3)
     between = origins[-1] - origins[0]
     aslant = np.stack([np.cross(direction[:3], direction[3:]), between / (np.linalg.norm(between) or 1.0)])
     return bool((np.abs(aslant[:, 2]) < np.cos(np.deg2rad(_UPRIGHT))).any())
+
+
+def _each(slices: Sequence[Slice], name: str, count: int) -> np.ndarray:
+    """(slice, count) numbers of an attribute."""
+    return np.array([numbers(each.header, name, count) for each in slices], dtype=float)
 
 
 def _counts(slices: Sequence[Slice], beside: Sequence[Dataset]) -> list[tuple[str, str, float | None, int]]:

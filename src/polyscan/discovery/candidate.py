@@ -71,3 +71,8 @@ class Candidate:
         mine, others = corners(self.affine, self.shape), corners(other.affine, other.shape)
         apart = np.linalg.norm(mine[:, None] - others, axis=-1)
         return sorted(self.shape) == sorted(other.shape) and bool(apart.min(0).max() <= SAME_PLACE)
+
+
+def coarsely(voxel: float) -> float:
+    """The volume of a voxel to two digits, as it is compared: what oblique slices are wide differs by rounding."""
+    return float(f"{voxel:.2g}")

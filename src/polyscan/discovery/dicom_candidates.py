@@ -13,7 +13,7 @@ from polyscan.dicom.grouping import group
 from polyscan.dicom.own import is_own_answer
 from polyscan.dicom.series import Series
 from polyscan.dicom.usual import far_from_usual, has_sharp_kernel, is_cone_beam, is_phase_or_energy
-from polyscan.discovery.candidate import Candidate
+from polyscan.discovery.candidate import Candidate, coarsely
 from polyscan.discovery.labels import drawn_on
 from polyscan.study import Source
 
@@ -83,7 +83,7 @@ def _of_image(folder: Path, series: Series, beside: Mapping[Path, int]) -> Candi
         name,
         rank=(
             far_from_usual(header, series.modality) + is_later,
-            float(f"{series.voxel:.2g}"),  # what oblique slices are wide and high differs by rounding
+            coarsely(series.voxel),
             -slices,
             has_sharp_kernel(header),
             tuple(255 - ord(letter) for letter in moment),

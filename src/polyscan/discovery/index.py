@@ -352,16 +352,8 @@ class Index:
     def _add_volume(self, met: Met) -> None:
         owner, file = owner_of(self.folder, met.path), self._add(met, "volume")
         for candidate in volume_candidates(self.folder, met.path):
-            row = (
-                owner.subject,
-                owner.session,
-                owner.visit,
-                _json(_encoded(candidate)),
-                owner.named,
-                owner.subject,
-                "",
-            )
-            self._db.execute("INSERT INTO volumes VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (file, *row))
+            row = (owner.subject, owner.session, owner.visit, _json(_encoded(candidate)), owner.named)
+            self._db.execute("INSERT INTO volumes VALUES (?, ?, ?, ?, ?, ?, NULL, NULL)", (file, *row))
 
     def _header(self, path: Path, file: int) -> Dataset | None:
         row = self._db.execute("SELECT start FROM headers WHERE file = ?", (file,)).fetchone()

@@ -217,14 +217,12 @@ def name_patients(
         several = any(patient.kinds[a] & patient.kinds[b] for i, a in enumerate(studies) for b in studies[:i])
         for key in patient.keys:
             subject_of[key] = (subject, str(studies.index(key[2]) + 1) if several else None)
-    by_identifier: dict[frozenset[str], list[int]] = defaultdict(list)
+    by_folders: dict[frozenset[str], list[int]] = defaultdict(list)
     for index, patient in enumerate(patients):
-        by_identifier[frozenset(name for key in patient.keys for name in _folders(key) if tells_whom(name))].append(
-            index
-        )
+        by_folders[frozenset(name for key in patient.keys for name in _folders(key) if tells_whom(name))].append(index)
     apart = [
         [subjects[index] for index in indices]
-        for indices in by_identifier.values()
+        for indices in by_folders.values()
         if len(indices) > 1 and not any(patients[i].contradicts(patients[j]) for i, j in combinations(indices, 2))
     ]
     return subject_of, apart, [*doubts, *_doubts(patients, subjects, share), *_of_nobody(patients, subject_of)]

@@ -11,7 +11,7 @@ from polyscan.dicom.pixels import name_of
 from polyscan.dicom.series import ONE_SLICE
 from polyscan.dicom.usual import has_sharp_kernel
 from polyscan.discovery.bids import Named, named_in
-from polyscan.discovery.candidate import Candidate
+from polyscan.discovery.candidate import Candidate, coarsely
 from polyscan.discovery.channels import case_of
 from polyscan.discovery.sidecar import header_beside, with_sidecar
 from polyscan.discovery.visits import Owner, visit_of
@@ -64,7 +64,7 @@ def _candidate(folder: Path, path: Path, number: str, told: Named) -> Candidate:
         return replace(one, modality=None, reason=said, label=False, meant=None if told.label else told.modality)
     if min(volume.shape) < 2:
         return replace(one, modality=None, reason=f"{one.reason}; {ONE_SLICE}", label=False)
-    voxel = float(f"{spacing_of(volume.affine).prod():.2g}")
+    voxel = coarsely(spacing_of(volume.affine).prod())
     # Of several PET volumes that which says that it is in SUV.
     other_unit = told.modality == "PET" and not says_suv(path.name)
     unusual = float(told.derived + told.by_folder) + other_unit

@@ -65,9 +65,11 @@ def clear_parts(folder: Path, name: str | None = None) -> None:
 
     Where no name is given, of everything.
     """
-    escaped = glob.escape(name or "")
-    of_name = (f".part-{escaped}-*", f".part-*-{escaped}", f".part-*-{escaped}[._]*")
-    for pattern in [".part-*"] if name is None else of_name:
+    patterns = [".part-*"]
+    if name is not None:
+        escaped = glob.escape(name)
+        patterns = [f".part-{escaped}-*", f".part-*-{escaped}", f".part-*-{escaped}[._]*"]
+    for pattern in patterns:
         for part in folder.glob(pattern):
             if part.is_dir():
                 shutil.rmtree(part)

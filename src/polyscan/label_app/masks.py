@@ -14,6 +14,7 @@ from monai.data import MetaTensor
 
 from polyscan.dicom.read import read_series
 from polyscan.errors import PolyscanError
+from polyscan.evaluation import dice
 from polyscan.formats.endings import is_volume
 from polyscan.formats.nifti import read_nifti
 from polyscan.formats.read import read_volume
@@ -141,3 +142,8 @@ def brought_back(mask: MetaTensor, prepared: Study, name: str) -> MetaTensor:
     reference = read_nifti(prepared.scans[preparation.reference].path)
     file = preparation.transforms.get(name)
     return resample(mask, reference, sitk.ReadTransform(file) if file else None, label=True)
+
+
+def agreement(found: np.ndarray, true: np.ndarray) -> float:
+    """Dice of two boolean masks; 1 where both are empty."""
+    return float(np.nan_to_num(dice(found, true), nan=1.0))

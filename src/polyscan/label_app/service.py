@@ -17,13 +17,12 @@ import numpy as np
 from polyscan.bundle import StudyPredictor, run as runs
 from polyscan.bundle.config import channels_of, label_classes
 from polyscan.errors import PolyscanError, sentence, unknown_name
-from polyscan.evaluation import dice
 from polyscan.files.atomic import read_json
 from polyscan.files.schema import encoded
 from polyscan.formats.nifti import read_nifti, write_nifti
 from polyscan.geometry import voxel_ml
 from polyscan.label_app.found import Found, is_dicom
-from polyscan.label_app.masks import grid_of, laid_on, revalued
+from polyscan.label_app.masks import agreement, grid_of, laid_on, revalued
 from polyscan.label_app.sources import FolderStudies, WebStudies
 from polyscan.label_app.weights import Weights
 from polyscan.preprocess.prepare_study import prepare_study
@@ -283,4 +282,4 @@ def _volumes(mask: Path, labels: Mapping[str, int]) -> dict[str, float]:
 
 def _dice(a: Path, b: Path) -> float:
     """Dice of two masks' foreground; one where both are empty."""
-    return float(np.nan_to_num(dice(*(read_nifti(path).numpy() > 0.5 for path in (a, b))), nan=1.0))
+    return agreement(*(read_nifti(path).numpy() > 0.5 for path in (a, b)))

@@ -15,12 +15,11 @@ import numpy as np
 from polyscan.bundle import run as runs
 from polyscan.bundle.run_folder import LAST
 from polyscan.errors import PolyscanError, sentence
-from polyscan.evaluation import dice
 from polyscan.files.atomic import read_json, write_json
 from polyscan.formats.nifti import read_nifti, write_nifti
 from polyscan.label_app.corrections import Correction
 from polyscan.label_app.found import Found, attributes_of
-from polyscan.label_app.masks import brought_back
+from polyscan.label_app.masks import agreement, brought_back
 from polyscan.label_app.service import StudyService
 from polyscan.label_app.sources import WebStudies
 from polyscan.study import Label, PredictionRecord, Study
@@ -183,7 +182,7 @@ def mask_score(prediction: Path, truth: Path, values: Sequence[int]) -> float:
         values: the labels.
     """
     found, true = (read_nifti(path).numpy() for path in (prediction, truth))
-    return float(np.mean([np.nan_to_num(dice(found == value, true == value), nan=1.0) for value in values]))
+    return float(np.mean([agreement(found == value, true == value) for value in values]))
 
 
 def class_score(found: PredictionRecord, truth: Mapping[str, str]) -> float:

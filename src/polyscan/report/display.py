@@ -36,9 +36,8 @@ class Display:
         affine = np.asarray(grid.affine, dtype=float)
         spacing = spacing_of(affine)
         self._grid = empty_image(grid.shape[1:], grid.affine)
-        self._axes = np.argsort(
-            nibabel.io_orientation(affine)[:, 0]
-        ).tolist()  # along right-left, front-back, foot-head
+        # Which array axis runs along each of right-left, front-back and foot-head.
+        self._axes = np.argsort(nibabel.io_orientation(affine)[:, 0]).tolist()
         towards = affine[[0, 1, 2], self._axes] * [-1, -1, 1]
         self._flipped = [axis for axis in range(3) if towards[axis] < 0]
         full = np.array(grid.shape[1:])[self._axes]

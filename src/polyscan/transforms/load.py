@@ -12,7 +12,7 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from PIL import Image
 
-from polyscan.errors import PolyscanError
+from polyscan.errors import PolyscanError, nothing_to_read
 from polyscan.formats.nifti import read_nifti
 from polyscan.geometry import same_grid
 from polyscan.transforms.each_key import EachKeyTransform
@@ -53,9 +53,7 @@ class LoadStudyd(EachKeyTransform):
         study = str(data["study"])
         images = {m: self._read(data[key][m], study) for m in self.read if m in data[key]}
         if not images:
-            raise PolyscanError(
-                f"{study} has {', '.join(data[key]) or 'no scan'}; expected at least one of {', '.join(self.read)}."
-            )
+            raise nothing_to_read(study, data[key], self.read)
         data.update(self._entries(key, images, study))
 
     def _read(self, file: str, study: str) -> MetaTensor:
