@@ -84,10 +84,9 @@ def test_what_is_doubtful_of_a_sidecar_is_said(tmp_path, change, said):
 
 
 def bids(tmp_path, sidecar, weight="70", units=None):
-    """A data set of one PET whose weight stands in participants.tsv."""
+    """A data set of one PET whose weight stands in participants.tsv; it need not describe itself."""
     folder = tmp_path / "sub-01" / "pet"
     folder.mkdir(parents=True)
-    (tmp_path / "dataset_description.json").write_text("{}")
     (tmp_path / "participants.tsv").write_text(f"participant_id\tweight\nsub-02\t1\nsub-01\t{weight}\n")
     if units:
         (tmp_path / "participants.json").write_text(json.dumps({"weight": {"Units": units}}))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from polyscan.formats.endings import stem_of
 
-_DATA_SET = "dataset_description.json"
+ROOT_FILES = ("dataset_description.json", "participants.tsv")  # of a data set, either of them
 _DEEPEST = 6  # folders of a data set above one another
 
 
@@ -38,7 +38,7 @@ def sidecars_of(path: Path) -> list[Path]:
 def folders_of(path: Path) -> list[Path]:
     """From the root of the data set of BIDS to the folder of a file; that alone where there is no data set."""
     folders = [path.absolute().parent, *path.absolute().parent.parents][:_DEEPEST]
-    root = next((k for k, folder in enumerate(folders) if (folder / _DATA_SET).is_file()), 0)
+    root = next((k for k, folder in enumerate(folders) if any((folder / name).is_file() for name in ROOT_FILES)), 0)
     return folders[root::-1]
 
 

@@ -18,6 +18,9 @@ from polyscan.study.outputs import fingerprint
 
 RECORD = "study.json"
 
+# files of a data set of BIDS that tell what the values of its scans mean
+_TELLING = ("*pet.json", "*sessions.tsv", "participants.*", "dataset_description.json")
+
 
 def kept_study(study: Study, out: Path, protocol: str | Path, registered: bool = False) -> Study | None:
     """A study as an earlier run prepared it under ``out``; None where there is none or anything changed since.
@@ -60,7 +63,5 @@ def _beside(sources: Iterable[str]) -> list[str]:
         if is_volume(source):
             found |= set(parts_of(numbered(source)[0]))
             for folder in list(Path(source).absolute().parents)[:4]:
-                found |= {
-                    path for name in ("*pet.json", "*sessions.tsv", "participants.*") for path in folder.glob(name)
-                }
+                found |= {path for name in _TELLING for path in folder.glob(name)}
     return sorted(map(str, found))
