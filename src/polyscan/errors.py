@@ -75,6 +75,16 @@ def first_of(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
+def and_more(said: Sequence[str]) -> str:
+    """What is said of the first of several, and of how many more it could be said.
+
+    Example:
+        >>> and_more(["anna has two masks", "bob has two masks"])
+        'anna has two masks, as in 1 more'
+    """
+    return f"{said[0]}, as in {len(said) - 1} more" if len(said) > 1 else said[0]
+
+
 def sentence(error: BaseException) -> str:
     """What an error says to the user: the text of the PolyscanError behind it, what the system refused, or its root.
 

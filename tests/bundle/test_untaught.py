@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from polyscan.bundle.carried import UNLEARNT, UNTAUGHT, carried_settings, settings_of, untaught
+from polyscan.bundle.carried import UNLEARNT, UNTAUGHT, carried_settings, settings_of, settings_of_studies
 from polyscan.bundle.config import bundle_folder
 from polyscan.bundle.fragment import read_fragment
 from polyscan.bundle.run import infer, train
@@ -25,7 +25,7 @@ def test_what_never_came_with_a_label_of_a_task_does_not_teach_it():
         study("d", ["US"]),
     ]
     studies[1].clinical = {"age": 50}
-    found = untaught(studies, studies, ["mri", "ct", "us"])
+    found = settings_of_studies(studies, studies, [], ["mri", "ct", "us"])[UNTAUGHT]
     assert found["mri"] == ["CT", "US", "clinical"]
     assert found["ct"] == ["MRI", "PET", "US"]
     assert found["us"] == ["CT", "MRI", "PET", "US", "clinical"]

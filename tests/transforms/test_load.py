@@ -179,6 +179,12 @@ def test_a_fold_of_the_manifest_is_watched_or_none_is_left_out():
         items.training_items(manifest, fold=2)
     with pytest.raises(PolyscanError, match="has no fold 0: it has no folds"):
         items.training_items(Manifest(sessions(1, 1) + sessions(2, 1)), fold=0)
+    alone = Manifest(validation=[*manifest.training[:6], *manifest.validation])
+    learnt = [items.training_items(alone, fold=fold) for fold in (0, 1, "all")]
+    assert [len(each) for each in learnt] == [4, 4, 8], "which section they stand in does not matter"
+    assert len(items.labelled_studies(alone)) == 8
+    with pytest.raises(PolyscanError, match="are watched, in validation or in a fold; leave some"):
+        items.training_items(alone)
     manifest.training[1].fold = 1
     with pytest.raises(PolyscanError, match="sub-01 is in two folds"):
         items.validation_items(manifest, fold=1)

@@ -63,33 +63,29 @@ def _entries(fragments: Iterable[str], config: str) -> dict[str, Any]:
     return {name: value for each in fragments for name, value in read_fragment(each, config).items()}
 
 
-def protocols_of(studies: Iterable[Study]) -> list[str]:
-    """The protocols that the scans of studies were prepared by; ``""`` where by none."""
-    return sorted({study.protocol for study in studies if study.scans})
-
-
-def untaught(studies: Iterable[Study], learnt: Sequence[Study], tasks: Iterable[str]) -> dict[str, list[str]]:
-    """Task to the modalities that some studies have, but none that was learnt with a label of it: they do not tell it.
-
-    Args:
-        studies: of the manifest.
-        learnt: those of them that the network learns from.
-        tasks: of the network.
-    """
-    known = _modalities(studies)
-    return {task: sorted(known - _modalities(s for s in learnt if s.label.holds(task))) for task in tasks}
-
-
-def unlearnt(modalities: Iterable[str], learnt: Sequence[Study], before: Mapping[str, Any] | None) -> list[str]:
-    """The modalities that no study had which was learnt from: what the network makes of them is noise.
+def settings_of_studies(
+    learnt: Sequence[Study],
+    studies: Iterable[Study],
+    modalities: Iterable[str],
+    tasks: Iterable[str],
+    before: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What an answer must know of the studies that a network learns from: protocols, and what they do not teach.
 
     Args:
-        modalities: of the network.
         learnt: the studies that it learns from.
+        studies: all of the manifest that could be.
+        modalities: of the network.
+        tasks: of the network.
         before: the settings of the weights that it starts from; None where it starts from none.
     """
-    had = _modalities(learnt)
-    return [name for name in modalities if name not in had and (before is None or name in before.get(UNLEARNT, ()))]
+    known, had = _modalities(studies), _modalities(learnt)
+    new = list(modalities) if before is None else before.get(UNLEARNT, ())
+    return {
+        PROTOCOLS: sorted({study.protocol for study in learnt if study.scans}),
+        UNLEARNT: [name for name in modalities if name not in had and name in new],
+        UNTAUGHT: {task: sorted(known - _modalities(s for s in learnt if s.label.holds(task))) for task in tasks},
+    }
 
 
 def _modalities(studies: Iterable[Study]) -> set[str]:

@@ -97,12 +97,33 @@ def labelled_studies(manifest: str | Path | Manifest, labels: Sequence[str] = MA
     """The studies that can be learnt from: those of training and validation that have one of the labels.
 
     Raises:
-        PolyscanError: fewer than two subjects have a label, or one is in two sections.
+        PolyscanError: fewer than two subjects have a label, all have the same, or one is in two sections.
     """
-    _split(manifest, labels)
-    found = manifest_of(manifest)
-    every = [*found.training, *found.validation]
-    return [study for study in every if any(study.label.holds(name) for name in labels)]
+    training, validation = _labelled(manifest, labels)
+    return [*training, *validation]
+
+
+def _labelled(manifest: str | Path | Manifest, labels: Sequence[str]) -> tuple[list[Study], list[Study]]:
+    """Those of training and those of validation."""
+    found = _apart(manifest)
+    training, validation, aside = (
+        [study for study in studies if any(study.label.holds(name) for name in labels)]
+        for studies in (sorted(found.training, key=lambda s: s.key), found.validation, found.testing)
+    )
+    every = [*training, *validation]
+    subjects = {study.subject for study in every}
+    if len(subjects) < 2:
+        tested = {study.subject for study in aside}
+        raise PolyscanError(
+            f"{manifest} has {len(subjects)} subjects with a label ({', '.join(labels)}) to train on"
+            f"{f', and {len(tested)} in testing' if tested else ''}; give at least two in the section 'training'."
+        )
+    if not any(_teaches(every, name) for name in labels):
+        raise PolyscanError(
+            f"{manifest} has one class only, or no event ({', '.join(labels)}), from which nothing can be learnt; give "
+            "studies of another class, or with an event."
+        )
+    return training, validation
 
 
 def unlabelled_studies(manifest: str | Path | Manifest, labels: Sequence[str] = MASK) -> list[Study]:
@@ -134,11 +155,7 @@ def _split(
     manifest: str | Path | Manifest, labels: Sequence[str], fold: int | str | None = None
 ) -> tuple[list[Study], list[Study]]:
     """What is trained on and what is watched; no subject, of however many sessions, is in both but for fold "all"."""
-    found = _apart(manifest)
-    training, validation = (
-        [study for study in studies if any(study.label.holds(name) for name in labels)]
-        for studies in (sorted(found.training, key=lambda s: s.key), found.validation)
-    )
+    training, validation = _labelled(manifest, labels)
     every = [*training, *validation]
     if fold in (None, ALL) and not validation:
         watched = sorted({study.subject for study in training})[::10]
@@ -152,19 +169,13 @@ def _split(
             folds = sorted({study.fold for study in every if study.fold is not None})
             held = f"those of its studies with a label are {', '.join(map(str, folds))}" if folds else "it has no folds"
             raise PolyscanError(f"{manifest} has no fold {fold}: {held}.")
-    if not training or not validation:
-        aside = {study.subject for study in found.testing if any(study.label.holds(name) for name in labels)}
+    learnt = every if fold == ALL else training
+    if not learnt:
         raise PolyscanError(
-            f"{manifest} has {len({s.subject for s in every})} subjects with a label "
-            f"({', '.join(labels)}) to train on{f', and {len(aside)} in testing' if aside else ''}; give at least two "
-            "in the section 'training'."
+            f"All studies of {manifest} with a label ({', '.join(labels)}) are watched, in validation or in a fold; "
+            "leave some to train on."
         )
-    if not any(_teaches(every, name) for name in labels):
-        raise PolyscanError(
-            f"{manifest} has one class only, or no event ({', '.join(labels)}), from which nothing can be learnt; give "
-            "studies of another class, or with an event."
-        )
-    return (every if fold == ALL else training), validation
+    return learnt, validation
 
 
 def _teaches(studies: Sequence[Study], label: str) -> bool:

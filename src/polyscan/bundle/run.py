@@ -11,16 +11,11 @@ from ignite.engine import Engine, Events
 from monai.bundle import ConfigWorkflow
 
 from polyscan.bundle.carried import (
-    PROTOCOLS,
-    UNLEARNT,
-    UNTAUGHT,
     carried_fragments,
     carried_settings,
-    protocols_of,
     settings_of,
+    settings_of_studies,
     shared_settings,
-    unlearnt,
-    untaught,
 )
 from polyscan.bundle.config import bundle_folder, check_channels, labels_of, open_config, quiet, read_config
 from polyscan.bundle.inference_options import DEFAULTS, InferenceOptions
@@ -128,12 +123,9 @@ def _train(
     workflow = _load(bundle, "train", manifest, run.path, {**overrides, "resume": run.resume})
     parsed: Any = workflow.parser.get_parsed_content
     learnt = learnt_studies(manifest, parsed("labels"), parsed("unlabelled"), parsed("fold"))
-    parsed("network_def").settings = {
-        **settings,
-        PROTOCOLS: protocols_of(learnt),
-        UNLEARNT: unlearnt(parsed("modalities"), learnt, before),
-        UNTAUGHT: untaught([*manifest.training, *manifest.validation], learnt, workflow.parser.get("tasks", {})),
-    }
+    every, tasks = [*manifest.training, *manifest.validation], workflow.parser.get("tasks", {})
+    of_studies = settings_of_studies(learnt, every, parsed("modalities"), tasks, before)
+    parsed("network_def").settings = {**settings, **of_studies}
     run.record["studies"] = {
         what: len(parsed(f"{part}#dataset#data")) for what, part in (("trained_on", "train"), ("watched", "validate"))
     }

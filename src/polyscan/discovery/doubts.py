@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from polyscan.discovery.bids import BY_FOLDER
 from polyscan.discovery.chosen import ANY_MASK, BY_NAME
 from polyscan.discovery.whose import bare, words_of_person
-from polyscan.errors import first_of
+from polyscan.errors import and_more, first_of
 from polyscan.formats.endings import ending_of, stem_of
 from polyscan.study import Decision, Study
 
@@ -127,8 +127,7 @@ def of_days_apart(apart: Mapping[str, int]) -> list[str]:
 
 def _first_of(said: Sequence[str], what: str) -> list[str]:
     """One sentence for many studies: what is said of the first, of how many more, and what to do."""
-    more = f", as in {len(said) - 1} more" if len(said) > 1 else ""
-    return [f"{said[0]}{more}: {what}"] if said else []
+    return [f"{and_more(said)}: {what}"] if said else []
 
 
 def _from_two_sets(study: Study) -> list[str]:

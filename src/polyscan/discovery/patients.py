@@ -22,7 +22,7 @@ from polyscan.discovery.whose import (
     without_numbers,
     words_of_whom,
 )
-from polyscan.errors import first_of
+from polyscan.errors import and_more, first_of
 
 Key = tuple[str, str, str]
 """PatientID, folder of the file under the one that is scanned (empty for that one itself), StudyInstanceUID."""
@@ -365,11 +365,11 @@ def _doubts(patients: list[Patient], subjects: list[str], share: ShareImages) ->
     for a in patients:
         if a.is_only_numbered:
             of_number[frozenset(a.names)].append("/".join(min(a.tops)))
-    if several := [" and ".join(sorted(tops)) for tops in of_number.values() if len(tops) > 1]:
-        more = f", as in {len(several) - 1} more" if len(several) > 1 else ""
+    several = [tops for tops in of_number.values() if len(tops) > 1]
+    if taken := [f"{' and '.join(sorted(tops))} are taken as two patients'" for tops in several]:
         found.append(
-            f"{several[0]} are taken as two patients'{more}, since nothing but a number says that they are one's: put "
-            "them into one folder if they are."
+            f"{and_more(taken)}, since nothing but a number says that they are one's: put them into one folder if they "
+            "are."
         )
     alike: dict[str, list[int]] = defaultdict(list)
     for i, a in enumerate(patients):
