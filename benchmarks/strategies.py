@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from polyscan.advise.candidates import CANDIDATES, COMPARED
-from polyscan.advise.describe import Description, describe_images, describe_vectors
+from polyscan.advise.describe import Description, describe_arrays
 from polyscan.compare import Cohort, Protocol, compare, load_cohort, read_protocol
 from polyscan.compare.protocol import CONCATENATION, OUTPUT_MEAN, SIMPLE
 from polyscan.compare.run import Cell
@@ -67,8 +67,7 @@ def source_of(name: str) -> str:
 
 def describe(name: str, cohort: Cohort) -> Description:
     """What a cohort is like."""
-    what = (cohort.x.numpy(), cohort.y, cohort.patients, cohort.modalities)
-    return describe_images(*what, MOVED.get(name, [])) if cohort.x.dim() > 3 else describe_vectors(*what)
+    return describe_arrays(cohort.x.numpy(), cohort.y, cohort.patients, cohort.modalities, MOVED.get(name, []))
 
 
 def summarised(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from prepared import BUNDLES, make_manifest
 
-from polyscan.advise import advise, describe_manifest, describe_vectors
+from polyscan.advise import advise, describe_arrays, describe_manifest
 from polyscan.advise.advice import choose
 from polyscan.advise.candidates import CANDIDATES, place_of
 from polyscan.advise.evidence import StoredCohort, StoredResult, alike, estimate, stored_cohorts
@@ -287,7 +287,7 @@ def made(name, subjects=600):
     """A made task of vectors, described."""
     task = find_task(name)
     drawn = task.draw(subjects, seed=3)
-    return describe_vectors(drawn.x, drawn.y, np.arange(subjects), task.modalities)
+    return describe_arrays(drawn.x, drawn.y, np.arange(subjects), task.modalities)
 
 
 def test_probes_tell_an_interaction_from_a_sum(interaction):

@@ -109,7 +109,6 @@ def test_it_says_what_was_run_with_versions_hashes_and_references(tmp_path):
         ([{"name": "z-score", "robust": False}], {}, {}, {}, "mean 0 and standard deviation 1"),
         ([{"name": "bias field", "method": "N4"}], {}, {}, {}, "Tustison"),
         ([{"name": "histogram standard"}], {}, {}, {}, "Nyul"),
-        ([{"name": "match scale", "to": "FLAIR"}], {}, {}, {}, "T1 got the mean and the standard deviation of FLAIR"),
         ([{"name": "whiten"}], {}, {}, {}, "T1 were whitened together"),
         ([{"name": "mask", "method": "given"}], {}, {}, {}, "A mask of the brain was given with each study."),
         ([{"name": "mask", "method": "body"}], {}, {}, {}, "(T1) by Otsu's threshold"),

@@ -12,7 +12,6 @@ from polyscan.preprocess.normalize import (
     Whitening,
     match_histogram,
     robust_z_score,
-    windows,
     z_score,
 )
 
@@ -90,12 +89,6 @@ def test_histogram_matching_gives_the_reference_its_distribution():
     matched = match_histogram(values, mask, reference, other)(values)
     wanted = np.percentile(reference[other], [5, 25, 50, 75, 95])
     np.testing.assert_allclose(np.percentile(matched[mask], [5, 25, 50, 75, 95]), wanted, rtol=0.02)
-
-
-def test_windows():
-    shown = windows(np.array([-1000.0, -150, 50, 250, 3000, np.nan]), [(-150, 250), (-1000, 3000)])
-    np.testing.assert_allclose(shown[0], [0, 0, 0.5, 1, 1, np.nan])
-    np.testing.assert_allclose(shown[1], [0, 850 / 4000, 1050 / 4000, 1250 / 4000, 1, np.nan])
 
 
 def test_whitening_decorrelates_and_can_be_undone():

@@ -88,12 +88,8 @@ def test_intensity_steps_in_one_protocol(run, cohort, tmp_path):
         BODY,
         step("BiasFieldd", keys=["T1c", "T2"]),
         step("HistogramStandardized", standards={"T1c": str(tmp_path / "T1c.json")}),
-        step("MatchScaled", keys=["T2"], to="T1c"),
     )
-    t1c, t2 = inside(study, images["T1c"]), inside(study, images["T2"])
-    assert t2.mean() == pytest.approx(t1c.mean(), rel=1e-3)
-    assert t2.std() == pytest.approx(t1c.std(), rel=1e-3)
-    assert 0 < np.median(t1c) < 100
+    assert 0 < np.median(inside(study, images["T1c"])) < 100
 
 
 def test_whitening_step(run):

@@ -103,7 +103,7 @@ def describe_manifest(manifest: Manifest, target: str | None = None) -> Descript
     truth = [] if target == MASK else [study.label.tasks[target] for study in studies]
     task = _task(target, truth)
     modalities = list(dict.fromkeys(name for study in studies for name in study.scans))
-    tables = [name for name in modalities if _is_table(studies, name)]
+    tables = [name for name in modalities if all(s.scans[name].is_table for s in studies if name in s.scans)]
     clinical = [
         name
         for name in dict.fromkeys(key for study in studies for key in study.clinical)
@@ -138,40 +138,31 @@ def describe_manifest(manifest: Manifest, target: str | None = None) -> Descript
     )
 
 
-def describe_vectors(
-    x: NDArray[Any], y: NDArray[np.int64], patients: NDArray[Any], modalities: list[str]
-) -> Description:
-    """Describe studies that are vectors in memory, with classes; arguments as of :func:`probe`."""
-    described = _in_memory(x, y, patients, modalities)
-    return replace(described, tables=list(modalities), values=x.shape[2], probes=probe(x, y, patients, modalities))
-
-
-def describe_images(
+def describe_arrays(
     x: NDArray[Any], y: NDArray[np.int64], patients: NDArray[Any], modalities: list[str], untrusted: Sequence[str] = ()
 ) -> Description:
-    """Describe studies that are images in memory, on one grid, with classes.
+    """Describe studies in memory, with classes.
 
     Args:
-        x: (study, modality, x, y); NaN throughout where a modality is missing.
+        x: (study, modality, value), or (study, modality, x, y) on one grid; NaN throughout where a modality is missing.
         y: (study,) the class.
         patients: (study,).
         modalities: names.
-        untrusted: those that do not lie on the others.
+        untrusted: those whose images do not lie on the others.
     """
-    return replace(_in_memory(x, y, patients, modalities), untrusted=dict.fromkeys(untrusted, 1.0))
-
-
-def _in_memory(x: NDArray[Any], y: NDArray[np.int64], patients: NDArray[Any], modalities: list[str]) -> Description:
-    """What is the same of vectors and of images, (study, modality, ...)."""
     gone = ~np.isfinite(x).reshape(*x.shape[:2], -1).any(2)
-    return Description(
+    described = Description(
         task="classes",
         target="class",
         studies=len(y),
         patients=len(set(patients.tolist())),
         missing={name: float(gone[:, m].mean()) for m, name in enumerate(modalities)},
         classes={str(k): int((y == k).sum()) for k in np.unique(y)},
+        untrusted=dict.fromkeys(untrusted, 1.0),
     )
+    if x.ndim > 3:
+        return described
+    return replace(described, tables=list(modalities), values=x.shape[2], probes=probe(x, y, patients, modalities))
 
 
 def vectors(studies: Sequence[Study], tables: Sequence[str]) -> NDArray[np.float64]:
@@ -225,10 +216,6 @@ def _task(target: str, truth: Sequence[Any]) -> Task:
         return "survival"
     numbers = {value for value in truth if isinstance(value, int | float) and not isinstance(value, bool)}
     return "number" if len(numbers) > max(10, len(truth) // 10) else "classes"
-
-
-def _is_table(studies: Sequence[Study], name: str) -> bool:
-    return all(s.scans[name].is_table for s in studies if name in s.scans)
 
 
 def _part(each: Any) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,11 +65,7 @@ def dependences(studies: Sequence[Study], modalities: Sequence[str]) -> list[Dep
     if not found:
         return []
     adjusted = holm([each.p for each in found])
-    significant = [
-        Dependence(each.modality, each.on, float(p), each.rates)
-        for each, p in zip(found, adjusted, strict=True)
-        if p <= LEVEL
-    ]
+    significant = [replace(each, p=float(p)) for each, p in zip(found, adjusted, strict=True) if p <= LEVEL]
     return sorted(significant, key=lambda each: each.p)
 
 

@@ -208,9 +208,6 @@ def focal_loss(logits: Tensor, target: Tensor, weights: Sequence[float] | None =
     """
     truth = target[:, 0].long()
     log_p = functional.log_softmax(logits, 1).gather(1, truth[:, None])[:, 0]
-    w = (
-        torch.ones_like(log_p)
-        if weights is None
-        else torch.as_tensor(weights, dtype=log_p.dtype, device=log_p.device)[truth]
-    )
+    each = log_p.new_ones(logits.shape[1]) if weights is None else log_p.new_tensor(weights)
+    w = each[truth]
     return -(w * (1 - log_p.exp()).clamp(min=0) ** focal * log_p).sum() / w.sum()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pydoc
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -58,7 +59,11 @@ def tell_preparation(text: Text, studies: Sequence[Study]) -> dict[str, str]:
     )
     steps = _steps(prepared)
     for name, done in steps.items():
-        text.say(SECTION, *_TELLERS.get(name, _other)(text, done))
+        if name in _SENTENCES:
+            sentence, source = _SENTENCES[name]
+            text.say(SECTION, f"{sentence.format(_scans(done))}{text.cite(pydoc.locate(source))}.")
+        else:
+            text.say(SECTION, *_TELLERS.get(name, _other)(text, done))
     text.say(SECTION, _trusted(text, prepared))
     return dict(
         each.what["package"].rsplit(" ", 1) for done in steps.values() for each in done if "package" in each.what
@@ -227,30 +232,6 @@ def _z_score(text: Text, done: Sequence[Done]) -> Iterator[str]:
         yield f"{_scans(each)} got {what} inside the mask."
 
 
-def _bias_field(text: Text, done: Sequence[Done]) -> list[str]:
-    from polyscan.preprocess.bias import bias_field
-
-    return [f"The bias field of {_scans(done)} was removed by N4{text.cite(bias_field)}."]
-
-
-def _histogram_standard(text: Text, done: Sequence[Done]) -> list[str]:
-    from polyscan.preprocess.normalize import HistogramStandard
-
-    return [f"{_scans(done)} came to the standard scale of a cohort{text.cite(HistogramStandard)}."]
-
-
-def _match_scale(text: Text, done: Sequence[Done]) -> list[str]:
-    return [
-        f"{_scans(each)} got the mean and the standard deviation of {to}." for to, each in _grouped(done, "to").items()
-    ]
-
-
-def _whiten(text: Text, done: Sequence[Done]) -> list[str]:
-    from polyscan.preprocess.normalize import Whitening
-
-    return [f"{_scans(done)} were whitened together{text.cite(Whitening)}."]
-
-
 def _other(text: Text, done: Sequence[Done]) -> list[str]:
     """A step of a protocol's own: its name and the settings that all scans share."""
     first = done[0].what
@@ -265,8 +246,13 @@ _TELLERS: dict[str, Callable[[Text, Sequence[Done]], Iterable[str]]] = {
     "resample": _resample,
     "mask": _mask,
     "z-score": _z_score,
-    "bias field": _bias_field,
-    "histogram standard": _histogram_standard,
-    "match scale": _match_scale,
-    "whiten": _whiten,
 }
+_SENTENCES = {
+    "bias field": ("The bias field of {} was removed by N4", "polyscan.preprocess.bias.bias_field"),
+    "histogram standard": (
+        "{} came to the standard scale of a cohort",
+        "polyscan.preprocess.normalize.HistogramStandard",
+    ),
+    "whiten": ("{} were whitened together", "polyscan.preprocess.normalize.Whitening"),
+}
+"""Step to what is said of the scans that it did, and what names its papers."""

@@ -3,7 +3,6 @@ from polyscan.preprocess.intensity_steps import (
     BrainMaskd as BrainMaskd,
     ForegroundMaskd as ForegroundMaskd,
     HistogramStandardized as HistogramStandardized,
-    MatchScaled as MatchScaled,
     ZCAWhiteningd as ZCAWhiteningd,
     ZScored as ZScored,
 )

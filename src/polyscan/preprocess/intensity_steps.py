@@ -15,7 +15,7 @@ from polyscan.modality import modality
 from polyscan.preprocess.bias import bias_field
 from polyscan.preprocess.brain import brain_mask
 from polyscan.preprocess.mask import foreground
-from polyscan.preprocess.normalize import HistogramStandard, Standardization, Whitening, robust_z_score, z_score
+from polyscan.preprocess.normalize import HistogramStandard, Whitening, robust_z_score, z_score
 from polyscan.preprocess.resample import resample
 from polyscan.preprocess.steps import Record, Step, present
 
@@ -152,43 +152,6 @@ class HistogramStandardized(_Normalize):
         """See :class:`_Normalize`."""
         landmarks = self.standards[name].match(image[0].numpy(), mask)
         return landmarks(image[0].numpy()), {"landmarks": [round(float(value), 3) for value in landmarks.own]}
-
-
-class MatchScaled(_Normalize):
-    """Give modalities the mean and the standard deviation that another has inside the body.
-
-    One network can then read either with one set of weights; unlike separate z-scores this keeps the other's unit.
-
-    Args:
-        keys: modalities to change.
-        to: the modality whose scale they get; nothing is changed in a study that lacks it.
-    """
-
-    name = "match scale"
-
-    def __init__(self, keys: Sequence[str], to: str) -> None:
-        super().__init__(keys)
-        self.to = to
-        self._target: Standardization | None = None
-
-    def apply(self, data: dict[str, Any], record: Record) -> None:
-        """See :class:`Step`."""
-        if self.to not in present(data):
-            return
-        image = data[self.to]
-        mask = mask_on(data, image)
-        try:
-            self.unit, self._target = image.meta["unit"], z_score(image[0].numpy(), mask)
-        except PolyscanError as error:
-            self.leave_out(data, record, self.to, str(error))
-            return
-        super().apply(data, record)
-
-    def scaled(self, image: MetaTensor, mask: np.ndarray, name: str) -> tuple[np.ndarray, dict[str, Any]]:
-        """See :class:`_Normalize`."""
-        assert self._target is not None
-        values = self._target.inverse(z_score(image[0].numpy(), mask)(image[0].numpy()))
-        return values, {"to": self.to}
 
 
 class ZCAWhiteningd(Step):

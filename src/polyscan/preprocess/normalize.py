@@ -158,16 +158,6 @@ def match_histogram(
     return Landmarks(_percentiles(values, mask, _QUANTILES), _percentiles(reference, reference_mask, _QUANTILES))
 
 
-def windows(values: np.ndarray, limits: Sequence[tuple[float, float]]) -> np.ndarray:
-    """CT through several windows: (window, ...) float32 from 0 at the lower HU to 1 at the upper; NaN stays.
-
-    Args:
-        values: HU, any shape.
-        limits: lower and upper HU of each window, as (-150, 250) for soft tissue.
-    """
-    return np.stack([((values - low) / (high - low)).clip(0, 1) for low, high in limits]).astype(np.float32)
-
-
 @dataclass(frozen=True)
 class Whitening:
     """A joint normalisation of several modalities that can be undone: mean 0, and the identity as covariance.
