@@ -143,6 +143,18 @@ def test_wrong_shapes_are_refused_with_what_was_expected(layer):
         net(torch.randn(2, 3, 4, 8), torch.ones(2, 2, dtype=torch.bool))
     with pytest.raises(ValueError, match="at least 1"):
         layer(0, 4)
+    for features, available in (([torch.randn(2, 4, 8)] * 3, torch.ones(2, 3)), (torch.randn(2, 3, 4, 8), None)):
+        with pytest.raises(ValueError, match=r"must be tensors.*torch.stack\(features, dim=1\) makes one of a list"):
+            net(features, available)
+
+
+@each
+def test_a_batch_of_none_is_answered_by_none(layer):
+    """The last batch of a loader, or of those that a gate chose, may be empty."""
+    net = layer(3, 4, 2)
+    out = net(torch.randn(0, 3, 4, 5, 5), torch.ones(0, 3, dtype=torch.bool))
+    assert out.shape == (0, 4, 5, 5)
+    assert all(buffer.isfinite().all() for buffer in net.buffers() if buffer.is_floating_point())
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from polyscan.fusion import AttentionWeighted, layers
-from polyscan.networks import ClassificationHead, FusionNet, SegmentationHead, SegResEncoder, UNetEncoder
+from polyscan.networks import ClassificationHead, FusionNet, MultiScaleNet, SegmentationHead, SegResEncoder, UNetEncoder
 
 PLACES = ["input", [2], [0, 1, 2], [0, 2], [1], "output"]
 NAN = float("nan")
@@ -109,15 +109,29 @@ def test_place_that_is_none_is_refused(fuse_at):
 
 
 @pytest.mark.parametrize("part", ["encoder", "fusion", "head"])
-def test_a_part_that_is_made_already_is_refused(part):
-    parts = {
-        "encoder": UNetEncoder,
-        "fusion": AttentionWeighted,
-        "head": SegmentationHead,
-        part: torch.nn.Conv3d(1, 1, 1),
-    }
-    with pytest.raises(ValueError, match=f"{part} is a Conv3d that is made already; give what makes it"):
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        (torch.nn.Conv3d(1, 1, 1), "a Conv3d that is made already"),
+        ({0: torch.nn.Identity()}, "a Identity that is made already"),
+        ("Mean", "'Mean'"),
+        (None, "None"),
+    ],
+    ids=["module", "by level", "name", "none"],
+)
+def test_a_part_that_makes_nothing_is_refused(part, given, shown):
+    parts = {"encoder": UNetEncoder, "fusion": AttentionWeighted, "head": SegmentationHead, part: given}
+    with pytest.raises(ValueError, match=f"{part} is {shown}; give what makes it, such as its class"):
         FusionNet(["T1", "T2"], parts["encoder"], [0], parts["fusion"], parts["head"])
+    with pytest.raises(ValueError, match=f"{part} is {shown}; give what makes it"):
+        MultiScaleNet({"T1": 0}, parts["encoder"], parts["fusion"], parts["head"])
+
+
+def test_a_map_on_a_line_is_brought_to_its_grid():
+    net = FusionNet(
+        ["ECG", "PPG"], partial(UNetEncoder, stem_stride=2), [0, 1], AttentionWeighted, SegmentationHead, spatial_dims=1
+    )
+    assert net(torch.randn(1, 2, 64)).shape == (1, 1, 64)
 
 
 def test_wrong_input_is_refused():
@@ -125,7 +139,13 @@ def test_wrong_input_is_refused():
         make([0])(torch.randn(1, 2, 8, 8, 8))
     with pytest.raises(ValueError, match="image has 4 axes; expected batch and modality, and 3 of space"):
         make([0])(torch.randn(1, 3, 8, 8))
-    with pytest.raises(ValueError, match="different names"):
-        FusionNet(["T1", "T1"], UNetEncoder, [0], AttentionWeighted, SegmentationHead)
+    for names in (["T1", "T1"], "T1"):
+        with pytest.raises(ValueError, match=r"a list of different names, at least one; found .*T1"):
+            FusionNet(names, UNetEncoder, [0], AttentionWeighted, SegmentationHead)
+    for dims in (0, 4):
+        with pytest.raises(ValueError, match=f"spatial_dims is {dims}; expected 1, 2 or 3"):
+            FusionNet(["T1"], UNetEncoder, [0], AttentionWeighted, SegmentationHead, spatial_dims=dims)
+    with pytest.raises(ValueError, match="out_channels is 0; expected at least 1"):
+        SegmentationHead((4, 8), out_channels=0)
     with pytest.raises(ValueError, match="need 2"):
         SegmentationHead((4, 8, 8), width=(4,))

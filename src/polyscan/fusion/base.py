@@ -97,7 +97,12 @@ class FusionLayer(nn.Module):
         return fused.masked_fill(~expand(some, fused), 0.0)
 
     def check(self, features: Tensor, available: Tensor) -> None:
-        """Raise ValueError where a shape is not the one that the layer was made for or ``available`` is not of bool."""
+        """Raise ValueError of what is no tensor, is not of the shapes the layer was made for, or not of bool."""
+        if not isinstance(features, Tensor) or not isinstance(available, Tensor):
+            raise ValueError(
+                "features and available must be tensors, (batch, modality, channel, *spatial) and (batch, modality); "
+                "torch.stack(features, dim=1) makes one of a list."
+            )
         if features.dim() < 3 or features.shape[1] != self.modalities or features.shape[2] != self.channels:
             raise ValueError(
                 f"features have shape {list(features.shape)}; expected (batch, {self.modalities} modalities, "

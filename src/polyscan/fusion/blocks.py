@@ -126,7 +126,7 @@ class Attention(nn.Module):
         return read * expand(some, read)
 
     def _split(self, tokens: Tensor) -> Tensor:
-        return tokens.reshape(tokens.shape[0], tokens.shape[1], self.heads, -1).transpose(1, 2)
+        return tokens.unflatten(2, [self.heads, tokens.shape[2] // self.heads]).transpose(1, 2)
 
 
 class FeedForward(nn.Sequential):
@@ -192,14 +192,15 @@ def tokens_of(features: Tensor, limit: int) -> Tensor:
 
 def interpolate_to(coarse: Tensor, reference: Tensor) -> Tensor:
     """Interpolate (batch, channel, *coarse) linearly onto the grid of ``reference``, (batch, channel, *spatial)."""
-    size = reference.shape[2:]
-    if coarse.shape[2:] == size:
+    return resize(coarse, list(reference.shape[2:]))
+
+
+def resize(coarse: Tensor, size: list[int]) -> Tensor:
+    """Interpolate a map (batch, channel, *coarse) linearly to a grid; logits (batch, channel) stay as they are."""
+    if coarse.dim() != len(size) + 2 or list(coarse.shape[2:]) == list(size):
         return coarse
-    if coarse.dim() == 3:
-        return functional.interpolate(coarse, size=size, mode="linear", align_corners=False)
-    if coarse.dim() == 4:
-        return functional.interpolate(coarse, size=size, mode="bilinear", align_corners=False)
-    return functional.interpolate(coarse, size=size, mode="trilinear", align_corners=False)
+    mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(size)]
+    return functional.interpolate(coarse, size=size, mode=mode, align_corners=False)
 
 
 def convolution(spatial_dims: int, channels: int, out: int, kernel: int) -> nn.Module:

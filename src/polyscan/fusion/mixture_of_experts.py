@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from polyscan.fusion.base import FusionLayer, concatenate
-from polyscan.fusion.blocks import pooled
+from polyscan.fusion.blocks import flatten_space, pooled
 
 
 class MixtureOfExperts(FusionLayer):
@@ -34,7 +34,7 @@ class MixtureOfExperts(FusionLayer):
         gate = self.gate(features, available)
         weight = torch.einsum("be,ecx->bcx", gate, self.weight.to(gate.dtype))
         bias = (gate @ self.bias.to(gate.dtype)).unsqueeze(2)
-        x = concatenate(features, available).reshape(features.shape[0], self.weight.shape[2], -1)
+        x = flatten_space(concatenate(features, available), 2)
         return (weight @ x + bias).reshape(features.shape[:1] + features.shape[2:])
 
     @torch.jit.export

@@ -14,11 +14,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.modules.dropout import _DropoutNd
 
 from polyscan.errors import PolyscanError
 from polyscan.fusion.base import FusionLayer
+from polyscan.fusion.blocks import resize as resize
 
 FORMAT_VERSION = 1
 """Of the description that weights carry; raised when weights of before can no longer be read."""
@@ -52,8 +52,8 @@ class FusionModel(nn.Module):
     def __init__(self, modalities: Sequence[str], outputs: Sequence[str], fused_channels: Sequence[int]) -> None:
         super().__init__()
         self.modalities = list(modalities)
-        if not self.modalities or len(set(self.modalities)) != len(self.modalities):
-            raise ValueError(f"modalities must be different names, at least one; found {self.modalities}.")
+        if isinstance(modalities, str) or not self.modalities or len(set(self.modalities)) != len(self.modalities):
+            raise ValueError(f"modalities must be a list of different names, at least one; found {modalities!r}.")
         self.outputs = list(outputs)
         self.fused_channels = list(fused_channels)
         self.settings: dict[str, Any] = {}
@@ -166,6 +166,23 @@ class NoFusion(nn.Module):
         return features[:, 0, :0]
 
 
+def check_makers(spatial_dims: int, **parts: Any) -> None:
+    """Refuse parts of a network that cannot be made.
+
+    Raises:
+        ValueError: one of ``parts``, by its name what makes it, or a mapping to what makes each, is something else; or
+            ``spatial_dims`` is not 1, 2 or 3.
+    """
+    if spatial_dims not in (1, 2, 3):
+        raise ValueError(f"spatial_dims is {spatial_dims}; expected 1, 2 or 3.")
+    for name, part in parts.items():
+        for made in part.values() if isinstance(part, Mapping) else [part]:
+            if isinstance(made, nn.Module) or not callable(made):
+                ready = isinstance(made, nn.Module)
+                found = f"a {type(made).__name__} that is made already" if ready else repr(made)
+                raise ValueError(f"{name} is {found}; give what makes it, such as its class.")
+
+
 def make_layer(
     fusion: Callable[..., FusionLayer] | Mapping[Any, Callable[..., FusionLayer]],
     level: int,
@@ -223,14 +240,6 @@ def split_missing(image: Tensor) -> tuple[Tensor, Tensor]:
     finite = torch.isfinite(image)
     available = finite.flatten(2).any(2)
     return image.masked_fill(~finite, 0.0), available | ~available.any(1, keepdim=True)
-
-
-def resize(logits: Tensor, size: list[int]) -> Tensor:
-    """Interpolate a map (batch, channel, *coarse) linearly to a grid; logits (batch, channel) stay as they are."""
-    if logits.dim() != len(size) + 2 or list(logits.shape[2:]) == list(size):
-        return logits
-    mode = "trilinear" if len(size) == 3 else "bilinear"
-    return functional.interpolate(logits, size=size, mode=mode, align_corners=False)
 
 
 def check_weights(model: Any, state_dict: Mapping[str, Tensor], prefix: str, *_: Any) -> None:

@@ -13,7 +13,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from polyscan.fusion.base import MakeFusion
 from polyscan.networks.encoders import Encoder, EncoderEach, EncoderShared
-from polyscan.networks.fusion_model import FusionModel, NoFusion, check_levels, make_layer, split_missing
+from polyscan.networks.fusion_model import FusionModel, NoFusion, check_levels, check_makers, make_layer, split_missing
 from polyscan.networks.heads import Head
 
 FuseAt = Literal["input", "output"] | Sequence[int]
@@ -38,7 +38,7 @@ class FusionNet(FusionModel):
         fusion: ``fusion(modalities, channels, spatial_dims) -> FusionLayer``; or one for each level of ``fuse_at``,
             such as ``{0: Concatenation, 3: MaskedTransformer}`` (in JSON the levels are strings).
         head: ``head(channels, spatial_dims) -> Head``; it takes the features of all levels.
-        spatial_dims: 2 or 3.
+        spatial_dims: 1, 2 or 3.
         shared: one encoder for all modalities instead of one each; they run as one batch.
         checkpoint: save memory in training: the encoders' stages are computed again going backward.
         input_channels: with ``fuse_at="input"``, channels that each modality is projected to before it is fused; 16
@@ -68,12 +68,9 @@ class FusionNet(FusionModel):
         input_channels: int | None = None,
     ) -> None:
         count = len(modalities)
-        for name, part in (("encoder", encoder), ("fusion", fusion), ("head", head)):
-            if isinstance(part, nn.Module):
-                made = type(part).__name__
-                raise ValueError(f"{name} is a {made} that is made already; give what makes it, such as its class.")
+        check_makers(spatial_dims, encoder=encoder, fusion=fusion, head=head)
         if count == 0:
-            raise ValueError("modalities must be different names, at least one; found none.")
+            raise ValueError("modalities must be a list of different names, at least one; found none.")
         if input_channels is not None and fuse_at != "input":
             raise ValueError(f"input_channels is {input_channels}; only fusion at the input has some.")
         body: InputFusion | LevelFusion | OutputFusion

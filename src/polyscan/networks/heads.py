@@ -28,6 +28,8 @@ class Head(nn.Module):
 
     def __init__(self, out_channels: int, dropout: float = 0.0, outputs: Sequence[str] = ()) -> None:
         super().__init__()
+        if out_channels < 1:
+            raise ValueError(f"out_channels is {out_channels}; expected at least 1.")
         if outputs and len(outputs) != out_channels:
             raise ValueError(f"{len(outputs)} outputs are named ({', '.join(outputs)}); there are {out_channels}.")
         self.out_channels = out_channels

@@ -13,7 +13,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from polyscan.fusion.base import MakeFusion
 from polyscan.fusion.blocks import Pointwise, interpolate_to
 from polyscan.networks.encoders import Encoder, encode_available, may_branch
-from polyscan.networks.fusion_model import FusionModel, FusionWrapper, check_levels, make_layer
+from polyscan.networks.fusion_model import FusionModel, FusionWrapper, check_levels, check_makers, make_layer
 from polyscan.networks.fusion_net import MakeEncoder, MakeHead
 
 
@@ -44,6 +44,7 @@ class MultiScaleNet(FusionModel):
         *,
         spatial_dims: int = 3,
     ) -> None:
+        check_makers(spatial_dims, encoder=encoder, fusion=fusion, head=head)
         enters = list(modalities.values())
         encoders = [encoder(1, spatial_dims) for _ in enters]
         channels = encoders[0].channels if encoders else ()

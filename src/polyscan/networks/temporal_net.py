@@ -9,7 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from polyscan.fusion.temporal import TemporalFusion
-from polyscan.networks.fusion_model import FusionWrapper, NoFusion, check_levels, make_layer, split_missing
+from polyscan.networks.fusion_model import (
+    FusionWrapper,
+    NoFusion,
+    check_levels,
+    check_makers,
+    make_layer,
+    split_missing,
+)
 from polyscan.networks.fusion_net import FusionNet
 from polyscan.scan_key import ScanKey
 
@@ -45,6 +52,7 @@ class TemporalNet(FusionWrapper):
         )
         if not self.fused_channels:
             raise ValueError("the network fuses at the output; times are joined by features: use the input or levels.")
+        check_makers(network.spatial_dims, fusion=fusion)
         check_levels(fusion, [k for k, channels in enumerate(self.fused_channels) if channels])
         self.times = times
         self.fusions = nn.ModuleList(
