@@ -1,14 +1,15 @@
-"""How many small faults put into ``polyscan.fusion`` its tests find.
+"""How many small faults put into a package of polyscan its tests find.
 
-    python benchmarks/mutation.py [--sample 250] [--seed 0] [--processes 2] [--files masked_transformer.py ...]
+    python benchmarks/mutation.py [--sample 250] [--seed 0] [--processes 2] [--files fusion/masked_transformer.py ...]
+    python benchmarks/mutation.py inference evaluation attribution --tests tests/transforms/test_classify.py
 
 One mutant is one change of one expression: an operator or comparison for its neighbour, a number plus one, a flag
 turned, a sign or a negation or a call taken away, two arguments or the branches of a conditional exchanged. Messages of
-errors, annotations and strings are left alone. Each of a random sample runs against the tests of ``tests/fusion`` that
-pass through its line, quickest first, until one fails, and against those that run nothing of the package but look at
-it; what is met at import alone runs against all. One that takes ten times its tests' time is found as well. What
-survives is printed with the reason that ``mutation_survivors.yaml`` gives for it. Ends with status 1 where fewer than
-95 % are found or a survivor has no reason.
+errors, annotations and strings are left alone. Each of a random sample runs against the tests of the packages, and of
+``--tests``, that pass through its line, quickest first, until one fails, and against those that run nothing of polyscan
+but look at it; what is met at import alone runs against all. One that takes ten times its tests' time is found as well.
+What survives is printed with the reason that ``mutation_survivors.yaml`` gives for it. Ends with status 1 where fewer
+than 95 % are found or a survivor has no reason.
 """
 
 from __future__ import annotations
@@ -37,12 +38,15 @@ import pytest
 import yaml
 
 # What tests import is imported once, before they fork; polyscan itself is imported by each, changed.
-for heavy in ("torch", "scipy.ndimage", "scipy.special", "scipy.linalg", "hypothesis.strategies", "cca_zoo.linear"):
+for heavy in (
+    *("torch", "scipy.ndimage", "scipy.special", "scipy.linalg", "scipy.stats", "hypothesis.strategies"),
+    *("cca_zoo.linear", "monai.bundle", "monai.inferers", "monai.metrics", "captum.attr", "sklearn.manifold"),
+):
     with contextlib.suppress(ImportError):
         __import__(heavy)
 
 ROOT = Path(__file__).resolve().parents[1]
-FUSION, TESTS = ROOT / "src" / "polyscan" / "fusion", ROOT / "tests" / "fusion"
+SOURCE = ROOT / "src" / "polyscan"
 NEIGHBOUR: dict[type, type] = {
     ast.Add: ast.Sub,
     ast.Sub: ast.Add,
@@ -97,7 +101,7 @@ class Mutant:
 
     def source(self) -> str:
         """The file with the change."""
-        tree = ast.parse((FUSION / self.file).read_text())
+        tree = ast.parse((SOURCE / self.file).read_text())
         node, _ = list(candidates(tree))[self.index]
         changed = Replace(node, list(variants(node))[self.variant]).visit(tree)
         return ast.unparse(ast.fix_missing_locations(changed))
@@ -182,7 +186,7 @@ def mutants_of(file: Path) -> list[Mutant]:
         for which, changed in enumerate(variants(node)):
             before, after = ast.unparse(node), ast.unparse(changed)
             first = text.splitlines()[statement.lineno - 1].strip()
-            found.append(Mutant(str(file.relative_to(FUSION)), index, which, before, after, lines, first))
+            found.append(Mutant(str(file.relative_to(SOURCE)), index, which, before, after, lines, first))
     return found
 
 
@@ -195,9 +199,9 @@ class Ran:
 
     def trace(self, frame: FrameType, event: str, arg: object) -> Any:
         """See ``sys.settrace``."""
-        if not frame.f_code.co_filename.startswith(str(FUSION)):
+        if not frame.f_code.co_filename.startswith(str(SOURCE)):
             return None
-        self.current.add((frame.f_code.co_filename.removeprefix(f"{FUSION}/"), frame.f_lineno))
+        self.current.add((frame.f_code.co_filename.removeprefix(f"{SOURCE}/"), frame.f_lineno))
         return self.trace
 
     @pytest.hookimpl(wrapper=True)
@@ -248,12 +252,12 @@ def fork(run: Callable[[], int], seconds: int) -> int:
         os._exit(status)
 
 
-def baseline(file: Path) -> None:
-    """Write down what each test runs, and how long it takes."""
+def baseline(file: Path, tests: list[str]) -> None:
+    """Write down what each of some tests runs, and how long it takes."""
 
     def run() -> int:
         ran = Ran()
-        status = run_tests(ROOT / "src", [str(TESTS)], ran)
+        status = run_tests(ROOT / "src", tests, ran)
         file.write_text(json.dumps([ran.seconds, {name: sorted(lines) for name, lines in ran.lines.items()}]))
         return status
 
@@ -277,8 +281,8 @@ def start(mutant: Mutant, names: list[str], seconds: float) -> int:
 
     def run() -> int:
         with tempfile.TemporaryDirectory() as folder:
-            shutil.copytree(FUSION.parent, Path(folder) / "polyscan")
-            (Path(folder) / "polyscan" / "fusion" / mutant.file).write_text(mutant.source())
+            shutil.copytree(SOURCE, Path(folder) / "polyscan")
+            (Path(folder) / "polyscan" / mutant.file).write_text(mutant.source())
             return run_tests(Path(folder), ["-x", *sorted({name.partition("::")[0] for name in names})], Chosen(names))
 
     return fork(run, int(60 + 10 * seconds))
@@ -304,20 +308,23 @@ def survivors_of(mutants: list[Mutant], known: Path, processes: int) -> list[Mut
 def main() -> int:
     """Print each mutant, then the share that was found and what survived."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("packages", nargs="*", default=["fusion"], help="folders of polyscan")
+    parser.add_argument("--tests", nargs="*", default=[], help="files beside those of the packages")
     parser.add_argument("--sample", type=int, default=250)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--files", nargs="*", help="paths below fusion/; all where not given")
+    parser.add_argument("--files", nargs="*", help="paths below polyscan/; all of the packages where not given")
     parser.add_argument("--baseline", type=Path, help="keep what each test runs in this file, and take it from there")
     options = parser.parse_args()
     os.chdir(ROOT)
-    files = sorted(FUSION.rglob("*.py")) if not options.files else [FUSION / name for name in options.files]
+    whole = [file for name in options.packages for file in sorted((SOURCE / name).rglob("*.py"))]
+    files = [SOURCE / name for name in options.files] if options.files else whole
     every = [mutant for file in files for mutant in mutants_of(file)]
     chosen = random.Random(options.seed).sample(every, min(options.sample, len(every)))
     with tempfile.TemporaryDirectory() as folder:
         known = options.baseline or Path(folder) / "baseline.json"
         if not known.exists():
-            baseline(known)
+            baseline(known, [*(f"tests/{name}" for name in options.packages), *options.tests])
         survivors = survivors_of(chosen, known, options.processes)
     reasons = yaml.safe_load(Path(__file__).with_name("mutation_survivors.yaml").read_text()) or {}
     killed = len(chosen) - len(survivors)

@@ -14,6 +14,7 @@ import torch
 from polyscan.cli import main
 from polyscan.compare import compare, load_cohort, read_protocol
 from polyscan.compare.network import TrainedNetwork, drop_modalities, network_of
+from polyscan.compare.page import write_page
 from polyscan.compare.protocol import CONCATENATION, OUTPUT_MEAN, SIMPLE, Protocol, Strategy
 from polyscan.compare.run import ALL, Cell, Logistic, conditions, run_cell
 from polyscan.compare.table import N_RESAMPLES
@@ -89,6 +90,18 @@ def test_the_page_and_the_table_say_the_same(compared):
     for line, row in zip(table, rows, strict=True):
         assert float(line["auroc"]) == pytest.approx(row.auroc.value, rel=1e-4)
         assert str(row.auroc) in page
+
+
+def test_the_page_names_whatever_is_better_be_it_a_baseline(compared, tmp_path):
+    _, rows = compared
+    protocol = quick("diagnosis")
+    for best, said in (
+        (OUTPUT_MEAN, f"Better than concatenation: {OUTPUT_MEAN} "),
+        (None, "Nothing was shown to be better"),
+    ):
+        told = [replace(row, verdict="better" if row.strategy == best else "") for row in rows]
+        write_page(tmp_path / "page.html", protocol, load_cohort(protocol), told)
+        assert said in (tmp_path / "page.html").read_text()
 
 
 def test_a_run_that_was_cut_short_goes_on_to_the_same_end(compared, tmp_path):

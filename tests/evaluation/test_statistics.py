@@ -31,6 +31,7 @@ def test_concordance_counts_the_pairs_whose_order_is_known():
     assert concordance_index(risk, time, event) == pytest.approx(right / known)
     assert concordance_index([3, 2, 1], [1, 2, 3], [1, 1, 0]) == 1
     assert np.isnan(concordance_index([1, 2], [1, 2], [0, 0]))
+    assert np.isnan(concordance_index([np.nan, 2, 1], [1, 2, 3], [1, 1, 0]))
 
 
 def test_bootstrap_of_a_mean_is_its_standard_error():
@@ -48,6 +49,9 @@ def test_bootstrap_draws_patients_with_all_their_studies():
     twice = np.repeat(values, 2)
     both = bootstrap(lambda rows: float(twice[rows].mean()), np.repeat(range(100), 2).tolist())
     assert both == pytest.approx(once)
+    alone = bootstrap(lambda rows: float(twice[rows].mean()), ["P1"] * 200)
+    assert alone.value == pytest.approx(values.mean())
+    assert np.isnan([alone.low, alone.high]).all()  # one patient tells nothing of others
     with pytest.raises(PolyscanError, match="no study"):
         bootstrap(lambda rows: 0.0, [])
 

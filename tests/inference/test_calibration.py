@@ -97,6 +97,23 @@ def test_sets_cover_what_they_promise_in_each_pattern():
         assert np.mean(held) / tested >= coverage - 0.01
 
 
+def test_sets_hold_every_answer_as_probable_as_the_one_that_the_threshold_is_of():
+    """Answers that are all alike, as of a table of few categories, in single precision too."""
+    there = np.ones((30, 1), bool)
+    for true in np.arange(1, 100) / 100:
+        p = np.tile([true, 1 - true], (30, 1))
+        sets = ConformalSets.fit(p, np.zeros(30, int), there, 0.9)
+        assert sets(p[0], there[0])[0], true
+        assert sets(p[0].astype(np.float32), there[0])[0], true
+
+
+def test_ranks_are_those_of_exact_fractions():
+    """450 x 0.54 is 243, and not a little more: as many as that may have a set without their class."""
+    true = np.arange(1, 450) / 450
+    sets = ConformalSets.fit(np.stack([true, 1 - true], 1), np.zeros(449, int), np.ones((449, 1), bool), 0.54)
+    assert sets.thresholds["1"] == pytest.approx(true[449 - 243], rel=1e-4)
+
+
 def test_a_pattern_with_too_few_studies_holds_every_class():
     p = np.array([[0.7, 0.3]] * 8)
     sets = ConformalSets.fit(p, np.zeros(8, int), np.ones((8, 2), bool), 0.9)
@@ -117,6 +134,11 @@ def test_scores_by_hand():
     assert area_under_risk_coverage([1, 1], [0, 1]) == area_under_risk_coverage([1, 1], [1, 0]) == 0.5
     with pytest.raises(ValueError, match="expected"):
         brier_score(p, y[:2])
+    for unknown in ([0, 1, 1, -1], [0, 1, 1, np.nan], [0, 1, 1, 2]):
+        with pytest.raises(ValueError, match="leave it out"):
+            negative_log_likelihood(p, unknown)
+    with pytest.raises(ValueError, match="leave it out"):
+        brier_score([[np.nan, np.nan]], [0])
 
 
 def test_perfect_probabilities_lie_below_their_quantile():

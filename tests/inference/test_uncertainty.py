@@ -33,10 +33,12 @@ def test_the_parts_sum_to_the_entropy_of_the_mean():
     [
         ([[0.7, 0.2, 0.1]] * 3, 0.0),
         ([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], 1.0),
-        ([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]], -(math.log(1 / 3) / 3 + math.log(2 / 3) * 2 / 3) / math.log(2)),
+        ([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]], 1.0),  # three answers of two classes differ no further
+        ([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]], (2 / 3) / (math.log2(3) - 2 / 3)),
+        ([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 1.0, 0.0]], 1 - (2 / 3) / math.log2(3)),
     ],
 )
-def test_conflict_is_none_where_all_agree_and_full_where_each_is_sure_of_another_class(answers, expected):
+def test_conflict_is_none_where_all_agree_and_full_where_they_differ_as_far_as_so_many_can(answers, expected):
     assert float(conflict(torch.tensor(answers))) == pytest.approx(expected, abs=1e-6)
 
 

@@ -87,6 +87,9 @@ def test_area_is_that_of_scikit_learn_over_known_targets():
     metric.reset()
     metric(pred[:2], torch.full((2, 2), NAN))
     assert np.isnan(metric.aggregate())
+    metric.reset()
+    metric(torch.full_like(pred, NAN), target)  # a network whose training ran away is worth nothing
+    assert np.isnan(metric.aggregate())
 
 
 def test_shapley_values_of_a_known_game():

@@ -27,7 +27,7 @@ def write_page(path: Path, protocol: Protocol, cohort: Cohort, rows: list[Row]) 
         cohort=cohort,
         rows=rows,
         baselines=baselines,
-        better=[row for row in rows if row.verdict == "better" and row.strategy not in baselines],
+        better=[row for row in rows if row.verdict == "better"],
         optimum=cohort.optimum(everywhere),
         of_one=[(name, cohort.optimum(everywhere, [name])) for name in cohort.modalities],
         patients=len(set(cohort.patients.tolist())),

@@ -77,7 +77,9 @@ def _binned_gap(confidence: NDArray, right: NDArray, bins: int) -> float:
 
 
 def _checked(probabilities: ArrayLike, target: ArrayLike) -> tuple[NDArray, NDArray]:
-    p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(target, dtype=np.intp)
+    p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(target)
     if p.ndim != 2 or len(p) != len(y) or not len(p):
         raise ValueError(f"probabilities are {p.shape} and targets {y.shape}; expected (study, class) and (study,).")
-    return p, y
+    if not (np.isfinite(p).all() and np.isin(y, range(p.shape[1])).all()):
+        raise ValueError(f"a probability is not finite, or a target is no index of {p.shape[1]} classes: leave it out.")
+    return p, y.astype(np.intp)

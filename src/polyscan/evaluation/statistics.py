@@ -35,7 +35,7 @@ def auroc(score: ArrayLike, truth: ArrayLike) -> float:
         truth: (study,) bool or 0 and 1.
 
     Returns:
-        NaN where all are of one class.
+        NaN where all are of one class, and where a score is NaN.
     """
     positive = np.asarray(truth).astype(bool)
     many, few = int(positive.sum()), int((~positive).sum())
@@ -57,13 +57,13 @@ def concordance_index(risk: ArrayLike, time: ArrayLike, event: ArrayLike) -> flo
         event: (study,) bool or 0 and 1: whether the event was seen.
 
     Returns:
-        NaN where no pair has a known order.
+        NaN where no pair has a known order, and where a risk is NaN.
     """
     r, t = (np.asarray(values, dtype=np.float64) for values in (risk, time))
     seen = np.asarray(event) > 0
     first = seen[:, None] & ((t[:, None] < t) | ((t[:, None] == t) & ~seen))
     pairs = int(first.sum())
-    if not pairs:
+    if not pairs or np.isnan(r).any():
         return float("nan")
     difference = r[:, None] - r
     return float(((difference > 0) & first).sum() + 0.5 * ((difference == 0) & first).sum()) / pairs
@@ -97,7 +97,7 @@ def bootstrap_scores(
     """The score of each drawn cohort, (n_resamples,): what :func:`bootstrap` takes its interval from.
 
     Arguments and errors as there. The draws depend on ``groups`` and ``seed`` alone, so that the differences of two
-    scores that were found with the same ones are paired.
+    scores that were found with the same ones are paired. All NaN for one patient, who tells nothing of others.
     """
     if not len(groups):
         raise PolyscanError("There is no study to score; give one at least.")
@@ -105,6 +105,8 @@ def bootstrap_scores(
     for row, group in enumerate(groups):
         patients.setdefault(group, []).append(row)
     rows = [np.array(of_patient) for of_patient in patients.values()]
+    if len(rows) < 2:
+        return np.full(n_resamples, np.nan)
     draw = np.random.default_rng(seed)
     draws = (draw.integers(len(rows), size=len(rows)) for _ in range(n_resamples))
     return np.array([score(np.concatenate([rows[k] for k in drawn])) for drawn in draws])

@@ -21,7 +21,7 @@ class ConcordanceIndex(CumulativeIterationMetric):
         return torch.as_tensor(y_pred), y
 
     def aggregate(self) -> float:
-        """The index; NaN where no pair has a known order."""
+        """The index; NaN where no pair has a known order, and where a risk is NaN."""
         risk, target = self.get_buffer()  # type: ignore[misc]
         known = torch.isfinite(target).all(1)
         return concordance_index(*(x[known].cpu().numpy() for x in (risk[:, 0], target[:, 0], target[:, 1])))

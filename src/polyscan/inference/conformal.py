@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+_ROUNDING = 1e-5
+"""By which part a probability of the same answer may differ between devices, and in single precision from double."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +24,9 @@ class ConformalSets:
 
     Attributes:
         coverage: such as 0.9.
-        thresholds: pattern, a string of 0 and 1 by modality, to the least probability of a class in the set. A pattern
-            with too few studies to promise the coverage has none: its sets hold every class.
+        thresholds: pattern, a string of 0 and 1 by modality, to the least probability of a class in the set, less a
+            rounding, so that answers as probable as the one that it comes from are held. A pattern with too few studies
+            to promise the coverage has none: its sets hold every class.
     """
 
     coverage: float
@@ -42,10 +47,10 @@ class ConformalSets:
         names = np.array([pattern_of(row) for row in np.asarray(available, dtype=bool)])
         thresholds = {}
         for name in sorted(set(names.tolist())):
-            scores = np.sort(1 - true[names == name])
-            rank = int(np.ceil((len(scores) + 1) * coverage))
-            if rank <= len(scores):
-                thresholds[name] = float(1 - scores[rank - 1])
+            known = np.sort(true[names == name])
+            rank = math.ceil(round((len(known) + 1) * coverage, 9))
+            if rank <= len(known):
+                thresholds[name] = float(known[-rank]) * (1 - _ROUNDING)
         return cls(coverage, thresholds)
 
     def __call__(self, probabilities: NDArray, available: NDArray) -> NDArray:

@@ -37,11 +37,12 @@ def conflict(answers: Tensor) -> Tensor:
     """How far answers from different modalities contradict each other: 0 all alike, 1 as far as can be.
 
     The Jensen-Shannon divergence of all of them (Lin, IEEE Transactions on Information Theory 37, 1991, section IV), as
-    a part of its largest value, the logarithm of the number of answers or of classes, whichever is smaller.
+    a part of its largest value: that of sure answers which the classes share as evenly as so many answers can be.
 
     Args:
         answers: probabilities (modality, ..., class), each from one modality alone; at least two.
     """
     count, classes = len(answers), answers.shape[-1]
     _, information = split_entropy(answers)
-    return information * math.log(classes) / math.log(min(count, classes))
+    _, largest = split_entropy(torch.eye(classes)[torch.arange(count) % classes])
+    return information / float(largest)
