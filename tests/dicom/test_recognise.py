@@ -22,6 +22,7 @@ def header(**attributes) -> Dataset:
 
 
 SPIN, GRADIENT, INVERSION = "SE", "GR", ["SE", "IR"]
+FLUID = {"ScanningSequence": INVERSION, "RepetitionTime": 9000, "EchoTime": 100, "InversionTime": 2500}
 
 
 AGENT = Dataset()
@@ -51,6 +52,13 @@ AGENT.CodeMeaning = "Gadobutrol"
         ({"ScanningSequence": GRADIENT, "RepetitionTime": 600, "EchoTime": 20, "SeriesDescription": "AX T2"}, "T2star"),
         ({"SeriesDescription": "T2 FLAIR"}, "FLAIR"),
         ({"ProtocolName": "FLAIR_longTR"}, "FLAIR"),
+        # A word that the sequence cannot be is of what the scan was planned for.
+        ({**FLUID, "SeriesDescription": "t2_tirm_tra"}, "FLAIR"),
+        ({**FLUID, "SeriesDescription": "STIR", "InversionTime": 160}, "STIR"),
+        ({**FLUID, "SeriesDescription": "FLAIR", "InversionTime": 160}, None),
+        ({**FLUID, "SeriesDescription": "SWI"}, None),
+        ({"ScanningSequence": SPIN, "RepetitionTime": 4000, "EchoTime": 100, "SeriesDescription": "T2 for DWI"}, "T2"),
+        ({"SeriesDescription": "T1", "ArterialSpinLabelingContrast": "PSEUDOCONTINUOUS"}, None),
         ({"SeriesDescription": "AX T1", "ProtocolName": "BRAIN W CONTRAST MRA"}, "T1"),
         ({"ImageType": ["DERIVED", "PRIMARY", "DIFFUSION", "ADC"], "SeriesDescription": "ep2d_diff_trace"}, "ADC"),
         ({"AcquisitionContrast": "T2_STAR"}, "T2star"),
@@ -92,6 +100,7 @@ def test_mr_is_told_by_its_sequence_and_words(attributes, expected):
         ("FA", "a diffusion tensor map"),
         ("TTP", "a perfusion series or map"),
         ("ASL", "an arterial spin labelling series"),
+        ("ASL\\PERFUSION", "an arterial spin labelling series"),
         ("TOF", "an angiography"),
         ("WATER", "an image of fat and water apart"),
         ("MIP", "a projection or a capture, not a volume"),
@@ -101,7 +110,7 @@ def test_mr_is_told_by_its_sequence_and_words(attributes, expected):
 )
 def test_what_is_no_modality_is_left_out_under_its_name(kind, other):
     modality, reason = from_header(
-        header(ImageType=["DERIVED", "PRIMARY", kind], SeriesDescription="T1", ScanningSequence="SE")
+        header(ImageType=["DERIVED", "PRIMARY", *kind.split("\\")], SeriesDescription="T1", ScanningSequence="SE")
     )
     assert modality is None
     assert reason.startswith(other)
@@ -117,7 +126,16 @@ def test_a_ct_without_its_bones_is_none(description, modality):
 
 @pytest.mark.parametrize(
     ("description", "modality"),
-    [("WB 3D NAC", None), ("PET FDG MRAC Brain", "PET"), ("WB CTAC", "PET"), ("Patlak slope", None)],
+    [
+        ("WB 3D NAC", None),
+        ("NAC_TOF", None),
+        ("PET ohne AC", None),
+        ("WB without attenuation correction", None),
+        ("PET FDG MRAC Brain", "PET"),
+        ("WB CTAC", "PET"),
+        ("Patlak slope", None),
+        ("Influx rate", None),
+    ],
 )
 def test_a_pet_that_was_corrected_by_mr_is_no_map_and_one_called_nac_is_not_corrected(description, modality):
     pet = header(Modality="PT", SeriesDescription=description, CorrectedImage=["ATTN"], Units="BQML")
@@ -133,7 +151,9 @@ def test_of_mp2rage_only_the_uniform_image_is_t1(description, kind, modality):
     assert from_header(one)[0] == modality
 
 
-@pytest.mark.parametrize("kind", ["IODINE", "VNC", "Z_EFF", "MONOENERGETIC", "VMI", "MONO_70KEV"])
+@pytest.mark.parametrize(
+    "kind", ["IODINE", "VNC", "Z_EFF", "MONOENERGETIC", "VMI", "MONO_70KEV", "MAT_REMOVED", "EFF_ATOMIC_NUM"]
+)
 def test_dual_energy_is_no_ct(kind):
     ct = header(Modality="CT", ImageType=["DERIVED", "SECONDARY", "AXIAL", kind])
     assert "dual-energy" in from_header(ct)[1]
@@ -172,7 +192,12 @@ def test_dual_energy_is_no_ct(kind):
         ("Dose Report", True),
         ("Synthetic CT", True),
         ("Monitoring 10.0", True),
+        ("Mean transit time", True),
+        ("Dose Info", True),
         ("CaScore 3.0", False),
+        ("Skeletal survey low dose", False),
+        ("Pelvis perforation", False),
+        ("CT chest with iodine contrast", False),
         ("Abd DE 80/140 F_0.5", False),
         ("Kevin Jodie", False),
     ],
@@ -231,6 +256,12 @@ def test_t1_after_the_contrast_agent_is_t1c(make_series):
     found = {series.files[0].parent.name: series for series in find_series(make_series("anna/pet").parent)}
     assert [found[name].modality for name in "012"] == ["T1", "T1c", "T1c"]
     assert "acquired after a series with contrast agent" in found["2"].reason
+
+
+def test_iodine_in_a_ct_of_the_study_makes_no_t1c(make_series):
+    make_series("anna/ct", AcquisitionTime="090000", ContrastBolusAgent="Omnipaque")
+    folder = make_series("anna/t1", modality="MR", AcquisitionTime="100000", SeriesDescription="T1")
+    assert "T1" in [series.modality for series in find_series(folder.parent)]
 
 
 def test_negative_values_are_no_magnitude(make_series):

@@ -440,11 +440,16 @@ def test_ct_of_the_same_slices_under_another_description_is_said(make_series, tm
     assert len([note for note in study.scans["CT"].notes if "under several descriptions" in note]) == said
 
 
-@pytest.mark.parametrize(("tracers", "said"), [(("FDG", "PSMA"), 1), (("FDG", "FDG"), 0), (("FDG", ""), 0)])
+@pytest.mark.parametrize(
+    ("tracers", "said"), [(("FDG", "PSMA"), 1), (("FDG", "FDG"), 0), (("FDG", ""), 0), ((109.8, 67.7), 1)]
+)
 def test_pet_of_two_tracers_in_one_study_is_said(make_series, tmp_path, tracers, said):
     for number, tracer in enumerate(tracers):
         injected = pydicom.Dataset()
-        injected.Radiopharmaceutical = tracer
+        if isinstance(tracer, str):
+            injected.Radiopharmaceutical = tracer
+        else:
+            injected.RadionuclideHalfLife = 60 * tracer
         pet = {"modality": "PT", "CorrectedImage": ["ATTN"], "RadiopharmaceuticalInformationSequence": [injected]}
         make_series(f"ward/anna/{number}", **pet)
     (study,) = scan(tmp_path / "ward").studies

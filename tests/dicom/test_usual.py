@@ -23,6 +23,8 @@ SPIN = {"modality": "MR", "ScanningSequence": "SE", "RepetitionTime": 500, "Echo
         ({"SeriesDescription": "Abd 50% ASIR"}, {"ImageType": ["DERIVED", "SECONDARY", "AXIAL"]}, "usual"),
         ({}, {"ManufacturerModelName": "On-Board Imager", "PixelSpacing": [1, 1]}, "usual"),
         ({"SeriesDescription": "DE F_0.5"}, {"SeriesDescription": "DE A_80kV"}, "usual"),
+        ({"SeriesDescription": "DE F_0.5"}, {"SeriesDescription": "DE B_Sn140kV"}, "usual"),
+        ({}, {"Manufacturer": "Carestream Dental", "PixelSpacing": [1, 1]}, "usual"),
         ({"ConvolutionKernel": "B31f"}, {"ConvolutionKernel": "B70f"}, "softer kernel"),
         ({"ConvolutionKernel": ["Br40d", "3"]}, {"ConvolutionKernel": ["Bl57d", "3"]}, "softer kernel"),
         ({"ConvolutionKernel": "STANDARD"}, {"ConvolutionKernel": "BONEPLUS"}, "softer kernel"),
@@ -54,7 +56,10 @@ def test_that_only_a_phase_is_there_is_said(make_series, tmp_path):
     assert note.startswith("it is one phase of a cycle or one of two energies")
 
 
-@pytest.mark.parametrize(("model", "said"), [("On-Board Imager", 1), ("O-arm O2", 1), ("SOMATOM Force", 0)])
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [("On-Board Imager", 1), ("O-arm O2", 1), ("CIOS Spin", 1), ("AXIOM-Artis", 1), ("SOMATOM Force", 0)],
+)
 def test_that_values_of_a_cone_beam_are_hardly_hounsfield_units_is_said(make_series, tmp_path, model, said):
     make_series("ward/anna/ct", ManufacturerModelName=model)
     (study,) = scan(tmp_path / "ward").studies

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import re
 
-# Words of a place or an operation that look like words of a contrast agent.
+# Words of a place, an operation or a technique that look like words of a contrast agent.
 _NO_AGENT = re.compile(
-    r"post(?:erior)?[^a-z]*(?:fossa|op|surg|treat|rt|mort|proc|radi|therap|chem|biops|resec|embol|ablat|trauma|stroke|ictal|"
-    r"partum|shunt|chir|srs)\w*|pre[^a-z]*(?:op|surg|treat|rt|sat|scan|proc|therap|chem|biops|resec|embol|ablat|chir|srs)\w*|"
-    r"(?<![a-z])c[^a-z+]*(?:spine|sp|wirbel|t)(?![a-z0-9])"
+    r"(?:post(?:erior)?|pre)[^a-z]*(?:fossa|op|surg|treat|rt|mort|proc|radi|therap|chem|biops|resec|embol|ablat|trauma|"
+    r"stroke|ictal|partum|shunt|chir|srs|dbs|clip|fall|void|ivf|exerc|feed|train|sat|scan|week|wk|month|year|yr|day|"
+    r"(?!contr|inj|inf|perf|sup|nav|acq|loc)\w{2,}(?:[eo]ctomy|[eo]tomy|ostomy|plast[iy]|plant|scopy|ment|"
+    r"[stc]ion))\w*|(?<![a-z])c[^a-z+]*(?:spine|sp|wirbel|t)(?![a-z0-9])|(?<![a-z])ai ?ce(?![a-z])|"
+    r"(?<![a-z])(?:gr[ae]y|white|low|high|soft|tissue|invert\w*|inversion)[^a-z0-9]+contrast|"
+    r"(?<![a-z])edge enhanc\w*|(?<![a-z])enhanced resol\w*"
 )
 _AGENT = "|".join(
     (
         r"gd|gad|gado\w*|gad\w+|gdp?tpa|ce|km|kontrast\w*|contrast\w*|mdc|civ|iv ?c|inj|injecte\w*|injection",
         r"dotarem|magnevist|pro ?hance|multi ?hance|omniscan|clariscan|vueway|elucirem|primovist|eovist|ablavar",
-        r"контраст\w*|(?<!\w)к[ув](?!\w)|kontrastli|kontrastem|kontraszt\w*|varjoaine\w*|teho(?:ste\w*)?",
+        r"контраст\w*|(?<!\w)к[ув](?!\w)|kontrastli|kontrastem|kontraszt\w*|varjoaine\w*|teho(?:ste\w*)?|k l",
+        r"σκιαγραφικ\w*|(?:חומר )?ניגוד|(?:ماد[ةه] )?تباين|صبغة",
     )
 )
+_LATER = "nach|apres|after|dopo|despues"
 _PHASES = "|".join(
     (
         r"arteri(?:al|el|os)\w*(?! wall)|port(?:al|o)\w*|vei?n(?:os|oes|ous|eu)\w*|hbp|hepatobil\w*|spat(?!ial)\w*",
@@ -34,10 +39,11 @@ _GIVEN = re.compile(
             r"(?:phase|fase|temps|tps|faza) (?:art|ven|late|tard)(?![a-z])",
             r"(?<![a-z])(?:vibe|lava|e?-?thrive)(?![a-z])(?:.*[^a-z])?(?:art|pv)(?![a-z])",
             r"(?<![a-z0-9])(?:avec|con|com|met|mit|with) iv(?![a-z])",
-            r"(?<![a-z0-9])(?:cont|enh(?:anced|ancement)?|nach|apres|after|dopo|despues|po(?= k))(?![a-z0-9])",
+            rf"(?<![a-z0-9])(?:cont|enh(?:anced|ancement)?|po(?= k)|(?:{_LATER})(?= *$))(?![a-z0-9])",
+            rf"(?<![a-z0-9])(?:{_LATER})[^a-z0-9]+(?:\w+ )?(?:{_AGENT}|\d+ ?min\w*)(?![a-z0-9])",
             r"(?<![a-z0-9])post(?:con\w*|gad\w*|gd|km|k| ?\d{1,2})?(?![a-z0-9])|(?<![a-z0-9])pos(?= ?$|[^a-z]*[cg])",
             r"(?:gad|gd|km|k)post(?![a-z])|iv ?\+|\+(?= *$)",
-            r"(?<![a-z])t1 ?-?(?:k|con)(?![a-z0-9])(?! +(?:s|f))",  # "con" and then no saturation, suppression, FS
+            r"(?<![a-z])t1 ?-?(?:k(?![a-z0-9])(?! +(?:s|f))|con(?= *$| +(?:ax|cor|tra|iv|cte)(?![a-z])))",
             # A lone "w" is weighted; "with" says with what, or stands last.
             r"(?<![a-z0-9])(?:(?:with|mit|avec|com|met|med|w ?/)(?= *$)|(?:with|w) ?/? ?(?:gad\w*|gd|con\w*))",
             r"(?<![a-z])(?:[23]d)?t1w?i? ?-?(?:gad\w+|(?:pc|c|ce|gd|gad|km|ks|post)(?:gd|gad\w*|con\w*)?(?![a-z0-9]))",
@@ -48,7 +54,7 @@ _GIVEN = re.compile(
 )
 _WITHOUT = (
     r"non?|without|w ?/ ?o|wo|ohne|sans|sin|sem|senza|zonder|bez|без|до|vor|voor|avant|antes|prima|before|przed|pred|"
-    r"for|fore|uten|utan|uden|ilman|ss|av"
+    r"for|fore|uten|utan|uden|ilman|ss|av|fara|χωρις|בלי|ללא|بدون"
 )
 _NOT_GIVEN = re.compile(
     "|".join(

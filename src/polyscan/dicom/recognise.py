@@ -33,7 +33,7 @@ _CURVED = {"CPR", "CURVED", "MPR_CURVED"}
 _NO_VOLUME = {
     "a localizer": {"LOCALIZER", "SCOUT", "SURVEY", "REF_SURVIEW"},
     "a projection or a capture, not a volume": {
-        "MIP", "MAX_IP", "MIN_IP", "MINIP", "MNIP", "PROJECTION IMAGE", "VOLREN", "VRT",
+        "MIP", "MAX_IP", "MIN_IP", "MINIP", "MNIP", "PROJECTION IMAGE", "VOLREN", "VR", "VRT",
         "SECONDARY CAPTURE", "SCREEN SAVE",
     },
     "a subtraction of two scans": {"SUBTRACTION", "SUB", "SUBTRACT"},
@@ -48,10 +48,10 @@ _MR_OTHER = {
         "R2 MAP", "R2* MAP", "R2_STAR MAP", "R2_STAR_MAP", "QSM", "RHO",
     },
     "a diffusion tensor map": {"FA", "FRACT", "TENSOR", "TENSOR_B0", "COLFA", "FA_MAP"},
+    "an arterial spin labelling series": {"ASL"},
     "a perfusion series or map": {
         "MTT", "TTP", "TTP_MAP", "TMAX", "PBP", "GBP", "KTRANS", "KEP", "VE", "VP", "IAUC", "PERFUSION",
     },
-    "an arterial spin labelling series": {"ASL"},
     "an angiography": {
         "TOF", "ANGIO", "ANGIO_TIME", "PCA", "PC", "FLOW_ENCODED", "TIME_OF_FLIGHT", "VELOCITY", "VELOCITY MAP",
     },
@@ -184,7 +184,7 @@ def _tomography(header: Dataset, kind: set[str]) -> tuple[str | None, str]:
         said = term(header, "RescaleType", RESCALE_TYPES)
         return None, f"not in Hounsfield units: RescaleType is {said}, as of a dual-energy map"
     found = kind & _DUAL_ENERGY or {
-        part for part in ("IODINE", "MONOENERG", "MONOCHROM", "KEV", "VNC", "VMI") for word in kind if part in word
+        word for word in kind if re.search("IODINE|MONO(?:ENERG|CHROM)|KEV|VNC|VMI|MAT_|EFF_ATOMIC", word)
     }
     if found:
         return None, f"a dual-energy map: ImageType says {min(found)}"
@@ -221,6 +221,8 @@ def _magnetic(header: Dataset, kind: set[str], said: Told, beside: Sequence[Data
         return None, "a phase, real or imaginary image, not the magnitude"
     if text(header, "AngioFlag") == "Y":
         return None, "an angiography: AngioFlag is Y"
+    if text(header, "ArterialSpinLabelingContrast"):
+        return None, "an arterial spin labelling series: ArterialSpinLabelingContrast says so"
     called = f"{text(header, 'SeriesDescription')} {text(header, 'ProtocolName')}".lower()
     if "mp2rage" in called and not ("UNI" in kind or "uni" in called):
         return None, "an inversion image of MP2RAGE, or a map: nothing says that it is the uniform image (UNI)"
@@ -353,15 +355,17 @@ def _agree(
         return None, f"not known: {source} says T2, but the sequence is a gradient echo with a short echo time"
     if gradient and written == "T1" and by_sequence == "T2star" and (echo or 0) >= 20:
         return None, f"not known: {source} says T1, but the sequence is a gradient echo with a long echo time"
-    if by_sequence is None or by_sequence == written or written in ("SWI", "T2star", "STIR"):
+    if by_sequence is None or by_sequence == written or (written == "STIR" and by_sequence != "FLAIR"):
         return wanted, f"{source} says so"
+    if written in ("SWI", "T2star") and by_sequence != "T2star":
+        return None, f"not known: {source} says {written}, the sequence is that of {by_sequence}"
     if {written, by_sequence} <= {"T1", "T2", "PD"} and not gradient:
         return by_sequence, f"by its sequence, though {source} says {written}"
-    if written == "FLAIR" and by_sequence == "T1":
-        return None, f"not known: {source} says FLAIR, the sequence is that of T1"
+    if written == "FLAIR" and by_sequence in ("T1", "STIR"):
+        return None, f"not known: {source} says FLAIR, the sequence is that of {by_sequence}"
     if written == "T2" and by_sequence in ("FLAIR", "STIR"):
         return by_sequence, "by its sequence"
-    if written == "T1" and by_sequence == "FLAIR":
+    if written in ("T1", "STIR") and by_sequence == "FLAIR":
         return by_sequence, f"by its sequence, though {source} says {written}"
     return wanted, f"{source} says so"
 
@@ -406,7 +410,9 @@ def after_contrast(volumes: Sequence[tuple[Sequence[Dataset], str | None, str]])
     given = [
         moment
         for moment, (headers, name, reason) in zip(moments, volumes, strict=True)
-        if moment and (name == "T1c" or reason.startswith("a perfusion") or agent_given(headers[0]))
+        if moment
+        and text(headers[0], "Modality") == "MR"
+        and (name == "T1c" or reason.startswith("a perfusion") or agent_given(headers[0]))
     ]
     return [
         "acquired after a series with contrast agent of the same study"

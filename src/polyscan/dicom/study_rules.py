@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from dataclasses import replace
 
+from pydicom import Dataset
+
 from polyscan.dicom.apart import grouped
 from polyscan.dicom.attributes import items, number, text, words
 from polyscan.dicom.diffusion import b_value
@@ -132,17 +134,17 @@ def _study_of_pet(series: Series) -> str | None:
 
 def _of_several_tracers(pets: list[Series]) -> list[Series]:
     """PET of which another one of the study has another tracer says so, since only one of them is taken."""
-    if len({_tracer(series) for series in pets} - {""}) < 2:
+    if all(len(set(told) - {""}) < 2 for told in zip(*map(_tracer, pets), strict=True)):
         return pets
     return [series.noted("PET of another tracer is in its study: check which one is meant") for series in pets]
 
 
-def _tracer(series: Series) -> str:
-    """What the headers call the tracer, to be compared and not to be said."""
-    told = items(series.headers[0], "RadiopharmaceuticalInformationSequence")[:1]
-    codes = [code for item in told for code in items(item, "RadiopharmaceuticalCodeSequence")]
-    names = [text(code, "CodeValue") for code in codes] + [text(item, "Radiopharmaceutical") for item in told]
-    return next(filter(None, names), "")
+def _tracer(series: Series) -> tuple[str, ...]:
+    """Code, name and half-life of the tracer, empty where not told, to be compared and not to be said."""
+    item = next(iter(items(series.headers[0], "RadiopharmaceuticalInformationSequence")), Dataset())
+    code = next(iter(items(item, "RadiopharmaceuticalCodeSequence")), Dataset())
+    half_life = number(item, "RadionuclideHalfLife")
+    return text(code, "CodeValue"), text(item, "Radiopharmaceutical"), f"{half_life:.1e}" if half_life else ""
 
 
 def _study_of_ct(series: Series) -> str | None:

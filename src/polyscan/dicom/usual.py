@@ -12,13 +12,15 @@ from polyscan.dicom.diffusion import b_value, is_directional
 _USUAL_B = 1000.0  # s/mm2
 _PHASES = ("NominalPercentageOfCardiacPhase", "NominalPercentageOfRespiratoryPhase")
 _PHASE = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d+)? ?%(?!.*asir)|(?<![a-z])(?:gated(?![a-z])|phase ?[1-9]?0(?!\d))")
-# Of radiotherapy, of the operating room, of dentists; and megavoltage CT.
+# Of radiotherapy, of the operating room, of the catheter room, of dentists; and megavoltage CT.
 _CONE_BEAM = re.compile(
-    r"cbct|cone[- ]?beam|on-board imager|(?<![a-z])xvi(?![a-z])|dyna ?ct|o-arm|newtom|i-cat|galileos|promax|accuitomo|"
-    r"(?<![a-z])mvct|tomotherapy",
+    r"cbct|cone[- ]?beam|on-board imager|halcyon|ethos|(?<![a-z])xvi(?![a-z])|(?<![a-z])mvct|tomotherapy|dyna ?ct|"
+    r"o-arm|"
+    r"ziehm|arcadis|(?<![a-z])(?:cios|artis|allura|azurion|innova|infinix)(?![a-z])|newtom|i-cat|galileos|orthophos|"
+    r"promax|planmed|accuitomo|veraview|carestream dental|vatech|sirona|scanora|cranex",
     re.IGNORECASE,
 )
-_ONE_ENERGY = re.compile(r"(?<![a-z])[ab][ _]?\d{2,3} ?kv")
+_ONE_ENERGY = re.compile(r"(?<![a-z])[ab][ _]?(?:sn ?)?\d{2,3} ?kv")
 # Kernels of GE and others by words, of Siemens by their number (B31f is soft, B70f and Br64 are sharp), of Canon, of
 # Philips.
 _SHARP = re.compile(
@@ -48,7 +50,7 @@ def far_from_usual(header: Dataset, modality: str | None) -> float:
 
 def is_cone_beam(header: Dataset) -> bool:
     """Whether a CT was made by a cone beam or a megavoltage one, whose values are hardly HU."""
-    names = ("SeriesDescription", "ManufacturerModelName", "ImageType")
+    names = ("SeriesDescription", "Manufacturer", "ManufacturerModelName", "ImageType")
     return any(_CONE_BEAM.search(text(header, name)) for name in names)
 
 

@@ -50,9 +50,10 @@ _REFORMAT = _words(r"mpr ?range|(?<!t1w )mprs?|reformat\w*")  # T1w_MPR of HCP i
 # What is no contrast of its own, whatever else is said.
 _NEVER = {
     "a localizer": _words(
-        r"locali[sz]er[s0-9]*|loc|scout|topo(?:gram\w*)?|ubersicht\w*|scanogram|survey|surview|3 ?-?plane(?: loc)?|"
-        r"aa ?h(?:ead)? ?scout|smart ?brain|lokali[sz]er|lokalisator|localisateur|reperage|localizador|"
-        r"haste loc|plan scan|tri ?-?pilot|3 ?-?pl\w*|localizzatore|локала[ий]зер|定位|位置決め"
+        r"locali[sz]er[s0-9]*|loc|scout|locator|topo(?:gram\w*)?|ubersicht\w*|scanogram|"
+        r"(?<!skeletal )(?<!trauma )survey|"
+        r"surview|3 ?-?plane(?: loc)?|aa ?h(?:ead)? ?scout|smart ?brain|lokali[sz]er|lokalisator|localisateur|reperage|"
+        r"localizador|haste loc|plan scan|tri ?-?pilot|3 ?-?pl\w*|localizzatore|локала[ий]зер|定位|位置決め"
     ),
     "a projection, not a volume": _words(r"m ?ips?|m(?:in|n|ax) ?ip|mini ?p|vrt|volume render\w*|projections?"),
     "a subtraction of two scans": _words(
@@ -61,16 +62,17 @@ _NEVER = {
     ),
     "a reformatted series": re.compile(rf"{_REFORMAT.pattern}|{_words('cpr|curved').pattern}"),
     "a phase image": re.compile(
-        r"(?<![a-z])(?:pha|ph)(?![a-z])(?! enc)|(?<![a-z])phase ?(?:map|image|diff)|phasediff|unwrap|"
-        r"(?:swi?|swan|filt\w*|corr\w*|raw) ?phase|^phase\d?$|part-phase"
+        r"(?<![a-z])(?:pha|ph)(?![a-z]| ?\d| (?:enc|ap|pa|rl|lr)(?![a-z]))|(?<![a-z])phase ?(?:map|image|diff)|"
+        r"phasediff|unwrap|(?:swi?|swan|filt\w*|corr\w*|raw) ?phase|^phase\d?$|part-phase"
     ),
     "a real or imaginary image": _words(r"real(?!\W*time)|imag(?:inary)?"),
     "a spectroscopy": _words(r"csi|svs|mrs|mrsi|spectro\w*|spektro\w*|press|steam|semi ?laser|epsi"),
     "a screen capture or report": _words(
-        r"screen ?saves?|screen ?shots?|screen ?capture|dose report|(?:exam|rapid) summary|patient protocol"
+        r"screen ?saves?|screen ?shots?|screen ?capture|dose (?:report|info\w*)|(?:exam|rapid) summary|patient protocol"
     ),
     "a monitoring of the contrast agent": _words(
-        r"smart ?prep\w*|(?:care ?|test ?|timing ?)bolus|bolus ?(?:track|tim)\w*|^(?:pre ?)?monitoring|sure ?start"
+        r"smart ?prep\w*|(?:care ?|test ?|timing ?)bolus|bolus ?(?:track|tim)\w*|^(?:pre ?)?monitoring|sure ?start|"
+        r"^tracker"
     ),
     "a mask": _words(r"\w*mask|defacemask|brain ?mask"),
 }
@@ -86,6 +88,11 @@ UNWEIGHTED = "the unweighted (b = 0) image of a diffusion series"
 _B = r"b ?(?:-?val(?:ue)?s?|-?wert|-?faktor)? ?[=-]? ?"
 SEVERAL_B = "a diffusion image of several b-values, b = 0 among them, of which nothing tells this one's"
 _OTHERS = {
+    UNCORRECTED: re.compile(
+        r"(?<![a-z])pe?t[^a-z](?:.*[^a-z])?(?:nac|non? ?-?(?:ac|atten\w*)|uncorr\w*|"
+        r"(?:without|w ?/ ?o|ohne|sans|sin|senza|sem) (?:ac|atten\w*|corr\w*|schw\w*))(?![a-z0-9])|"
+        r"(?<![a-z])nac[^a-z0-9]+pe?t"
+    ),
     "a B0 field map": _words(
         r"field ?map\w*|fmap|gre field mapping|b0 ?-?maps?|db0|delta ?b0|b0 shim\w*|shim\w*|b0rf|freq\w* map|"
         r"off ?resonance"
@@ -99,17 +106,18 @@ _OTHERS = {
     ),
     TRANSMISSION: _words(r"transmission\w*(?! ?(?:corr|ac(?![a-z])|atten))|tx ?scans?"),
     "a quantitative map": _words(
-        r"r?t[12] ?(?:star|\*)? ?maps?|t[12] images|r[12] ?(?:star|\*|maps?)|t[12] ?-?mapping|t1 ?-?rho|vfa|"
+        r"r?t[12] ?(?:star|\*)?[- ]?maps?|t[12] images|r[12] ?(?:s|star|\*|maps?)|t[12] ?-?mapping|t1 ?-?rho|vfa|ratio|"
         r"(?:multi|variable) ?-?flip\w*(?: angles?)?|despot\d?|qsm|chi ?map|mtr|mtsat|pd ?map|molli|shmolli|mwf|"
-        r"qmap|relax\w*|mrf|fingerprint\w*"
+        r"suscept\w* map\w*|myomaps?|sasha|qmap|relax\w*|mrf|fingerprint\w*"
     ),
     "a CT computed from MR": _words(r"(?:pseudo|synth?(?:etic)?) ?-?ct|mr ?cat"),
     "an image computed from a quantitative scan": _words(
         r"magi ?c\w*|sy ?mri|mdme|qrapmaster|qalas|synthetic|(?:t[12]w?)?synth?\w*|syt[12]\w*"
     ),
     "a diffusion tensor map": _words(
-        r"(?:col)?fa|col ?fa|tensor ?(?:b0)?(?= *$| map)|fract\w* ?aniso\w*|fractional|mean diff\w*|rgb|ivim|"
-        r"kurtosis map|[mr]d map|d[tk]i[^a-z0-9]+(?:\w+[^a-z0-9]+)?(?:[amr][dk]|tr|mo|s0|[lv][123])"
+        r"(?:col)?fa(?! ?\d)|col ?fa|(?:axial|radial) diffusiv\w*|eigen\w*|colou?r map|tensor ?(?:b0)?(?= *$| map)|"
+        r"fract\w* ?aniso\w*|fractional|mean diff\w*|rgb|ivim|kurtosis map|[mr]d map|"
+        r"d[tk]i[^a-z0-9]+(?:\w+[^a-z0-9]+)?(?:[amr][dk]|tr|mo|s0|[lv][123])"
     ),
     "an arterial spin labelling series": _words(
         r"p?c?p? ?casl\w*|pasl|asl\w*|3d ?p?c?asl|\w*pcasl|spin label\w*|m0scan"
@@ -121,8 +129,9 @@ _OTHERS = {
         r"4d ?-?flow|flow(?! ?comp)|vénc\w*|venc\w*"
     ),
     "a perfusion series or map": _words(
-        r"perf\w*|vpct\w*|pwi|dsc\w*|dce\w*|mtt|ttp|t ?max|tmip|pbp|gbp|ktrans|k ?trans|kep|i ?auc\w*|v[ep]|"
-        r"wash ?-?(?:in|out)|(?:neg|pos)(?:ative|itive)? enhance\w*|time to peak|tt0"
+        r"perf(?!or)\w*|vpct\w*|pwi|dsc\w*|dce\w*|mtt|ttp|t ?max|tmip|pbp|gbp|ktrans|k ?trans|kep|i ?auc\w*|v[ep]|"
+        r"permeab\w*|blood ?flow|mean ?transit\w*|wash ?-?(?:in|out)|(?:neg|pos)(?:ative|itive)? enhance\w*|"
+        r"time to peak|tt0"
     ),
     "a functional series": _words(
         "(?<!ven )(?<!veno )bold|f ?mri|resting ?state|rest|rs ?fmri|task|sbref|moco ?series"
@@ -132,17 +141,19 @@ _OTHERS = {
         r"(?<! \d )(?<!\d\d )(?<!diff )(?<!dti )(?:[23]d ?)?dir(?!-| ?\d+(?!d)| (?:ap|pa|lr|rl)(?![a-z]))"
     ),
     "an elastography": _words(r"mre|elasto\w*|stiffness\w*"),
+    "an image of fluid alone": _words(r"mrcp\w*|cholangio(?:gra\w*|pancr\w*)?|myelo(?:gra\w*)?|mr ?-?uro\w*"),
     "an image of fat and water apart": _words(
-        r"m? ?dixon\w*|ideal\w*|water(?! ?(?:exc|sat|sup|sel))|wasser|eau|agua|acqua|"
-        r"fat(?!\W*(?:sat|sup|nav|free))|fett(?!\W*(?:sat|unt|sup))|in ?-?phase|t1w?i? (?:ip|op)(?= *$)|"
-        r"out ?-?(?:of ?-?)?phase|opp(?:osed)? ?-?phase|opp|inphase|outphase|lava ?-?flex|pdff|fat ?frac\w*|"
+        r"m? ?dixon\w*|wfi|ideal\w*|t1\w*(?: \w+)? in(?= *$| (?:tra|cor|sag|ax)(?![a-z]))|"
+        r"water(?! ?(?:exc|sat|sup|sel))|wasser|eau|agua|acqua|fat(?!\W*(?:sat|sup|nav|free))|"
+        r"fett(?!\W*(?:sat|unt|sup))|in ?-?phase|t1w?i? (?:ip|op)(?= *$)|out ?-?(?:of ?-?)?phase|"
+        r"opp(?:osed)? ?-?phase|opp|inphase|outphase|lava ?-?flex|pdff|fat ?frac\w*|"
         r"(?:w|f|water|fat) ?-?only|ip ?/ ?op"
     ),
-    UNCORRECTED: re.compile(
-        r"(?<![a-z])(?:pet|pt)[^a-z](?:.*[^a-z])?(?:nac|non? ?-?ac|uncorr\w*)(?![a-z0-9])|(?<![a-z])nac[^a-z0-9]+pe?t"
+    KINETIC: _words(
+        r"patlak\w*|logan (?:plot|map|vt|dvr)|influx\w*|k[1i] (?:map|image|slope)|parametric k[1i]|cmr ?gl\w*|dvr|suvr|"
+        r"bpnd"
     ),
-    KINETIC: _words(r"patlak\w*|(?:parametric )?ki (?:map|image|slope)|parametric ki|dvr|suvr|bpnd"),
-    "a fusion of two scans": _words(r"fused|(?:pet|ct) fusion"),
+    "a fusion of two scans": _words(r"fused|(?:pet|ct) fusion|overlay"),
     "an inversion image of MP2RAGE": re.compile(r"(?<![a-z])inv ?-?[12](?!\d)"),
     "a balanced steady-state series": _words(r"fiesta\w*|ciss|tru ?fi\w*|true ?fisp|s?b ?-?[ft]fe|b?ssfp|balanced"),
     "a magnetisation transfer or CEST series": _words(r"cest|apt\w*|mtc|magneti[sz]ation transfer"),
@@ -154,10 +165,10 @@ _OTHERS = {
     UNWEIGHTED: re.compile(rf"(?<![a-z0-9]){_B}0+(?![0-9a-z])|low ?b(?![a-z])"),
 }
 _DWI = _words(
-    r"dwi\w*|dti\w*|diff\w*|trace\w*|trace ?w|difu\w*|dw|resolve|b ?[=-]? ?[1-9]\d{2,3}|hbv|ep b[1-9]\d+t?",
+    r"dwi\w*|dti\w*|diff\w*|trace\w*|trace ?w|difu\w*|dw|(?<!deep )resolve|b ?[=-]? ?[1-9]\d{2,3}|hbv|ep b[1-9]\d+t?",
     r"(?:拡散|弥散|扩散|확산|диффуз)\w*|дви",
 )
-_SWI = _words(r"swi\w*|swan\w*|swip|suscept\w*|veno? ?bold|sus ?w\w*|磁敏感\w*")
+_SWI = _words(r"swi(?!ft)\w*|swan\w*|swip|suscept\w*|veno? ?bold|sus ?w\w*|磁敏感\w*")
 _STIR = _words(r"(?:[23]d|ax|cor|sag)? ?stir\w*|t2 ?stir|short tau")
 _TIRM = _words(r"\w*tirm\w*")  # Siemens' word for both: STIR, where no other says that it nulls fluid
 _FLAIR = _words(
@@ -168,13 +179,13 @@ _T1_FLAIR = re.compile(
     r"t1\w*[^a-z0-9]+(?:\w+[^a-z0-9]+){0,2}(?:flair|dark ?-?fluid)|(?<![a-z0-9])t1w?flair|flair[^a-z0-9]+t1"
 )
 _T1_NAMES = _words(
-    r"mp ?-?rage\w*|mp2rage\w*|me ?-?mprage|bravo|i?r? ?-?f?spgr\w*|vibe\w*|lava\w*|e? ?-?thrive|tfl3d\w*|"
+    r"mp ?-?rage\w*|mp2rage\w*|me ?-?mprage|bravo|vibrant|i?r? ?-?f?spgr\w*|vibe\w*|lava\w*|e? ?-?thrive|tfl3d\w*|"
     r"ir ?-?f?spgr|mdeft|mpr ?age|uni ?(?:den)?"
 )
 _DUAL_ENERGY = re.compile(
-    r"(?<![a-z])(?:iodin\w*|[ij]od(?:karte|bild)?(?![a-z])|vnca?(?![a-z])|virtual non|z ?eff(?:ective)?(?![a-z])|"
-    r"eff(?:ective)? z(?![a-z])|electron density|mono(?: ?e\w*|\+| ?plus| ?\d\d|chrom\w*)|vmi(?![a-z])|"
-    r"material density|gsi(?![a-z])|spectral|uric|calcium suppr|pure ?(?:calcium|lumen)|virtual unenh|"
+    r"(?<![a-z])(?:iodin[a-z]*(?! contrast)(?![a-z])|[ij]od(?:karte|bild)?(?![a-z])|vnca?(?![a-z])|virtual non|"
+    r"z ?eff(?:ective)?(?![a-z])|eff(?:ective)? z(?![a-z])|electron density|mono(?: ?e\w*|\+| ?plus| ?\d\d|chrom\w*)|"
+    r"vmi(?![a-z])|material density|gsi(?![a-z])|spectral|uric|calcium suppr|pure ?(?:calcium|lumen)|virtual unenh|"
     r"rho(?![a-z])|(?:attenuation|hu) curve|hu\*|(?:sbi|vue)(?![a-z])|pbv|blood volume|overlay|(?:fat|edema) map|"
     r"(?:fat|water) ?\()|kev(?![a-z])|(?<=[a-z])\((?:water|iodine|calcium|fat|hap|uric\w*)\)"
 )
@@ -232,8 +243,8 @@ def _first(known: dict[str, re.Pattern[str]], plain: str) -> str | None:
 def _contrast_of(plain: str) -> str | None:
     if _T1_FLAIR.search(plain) and not _T2.search(plain):
         return "T1"
-    weightings = (pattern for pattern in (_T1, _T2, _ALIASES["PD"]) if pattern.search(plain))
-    several = len(list(weightings)) > 1  # as of a double echo, whose volumes differ
+    weightings = [pattern for pattern in (_DWI, _T1, _T2, _ALIASES["PD"]) if pattern.search(plain)]
+    several = len(weightings) > 1  # as of a double echo, whose volumes differ, or of a scan that is planned on another
     if several and not (_FLAIR.search(plain) or _STIR.search(plain)):
         return None
     return next((name for name, pattern in _CONTRASTS if pattern.search(plain)), None) or _first(_ALIASES, plain)
