@@ -2,7 +2,7 @@
 
     python benchmarks/cross_validate.py BUNDLE cohort/manifest.json cv/ [--config FRAGMENT] [--set NAME=VALUE]
     python benchmarks/cross_validate.py BUNDLE cohort/manifest.json cv/ --config FRAGMENT --without T1c
-    python benchmarks/baselines.py cohort/manifest.json --answers cv/all/manifest.json cv/without-T1c/manifest.json
+    polyscan evaluate cv/all/ cv/without-T1c/
 
 A fold that was trained, or answered, is not again. ``--without`` treats modalities as not acquired when answers are
 given, not in training: one network serves every subset.

@@ -4,7 +4,7 @@ r"""Hearts of ACDC: each frame segmented as a study of its own, and tables of wh
     python benchmarks/heart.py frames acdc/manifest.json frames/
     python benchmarks/cross_validate.py brain_mri_tumour_segmentation frames/manifest.json cv/ --config acdc_heart
     python benchmarks/heart.py measures acdc/manifest.json measured/ --answers cv/all/manifest.json
-    python benchmarks/baselines.py measured/manifest.json --measure accuracy
+    polyscan evaluate measured/manifest.json --accuracy
 
 Another part, whose masks need not be known, by a network that learnt from the whole of the first:
 
@@ -12,7 +12,7 @@ Another part, whose masks need not be known, by a network that learnt from the w
     polyscan infer brain_mri_tumour_segmentation framesB/manifest.json -o outB/ --weights run/model.pt
     python benchmarks/heart.py measures acdc/manifest.json acdcB/manifest.json both/ \
         --answers cv/all/manifest.json outB/manifest.json
-    python benchmarks/baselines.py both/manifest.json --measure accuracy --held-out acdcB/manifest.json
+    polyscan evaluate measuredB/manifest.json --accuracy --learn-from measured/manifest.json
 
 ``frames`` parts end-diastole from end-systole, on the folds of the patients. ``measures`` reads the masks that networks
 gave for frames of patients that they had not seen, tells their Dice, and writes four tables a patient:

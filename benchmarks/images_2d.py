@@ -23,13 +23,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from baselines import Classes, Diagnoses, cross_validated, from_network, print_table
 from command import run
 from cross_validate import cross_validate
 from drifa import of_size, parameters
 from monai.bundle import ConfigParser
 from PIL import Image
 
+from polyscan.baselines.evaluate import network_answers
+from polyscan.baselines.models import cross_validated
+from polyscan.baselines.table import NETWORK, compared
+from polyscan.baselines.tasks import Classes, Diagnoses
 from polyscan.bundle.config import bundle_folder, read_config
 from polyscan.files.atomic import read_json
 from polyscan.study import Study
@@ -177,14 +180,11 @@ def main() -> None:
 def tell(task: Classes, folds: Sequence[int], found: Mapping[str, Path]) -> None:
     """Print one task's table by one measure."""
     task.scored &= np.isin(task.folds, folds)
-    answers = {("polyscan", name): from_network(task, path) for name, path in found.items() if answers_for(task, path)}
+    told = {name: (path, read_manifest(path).studies) for name, path in found.items()}
+    told = {name: each for name, each in told.items() if any(task.name in s.prediction.answers for s in each[1])}
+    answers = {(NETWORK, name): network_answers(task, *each) for name, each in told.items()}
     answers[task.method, "tiles"] = cross_validated(task, np.stack([tiles(study) for study in task.studies]))
-    print_table(task, answers, 1000, REFERENCE)
-
-
-def answers_for(task: Classes, path: Path) -> bool:
-    """Whether answers hold this task."""
-    return any(task.name in study.prediction.answers for study in read_manifest(path).studies)
+    print(compared(task, answers, reference=REFERENCE), end="\n\n")
 
 
 if __name__ == "__main__":

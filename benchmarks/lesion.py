@@ -2,7 +2,7 @@
 
     python benchmarks/cohorts.py lgg_mri partA.npz clinical_A.csv genes_A.csv lgg/
     python benchmarks/lesion.py lgg/manifest.json measured/
-    python benchmarks/baselines.py measured/manifest.json --task IDH 1p19q grade --reference clinical \
+    polyscan evaluate measured/manifest.json --task IDH 1p19q grade --reference clinical \
         --inputs clinical form look "clinical + form" "clinical + look" "clinical + form + look"
 
 ``form`` tells how large a lesion is to the head, where it lies in it and how even its outline is; ``look`` how bright

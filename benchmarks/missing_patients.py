@@ -37,12 +37,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from baselines import THRESHOLDS
 from cohorts import assign_folds
 from missing_segmentation import BASE, Recipe, Zeros, counts, dice, strategies
 from torch import Tensor
 from torch.nn import functional
 
+from polyscan.baselines.models import THRESHOLDS
 from polyscan.evaluation import bootstrap
 from polyscan.files.atomic import atomic_write, read_json, write_json
 from polyscan.formats.nifti import read_nifti

@@ -2,7 +2,7 @@
 
     python benchmarks/cohorts.py lgg_mri partA.npz clinical_A.csv lgg/ --folds 3
     python benchmarks/plain_unet.py lgg/manifest.json peer/ --scans T1 FLAIR T1c --folds 1 2 --seconds 240
-    python benchmarks/baselines.py lgg/manifest.json --task mask --answers peer/manifest.json cv/all/manifest.json
+    polyscan evaluate lgg/manifest.json peer/ cv/all/ --task mask
 
 Early fusion: scans are channels of slices at full resolution, zero where they are missing, beside a channel each that
 says whether they are there. MONAI's ``BasicUNet``, Dice and binary cross-entropy, Adam with a rate that falls to zero

@@ -21,9 +21,10 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from baselines import Masks, thresholded
 from command import run
 
+from polyscan.baselines.models import thresholded
+from polyscan.baselines.tasks import Masks
 from polyscan.files.atomic import read_json, write_json
 from polyscan.study import Study
 from polyscan.study.manifest import Manifest, read_manifest, write_manifest

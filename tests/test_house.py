@@ -27,6 +27,7 @@ FLOORS = {
     "inference": GROUND | {"fusion", "networks"},
     "attribution": GROUND | {"networks"},
     "evaluation": GROUND | {"study"},
+    "baselines": GROUND | {"study", "formats", "evaluation"},
     "transforms": GROUND | {"study", "formats", "evaluation", "networks", "inference", "attribution"},
     "bundle": GROUND
     | {"study", "formats", "preprocess", "fusion", "missing", "networks", "inference", "learning", "objectives"}

@@ -33,6 +33,7 @@ REFERENCE = {
     "polyscan.ensemble": "Ensembles",
     "polyscan.inference": "Inference",
     "polyscan.attribution": "Attribution",
+    "polyscan.baselines": "Simple models",
     "polyscan.registration": "Registration",
     "polyscan.transforms": "Transforms of bundles",
 }

@@ -14,8 +14,8 @@ from polyscan.errors import hold_back_values, sentence
 
 COMMANDS = (
     "demo", "scan", "dataset", "prepare", "translate", "advise", "plan", "train", "compare", "calibrate", "infer",
-    "native", "dicom", "check_privacy", "report", "features", "methods", "picture", "course", "batch", "status",
-    "listen", "phantom", "label_app",
+    "evaluate", "native", "dicom", "check_privacy", "report", "features", "methods", "picture", "course", "batch",
+    "status", "listen", "phantom", "label_app",
 )  # fmt: skip
 """The files of ``polyscan.commands``, in the order in which ``polyscan --help`` lists them."""
 

@@ -6,12 +6,12 @@ import json
 
 import numpy as np
 import pytest
-from baselines import tasks_of
 from cohorts import make
 from cross_validate import cross_validate
 from heart import frames_of, measure
 from test_cohorts import acdc, lgg, multiomic, picai, pictures
 
+from polyscan.baselines.tasks import tasks_of
 from polyscan.bundle.fragment import known_fragments, read_fragment
 from polyscan.bundle.run import infer, train
 from polyscan.errors import PolyscanError

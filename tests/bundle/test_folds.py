@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from prepared import BUNDLES, make_manifest
@@ -13,6 +15,7 @@ from polyscan.bundle.weights import read_weights
 from polyscan.cli import main
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
+from polyscan.files.digest import sha256
 from polyscan.study import Study
 from polyscan.study.manifest import read_manifest, write_manifest
 
@@ -68,6 +71,22 @@ def test_folds_are_trained_and_answer_together(tmp_path, capsys):
     assert len(read_manifest(tmp_path / "out" / "manifest.json").studies) == 2
     with pytest.raises(PolyscanError, match="holds no fold with weights"):
         members([tmp_path / "out"])
+    out_of_fold = ["infer", BUNDLE, str(manifest), "-o", str(tmp_path / "tested"), "--out-of-fold"]
+    capsys.readouterr()
+    assert main([*out_of_fold, str(tmp_path / "cv")]) == 0
+    assert "2 others have none" in capsys.readouterr().out
+    tested = read_manifest(tmp_path / "tested" / "manifest.json")
+    assert {s.subject: s.fold for s in tested.testing} == {s.subject: k for k in (0, 1) for s in watched[k].validation}
+    for study in tested.studies:
+        assert study.prediction.model.weights == [sha256(tmp_path / "cv" / f"fold{study.fold}" / "last.pt")]
+        assert Path(study.prediction.path).parent == tmp_path / "tested" / f"fold{study.fold}"
+    assert main(["evaluate", str(tmp_path / "tested"), "--samples", "20"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("mask: 5 studies of 5 patients")
+    assert said.count("| threshold |") == 4
+    assert "| polyscan |" in said
+    assert main([*out_of_fold, str(tmp_path / "out")]) == 1
+    assert "holds no folds" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ COMMAND_LINES = {  # the place is put behind; {of} is the folder of the fixture
     "dicom": "dicom {of}/answers --sources {of}/prepared/sources.json -o",
     "features": f"features {BUNDLE} {{of}}/five.json -o",
     "infer": f"infer {BUNDLE} {{of}}/prepared/manifest.json -o",
+    "infer out of fold": f"infer {BUNDLE} {{of}}/prepared/manifest.json --out-of-fold {{of}}/folds -o",
     "label-app": "label-app",
     "listen": f"listen {BUNDLE} --port 0 -o",
     "methods": "methods {of}/answers -o",
@@ -59,7 +60,7 @@ PLACES = {
 }
 READS_NO_SCAN = {"compare", "course", "demo", "label-app", "listen", "phantom", "phantom of a task", "status"}
 WRITES_A_FILE = {"dataset", "methods", "plan", "scan"}
-OWNS_NOTHING = {"calibrate", "check_privacy"}  # beside its weights; nothing at all
+OWNS_NOTHING = {"calibrate", "check_privacy", "evaluate"}  # beside its weights; nothing at all
 
 
 def cases():
@@ -101,6 +102,9 @@ def of(make_ward, tmp_path_factory):
     unpaired = [replace(study, scans={name: study.scans[name]}) for name in ("CT", "T1") for study in five[:2]]
     unpaired = [replace(study, subject=f"single{n}") for n, study in enumerate(unpaired)]
     write_manifest(folder / "unpaired.json", replace(manifest, training=unpaired, testing=[]))
+    (folder / "folds" / "fold0").mkdir(parents=True)
+    write_manifest(folder / "folds" / "fold0.json", replace(manifest, training=[], validation=manifest.studies))
+    (folder / "folds" / "fold0" / "model.pt").write_bytes(b"weights")
     (folder / "answers").mkdir()
     write_manifest(folder / "answers" / "manifest.json", replace(manifest, training=[], testing=answers))
     table = ["subject,day,volume_ml"]

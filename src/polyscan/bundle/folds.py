@@ -1,4 +1,4 @@
-"""Cross-validation: a network a fold, each watched on the studies that it does not learn from."""
+"""Cross-validation: a network a fold, each watched on, and answering for, the studies that it does not learn from."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from polyscan.bundle.config import bundle_folder, labels_of, read_config
+from polyscan.bundle.inference_options import DEFAULTS, InferenceOptions
 from polyscan.bundle.items import check_folds, labelled_studies, unlabelled_studies
 from polyscan.bundle.processes import by_the_first, process_group
-from polyscan.bundle.run import train
+from polyscan.bundle.run import infer, train
 from polyscan.errors import PolyscanError, first_of
 from polyscan.files.names import BEST
 from polyscan.files.owned import rewrite_file
+from polyscan.learning.checkpoint import LAST
 from polyscan.progress import Progress, silent
 from polyscan.study import Study
-from polyscan.study.manifest import Manifest, read_manifest, write_manifest
+from polyscan.study.manifest import MANIFEST, Manifest, manifest_of, read_manifest, write_manifest
 from polyscan.study.outputs import OutputFolder, sources_of
 
 
@@ -76,6 +78,73 @@ def train_folds(
     with process_group():
         by_the_first(write)
         return [train(bundle, out / f"fold{k}.json", out / f"fold{k}", **options) for k in range(folds)]
+
+
+def infer_folds(
+    bundle: str | Path,
+    manifest: str | Path | Manifest,
+    trained: str | Path,
+    output_dir: str | Path,
+    *,
+    absent: list[str] | None = None,
+    options: InferenceOptions = DEFAULTS,
+    overrides: Mapping[str, Any] | None = None,
+    progress: Progress = silent,
+) -> Manifest:
+    """Answer for every study by the network that has not learnt from it.
+
+    The weights are those of the last epoch, since the best validation of a fold was chosen on these very studies.
+
+    Args:
+        bundle: that the networks were trained of.
+        manifest: the prepared manifest that they were trained on, or its file; studies in no fold are left alone.
+        trained: what :func:`train_folds` wrote.
+        output_dir: will hold ``fold0/``, what :func:`polyscan.bundle.run.infer` writes for the first fold, and so on,
+            and the ``manifest.json`` of all answers, each study with its fold.
+        absent: modalities to treat as though they had not been acquired.
+        options: what is asked for beside the plain answer.
+        overrides: config entries to change.
+        progress: told after every study.
+
+    Returns:
+        What was written to ``output_dir/manifest.json``.
+
+    Raises:
+        PolyscanError: ``trained`` has no folds, or not those of this manifest, or a training was not finished; or what
+            ``infer`` raises.
+    """
+    found = manifest_of(manifest)
+    watched = {k: {s.key for s in read_manifest(file).validation} for k, file in _folds_in(Path(trained))}
+    parts = {k: [replace(s, fold=k) for s in found.studies if s.key in keys] for k, keys in watched.items()}
+    if not all(parts.values()):
+        raise PolyscanError(f"{trained} was not trained on these studies; give the manifest that it was trained on.")
+    out = Path(output_dir)
+    owned = OutputFolder.claim(out, "infer --out-of-fold", sources_of(found.studies), found.scanned)
+    owned.will_hold([MANIFEST, *(f"fold{k}" for k in parts)])
+    told = Manifest(roots=found.roots, bundle=bundle_folder(bundle).name, absent=absent or [])
+    for k, studies in parts.items():
+        weights = Path(trained) / f"fold{k}" / LAST
+        given: Any = {"absent": absent, "options": options, "overrides": overrides, "progress": progress}
+        part = infer(bundle, replace(told, testing=studies), out / f"fold{k}", weights=weights, **given)
+        told = replace(told, testing=[*told.testing, *part.testing], failed=[*told.failed, *part.failed])
+    with rewrite_file(out / MANIFEST, listed=True):
+        write_manifest(out / MANIFEST, told)
+    return told
+
+
+def _folds_in(trained: Path) -> list[tuple[int, Path]]:
+    """The number of each fold that was trained, and its manifest.
+
+    Raises:
+        PolyscanError: there is none, or one whose training was not finished.
+    """
+    found = sorted((int(file.stem.removeprefix("fold")), file) for file in trained.glob("fold[0-9]*.json"))
+    if not found:
+        raise PolyscanError(f"{trained} holds no folds; give a folder that polyscan train --folds wrote.")
+    for k, _ in found:
+        if not (trained / f"fold{k}" / BEST).is_file():
+            raise PolyscanError(f"{trained / f'fold{k}'} has no weights yet; give polyscan train --folds again first.")
+    return found
 
 
 def assign_folds(studies: list[Study], folds: int) -> list[Study]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from polyscan.commands.options import (
     FINISHED_STUDIES,
@@ -37,6 +38,13 @@ def add(command: argparse.ArgumentParser) -> None:
         nargs="+",
         help="the mean of several networks: their files of weights, or a folder that polyscan train --folds wrote",
     )
+    weights.add_argument(
+        "--out-of-fold",
+        metavar="FOLDER",
+        type=Path,
+        help="answer for each study of a cross-validation by the network that has not learnt from it: the folder that "
+        "polyscan train --folds wrote",
+    )
     command.add_argument(
         "--without", metavar="MODALITY", nargs="+", default=[], help="treat these modalities as not acquired"
     )
@@ -46,7 +54,7 @@ def add(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from polyscan.bundle.config import bundle_folder
-    from polyscan.bundle.folds import members
+    from polyscan.bundle.folds import infer_folds, members
     from polyscan.bundle.run import infer
     from polyscan.study.manifest import read_manifest
 
@@ -54,19 +62,18 @@ def run(options: argparse.Namespace) -> int:
     bundle = bundle_folder(options.bundle)  # before the manifest, which would be named where a manifest takes its place
     found = read_manifest(options.manifest, roots(options))
     with progress_bar("predicting") as progress:
-        result = infer(
-            bundle,
-            found,
-            options.output,
-            weights=members(options.ensemble) if options.ensemble else options.weights,
-            absent=options.without,
-            options=asked,
-            overrides=changed,
-            progress=progress,
-        )
+        given: Any = {"absent": options.without, "options": asked, "overrides": changed, "progress": progress}
+        if options.out_of_fold:
+            result = infer_folds(bundle, found, options.out_of_fold, options.output, **given)
+        else:
+            weights = members(options.ensemble) if options.ensemble else options.weights
+            result = infer(bundle, found, options.output, weights=weights, **given)
     for told in filter(None, (result.judged_on_training, result.prepared_otherwise)):
         print(told)
-    if others := len(found.studies) - len(found.tested):
+    if options.out_of_fold:
+        if others := len(found.studies) - len(result.studies) - len(result.failed):
+            print(f"Answers are given for the studies of a fold; {others} others have none.")
+    elif others := len(found.studies) - len(found.tested):
         print(f"Answers are given for the section testing; {others} studies of training and validation have none.")
     print(f"{len(result.studies)} predictions in {options.output / 'manifest.json'}")
     return tell_failed(result)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from ridge_cox import RidgeCox
 
+from polyscan.baselines.ridge_cox import RidgeCox
 from polyscan.learning import cox_loss
 
 

@@ -1,0 +1,115 @@
+"""Score what networks answered, beside simple models of the same studies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from polyscan.baselines.models import simple_models
+from polyscan.baselines.table import NETWORK, Comparison, compared
+from polyscan.baselines.tasks import Array, Task, tasks_of
+from polyscan.errors import PolyscanError
+from polyscan.study import Study
+from polyscan.study.manifest import MANIFEST, read_manifest
+
+
+def evaluate(
+    answers: Sequence[str | Path],
+    *,
+    learn_from: str | Path | None = None,
+    tasks: Sequence[str] = (),
+    inputs: Sequence[str] = (),
+    reference: str | None = None,
+    accuracy: bool = False,
+    only: str = "",
+    leave_out: str = "",
+    n_resamples: int = 1000,
+) -> Iterator[Comparison]:
+    """Compare networks and simple models, task by task.
+
+    Classes: logistic regression, scored by AUROC. Survival: ridge Cox, Harrell's c. Both on every subset of the tables
+    (the clinical variables are one), with medians and indicators in the place of what was not recorded, and the
+    strength of the penalty chosen by three folds inside the studies that are learnt from. Masks: for each scan the
+    threshold that is best on these, scored by Dice. Where studies have folds, scores are means over folds.
+
+    Args:
+        answers: folders or manifests that ``polyscan infer`` wrote, a row each. Labels, tables and folds are those of
+            the first, which need not hold answers. Studies that one of them does not answer are not scored.
+        learn_from: a manifest of studies that simple models learn from; those of a subject that is scored are left out.
+            Where not given, they learn from the other folds.
+        tasks: names of those to tell; all where empty.
+        inputs: only these subsets of tables, or scans, such as ``"clinical + copy_number"``.
+        reference: inputs of the row to compare with; the best single table or scan where not given.
+        accuracy: score classes by how many are told right.
+        only: score those of whom this is true, such as ``centre=PCNN`` or ``sex=F``.
+        leave_out: score all but those of whom this is true.
+        n_resamples: cohorts drawn for an interval.
+
+    Raises:
+        PolyscanError: a manifest cannot be read or holds no answer, or there is no task of which enough is known.
+    """
+    paths = [path / MANIFEST if (path := Path(given)).is_dir() else path for given in answers]
+    manifests = [read_manifest(path) for path in paths]
+    given = [manifest.studies for manifest in manifests]
+    studies = given[0]
+    if learn_from is not None:
+        others = read_manifest(learn_from).studies
+        subjects = {study.subject for study in studies}
+        learnt = [replace(study, fold=0) for study in others if study.subject not in subjects]
+        studies = [*learnt, *(replace(study, fold=1) for study in studies)]
+    found = [task for task in tasks_of(studies, accuracy=accuracy) if not tasks or task.name in tasks]
+    answered = {
+        path: each for path, each in zip(paths, manifests, strict=True) if any(s.prediction for s in each.studies)
+    }
+    notes = [f"{path.parent}: {told}" for path, each in answered.items() if (told := each.judged_on_training)]
+    compared_any = False
+    for task in found:
+        if learn_from is not None:
+            task.scored = task.folds == 1
+        if only or leave_out:
+            task.scored &= np.array([_holds(study, only or leave_out) == bool(only) for study in task.studies])
+        networks = {
+            (NETWORK, str(path.parent)): network_answers(task, path, told)
+            for path, told in zip(paths, given, strict=True)
+            if path != paths[0] or path in answered
+        }
+        if not task.scored.any():
+            raise PolyscanError(f"None of the studies to be scored has a label {task.name}; name another task.")
+        rows = simple_models(task, inputs) | networks
+        if rows:
+            compared_any = True
+            table = compared(task, rows, n_resamples=n_resamples, reference=reference)
+            yield replace(table, notes=notes)
+    if not compared_any:
+        raise PolyscanError(
+            f"{paths[0]} tells of no task enough to learn and to test on two folds, and holds no answers; give studies "
+            "with labels and folds, or with answers, or others to learn from."
+        )
+
+
+def _holds(study: Study, told: str) -> bool:
+    """Whether ``NAME=VALUE`` is true of a study: of its centre, or of a clinical variable."""
+    name, _, value = told.partition("=")
+    return str(study.centre if name == "centre" else study.clinical.get(name)) == value
+
+
+def network_answers(task: Task, path: Path, studies: Sequence[Study]) -> Array:
+    """What a network answered for the task's studies; scored are those that it answered for.
+
+    Raises:
+        PolyscanError: it answered for none.
+    """
+    predicted = {study.key: study.prediction for study in studies if study.prediction is not None}
+    told = {key: found for key, each in predicted.items() if (found := task.of_network(each)) is not None}
+    answered = np.array([study.key in told for study in task.studies])
+    if not (answered & task.scored).any():
+        raise PolyscanError(
+            f"{path} holds no answer of {task.name} for any of these studies; give one that does, or name other tasks. "
+            "A mask is scored by polyscan infer, where the manifest that it is given has the true one."
+        )
+    task.scored &= answered
+    unknown = np.full(np.shape(next(iter(told.values()))), np.nan)
+    return np.array([told.get(study.key, unknown) for study in task.studies], dtype=float)

@@ -1,0 +1,216 @@
+"""What is told of studies, by a network or a simple model, and how it is scored: classes, survival, masks."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from polyscan.baselines.ridge_cox import RidgeCox
+from polyscan.evaluation import auroc, concordance_index, over_folds
+from polyscan.evaluation.statistics import Score
+from polyscan.study import PredictionRecord, Study
+
+_FEWEST_EVENTS = 10
+_INNER = 3  # folds inside the training studies
+
+Array = NDArray[Any]
+
+
+class Task(ABC):
+    """One thing that is to be told, of the studies of which it is known.
+
+    Args:
+        name: under ``label`` in the manifest, or ``mask``.
+        studies: of the manifest; those without a fold are in one by themselves.
+
+    Attributes:
+        measure: what its score is called.
+        scored: (study,) bool: of whom scores are; models learn from the others too.
+        folds: (study,) int; models answer for a study that have learnt from those of other folds.
+    """
+
+    measure: str
+    method = ""
+
+    def __init__(self, name: str, studies: Sequence[Study]) -> None:
+        self.name = name
+        self.studies = [study for study in studies if study.label.holds(name)]
+        self.scored = np.ones(len(self.studies), dtype=bool)
+        self.folds = np.array([-1 if study.fold is None else study.fold for study in self.studies])
+        self.patients = [study.subject for study in self.studies]
+
+    @property
+    def learnable(self) -> bool:
+        """Whether enough is known to learn and to test on other studies."""
+        return len(np.unique(self.folds)) > 1
+
+    @abstractmethod
+    def score(self, answers: Array, rows: Array) -> float:
+        """How good the answers for some rows are; NaN where that cannot be told."""
+
+    @abstractmethod
+    def of_network(self, prediction: PredictionRecord) -> list[float] | float | None:
+        """The answer that ``polyscan infer`` wrote; None where it has none to this."""
+
+    def fold_scores(self, answers: Array) -> Array:
+        """(fold,) scores."""
+        rows = (np.flatnonzero((self.folds == fold) & self.scored) for fold in np.unique(self.folds[self.scored]))
+        return np.array([self.score(answers, of_fold) for of_fold in rows])
+
+    def score_of(self, answers: Array) -> Score:
+        """The mean score over folds, of studies that are counted among those that are scored."""
+        rows = np.flatnonzero(self.scored)
+        mean = over_folds(partial(self.score, answers), self.folds)
+        return lambda drawn: mean(rows[drawn])
+
+
+class TableTask(Task):
+    """What a linear model can tell from tables.
+
+    Attributes:
+        truth: (study, ...) what it learns.
+        inner: the folds inside its training studies by which a penalty is chosen.
+    """
+
+    truth: Array
+    inner: StratifiedKFold | KFold
+
+    @abstractmethod
+    def model(self) -> tuple[Pipeline, str | None]:
+        """What is fitted, and how its choices are scored."""
+
+    @abstractmethod
+    def told(self, model: Any, x: Array) -> Array:
+        """(study, ...) answers of a fitted model."""
+
+
+class Classes(TableTask):
+    """A class of each study: AUROC, for more than two classes the mean of each that is there against the others."""
+
+    measure, method = "AUROC", "logistic regression"
+
+    def __init__(self, name: str, studies: Sequence[Study]) -> None:
+        super().__init__(name, studies)
+        self.classes = sorted({str(study.label.tasks[name]) for study in self.studies})
+        self.truth = np.array([self.classes.index(str(study.label.tasks[name])) for study in self.studies])
+        self.inner = StratifiedKFold(_INNER, shuffle=True, random_state=0)
+
+    @property
+    def learnable(self) -> bool:
+        """See :class:`Task`; of two classes there are enough for the folds by which a penalty is chosen."""
+        counts = (np.bincount(self.truth[self.folds != fold]) for fold in np.unique(self.folds[self.scored]))
+        return super().learnable and all((count >= _INNER).sum() > 1 for count in counts)
+
+    def model(self) -> tuple[Pipeline, str | None]:
+        """See :class:`TableTask`."""
+        model = make_pipeline(*_prepared(), LogisticRegression(max_iter=500))
+        return model, "roc_auc_ovr" if len(self.classes) > 2 else "roc_auc"
+
+    def told(self, model: Any, x: Array) -> Array:
+        """(study, class) probabilities; 0 of a class that it has not seen."""
+        found = np.zeros((len(x), len(self.classes)))
+        found[:, model.classes_] = model.predict_proba(x)
+        return found
+
+    def score(self, answers: Array, rows: Array) -> float:
+        """See :class:`Task`."""
+        columns = [1] if len(self.classes) == 2 else range(len(self.classes))
+        each = np.array([auroc(answers[rows, k], self.truth[rows] == k) for k in columns])
+        known = each[np.isfinite(each)]
+        return float(known.mean()) if known.size else float("nan")
+
+    def of_network(self, prediction: PredictionRecord) -> list[float] | None:
+        """See :class:`Task`; the network may know fewer classes."""
+        found = prediction.answers.get(self.name)
+        return [found.probabilities.get(name, 0.0) for name in self.classes] if found else None
+
+
+class Diagnoses(Classes):
+    """A class of each study: how many are told right."""
+
+    measure = "accuracy"
+
+    def score(self, answers: Array, rows: Array) -> float:
+        """See :class:`Task`."""
+        return float((answers[rows].argmax(1) == self.truth[rows]).mean()) if len(rows) else float("nan")
+
+
+class Survival(TableTask):
+    """Time and event: Harrell's c."""
+
+    measure, method = "c", "ridge Cox"
+
+    def __init__(self, name: str, studies: Sequence[Study]) -> None:
+        super().__init__(name, studies)
+        told = [study.label.tasks[name] for study in self.studies]
+        self.truth = np.array([[each["time"], each["event"]] for each in told]).reshape(-1, 2)
+        self.inner = KFold(_INNER, shuffle=True, random_state=0)
+
+    @property
+    def learnable(self) -> bool:
+        """See :class:`Task`."""
+        return super().learnable and self.truth[:, 1].sum() >= _FEWEST_EVENTS
+
+    def model(self) -> tuple[Pipeline, str | None]:
+        """See :class:`TableTask`; it scores its choices itself."""
+        return make_pipeline(*_prepared(), RidgeCox()), None
+
+    def told(self, model: Any, x: Array) -> Array:
+        """(study,) log risks."""
+        return model.predict(x)
+
+    def score(self, answers: Array, rows: Array) -> float:
+        """See :class:`Task`."""
+        return concordance_index(answers[rows], *self.truth[rows].T)
+
+    def of_network(self, prediction: PredictionRecord) -> float | None:
+        """See :class:`Task`."""
+        found = prediction.answers.get(self.name)
+        return found.risk if found else None
+
+
+class Masks(Task):
+    """A mask of each study: Dice of all of its regions as one. Answers are the Dice of each study."""
+
+    measure = "Dice"
+
+    def score(self, answers: Array, rows: Array) -> float:
+        """See :class:`Task`."""
+        known = answers[rows][np.isfinite(answers[rows])]
+        return float(known.mean()) if known.size else float("nan")
+
+    def of_network(self, prediction: PredictionRecord) -> float | None:
+        """See :class:`Task`; the mean over regions of what ``polyscan infer`` scored, where it knew the mask."""
+        scores = [region.dice for region in prediction.scores.values() if region.dice is not None]
+        return float(np.mean(scores)) if scores else None
+
+
+def tasks_of(studies: Sequence[Study], *, accuracy: bool = False) -> list[Task]:
+    """What is known of these studies.
+
+    Args:
+        studies: with labels.
+        accuracy: score classes by how many are told right instead of by AUROC.
+    """
+    names = dict.fromkeys(name for s in studies for name in ("mask", *s.label.tasks) if s.label.holds(name))
+    made: list[Task] = []
+    for name in names:
+        value = next(s.label.tasks.get(name) for s in studies if s.label.holds(name))
+        of_table = Survival if isinstance(value, Mapping) else Diagnoses if accuracy else Classes
+        made.append((Masks if name == "mask" else of_table)(name, studies))
+    return made
+
+
+def _prepared() -> list[Any]:
+    """What stands before a linear model; learnt from training studies only."""
+    return [SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler()]
