@@ -34,6 +34,7 @@ AGENT.CodeMeaning = "Gadobutrol"
     [
         ({"ScanningSequence": SPIN, "RepetitionTime": 500, "EchoTime": 10}, "T1"),
         ({"ScanningSequence": SPIN, "RepetitionTime": 4000, "EchoTime": 100}, "T2"),
+        ({"ScanningSequence": SPIN, "RepetitionTime": 4000, "EchoTime": 700}, None),  # fluid alone, as of bile ducts
         ({"ScanningSequence": SPIN, "RepetitionTime": 3000, "EchoTime": 20}, "PD"),
         ({"ScanningSequence": INVERSION, "RepetitionTime": 9000, "EchoTime": 120, "InversionTime": 2500}, "FLAIR"),
         ({"ScanningSequence": INVERSION, "RepetitionTime": 9000, "EchoTime": 120}, "FLAIR"),

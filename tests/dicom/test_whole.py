@@ -9,6 +9,10 @@ from polyscan.errors import PolyscanError
 from polyscan.files.dicom import save_dicom
 
 
+def own_series(k, ds):
+    ds.SeriesInstanceUID = f"1.2.{k}"
+
+
 @pytest.mark.parametrize(
     ("common", "said"),
     [
@@ -24,6 +28,11 @@ from polyscan.files.dicom import save_dicom
             "InstanceNumber runs from",
         ),
         ({"change": lambda k, ds: setattr(ds, "FrameOfReferenceUID", f"1.{k}")}, "FrameOfReferenceUID differs between"),
+        (
+            {"modality": "CT", "change": lambda k, ds: setattr(ds, "RescaleIntercept", -1024 * (k == 2))},
+            "RescaleIntercept differs between slices",
+        ),
+        ({"change": own_series, "SeriesNumber": 4}, "each slice has a SeriesInstanceUID of its own"),
         ({"GantryDetectorTilt": -18}, "GantryDetectorTilt is -18 degrees, which positions and orientation"),
         ({"LossyImageCompression": "01"}, "the pixels were compressed with loss"),
         (
@@ -68,6 +77,13 @@ def test_times_that_differ_a_little_are_of_one_contrast(make_series):
         modality="MR", SeriesDescription="T1", change=lambda k, ds: setattr(ds, "EchoTime", 10 + k / 5)
     )
     assert [len(series.slices) for series in find_series(folder)] == [5]
+
+
+@pytest.mark.parametrize(("number", "slices"), [(4, [5]), (None, [1] * 5)])
+def test_files_with_a_series_each_are_put_together_where_its_number_was_kept(make_series, number, slices):
+    folder = make_series(change=own_series, SeriesNumber=number)
+    assert [len(series.slices) for series in find_series(folder)] == slices
+    assert len(find_series(make_series("few", slices=4, change=own_series, SeriesNumber=4))) == 4  # as of localizers
 
 
 def test_voxels_of_no_scan_are_refused(make_series):

@@ -6,7 +6,7 @@ import re
 
 # Words of a place, an operation or a technique that look like words of a contrast agent.
 _NO_AGENT = re.compile(
-    r"(?:post(?:erior)?|pre)[^a-z]*(?:fossa|op|surg|treat|rt|mort|proc|radi|therap|chem|biops|resec|embol|ablat|trauma|"
+    r"(?:post(?:erior)?|pre)[^a-z]*(?:fossa|op|surg|treat|rt|mort|proc|radi|therap|chem|biops|resec|tx|embol|ablat|trauma|"
     r"stroke|ictal|partum|shunt|chir|srs|dbs|clip|fall|void|ivf|exerc|feed|train|sat|scan|week|wk|month|year|yr|day|"
     r"(?!contr|inj|inf|perf|sup|nav|acq|loc)\w{2,}(?:[eo]ctomy|[eo]tomy|ostomy|plast[iy]|plant|scopy|ment|"
     r"[stc]ion))\w*|(?<![a-z])c[^a-z+]*(?:spine|sp|wirbel|t)(?![a-z0-9])|(?<![a-z])ai ?ce(?![a-z])|"
@@ -34,10 +34,10 @@ _GIVEN = re.compile(
         (
             rf"(?<![a-z0-9])(?:{_AGENT}|delay(?:ed)?|lge|cta|cect|ct ?angio\w*)(?![a-z0-9])",
             # Phases of a liver or a kidney, and "art" beside a sequence that is fast enough for them.
-            rf"(?<![a-z])(?:{_PHASES})(?![a-z])|(?:动脉|静脉|门脉|延迟|動脈|静脈|門脈|平衡)[期相]",
+            rf"(?<![a-z])(?:{_PHASES})(?![a-z])|(?:动脉|静脉|门脉|延迟|動脈|静脈|門脈|平衡|평형|동맥|문맥)[期相기]",
             r"(?<![a-z])(?:art|ven|late|tard) (?:phase|fase|faza)",
             r"(?:phase|fase|temps|tps|faza) (?:art|ven|late|tard)(?![a-z])",
-            r"(?<![a-z])(?:vibe|lava|e?-?thrive)(?![a-z])(?:.*[^a-z])?(?:art|pv)(?![a-z])",
+            r"(?<![a-z])(?:vibe|lava|e?-?thrive)(?![a-z])(?:.*[^a-z])?(?:art|pv|\d+ ?min)(?![a-z])",
             r"(?<![a-z0-9])(?:avec|con|com|met|mit|with) iv(?![a-z])",
             rf"(?<![a-z0-9])(?:cont|enh(?:anced|ancement)?|po(?= k)|(?:{_LATER})(?= *$))(?![a-z0-9])",
             rf"(?<![a-z0-9])(?:{_LATER})[^a-z0-9]+(?:\w+ )?(?:{_AGENT}|\d+ ?min\w*)(?![a-z0-9])",

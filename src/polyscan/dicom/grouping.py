@@ -22,6 +22,11 @@ from polyscan.dicom.whole import doubts_of
 from polyscan.errors import PolyscanError
 from polyscan.modality import MODALITIES
 
+_OF_SERIES = (
+    "SeriesNumber", "SeriesDescription", "SeriesTime", "PatientID", "StudyDate", "Modality", "Rows", "Columns",
+    "ImageType", "ImageOrientationPatient",
+)  # fmt: skip
+_FILES_OF_A_SERIES = 5  # more than the single images that scanners put beside series
 _RINGING = 0.05  # of the voxels: so many may be below zero in a magnitude that was filtered or interpolated
 
 
@@ -36,12 +41,16 @@ def group(found: Iterable[tuple[Path, Dataset]], unread: Mapping[Path, str] | No
     together: dict[Hashable, list[Slice]] = defaultdict(list)
     of_series: dict[str, list[Dataset]] = defaultdict(list)
     without: dict[Hashable, Series] = {}
+    found = list(found)
+    whole = _of_files_alone([header for _, header in found])
     for path, header in found:
         uid = text(header, "SeriesInstanceUID")
         try:
             for each in slices_of(path, header):
+                if uid in whole:
+                    each = _of_series(each, whole[uid])
                 together[_belongs(each)].append(each)
-                of_series[uid].append(each.header)
+                of_series[whole.get(uid, uid)].append(each.header)
         except PolyscanError as error:
             modality, other = from_header(header)
             reason = f"{other}; {error}" if modality is None and number(header, "Rows") else str(error)
@@ -57,6 +66,27 @@ def group(found: Iterable[tuple[Path, Dataset]], unread: Mapping[Path, str] | No
     if unread is None:
         return [_without_slices(series, every) for series in every]
     return [_doubted(_beside(_without_slices(series, every), unread), of_series) for series in every]
+
+
+def _of_files_alone(headers: Sequence[Dataset]) -> dict[str, str]:
+    """Of series of one file each, which were one before de-identification drew a UID for every file, its first UID.
+
+    All else that tells a series was left to them as it was.
+    """
+    files = grouped(headers, lambda header: text(header, "SeriesInstanceUID"))
+    alone = [members[0] for members in files.values() if len(members) == 1]
+    return {
+        text(header, "SeriesInstanceUID"): text(members[0], "SeriesInstanceUID")
+        for told, members in grouped(alone, lambda header: tuple(text(header, name) for name in _OF_SERIES)).items()
+        if told[0] and len(members) >= _FILES_OF_A_SERIES
+        for header in members
+    }
+
+
+def _of_series(each: Slice, uid: str) -> Slice:
+    header = Dataset(dict(each.header.items()))
+    header.SeriesInstanceUID = uid
+    return replace(each, header=header)
 
 
 def _parts(slices: list[Slice]) -> list[Part]:

@@ -100,6 +100,7 @@ _DENIED = re.compile(
     r"(?:per )?(?:oral|os|rectal|water|barium)(?:ly)?(?![a-z])(?!.*(?:(?<![a-z])i\.?v|ga?d))"
 )
 _TURBO_EPI = 7  # Philips' EPI factor: 1 where there is none, small in gradient and spin echo (GRASE)
+_FLUID_ALONE = 500  # ms of echo time, after which tissue shows no more: hydrography, as of the bile ducts
 NOT_KNOWN = "not known: neither the sequence nor a description tells the contrast"
 
 
@@ -326,7 +327,7 @@ def _by_sequence(
     if echo < 35 and repetition < 1200:
         return "T1"
     if repetition >= 2000:
-        return "T2" if echo >= 60 else "PD" if echo < 50 else None
+        return "T2" if 60 <= echo < _FLUID_ALONE else "PD" if echo < 50 else None
     return None
 
 

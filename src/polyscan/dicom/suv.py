@@ -190,7 +190,8 @@ def _dose(headers: Sequence[Dataset], notes: list[str]) -> np.ndarray:
             f"DecayCorrection (0054,1102) is {term(first, 'DecayCorrection', ())}; expected START, ADMIN or NONE."
         )
     codes = items(tracer, "RadionuclideCodeSequence")
-    nuclide = " ".join(f"{text(code, 'CodeMeaning')} {nuclide_of(text(code, 'CodeValue'))}" for code in codes)
+    coded = " ".join(f"{text(code, 'CodeMeaning')} {nuclide_of(text(code, 'CodeValue'))}" for code in codes)
+    nuclide = coded if half_life_of(coded) else text(tracer, "Radiopharmaceutical")  # as "68Ga-PSMA"
     known = half_life_of(nuclide)
     if known is not None and not text(tracer, "RadionuclideHalfLife"):
         notes.append(f"RadionuclideHalfLife is missing: {known:g} s of the nuclide that is named were used")

@@ -39,6 +39,11 @@ def doubts_of(slices: Sequence[Slice], beside: Sequence[Dataset]) -> list[str]:
             said.append(f"InstanceNumber begins at {order[0]:g}: slices may be missing at one end")
     if len({text(each.header, "FrameOfReferenceUID") for each in slices}) > 1:
         said.append("FrameOfReferenceUID differs between slices: they may not lie in one place")
+    if len({text(each.file, "SeriesInstanceUID") for each in slices}) > 1:
+        said.append("each slice has a SeriesInstanceUID of its own: put together by SeriesNumber and what is beside it")
+    zeros = {number(each.header, "RescaleIntercept") for each in slices}
+    if len(zeros) > 1 and text(slices[0].header, "Modality") == "CT":
+        said.append("RescaleIntercept differs between slices: their values may not have one zero")
     directions = _each(slices, "ImageOrientationPatient", 6)
     if np.ptp(directions, axis=0).max() > _PARALLEL:
         said.append("ImageOrientationPatient differs between slices: they were taken as parallel")

@@ -37,7 +37,8 @@ _BEFORE = r"(?:[23]d|ax|axi|axial|tra|trans|cor|coro|sag|obl|fs|fatsat|se|tse|fs
 _T1 = re.compile(rf"(?<![a-z]){_BEFORE}t1(?!\d|rho| rho|[ -]*[tl]\d)")
 _T2 = re.compile(rf"(?<![a-z]){_BEFORE}t2(?!\d|[ -]*[tl]\d)")
 _T2_STAR = re.compile(
-    rf"(?<![a-z]){_BEFORE}t2 ?(?:\*|star|etoile|s(?![a-z])|w?i? ?ffe(?![a-z])|w?[^a-z0-9]+(?:gre|eg)(?![a-z]))|"
+    rf"(?<![a-z]){_BEFORE}t2 ?(?:\*|star|stern|etoile|estrella|s(?![a-z])|w?i? ?ffe(?![a-z])|"
+    r"w?[^a-z0-9]+(?:(?:gre|eg)(?![a-z])|(?:eco de )?gradient|hemosid))|"
     r"(?<![a-z])gre[^a-z0-9]+t2(?!\d)|"
     r"(?<![a-z])mag images|(?<![a-z])(?:hemo|haemo|hemoflash)(?![a-z])|heme (?:gre|sens)"
 )
@@ -63,7 +64,8 @@ _NEVER = {
     "a reformatted series": re.compile(rf"{_REFORMAT.pattern}|{_words('cpr|curved').pattern}"),
     "a phase image": re.compile(
         r"(?<![a-z])(?:pha|ph)(?![a-z]| ?\d| (?:enc|ap|pa|rl|lr)(?![a-z]))|(?<![a-z])phase ?(?:map|image|diff)|"
-        r"phasediff|unwrap|(?:swi?|swan|filt\w*|corr\w*|raw) ?phase|^phase\d?$|part-phase"
+        r"phasediff|unwrap|(?:swi?|swan|filt\w*|corr\w*|raw) ?(?:phase|fa[sz]e)|fa[sz]e swi|imagen de fase|^phase\d?$|"
+        r"part-phase"
     ),
     "a real or imaginary image": _words(r"real(?!\W*time)|imag(?:inary)?"),
     "a spectroscopy": _words(r"csi|svs|mrs|mrsi|spectro\w*|spektro\w*|press|steam|semi ?laser|epsi"),
@@ -106,7 +108,8 @@ _OTHERS = {
     ),
     TRANSMISSION: _words(r"transmission\w*(?! ?(?:corr|ac(?![a-z])|atten))|tx ?scans?"),
     "a quantitative map": _words(
-        r"r?t[12] ?(?:star|\*)?[- ]?maps?|t[12] images|r[12] ?(?:s|star|\*|maps?)|t[12] ?-?mapping|t1 ?-?rho|vfa|ratio|"
+        r"r?t[12] ?(?:star|\*)?[- ]?maps?|t[12] images|r[12] ?(?:s|star|\*|maps?)|t[12] ?(?:star|\*)?[- ]?mapping|"
+        r"t1 ?-?rho|vfa|ratio|"
         r"(?:multi|variable) ?-?flip\w*(?: angles?)?|despot\d?|qsm|chi ?map|mtr|mtsat|pd ?map|molli|shmolli|mwf|"
         r"suscept\w* map\w*|myomaps?|sasha|qmap|relax\w*|mrf|fingerprint\w*"
     ),
@@ -165,7 +168,7 @@ _OTHERS = {
     UNWEIGHTED: re.compile(rf"(?<![a-z0-9]){_B}0+(?![0-9a-z])|low ?b(?![a-z])"),
 }
 _DWI = _words(
-    r"dwi\w*|dti\w*|diff\w*|trace\w*|trace ?w|difu\w*|dw|(?<!deep )resolve|b ?[=-]? ?[1-9]\d{2,3}|hbv|ep b[1-9]\d+t?",
+    r"dwi\w*|dti\w*|diff\w*|d ?mri|trace\w*|difu\w*|dw|(?<!deep )resolve|b ?[=-]? ?[1-9]\d{2,3}|hbv|ep b[1-9]\d+t?",
     r"(?:拡散|弥散|扩散|확산|диффуз)\w*|дви",
 )
 _SWI = _words(r"swi(?!ft)\w*|swan\w*|swip|suscept\w*|veno? ?bold|sus ?w\w*|磁敏感\w*")
@@ -173,7 +176,8 @@ _STIR = _words(r"(?:[23]d|ax|cor|sag)? ?stir\w*|t2 ?stir|short tau")
 _TIRM = _words(r"\w*tirm\w*")  # Siemens' word for both: STIR, where no other says that it nulls fluid
 _FLAIR = _words(
     rf"{_BEFORE} ?(?:t2)?w? ?flair\w*|"
-    r"fla|dark ?-?fluid|dunkel ?-?fl\w*|da ?-?fl|\w*flair|t2f|fluid ?-?atten\w*|spcir\w*|\w*[压抑]水\w*"
+    r"fla|dark ?-?fluid|dunkel ?-?fl\w*|da ?-?fl|\w*flair|t2f|fluid ?-?atten\w*|spcir\w*|\w*[压抑]水\w*|水抑制|"
+    r"фл[аэе]ир"
 )
 _T1_FLAIR = re.compile(
     r"t1\w*[^a-z0-9]+(?:\w+[^a-z0-9]+){0,2}(?:flair|dark ?-?fluid)|(?<![a-z0-9])t1w?flair|flair[^a-z0-9]+t1"

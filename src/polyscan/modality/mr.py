@@ -17,7 +17,7 @@ MODALITIES = (
             "pd ?w?",
             r"proton ?(?:dens\w*)?",
             "dp",
-            r"densit\w* (?:de )?proton\w*",
+            r"densi[td]\w* (?:de )?proton\w*|\w*质子密度\w*",
             "rho",
         ),
         signed=False,
@@ -34,7 +34,7 @@ MODALITIES = (
         aliases=(
             "[cd]? ?adc ?(?:map|s)?",
             r"apparent diffusion coeff\w*",
-            r"coef\w* (?:di|de)? ?diff?us\w+ app?are\w*",
+            r"coef\w* (?:di|de)? ?diff?\w* app?are\w*|mapa cda|cda map|\w*表观扩散系数\w*",
             "average dc",
             "avg? ?dc",
             "икд",
