@@ -64,16 +64,8 @@ AGENT.CodeMeaning = "Gadobutrol"
         ({"ImageType": ["DERIVED", "PRIMARY", "DIFFUSION", "ADC"], "SeriesDescription": "ep2d_diff_trace"}, "ADC"),
         ({"AcquisitionContrast": "T2_STAR"}, "T2star"),
         ({"SeriesDescription": "T1", "ContrastBolusAgent": "Gadovist"}, "T1c"),
-        ({"SeriesDescription": "T1", "ContrastBolusAgent": "NONE"}, "T1"),
-        ({"SeriesDescription": "T1", "ContrastBolusAgent": "None given"}, "T1"),
-        ({"SeriesDescription": "T1", "ContrastBolusAgent": "W/O"}, "T1"),
-        ({"SeriesDescription": "T1", "ContrastBolusAgent": "Without IV contrast"}, "T1"),
-        ({"SeriesDescription": "T1", "ContrastBolusAgent": "SALINE"}, "T1"),
-        ({"SeriesDescription": "T1", "ContrastBolusAgent": "ORAL & WATER"}, "T1"),
-        ({"SeriesDescription": "T1", "ContrastBolusAgent": "Oral and IV Gd"}, "T1c"),
         ({"SeriesDescription": "T1", "ContrastBolusAgent": "Lumivision", "ContrastBolusRoute": "PER ORAL"}, "T1"),
         ({"SeriesDescription": "T1", "ContrastBolusAgent": "Gadovist", "ContrastBolusRoute": "IV"}, "T1c"),
-        ({"SeriesDescription": "T1", "ContrastBolusAgent": "NOVOTEC"}, "T1c"),
         ({"SeriesDescription": "T1 pre", "ContrastBolusAgent": "Gadovist"}, "T1"),
         ({"SeriesDescription": "post Gd", "ScanningSequence": SPIN, "RepetitionTime": 500, "EchoTime": 10}, "T1c"),
         ({"SeriesDescription": "T1", "ContrastBolusIngredient": "GADOLINIUM"}, "T1c"),
@@ -88,6 +80,44 @@ def test_mr_is_told_by_its_sequence_and_words(attributes, expected):
     modality, reason = from_header(header(**attributes))
     assert modality == expected
     assert reason
+
+
+AGENTS = """
+Gadovist 7.5ml => T1c
+Dotarem 0.2ml/kg => T1c
+NOVOTEC => T1c
+Oral and IV Gd => T1c
+IV Contrast: Yes => T1c
+Y => T1c
++ => T1c
+NONE => T1
+None given => T1
+W/O => T1
+Without IV contrast => T1
+NEIN => T1
+keine KM-Gabe => T1
+Nessuno => T1
+yok => T1
+без контраста => T1
+无 => T1
+NONCON => T1
+Pre-Gd => T1
+C- => T1
+? => T1
+0 ml => T1
+Patient refused contrast => T1
+contrast: none => T1
+Gadovist - not injected => T1
+SALINE => T1
+Buscopan i.v. => T1
+ORAL & WATER => T1
+PO CONTRAST => T1
+"""
+
+
+@pytest.mark.parametrize(("agent", "expected"), [line.split(" => ") for line in AGENTS.strip().splitlines()])
+def test_what_is_written_of_the_agent_may_be_that_there_was_none(agent, expected):
+    assert from_header(header(SeriesDescription="T1", ContrastBolusAgent=agent))[0] == expected
 
 
 @pytest.mark.parametrize(

@@ -91,13 +91,15 @@ _NO_ACTIVITY = {
     "1CM", "CM2", "MGMINML", "MLG", "MLMING", "MLMINML", "MLML", "NONE", "PCNT", "STDDEV", "UMOLMINML", "UMOLML",
 }  # fmt: skip
 """Units (0054,1001) of PET that are neither an activity, nor counts, nor SUV."""
-_NO_AGENT = {
-    "", "no", "none", "n", "0", "-", "n/a", "na", "no contrast", "without", "without contrast", "ohne", "keine", "kein",
-    "non", "not applicable", "off", "native", "nativ", "unknown", "sans", "sin", "false",
-}  # fmt: skip
+# Of an agent: that nothing is said, that none was given, or one that no vein takes; else a drug of the examination.
 _DENIED = re.compile(
-    r"(?:no|non|none|not|nil|without|w/?o|ohne|sans|sin|senza|zonder)(?![a-z])|(?:normal )?saline|nacl|"
-    r"(?:per )?(?:oral|os|rectal|water|barium)(?:ly)?(?![a-z])(?!.*(?:(?<![a-z])i\.?v|ga?d))"
+    r"[^\w+]*(?:0(?:[.,]0+)? ?(?:ml|cc)?(?![\d.,a-z]).*|x|n|n/?a|unk\w*|tbd|off|false)?[^\w+]*$|"
+    r"(?:no|non|none|not|nil|nein|kein\w*|geen|niets|aucune?|pas d|nessun\w*|nenhum\w*|ningun\w*|ingen|inget|brak|yok|"
+    r"without|w/?o|ohne|sans|sin|senza|sem|zonder|bez|нет|без|s/c)(?![a-zа-я])|无|無|なし|없음|"
+    r".*(?:refus|declin|contra ?-?ind|allerg|not (?:given|inj|admin)|[:=] ?no(?:ne)?$)|"
+    r"(?:normal )?saline|nacl|buscopan|hyoscin|glucagon|lasix|furosemid|secretin|regadenoson|adenosin|"
+    r"(?:ultrasound )?gel|(?:per )?(?:oral|os|po|rectal|water|volumen|barium)(?:ly)?(?![a-z])(?!.*(?:(?<![a-z])i\.?v|"
+    r"ga?d))"
 )
 _TURBO_EPI = 7  # Philips' EPI factor: 1 where there is none, small in gradient and spin echo (GRASE)
 _FLUID_ALONE = 500  # ms of echo time, after which tissue shows no more: hydrography, as of the bile ducts
@@ -388,7 +390,7 @@ def agent_given(header: Dataset, said: Told | None = None) -> str | None:
         "ContrastBolusAgentSequence": coded,
         "ContrastBolusIngredient": words(header, "ContrastBolusIngredient"),
     }.items():
-        if any(agent.lower() not in _NO_AGENT and not _DENIED.match(agent.lower()) for agent in agents):
+        if any(told(agent).contrast is not False and not _DENIED.match(agent.lower()) for agent in agents):
             return f"contrast agent, as {name} says"
     for name in ("ContrastBolusVolume", "ContrastBolusTotalDose"):
         if (number(header, name) or 0) > 0:
