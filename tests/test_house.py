@@ -117,6 +117,25 @@ def test_words_that_had_two_meanings_in_inference_have_one():
             assert not set(identifiers(node)) & old, f"{file} line {node.lineno}: see docs/glossary.md"
 
 
+def test_public_methods_are_documented_where_they_are_promised():
+    """In their class, or in one of polyscan's that it derives from, from where ``help`` takes it."""
+    nodes = (node for file in SOURCE.rglob("*.py") for node in ast.walk(ast.parse(file.read_text())))
+    classes: dict[str, list[ast.ClassDef]] = {}
+    for node in nodes:
+        if isinstance(node, ast.ClassDef):
+            classes.setdefault(node.name, []).append(node)
+
+    def documented(of: ast.ClassDef, name: str) -> bool:
+        own = [node for node in of.body if isinstance(node, ast.FunctionDef) and node.name == name]
+        bases = [base for each in of.bases for base in classes.get(getattr(each, "attr", getattr(each, "id", "")), [])]
+        return any(map(ast.get_docstring, own)) or any(documented(base, name) for base in bases)
+
+    for of in (each for name, same in classes.items() for each in same if not name.startswith("_")):
+        for node in of.body:
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                assert documented(of, node.name), f"{of.name}.{node.name}"
+
+
 def test_inference_asks_a_network_nothing_but_its_contract():
     for file in (f for room in ("inference", "attribution") for f in (SOURCE / room).rglob("*.py")):
         called = {node.id for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Name)}

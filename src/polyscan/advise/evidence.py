@@ -191,11 +191,6 @@ def stored_cohort(name: str, about: Mapping[str, Any], rows: Sequence[Mapping[st
         )
         for row in rows
     }
-    described = read_description(about["described"])
+    told, probes = about["described"], about["described"].get("probes")  # as dataclasses.asdict writes it
+    described = Description(**{**told, "probes": Probes(**probes) if probes else None})
     return StoredCohort(name, about["source"], about["made"], about["folds"], described, results)
-
-
-def read_description(described: Mapping[str, Any]) -> Description:
-    """A description of vectors from JSON, as ``dataclasses.asdict`` writes it."""
-    probes = described.get("probes")
-    return Description(**{**described, "probes": Probes(**probes) if probes else None})

@@ -27,7 +27,6 @@ class AttentionWeighted(FusionLayer):
         self.score = nn.Linear(hidden or channels, 1, bias=False)
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionLayer`."""
         return (self.weights(features, available).unsqueeze(2) * features).sum(1)
 
     @torch.jit.export

@@ -48,7 +48,6 @@ class CanonicalCorrelation(FusionLayer):
         self.centre = torch.nn.Parameter(torch.zeros(modalities, channels))
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionLayer`."""
         return mean_of(self.project(features), available)
 
     @torch.jit.export

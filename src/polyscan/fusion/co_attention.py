@@ -36,7 +36,6 @@ class CoAttention(FusionLayer):
         self.whole = ChannelMLP(channels, modalities * channels, hidden)
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionLayer`."""
         valid = expand(available, features).to(features.dtype)
         others = valid.sum(1, keepdim=True) - valid
         partner = (features.sum(1, keepdim=True) - features) / others.clamp(min=1)

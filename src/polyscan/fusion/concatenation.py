@@ -21,5 +21,4 @@ class Concatenation(FusionLayer):
         self.project = Pointwise(modalities * channels + modalities, channels)
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionLayer`."""
         return self.project(concatenate(features, available))

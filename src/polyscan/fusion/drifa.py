@@ -108,7 +108,6 @@ class DRIFA(FusionLayer):
         self.project = Pointwise(modalities * channels + modalities, channels)
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionLayer`."""
         gated: list[Tensor] = []
         for m, within in enumerate(self.within):
             gated.append(within(features[:, m]))

@@ -30,7 +30,6 @@ class EfficientChannelAttention(FusionLayer):
         self.conv = nn.Conv1d(1, 1, size, padding=size // 2, bias=False)
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionLayer`."""
         squeezed = pooled(features)
         gates = torch.sigmoid(self.conv(squeezed.flatten(0, 1).unsqueeze(1))).reshape(squeezed.shape)
         return average(expand(gates, features) * features, available)

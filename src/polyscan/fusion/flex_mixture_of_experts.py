@@ -73,7 +73,6 @@ class FlexMixtureOfExperts(FusionLayer):
         self.merge = Pointwise(modalities * channels, channels)
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionLayer`."""
         tokens = self._tokens(features, available)
         told = self.experts(self.norm_experts(tokens).flatten(0, 2)).reshape(tokens.shape)
         joint = (tokens + told).permute(0, 2, 3, 1).flatten(1, 2)

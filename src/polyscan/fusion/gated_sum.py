@@ -23,7 +23,6 @@ class GatedSum(FusionLayer):
         self.gate = Pointwise(modalities * channels + modalities, modalities * channels)
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionLayer`."""
         return (self.gates(features, available) * torch.tanh(self.content(features))).sum(1)
 
     @torch.jit.export

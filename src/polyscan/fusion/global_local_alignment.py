@@ -48,7 +48,6 @@ class GlobalLocalAlignment(FusionLayer):
         self.project = Pointwise(channels, channels)
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionLayer`."""
         coarse = tokens_of(features.flatten(0, 1), self.tokens)
         words = self.local(flatten_space(coarse.unflatten(0, features.shape[:2]), 3)).transpose(2, 3)
         fused: list[Tensor] = []

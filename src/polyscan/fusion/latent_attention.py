@@ -66,7 +66,6 @@ class LatentAttention(FusionLayer):
         self.attention = Attention(channels, heads)
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionLayer`."""
         coarse = tokens_of(features.flatten(0, 1), self.tokens)
         own = flatten_space(coarse.unflatten(0, features.shape[:2]), 3).transpose(2, 3)
         own = own + positional_encoding(list(coarse.shape[2:]), self.channels, own)

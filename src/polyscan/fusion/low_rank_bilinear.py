@@ -34,7 +34,6 @@ class LowRankBilinear(FusionLayer):
         self.bias = nn.Parameter(torch.full((channels,), -(rank**0.5)))
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionLayer`."""
         factors = flatten_space(self.factors(features), 3).unflatten(2, [self.rank, self.channels])
         terms = factors.masked_fill(~expand(available, factors), 1.0).prod(1)
         fused = torch.einsum("r,brcv->bcv", self.mix, terms) + self.bias.unsqueeze(1)

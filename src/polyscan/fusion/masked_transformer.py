@@ -75,7 +75,6 @@ class MaskedTransformer(FusionLayer):
         self.decode = nn.Sequential(Pointwise(channels, channels), nn.LeakyReLU(0.2), Pointwise(channels, regions))
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionLayer`."""
         coarse = tokens_of(features.flatten(0, 1), self.tokens)
         positions = self._positions(coarse)
         start = flatten_space(self.encode(coarse.unflatten(0, features.shape[:2])), 3).transpose(2, 3)

@@ -14,5 +14,4 @@ class Maximum(FusionLayer):
     """
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionLayer`."""
         return features.masked_fill(~expand(available, features), float("-inf")).amax(1)

@@ -15,5 +15,4 @@ class Mean(FusionLayer):
     """
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionLayer`."""
         return average(features, available)

@@ -30,7 +30,6 @@ class MixtureOfExperts(FusionLayer):
         self.gating = nn.Linear(size, experts)
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionLayer`."""
         gate = self.gate(features, available)
         weight = torch.einsum("be,ecx->bcx", gate, self.weight.to(gate.dtype))
         bias = (gate @ self.bias.to(gate.dtype)).unsqueeze(2)

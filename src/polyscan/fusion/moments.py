@@ -21,7 +21,6 @@ class Moments(FusionLayer):
         self.project = Pointwise(2 * channels, channels)
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionLayer`."""
         mean = average(features, available)
         valid = expand(available, features).to(features.dtype)
         squares = ((features - mean.unsqueeze(1)) * valid).square().sum(1)

@@ -42,7 +42,6 @@ class MutualAttention(FusionLayer):
         self.mlp = FeedForward(channels, 4)
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionLayer`."""
         coarse = tokens_of(features.flatten(0, 1), self.tokens)
         tokens = flatten_space(self.embed(coarse.unflatten(0, features.shape[:2])), 3).transpose(2, 3)
         normal = self.norm(tokens)

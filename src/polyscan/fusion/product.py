@@ -15,5 +15,4 @@ class Product(FusionLayer):
     """
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionLayer`."""
         return features.masked_fill(~expand(available, features), 1.0).prod(1)

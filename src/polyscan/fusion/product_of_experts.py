@@ -42,7 +42,6 @@ class ProductOfExperts(FusionLayer):
         self.decode = Pointwise(channels, modalities * channels)
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionLayer`."""
         mean, precision = self.posterior(features, available)
         if self.training:
             return mean + torch.randn_like(mean) * precision.rsqrt()

@@ -55,7 +55,6 @@ class RegionAware(FusionLayer):
         self.decode = Pointwise(channels, regions)
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionLayer`."""
         share = flatten_space(torch.softmax(self.region_maps(features, available).detach(), dim=1), 2)
         voxels = flatten_space(features, 3)
         joint: list[Tensor] = []

@@ -29,7 +29,6 @@ class SelfAttention(FusionLayer):
         self.blocks = nn.ModuleList(TransformerBlock(channels, heads) for _ in range(depth))
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionLayer`."""
         positions = flatten_space(self.embed(features), 3).permute(0, 3, 1, 2)
         valid = available.unsqueeze(1).expand(-1, positions.shape[1], -1).flatten(0, 1)
         tokens = positions.flatten(0, 1)

@@ -47,7 +47,6 @@ class SharedSpecific(FusionLayer):
         self.which = nn.Linear(channels, modalities)
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionLayer`."""
         shared = self._shared(features)
         both = torch.cat([shared, self.specific(features)], dim=2)
         own = self.residual(both.flatten(0, 1)).reshape(shared.shape) + shared

@@ -30,7 +30,6 @@ class SpatialAttention(FusionLayer):
         self.conv = convolution(spatial_dims, 2 * modalities, modalities, kernel)
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionLayer`."""
         features = self._channels(features)
         return average(self._maps(features).unsqueeze(2) * features, available)
 

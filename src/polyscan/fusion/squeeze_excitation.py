@@ -27,7 +27,6 @@ class SqueezeExcitation(FusionLayer):
         self.excite = ChannelMLP(size + modalities, size, max(1, size // reduction))
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionLayer`."""
         return average(expand(self.gates(features, available), features) * features, available)
 
     @torch.jit.export

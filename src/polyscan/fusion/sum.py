@@ -14,5 +14,4 @@ class Sum(FusionLayer):
     """
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionLayer`."""
         return features.sum(1)

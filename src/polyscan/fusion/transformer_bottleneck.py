@@ -41,7 +41,6 @@ class TransformerBottleneck(FusionLayer):
         self.blocks = nn.ModuleList(TransformerBlock(channels, heads, expansion=4) for _ in range(depth))
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionLayer`."""
         joint = self.concatenation.fuse(features, available)
         coarse = tokens_of(joint, self.tokens)
         start = flatten_space(coarse, 2).transpose(1, 2)

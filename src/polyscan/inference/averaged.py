@@ -94,12 +94,10 @@ class EnsembleAverage(FusionModel):
         return torch.stack([member.pre_logits(own) for member, own in self._shared_out(fused)])
 
     def logits(self, pre_logits: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionModel`."""
         both = zip(self._networks(), pre_logits, strict=True)
         return self._mean(torch.stack([member.logits(own, available) for member, own in both]))
 
     def dropout_layers(self) -> list[_DropoutNd]:
-        """See :class:`FusionModel`."""
         return [layer for member in self._networks() for layer in member.dropout_layers()]
 
     def sampler(
@@ -111,7 +109,6 @@ class EnsembleAverage(FusionModel):
         return lambda: next(samplers)()
 
     def image_size(self, image: Any) -> list[int]:
-        """See :class:`FusionModel`."""
         return self._networks()[0].image_size(image)
 
     def _networks(self) -> list[Any]:

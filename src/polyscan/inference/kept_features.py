@@ -93,7 +93,6 @@ class KeptFeatures(FusionWrapper):
         return self.head(self.fuse(features, available, *inputs), available, self.image_size(image))
 
     def encode(self, image: Any) -> tuple[list[Tensor], Tensor]:
-        """See :class:`FusionModel`."""
         if self._place is None:
             return self.network.encode(image)
         rows = [self._encode(self._place, row) for row in image.as_subclass(Tensor).split(1)]
@@ -105,11 +104,9 @@ class KeptFeatures(FusionWrapper):
         return self.network.fuse(features, available, *inputs)
 
     def image_size(self, image: Any) -> list[int]:
-        """See :class:`FusionModel`."""
         return self.network.image_size(image)
 
     def sampler(self, features: list[Tensor], available: Tensor, size: list[int], *inputs: Tensor) -> Any:
-        """See :class:`FusionModel`."""
         return self.network.sampler(features, available, size, *inputs)
 
     def _encode(self, place: Path, image: Tensor) -> tuple[list[Tensor], Tensor]:

@@ -168,7 +168,8 @@ class StudyService:
         changes = {}
         for name in available:
             other = self._infer(model, prepared, out / f"without_{name}", [*absent, name])
-            changes[name] = round(1 - _dice(mask, Path(other.path)), 4)
+            both = (read_nifti(path).numpy() > 0.5 for path in (mask, other.path))
+            changes[name] = round(1 - agreement(*both), 4)
         return {"contributions": changes, "uncertainty": round(float(np.mean(list(changes.values()))), 4)}
 
     def weights(self, model: Bundle) -> Weights:
@@ -278,8 +279,3 @@ def _volumes(mask: Path, labels: Mapping[str, int]) -> dict[str, float]:
     voxel = voxel_ml(image.affine)
     values = image.numpy().round().astype(int)
     return {name: round(float((values == value).sum()) * voxel, 2) for name, value in labels.items()}
-
-
-def _dice(a: Path, b: Path) -> float:
-    """Dice of two masks' foreground; one where both are empty."""
-    return agreement(*(read_nifti(path).numpy() > 0.5 for path in (a, b)))

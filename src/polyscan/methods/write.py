@@ -52,7 +52,8 @@ def methods_text(folders: Sequence[str | Path]) -> str:
         versions |= tell_predictions(text, manifest)
         answered_by = {digest for study in manifest.studies if study.model for digest in study.model.weights}
     for folder in by.get(_RUN, []):
-        versions |= tell_training(text, _runs(folder), answered_by)
+        folds = sorted(path for path in folder.glob("fold*") if path.is_dir())
+        versions |= tell_training(text, folds or [folder], answered_by)
     for folder in by.get(_COMPARISON, []):
         tell_comparison(text, folder)
     told = [f"{name} {version}{text.cite(name)}" for name, version in versions.items()]
@@ -78,8 +79,3 @@ def _by_command(folders: Sequence[Path]) -> dict[str, list[Path]]:
             raise PolyscanError(f"{found[kind][0]} and {folder} tell of the same; name one of them.")
         found[kind].append(folder)
     return found
-
-
-def _runs(folder: Path) -> list[Path]:
-    folds = sorted(path for path in folder.glob("fold*") if path.is_dir())
-    return folds or [folder]

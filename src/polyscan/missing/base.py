@@ -56,7 +56,6 @@ class Imputation(MissingStrategy):
     """Features of modalities that are missing are imputed; the layer within is told that all are there."""
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionLayer`."""
         filled = torch.where(expand(available, features), features, self.impute(features, available))
         return self.fusion(filled, torch.ones_like(available))
 

@@ -28,13 +28,11 @@ class Disentanglement(Imputation):
     AUXILIARY_WEIGHTS: ClassVar[Mapping[str, float]] = {"cross_reconstruction": 0.1, "orthogonality": 0.02}
 
     def add_parts(self, modalities: int, channels: int) -> None:
-        """See :class:`MissingStrategy`."""
         self.share = PerModality(modalities, channels, channels)
         self.decode = PerModality(modalities, channels, channels, bias=False)
         self.specific_mean = nn.Parameter(torch.zeros(modalities, channels))
 
     def impute(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`Imputation`."""
         shared = mean_of(self.share(features), available)
         decoded = self.decode(shared.unsqueeze(1).expand_as(features))
         return decoded + expand(self.specific_mean.unsqueeze(0), features)

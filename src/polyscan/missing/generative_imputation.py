@@ -30,7 +30,6 @@ class GenerativeImputation(Imputation):
     AUXILIARY_WEIGHTS: ClassVar[Mapping[str, float]] = {"imputation": 1.0, "marginal": 1.0}
 
     def add_parts(self, modalities: int, channels: int) -> None:
-        """See :class:`MissingStrategy`."""
         width = modalities * channels
         self.generator = nn.Sequential(
             Pointwise(width + modalities, 2 * width), nn.ReLU(), Pointwise(2 * width, 2 * width)
@@ -39,7 +38,6 @@ class GenerativeImputation(Imputation):
         self.log_variance = nn.Parameter(torch.zeros(modalities, channels))
 
     def impute(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`Imputation`."""
         generated, log_variance = self._generate(features, available)
         mean = expand(self.mean.unsqueeze(0), features)
         ratio = torch.exp(log_variance - expand(self.log_variance.unsqueeze(0), features))

@@ -21,9 +21,7 @@ class LearnedTokens(Imputation):
     STANDS_IN: ClassVar[str] = "a learned vector stands in for its features"
 
     def add_parts(self, modalities: int, channels: int) -> None:
-        """See :class:`MissingStrategy`."""
         self.tokens = nn.Parameter(0.02 * torch.randn(modalities, channels))
 
     def impute(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`Imputation`."""
         return expand(self.tokens.unsqueeze(0), features).expand_as(features).to(features.dtype)

@@ -25,11 +25,9 @@ class LinearImputation(Imputation):
     AUXILIARY_WEIGHTS: ClassVar[Mapping[str, float]] = {"imputation": 1.0}
 
     def add_parts(self, modalities: int, channels: int) -> None:
-        """See :class:`MissingStrategy`."""
         self.regression = Pointwise(modalities * channels + modalities, modalities * channels)
 
     def impute(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`Imputation`."""
         return self._predict(features, available).detach()
 
     def loss_terms(self, given: LossInputs) -> dict[str, Tensor]:

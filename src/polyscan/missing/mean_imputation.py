@@ -23,11 +23,9 @@ class MeanImputation(Imputation):
     AUXILIARY_WEIGHTS: ClassVar[Mapping[str, float]] = {"imputation": 1.0}
 
     def add_parts(self, modalities: int, channels: int) -> None:
-        """See :class:`MissingStrategy`."""
         self.mean = nn.Parameter(torch.zeros(modalities, channels))
 
     def impute(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`Imputation`."""
         return expand(self.mean.detach().unsqueeze(0), features).expand_as(features).to(features.dtype)
 
     def loss_terms(self, given: LossInputs) -> dict[str, Tensor]:

@@ -50,7 +50,6 @@ class SubsetEnsemble(MissingStrategy):
         self.others = nn.ModuleList(fusion(modalities, channels, spatial_dims) for _ in range(2**modalities - 2))
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionLayer`."""
         number = combination(available)
         fused = self.fusion(features, available)
         for k, layer in enumerate(self.others):

@@ -141,11 +141,9 @@ class DRIFANet(FusionModel):
         return [self.join(x, available)]
 
     def pre_logits(self, fused: list[Tensor]) -> Tensor:
-        """See :class:`FusionModel`."""
         return fused[0]
 
     def logits(self, pre_logits: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionModel`."""
         pooled = self.dropout(pre_logits).flatten(2).mean(2)
         return torch.cat([head(pooled) for head in self.heads.values()], dim=1)
 
@@ -156,7 +154,6 @@ class DRIFANet(FusionModel):
     def sampler(
         self, features: list[Tensor], available: Tensor, size: list[int], *inputs: Tensor
     ) -> Callable[[], Tensor]:
-        """See :class:`FusionModel`."""
         return lambda: self.head(self.fuse(features, available), available, size)
 
     def split(self, logits: Tensor) -> dict[str, Tensor]:

@@ -137,7 +137,6 @@ class FusionWrapper(FusionModel):
 
     @torch.jit.export
     def encode(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
-        """See :class:`FusionModel`."""
         return self.network.encode(image)
 
     @torch.jit.export
@@ -146,15 +145,12 @@ class FusionWrapper(FusionModel):
         return self.network.fuse(features, available)
 
     def pre_logits(self, fused: list[Tensor]) -> Tensor:
-        """See :class:`FusionModel`."""
         return self.network.pre_logits(fused)
 
     def logits(self, pre_logits: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionModel`."""
         return self.network.logits(pre_logits, available)
 
     def dropout_layers(self) -> list[_DropoutNd]:
-        """See :class:`FusionModel`."""
         return self.network.dropout_layers()
 
 

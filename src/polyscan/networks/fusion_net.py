@@ -98,7 +98,6 @@ class FusionNet(FusionModel):
 
     @torch.jit.export
     def encode(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
-        """See :class:`FusionModel`."""
         if image.dim() != self.spatial_dims + 2:
             raise ValueError(
                 f"image has {image.dim()} axes; expected batch and modality, and {self.spatial_dims} of space."
@@ -116,15 +115,12 @@ class FusionNet(FusionModel):
         return self.body.fuse(features, available)
 
     def pre_logits(self, fused: list[Tensor]) -> Tensor:
-        """See :class:`FusionModel`."""
         return self.body.pre_logits(fused)
 
     def logits(self, pre_logits: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionModel`."""
         return self.body.logits(pre_logits, available)
 
     def dropout_layers(self) -> list[_DropoutNd]:
-        """See :class:`FusionModel`."""
         return self.body.dropout_layers()
 
 

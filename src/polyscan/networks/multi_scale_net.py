@@ -118,19 +118,15 @@ class MultiScaleNet(FusionModel):
         return fused
 
     def pre_logits(self, fused: list[Tensor]) -> Tensor:
-        """See :class:`FusionModel`."""
         return self.decoder.pre_logits(fused)
 
     def logits(self, pre_logits: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionModel`."""
         return self.decoder.logits(pre_logits)
 
     def image_size(self, images: list[Tensor]) -> list[int]:  # type: ignore[override]
-        """See :class:`FusionModel`."""
         return list(images[self.finest].shape[2:])
 
     def dropout_layers(self) -> list[_DropoutNd]:
-        """See :class:`FusionModel`."""
         return self.decoder.dropout_layers()
 
 
@@ -184,7 +180,6 @@ class PackedScales(FusionWrapper):
 
     @torch.jit.export
     def encode(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
-        """See :class:`FusionModel`."""
         images: list[Tensor] = []
         for m, unpack in enumerate(self.unpack):
             images.append(unpack(image[:, m : m + 1]))

@@ -78,7 +78,6 @@ class RidgeNet(FusionWrapper):
         return torch.cat([fused[0].flatten(1), self.network.pre_logits(fused[1:]).flatten(1)], dim=1)
 
     def logits(self, pre_logits: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionModel`."""
         count = self.coefficients.shape[1]
         linear, rest = self.jackknife(pre_logits[:, :count]), pre_logits[:, count:]
         if self.at_output:
@@ -86,7 +85,6 @@ class RidgeNet(FusionWrapper):
         return linear + self.network.logits(rest, available)
 
     def dropout_layers(self) -> list[_DropoutNd]:
-        """See :class:`FusionModel`."""
         return [*self.network.dropout_layers(), self.jackknife]
 
 

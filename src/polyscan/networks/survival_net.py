@@ -66,7 +66,6 @@ class SurvivalNet(FusionWrapper):
         self.register_buffer("baseline", torch.zeros(2**count, len(self.horizons)))
 
     def logits(self, pre_logits: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionModel`."""
         subset = (available.long() * self.digits).sum(1)
         risk = self.slope[subset] * (self.network.logits(pre_logits, available) - self.centre[subset])
         return torch.cat([risk, risk + self.baseline[subset]], dim=1)

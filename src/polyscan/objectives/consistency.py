@@ -45,7 +45,6 @@ class Consistency(Objective):
         self.sizes: list[int] = list(getattr(one_hot, "sizes", []))
 
     def forward(self, encoded: CachedFeatures) -> Tensor:
-        """See :class:`Objective`."""
         first, second = (self._probabilities(encoded) for _ in range(2))
         return functional.mse_loss(first, second)
 

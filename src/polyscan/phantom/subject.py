@@ -73,23 +73,18 @@ class Subject:
         grid = make_grid(modality, size)
         generator = stream(self.seed, self.number, "noise", modality, *_again(self.visit))
         if modality in MAPS:
-            tumour = self._cells() if modality == "ADC" else self._vessels()
+            if modality == "ADC":  # diffusion in the tumour is freer where IDH is mutated
+                solid = 1450.0 if self.mutated else 1050.0
+                tumour = {"core": solid, "rim": solid - 100}
+            else:  # and blood flow the more the higher the grade
+                flow = {2: 25.0, 3: 45.0, 4: 80.0}[self.who_grade]
+                tumour = {"core": flow, "rim": 1.2 * flow}
             return parametric(self.anatomy, modality, grid, self.lying[modality], generator, tumour)
         if modality == "CT":
             return ct(self.anatomy, grid, self.lying[modality], generator)
         if modality == "PET":
             return pet(self.anatomy, grid, self.lying[modality], generator)
         return mri(self.anatomy, modality, grid, self.lying[modality], generator)
-
-    def _cells(self) -> dict[str, float]:
-        """Diffusion in the tumour: freer where IDH is mutated."""
-        solid = 1450.0 if self.mutated else 1050.0
-        return {"core": solid, "rim": solid - 100}
-
-    def _vessels(self) -> dict[str, float]:
-        """Blood flow in the tumour: more of it the higher the grade."""
-        flow = {2: 25.0, 3: 45.0, 4: 80.0}[self.who_grade]
-        return {"core": flow, "rim": 1.2 * flow}
 
     def truth(self, modality: str, size: str) -> tuple[np.ndarray, np.ndarray, Grid]:
         """The label map and the brain mask (x, y, z) uint8 on the grid of a scan: what most of a voxel is."""

@@ -26,7 +26,6 @@ class ForegroundMaskd(Step):
     name = "mask"
 
     def apply(self, data: dict[str, Any], record: Record) -> None:
-        """See :class:`Step`."""
         image = data[record.reference]
         values = image[0].cpu().numpy()
         body = foreground(values, unit=image.meta["unit"])
@@ -50,7 +49,6 @@ class BrainMaskd(Step):
         self.method = method
 
     def apply(self, data: dict[str, Any], record: Record) -> None:
-        """See :class:`Step`."""
         image = data[record.reference]
         if self.method == "given":
             path = record.study.brain_mask
@@ -78,7 +76,6 @@ class _Normalize(Step):
         raise NotImplementedError
 
     def apply(self, data: dict[str, Any], record: Record) -> None:
-        """See :class:`Step`."""
         known = present(data)
         keys = [name for name in known if not modality(name).has_unit] if self.keys is None else self.keys
         for name in [name for name in keys if name in known]:
@@ -109,7 +106,6 @@ class ZScored(_Normalize):
         self.robust = robust
 
     def scaled(self, image: MetaTensor, mask: np.ndarray, name: str) -> tuple[np.ndarray, dict[str, Any]]:
-        """See :class:`_Normalize`."""
         standardization = (robust_z_score if self.robust else z_score)(image[0].numpy(), mask)
         what = {
             "centre": round(standardization.centre, 4),
@@ -125,7 +121,6 @@ class BiasFieldd(_Normalize):
     name = "bias field"
 
     def scaled(self, image: MetaTensor, mask: np.ndarray, name: str) -> tuple[np.ndarray, dict[str, Any]]:
-        """See :class:`_Normalize`."""
         field = bias_field(image, mask)
         inside = field[mask]
         return image[0].numpy() / field, {
@@ -149,7 +144,6 @@ class HistogramStandardized(_Normalize):
         self.standards = {name: HistogramStandard.load(path) for name, path in standards.items()}
 
     def scaled(self, image: MetaTensor, mask: np.ndarray, name: str) -> tuple[np.ndarray, dict[str, Any]]:
-        """See :class:`_Normalize`."""
         landmarks = self.standards[name].match(image[0].numpy(), mask)
         return landmarks(image[0].numpy()), {"landmarks": [round(float(value), 3) for value in landmarks.own]}
 
@@ -170,7 +164,6 @@ class ZCAWhiteningd(Step):
         self.keys = list(keys)
 
     def apply(self, data: dict[str, Any], record: Record) -> None:
-        """See :class:`Step`."""
         for name in [name for name in self.keys if name in present(data)]:
             mask = mask_on(data, data[name])
             try:

@@ -112,7 +112,6 @@ class LoadScansd(Step):
         self.reference = list(reference)
 
     def apply(self, data: dict[str, Any], record: Record) -> None:
-        """See :class:`Step`."""
         wanted = {name: scan for name, scan in record.study.scans.items() if name in self.modalities}
         for name, scan in wanted.items():
             try:
@@ -181,7 +180,6 @@ class RegisterRigidd(Step):
         self.seed = seed
 
     def apply(self, data: dict[str, Any], record: Record) -> None:
-        """See :class:`Step`."""
         others = [name for name in present(data) if name != record.reference]
         in_place = {name: why for name in others if (why := self._in_place(data, record, name))}
         for name, why in in_place.items():
@@ -250,7 +248,6 @@ class Resampled(Step):
         self.point_spread = dict(point_spread or {})
 
     def apply(self, data: dict[str, Any], record: Record) -> None:
-        """See :class:`Step`."""
         names = present(data)
         grid = self._grid(data, record)
         widest = max((self.point_spread[name] for name in names if name in self.point_spread), default=0.0)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -66,11 +67,11 @@ def write_study_page(study: Study, path: str | Path, *, cohort: str | None = Non
         PolyscanError: a file of the study cannot be read.
     """
     path = Path(path)
-    made_from = _made_from(study, cohort)
+    made_from = digest_of(__version__, asdict(study), fingerprint(map(str, sources_of([study]))), cohort)
     if path.with_suffix(".jpg").is_file() and drawn_from(path) == made_from:
         return path
     prediction = prediction_of(study)
-    seen = None if _is_flat(study) else _see(study, prediction)
+    seen = None if all(map(is_picture, _images(study).values())) else _see(study, prediction)
     text = render_page(
         "polyscan.report",
         "study.html",
@@ -137,17 +138,9 @@ def drawn_from(path: Path) -> str:
     return rest.partition('"')[0]
 
 
-def _made_from(study: Study, cohort: str | None) -> str:
-    return digest_of(__version__, asdict(study), fingerprint(map(str, sources_of([study]))), cohort)
-
-
 def _images(study: Study) -> dict[str, str]:
     """Scan to the file of it that can be drawn; tables cannot."""
     return {name: scan.path for name, scan in study.scans.items() if not scan.is_table}
-
-
-def _is_flat(study: Study) -> bool:
-    return all(map(is_picture, _images(study).values()))
 
 
 def _see(study: Study, prediction: PredictionRecord) -> _Seen:
@@ -237,15 +230,18 @@ def _regions(prediction: PredictionRecord) -> list[dict[str, Any]]:
 
 
 def _region_colours(prediction: PredictionRecord) -> dict[str, str]:
-    names = dict.fromkeys([*prediction.regions, *prediction.volumes_ml])
-    return {name: REGION_COLOURS[number % len(REGION_COLOURS)] for number, name in enumerate(names)}
+    return _colours(dict.fromkeys([*prediction.regions, *prediction.volumes_ml]))
+
+
+def _colours(names: Iterable[str]) -> dict[str, str]:
+    return dict(zip(names, itertools.cycle(REGION_COLOURS)))
 
 
 def _label_colours(prediction: PredictionRecord) -> dict[int, str]:
     """Number in the mask to the colour of the innermost region that it belongs to."""
     found: dict[int, str] = {}
     regions = prediction.regions or {"all": [1]}
-    colours = {name: REGION_COLOURS[number % len(REGION_COLOURS)] for number, name in enumerate(regions)}
+    colours = _colours(regions)
     for name in sorted(regions, key=lambda name: -len(regions[name])):
         found |= dict.fromkeys(regions[name], colours[name])
     return found

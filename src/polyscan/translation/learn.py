@@ -171,7 +171,8 @@ def _intensities(files: Sequence[str], name: str) -> Intensities:
     Raises:
         PolyscanError: they are all the same.
     """
-    known = [values[~np.isnan(values)] for values in map(_some_voxels, files[:: 1 + len(files) // _LOOKED_AT])]
+    some = (read_nifti(file).numpy().ravel()[::20] for file in files[:: 1 + len(files) // _LOOKED_AT])
+    known = [values[~np.isnan(values)] for values in some]
     low, high = np.percentile(np.concatenate(known), _PERCENTILES)
     if not high > low:
         raise PolyscanError(f"Every {name} scan has the value {low:g} everywhere; there is nothing to learn from.")
@@ -190,7 +191,3 @@ def _windows(image: Tensor, window: Sequence[int], batch: int, chance: np.random
     cut = [padded[tuple(slice(low, low + size) for low, size in zip(each, wanted, strict=True))] for each in first]
     stacked = torch.stack(cut)[:, None]
     return stacked[..., 0] if len(window) == 2 else stacked
-
-
-def _some_voxels(file: str) -> np.ndarray:
-    return read_nifti(file).numpy().ravel()[::20]

@@ -31,7 +31,6 @@ class OutputRule(FusionLayer):
         self.sigmoid = sigmoid or channels == 1
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionLayer`."""
         if self.sigmoid:
             both = torch.stack([functional.logsigmoid(-features), functional.logsigmoid(features)], dim=2)
             no, yes = self.combine(both, available).unbind(1)

@@ -42,7 +42,6 @@ class BayesianProduct(OutputRule):
         self.log_prior = torch.nn.Parameter(log_prior, requires_grad=False)
 
     def combine(self, log_probability: Tensor, available: Tensor) -> Tensor:
-        """See :class:`OutputRule`."""
         valid = expand(available, log_probability).to(log_probability.dtype)
         prior = self.log_prior.reshape(
             list(self.log_prior.shape) + [1] * (log_probability.dim() - 2 - self.log_prior.dim())

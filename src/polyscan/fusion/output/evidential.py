@@ -41,7 +41,6 @@ class DempsterShafer(OutputRule):
         self.reliability = torch.nn.Parameter(torch.full((modalities,), reliability).logit())
 
     def combine(self, log_probability: Tensor, available: Tensor) -> Tensor:
-        """See :class:`OutputRule`."""
         reliability = torch.sigmoid(self.reliability) * available.to(log_probability.dtype)
         belief = expand(reliability, log_probability) * log_probability.exp()
         belief, unknown = dempster(belief, expand(1 - reliability, log_probability))
@@ -63,7 +62,6 @@ class Evidential(FusionLayer):
     AUXILIARY_WEIGHTS: ClassVar[Mapping[str, float]] = {"evidence": 1.0, "divergence": 1.0}
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionLayer`."""
         belief, unknown = self.opinion(features, available)
         return torch.log(belief * self.channels / unknown + 1)
 

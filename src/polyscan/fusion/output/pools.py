@@ -17,7 +17,6 @@ class MeanProbability(Pool):
     """
 
     def combine(self, log_probability: Tensor, available: Tensor) -> Tensor:
-        """See :class:`OutputRule`."""
         return torch.logsumexp(log_probability + expand(self.log_shares(available), log_probability), dim=1)
 
 
@@ -29,7 +28,6 @@ class LogarithmicPool(Pool):
     """
 
     def combine(self, log_probability: Tensor, available: Tensor) -> Tensor:
-        """See :class:`OutputRule`."""
         return (expand(self.log_shares(available).exp(), log_probability) * log_probability).sum(1)
 
 
@@ -41,7 +39,6 @@ class MajorityVote(OutputRule):
     """
 
     def combine(self, log_probability: Tensor, available: Tensor) -> Tensor:
-        """See :class:`OutputRule`."""
         classes = log_probability.shape[2]
         vote = torch.zeros_like(log_probability).scatter(2, log_probability.argmax(2, keepdim=True), 1.0)
         votes = mask_absent(vote, available).sum(1)
@@ -55,7 +52,6 @@ class MaximumConfidence(OutputRule):
     """
 
     def combine(self, log_probability: Tensor, available: Tensor) -> Tensor:
-        """See :class:`OutputRule`."""
         sure = log_probability.amax(2, keepdim=True)  # least where a member is absent, whose classes are all as likely
         best = sure.argmax(1, keepdim=True).expand_as(log_probability[:, :1])
         return log_probability.gather(1, best).squeeze(1)

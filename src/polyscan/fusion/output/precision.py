@@ -26,7 +26,6 @@ class PrecisionWeighted(FusionLayer):
             raise ValueError(f"channels are {channels}; expected means and as many log variances, an even number.")
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        """See :class:`FusionLayer`."""
         mean, log_variance = features.chunk(2, dim=2)
         log_precision = (-log_variance).masked_fill(~expand(available, mean), float("-inf"))
         weights = torch.softmax(log_precision, dim=1)

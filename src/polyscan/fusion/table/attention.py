@@ -27,7 +27,6 @@ class TableAttention(TableFusion):
         self.attention = Attention(channels, heads)
 
     def fuse(self, features: Tensor, tokens: Tensor, recorded: Tensor) -> Tensor:
-        """See :class:`TableFusion`."""
         asking = flatten_space(features, 2).transpose(1, 2)
         read = self.attention(self.norm(asking), self.stem(tokens), recorded)
         return features + read.transpose(1, 2).reshape(features.shape)

@@ -30,7 +30,6 @@ class DAFT(TableFusion):
         )
 
     def fuse(self, features: Tensor, tokens: Tensor, recorded: Tensor) -> Tensor:
-        """See :class:`TableFusion`."""
         mean = flatten_space(features, 2).mean(2)
         scale, shift = self.bottleneck(torch.cat([mean, row(tokens, recorded)], dim=1)).chunk(2, dim=1)
         return affine(features, 1 + scale, shift)

@@ -24,6 +24,5 @@ class FiLM(TableFusion):
         self.mlp = ChannelMLP(variables * width + variables, 2 * channels, hidden or channels)
 
     def fuse(self, features: Tensor, tokens: Tensor, recorded: Tensor) -> Tensor:
-        """See :class:`TableFusion`."""
         scale, shift = self.mlp(row(tokens, recorded)).chunk(2, dim=1)
         return affine(features, 1 + scale, shift)

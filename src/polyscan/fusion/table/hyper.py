@@ -32,7 +32,6 @@ class HyperFusion(TableFusion):
             torch.nn.init.zeros_(parameter)
 
     def fuse(self, features: Tensor, tokens: Tensor, recorded: Tensor) -> Tensor:
-        """See :class:`TableFusion`."""
         table = row(tokens, recorded)
         inward = self.inward(table).unflatten(1, [self.rank, self.channels + 1])
         outward = self.outward(table).unflatten(1, [self.channels, self.rank])

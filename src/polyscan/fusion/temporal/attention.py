@@ -26,7 +26,6 @@ class TemporalAttention(TemporalFusion):
         self.attention = Attention(channels, heads)
 
     def fuse_days(self, features: Tensor, available: Tensor, days: Tensor) -> Tensor:
-        """See :class:`TemporalFusion`."""
         newest = latest(days, available)
         ago = days.amax(1, keepdim=True) - days
         when = sinusoids(ago, self.channels).permute(1, 2, 0).to(features.dtype).unsqueeze(1)

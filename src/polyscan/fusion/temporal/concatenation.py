@@ -22,7 +22,6 @@ class TemporalConcatenation(TemporalFusion):
         self.project = Pointwise(modalities * channels + 2 * modalities, channels)
 
     def fuse_days(self, features: Tensor, available: Tensor, days: Tensor) -> Tensor:
-        """See :class:`TemporalFusion`."""
         since = expand(torch.log1p(days).to(features.dtype), features).squeeze(2)
         since = since.expand([-1, -1] + list(features.shape[3:]))
         return self.project(torch.cat([concatenate(features, available), since], dim=1))

@@ -22,7 +22,6 @@ class TemporalDifference(TemporalFusion):
         self.project = Pointwise(2 * channels + 1, channels)
 
     def fuse_days(self, features: Tensor, available: Tensor, days: Tensor) -> Tensor:
-        """See :class:`TemporalFusion`."""
         last = mean_of(features, latest(days, available))
         change = last - mean_of(features, earliest(days, available))
         between = expand(torch.log1p(days.amax(1)).to(features.dtype), last)

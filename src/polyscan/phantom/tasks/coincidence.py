@@ -40,7 +40,6 @@ class Coincidence(Task):
         self.strength, self.places = strength, places
 
     def measure(self, y: NDArray[np.int64], streams: Streams) -> Array:
-        """See :class:`Task`."""
         n = len(y)
         nodule, uptake = two_places(y, streams, self.places)
         x = np.stack([streams("noise", name).standard_normal((n, self.places)) for name in self.modalities], axis=1)
@@ -49,7 +48,6 @@ class Coincidence(Task):
         return x
 
     def log_likelihood(self, x: Array, available: NDArray[np.bool_]) -> Array:
-        """See :class:`Task`."""
         if not available.all():
             return np.zeros((len(x), 2))
         return apart_or_together(self.strength * x[:, 0], self.strength * x[:, 1])

@@ -27,13 +27,11 @@ class CoincidenceImages(Task):
         self.amplitude = amplitude
 
     def measure(self, y: NDArray[np.int64], streams: Streams) -> Array:
-        """See :class:`Task`."""
         noise = [streams("noise", name).standard_normal((len(y), *SHAPE)) for name in self.modalities]
         shown = [images(self.amplitude * np.eye(len(PLACES))[place]) for place in two_places(y, streams, len(PLACES))]
         return np.stack(shown, axis=1) + np.stack(noise, axis=1)
 
     def log_likelihood(self, x: Array, available: NDArray[np.bool_]) -> Array:
-        """See :class:`Task`."""
         if not available.all():
             return np.zeros((len(x), 2))
         return apart_or_together(self.amplitude * matched(x[:, 0]), self.amplitude * matched(x[:, 1]))

@@ -29,7 +29,6 @@ class Counts(Task):
         self.rate, self.missed, self.contrast = rate, missed, contrast
 
     def measure(self, y: NDArray[np.int64], streams: Streams) -> Array:
-        """See :class:`Task`."""
         shape = (len(y), *self.shape)
         on = streams("on").random(shape) < self.on[y]
         kept = streams("missed").random(shape) >= self.missed
@@ -38,7 +37,6 @@ class Counts(Task):
         return np.stack([np.log1p(counts), opened], axis=1)
 
     def log_likelihood(self, x: Array, available: NDArray[np.bool_]) -> Array:
-        """See :class:`Task`."""
         off, on = np.ones((2, len(x), *self.shape))
         if available[0]:
             counts = np.expm1(x[:, 0]).round()

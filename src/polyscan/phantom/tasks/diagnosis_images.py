@@ -30,7 +30,6 @@ class DiagnosisImages(Task):
         self.distance = distance
 
     def measure(self, y: NDArray[np.int64], streams: Streams) -> Array:
-        """See :class:`Task`."""
         at = np.eye(len(PLACES))[streams("place").integers(len(PLACES), size=len(y))]
         shown = []
         for name, brightness in self.brightness.items():
@@ -40,7 +39,6 @@ class DiagnosisImages(Task):
         return np.stack(shown, axis=1)
 
     def log_likelihood(self, x: Array, available: NDArray[np.bool_]) -> Array:
-        """See :class:`Task`."""
         brightness = np.array(list(self.brightness.values()))
         each = np.zeros((2, len(x), len(PLACES)))
         for m in np.flatnonzero(available):

@@ -44,7 +44,6 @@ class GaussianTask(Task):
         }
 
     def measure(self, y: NDArray[np.int64], streams: Streams) -> Array:
-        """See :class:`Task`."""
         x: Array = (y - 0.5)[:, None, None] * self.difference
         for factor, loading in self.factors.items():
             x = x + streams("factor", factor).standard_normal(len(y))[:, None, None] * loading
@@ -53,7 +52,6 @@ class GaussianTask(Task):
         return x
 
     def log_likelihood(self, x: Array, available: NDArray[np.bool_]) -> Array:
-        """See :class:`Task`."""
         values = x[:, available].reshape(len(x), -1)
         odds = values @ self._weights(available)
         return np.stack([-odds / 2, odds / 2], axis=1)

@@ -25,14 +25,12 @@ class Interaction(Task):
         self.loading = np.stack([strength * direction(size, name, "evidence") for name in self.modalities])
 
     def measure(self, y: NDArray[np.int64], streams: Streams) -> Array:
-        """See :class:`Task`."""
         first = streams("sign").choice([-1, 1], len(y))
         signs = np.stack([first, first * (2 * y - 1)], axis=1)
         noise = [streams("noise", name).standard_normal((len(y), *self.shape)) for name in self.modalities]
         return signs[:, :, None] * self.loading + np.stack(noise, axis=1)
 
     def log_likelihood(self, x: Array, available: NDArray[np.bool_]) -> Array:
-        """See :class:`Task`."""
         if not available.all():
             return np.zeros((len(x), 2))
         p = 1 / (1 + np.exp(-2 * (x * self.loading).sum(axis=2)))

@@ -27,7 +27,6 @@ class Misalignment(Task):
         self.strength, self.contrast, self.shift, self.places = strength, contrast, shift, places
 
     def measure(self, y: NDArray[np.int64], streams: Streams) -> Array:
-        """See :class:`Task`."""
         n, rows = len(y), np.arange(len(y))
         place = streams("place").integers(self.places, size=n)
         shift = streams("shift").integers(-self.shift, self.shift + 1, size=n)
@@ -40,7 +39,6 @@ class Misalignment(Task):
         return x
 
     def log_likelihood(self, x: Array, available: NDArray[np.bool_]) -> Array:
-        """See :class:`Task`."""
         if not available[1]:
             return np.zeros((len(x), 2))
         place = self.strength * x[:, 0] if available[0] else np.zeros((len(x), self.places))

@@ -30,7 +30,6 @@ class MisalignmentImages(Task):
         self.amplitude, self.contrast, self.shift = amplitude, contrast, shift
 
     def measure(self, y: NDArray[np.int64], streams: Streams) -> Array:
-        """See :class:`Task`."""
         n, rows = len(y), np.arange(len(y))
         place = streams("place").integers(len(PLACES), size=n)
         shift = streams("shift").integers(-self.shift, self.shift + 1, size=(n, 2))
@@ -41,7 +40,6 @@ class MisalignmentImages(Task):
         return np.stack([where, what], axis=1) + np.stack(noise, axis=1)
 
     def log_likelihood(self, x: Array, available: NDArray[np.bool_]) -> Array:
-        """See :class:`Task`."""
         if not available[1]:
             return np.zeros((len(x), 2))
         shifts = np.array(list(product(range(-self.shift, self.shift + 1), repeat=2)))

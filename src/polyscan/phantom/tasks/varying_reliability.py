@@ -24,7 +24,6 @@ class VaryingReliability(Task):
         self.distance, self.deviations = distance, deviations
 
     def measure(self, y: NDArray[np.int64], streams: Streams) -> Array:
-        """See :class:`Task`."""
         x = np.stack(
             [streams("noise", name).standard_normal((len(y), *self.shape)) for name in self.modalities], axis=1
         )
@@ -35,7 +34,6 @@ class VaryingReliability(Task):
         return x
 
     def log_likelihood(self, x: Array, available: NDArray[np.bool_]) -> Array:
-        """See :class:`Task`."""
         evidence, log_deviation = x[:, available, 0], x[:, available, 1]
         odds = (self.distance * evidence / np.exp(2 * log_deviation)).sum(axis=1)
         return np.stack([-odds / 2, odds / 2], axis=1)
