@@ -76,7 +76,6 @@ class SaveAttributionsd(EachKeyTransform):
         self.inputs = list(inputs)
 
     def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
-        """Write the maps and add the records."""
         device = next(self.network.parameters()).device
         image = data["image"].as_tensor().to(device, torch.float32, copy=True)[None]
         inputs = [convert_to_tensor(data[name], device=device)[None] for name in self.inputs]

@@ -35,7 +35,6 @@ class TargetsFromLabeld(EachKeyTransform):
         self.tasks = {name: [str(c) for c in classes] for name, classes in tasks.items()}
 
     def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
-        """Put (task,) in place of the labels."""
         data[key] = torch.tensor([self._index(name, data[key], data["study"]) for name in self.tasks])
 
     def _index(self, task: str, label: Mapping[str, Any], study: str) -> float:
@@ -72,7 +71,6 @@ class TableFromClinicald(EachKeyTransform):
         self.categories = {name: [str(v) for v in values] for name, values in categories.items()}
 
     def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
-        """Put (variable,) in place of the variables."""
         known, row = data[key], []
         for name, (mean, deviation) in self.numeric.items():
             row.append(standardised(known.get(name), mean, deviation, name, data["study"]))
@@ -96,7 +94,6 @@ class DaysOfStudyd(EachKeyTransform):
         self.times = times
 
     def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
-        """Put a tensor in place of the days."""
         days = [*data[key], *[float("nan")] * self.times][: self.times]
         data[key] = torch.tensor(days, dtype=torch.float32)
 
@@ -115,7 +112,6 @@ class TaskProbabilitiesd(EachKeyTransform):
         self.tasks = tasks
 
     def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
-        """Put probabilities in place of the logits."""
         data[key] = probabilities(torch.as_tensor(data[key]), self.tasks)
 
 

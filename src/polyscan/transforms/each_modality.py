@@ -57,7 +57,6 @@ class RandEachModalityd(Randomizable, EachKeyTransform):
         return self
 
     def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
-        """Change an image."""
         image = data[key].clone()
         values = image.as_tensor() if isinstance(image, MetaTensor) else image
         for m, one in enumerate(values.split(self.channels)):

@@ -83,7 +83,6 @@ class ExplainPredictiond(EachKeyTransform):
         self.ignore_atypical = ignore_atypical
 
     def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
-        """Add the explanation."""
         device = next(self.network.parameters()).device
         image, *inputs = (convert_to_tensor(data[name], device=device)[None] for name in ("image", *self.inputs))
         tasks = self.calibration.tasks

@@ -49,7 +49,6 @@ class LoadStudyd(EachKeyTransform):
             raise PolyscanError(f"All of {', '.join(modalities)} are left out; leave at least one for the network.")
 
     def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
-        """Read the images."""
         study = str(data["study"])
         images = {m: self._read(data[key][m], study) for m in self.read if m in data[key]}
         if not images:
@@ -191,7 +190,6 @@ class LoadMaskd(EachKeyTransform):
         self.image = image
 
     def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
-        """Put the mask in place of its file."""
         data[key] = read_nifti(data[key])
         _check_grid(data[key], data[self.image], str(data["study"]), "label")
 

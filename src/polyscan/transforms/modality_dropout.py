@@ -43,7 +43,6 @@ class RandModalityDropoutd(RandomizableTransform, EachKeyTransform):
         self.channels = channels
 
     def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
-        """Make the channels that are dropped NaN."""
         image = data[key].clone()
         each = image.as_tensor() if isinstance(image, MetaTensor) else image
         each = each.view(-1, self.channels, *image.shape[1:])

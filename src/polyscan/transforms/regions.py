@@ -29,7 +29,6 @@ class RegionsFromLabeld(EachKeyTransform):
         self.values = [torch.tensor(list(values)) for values in regions.values()]
 
     def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
-        """Put a channel a region in place of the labels."""
         label = data[key]
         whole = label.round().long()
         data[key] = torch.cat([torch.isin(whole, v.to(label.device)) for v in self.values]).to(torch.float32)

@@ -39,7 +39,6 @@ class SaveProbabilitiesd(EachKeyTransform):
         self.output_dir = Path(output_dir)
 
     def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
-        """Write the probabilities and add the path."""
         probabilities = data[key].cpu()
         path = self.output_dir / f"{data['study']}_prob.nii.gz"
         rounded = (probabilities.as_tensor().to(torch.float32) * 4096).round() / 4096
@@ -73,7 +72,6 @@ class SaveSegmentationd(EachKeyTransform):
         self.output_dir = Path(output_dir)
 
     def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
-        """Write the mask and add the record."""
         prediction = data[key].cpu()
         path = self.output_dir / f"{data['study']}_pred.nii.gz"
         painted = label_map(prediction, self.regions)[None]
@@ -121,7 +119,6 @@ class SaveClassesd(EachKeyTransform):
         self.output_dir = Path(output_dir)
 
     def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
-        """Write the answer and add the record."""
         answers = {}
         explanation = data.get("explanation", {})
         read = {name for told in explanation.values() for name in told["contributions"]}

@@ -31,7 +31,6 @@ class ScaleModalitiesd(EachKeyTransform):
         self.windows = {m: windows[name] for m, name in enumerate(modalities) if name in windows}
 
     def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
-        """Scale an image; NaN stays."""
         image = data[key].clone()
         for m, (low, high) in self.windows.items():
             image[m] = ((image[m] - low) / (high - low) * 2 - 1).clamp(-1, 1)

@@ -60,7 +60,6 @@ class RandScannerd(EachKeyTransform, RandomizableTransform):
         return self
 
     def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
-        """Vary an image."""
         image = data[key]
         values = torch.as_tensor(np.asarray(image, dtype=np.float32)).clone()
         for m, channel in enumerate(values):

@@ -34,7 +34,6 @@ class SurvivalFromLabeld(EachKeyTransform):
     """
 
     def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
-        """Put the pair in place of the labels."""
         data[key] = torch.tensor(_time_and_event(data[key].get(SURVIVAL), data["study"]), dtype=torch.float32)
 
 
@@ -83,7 +82,6 @@ class ExplainRiskd(EachKeyTransform):
         self.monte_carlo_samples = monte_carlo_samples
 
     def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
-        """Add the explanation."""
         image = convert_to_tensor(data["image"], device=next(self.network.parameters()).device)[None]
         with eval_mode(self.network), torch.inference_mode():
             cached = CachedFeatures.of(self.network, image)
@@ -134,7 +132,6 @@ class SaveRiskd(EachKeyTransform):
         self.output_dir = Path(output_dir)
 
     def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
-        """Write the answer and add the record."""
         prediction = TaskPrediction(risk=round(float(torch.as_tensor(data[key])[0]), 5), **data["explanation"])
         if data.get("label") is not None and bool(data["label"].isfinite().all()):
             time, event = data["label"].tolist()

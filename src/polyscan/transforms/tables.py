@@ -63,7 +63,6 @@ class LoadTablesd(EachKeyTransform):
         self.width = width_of(tables)
 
     def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
-        """Read the tables."""
         data[key] = self._tensor(data[key], data.get(self.clinical, {}), str(data["study"]))
 
     def _tensor(self, files: Mapping[str, str], clinical: Mapping[str, Any], study: str) -> MetaTensor:
