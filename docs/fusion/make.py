@@ -32,6 +32,8 @@ FAMILIES = {
 }
 ATTENTION = {"attention", "DRIFA", "DRIFA's peers"}  # families, and further layers
 ATTENTION |= {"RegionAware", "MaskedTransformer", "TemporalAttention", "TableAttention"}
+CLAIMS = ("Equal to the published code", "The paper's equations", "In the style of", "It follows no single paper")
+"""With one of these begins what a page says of how near a layer is to its source."""
 KINDS = {"features": "features", "logits": "logits", "times": "time points"}
 PLACES = ("input", "single level", "hierarchical", "output")
 INDEX = """# Every way to fuse
@@ -118,6 +120,8 @@ def pages() -> dict[str, str]:
     layers = {layer.__name__: layer for layer in [*fusion.layers(), *table.layers()]}
     if missing := layers.keys() ^ entries.keys():
         raise SystemExit(f"layers.yaml and the package differ in {', '.join(sorted(missing))}.")
+    if vague := [name for name, entry in entries.items() if not entry["near"].startswith(CLAIMS)]:
+        raise SystemExit(f"near of {', '.join(vague)} in layers.yaml begins with none of: {'; '.join(CLAIMS)}.")
     rows = [line for line in (HERE / "cost.md").read_text().splitlines() if line.startswith("|")]
     cost = {row.split("|")[1].strip(): row for row in rows}
     found = {f"{name}.md": page(layers[name], entry, cost) for name, entry in entries.items()}
