@@ -42,7 +42,7 @@ class Coincidence(Task):
     def measure(self, y: NDArray[np.int64], streams: Streams) -> Array:
         n = len(y)
         nodule, uptake = two_places(y, streams, self.places)
-        x = np.stack([streams("noise", name).standard_normal((n, self.places)) for name in self.modalities], axis=1)
+        x = self.noise(n, streams)
         x[np.arange(n), 0, nodule] += self.strength
         x[np.arange(n), 1, uptake] += self.strength
         return x

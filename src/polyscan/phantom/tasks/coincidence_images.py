@@ -27,9 +27,8 @@ class CoincidenceImages(Task):
         self.amplitude = amplitude
 
     def measure(self, y: NDArray[np.int64], streams: Streams) -> Array:
-        noise = [streams("noise", name).standard_normal((len(y), *SHAPE)) for name in self.modalities]
         shown = [images(self.amplitude * np.eye(len(PLACES))[place]) for place in two_places(y, streams, len(PLACES))]
-        return np.stack(shown, axis=1) + np.stack(noise, axis=1)
+        return np.stack(shown, axis=1) + self.noise(len(y), streams)
 
     def log_likelihood(self, x: Array, available: NDArray[np.bool_]) -> Array:
         if not available.all():

@@ -34,9 +34,8 @@ class DiagnosisImages(Task):
         shown = []
         for name, brightness in self.brightness.items():
             amplitude = brightness + (y - 0.5) * self.distance + streams("amplitude", name).standard_normal(len(y))
-            noise = streams("noise", name).standard_normal((len(y), *SHAPE))
-            shown.append(images(amplitude[:, None] * at) + noise)
-        return np.stack(shown, axis=1)
+            shown.append(images(amplitude[:, None] * at))
+        return np.stack(shown, axis=1) + self.noise(len(y), streams)
 
     def log_likelihood(self, x: Array, available: NDArray[np.bool_]) -> Array:
         brightness = np.array(list(self.brightness.values()))

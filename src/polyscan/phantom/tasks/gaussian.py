@@ -47,9 +47,7 @@ class GaussianTask(Task):
         x: Array = (y - 0.5)[:, None, None] * self.difference
         for factor, loading in self.factors.items():
             x = x + streams("factor", factor).standard_normal(len(y))[:, None, None] * loading
-        for m, name in enumerate(self.modalities):
-            x[:, m] += streams("noise", name).standard_normal((len(y), *self.shape))
-        return x
+        return x + self.noise(len(y), streams)
 
     def log_likelihood(self, x: Array, available: NDArray[np.bool_]) -> Array:
         values = x[:, available].reshape(len(x), -1)

@@ -27,8 +27,7 @@ class Interaction(Task):
     def measure(self, y: NDArray[np.int64], streams: Streams) -> Array:
         first = streams("sign").choice([-1, 1], len(y))
         signs = np.stack([first, first * (2 * y - 1)], axis=1)
-        noise = [streams("noise", name).standard_normal((len(y), *self.shape)) for name in self.modalities]
-        return signs[:, :, None] * self.loading + np.stack(noise, axis=1)
+        return signs[:, :, None] * self.loading + self.noise(len(y), streams)
 
     def log_likelihood(self, x: Array, available: NDArray[np.bool_]) -> Array:
         if not available.all():

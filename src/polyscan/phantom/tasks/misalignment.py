@@ -33,7 +33,7 @@ class Misalignment(Task):
         signs = streams("signs").choice([-1.0, 1.0], (n, self.places))
         for beside in (-1, 0, 1):
             signs[rows, (place + shift + beside) % self.places] = 2 * y - 1
-        x = np.stack([streams("noise", name).standard_normal((n, self.places)) for name in self.modalities], axis=1)
+        x = self.noise(n, streams)
         x[rows, 0, place] += self.strength
         x[:, 1] += self.contrast * signs
         return x

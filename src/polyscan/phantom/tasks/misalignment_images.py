@@ -36,8 +36,7 @@ class MisalignmentImages(Task):
         signs = streams("signs").choice([-1.0, 1.0], (n, len(PLACES)))
         signs[rows, place] = 2 * y - 1
         where, what = images(self.amplitude * np.eye(len(PLACES))[place]), images(self.contrast * signs, shift)
-        noise = [streams("noise", name).standard_normal((n, *SHAPE)) for name in self.modalities]
-        return np.stack([where, what], axis=1) + np.stack(noise, axis=1)
+        return np.stack([where, what], axis=1) + self.noise(n, streams)
 
     def log_likelihood(self, x: Array, available: NDArray[np.bool_]) -> Array:
         if not available[1]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +16,8 @@ from polyscan.phantom.subject import stream
 Array = NDArray[np.float64]
 Missing = Mapping[str, "float | Sequence[float]"]
 """Modality to the probability that it is missing: one, or one for each class; being missing is then evidence itself."""
-
-
-class Streams(Protocol):
-    """A source of chance of its own for each name, so that one more modality changes no other."""
-
-    def __call__(self, *names: str) -> np.random.Generator:
-        """The source of a name."""
+Streams = Callable[..., np.random.Generator]
+"""A source of chance of its own for each name, so that one more modality changes no other."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +75,11 @@ class Task(ABC):
             x: (subject, modality, *shape).
             available: (modality,): what may be used, the same for all of these subjects.
         """
+
+    def noise(self, subjects: int, streams: Streams) -> Array:
+        """White noise of variance 1, (subject, modality, *shape), from a source of each modality."""
+        shape = (subjects, *self.shape)
+        return np.stack([streams("noise", name).standard_normal(shape) for name in self.modalities], axis=1)
 
     def draw(self, subjects: int, seed: int, missing: Missing | None = None) -> Drawn:
         """Draw subjects; the same seed draws the same ones, whatever is missing.

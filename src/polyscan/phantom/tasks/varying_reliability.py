@@ -24,9 +24,7 @@ class VaryingReliability(Task):
         self.distance, self.deviations = distance, deviations
 
     def measure(self, y: NDArray[np.int64], streams: Streams) -> Array:
-        x = np.stack(
-            [streams("noise", name).standard_normal((len(y), *self.shape)) for name in self.modalities], axis=1
-        )
+        x = self.noise(len(y), streams)
         for m, name in enumerate(self.modalities):
             deviation = streams("reliability", name).choice(self.deviations, len(y))
             x[:, m, 0] = (y - 0.5) * self.distance + deviation * x[:, m, 0]
