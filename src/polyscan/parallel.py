@@ -46,7 +46,6 @@ class Named:
     name: str
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
-        """Call it."""
         return getattr(import_module(self.module), self.name)(*arguments, **named)
 
 

@@ -169,7 +169,6 @@ class StudyBatchInfer(BatchInferTask):
         text(request, "label_tag")
 
     def __call__(self, request: dict[str, Any], datastore: Datastore, infer: Callable[..., Any]) -> dict[str, Any]:
-        """See ``BatchInferTask``."""
 
         def one(single: dict[str, Any], store: Datastore) -> dict[str, Any]:
             try:

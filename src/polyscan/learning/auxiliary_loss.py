@@ -199,7 +199,6 @@ class OneHotTasks:
         self.sizes = [len(classes) for classes in tasks.values()]
 
     def __call__(self, target: Tensor) -> Tensor:
-        """See the class."""
         columns = []
         for column, size in zip(target.unbind(1), self.sizes, strict=True):
             known = torch.isfinite(column).unsqueeze(1)

@@ -55,5 +55,4 @@ class AverageHandler:
         engine.add_event_handler(IterationEvents.MODEL_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Take one step's weights in."""
         self.averaged.update_parameters(self.network)

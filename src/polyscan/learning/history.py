@@ -37,7 +37,6 @@ class History:
         engine.add_event_handler(Events.COMPLETED, self.draw)
 
     def __call__(self, engine: Any) -> None:
-        """Add the row of one epoch."""
         row = {
             "epoch": engine.state.epoch,
             "seconds": round(float(engine.state.times["EPOCH_COMPLETED"]), 3),

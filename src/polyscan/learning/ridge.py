@@ -41,7 +41,6 @@ class FitRidge:
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Fit it, where the training does not go on from a checkpoint."""
         if engine.state.epoch:
             return
         items = [self.dataset[k] for k in range(len(self.dataset))]

@@ -26,7 +26,6 @@ class SeedEachEpoch:
         engine.add_event_handler(Events.EPOCH_STARTED, self)
 
     def __call__(self, engine: Any) -> None:
-        """Seed one epoch."""
         (seed,) = np.random.SeedSequence([self.seed, idist.get_rank(), engine.state.epoch]).generate_state(1)
         set_determinism(seed=int(seed))
         set_rnd(engine.data_loader.dataset, seed=int(seed))

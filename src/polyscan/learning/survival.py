@@ -31,7 +31,6 @@ class FitSurvival:
 
     @torch.inference_mode()
     def __call__(self, engine: Engine) -> None:
-        """Fit it."""
         network = self.network.eval()
         subsets = network.subsets()
         risks, available, targets, held_out = [], [], [], []

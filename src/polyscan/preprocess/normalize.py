@@ -10,6 +10,7 @@ import numpy as np
 
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json, write_json
+from polyscan.files.schema import decoded, encoded
 
 _NYUL = (1, 10, 20, 30, 40, 50, 60, 70, 80, 90, 99)
 _QUANTILES = tuple(np.linspace(0.5, 99.5, 100).tolist())
@@ -92,7 +93,7 @@ class HistogramStandard:
     """
 
     percentiles: tuple[float, ...]
-    standard: np.ndarray
+    standard: tuple[float, ...]
 
     @classmethod
     def fit(
@@ -111,7 +112,7 @@ class HistogramStandard:
             raise PolyscanError("A standard histogram needs at least one scan.")
         landmarks = np.array([_percentiles(values, mask, percentiles) for values, mask in scans])
         contrast = landmarks[:, -1:] - landmarks[:, :1]
-        return cls(tuple(percentiles), ((landmarks - landmarks[:, :1]) / contrast * 100).mean(0))
+        return cls(tuple(percentiles), tuple(((landmarks - landmarks[:, :1]) / contrast * 100).mean(0).tolist()))
 
     def match(self, values: np.ndarray, mask: np.ndarray) -> Landmarks:
         """What brings a scan onto the standard scale.
@@ -119,11 +120,11 @@ class HistogramStandard:
         Raises:
             PolyscanError: the scan has no contrast inside the mask.
         """
-        return Landmarks(_percentiles(values, mask, self.percentiles), self.standard)
+        return Landmarks(_percentiles(values, mask, self.percentiles), np.array(self.standard))
 
     def save(self, path: str | Path) -> None:
         """Write it as JSON."""
-        write_json(path, {"percentiles": list(self.percentiles), "standard": self.standard.tolist()})
+        write_json(path, encoded(self))
 
     @classmethod
     def load(cls, path: str | Path) -> HistogramStandard:
@@ -132,19 +133,13 @@ class HistogramStandard:
         Raises:
             PolyscanError: the file is missing or holds something else.
         """
-        content = read_json(path)
-        try:
-            percentiles, standard = (
-                tuple(map(float, content["percentiles"])),
-                np.array(content["standard"], dtype=float),
-            )
-        except (KeyError, TypeError, ValueError):
-            percentiles, standard = (), np.zeros(0)
-        if len(percentiles) < 2 or standard.shape != (len(percentiles),) or np.diff(standard).min() <= 0:
+        found = decoded(cls, read_json(path), str(path))
+        count = len(found.percentiles)
+        if count < 2 or len(found.standard) != count or np.diff(found.standard).min() <= 0:
             raise PolyscanError(
                 f"{path} is no standard histogram; make one with HistogramStandard.fit(...).save(path)."
             )
-        return cls(percentiles, standard)
+        return found
 
 
 def match_histogram(

@@ -27,7 +27,6 @@ class Protocol:
     steps: Compose
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Prepare one study."""
         return self.steps(dict(data))
 
 

@@ -26,7 +26,6 @@ class AntiAliasd(Transform):
         self.spacing = list(spacing)
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a copy with the images smoothed."""
         return {**data, **{key: anti_alias(data[key], self.spacing) for key in self.keys}}
 
 
@@ -49,7 +48,6 @@ class PackScalesd(Transform):
         self.enters = dict(enters)
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a copy with the scans packed."""
         out = dict(data)
         for key in self.keys:
             image = out[key].clone()

@@ -42,7 +42,6 @@ class ComponentIndicesd(Transform):
         self.resample = ResampleToMatch(mode="bilinear", padding_mode="zeros")
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return a copy with the indices beside the label."""
         out = dict(data)
         label = out[self.label_key]
         lesion = (label > 0).any(0).numpy()
