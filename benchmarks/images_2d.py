@@ -180,9 +180,8 @@ def main() -> None:
 def tell(task: Classes, folds: Sequence[int], found: Mapping[str, Path]) -> None:
     """Print one task's table by one measure."""
     task.scored &= np.isin(task.folds, folds)
-    told = {name: (path, read_manifest(path).studies) for name, path in found.items()}
-    told = {name: each for name, each in told.items() if any(task.name in s.prediction.answers for s in each[1])}
-    answers = {(NETWORK, name): network_answers(task, *each) for name, each in told.items()}
+    told = {name: network_answers(task, read_manifest(path).studies) for name, path in found.items()}
+    answers = {(NETWORK, name): each for name, each in told.items() if each is not None}
     answers[task.method, "tiles"] = cross_validated(task, np.stack([tiles(study) for study in task.studies]))
     print(compared(task, answers, reference=REFERENCE), end="\n\n")
 

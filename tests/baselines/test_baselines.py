@@ -127,6 +127,8 @@ def test_a_network_stands_beside_simple_models(tmp_path, capsys):
     assert len(rows) == 2 + 3 + 1
     assert "minus clinical + genes" in rows[0]
     assert rows[-1].startswith(f"| polyscan | {out} | 1.000 (1.000 to 1.000) | +0.0")
+    (table,) = evaluate([out], n_resamples=20)  # and none of survival, which the network does not tell
+    assert table.task == "class"
 
 
 def test_only_studies_that_a_network_answered_for_are_scored(tmp_path):
@@ -149,6 +151,8 @@ def test_what_cannot_be_scored_is_told(tmp_path):
     for found in (others, [replace(study, prediction=PredictionRecord("out.json")) for study in made], made):
         with pytest.raises(PolyscanError, match="no answer of class for any of these studies"):
             list(evaluate([labelled, write(tmp_path / "out", found)], tasks=["class"]))
+    with pytest.raises(PolyscanError, match="tells of no task enough"):
+        list(evaluate([write(tmp_path / "silent", others)]))
     with pytest.raises(PolyscanError, match="None of the studies to be scored has a label class"):
         list(evaluate([labelled], tasks=["class"], only="centre=nowhere"))
     with pytest.raises(PolyscanError, match="tells of no task enough"):

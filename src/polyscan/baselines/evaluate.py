@@ -49,40 +49,43 @@ def evaluate(
         n_resamples: cohorts drawn for an interval.
 
     Raises:
-        PolyscanError: a manifest cannot be read or holds no answer, or there is no task of which enough is known.
+        PolyscanError: a manifest cannot be read, or there is no task of which enough is known; of a task that is named
+            no study has a label, or one of the folders no answer.
     """
     paths = [path / MANIFEST if (path := Path(given)).is_dir() else path for given in answers]
-    manifests = [read_manifest(path) for path in paths]
-    given = [manifest.studies for manifest in manifests]
-    studies = given[0]
+    manifests = {path: read_manifest(path) for path in paths}
+    networks = [path for path, each in manifests.items() if path != paths[0] or any(s.prediction for s in each.studies)]
+    notes = [f"{path.parent}: {said}" for path in networks if (said := manifests[path].judged_on_training)]
+    studies = manifests[paths[0]].studies
     if learn_from is not None:
         others = read_manifest(learn_from).studies
         subjects = {study.subject for study in studies}
         learnt = [replace(study, fold=0) for study in others if study.subject not in subjects]
         studies = [*learnt, *(replace(study, fold=1) for study in studies)]
-    found = [task for task in tasks_of(studies, accuracy=accuracy) if not tasks or task.name in tasks]
-    answered = {
-        path: each for path, each in zip(paths, manifests, strict=True) if any(s.prediction for s in each.studies)
-    }
-    notes = [f"{path.parent}: {told}" for path, each in answered.items() if (told := each.judged_on_training)]
     compared_any = False
-    for task in found:
+    for task in tasks_of(studies, accuracy=accuracy):
+        if tasks and task.name not in tasks:
+            continue
         if learn_from is not None:
             task.scored = task.folds == 1
         if only or leave_out:
             task.scored &= np.array([_holds(study, only or leave_out) == bool(only) for study in task.studies])
-        networks = {
-            (NETWORK, str(path.parent)): network_answers(task, path, told)
-            for path, told in zip(paths, given, strict=True)
-            if path != paths[0] or path in answered
-        }
-        if not task.scored.any():
+        labelled = task.scored.any()
+        told = {path: network_answers(task, manifests[path].studies) for path in networks} if labelled else {}
+        rows = {(NETWORK, str(path.parent)): found for path, found in told.items() if found is not None}
+        if task.name in tasks and not labelled:
             raise PolyscanError(f"None of the studies to be scored has a label {task.name}; name another task.")
-        rows = simple_models(task, inputs) | networks
+        if task.name in tasks and (silent := [path for path, found in told.items() if found is None]):
+            raise PolyscanError(
+                f"{silent[0]} holds no answer of {task.name} for any of these studies; give one that does, or name "
+                "other tasks. A mask is scored by polyscan infer, where the manifest that it is given has the true one."
+            )
+        if not labelled or (networks and not rows):
+            continue  # another thing that is known of these studies, and told by no network
+        rows = simple_models(task, inputs) | rows
         if rows:
             compared_any = True
-            table = compared(task, rows, n_resamples=n_resamples, reference=reference)
-            yield replace(table, notes=notes)
+            yield replace(compared(task, rows, n_resamples=n_resamples, reference=reference), notes=notes)
     if not compared_any:
         raise PolyscanError(
             f"{paths[0]} tells of no task enough to learn and to test on two folds, and holds no answers; give studies "
@@ -96,20 +99,13 @@ def _holds(study: Study, told: str) -> bool:
     return str(study.centre if name == "centre" else study.clinical.get(name)) == value
 
 
-def network_answers(task: Task, path: Path, studies: Sequence[Study]) -> Array:
-    """What a network answered for the task's studies; scored are those that it answered for.
-
-    Raises:
-        PolyscanError: it answered for none.
-    """
+def network_answers(task: Task, studies: Sequence[Study]) -> Array | None:
+    """What a network answered for the task's studies; scored are those that it answered for. None where it has none."""
     predicted = {study.key: study.prediction for study in studies if study.prediction is not None}
     told = {key: found for key, each in predicted.items() if (found := task.of_network(each)) is not None}
     answered = np.array([study.key in told for study in task.studies])
     if not (answered & task.scored).any():
-        raise PolyscanError(
-            f"{path} holds no answer of {task.name} for any of these studies; give one that does, or name other tasks. "
-            "A mask is scored by polyscan infer, where the manifest that it is given has the true one."
-        )
+        return None
     task.scored &= answered
     unknown = np.full(np.shape(next(iter(told.values()))), np.nan)
     return np.array([told.get(study.key, unknown) for study in task.studies], dtype=float)
