@@ -343,7 +343,7 @@ def at(k, **more):
     return {"PlanePositionSequence": sequence(ImagePositionPatient=[0, 0, 3 * (k % 3)]), **more}
 
 
-@pytest.mark.parametrize(("kind", "why"), [("MAX_IP", "a projection or a capture"), ("MEAN", "one slice is no volume")])
+@pytest.mark.parametrize(("kind", "why"), [("MAX_IP", "a projection"), ("MEAN", "one slice is no volume")])
 def test_a_computed_frame_is_none_of_the_volume(make_series, kind, why):
     """One image of another FrameType, at the place of one of the others, does not take them with it."""
     types = [sequence(FrameType=["ORIGINAL", "PRIMARY", "VOLUME"])] * 3 + [

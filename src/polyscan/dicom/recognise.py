@@ -29,47 +29,28 @@ from polyscan.dicom.words import (
 
 REFORMATTED = "a reformatted series"
 _CURVED = {"CPR", "CURVED", "MPR_CURVED"}
-# What ImageType (0008,0008) or FrameType says an image is, of any machine and then of MR, by its value.
+# What ImageType (0008,0008) or FrameType says an image is, of any machine and then of MR, in values that are no words.
 _NO_VOLUME = {
-    "a localizer": {"LOCALIZER", "SCOUT", "SURVEY", "REF_SURVIEW"},
-    "a projection or a capture, not a volume": {
-        "MIP", "MAX_IP", "MIN_IP", "MINIP", "MNIP", "PROJECTION IMAGE", "VOLREN", "VR", "VRT",
-        "SECONDARY CAPTURE", "SCREEN SAVE",
-    },
-    "a subtraction of two scans": {"SUBTRACTION", "SUB", "SUBTRACT"},
-    REFORMATTED: {"REFORMATTED", "MPR", "CPR", "CSA MPR", "CURVED", "MPR_CURVED"},
+    "a localizer": {"REF_SURVIEW"},
+    "a projection, not a volume": {"VOLREN", "VR", "IVI"},
+    "a screen capture or report": {"SECONDARY CAPTURE", "SCREEN SAVE", "SSAVE", "VXTL STATE"},
+    REFORMATTED: {"REFORMATTED", "MPR", "CPR", "CSA MPR", "CSA RESAMPLED", "CURVED", "MPR_CURVED"},
 }  # fmt: skip
 _MR_OTHER = {
-    "an exponential ADC map": {"EADC", "EXP", "EXPONENTIAL"},
-    "a B0 field map": {"B0", "B0 MAP", "B0_MAP", "FIELD_MAP", "FIELD MAP"},
-    "a B1 map": {"B1", "B1 MAP", "B1_MAP", "FLIP ANGLE MAP"},
-    "a quantitative map": {
-        "T1 MAP", "T1_MAP", "T2 MAP", "T2_MAP", "T2* MAP", "T2_STAR MAP", "T2_STAR_MAP", "T2STAR MAP", "R1 MAP",
-        "R2 MAP", "R2* MAP", "R2_STAR MAP", "R2_STAR_MAP", "QSM", "RHO",
-    },
-    "a diffusion tensor map": {"FA", "FRACT", "TENSOR", "TENSOR_B0", "COLFA", "FA_MAP"},
-    "an arterial spin labelling series": {"ASL"},
-    "a perfusion series or map": {
-        "MTT", "TTP", "TTP_MAP", "TMAX", "PBP", "GBP", "KTRANS", "KEP", "VE", "VP", "IAUC", "PERFUSION",
-    },
-    "an angiography": {
-        "TOF", "ANGIO", "ANGIO_TIME", "PCA", "PC", "FLOW_ENCODED", "TIME_OF_FLIGHT", "VELOCITY", "VELOCITY MAP",
-    },
-    "an image of fat and water apart": {
-        "W", "WATER", "F", "FAT", "IP", "OP", "IN_PHASE", "OPP_PHASE", "OUT_PHASE", "OUT OF PHASE", "IN PHASE",
-        "FAT_FRACTION", "FF",
-    },
-    "a spectroscopy": {"SPECTROSCOPY", "METABOLITE_MAP", "CSI"},
-    "a functional series": {"FMRI", "BOLD"},
-    "a phase, real or imaginary image": {
-        "P", "PHASE", "PHASE MAP", "PHASE_MAP", "R", "CR", "REAL", "I", "IMAGINARY", "PHASE_SUBTRACTED",
-    },
+    "an exponential ADC map": {"EXP", "EXPADC", "EXP ATTENUATION"},
+    "a B0 field map": {"B0"},
+    "a quantitative map": {"RHO", "T2_STAR_UNSPECI"},
+    "a diffusion tensor map": {"FRACT", "RD", "AD", "MD", "L1", "L2", "L3"},
+    "an angiography": {"PC", "VELOCITY", "VELOCITY MAP"},
+    "an image of fat and water apart": {"W", "F", "IP", "OP", "FF"},
+    "a spectroscopy": {"METABOLITE_MAP"},
+    "a phase, real or imaginary image": {"P", "PHASE", "R", "CR", "I", "PHASE_SUBTRACTED"},
 }  # fmt: skip
+_MAPS = ("ADC", "CBF", "CBV")
 _ANYWHERE = (
     "a localizer", "a projection, not a volume", "a subtraction of two scans", "a screen capture or report",
     "a monitoring of the contrast agent", "a fusion of two scans", "a CT computed from MR", REFORMATTED, TRANSMISSION,
 )  # fmt: skip
-_MR_KINDS = {"ADC": {"ADC", "ADC_MAP"}, "CBF": {"CBF", "RCBF", "RELCBF"}, "CBV": {"CBV", "RCBV", "RELCBV"}}
 # AcquisitionContrast (0008,9209), which enhanced objects have.
 _ACQUIRED = {
     "T1": "T1", "T2": "T2", "T2_STAR": "T2star", "PROTON_DENSITY": "PD", "FLUID_ATTENUATED": "FLAIR", "STIR": "STIR",
@@ -196,7 +177,7 @@ def _tomography(header: Dataset, kind: set[str]) -> tuple[str | None, str]:
         return None, "a CT without its bones: the series description says so"
     if written := dual_energy(plain):
         return None, f"a dual-energy map: the series description says {written}"
-    if kind & _CT_MAPS or told(plain).modality in ("CBF", "CBV") or (told(plain).other or "").startswith("a perfusion"):
+    if kind & _CT_MAPS or told(plain).modality in _MAPS or (told(plain).other or "").startswith("a perfusion"):
         return None, "a perfusion series or map, not in Hounsfield units"
     return "CT", "Modality is CT"
 
@@ -234,7 +215,7 @@ def _magnetic(header: Dataset, kind: set[str], said: Told, beside: Sequence[Data
         return weighted
     if said.other:
         return None, f"{said.other}: its description says so"
-    if said.modality in ("ADC", "CBF", "CBV"):
+    if said.modality in _MAPS:
         return said.modality, "the series description says so"
     if weighted := _diffusion(header, kind, said, beside):
         return weighted
@@ -248,19 +229,20 @@ def _magnetic(header: Dataset, kind: set[str], said: Told, beside: Sequence[Data
 
 def _no_volume(kind: set[str]) -> str | None:
     """What ImageType says of an image of any machine that is none of a volume."""
-    named = (reason for reason, values in _NO_VOLUME.items() if kind & values)
+    named = [reason for reason, values in _NO_VOLUME.items() if kind & values]
+    named += [other for word in sorted(kind) if (other := told(word).other) in _ANYWHERE]
     return next((reason for reason in named if reason != REFORMATTED or "ORIGINAL" not in kind), None)
 
 
 def _by_image_type(kind: set[str]) -> tuple[str | None, str] | None:
     """What ImageType says that an image of MR is; None where it says nothing of it."""
-    for name, values in _MR_KINDS.items():
-        if kind & values:
-            return name, f"ImageType says {min(kind & values)}"
     for reason, values in _MR_OTHER.items():
         if kind & values:
             return None, f"{reason}: ImageType says {min(kind & values)}"
-    return None
+    written = [told(word) for word in sorted(kind)]
+    named = next((found.modality for found in written if found.modality in _MAPS), None)
+    other = next((found.other for found in written if found.other), None)
+    return (named or None, f"{named or other}: ImageType says so") if named or other else None
 
 
 def _is_magnitude(header: Dataset) -> bool:

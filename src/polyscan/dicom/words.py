@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 from polyscan.dicom.agent_words import says_agent
 from polyscan.modality import MODALITIES
@@ -110,7 +111,8 @@ _OTHERS = {
     "a quantitative map": _words(
         r"r?t[12] ?(?:star|\*)?[- ]?maps?|t[12] images|r[12] ?(?:s|star|\*|maps?)|t[12] ?(?:star|\*)?[- ]?mapping|"
         r"t1 ?-?rho|vfa|ratio|"
-        r"(?:multi|variable) ?-?flip\w*(?: angles?)?|despot\d?|qsm|chi ?map|mtr|mtsat|pd ?map|molli|shmolli|mwf|"
+        r"(?:multi|variable) ?-?flip\w*(?: angles?)?|despot\d?|qsm|chi ?map|mtr(?: ?asym)?|mtsat|(?:pd|"
+        r"proton dens\w*) ?maps?|ecv|std ?dev\w*|stdev|goodness of fit|molli|shmolli|mwf|"
         r"suscept\w* map\w*|myomaps?|sasha|qmap|relax\w*|mrf|fingerprint\w*"
     ),
     "a CT computed from MR": _words(r"(?:pseudo|synth?(?:etic)?) ?-?ct|mr ?cat"),
@@ -132,12 +134,12 @@ _OTHERS = {
         r"4d ?-?flow|flow(?! ?comp)|vénc\w*|venc\w*"
     ),
     "a perfusion series or map": _words(
-        r"perf(?!or)\w*|vpct\w*|pwi|dsc\w*|dce\w*|mtt|ttp|t ?max|tmip|pbp|gbp|ktrans|k ?trans|kep|i ?auc\w*|v[ep]|"
-        r"permeab\w*|blood ?flow|mean ?transit\w*|wash ?-?(?:in|out)|(?:neg|pos)(?:ative|itive)? enhance\w*|"
+        r"perf(?!or)\w*|vpct\w*|pwi|dsc\w*|dce\w*|(?:rel|r)?mtt|ttp|t ?max|tmip|pbp|gbp|ktrans|k ?trans|kep|i ?auc\w*|"
+        r"v[ep]|permeab\w*|blood ?flow|mean ?transit\w*|wash ?-?(?:in|out)|(?:neg|pos)(?:ative|itive)? enhance\w*|"
         r"time to peak|tt0"
     ),
     "a functional series": _words(
-        "(?<!ven )(?<!veno )bold|f ?mri|resting ?state|rest|rs ?fmri|task|sbref|moco ?series"
+        "(?<!ven )(?<!veno )bold|f ?mri|t ?-?(?:maps?|test)|glm|resting ?state|rest|rs ?fmri|task|sbref|moco ?series"
     ),
     "a double inversion recovery series": _words(
         r"double ?-?inversion\w*|"
@@ -210,6 +212,7 @@ _CONTRASTS = (
 """In which order they are looked for: what says more goes first."""
 
 
+@lru_cache(maxsize=4096)
 def told(text: str) -> Told:
     """What a text says, as ``"ep2d_diff_3scan_trace_ADC"`` says ADC and ``"t1_mprage_tra_p2_iso_KM"`` T1c."""
     plain = _plain(text)
