@@ -190,7 +190,8 @@ def test_of_mp2rage_only_the_uniform_image_is_t1(description, kind, modality):
 
 
 @pytest.mark.parametrize(
-    "kind", ["IODINE", "VNC", "Z_EFF", "MONOENERGETIC", "VMI", "MONO_70KEV", "MAT_REMOVED", "EFF_ATOMIC_NUM"]
+    "kind",
+    ["IODINE", "VNC", "Z_EFF", "MONOENERGETIC", "VMI", "MONO_70KEV", "MAT_REMOVED", "EFF_ATOMIC_NUM", "DE_MONO", "GSI"],
 )
 def test_dual_energy_is_no_ct(kind):
     ct = header(Modality="CT", ImageType=["DERIVED", "SECONDARY", "AXIAL", kind])
@@ -199,6 +200,23 @@ def test_dual_energy_is_no_ct(kind):
     assert from_header(header(Modality="CT", RescaleType="MGML"))[0] is None
     assert from_header(header(Modality="CT", RescaleType="HU"))[0] == "CT"
     assert from_header(header(Modality="CT", SeriesDescription="Rho/Z Abdomen 1.5"))[0] is None
+
+
+@pytest.mark.parametrize(
+    ("modality", "kind"),
+    [
+        ("CT", "MTT_MAP"),
+        ("CT", "TTD"),
+        ("CT", "BONE_REMOVED"),
+        ("CT", "ATTENUATION_MAP"),
+        ("PT", "NAC"),
+        ("PT", "PATLAK"),
+    ],
+)
+def test_words_of_the_image_type_count_as_those_of_a_description(modality, kind):
+    usual = {"Modality": modality, "CorrectedImage": ["ATTN"], "Units": "BQML"}
+    assert from_header(header(**usual, ImageType=["ORIGINAL", "PRIMARY", "AXIAL"]))[0] is not None
+    assert from_header(header(**usual, ImageType=["DERIVED", "PRIMARY", kind]))[0] is None
 
 
 @pytest.mark.parametrize(

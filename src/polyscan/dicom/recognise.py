@@ -58,12 +58,10 @@ _ACQUIRED = {
     "FLOW_ENCODED": "an angiography", "TAGGING": "a tagged series",
     "MAGNETIZATION_TRANSFER": "a magnetisation transfer or CEST series",
 }  # fmt: skip
-_DUAL_ENERGY = {
-    "IODINE", "VNC", "VIRTUAL_NON_CONTRAST", "VNI", "Z_EFF", "ZEFF", "EFFECTIVE_Z", "RHO_Z", "RHO", "ELECTRON_DENSITY",
-    "MATERIAL_DENSITY", "MD", "MONOENERGETIC", "MONO", "MONO+", "MONO_ENERGETIC", "VIRTUAL_MONOENERGETIC", "DE_MAP",
-    "MATERIAL_FRACTION", "MATERIAL_REMOVED", "CALCIUM", "URIC_ACID", "WATER",
-}  # fmt: skip
-_CT_MAPS = {"CBF", "CBV", "MTT", "TTP", "TMAX", "PERFUSION", "PERF", "TDR", "PMB"}
+_DUAL_ENERGY = {"VNI", "MD", "MONO", "DE_MONO", "DE_MAP", "CALCIUM", "WATER"}
+_MATERIAL = re.compile("MAT(?:ERIAL)?_|EFF_ATOMIC")
+_CT_MAPS = {"TDR", "PMB", "TTD", "TTS"}
+_CT_PERFUSION = "a perfusion series or map, not in Hounsfield units"
 _BONES_TAKEN = re.compile(
     r"bones?[-_ ]*(?:remov|subtr|free|less|suppr|strip)|(?:no|without|w/?o)[-_ ]+bones?", re.IGNORECASE
 )
@@ -112,7 +110,7 @@ def from_header(header: Dataset, beside: Sequence[Dataset] = ()) -> tuple[str | 
     if dicom == "CT":
         return _tomography(header, kind)
     if dicom == "PT":
-        return _positrons(header)
+        return _positrons(header, kind)
     if dicom == "MR":
         return (None, "a spectroscopy") if sop == MRSpectroscopyStorage else _magnetic(header, kind, said, beside)
     return None, f"Modality is {term(header, 'Modality', MODALITIES)}, not MR, CT or PT"
@@ -167,28 +165,36 @@ def _tomography(header: Dataset, kind: set[str]) -> tuple[str | None, str]:
     if unit not in _HOUNSFIELD:
         said = term(header, "RescaleType", RESCALE_TYPES)
         return None, f"not in Hounsfield units: RescaleType is {said}, as of a dual-energy map"
-    found = kind & _DUAL_ENERGY or {
-        word for word in kind if re.search("IODINE|MONO(?:ENERG|CHROM)|KEV|VNC|VMI|MAT_|EFF_ATOMIC", word)
-    }
-    if found:
+    if found := kind & _DUAL_ENERGY or set(filter(_MATERIAL.match, kind)):
         return None, f"a dual-energy map: ImageType says {min(found)}"
-    plain = text(header, "SeriesDescription")
-    if _BONES_TAKEN.search(plain):
-        return None, "a CT without its bones: the series description says so"
-    if written := dual_energy(plain):
-        return None, f"a dual-energy map: the series description says {written}"
-    if kind & _CT_MAPS or told(plain).modality in _MAPS or (told(plain).other or "").startswith("a perfusion"):
-        return None, "a perfusion series or map, not in Hounsfield units"
+    if kind & _CT_MAPS:
+        return None, _CT_PERFUSION
+    for source, plain in _written(header, kind):
+        if _BONES_TAKEN.search(plain):
+            return None, f"a CT without its bones: {source} says so"
+        if written := dual_energy(plain):
+            return None, f"a dual-energy map: {source} says {written}"
+        if told(plain).modality in _MAPS or (told(plain).other or "").startswith("a perfusion"):
+            return None, _CT_PERFUSION
     return "CT", "Modality is CT"
 
 
-def _positrons(header: Dataset) -> tuple[str | None, str]:
+def _written(header: Dataset, kind: set[str]) -> list[tuple[str, str]]:
+    """What says in words what a series is, and the words."""
+    return [
+        *(("ImageType", word) for word in sorted(kind)),
+        ("the series description", text(header, "SeriesDescription")),
+    ]
+
+
+def _positrons(header: Dataset, kind: set[str]) -> tuple[str | None, str]:
     if "REPROJECTION" in (word.upper() for word in words(header, "SeriesType")):
         return None, "a projection, not a volume: SeriesType says REPROJECTION"
     if (unit := text(header, "Units").upper()) in _NO_ACTIVITY:
         return None, f"a map, and no image of activity: Units is {unit}"
-    if (other := told(f"PET {text(header, 'SeriesDescription')}").other) in (UNCORRECTED, KINETIC):
-        return None, f"{other}: the series description says so"
+    for source, plain in _written(header, kind):
+        if (other := told(f"PET {plain}").other) in (UNCORRECTED, KINETIC):
+            return None, f"{other}: {source} says so"
     corrected = {word.upper() for word in words(header, "CorrectedImage")}
     method = text(header, "AttenuationCorrectionMethod").strip().upper()
     if "ATTN" in corrected or text(header, "AttenuationCorrected") == "YES":
@@ -230,7 +236,7 @@ def _magnetic(header: Dataset, kind: set[str], said: Told, beside: Sequence[Data
 def _no_volume(kind: set[str]) -> str | None:
     """What ImageType says of an image of any machine that is none of a volume."""
     named = [reason for reason, values in _NO_VOLUME.items() if kind & values]
-    named += [other for word in sorted(kind) if (other := told(word).other) in _ANYWHERE]
+    named += [other for word in sorted(kind) if (other := told(word).other) in (*_ANYWHERE, ATTENUATION_MAP)]
     return next((reason for reason in named if reason != REFORMATTED or "ORIGINAL" not in kind), None)
 
 

@@ -57,7 +57,9 @@ _NEVER = {
         r"surview|3 ?-?plane(?: loc)?|aa ?h(?:ead)? ?scout|smart ?brain|lokali[sz]er|lokalisator|localisateur|reperage|"
         r"localizador|haste loc|plan scan|tri ?-?pilot|3 ?-?pl\w*|localizzatore|локала[ий]зер|定位|位置決め"
     ),
-    "a projection, not a volume": _words(r"m ?ips?|m(?:in|n|ax) ?ip|mini ?p|vrt|volume render\w*|projections?"),
+    "a projection, not a volume": _words(
+        r"m ?ips?|m(?:in|n|ax) ?ip|mini ?p|vrt|volume render\w*|(?:re ?)?projections?"
+    ),
     "a subtraction of two scans": _words(
         r"subs?\d*|(?:sure ?)?subtr\w*|subtrakt\w*|soustraction|sustraccion|minus|difference|t1w?[^a-z0-9]+diff|"
         r"diff[^a-z0-9]+t1w?"
@@ -135,8 +137,8 @@ _OTHERS = {
     ),
     "a perfusion series or map": _words(
         r"perf(?!or)\w*|vpct\w*|pwi|dsc\w*|dce\w*|(?:rel|r)?mtt|ttp|t ?max|tmip|pbp|gbp|ktrans|k ?trans|kep|i ?auc\w*|"
-        r"v[ep]|permeab\w*|blood ?flow|mean ?transit\w*|wash ?-?(?:in|out)|(?:neg|pos)(?:ative|itive)? enhance\w*|"
-        r"time to peak|tt0"
+        r"v[ep]|permeab\w*|(?:blood )?flow ?extr\w*|blood ?flow|mean ?transit\w*|wash ?-?(?:in|out)|(?:neg|"
+        r"pos)(?:ative|itive)? enhance\w*|time to peak|tt0"
     ),
     "a functional series": _words(
         "(?<!ven )(?<!veno )bold|f ?mri|t ?-?(?:maps?|test)|glm|resting ?state|rest|rs ?fmri|task|sbref|moco ?series"
@@ -155,10 +157,10 @@ _OTHERS = {
         r"(?:w|f|water|fat) ?-?only|ip ?/ ?op"
     ),
     KINETIC: _words(
-        r"patlak\w*|logan (?:plot|map|vt|dvr)|influx\w*|k[1i] (?:map|image|slope)|parametric k[1i]|cmr ?gl\w*|dvr|suvr|"
-        r"bpnd"
+        r"patlak\w*|logan (?:plot|map|vt|dvr)|influx\w*|k[1i] (?:map|image|slope)|parametric k[1i]|"
+        r"(?<=pet )parametric\w*|cmr ?gl\w*|dvr|suvr|bpnd"
     ),
-    "a fusion of two scans": _words(r"fused|(?:pet|ct) fusion|overlay"),
+    "a fusion of two scans": _words(r"fused|(?:pet|ct|image) fusion|overlay"),
     "an inversion image of MP2RAGE": re.compile(r"(?<![a-z])inv ?-?[12](?!\d)"),
     "a balanced steady-state series": _words(r"fiesta\w*|ciss|tru ?fi\w*|true ?fisp|s?b ?-?[ft]fe|b?ssfp|balanced"),
     "a magnetisation transfer or CEST series": _words(r"cest|apt\w*|mtc|magneti[sz]ation transfer"),
