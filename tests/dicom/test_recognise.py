@@ -314,6 +314,22 @@ def test_t1_after_the_contrast_agent_is_t1c(make_series):
     assert "acquired after a series with contrast agent" in found["2"].reason
 
 
+@pytest.mark.parametrize(
+    ("acquired", "injected", "agent", "expected"),
+    [
+        ("095000", "100500", "Gadovist", "T1"),
+        ("101000", "100500", "Gadovist", "T1c"),
+        ("101000", "100500", "", "T1c"),
+        ("101000", "000000", "", "T1"),
+        ("030000", "100500", "Gadovist", "T1c"),  # times that de-identification has shifted
+        ("", "100500", "Gadovist", "T1c"),
+    ],
+)
+def test_when_the_agent_was_injected(acquired, injected, agent, expected):
+    times = {"AcquisitionTime": acquired, "ContrastBolusStartTime": injected}
+    assert from_header(header(SeriesDescription="T1", ContrastBolusAgent=agent, **times))[0] == expected
+
+
 def test_iodine_in_a_ct_of_the_study_makes_no_t1c(make_series):
     make_series("anna/ct", AcquisitionTime="090000", ContrastBolusAgent="Omnipaque")
     folder = make_series("anna/t1", modality="MR", AcquisitionTime="100000", SeriesDescription="T1")

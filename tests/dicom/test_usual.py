@@ -29,6 +29,11 @@ SPIN = {"modality": "MR", "ScanningSequence": "SE", "RepetitionTime": 500, "Echo
         ({"ConvolutionKernel": ["Br40d", "3"]}, {"ConvolutionKernel": ["Bl57d", "3"]}, "softer kernel"),
         ({"ConvolutionKernel": "STANDARD"}, {"ConvolutionKernel": "BONEPLUS"}, "softer kernel"),
         ({"ConvolutionKernel": "FC08"}, {"ConvolutionKernel": "FC51"}, "softer kernel"),
+        (
+            {**SPIN, "ImageType": ["ORIGINAL", "PRIMARY", "M", "DIS3D"]},
+            {**SPIN, "ImageType": ["ORIGINAL", "PRIMARY", "M", "ND"]},
+            "corrected for distortion",
+        ),
         (SPIN, {**SPIN, "ImageType": ["DERIVED", "SECONDARY"], "PixelSpacing": [1, 1]}, "usual"),
     ],
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import numpy as np
 from pydicom import Dataset
 from pydicom.uid import MRSpectroscopyStorage
 
@@ -82,6 +83,7 @@ _DENIED = re.compile(
 )
 _TURBO_EPI = 7  # Philips' EPI factor: 1 where there is none, small in gradient and spin echo (GRASE)
 _FLUID_ALONE = 500  # ms of echo time, after which tissue shows no more: hydrography, as of the bile ducts
+_SOON = 7200  # seconds before an injection that belongs to the scan; others were shifted by de-identification
 NOT_KNOWN = "not known: neither the sequence nor a description tells the contrast"
 
 
@@ -372,6 +374,9 @@ def agent_given(header: Dataset, said: Told | None = None) -> str | None:
         return None
     if (route := text(header, "ContrastBolusRoute").lower()) and _DENIED.match(route):
         return None
+    until = _seconds(header, "ContrastBolusStartTime") - _seconds(header, "AcquisitionTime")
+    if 0 < until < _SOON:
+        return None
     coded = [text(item, "CodeMeaning") or "yes" for item in items(header, "ContrastBolusAgentSequence")]
     for name, agents in {
         "ContrastBolusAgent": [text(header, "ContrastBolusAgent")],
@@ -380,10 +385,16 @@ def agent_given(header: Dataset, said: Told | None = None) -> str | None:
     }.items():
         if any(told(agent).contrast is not False and not _DENIED.match(agent.lower()) for agent in agents):
             return f"contrast agent, as {name} says"
-    for name in ("ContrastBolusVolume", "ContrastBolusTotalDose"):
+    for name in ("ContrastBolusVolume", "ContrastBolusTotalDose", "ContrastBolusStartTime"):
         if (number(header, name) or 0) > 0:
             return f"contrast agent, as {name} says"
     return None
+
+
+def _seconds(header: Dataset, name: str) -> float:
+    """A time of day; NaN where none is given."""
+    found = re.match(r"(\d\d)(\d\d)(\d\d)", text(header, name))
+    return float(np.dot([3600, 60, 1], [int(part) for part in found.groups()])) if found else np.nan
 
 
 def after_contrast(volumes: Sequence[tuple[Sequence[Dataset], str | None, str]]) -> list[str]:

@@ -12,7 +12,7 @@ from polyscan.dicom.attributes import items, number, text, words
 from polyscan.dicom.diffusion import b_value
 from polyscan.dicom.recognise import REFORMATTED, after_contrast, agent_given
 from polyscan.dicom.series import Series
-from polyscan.dicom.usual import far_from_usual, has_sharp_kernel, is_phase_or_energy
+from polyscan.dicom.usual import far_from_usual, is_phase_or_energy, is_roughly_reconstructed
 
 _TIMES = ("NumberOfTimeSlices", "NumberOfTimeSlots", "NumberOfRRIntervals")  # of PET, each 1 where it is static
 _PERFUSION = 4  # series in time; three may be phases of a contrast agent
@@ -174,7 +174,7 @@ def _place_and_rank(series: Series) -> Hashable | None:
     header = series.headers[0]
     if series.modality not in ("CT", "PET") or series.where is None or is_phase_or_energy(header):
         return None
-    rank = (far_from_usual(header, series.modality), has_sharp_kernel(header), agent_given(header) is None)
+    rank = (far_from_usual(header, series.modality), is_roughly_reconstructed(header), agent_given(header) is None)
     return _study(series), series.modality, rank, str(series.where.origins.round(1).tolist())
 
 

@@ -61,6 +61,9 @@ def is_phase_or_energy(header: Dataset) -> bool:
     return bool(phase or _ONE_ENERGY.search(said))
 
 
-def has_sharp_kernel(header: Dataset) -> bool:
-    """Whether a CT was reconstructed for lungs or bones, so that it has the more noise."""
-    return any(map(_SHARP.fullmatch, words(header, "ConvolutionKernel")[:1]))
+def is_roughly_reconstructed(header: Dataset) -> bool:
+    """Whether a CT was reconstructed for lungs or bones, with more noise, or an MR without correction of distortion.
+
+    Siemens says ND in ImageType, and DIS2D or DIS3D of the image that its gradients bend no more.
+    """
+    return any(map(_SHARP.fullmatch, words(header, "ConvolutionKernel")[:1])) or "ND" in words(header, "ImageType")

@@ -27,7 +27,7 @@ _RANKS = (
     "is nearer to what is usual: an original scan, no phase of a cycle, no later pass, no single energy, b = 1000, SUV",
     "has finer voxels ({mine:g} and {others:g} mm3)",
     "has more slices",
-    "has a softer kernel",
+    "has a softer kernel, or was corrected for distortion",
     BY_NAME,
 )
 

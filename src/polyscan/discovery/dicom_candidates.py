@@ -12,7 +12,7 @@ from polyscan.dicom.attributes import text
 from polyscan.dicom.grouping import group
 from polyscan.dicom.own import is_own_answer
 from polyscan.dicom.series import Series
-from polyscan.dicom.usual import far_from_usual, has_sharp_kernel, is_cone_beam, is_phase_or_energy
+from polyscan.dicom.usual import far_from_usual, is_cone_beam, is_phase_or_energy, is_roughly_reconstructed
 from polyscan.discovery.candidate import Candidate, coarsely
 from polyscan.discovery.labels import drawn_on
 from polyscan.study import Source
@@ -85,7 +85,7 @@ def _of_image(folder: Path, series: Series, beside: Mapping[Path, int]) -> Candi
             far_from_usual(header, series.modality) + is_later,
             coarsely(series.voxel),
             -slices,
-            has_sharp_kernel(header),
+            is_roughly_reconstructed(header),
             tuple(255 - ord(letter) for letter in moment),
         ),
         frame=series.frame_of_reference,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from polyscan.dicom.pixels import name_of
 from polyscan.dicom.series import ONE_SLICE
-from polyscan.dicom.usual import has_sharp_kernel
+from polyscan.dicom.usual import is_roughly_reconstructed
 from polyscan.discovery.bids import Named, named_in
 from polyscan.discovery.candidate import Candidate, coarsely
 from polyscan.discovery.channels import case_of
@@ -82,7 +82,7 @@ def _is_sharp(path: Path) -> bool:
     if _SHARP.search(stem_of(path.name)):
         return True
     header = header_beside(path)
-    return header is not None and has_sharp_kernel(header)
+    return header is not None and is_roughly_reconstructed(header)
 
 
 def _elsewhere(path: Path, entities: Mapping[str, str]) -> list[str]:
