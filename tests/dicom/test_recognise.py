@@ -249,6 +249,7 @@ def test_words_of_the_image_type_count_as_those_of_a_description(modality, kind)
         ("Synthetic CT", True),
         ("Monitoring 10.0", True),
         ("Mean transit time", True),
+        ("Blood Flow", True),
         ("Dose Info", True),
         ("CaScore 3.0", False),
         ("Skeletal survey low dose", False),

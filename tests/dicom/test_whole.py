@@ -114,6 +114,7 @@ def test_a_slope_below_zero_is_refused(make_series):
         ({"SeriesType": ["DYNAMIC", "IMAGE"], "CorrectedImage": ["ATTN"], "NumberOfTimeSlices": 1}, "PET", ""),
         ({"AttenuationCorrectionMethod": "measured, CT"}, "PET", "AttenuationCorrectionMethod names one"),
         ({"AttenuationCorrectionMethod": "NONE"}, None, "without attenuation correction"),
+        ({"AttenuationCorrectionMethod": "off"}, None, "without attenuation correction"),
         ({}, None, "nothing says that it was corrected"),
     ],
 )

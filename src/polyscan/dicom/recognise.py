@@ -198,10 +198,10 @@ def _positrons(header: Dataset, kind: set[str]) -> tuple[str | None, str]:
         if (other := told(f"PET {plain}").other) in (UNCORRECTED, KINETIC):
             return None, f"{other}: {source} says so"
     corrected = {word.upper() for word in words(header, "CorrectedImage")}
-    method = text(header, "AttenuationCorrectionMethod").strip().upper()
+    method = text(header, "AttenuationCorrectionMethod").lower()
     if "ATTN" in corrected or text(header, "AttenuationCorrected") == "YES":
         return "PET", "Modality is PT"
-    if not corrected and method and not method.startswith("NO"):
+    if not corrected and not _DENIED.match(method):
         return "PET", "Modality is PT, and AttenuationCorrectionMethod names one"
     return None, "PET without attenuation correction, or nothing says that it was corrected"
 

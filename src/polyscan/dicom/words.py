@@ -133,7 +133,7 @@ _OTHERS = {
         r"(?<!pet )(?<!pt )tof(?! pe?t)\w*|\d+d ?tof\w*|mra|ce ?-?mra|mrv|angio\w*|venogra\w*|arteriogra\w*|pca|"
         r"pc ?-?mr[av]?|"
         r"[23]d ?-?pc|inhance|trance|tricks|twist|time of flight|fl3d ?tof|phase contrast|qflow|q ?-?flow|"
-        r"4d ?-?flow|flow(?! ?comp)|vénc\w*|venc\w*"
+        r"4d ?-?flow|(?<!blood )flow(?! ?comp)|vénc\w*|venc\w*"
     ),
     "a perfusion series or map": _words(
         r"perf(?!or)\w*|vpct\w*|pwi|dsc\w*|dce\w*|(?:rel|r)?mtt|ttp|t ?max|tmip|pbp|gbp|ktrans|k ?trans|kep|i ?auc\w*|"
@@ -252,9 +252,10 @@ def _first(known: dict[str, re.Pattern[str]], plain: str) -> str | None:
 def _contrast_of(plain: str) -> str | None:
     if _T1_FLAIR.search(plain) and not _T2.search(plain):
         return "T1"
-    weightings = [pattern for pattern in (_DWI, _T1, _T2, _ALIASES["PD"]) if pattern.search(plain)]
-    several = len(weightings) > 1  # as of a double echo, whose volumes differ, or of a scan that is planned on another
-    if several and not (_FLAIR.search(plain) or _STIR.search(plain)):
+    weightings = [pattern for pattern in (_T1, _T2, _ALIASES["PD"]) if pattern.search(plain)]
+    nulled = bool(_FLAIR.search(plain) or _STIR.search(plain))
+    # A double echo, whose volumes differ, is called after several, and so is a scan for one of another contrast.
+    if (len(weightings) > 1 and not nulled) or (_DWI.search(plain) and (weightings or nulled)):
         return None
     return next((name for name, pattern in _CONTRASTS if pattern.search(plain)), None) or _first(_ALIASES, plain)
 
