@@ -48,7 +48,7 @@ _ELSEWHERE = re.compile(
     r"(?<![a-z0-9])(?:(?:space|reg|registered|coreg|aligned|resampled)?[ -]*(?:to|onto|on|in)[ -]+|space-)t[12]\w*"
 )
 
-_REFORMAT = _words(r"mpr ?range|(?<!t1w )mprs?|reformat\w*")  # T1w_MPR of HCP is an MPRAGE
+_REFORMAT = _words(r"mpr ?range|(?<!t1w )mprs?|reformat\w*|re?fmt")  # T1w_MPR of HCP is an MPRAGE
 # What is no contrast of its own, whatever else is said.
 _NEVER = {
     "a localizer": _words(
@@ -61,8 +61,8 @@ _NEVER = {
         r"m ?ips?|m(?:in|n|ax) ?ip|mini ?p|vrt|volume render\w*|(?:re ?)?projections?"
     ),
     "a subtraction of two scans": _words(
-        r"subs?\d*|(?:sure ?)?subtr\w*|subtrakt\w*|soustraction|sustraccion|minus|difference|t1w?[^a-z0-9]+diff|"
-        r"diff[^a-z0-9]+t1w?"
+        r"subs?\d*(?!-mm)|post ?- ?pre|(?:sure ?)?subtr\w*|subtrakt\w*|soustraction|sustraccion|minus|difference|"
+        r"t1w?[^a-z0-9]+diff|diff[^a-z0-9]+t1w?"
     ),
     "a reformatted series": re.compile(rf"{_REFORMAT.pattern}|{_words('cpr|curved').pattern}"),
     "a phase image": re.compile(
@@ -73,7 +73,8 @@ _NEVER = {
     "a real or imaginary image": _words(r"real(?!\W*time)|imag(?:inary)?"),
     "a spectroscopy": _words(r"csi|svs|mrs|mrsi|spectro\w*|spektro\w*|press|steam|semi ?laser|epsi"),
     "a screen capture or report": _words(
-        r"screen ?saves?|screen ?shots?|screen ?capture|dose (?:report|info\w*)|(?:exam|rapid) summary|patient protocol"
+        r"screen ?saves?|screen ?shots?|(?:screen|secondary) ?capture|key ?images?|^report|functool|dyna ?cad|"
+        r"dose (?:report|info\w*)|(?:exam|rapid) summary|patient protocol"
     ),
     "a monitoring of the contrast agent": _words(
         r"smart ?prep\w*|(?:care ?|test ?|timing ?)bolus|bolus ?(?:track|tim)\w*|^(?:pre ?)?monitoring|sure ?start|"
@@ -138,7 +139,7 @@ _OTHERS = {
     "a perfusion series or map": _words(
         r"perf(?!or)\w*|vpct\w*|pwi|dsc\w*|dce\w*|(?:rel|r)?mtt|ttp|t ?max|tmip|pbp|gbp|ktrans|k ?trans|kep|i ?auc\w*|"
         r"v[ep]|permeab\w*|(?:blood )?flow ?extr\w*|blood ?flow|mean ?transit\w*|wash ?-?(?:in|out)|(?:neg|"
-        r"pos)(?:ative|itive)? enhance\w*|time to peak|tt0"
+        r"pos)(?:ative|itive)? enhance\w*|enhance\w* map|time to peak|tt0"
     ),
     "a functional series": _words(
         "(?<!ven )(?<!veno )bold|f ?mri|t ?-?(?:maps?|test)|glm|resting ?state|rest|rs ?fmri|task|sbref|moco ?series"
@@ -160,7 +161,7 @@ _OTHERS = {
         r"patlak\w*|logan (?:plot|map|vt|dvr)|influx\w*|k[1i] (?:map|image|slope)|parametric k[1i]|"
         r"(?<=pet )parametric\w*|cmr ?gl\w*|dvr|suvr|bpnd"
     ),
-    "a fusion of two scans": _words(r"fused|(?:pet|ct|image) fusion|overlay"),
+    "a fusion of two scans": _words(r"fused|(?:pet|ct|image) fusion|overlay|blended"),
     "an inversion image of MP2RAGE": re.compile(r"(?<![a-z])inv ?-?[12](?!\d)"),
     "a balanced steady-state series": _words(r"fiesta\w*|ciss|tru ?fi\w*|true ?fisp|s?b ?-?[ft]fe|b?ssfp|balanced"),
     "a magnetisation transfer or CEST series": _words(r"cest|apt\w*|mtc|magneti[sz]ation transfer"),
