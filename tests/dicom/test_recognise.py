@@ -167,6 +167,13 @@ def test_a_ct_without_its_bones_is_none(description, modality):
     [
         ("WB 3D NAC", None),
         ("NAC_TOF", None),
+        ("PET AC-", None),
+        ("WB nicht korrigiert", None),
+        ("TEP non corrigée", None),
+        ("非衰减校正", None),
+        ("WB AC no contrast", "PET"),
+        ("PET motion uncorrected", "PET"),
+        ("SUB-01", "PET"),
         ("PET ohne AC", None),
         ("WB without attenuation correction", None),
         ("PET FDG MRAC Brain", "PET"),

@@ -61,8 +61,8 @@ _NEVER = {
         r"m ?ips?|m(?:in|n|ax) ?ip|mini ?p|vrt|volume render\w*|(?:re ?)?projections?"
     ),
     "a subtraction of two scans": _words(
-        r"subs?\d*(?!-mm)|post ?- ?pre|(?:sure ?)?subtr\w*|subtrakt\w*|soustraction|sustraccion|minus|difference|"
-        r"t1w?[^a-z0-9]+diff|diff[^a-z0-9]+t1w?"
+        r"subs?\d*(?!-(?:mm|\d\d))|post ?- ?pre|(?:sure ?)?subtr\w*|subtrakt\w*|soustraction|sustraccion|minus|"
+        r"difference|t1w?[^a-z0-9]+diff|diff[^a-z0-9]+t1w?"
     ),
     "a reformatted series": re.compile(rf"{_REFORMAT.pattern}|{_words('cpr|curved').pattern}"),
     "a phase image": re.compile(
@@ -95,9 +95,10 @@ _B = r"b ?(?:-?val(?:ue)?s?|-?wert|-?faktor)? ?[=-]? ?"
 SEVERAL_B = "a diffusion image of several b-values, b = 0 among them, of which nothing tells this one's"
 _OTHERS = {
     UNCORRECTED: re.compile(
-        r"(?<![a-z])pe?t[^a-z](?:.*[^a-z])?(?:nac|non? ?-?(?:ac|atten\w*)|uncorr\w*|"
-        r"(?:without|w ?/ ?o|ohne|sans|sin|senza|sem) (?:ac|atten\w*|corr\w*|schw\w*))(?![a-z0-9])|"
-        r"(?<![a-z])nac[^a-z0-9]+pe?t"
+        r"(?<![a-z])pe?t[^a-z](?:.*[^a-z])?(?:nac|non? ?-?ac|(?<!motion )un ?-?[ck]orr\w*|ac ?(?:off|-(?= *$))|"
+        r"(?:non?|not|nicht|niet|nao|without|w ?/ ?o|wo ?/?|ohne|sans|sin|senza|sem|bez|без)[ -]?"
+        r"(?:ac|att\w*|schw\w*|(?:ge)?[ck]orr?[ei]\w*|корр\w*))(?![a-z0-9])|"
+        r"(?<![a-z])nac[^a-z0-9]+pe?t|[未非无無](?:衰[减減])?校正"
     ),
     "a B0 field map": _words(
         r"field ?map\w*|fmap|gre field mapping|b0 ?-?maps?|db0|delta ?b0|b0 shim\w*|shim\w*|b0rf|freq\w* map|"
