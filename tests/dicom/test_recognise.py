@@ -338,6 +338,15 @@ def test_when_the_agent_was_injected(acquired, injected, agent, expected):
     assert from_header(header(SeriesDescription="T1", ContrastBolusAgent=agent, **times))[0] == expected
 
 
+@pytest.mark.parametrize(("agents", "said"), [(("Gd",) * 4, 1), (("", "Gd", "Gd", "Gd"), 0)])
+def test_that_an_agent_is_written_down_for_every_series_is_said(make_series, agents, said):
+    for k, agent in enumerate(agents):
+        description = "T1" if k == 3 else "T2"
+        folder = make_series(f"anna/{k}", modality="MR", SeriesDescription=description, ContrastBolusAgent=agent)
+    (after,) = [series for series in find_series(folder.parent) if series.modality == "T1c"]
+    assert len([note for note in after.notes if "for every series of the study" in note]) == said
+
+
 def test_iodine_in_a_ct_of_the_study_makes_no_t1c(make_series):
     make_series("anna/ct", AcquisitionTime="090000", ContrastBolusAgent="Omnipaque")
     folder = make_series("anna/t1", modality="MR", AcquisitionTime="100000", SeriesDescription="T1")

@@ -13,8 +13,12 @@ from polyscan.dicom.diffusion import b_value
 from polyscan.dicom.recognise import REFORMATTED, after_contrast, agent_given
 from polyscan.dicom.series import Series
 from polyscan.dicom.usual import far_from_usual, is_phase_or_energy, is_roughly_reconstructed
+from polyscan.dicom.words import Told
 
 _TIMES = ("NumberOfTimeSlices", "NumberOfTimeSlots", "NumberOfRRIntervals")  # of PET, each 1 where it is static
+_ALL = 4  # series, the first of which come before any agent
+_FOR_ALL = "a contrast agent is written down for every series of the study"
+_BEFORE = "check that it was given before this one"
 _PERFUSION = 4  # series in time; three may be phases of a contrast agent
 
 
@@ -45,6 +49,10 @@ def _by_rule(
     return [changed[place] for place in range(len(volumes))]
 
 
+def _uid(series: Series) -> str:
+    return text(series.headers[0], "SeriesInstanceUID")
+
+
 def _study(series: Series) -> str:
     return text(series.headers[0], "StudyInstanceUID")
 
@@ -52,6 +60,8 @@ def _study(series: Series) -> str:
 def _contrast_in_time(study: list[Series]) -> list[Series]:
     """T1 that was acquired after a contrast agent was given, in the same study, is T1c."""
     told = after_contrast([(series.headers, series.modality, series.reason) for series in study])
+    if len({*map(_uid, study)}) >= _ALL and all(agent_given(series.headers[0], Told()) for series in study):
+        return [series.noted(_FOR_ALL, advice=_BEFORE) if series.modality == "T1c" else series for series in study]
     return [
         replace(series, modality="T1c", reason=f"{series.reason}; {reason}") if reason else series
         for series, reason in zip(study, told, strict=True)
@@ -107,9 +117,7 @@ def _without_unknown_b(untold: list[Series]) -> list[Series]:
 
 
 def _series_of_unknown_b(series: Series) -> str | None:
-    if series.modality != "DWI" or b_value(series.headers[0]) is not None:
-        return None
-    return text(series.headers[0], "SeriesInstanceUID")
+    return None if series.modality != "DWI" or b_value(series.headers[0]) is not None else _uid(series)
 
 
 def _of_series_in_time(scans: list[Series]) -> list[Series]:
