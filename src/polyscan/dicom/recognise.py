@@ -52,13 +52,6 @@ _ANYWHERE = (
     "a localizer", "a projection, not a volume", "a subtraction of two scans", "a screen capture or report",
     "a monitoring of the contrast agent", "a fusion of two scans", "a CT computed from MR", REFORMATTED, TRANSMISSION,
 )  # fmt: skip
-# AcquisitionContrast (0008,9209), which enhanced objects have.
-_ACQUIRED = {
-    "T1": "T1", "T2": "T2", "T2_STAR": "T2star", "PROTON_DENSITY": "PD", "FLUID_ATTENUATED": "FLAIR", "STIR": "STIR",
-    "DIFFUSION": "DWI", "PERFUSION": "a perfusion series or map", "TIME_OF_FLIGHT": "an angiography",
-    "FLOW_ENCODED": "an angiography", "TAGGING": "a tagged series",
-    "MAGNETIZATION_TRANSFER": "a magnetisation transfer or CEST series",
-}  # fmt: skip
 _DUAL_ENERGY = {"VNI", "MD", "MONO", "DE_MONO", "DE_MAP", "CALCIUM", "WATER"}
 _MATERIAL = re.compile("MAT(?:ERIAL)?_|EFF_ATOMIC")
 _CT_MAPS = {"TDR", "PMB", "TTD", "TTS"}
@@ -229,10 +222,10 @@ def _magnetic(header: Dataset, kind: set[str], said: Told, beside: Sequence[Data
         return weighted
     if "SWI" in kind:
         return "SWI", "ImageType says SWI"
-    acquired = _ACQUIRED.get(text(header, "AcquisitionContrast").upper())
-    if acquired and acquired.startswith("a"):
-        return None, f"{acquired}: AcquisitionContrast says so"
-    return _weighting(header, said, acquired)
+    acquired = told(text(header, "AcquisitionContrast"))  # which enhanced objects have
+    if acquired.other:
+        return None, f"{acquired.other}: AcquisitionContrast says so"
+    return _weighting(header, said, acquired.modality)
 
 
 def _no_volume(kind: set[str]) -> str | None:

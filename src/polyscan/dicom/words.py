@@ -149,6 +149,7 @@ _OTHERS = {
         r"double ?-?inversion\w*|"
         r"(?<! \d )(?<!\d\d )(?<!diff )(?<!dti )(?:[23]d ?)?dir(?!-| ?\d+(?!d)| (?:ap|pa|lr|rl)(?![a-z]))"
     ),
+    "a tagged series": _words(r"tagging|tagged|spamm"),
     "an elastography": _words(r"mre|elasto\w*|stiffness\w*"),
     "an image of fluid alone": _words(r"mrcp\w*|cholangio(?:gra\w*|pancr\w*)?|myelo(?:gra\w*)?|mr ?-?uro\w*"),
     "an image of fat and water apart": _words(
