@@ -16,7 +16,8 @@ OFTEN = 0.25
 FEW = 100
 """Patients with a label below which labels are few."""
 PRODUCTS_TELL = 0.03
-"""AUROC that products of values tell more than their sums; of two modalities: where these must be seen together."""
+"""AUROC that products of values tell more than their sums; of two modalities: where these must be seen together. This
+and the next are no less than chance gives (:meth:`Description.auroc_by_chance`)."""
 VARIES = 0.1
 """AUROC by which modalities alone differ, where their importance does."""
 SMALL_MEMORY, SHORT = 4.0, 2.0
@@ -65,7 +66,8 @@ def _places(cohort: Description, memory: float | None, hours: float | None) -> I
     one_grid = one_grid and not cohort.tables
     across = cohort.probes.across_gain if cohort.probes else 0.0
     within = cohort.probes.within_gain if cohort.probes else 0.0
-    coupled = one_grid or across > PRODUCTS_TELL
+    telling = max(PRODUCTS_TELL, cohort.auroc_by_chance())
+    coupled = one_grid or across > telling
     always = max(cohort.missing.values()) < ALWAYS and not cohort.vanishing
     mixed = len(scanners) > 2 or bool(cohort.images and cohort.tables)
     often = cohort.mean_missing > OFTEN
@@ -95,10 +97,10 @@ def _places(cohort: Description, memory: float | None, hours: float | None) -> I
         says = "A decoder reads every level: what is joined at the deepest one alone leaves it without skips."
         yield Rule("place", says, 2, _at("hierarchical"))
         yield Rule("place", says, -1, _at("single-level", "attention"))
-    if across > PRODUCTS_TELL:
+    if across > telling:
         says = (
-            f"Pairs of values of two modalities tell {100 * across:.0f} points of AUROC more than each modality by "
-            "itself: what joins separate answers cannot see that."
+            f"Pairs of values of two modalities tell {100 * across:.0f} points of AUROC more than a sum of what each "
+            "modality tells: what joins separate answers cannot see that."
         )
         yield Rule("place", says, -1, _at("output"))
         if not always:  # low-rank bilinear fusion sees as many products as its rank (Kim et al., ICLR 2017)
@@ -107,7 +109,7 @@ def _places(cohort: Description, memory: float | None, hours: float | None) -> I
                 "multiplies features sees some of them."
             )
             yield Rule("layer", says, 1, lambda strategy: "Bilinear" in strategy.fusion)
-    if within > max(PRODUCTS_TELL, across):  # of few studies chance tells a little of either
+    if within > max(telling, across):
         says = (
             f"Pairs of values of one modality tell {100 * within:.0f} points of AUROC more than their sum: each needs "
             "an encoder of its own before it is joined."
@@ -124,7 +126,7 @@ def _layers(cohort: Description, must_show: bool) -> Iterator[Rule]:
     if must_show:
         says = "Which modality drove an answer must be seen: attention tells its weights."
         yield Rule("layer", says, 1, _at("attention"))
-    elif alone and max(alone) - min(alone) > VARIES:
+    elif alone and max(alone) - min(alone) > max(VARIES, cohort.auroc_by_chance(len(alone))):
         says = f"Modalities alone differ by {100 * (max(alone) - min(alone)):.0f} points: attention can weigh them."
         yield Rule("layer", says, 1, _at("attention"))
 
