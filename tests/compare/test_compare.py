@@ -17,7 +17,7 @@ from polyscan.compare.network import TrainedNetwork, drop_modalities, network_of
 from polyscan.compare.page import write_page
 from polyscan.compare.protocol import CONCATENATION, OUTPUT_MEAN, SIMPLE, Protocol, Strategy
 from polyscan.compare.run import ALL, Cell, Logistic, conditions, run_cell
-from polyscan.compare.table import N_RESAMPLES
+from polyscan.compare.table import N_RESAMPLES, summarise
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
 from polyscan.files.resources import resource_folder
@@ -102,6 +102,25 @@ def test_the_page_names_whatever_is_better_be_it_a_baseline(compared, tmp_path):
         told = [replace(row, verdict="better" if row.strategy == best else "") for row in rows]
         write_page(tmp_path / "page.html", protocol, load_cohort(protocol), told)
         assert said in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.parametrize(("studies", "verdict"), [(60, "better"), (24, "")])
+def test_nothing_is_claimed_of_folds_with_a_handful_of_patients(studies, verdict, tmp_path):
+    """One strategy knows the class but for a little noise, and concatenation guesses."""
+    protocol = quick("diagnosis", folds=5)
+    cohort = load_cohort(protocol)
+    rows = np.sort(np.concatenate([np.flatnonzero(cohort.y == k)[: studies // 2] for k in (0, 1)]))
+    cohort = replace(cohort, x=cohort.x[rows], y=cohort.y[rows], patients=cohort.patients[rows], drawn=None)
+    chance, records = np.random.default_rng(0), {}
+    for fold, (_, test) in enumerate(cohort.folds(5, 0)):
+        for name, knows in ((CONCATENATION, 0.0), ("oracle", 0.8)):
+            second = knows * cohort.y[test] + (1 - knows) * chance.random(len(test))
+            told = dict.fromkeys(conditions(cohort, test, [0]), np.stack([1 - second, second], 1))
+            records[Cell(name, 0, fold)] = {"test": test, "probabilities": told, "parameters": 1, "seconds": 1.0}
+    found = summarise(protocol, cohort, records)
+    assert {row.strategy: row.verdict for row in found} == {"oracle": verdict, CONCATENATION: ""}
+    write_page(tmp_path / "page.html", protocol, cohort, found)
+    assert ("Nothing can be called better or worse" in (tmp_path / "page.html").read_text()) == (not verdict)
 
 
 def test_a_run_that_was_cut_short_goes_on_to_the_same_end(compared, tmp_path):

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import studentized_range
 
 from polyscan.advise.missingness import Dependence, dependences
 from polyscan.advise.probes import Probes, probe
@@ -87,15 +86,14 @@ class Description:
         """The part of the rarest class; 0.5 where there are no classes."""
         return min(self.classes.values()) / sum(self.classes.values()) if self.classes else 0.5
 
-    def auroc_by_chance(self, models: int = 2) -> float:
-        """How far apart the AUROC of so many models that tell alike are by chance, in 95 of 100 cohorts at most.
+    @property
+    def auroc_error(self) -> float:
+        """The standard error of the AUROC of what tells nothing of the rarest class against the others.
 
-        Tukey's studentised range of the standard error that Mann and Whitney give (Annals of Mathematical Statistics
-        18, 1947) to what tells nothing of the rarest class against the others.
+        Mann and Whitney, Annals of Mathematical Statistics 18, 1947.
         """
         rare = self.rarest * self.patients
-        error = np.sqrt((self.patients + 1) / (12 * rare * (self.patients - rare)))
-        return float(studentized_range.ppf(0.95, models, np.inf) * error)
+        return float(np.sqrt((self.patients + 1) / (12 * rare * (self.patients - rare))))
 
 
 def describe_manifest(manifest: Manifest, target: str | None = None) -> Description:

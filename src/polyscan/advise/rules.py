@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+from scipy.stats import studentized_range
+
 from polyscan.advise.candidates import CANDIDATES, place_of
 from polyscan.advise.describe import Description, families
 from polyscan.compare.protocol import DISTILLATION, Strategy
@@ -16,10 +19,11 @@ OFTEN = 0.25
 FEW = 100
 """Patients with a label below which labels are few."""
 PRODUCTS_TELL = 0.03
-"""AUROC that products of values tell more than their sums; of two modalities: where these must be seen together. This
-and the next are no less than chance gives (:meth:`Description.auroc_by_chance`)."""
+"""AUROC that products of values tell more than their sums; of two modalities: where these must be seen together. No
+less than the standard error of one AUROC counts; simple models on the same studies differ by less."""
 VARIES = 0.1
-"""AUROC by which modalities alone differ, where their importance does."""
+"""AUROC by which modalities alone differ, where their importance does; no less than what of so many that tell alike
+the best and the worst differ by in 95 of 100 cohorts at most (Tukey's studentised range)."""
 SMALL_MEMORY, SHORT = 4.0, 2.0
 """GB of memory and hours for a training, below which one encoder a modality is much."""
 
@@ -66,7 +70,7 @@ def _places(cohort: Description, memory: float | None, hours: float | None) -> I
     one_grid = one_grid and not cohort.tables
     across = cohort.probes.across_gain if cohort.probes else 0.0
     within = cohort.probes.within_gain if cohort.probes else 0.0
-    telling = max(PRODUCTS_TELL, cohort.auroc_by_chance())
+    telling = max(PRODUCTS_TELL, cohort.auroc_error)
     coupled = one_grid or across > telling
     always = max(cohort.missing.values()) < ALWAYS and not cohort.vanishing
     mixed = len(scanners) > 2 or bool(cohort.images and cohort.tables)
@@ -122,12 +126,13 @@ def _places(cohort: Description, memory: float | None, hours: float | None) -> I
 
 
 def _layers(cohort: Description, must_show: bool) -> Iterator[Rule]:
-    alone = cohort.probes.alone.values() if cohort.probes else ()
+    alone = cohort.probes.alone.values() if cohort.probes else [0.0]
+    apart = max(alone) - min(alone)
     if must_show:
         says = "Which modality drove an answer must be seen: attention tells its weights."
         yield Rule("layer", says, 1, _at("attention"))
-    elif alone and max(alone) - min(alone) > max(VARIES, cohort.auroc_by_chance(len(alone))):
-        says = f"Modalities alone differ by {100 * (max(alone) - min(alone)):.0f} points: attention can weigh them."
+    elif apart > VARIES and apart > studentized_range.ppf(0.95, len(alone), np.inf) * cohort.auroc_error:
+        says = f"Modalities alone differ by {100 * apart:.0f} points: attention can weigh them."
         yield Rule("layer", says, 1, _at("attention"))
 
 

@@ -54,15 +54,19 @@ class Cohort:
         digest.update(repr((self.y.tolist(), self.patients.tolist(), self.modalities, self.classes)).encode())
         return digest.hexdigest()
 
+    @property
+    def fewest(self) -> int:
+        """Patients of the rarest class."""
+        return min(len(set(self.patients[self.y == k])) for k in range(len(self.classes)))
+
     def folds(self, count: int, seed: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
         """Rows for training and testing of each fold: classes as even as patients allow, drawn anew for each seed.
 
         Raises:
             PolyscanError: there are fewer patients of a class than folds.
         """
-        fewest = min(len(set(self.patients[self.y == k])) for k in range(len(self.classes)))
-        if fewest < count:
-            raise PolyscanError(f"The rarest class has {fewest} patients; {count} folds need as many at least.")
+        if self.fewest < count:
+            raise PolyscanError(f"The rarest class has {self.fewest} patients; {count} folds need as many at least.")
         split = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
         yield from split.split(np.zeros(len(self.y)), self.y, self.patients)
 

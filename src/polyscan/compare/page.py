@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from polyscan.compare.cohort import Cohort
 from polyscan.compare.protocol import CONCATENATION, OUTPUT_MEAN, SIMPLE, Protocol
-from polyscan.compare.table import Row
+from polyscan.compare.table import Row, may_claim
 from polyscan.report.render import render_page
 
 
@@ -27,6 +27,7 @@ def write_page(path: Path, protocol: Protocol, cohort: Cohort, rows: list[Row]) 
         cohort=cohort,
         rows=rows,
         baselines=baselines,
+        may_claim=may_claim(protocol, cohort),
         better=[row for row in rows if row.verdict == "better"],
         optimum=cohort.optimum(everywhere),
         of_one=[(name, cohort.optimum(everywhere, [name])) for name in cohort.modalities],

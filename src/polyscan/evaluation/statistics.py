@@ -141,7 +141,10 @@ def corrected_error(first: ArrayLike, second: ArrayLike, test_fraction: float) -
     """The standard error of the mean difference of two models' scores over folds.
 
     Nadeau and Bengio, Inference for the generalization error, Machine Learning 52, 2003, corrected resampled t test:
-    the training sets of folds overlap, so that the variance over J folds is multiplied by 1/J + n_test / n_train.
+    the training sets of folds overlap, so that the variance over J folds is multiplied by 1/J + n_test / n_train. Folds
+    that are drawn anew test the same studies again, so that 1/J is that of one cross-validation, however often it is
+    repeated; counted by themselves they call models that are alike different too often in small cohorts
+    (``benchmarks/false_claims.py``).
 
     Args:
         first: (fold,) scores of one model, of repeated cross-validation too.
@@ -156,7 +159,8 @@ def corrected_error(first: ArrayLike, second: ArrayLike, test_fraction: float) -
         raise PolyscanError(
             f"The scores have shapes {a.shape} and {b.shape}; expected as many folds of both, two at least."
         )
-    return float(np.sqrt((a - b).var(ddof=1) * (1 / len(a) + test_fraction / (1 - test_fraction))))
+    of_test = max(1 / len(a), test_fraction)
+    return float(np.sqrt((a - b).var(ddof=1) * (of_test + test_fraction / (1 - test_fraction))))
 
 
 def corrected_difference(
