@@ -124,9 +124,18 @@ def test_results_overrule_rules_by_how_alike_cohorts_are():
 
     assert alike(like, like) == 1
     assert best(like).strategy == "gated sum"
-    assert best(like).points == pytest.approx(10 / 2)  # (rule 0 + 1 x 10 points) / (1 + 1)
+    assert best(like).points == pytest.approx((10 - 1) / 2)  # (rule -1 + 1 x 10 points) / (1 + 1)
     assert best(like, one_gone=True).strategy == CONCATENATION  # by what is left with one gone
     assert best(far).strategy == CONCATENATION
+
+
+def test_points_are_over_concatenation_and_what_is_not_alike_supports_nothing():
+    far = replace(stored_cohorts()[0].described, patients=2**40)
+    estimates, support = choose(far, rules_for(far))
+    points = {each.strategy: each.points for each in estimates}
+    assert (points[CONCATENATION], support) == (0, [])
+    assert max(points.values()) == estimates[0].points
+    assert choose(stored_cohorts()[0].described, rules_for(far))[1][0].alike == 1
 
 
 def test_gains_that_are_within_chance_are_expected_of_no_other_cohort():

@@ -16,7 +16,7 @@ from polyscan.compare.protocol import CONCATENATION, LOGISTIC, OUTPUT_MEAN, Stra
 from polyscan.study.manifest import read_manifest
 
 SHOWN = 5
-"""Stored cohorts that are named: the most alike."""
+"""Stored cohorts that are named: the most alike, of those that count for a hundredth of one that is just alike."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Advice:
         place, layer, missing: of it.
         reasons: ``place``, ``layer``, ``missing``, ``encoder`` and ``bundle`` to a sentence each.
         estimates: every strategy, the best first.
-        support: the stored cohorts that are most alike.
+        support: the stored cohorts that are most alike; none where none is.
         baselines: what must stand beside it.
         setting: what is trained; None where no bundle learns such a thing.
         cautions: what to be wary of, a sentence each.
@@ -138,7 +138,7 @@ def choose(
     estimates = estimate(cohort, points_by_strategy(rules), stored, one_gone)
     nearest = sorted(((alike(cohort, each.described), each) for each in stored), key=lambda pair: -pair[0])
     support = []
-    for weight, each in nearest[:SHOWN]:
+    for weight, each in [pair for pair in nearest[:SHOWN] if pair[0] >= 0.01]:
         gains = {name: each.gain(name, one_gone) for name in CANDIDATES if name in each.results}
         best = max(gains, key=lambda name: gains[name])
         support.append(Support(each.name, each.made, weight, gains.get(estimates[0].strategy), best, gains[best]))

@@ -127,7 +127,7 @@ class Estimate:
         points: of AUROC over concatenation, in hundredths: (rule + sum of w gain) / (1 + sum of w), w how alike the
             cohorts are, gains as :meth:`StoredCohort.expected_gain` has them; a rule counts as one cohort that is just
             alike.
-        rule: what rules alone expect.
+        rule: what rules alone expect, over what they expect of concatenation.
         evidence: what stored results alone say; None without any.
         weight: the sum of w.
     """
@@ -149,13 +149,14 @@ def estimate(
 
     Args:
         cohort: the one that advice is for.
-        rules: strategy to the points that rules expect of it.
+        rules: strategy to the points that rules expect of it, that of concatenation among them.
         stored: without the cohort itself.
         one_gone: go by results with one modality gone.
     """
     found = []
     weights = [alike(cohort, each.described) for each in stored]
-    for name, prior in rules.items():
+    for name, expected in rules.items():
+        prior = expected - rules[CONCATENATION]
         known = [
             (w, c.expected_gain(name, one_gone)) for w, c in zip(weights, stored, strict=True) if name in c.results
         ]

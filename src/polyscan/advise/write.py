@@ -102,8 +102,8 @@ def as_text(advice: Advice, commands: list[str]) -> str:
     lines += ["", "Expected over concatenation, in points of AUROC (rules alone, results alone):"]
     for each in advice.estimates:
         seen = "no results" if each.evidence is None else f"{each.evidence:+.1f}"
-        lines.append(f"  {each.strategy:44}{each.points:+5.1f}  ({each.rule:+.0f}, {seen})")
-    lines += ["", "Results that it rests on, the most alike first (1: just alike):"]
+        lines.append(f"  {each.strategy:44}{round(each.points, 1) + 0.0:+5.1f}  ({each.rule:+.0f}, {seen})")
+    lines += ["", f"Results that it rests on, the most alike first (1: just alike):{'' if advice.support else ' none'}"]
     for found in advice.support:
         kind = "made" if found.made else "patients"
         had = "not compared" if found.points is None else f"{found.points:+5.1f}"

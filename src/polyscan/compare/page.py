@@ -31,6 +31,7 @@ def write_page(path: Path, protocol: Protocol, cohort: Cohort, rows: list[Row]) 
         better=[row for row in rows if row.verdict == "better"],
         optimum=cohort.optimum(everywhere),
         of_one=[(name, cohort.optimum(everywhere, [name])) for name in cohort.modalities],
+        commonest=np.bincount(cohort.y).max() / len(cohort.y),
         patients=len(set(cohort.patients.tolist())),
         forest=_forest(rows),
         pareto=_pareto(rows),
