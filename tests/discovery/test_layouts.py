@@ -63,6 +63,28 @@ LAYOUTS = {
         ["FLAIR", "T1", "T1c"],
         True,
     ),
+    "MSSEG, preprocessed": (
+        "{0}/{1}",
+        "07001 07003",
+        "Preprocessed_Data/GADO_preprocessed Preprocessed_Data/T1_preprocessed Masks/Consensus",
+        ["T1", "T1c"],
+        True,
+    ),
+    "OASIS-1": (
+        "OAS1_{0}_MR1/{1}",
+        "0001 0002",
+        "RAW/OAS1_{0}_MR1_mpr-1_anon FSL_SEG/OAS1_{0}_MR1_mpr_n4_anon_111_t88_masked_gfc_fseg",
+        ["T1"],
+        False,
+    ),
+    "ADNI, corrected": ("ADNI/002_S_{0}/{1}", "0295 0413", "ADNI_002_S_{0}_MR_MPR__GradWarp__N3_Br_1", ["T1"], False),
+    "Virtual Skeleton Database": (
+        "HGG/brats_{0}_1/{1}.{0}1/{1}.{0}1",
+        "pat0001 pat0002",
+        "VSD.Brain.XX.O.MR_Flair VSD.Brain.XX.O.MR_T1c VSD.Brain_3more.XX.O.OT",
+        ["FLAIR", "T1c"],
+        True,
+    ),
     "WMH": ("{0}/{1}", "0 2", "pre/FLAIR pre/T1 wmh", ["FLAIR", "T1"], True),
     "ISLES": ("sub-case{0}/ses-1/sub-case{0}_ses-1_{1}", "01 02", "adc dwi flair msk", ["ADC", "DWI", "FLAIR"], True),
     "prostates": ("{0}/{0}_1_{1}", "10000 10001", "t2w adc hbv", ["ADC", "DWI", "T2"], False),
@@ -257,6 +279,26 @@ def test_two_sets_of_scans_beside_each_other_are_said(tmp_path, names, said):
         write_nifti(tmp_path / "training" / patient / "orig" / f"{patient}_{name}.nii.gz", image)
     doubts = [doubt for doubt in scan(tmp_path).doubts if "has T1, T2 twice in" in doubt]
     assert len(doubts) == 2 * said
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ("T1_pre T1_post FLAIR_pre FLAIR_post", "FLAIR"),
+        ("pre_T2 post_T2 pre_T1ce post_T1ce", "T1c, T2"),
+        ("T1_pre T1_post FLAIR", ""),
+    ],
+)
+def test_that_pre_and_post_may_be_two_visits_is_said(tmp_path, names, said):
+    for patient, name in product(("anna", "bob"), names.split()):
+        write_nifti(tmp_path / patient / f"{name}.nii.gz", MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4)))
+    found = scan(tmp_path)
+    assert found.doubts == [
+        f"sub-anna has {said} called pre and post, of which pre is taken, as in 1 more: if post is a later visit and "
+        "tells no contrast agent, call them ses-1 and ses-2."
+    ] * bool(said)
+    for name, one in found.studies[0].scans.items():
+        assert ("post" in one.path) == (name == "T1c" and "T1_post" in names)
 
 
 def test_visits_before_and_in_the_midst_of_radiotherapy(tmp_path):

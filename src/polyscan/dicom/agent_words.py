@@ -11,7 +11,8 @@ _NO_AGENT = re.compile(
     r"(?!contr|inj|inf|perf|sup|nav|acq|loc)\w{2,}(?:[eo]ctomy|[eo]tomy|ostomy|plast[iy]|plant|scopy|ment|"
     r"[stc]ion))\w*|(?<![a-z])c[^a-z+]*(?:spine|sp|wirbel|t)(?![a-z0-9])|(?<![a-z])ai ?ce(?![a-z])|"
     r"(?<![a-z])(?:gr[ae]y|white|low|high|soft|tissue|invert\w*|inversion)[^a-z0-9]+contrast|"
-    r"(?<![a-z])edge enhanc\w*|(?<![a-z])enhanced resol\w*"
+    r"(?<![a-z])edge enhanc\w*|(?<![a-z])enhanced resol\w*|"
+    r"(?:(?<=t1c[ -])|(?<=t1ce[ -])|(?<=t1gd[ -]))pre(?![a-z])|(?<![a-z])pre(?=[ -]t1(?:ce?|gd)(?![a-z0-9]))"
 )
 _AGENT = "|".join(
     (

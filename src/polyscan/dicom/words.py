@@ -48,7 +48,9 @@ _ELSEWHERE = re.compile(
     r"(?<![a-z0-9])(?:(?:space|reg|registered|coreg|aligned|resampled)?[ -]*(?:to|onto|on|in)[ -]+|space-)t[12]\w*"
 )
 
-_REFORMAT = _words(r"mpr ?range|(?<!t1w )mprs?|reformat\w*|re?fmt")  # T1w_MPR of HCP is an MPRAGE
+# MPR is an MPRAGE where T1w stands before it (HCP), or corrections of an acquired image behind it (ADNI, OASIS).
+_CORRECTED = r"(?=(?: ?-?r)?[ -]+(?:(?:\d )?anon|n[34]|grad ?warp))"
+_REFORMAT = _words(rf"mpr ?range|(?<!t1w )mprs?(?!{_CORRECTED})|reformat\w*|re?fmt")
 # What is no contrast of its own, whatever else is said.
 _NEVER = {
     "a localizer": _words(
@@ -191,7 +193,8 @@ _T1_FLAIR = re.compile(
 )
 _T1_NAMES = _words(
     r"mp ?-?rage\w*|mp2rage\w*|me ?-?mprage|bravo|vibrant|i?r? ?-?f?spgr\w*|vibe\w*|lava\w*|e? ?-?thrive|tfl3d\w*|"
-    r"ir ?-?f?spgr|mdeft|mpr ?age|uni ?(?:den)?"
+    r"ir ?-?f?spgr|mdeft|mpr ?age|uni ?(?:den)?",
+    rf"(?:mpr|mt1){_CORRECTED}",
 )
 _DUAL_ENERGY = re.compile(
     r"(?<![a-z])(?:iodin[a-z]*(?! contrast)(?![a-z])|[ij]od(?:karte|bild)?(?![a-z])|vnca?(?![a-z])|virtual non|"

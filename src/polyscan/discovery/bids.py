@@ -32,22 +32,22 @@ _LABEL = {"dseg", "seg", "mask", "msk", "label", "labels", "gtv", "segmentation"
 _LABEL_WORDS = re.compile(
     r"(?:^|[_\W])(?:(?:lesion|roi|tumou?r)?(?:masks?|d?seg)|segm|labels?|gtv[npt]?[-_]?\d?|segmentations?|roi)(?:[_\W]|$)|"
     r"(?:[-_]|^)(?:annotations?|consensus|contours?|delineations?|gt|lesions?|truth|tumou?rs?)$|[-_]msk$|^wmh$|"
-    r"[-_](?:reader|rater)[-_]?\d(?:[_\W]|$)",
+    r"[-_](?:reader|rater)[-_]?\d(?:[_\W]|$)|\.(?-i:OT)(?:\.|$)",  # as the Virtual Skeleton Database has it
     re.IGNORECASE,
 )
 _UNTOLD = "its name tells no modality"
-AS_CT1 = "CT1 may be T1 with a contrast agent or a CT"
-_CT1 = re.compile(r"(?:^|[_\W])ct1$", re.IGNORECASE)
+BY_AGENT = "its name tells a contrast agent and not of which scan, or CT"
+_AGENT = re.compile(r"(?:^|[_\W])(?:ct1$|g(?:d|ad|ado\w*)(?=[_\W]|$))", re.IGNORECASE)
 _IS_COMPUTED = "a map computed from a scan: its name says so"
 BY_FOLDER = "that of its folder does"
 # What SPM, FSL, ANTs and others call maps that they compute, and scans that they moved or changed.
 _COMPUTED = re.compile(
     r"(?:^|[_\W])(?:prob(?:s|map|abilit\w+)?|jacobian\w*|warp|deformation\w*|displacement\w*|uncertaint\w*|heat_?maps?|"
-    r"preds?|predict\w*|residuals?|pve(?:seg)?|fast_seg|firstseg)(?:[_\W]|$)|^(?-i:[smrwu]{0,3}c[1-6](?=[A-Z]))",
+    r"preds?|predict\w*|residuals?|pve(?:seg)?|fast_seg|fseg|firstseg)(?:[_\W]|$)|^(?-i:[smrwu]{0,3}c[1-6](?=[A-Z]))",
     re.IGNORECASE,
 )
 _DERIVED = re.compile(
-    r"(?:^|[_\W])(?:mni\w*|normali[sz]ed|warped|reg|registered|co-?reg\w*|aligned|res(?:ampled|liced)|bet|brain|"
+    r"(?:^|[_\W])(?:mni\w*|t88|normali[sz]ed|warped|reg|registered|co-?reg\w*|aligned|res(?:ampled|liced)|bet|brain|"
     r"(?!un)\w*strip(?:ped)?|n4\w*|bias\w*|denoised|smooth\w*|defaced|(?:pre|post)?-?process\w*|preproc|acpc|restored?|eddy|topup|"
     r"to|in|ctres)(?=[_\W]|$)|^(?-i:[mrwu]{1,3}(?=[A-Z]))",
     re.IGNORECASE,
@@ -64,8 +64,8 @@ _ANATOMY = re.compile(r"[fs]?mriprep|freesurfer|fastsurfer|synthseg|mriqc|qsipre
 # The number that an export gives a series before its name.
 _SERIES_NUMBER = re.compile(r"^\d+[-_. ]+")
 _NOT_TRUTH = re.compile(
-    r"(?:brain|body|head)(?![-_ ]?(?:tumou?r|lesion|met(?:s|astas)|(?:(?:and|&)[-_ ]?)?neck))|foreground|preproc|"
-    r"deface|probseg|aseg|aparc|wmparc|ribbon|tissue|anatomy|drawem|atlas-|skull|strip|"
+    r"(?<!VSD\.)(?:brain|body|head)(?![-_ ]?(?:tumou?r|lesion|met(?:s|astas)|(?:(?:and|&)[-_ ]?)?neck))|foreground|"
+    r"preproc|deface|probseg|aseg|aparc|wmparc|ribbon|tissue|anatomy|drawem|atlas-|skull|strip|"
     r"(?:^|[_\W])(?:hd-?)?bet(?:[_\W]|$)",
     re.IGNORECASE,
 )
@@ -197,8 +197,8 @@ def _plain(stem: str, entities: dict[str, str], derived: int) -> Named:
     if said.modality == "CT" and (word := dual_energy(stem)):
         return Named(None, f"a dual-energy map: its name says {word}", False, entities)
     derived += len(_DERIVED.findall(stem))
-    if not said and _CT1.search(stem):
-        return Named("T1c", AS_CT1, False, entities, derived)
+    if not said and _AGENT.search(stem):
+        return Named("T1c", BY_AGENT, False, entities, derived)
     if said.modality is None:
         return Named(None, f"{said.other}: its name says so" if said.other else _UNTOLD, False, entities)
     return Named(said.modality, "its name says so", False, entities, derived)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from polyscan.discovery.bids import AS_CT1
+from polyscan.discovery.bids import BY_AGENT
 from polyscan.discovery.candidate import Candidate
 from polyscan.formats.endings import stem_of
 from polyscan.modality import by_precedence
@@ -37,7 +37,7 @@ def study_of(subject: str, session: str | None, candidates: list[Candidate]) -> 
     study = Study(subject, session)
     decisions = study.decisions
     candidates = _without_uncorrected(_without_counted(_without_unnamed(candidates)))
-    candidates = _without_tissues(_without_lone_ct1(candidates))
+    candidates = _without_tissues(_without_lone_agent(candidates))
     labelled = [c.on for c in candidates if c.label and c.on is not None]
     taken: dict[str, Candidate] = {}
     notes: dict[str, list[str]] = {}
@@ -120,11 +120,11 @@ def _without_uncorrected(candidates: list[Candidate]) -> list[Candidate]:
     return _without(candidates, {k: why.format(name) for k, name in beside.items()})
 
 
-def _without_lone_ct1(candidates: list[Candidate]) -> list[Candidate]:
-    """Candidates without those called CT1 where no T1 lies beside them, which tells that they are T1c."""
+def _without_lone_agent(candidates: list[Candidate]) -> list[Candidate]:
+    """Candidates without those called CT1 or Gado where no T1 lies beside them, which tells that they are T1c."""
     beside = {PurePosixPath(c.name).parent for c in candidates if c.modality == "T1" and not c.label}
-    alone = [k for k, c in enumerate(candidates) if c.reason == AS_CT1 and PurePosixPath(c.name).parent not in beside]
-    return _without(candidates, dict.fromkeys(alone, f"{AS_CT1}, and no T1 lies beside it: call it T1c or CT"))
+    alone = [k for k, c in enumerate(candidates) if c.reason == BY_AGENT and PurePosixPath(c.name).parent not in beside]
+    return _without(candidates, dict.fromkeys(alone, f"{BY_AGENT}, and no T1 lies beside it: call it T1c or CT"))
 
 
 def _without_tissues(candidates: list[Candidate]) -> list[Candidate]:

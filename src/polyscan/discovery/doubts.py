@@ -16,6 +16,7 @@ from polyscan.formats.endings import ending_of, stem_of
 from polyscan.study import Decision, Study
 
 _VISIT = re.compile(r"(?P<patient>.*\d)[-_]\d{1,3}")  # BraTS-GLI-02005-100, UPENN-GBM-00001_21
+_PRE_POST = re.compile(r"(?<![a-z])(?:pre|post)(?![a-z])", re.IGNORECASE)
 _LONG = 60  # days
 _TRACER = re.compile(r"_trc-([A-Za-z0-9]+)")
 
@@ -56,6 +57,24 @@ def of_any_mask(studies: Sequence[Study]) -> list[str]:
         if study.label.mask and ANY_MASK.match(stem_of(PurePosixPath(study.label.mask).name))
     ]
     return _first_of(several, "if it is the body or the brain, take it out or call it brain_mask.")
+
+
+def of_pre_and_post(studies: Sequence[Study]) -> list[str]:
+    """That names of a study's scans have pre and post, which tell a contrast agent or two visits: a sentence for all.
+
+    Scans that are called pre and post, and are not told apart by an agent as T1 and T1c are, may be of two visits.
+
+    Args:
+        studies: with their decisions.
+    """
+    several = []
+    for study in studies:
+        named: dict[str, set[str]] = defaultdict(set)
+        for d in study.decisions:
+            named[d.modality or ""].update(map(str.lower, _PRE_POST.findall(PurePosixPath(d.series).name)))
+        if both := sorted(name for name in study.scans if len(named[name]) > 1):
+            several.append(f"{study.key} has {', '.join(both)} called pre and post, of which pre is taken")
+    return _first_of(several, "if post is a later visit and tells no contrast agent, call them ses-1 and ses-2.")
 
 
 def of_sets_unused(studies: Sequence[Study]) -> list[str]:

@@ -16,6 +16,7 @@ from polyscan.discovery.doubts import (
     of_any_mask,
     of_days_apart,
     of_parted,
+    of_pre_and_post,
     of_sets_unused,
     of_several_labels,
     of_visits,
@@ -104,7 +105,12 @@ def _scanned(
     names = distinct(subject for subject, _ in owned)
     dates = read_dates(index.folder) if join else {}
     studies = _studies(index, owned, names, dates, manifest)
-    manifest.doubts += [*of_sets_unused(studies), *of_several_labels(studies), *of_any_mask(studies)]
+    manifest.doubts += [
+        *of_sets_unused(studies),
+        *of_pre_and_post(studies),
+        *of_several_labels(studies),
+        *of_any_mask(studies),
+    ]
     manifest.doubts += of_parted([[names[subject] for subject in each] for each in apart], studies)
     subjects = {study.subject for study in studies}
     manifest.doubts += of_visits(old for old, new in names.items() if new in subjects)
