@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
+
 from polyscan.bundle.carried import UNLEARNT, UNTAUGHT, carried_settings, settings_of, settings_of_studies
 from polyscan.bundle.config import bundle_folder
 from polyscan.bundle.fragment import read_fragment
@@ -55,6 +58,17 @@ def test_a_modality_that_no_study_had_is_not_read(tmp_path):
     for study in answers.testing:
         assert prediction_of(study).present == list(names[:3])
         assert missing(study)["FLAIR"] == "not read by this network"
+    assert answers.cautions == []
+    seen = replace(answers, testing=[found.training[1], found.testing[1]], training=[], validation=[], failed=[])
+    mine = shutil.copytree(bundle_folder(bundle), tmp_path / "mine", ignore=shutil.ignore_patterns("*.pt", "docs"))
+    (mine / "models").mkdir(exist_ok=True)
+    shutil.copy(weights, mine / "models")
+    del asked["tasks"]  # which the weights carry
+    answers = infer(mine, seen, tmp_path / "seen", overrides=asked)
+    assert [prediction_of(study).learnt for study in answers.testing] == [True, False]
+    learnt, other = answers.cautions
+    assert learnt.startswith(f"The network learnt from 1 of the 2 studies ({found.training[1].key}): its answers for")
+    assert "has another tasks than its weights learnt with, and theirs is taken; change it with --set." in other
     changes |= {"pretrained": str(weights)}
     again = train(bundle, tmp_path / "less.json", tmp_path / "again", overrides=changes)
     assert settings_of(read_weights(again))[UNLEARNT] == ["FLAIR"]

@@ -55,6 +55,15 @@ def test_a_file_of_other_columns_is_refused_and_an_empty_one_is_absent(study, tm
     assert LoadTablesd("image", TABLES)(study)["image"][1].isnan().all()
 
 
+def test_a_word_that_was_never_learnt_is_taken_as_not_recorded_where_that_is_noted(study):
+    study |= {"clinical": {"age": 60, "sex": "X"}, "unread": []}
+    image = LoadTablesd("image", TABLES)(study)["image"]
+    torch.testing.assert_close(image[0], torch.tensor([1.0, 1, 0, 0]))
+    assert study["unread"] == ["sex"]
+    study["clinical"] = {"sex": "X"}
+    assert LoadTablesd("image", TABLES)(study)["image"][0].isnan().all()
+
+
 def test_tables_of_any_length_have_the_weight_of_one_number(study):
     scaled = LoadTablesd("image", TABLES, block_scaling=True)(study)["image"]
     plain = LoadTablesd("image", TABLES)(study)["image"]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from polyscan.bundle.fragment import known_fragments, read_fragment
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
+from polyscan.files.digest import digest_of
 from polyscan.networks.fusion_model import describe
 from polyscan.study import ScanKey, Study
 from polyscan.study.record import CLINICAL
@@ -26,6 +27,8 @@ UNTAUGHT = "untaught"
 """Among the settings: task to the modalities that no study with a label of it had."""
 UNLEARNT = "unlearnt"
 """Among the settings: the modalities of the network that no study had which it learnt from, so that it knows none."""
+LEARNT = "learnt"
+"""Among the settings: marks of the studies that were learnt from, see :func:`marks_of`."""
 _MACHINE = {
     *("imports", "bundle_root", "device", "dataset_dir", "manifest", "output_dir", "network", "run"),
     "encoder_weights",  # the weights that carry the settings hold the encoder's too
@@ -63,6 +66,15 @@ def _entries(fragments: Iterable[str], config: str) -> dict[str, Any]:
     return {name: value for each in fragments for name, value in read_fragment(each, config).items()}
 
 
+def marks_of(studies: Iterable[Study]) -> set[str]:
+    """What tells studies again and nothing of them: digests of their keys and of the sizes of their files."""
+    marks = set()
+    for study in studies:
+        files = {name: file.stat().st_size for name, scan in study.scans.items() if (file := Path(scan.path)).is_file()}
+        marks.add(digest_of(study.key, files or study.clinical))
+    return marks
+
+
 def settings_of_studies(
     learnt: Sequence[Study],
     studies: Iterable[Study],
@@ -70,7 +82,7 @@ def settings_of_studies(
     tasks: Iterable[str],
     before: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What an answer must know of the studies that a network learns from: protocols, and what they do not teach.
+    """What an answer must know of the studies that a network learns from: which, how prepared, what they do not teach.
 
     Args:
         learnt: the studies that it learns from.
@@ -82,6 +94,7 @@ def settings_of_studies(
     known, had = _modalities(studies), _modalities(learnt)
     new = list(modalities) if before is None else before.get(UNLEARNT, ())
     return {
+        LEARNT: sorted(marks_of(learnt).union((before or {}).get(LEARNT, ()))),
         PROTOCOLS: sorted({study.protocol for study in learnt if study.scans}),
         UNLEARNT: [name for name in modalities if name not in had and name in new],
         UNTAUGHT: {task: sorted(known - _modalities(s for s in learnt if s.label.holds(task))) for task in tasks},

@@ -14,6 +14,7 @@ from monai.data import Dataset, list_data_collate
 from monai.engines import Evaluator
 
 from polyscan import __version__
+from polyscan.bundle.carried import marks_of
 from polyscan.bundle.earlier import check_same_bundle, copy_aside, is_updated, last_answer, moved_aside
 from polyscan.bundle.items import inference_item
 from polyscan.errors import PolyscanError, nothing_to_read, sentence
@@ -50,6 +51,7 @@ class StudyPredictor:
     Attributes:
         progress: told (done, total, study) after each study of a manifest.
         model: what is noted with each answer of which network gave it; None where that is not known.
+        learnt: of the studies that it learnt from, :func:`polyscan.bundle.carried.marks_of`.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class StudyPredictor:
         self.labels, self.extra_keys, self.postprocess, self.features = labels, extra_keys, postprocess, features
         self.progress: Progress = silent
         self.model: ModelRecord | None = None
+        self.learnt: set[str] = set()
         # An engine that raised cannot be run again; one that was told what to do with the exception can.
         self._raised: list[Exception] = []
         evaluator.add_event_handler(Events.EXCEPTION_RAISED, lambda _, error: self._raised.append(error))
@@ -101,6 +104,7 @@ class StudyPredictor:
             prediction.at = datetime.now(timezone.utc).isoformat(timespec="seconds")
             prediction.present = [name for name in read if name not in prediction.ignored]
             prediction.model = self.model
+            prediction.learnt = bool(self.learnt) and not self.learnt.isdisjoint(marks_of([study]))
             if self.features is not None:
                 prediction.reused = self.features.reused
             if earlier is not None:
@@ -121,14 +125,18 @@ class StudyPredictor:
 
     def _ask(self, study: Study) -> PredictionRecord:
         """What the evaluator says of a study from all of its scans."""
-        item = self.transform(inference_item(study, self.labels, self.extra_keys))
+        unread: list[str] = []
+        item = self.transform({**inference_item(study, self.labels, self.extra_keys), "unread": unread})
+        del item["unread"]
         self.evaluator.data_loader = [list_data_collate([item])]
         self.evaluator.state.epoch_length = 1
         self.evaluator.run()
         if self._raised:
             raise self._raised.pop()
         (output,) = self.evaluator.state.output
-        return output["prediction"]
+        prediction: PredictionRecord = output["prediction"]
+        prediction.unread = unread
+        return prediction
 
     def run(
         self,

@@ -11,6 +11,8 @@ from ignite.engine import Engine, Events
 from monai.bundle import ConfigWorkflow
 
 from polyscan.bundle.carried import (
+    LEARNT,
+    UNTAUGHT,
     carried_fragments,
     carried_settings,
     settings_of,
@@ -265,7 +267,11 @@ def load_inference(
             f"{bundle.name} with these settings answers from tables, which have no places; leave --attribution away."
         )
     parser["made_from"] = inference_fingerprint(bundle, files, overrides)
-    parser.get_parsed_content("predictor").model = model_record(bundle, parser, files, settings, overrides)
+    predictor = parser.get_parsed_content("predictor")
+    predictor.model = model_record(bundle, parser, files, settings, overrides)
+    predictor.learnt = {mark for each in settings for mark in each.get(LEARNT, ())}
+    if bundle in files[0].parents:  # weights of another place are of another training
+        predictor.model.carried = sorted(carried.keys() - {"network_def", UNTAUGHT})
     return workflow
 
 

@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
         else:
             weights = members(options.ensemble) if options.ensemble else options.weights
             result = infer(bundle, found, options.output, weights=weights, **given)
-    for told in filter(None, (result.judged_on_training, result.prepared_otherwise)):
+    for told in result.cautions:
         print(told)
     if options.out_of_fold:
         if others := len(found.studies) - len(result.studies) - len(result.failed):

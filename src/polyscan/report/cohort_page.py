@@ -98,7 +98,7 @@ def write_cohort_page(manifest: Manifest, page: Path, pages: Path, not_drawn: Ma
         pages=pages.name,
         protocols=sorted({study.preparation.protocol for study in studies if study.preparation}),
         bundles=_bundles(studies),
-        warnings=[manifest.judged_on_training, manifest.prepared_otherwise],
+        warnings=manifest.cautions,
         absent=manifest.absent,
         count=len(studies),
         failed=len(manifest.failed),

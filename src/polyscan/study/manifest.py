@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from polyscan import __version__
-from polyscan.errors import PolyscanError
+from polyscan.errors import PolyscanError, first_of
 from polyscan.files.atomic import read_json, write_json
 from polyscan.files.owned import MARKER
 from polyscan.files.schema import decoded, encoded
@@ -140,6 +140,31 @@ class Manifest(Entry):
             f"{self} has {len(others)} {'study' if len(others) == 1 else 'studies'} prepared by {found}, where the "
             f"network learnt from those of {learnt}: its answers may be wrong; prepare them by that protocol."
         )
+
+    @property
+    def cautions(self) -> list[str]:
+        """What whoever reads the answers must know of them: a sentence each."""
+        answered = [(study.key, study.prediction) for study in self.studies if study.prediction is not None]
+        learnt = [key for key, said in answered if said.learnt]
+        unread = [said.unread for _, said in answered if said.unread]
+        carried = sorted({name for _, said in answered if said.model is not None for name in said.model.carried})
+        told = [self.judged_on_training, self.prepared_otherwise]
+        if learnt:
+            told[0] = (
+                f"The network learnt from {len(learnt)} of the {len(answered)} studies ({first_of(learnt)}): its "
+                "answers for them tell nothing of other patients."
+            )
+        if unread:
+            told.append(
+                f"{len(unread)} of the {len(answered)} studies have a word in {first_of(sorted(set().union(*unread)))} "
+                "that the network never learnt; it is taken as not recorded: correct it where it is misspelt."
+            )
+        if carried:
+            told.append(
+                f"The bundle's configs/inference.json has another {first_of(carried)} than its weights learnt with, "
+                "and theirs is taken; change it with --set."
+            )
+        return [sentence for sentence in told if sentence]
 
     def map(self, change: Callable[[Study], Study | None]) -> Manifest:
         """A copy with every study changed; one that becomes None is dropped."""

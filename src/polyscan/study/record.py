@@ -194,6 +194,7 @@ class ModelRecord(Entry):
         settings: changes where weights, calibration or any entry of the config does that an answer depends on.
         protocols: by which the scans that it learnt from were prepared, ``""`` where by none; empty where not known.
         stands_in: what it reads in the place of a modality that is missing; empty where nothing.
+        carried: entries of which its own bundle says otherwise than its weights, and which were taken from those.
     """
 
     bundle: str
@@ -213,6 +214,7 @@ class ModelRecord(Entry):
     settings: str = ""
     protocols: list[str] = field(default_factory=list)
     stands_in: str = ""
+    carried: list[str] = field(default_factory=list)
 
 
 def atypical(typicality: Mapping[str, float]) -> list[str]:
@@ -264,6 +266,8 @@ class PredictionRecord(Entry):
         earlier: what the same model said before, from fewer scans; first one first.
         ignored: scans that were there and not read, since they are atypical.
         unanswered: tasks that no study with any of these scans taught.
+        unread: columns of tables with a word that the network never learnt, which is taken as not recorded.
+        learnt: whether the network learnt from this study, as far as its weights tell.
     """
 
     path: str = field(metadata=PATH)
@@ -282,6 +286,8 @@ class PredictionRecord(Entry):
     earlier: list[PredictionRecord] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     unanswered: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+    learnt: bool = False
 
     @property
     def atypical(self) -> list[str]:

@@ -52,7 +52,8 @@ class TableFromClinicald(EachKeyTransform):
     Args:
         keys: clinical variables, name to value.
         numeric: name to (mean, standard deviation) that it is standardised by; they come first.
-        categories: name to its values; the row holds their index. A value that is none of them counts as not recorded.
+        categories: name to its values; the row holds their index. A value that is none of them counts as not recorded;
+            where the item has a list ``unread``, that gets its name.
         allow_missing_keys: as in MONAI.
 
     Raises:
@@ -77,6 +78,8 @@ class TableFromClinicald(EachKeyTransform):
         for name, values in self.categories.items():
             value = str(known.get(name))
             row.append(float(values.index(value)) if value in values else float("nan"))
+            if value not in values and known.get(name) is not None:
+                data.get("unread", []).append(name)
         data[key] = torch.tensor(row, dtype=torch.float32)
 
 

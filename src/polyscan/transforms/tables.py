@@ -29,6 +29,9 @@ class LoadTablesd(EachKeyTransform):
     becomes a 1 among zeros. A table of which nothing was recorded is NaN throughout, and so is what lies behind the end
     of a shorter one. The tensor's ``filename_or_obj`` is the study's name.
 
+    A word that is not known is refused; where the item has a list ``unread`` it is taken as not recorded, and the list
+    gets the name of its column.
+
     Args:
         keys: entries that map a table to its file.
         tables: table to its columns, in the order of the modalities, see :data:`Columns`.
@@ -63,9 +66,11 @@ class LoadTablesd(EachKeyTransform):
         self.width = width_of(tables)
 
     def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
-        data[key] = self._tensor(data[key], data.get(self.clinical, {}), str(data["study"]))
+        data[key] = self._tensor(data[key], data.get(self.clinical, {}), str(data["study"]), data.get("unread"))
 
-    def _tensor(self, files: Mapping[str, str], clinical: Mapping[str, Any], study: str) -> MetaTensor:
+    def _tensor(
+        self, files: Mapping[str, str], clinical: Mapping[str, Any], study: str, unread: list[str] | None
+    ) -> MetaTensor:
         known = {name: read_json(files[name]) for name in self.read if name in files and name != CLINICAL}
         for name, values in known.items():
             if values and not any(column in values for column in self.tables[name]):
@@ -75,7 +80,7 @@ class LoadTablesd(EachKeyTransform):
                 )
         if CLINICAL in self.read:
             known[CLINICAL] = clinical
-        rows = [_row(known.get(name, {}), columns, study) for name, columns in self.tables.items()]
+        rows = [_row(known.get(name, {}), columns, study, unread) for name, columns in self.tables.items()]
         if all(row is None for row in rows):
             raise PolyscanError(f"{study} has no value in a table; expected at least one of {', '.join(self.read)}.")
         tensor = torch.full((len(rows), self.width), torch.nan)
@@ -88,24 +93,35 @@ class LoadTablesd(EachKeyTransform):
 
 def width_of(tables: Mapping[str, Columns]) -> int:
     """How many numbers the longest of some tables has as :class:`LoadTablesd` writes it."""
-    return max(len(_row({}, columns, "", always=True) or ()) for columns in tables.values())
+    return max(len(_row({}, columns, "", None, always=True) or ()) for columns in tables.values())
 
 
-def _row(values: Mapping[str, Any], columns: Columns, study: str, always: bool = False) -> list[float] | None:
+def _row(
+    values: Mapping[str, Any], columns: Columns, study: str, unread: list[str] | None, always: bool = False
+) -> list[float] | None:
     """The numbers of a table; None where nothing of it was recorded."""
     row: list[float] = []
     recorded = always
     for name in columns:
-        value = values.get(name)
+        value, words = values.get(name), _words(columns, name)
+        if words and value is not None and value not in words:
+            if unread is None:
+                known = ", ".join(map(str, words))
+                raise PolyscanError(f"{study}: {name} is none of what this bundle knows: {known}; correct it.")
+            unread.append(name)
+            value = None
         recorded = recorded or value is not None
         if not isinstance(columns, Mapping):
             row.append(number_of(value, name, study))
-        elif any(isinstance(word, str) for word in columns[name]):
-            if value is not None and value not in columns[name]:
-                known = ", ".join(map(str, columns[name]))
-                raise PolyscanError(f"{study}: {name} is none of what this bundle knows: {known}; correct it.")
-            row += [float(value == word) for word in columns[name]]
+        elif words:
+            row += [float(value == word) for word in words]
         else:
             mean, deviation = columns[name]
             row += [standardised(value, mean, deviation, name, study), float(value is not None)]
     return row if recorded else None
+
+
+def _words(columns: Columns, name: str) -> Sequence[Any]:
+    """What a column may hold; nothing where that is numbers."""
+    known = columns[name] if isinstance(columns, Mapping) else ()
+    return known if any(isinstance(word, str) for word in known) else ()
