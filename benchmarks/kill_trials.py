@@ -2,9 +2,10 @@
 
     python benchmarks/kill_trials.py [--kills 15] [--disks 10] [--only prepare worker parent infer train]
 
-Each command runs in a fork of this process, so that nothing is imported twice. After a kill -9 at a random moment, over
-a new folder or one that holds results of another setting, the same command is given again: studies that were finished
-must stay as they are, nothing may be of the other setting, and the results must be those of an undisturbed run.
+Each command runs in a fork of this process, and its workers in forks of it, so that nothing is imported twice. After a
+kill -9 at a random moment, over a new folder or one that holds results of another setting, the same command is given
+again: studies that were finished must stay as they are, nothing may be of the other setting, and the results must be
+those of an undisturbed run.
 """
 
 from __future__ import annotations
@@ -23,10 +24,14 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 from trial import BUNDLE, RAW, Ended, has_ended, hashes, make, prepared, run
+
+from polyscan import parallel
 
 
 def kill_after(seconds: float) -> Callable[[int], None]:
@@ -52,17 +57,8 @@ def processes_of(session: int) -> dict[int, int]:
 
 
 def workers_of(session: int) -> set[int]:
-    """The processes that a command's forkserver has begun to work, and not those of its imports, as ``ldconfig``."""
-    begun = processes_of(session)
-    servers = {process for process in begun if "forkserver" in command_of(process)}
-    return {process for process in servers if begun[process] in servers}
-
-
-def command_of(process: int) -> str:
-    """What a process was begun with; nothing where it has ended."""
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{process}/cmdline").read_text(errors="replace")
-    return ""
+    """The processes that a command has begun to work."""
+    return {process for process, parent in processes_of(session).items() if parent == session}
 
 
 def watch_workers(lives: list[float]) -> Callable[[int], None]:
@@ -102,7 +98,7 @@ def kill_a_worker(replaced: set[int], seconds: float) -> Callable[[int], None]:
     """Kill one of a command's workers, so long after the first has begun, and note those that begin in its stead."""
 
     def kill(process: int) -> None:
-        while not workers_of(process):  # importing takes most of the time, and how long differs
+        while not workers_of(process):
             if has_ended(process):
                 return
             time.sleep(0.02)
@@ -197,7 +193,8 @@ def killed(task: Task, out: Path, seconds: float) -> Ended:
 def worker_killed(task: Task, out: Path, seconds: float) -> Ended:
     """Kill a worker; what it had goes on in another, so that the run ends well: cut short counts those."""
     replaced: set[int] = set()
-    ended = run(task.of(out), meanwhile=kill_a_worker(replaced, random.uniform(0, seconds)))
+    early = random.uniform(0, seconds / 2)  # the run that was timed, the first, takes longest
+    ended = run(task.of(out), meanwhile=kill_a_worker(replaced, early))
     return replace(ended, cut_short=bool(replaced))
 
 
@@ -219,7 +216,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     random.seed(options.seed)
-    with tempfile.TemporaryDirectory() as temporary:
+    forked = patch.object(parallel, "_context", return_value=get_context("fork"))
+    with forked, tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
         manifest = make(work / "ward", 4)
         scans = hashes(work / "ward")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from polyscan.discovery.bids import named
+from polyscan.discovery.bids import named, named_in
 from polyscan.discovery.scan import scan
 from polyscan.formats.nifti import write_nifti
 
@@ -177,3 +177,42 @@ def test_maps_and_changed_scans_are_told_by_their_names(name, modality, derived)
 )
 def test_what_a_label_is_called(name, label):
     assert named(f"{name}.nii.gz").label is label
+
+
+NAMES = """
+T1_3D_post_reg2FLAIR => T1c
+t2_refT1 => T2
+CT_on_PET_grid => CT
+mpr-1.nifti => T1
+ep2d_diff_tra_DYNDISTCALC_BVAL_0 => DWI
+T1_entropy => None
+MNI152_T1_1mm => None
+lesions_manual => label
+labelmap => label
+CTV => label
+RTSTRUCT => label
+infarct => label
+Laesion_Maske => label
+Tumor_Segmentierung => label
+masque_tumeur => label
+mascara => label
+maschera => label
+segmentazione => label
+маска => label
+脑肿瘤分割 => label
+腫瘍マスク => label
+병변_마스크 => label
+VSD.Brain_3more.XX.O.OT.54515 => label
+Hirn_Maske => None
+masque_cerveau => None
+маска_мозга => None
+脑掩膜 => None
+T1_subcort_seg => None
+"""
+
+
+@pytest.mark.parametrize("line", NAMES.strip().splitlines())
+def test_names_that_programs_and_people_give(line):
+    name, _, expected = line.partition(" => ")
+    found = named_in(["anna"], f"{name}.nii.gz")
+    assert ("label" if found.label else str(found.modality)) == expected

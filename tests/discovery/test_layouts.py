@@ -70,6 +70,21 @@ LAYOUTS = {
         ["T1", "T1c"],
         True,
     ),
+    "a lesion on the grid of another session's scan": (
+        "sub-{0}/ses-02/sub-{0}_ses-02_space-ncct_{1}",
+        "stroke1 stroke2",
+        "dwi lesion-msk",
+        ["DWI"],
+        True,
+    ),
+    "FastSurfer": ("{0}/mri/{1}", "bert ernie", "T1 aparc.DKTatlas+aseg.deep mask", ["T1"], False),
+    "Vestibular-Schwannoma-SEG": (
+        "{0}/{1}",
+        "vs_gk_1 vs_gk_2",
+        "vs_gk_t1_refT1 vs_gk_t2_refT1 vs_gk_seg_refT1",
+        ["T1", "T2"],
+        True,
+    ),
     "OASIS-1": (
         "OAS1_{0}_MR1/{1}",
         "0001 0002",

@@ -30,6 +30,25 @@ def test_names_that_differ_in_zeros_case_and_signs_are_said(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("BraTS21ID,age\n00000,61\n", ("00000", None)),
+        ("RID,PTID,VISCODE,age\n2,011_S_0002,bl,61\n2,011_S_0002,m06,62\n", ("011_S_0002", "bl")),
+        ("bcr_patient_barcode,age\nTCGA-02-0001,61\n", ("TCGA-02-0001", None)),
+        ("PATNO,EVENT_ID,age\n3102,BL,61\n", ("3102", None)),  # his only row
+    ],
+)
+def test_columns_that_name_the_subject_in_public_collections(tmp_path, text, key):
+    assert table(tmp_path, text).match([key])[0] == {key: {"age": "61"}}
+
+
+def test_a_heading_that_holds_the_separator_is_refused(tmp_path):
+    """Values would stand under the headings before theirs."""
+    with pytest.raises(PolyscanError, match="has 4 headings and no row of so many columns; put quotes about a heading"):
+        table(tmp_path, "id,HPV (0=-,1=+),age\n1,1,56\n2,0,61\n")
+
+
 def test_codes_for_what_was_not_recorded_are_no_values(tmp_path):
     text = "id,age,score,change\n1,61,-9,-9\n2,-999,2,3\n3,70,0,-1\n"
     rows, said = table(tmp_path, text, ["age", "score", "change"]).match([(str(n), None) for n in (1, 2, 3)])
@@ -54,6 +73,8 @@ def test_codes_for_what_was_not_recorded_are_no_values(tmp_path):
         ("-1|-2|6", [-1, -2, 6], ""),
         ("99|75|60", [99, 75, 60], ""),
         ("Not known|k.A.|6", [None, None, 6], ""),
+        ("[Not Available]|'--|6", [None, None, 6], ""),
+        ("26-30|31-35|36+", ["26-30", "31-35", "36+"], "texts among numbers, or that look like numbers: psa"),
     ],
 )
 def test_cells_that_people_write_in_many_ways_are_read_or_said(tmp_path, cells, values, said):

@@ -45,11 +45,12 @@ _T2_STAR = re.compile(
 )
 # On which scan's grid something lies says nothing of what it is.
 _ELSEWHERE = re.compile(
-    r"(?<![a-z0-9])(?:(?:space|reg|registered|coreg|aligned|resampled)?[ -]*(?:to|onto|on|in)[ -]+|space-)t[12]\w*"
+    r"(?<![a-z0-9])(?:(?:space|reg|registered|coreg|aligned|resampled)?[ -]*(?:to|onto|on|in)[ -]+|space-|ref[ -]?|"
+    r"reg2[ -]?)(?:t[12]\w*|flair|ct|pet|dwi|adc)(?![a-z])"
 )
 
 # MPR is an MPRAGE where T1w stands before it (HCP), or corrections of an acquired image behind it (ADNI, OASIS).
-_CORRECTED = r"(?=(?: ?-?r)?[ -]+(?:(?:\d )?anon|n[34]|grad ?warp))"
+_CORRECTED = r"(?=(?: ?-?r)?[ -]+(?:(?:\d )?(?:anon|nifti)|n[34]|grad ?warp))"
 _REFORMAT = _words(rf"mpr ?range|(?<!t1w )mprs?(?!{_CORRECTED})|reformat\w*|re?fmt")
 # What is no contrast of its own, whatever else is said.
 _NEVER = {
@@ -93,7 +94,7 @@ TRANSMISSION = "a transmission scan for PET"
 KINETIC = "a map of the kinetics of a tracer"
 UNCORRECTED = "a PET without attenuation correction"
 UNWEIGHTED = "the unweighted (b = 0) image of a diffusion series"
-_B = r"b ?(?:-?val(?:ue)?s?|-?wert|-?faktor)? ?[=-]? ?"
+_B = r"(?<!calc )b ?(?:-?val(?:ue)?s?|-?wert|-?faktor)? ?[=-]? ?"
 SEVERAL_B = "a diffusion image of several b-values, b = 0 among them, of which nothing tells this one's"
 _OTHERS = {
     UNCORRECTED: re.compile(

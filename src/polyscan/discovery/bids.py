@@ -30,9 +30,11 @@ _FREE = ("acq", "rec", "desc")  # entities of BIDS with a text of anybody's choi
 _FREE_TEXT = "acq-, rec- or desc-"
 _LABEL = {"dseg", "seg", "mask", "msk", "label", "labels", "gtv", "segmentation", "lesion", "roi", "probseg"}
 _LABEL_WORDS = re.compile(
-    r"(?:^|[_\W])(?:(?:lesion|roi|tumou?r)?(?:masks?|d?seg)|segm|labels?|gtv[npt]?[-_]?\d?|segmentations?|roi)(?:[_\W]|$)|"
-    r"(?:[-_]|^)(?:annotations?|consensus|contours?|delineations?|gt|lesions?|truth|tumou?rs?)$|[-_]msk$|^wmh$|"
-    r"[-_](?:reader|rater)[-_]?\d(?:[_\W]|$)|\.(?-i:OT)(?:\.|$)",  # as the Virtual Skeleton Database has it
+    r"(?:^|[_\W])(?:(?:lesion|roi|tumou?r|l(?:ä|ae)sions?)?(?:mas(?:k(?:s|en?)?|ques?|caras?|chera)|d?seg)|segm|label(?:s|maps?)?|"
+    r"[gcp]tv[npt]?[-_]?\d?|segment(?:ations?|ierung|azione|acion)|roi|rtstruct|маск\w*|сегмент\w*|(?:lesions?|tumou?rs?)_manual)"
+    r"(?:[_\W]|$)|[-_](?:reader|rater)[-_]?\d(?:[_\W]|$)|分割|掩[膜码]|标注|標註|マスク|마스크|\.(?-i:OT)(?:\.|$)|"
+    r"(?:[-_]|^)(?:annotations?|consensus|contours?|delineations?|gt|infarct|lesions?|o?edema|truth|tumou?rs?)$|"
+    r"[-_]msk$|^wmh$",
     re.IGNORECASE,
 )
 _UNTOLD = "its name tells no modality"
@@ -42,7 +44,7 @@ _IS_COMPUTED = "a map computed from a scan: its name says so"
 BY_FOLDER = "that of its folder does"
 # What SPM, FSL, ANTs and others call maps that they compute, and scans that they moved or changed.
 _COMPUTED = re.compile(
-    r"(?:^|[_\W])(?:prob(?:s|map|abilit\w+)?|jacobian\w*|warp|deformation\w*|displacement\w*|uncertaint\w*|heat_?maps?|"
+    r"(?:^|[_\W])(?:prob(?:s|map|abilit\w+)?|jacobian\w*|warp|deformation\w*|displacement\w*|uncertaint\w*|heat_?maps?|entropy|"
     r"preds?|predict\w*|residuals?|pve(?:seg)?|fast_seg|fseg|firstseg)(?:[_\W]|$)|^(?-i:[smrwu]{0,3}c[1-6](?=[A-Z]))",
     re.IGNORECASE,
 )
@@ -52,7 +54,7 @@ _DERIVED = re.compile(
     r"to|in|ctres)(?=[_\W]|$)|^(?-i:[mrwu]{1,3}(?=[A-Z]))",
     re.IGNORECASE,
 )
-_TEMPLATE = re.compile(r"fsaverage\w*|cvs_avg\w*|tpl-.+", re.IGNORECASE)
+_TEMPLATE = re.compile(r"fsaverage\w*|cvs_avg\w*|tpl-.+|mni152_t\w+mm\w*|mni_icbm152\w*", re.IGNORECASE)
 _DERIVED_FOLDER = re.compile(
     r"derivatives|mni\w*|(?:pre|post)?-?process\w*(?:[-_ ]data)?|preproc|normali[sz]ed|(?:co-?)?registered|"
     r"\w*strip(?:ped)?|atlas(?:[-_ ]space)?",
@@ -60,12 +62,12 @@ _DERIVED_FOLDER = re.compile(
 )
 _BY_FOLDER = 8  # which says more than the words in a name
 # What labels the anatomy of everybody.
-_ANATOMY = re.compile(r"[fs]?mriprep|freesurfer|fastsurfer|synthseg|mriqc|qsiprep|nibabies", re.IGNORECASE)
+_ANATOMY = re.compile(r"[fs]?mriprep|freesurfer|fastsurfer|synthseg|samseg|mriqc|qsiprep|nibabies", re.IGNORECASE)
 # The number that an export gives a series before its name.
 _SERIES_NUMBER = re.compile(r"^\d+[-_. ]+")
 _NOT_TRUTH = re.compile(
     r"(?<!VSD\.)(?:brain|body|head)(?![-_ ]?(?:tumou?r|lesion|met(?:s|astas)|(?:(?:and|&)[-_ ]?)?neck))|foreground|"
-    r"preproc|deface|probseg|aseg|aparc|wmparc|ribbon|tissue|anatomy|drawem|atlas-|skull|strip|"
+    r"hirn(?!tumor|l)|cerveau|мозг|脑(?!肿|病)|preproc|deface|probseg|aseg|aparc|wmparc|ribbon|tissue|anatomy|drawem|atlas-|skull|strip|subcort|"
     r"(?:^|[_\W])(?:hd-?)?bet(?:[_\W]|$)",
     re.IGNORECASE,
 )

@@ -20,6 +20,7 @@ _ELSEWHERE = "another {} of its study lies in another place, beside what this on
 BY_NAME = "is later, lies in fewer folders, or comes first by its name"
 # A mask of which nothing tells what it shows: it may be that of the brain.
 ANY_MASK = re.compile(r"(?!.*(?:lesion|tumou?r|gtv|roi|seg)).*(?:^|[_\W])mask$", re.IGNORECASE)
+_OF_ANATOMY, _OF_ANYTHING = re.compile("_probseg$|^aseg|^aparc"), re.compile("_dseg$|^mask$")
 _AUTOMATIC = re.compile(r"(?<![^\W_])auto(?:mat(?:ed|ic))?(?![^\W_])", re.IGNORECASE)  # which comes after a reader's
 # What the parts of a rank say, where they differ, of the scan that is taken.
 _RANKS = (
@@ -37,7 +38,7 @@ def study_of(subject: str, session: str | None, candidates: list[Candidate]) -> 
     study = Study(subject, session)
     decisions = study.decisions
     candidates = _without_uncorrected(_without_counted(_without_unnamed(candidates)))
-    candidates = _without_tissues(_without_lone_agent(candidates))
+    candidates = _without_anatomy(_without_lone_agent(candidates))
     labelled = [c.on for c in candidates if c.label and c.on is not None]
     taken: dict[str, Candidate] = {}
     notes: dict[str, list[str]] = {}
@@ -127,12 +128,15 @@ def _without_lone_agent(candidates: list[Candidate]) -> list[Candidate]:
     return _without(candidates, dict.fromkeys(alone, f"{BY_AGENT}, and no T1 lies beside it: call it T1c or CT"))
 
 
-def _without_tissues(candidates: list[Candidate]) -> list[Candidate]:
-    """Candidates without the segmentations of BIDS that lie beside the probabilities of tissues they were made of."""
-    names = [(PurePosixPath(c.name).parent, stem_of(c.name)) for c in candidates]
-    beside = {folder for folder, stem in names if stem.endswith("_probseg")}
-    made = [k for k, (folder, stem) in enumerate(names) if stem.endswith("_dseg") and folder in beside]
-    return _without(candidates, dict.fromkeys(made, "a segmentation of tissues: their probabilities lie beside it"))
+def _without_anatomy(candidates: list[Candidate]) -> list[Candidate]:
+    """Candidates without segmentations that name nothing and lie beside those of the anatomy, as FreeSurfer has them.
+
+    So lie those of BIDS beside the probabilities of tissues that they were made of.
+    """
+    names = [PurePosixPath(c.name) for c in candidates]
+    beside = {name.parent for name in names if _OF_ANATOMY.search(stem_of(name.name))}
+    made = [k for k, name in enumerate(names) if _OF_ANYTHING.search(stem_of(name.name)) and name.parent in beside]
+    return _without(candidates, dict.fromkeys(made, "a segmentation of the anatomy: others of it lie beside it"))
 
 
 def _placed(label: Candidate, taken: Mapping[str, Candidate]) -> Candidate:
@@ -141,13 +145,13 @@ def _placed(label: Candidate, taken: Mapping[str, Candidate]) -> Candidate:
         return label
     if label.modality in taken:
         return replace(label, reason=f"{label.reason}, on another one than is taken")
+    on = [name for name in by_precedence(taken) if label.on_grid_of(taken[name])]
+    if on:
+        return replace(label, modality=on[0], reason=f"it lies on the grid of {', '.join(on)}")
     if label.modality is not None:
         return replace(label, reason=f"drawn on {label.modality} ({label.reason}), of which no scan is taken")
-    on = [name for name in by_precedence(taken) if label.on_grid_of(taken[name])]
-    if not on:
-        why = "and it lies on the grid of none that is taken" if label.shape else ""
-        return replace(label, reason=" ".join(filter(None, [label.reason, why])))
-    return replace(label, modality=on[0], reason=f"it lies on the grid of {', '.join(on)}")
+    why = "and it lies on the grid of none that is taken" if label.shape else ""
+    return replace(label, reason=" ".join(filter(None, [label.reason, why])))
 
 
 def _is_on_taken(label: Candidate, taken: Mapping[str, Candidate]) -> bool:

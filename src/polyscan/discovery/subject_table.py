@@ -11,8 +11,12 @@ from polyscan.discovery.whose import bare
 from polyscan.errors import PolyscanError
 from polyscan.study.table import DECIMAL_COMMA, read_table, recorded, value
 
-_SUBJECT = ("participant_id", "subject", "id", "subject_id", "patient_id", "patient", "participant", "case_id")
-_SESSION = ("session_id", "session", "visit")
+_SUBJECT = (
+    "participant_id", "subject", "id", "subject_id", "patient_id", "patient", "participant", "case_id", "ptid", "patno",
+    "subjectkey", "external_code",
+)  # fmt: skip
+_ANY_ID = re.compile(r"(?:ID|(?:^|[_\W])(?i:id|barcode))$")  # BraTS21ID, IXI_ID, bcr_patient_barcode
+_SESSION = ("session_id", "session", "visit", "viscode", "event_id", "eventname", "timepoint")
 PLACING = ("split", "fold")
 """Columns that say in which part of a manifest a study stands."""
 # What is used unasked, by a word of the column's name; of other columns nobody knows what they tell.
@@ -26,7 +30,7 @@ _CLINICAL = {
     "lesions", "volume", "density", "diameter", "location", "side", "laterality", "mutation", "mutated",
     "methylation", "idh", "mgmt", "codeletion", "egfr", "kras", "braf", "tp53", "brca", "ki67", "her2", "receptor",
     "survival", "event", "status", "response", "recurrence", "progression", "metastasis", "days", "months", "years",
-    "site", "centre", "center", "scanner", "vendor", "manufacturer",
+    "site", "centre", "center", "scanner", "vendor", "manufacturer", "idh1",
 }  # fmt: skip
 # What tells who somebody is, by the name of its column; never copied unless it is named.
 _IDENTIFYING = re.compile(
@@ -40,7 +44,7 @@ _PERHAPS_CODE = re.compile(r"-[1-8]|9{2,4}")
 _FAR = 2  # times the highest other number
 # What begins as a number does and goes on with a unit, a limit or signs between thousands.
 _NEARLY_NUMBER = re.compile(
-    r"[<>≤≥~]=?\s*\d.*|[\d.,' ]*\d\s*(?:%|\+|[^\W\d_]{2,}.*)|\d{3}[DWMY]|\d[\d.,' ]+\d|[+-]?inf"
+    r"[<>≤≥~]=?\s*\d.*|\d+\s*[-–]\s*\d+|[\d.,' ]*\d\s*(?:%|\+|[^\W\d_]{2,}.*)|\d{3}[DWMY]|\d[\d.,' ]+\d|[+-]?inf"
 )
 Key = tuple[str, str | None]
 """Subject and session, as they stand in the table."""
@@ -70,7 +74,7 @@ class SubjectTable:
     def __init__(self, path: Path, columns: Sequence[str] | None = None, *, clinical: bool = True) -> None:
         headings, cells = read_table(path)
         rows = [dict(zip(headings, row, strict=True)) for row in cells]
-        subject = _among(_SUBJECT, headings)
+        subject = _among(_SUBJECT, headings) or next(filter(_ANY_ID.search, headings), None)
         if subject is None:
             raise PolyscanError(f"{path} has no column {', '.join(_SUBJECT)}; name the subjects in one of them.")
         session = _among(_SESSION, headings)
@@ -141,10 +145,11 @@ class SubjectTable:
         return {study: self._rows[key] for study, key in found.items()}, sentences
 
     def _row_of(self, subject: str, session: str | None) -> Key | None:
-        """That of the session, whose zeros before a number tell nothing, else that of the subject."""
-        of_session = [key for key in self._keys_of[subject] if session and _alike(key[1] or "") == _alike(session)]
-        every = [(subject, session), *(of_session if len(of_session) == 1 else []), (subject, None)]
-        return next((key for key in every if key in self._rows), None)
+        """That of the session, whose zeros before a number tell nothing, else that of the subject, or his only one."""
+        every = self._keys_of[subject]
+        of_session = [key for key in every if not session or _alike(key[1] or "") == _alike(session)]
+        asked = [(subject, session), *(of_session if len(of_session) == 1 else []), (subject, None)]
+        return next((key for key in asked if key in self._rows), None)
 
 
 def _among(names: Sequence[str], headings: Sequence[str]) -> str | None:

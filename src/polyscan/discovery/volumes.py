@@ -23,7 +23,7 @@ from polyscan.formats.read import open_volume
 from polyscan.geometry import spacing_of
 
 _SHARP = re.compile(r"(?<![a-z])(?:bones?|knochen|lungs?|lunge|sharp|edge)(?![a-z])", re.IGNORECASE)
-_AFTER = re.compile(r"(?<![a-z])(?=post(?![a-z]))", re.IGNORECASE)
+_POST = re.compile(r"(?<![a-z])(?=post(?![a-z]))", re.IGNORECASE)
 _SESSION = re.compile(r"(?:^|_)ses-([A-Za-z0-9]+)")
 
 
@@ -71,7 +71,7 @@ def _candidate(folder: Path, path: Path, number: str, told: Named) -> Candidate:
     unusual = float(told.derived + told.by_folder) + other_unit
     # T1.nii goes before "T1 (1).nii" and steps/T1.nii, run-2 before run-10, and pre before post.
     called = f"{len(path.parts)} {path.with_name(stem_of(path.name))}{number}"
-    in_order = re.sub(r"\d+", lambda found: found[0].zfill(12), _AFTER.sub("~", called))
+    in_order = re.sub(r"\d+", lambda found: found[0].zfill(12), _POST.sub("~", called))
     rank = (unusual, voxel, -volume.shape[-1], told.modality == "CT" and _is_sharp(path), in_order)
     space = told.entities.get("space")
     reason = "; ".join([one.reason, *_elsewhere(path.relative_to(folder), told.entities)])

@@ -36,7 +36,7 @@ _PROCESSED = re.compile(
 # A folder of labels, whatever they are of: cow_seg_labelsTr, tumour_masks, but not images_and_labels.
 _LABELS = re.compile(
     r"(?:(?!(?:and|images?|no|or|scans?|with|without)[-_ ])[^\W_]+[-_ ])*"
-    r"(?:masks?|labels?(?:tr|ts|val)?|segs?|(?:manual)?segmentations?|annotations?|delineations?|"
+    r"(?:mas(?:k(?:s|en?)?|ques?|caras?|chere)|labels?(?:tr|ts|val)?|segs?|(?:manual)?segmentations?|annotations?|delineations?|"
     r"(?:ground[-_ ]?)?truths?|gt)",
     re.IGNORECASE,
 )

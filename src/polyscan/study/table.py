@@ -12,9 +12,10 @@ from typing import Any
 
 from polyscan.errors import PolyscanError
 
-_UNRECORDED = {  # in any case
+_UNRECORDED = {  # in any case, and in brackets or quotes
     "", "n/a", "#n/a", "na", "n.a.", "nan", "null", ".", "-", "--", "?", "unknown", "unk", "missing", "not available",
     "not recorded", "not known", "not applicable", "not done", "unbekannt", "k.a.", "n.d.",
+    "not evaluated", "not reported",
     "#div/0!", "#name?", "#null!", "#num!", "#ref!", "#value!",
 }  # fmt: skip
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -58,6 +59,12 @@ def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
         row = re.search(r"line (\d+), saw (\d+)", str(error))
         what = f"has {row[2]} columns in line {row[1]}, the headings have fewer" if row else "is no table"
         raise PolyscanError(f"{path} {what}; save it again as CSV in UTF-8, with quotes about texts.") from None
+    cells = [len(row) for row in csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True)]
+    if cells[1:] and max(cells[1:]) < cells[0] and table.iloc[0, -1].strip():
+        raise PolyscanError(
+            f"{path} has {cells[0]} headings and no row of so many columns; put quotes about a heading that holds "
+            f"{separator!r}."
+        )
     headings, *rows = [[_OF_EXCEL.sub(r"\1", str(cell)).strip() for cell in row] for row in table.to_numpy().tolist()]
     twice = [k for k, name in enumerate(headings, start=1) if name and headings.index(name) != k - 1]
     if twice:  # which may be a row of a table without headings, and is not repeated
@@ -91,7 +98,11 @@ def _decoded(path: Path) -> str:
 
 def recorded(row: Mapping[str, str]) -> dict[str, Any]:
     """What a row tells: column to value, without what was not recorded."""
-    return {name: value(text) for name, text in row.items() if name and (text or "").lower() not in _UNRECORDED}
+    return {
+        name: value(text)
+        for name, text in row.items()
+        if name and (text or "").lower().strip("[]()'") not in _UNRECORDED
+    }
 
 
 def value(text: str) -> float | int | str:
