@@ -28,9 +28,7 @@ class RidgeCox(BaseEstimator):
         basis = np.linalg.svd(x, full_matrices=False)[2].T if x.shape[1] > x.shape[0] else np.eye(x.shape[1])
         z, order = x @ basis, np.argsort(-y[:, 0], kind="stable")
         z, time, event = z[order], y[order, 0], y[order, 1]
-        last = (
-            np.searchsorted(-time, -time, side="right") - 1
-        )  # who is still at risk: all up to the last of equal times
+        last = np.searchsorted(-time, -time, side="right") - 1  # at risk are all up to the last of equal times
 
         def objective(beta: np.ndarray) -> tuple[float, np.ndarray]:
             risk = z @ beta

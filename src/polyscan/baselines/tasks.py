@@ -112,7 +112,6 @@ class Classes(TableTask):
         return super().learnable and all((count >= _INNER).sum() > 1 for count in counts)
 
     def model(self) -> tuple[Pipeline, str | None]:
-        """See :class:`TableTask`."""
         model = make_pipeline(*_prepared(), LogisticRegression(max_iter=500))
         return model, "roc_auc_ovr" if len(self.classes) > 2 else "roc_auc"
 
@@ -123,7 +122,6 @@ class Classes(TableTask):
         return found
 
     def score(self, answers: Array, rows: Array) -> float:
-        """See :class:`Task`."""
         columns = [1] if len(self.classes) == 2 else range(len(self.classes))
         each = np.array([auroc(answers[rows, k], self.truth[rows] == k) for k in columns])
         known = each[np.isfinite(each)]
@@ -141,7 +139,6 @@ class Diagnoses(Classes):
     measure = "accuracy"
 
     def score(self, answers: Array, rows: Array) -> float:
-        """See :class:`Task`."""
         return float((answers[rows].argmax(1) == self.truth[rows]).mean()) if len(rows) else float("nan")
 
 
@@ -158,7 +155,6 @@ class Survival(TableTask):
 
     @property
     def learnable(self) -> bool:
-        """See :class:`Task`."""
         return super().learnable and self.truth[:, 1].sum() >= _FEWEST_EVENTS
 
     def model(self) -> tuple[Pipeline, str | None]:
@@ -170,11 +166,9 @@ class Survival(TableTask):
         return model.predict(x)
 
     def score(self, answers: Array, rows: Array) -> float:
-        """See :class:`Task`."""
         return concordance_index(answers[rows], *self.truth[rows].T)
 
     def of_network(self, prediction: PredictionRecord) -> float | None:
-        """See :class:`Task`."""
         found = prediction.answers.get(self.name)
         return found.risk if found else None
 
@@ -185,7 +179,6 @@ class Masks(Task):
     measure = "Dice"
 
     def score(self, answers: Array, rows: Array) -> float:
-        """See :class:`Task`."""
         known = answers[rows][np.isfinite(answers[rows])]
         return float(known.mean()) if known.size else float("nan")
 
