@@ -21,6 +21,8 @@ SPIN = {"modality": "MR", "ScanningSequence": "SE", "RepetitionTime": 500, "Echo
         ({}, {"SeriesDescription": "4D Phase 30"}, "usual"),
         ({}, {"NominalPercentageOfCardiacPhase": 75.0}, "usual"),
         ({"SeriesDescription": "Abd 50% ASIR"}, {"ImageType": ["DERIVED", "SECONDARY", "AXIAL"]}, "usual"),
+        ({"SeriesDescription": "AR50% non-gated"}, {"ImageType": ["DERIVED", "SECONDARY", "AXIAL"]}, "usual"),
+        ({"SeriesDescription": "ASIR-V 30%"}, {"ImageType": ["DERIVED", "SECONDARY", "AXIAL"]}, "usual"),
         ({}, {"ManufacturerModelName": "On-Board Imager", "PixelSpacing": [1, 1]}, "usual"),
         ({"SeriesDescription": "DE F_0.5"}, {"SeriesDescription": "DE A_80kV"}, "usual"),
         ({"SeriesDescription": "DE F_0.5"}, {"SeriesDescription": "DE B_Sn140kV"}, "usual"),
@@ -28,6 +30,7 @@ SPIN = {"modality": "MR", "ScanningSequence": "SE", "RepetitionTime": 500, "Echo
         ({"ConvolutionKernel": "B31f"}, {"ConvolutionKernel": "B70f"}, "softer kernel"),
         ({"ConvolutionKernel": ["Br40d", "3"]}, {"ConvolutionKernel": ["Bl57d", "3"]}, "softer kernel"),
         ({"ConvolutionKernel": "STANDARD"}, {"ConvolutionKernel": "BONEPLUS"}, "softer kernel"),
+        ({"ConvolutionKernel": "I30f"}, {"ConvolutionKernel": "I70f"}, "softer kernel"),
         ({"ConvolutionKernel": "FC08"}, {"ConvolutionKernel": "FC51"}, "softer kernel"),
         (
             {**SPIN, "ImageType": ["ORIGINAL", "PRIMARY", "M", "DIS3D"]},

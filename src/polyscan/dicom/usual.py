@@ -11,7 +11,11 @@ from polyscan.dicom.diffusion import b_value, is_directional
 
 _USUAL_B = 1000.0  # s/mm2
 _PHASES = ("NominalPercentageOfCardiacPhase", "NominalPercentageOfRespiratoryPhase")
-_PHASE = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d+)? ?%(?!.*asir)|(?<![a-z])(?:gated(?![a-z])|phase ?[1-9]?0(?!\d))")
+# Per cent of a cycle, and not of what a reconstruction blends, of overlap or of a gas.
+_PHASE = re.compile(
+    r"^(?!.*(?:asir|veo|dlir|idose|overlap|(?<![a-z])o2|iom)).*(?<![\d.])(?<!a[rv])(?<!ss)\d{1,3}(?:\.\d+)? ?%|"
+    r"(?<![a-z])(?<!non[- ])(?:gated(?![a-z])|phase ?[1-9]?0(?!\d))"
+)
 # Of radiotherapy, of the operating room, of the catheter room, of dentists; and megavoltage CT.
 _CONE_BEAM = re.compile(
     r"cbct|cone[- ]?beam|on-board imager|halcyon|ethos|(?<![a-z])xvi(?![a-z])|(?<![a-z])mvct|tomotherapy|dyna ?ct|"
@@ -24,7 +28,7 @@ _ONE_ENERGY = re.compile(r"(?<![a-z])[ab][ _]?(?:sn ?)?\d{2,3} ?kv")
 # Kernels of GE and others by words, of Siemens by their number (B31f is soft, B70f and Br64 are sharp), of Canon, of
 # Philips.
 _SHARP = re.compile(
-    r".*(?:lung|bone|edge|detail|sharp).*|[bhtuq][a-z]{0,2}[5-9]\d[a-z]*|fc(?:3\d|5\d|8\d)|(?:[del]|y[bcd])",
+    r".*(?:lung|bone|edge|detail|sharp|ultra).*|[bhijtuq][a-z]{0,2}[5-9]\d[a-z]*|fc(?:3\d|5\d|8\d)|(?:[del]|y[bcd])",
     re.IGNORECASE,
 )
 
