@@ -120,7 +120,7 @@ _OTHERS = {
         r"t1 ?-?rho|vfa|ratio|"
         r"(?:multi|variable) ?-?flip\w*(?: angles?)?|despot\d?|qsm|chi ?map|mtr(?: ?asym)?|mtsat|(?:pd|"
         r"proton dens\w*) ?maps?|ecv|std ?dev\w*|stdev|goodness of fit|molli|shmolli|mwf|"
-        r"suscept\w* map\w*|myomaps?|sasha|qmap|relax\w*|mrf|fingerprint\w*"
+        r"suscept\w* map\w*|myomaps?|qmap|relax\w*|mrf|fingerprint\w*"
     ),
     "a CT computed from MR": _words(r"(?:pseudo|synth?(?:etic)?) ?-?ct|mr ?cat"),
     "an image computed from a quantitative scan": _words(
@@ -146,7 +146,7 @@ _OTHERS = {
         r"pos)(?:ative|itive)? enhance\w*|enhance\w* map|time to peak|tt0"
     ),
     "a functional series": _words(
-        "(?<!ven )(?<!veno )bold|f ?mri|t ?-?(?:maps?|test)|glm|resting ?state|rest|rs ?fmri|task|sbref|moco ?series"
+        "(?<!ven )(?<!veno )bold|f ?mri|t ?-?(?:maps?|test)|resting ?state|rest|rs ?fmri|task|sbref|moco ?series"
     ),
     "a double inversion recovery series": _words(
         r"double ?-?inversion\w*|"
