@@ -71,8 +71,8 @@ _DENIED = re.compile(
     r"without|w/?o|ohne|sans|sin|senza|sem|zonder|bez|нет|без|s/c)(?![a-zа-я])|无|無|なし|없음|"
     r".*(?:refus|declin|contra ?-?ind|allerg|not (?:given|inj|admin)|[:=] ?no(?:ne)?$)|"
     r"(?:normal )?saline|nacl|buscopan|hyoscin|glucagon|lasix|furosemid|secretin|regadenoson|adenosin|"
-    r"(?:ultrasound )?gel|(?:per )?(?:oral|os|po|rectal|water|volumen|barium)(?:ly)?(?![a-z])(?!.*(?:(?<![a-z])i\.?v|"
-    r"ga?d))"
+    r"(?:ultrasound )?gel|"
+    r"(?:per )?(?:oral|os|po|rectal|water|volumen|barium)(?:ly)?(?![a-z])(?!.*(?:(?<![a-z])i\.?v|ga?d))"
 )
 _TURBO_EPI = 7  # Philips' EPI factor: 1 where there is none, small in gradient and spin echo (GRASE)
 _FLUID_ALONE = 500  # ms of echo time, after which tissue shows no more: hydrography, as of the bile ducts
@@ -243,7 +243,7 @@ def _by_image_type(kind: set[str]) -> tuple[str | None, str] | None:
     written = [told(word) for word in sorted(kind)]
     named = next((found.modality for found in written if found.modality in _MAPS), None)
     other = next((found.other for found in written if found.other), None)
-    return (named or None, f"{named or other}: ImageType says so") if named or other else None
+    return (named, f"{named or other}: ImageType says so") if named or other else None
 
 
 def _is_magnitude(header: Dataset) -> bool:

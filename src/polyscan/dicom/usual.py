@@ -18,10 +18,9 @@ _PHASE = re.compile(
 )
 # Of radiotherapy, of the operating room, of the catheter room, of dentists; and megavoltage CT.
 _CONE_BEAM = re.compile(
-    r"cbct|cone[- ]?beam|on-board imager|halcyon|ethos|(?<![a-z])xvi(?![a-z])|(?<![a-z])mvct|tomotherapy|dyna ?ct|"
-    r"o-arm|"
-    r"ziehm|arcadis|(?<![a-z])(?:cios|artis|allura|azurion|innova|infinix)(?![a-z])|newtom|i-cat|galileos|orthophos|"
-    r"promax|planmed|accuitomo|veraview|carestream dental|vatech|sirona|scanora|cranex",
+    r"cbct|cone[- ]?beam|on-board imager|halcyon|ethos|(?<![a-z])xvi(?![a-z])|(?<![a-z])mvct|tomotherapy|"
+    r"dyna ?ct|o-arm|ziehm|arcadis|(?<![a-z])(?:cios|artis|allura|azurion|innova|infinix)(?![a-z])|newtom|i-cat|"
+    r"galileos|orthophos|promax|planmed|accuitomo|veraview|carestream dental|vatech|sirona|scanora|cranex",
     re.IGNORECASE,
 )
 _ONE_ENERGY = re.compile(r"(?<![a-z])[ab][ _]?(?:sn ?)?\d{2,3} ?kv")
