@@ -56,6 +56,7 @@ AGENT.CodeMeaning = "Gadobutrol"
         # A word that the sequence cannot be is of what the scan was planned for.
         ({**FLUID, "SeriesDescription": "t2_tirm_tra"}, "FLAIR"),
         ({**FLUID, "SeriesDescription": "STIR", "InversionTime": 160}, "STIR"),
+        ({**FLUID, "SeriesDescription": "STIR", "InversionTime": None}, "STIR"),
         ({**FLUID, "SeriesDescription": "FLAIR", "InversionTime": 160}, None),
         ({**FLUID, "SeriesDescription": "SWI"}, None),
         ({"ScanningSequence": SPIN, "RepetitionTime": 4000, "EchoTime": 100, "SeriesDescription": "T2 for DWI"}, "T2"),

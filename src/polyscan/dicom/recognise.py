@@ -283,7 +283,8 @@ def _weighting(header: Dataset, said: Told, acquired: str | None) -> tuple[str |
     wanted, source = (said.modality, "the description") if said.modality else (acquired, "AcquisitionContrast")
     if wanted in ("CT", "PET", "DWI"):
         wanted = None
-    by_sequence = _by_sequence(sequence, repetition, echo, inversion)
+    untold = wanted == "STIR" and not inversion  # whether fluid was nulled or fat
+    by_sequence = None if untold else _by_sequence(sequence, repetition, echo, inversion)
     name, reason = _agree(wanted, source, by_sequence, sequence, echo)
     reason = f"{reason}; {settings}"
     if name in ("T1", "T1c"):
