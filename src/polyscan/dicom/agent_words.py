@@ -8,7 +8,7 @@ import re
 _NO_AGENT = re.compile(
     r"(?:post(?:erior)?|pre)[^a-z]*(?:fossa|op|surg|treat|rt|mort|proc|radi|therap|chem|biops|resec|tx|embol|ablat|trauma|"
     r"stroke|ictal|partum|shunt|chir|srs|dbs|clip|fall|void|ivf|exerc|feed|train|sat|scan|week|wk|month|year|yr|day|"
-    r"(?!contr|inj|inf|perf|sup|nav|acq|loc)\w{2,}(?:[eo]ctomy|[eo]tomy|ostomy|plast[iy]|plant|scopy|ment|"
+    r"(?!contr|inj|inf|adm|appl|perf|sup|nav|acq|loc)\w{2,}(?:[eo]ctomy|[eo]tomy|ostomy|plast[iy]|plant|scopy|ment|"
     r"[stc]ion))\w*|(?<![a-z])c[^a-z+]*(?:spine|sp|wirbel|t)(?![a-z0-9])|(?<![a-z])ai ?ce(?![a-z])|"
     r"(?<![a-z])(?:gr[ae]y|white|low|high|soft|tissue|invert\w*|inversion)[^a-z0-9]+contrast|"
     r"(?<![a-z])edge enhanc\w*|(?<![a-z])enhanced resol\w*|"
@@ -41,7 +41,8 @@ _GIVEN = re.compile(
             r"(?<![a-z])(?:vibe|lava|e?-?thrive)(?![a-z])(?:.*[^a-z])?(?:art|pv|\d+ ?min)(?![a-z])",
             r"(?<![a-z0-9])(?:avec|con|com|met|mit|with) iv(?![a-z])",
             rf"(?<![a-z0-9])(?:cont|enh(?:anced|ancement)?|po(?= k)|(?:{_LATER})(?= *$))(?![a-z0-9])",
-            rf"(?<![a-z0-9])(?:{_LATER})[^a-z0-9]+(?:\w+ )?(?:{_AGENT}|\d+ ?min\w*)(?![a-z0-9])",
+            rf"(?<![a-z0-9])(?:{_LATER})[^a-z0-9]+(?:\w+ )?"
+            rf"(?:{_AGENT}|[ie] ?v|bolus|gabe|appl\w*|\d+ ?min\w*)(?![a-z0-9])",
             r"(?<![a-z0-9])post(?:con\w*|gad\w*|gd|km|k| ?\d{1,2})?(?![a-z0-9])|(?<![a-z0-9])pos(?= ?$|[^a-z]*[cg])",
             r"(?:gad|gd|km|k)post(?![a-z])|iv ?\+|\+(?= *$)",
             r"(?<![a-z])t1 ?-?(?:k(?![a-z0-9])(?! +(?:s|f))|con(?= *$| +(?:ax|cor|tra|iv|cte)(?![a-z])))",
