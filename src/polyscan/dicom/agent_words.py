@@ -39,6 +39,7 @@ _GIVEN = re.compile(
             r"(?<![a-z])(?:art|ven|late|tard) (?:phase|fase|faza)",
             r"(?:phase|fase|temps|tps|faza) (?:art|ven|late|tard)(?![a-z])",
             r"(?<![a-z])(?:vibe|lava|e?-?thrive)(?![a-z])(?:.*[^a-z])?(?:art|pv|\d+ ?min)(?![a-z])",
+            r"^ph ?(?:[2-9]|1\d)(?![\d.]).*(?:lava|vibrant|spgr|t1)",  # of GE a pass after the first one
             r"(?<![a-z0-9])(?:avec|con|com|met|mit|with) iv(?![a-z])",
             rf"(?<![a-z0-9])(?:cont|enh(?:anced|ancement)?|po(?= k)|(?:{_LATER})(?= *$))(?![a-z0-9])",
             rf"(?<![a-z0-9])(?:{_LATER})[^a-z0-9]+(?:\w+ )?"
