@@ -1,13 +1,14 @@
 """How surely a scan that is unlike the known ones is told: lower-grade gliomas of TCGA, spoiled and of other hospitals.
 
-    python benchmarks/atypical_scans.py partA.npz [--bundle brain_mri_tumour_segmentation]
+    python benchmarks/atypical_scans.py partA.npz [--bundle brain_mri_tumour_segmentation] [--slices 8]
 
 Reads an archive of ``lgg_mri`` (T1, FLAIR and T1c of 75 patients as slices). Each scan is made a z-score inside the
 body that the good FLAIR shows, as the protocol ``slices_mri`` does, and spoiled before that. Two flags that polyscan
-has are compared: how far the features of a bundle's encoder lie from those of known scans (the ``typicality`` of
-classifications; the encoder has seen made heads only), and how far the percentiles of the intensities do
-(``polyscan prepare --profiles``), the simple baseline. Both know four fifths of the patients and are asked about the
-rest, in five folds; a scan is flagged where at most 5 % of known scans lie as far, so that 5 % of good scans are.
+has are compared: how far what a bundle's encoder makes of a scan lies from what it makes of known ones (the
+``typicality`` of classifications; the encoder has seen made heads only), and how far the percentiles of the intensities
+do (``polyscan prepare --profiles``), the simple baseline; between them the means of the encoder's deepest level alone.
+Each knows four fifths of the patients and is asked about the rest, in five folds; a scan is flagged where at most 5 %
+of known scans lie as far, so that 5 % of good scans are.
 
 A row a fault: the AUROC of each distance between good and spoiled scans of the same held out patients, the mean over
 contrasts and folds, with 95 % intervals over patients; and how many spoiled scans are flagged. Then hospitals, by the
@@ -86,6 +87,7 @@ class Described:
 
     Attributes:
         features: fault to (patient, contrast, feature), NaN where a contrast was not acquired; "" is none.
+        deepest: the same of the means of the deepest level alone.
         profiles: the same of percentiles.
 
     Args:
@@ -99,10 +101,11 @@ class Described:
     ) -> None:
         self.faults = faults
         self.features: dict[str, Array] = {}
+        self.deepest: dict[str, Array] = {}
         self.profiles: dict[str, Array] = {}
         each = [self._patient(network, row, scans) for row, scans in enumerate(patients)]
         for fault in ["", *faults]:
-            for kind, into in enumerate((self.features, self.profiles)):
+            for kind, into in enumerate((self.features, self.deepest, self.profiles)):
                 size = max(len(told[kind]) for of in each for told in of.values())
                 gone = np.full(size, np.nan)
                 told_of = [[of[fault, c][kind] if (fault, c) in of else gone for c in CONTRASTS] for of in each]
@@ -110,7 +113,7 @@ class Described:
 
     def _patient(
         self, network: FusionModel, row: int, scans: Scans
-    ) -> dict[tuple[str, str], tuple[Array, list[float]]]:
+    ) -> dict[tuple[str, str], tuple[Array, Array, list[float]]]:
         mask = foreground(scans["FLAIR"])
         chance = np.random.default_rng(row)
         found = {}
@@ -120,17 +123,17 @@ class Described:
                 given[WRONG] = scans[IN_PLACE_OF[contrast]]
             for name, values in given.items():
                 scaled = z_score(values, mask)(values)
-                found[name, contrast] = self._features(network, contrast, scaled), profile(scaled, mask)
+                found[name, contrast] = *self._features(network, contrast, scaled), profile(scaled, mask)
         return found
 
     @staticmethod
     @torch.inference_mode()
-    def _features(network: FusionModel, contrast: str, values: NDArray[np.float32]) -> Array:
+    def _features(network: FusionModel, contrast: str, values: NDArray[np.float32]) -> tuple[Array, Array]:
         image = torch.full((1, len(network.modalities), *values.shape), torch.nan)
         m = network.modalities.index(contrast)
         image[0, m] = torch.from_numpy(values)
-        pooled: Array = CachedFeatures.of(network, image).pooled()[0, m].double().numpy()
-        return pooled
+        cached = CachedFeatures.of(network, image)
+        return cached.described()[0, m].double().numpy(), cached.pooled()[0, m].double().numpy()
 
 
 class ByFeatures:
@@ -200,10 +203,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("archive", type=Path, help="partA.npz of lgg_mri, or one of its form")
     parser.add_argument("--bundle", default="brain_mri_tumour_segmentation", help="whose encoder is asked")
+    parser.add_argument("--slices", type=int, default=16, help="so many, the middle ones")
     options = parser.parse_args()
     with np.load(options.archive, allow_pickle=False) as archive:
         names = archive["patient"].tolist()
         images, available = archive["images"], archive["available"].astype(bool)
+    first = (images.shape[2] - options.slices) // 2
+    images = images[:, :, first : first + options.slices]
     patients = [
         {c: np.moveaxis(images[k, m].astype(float), 0, -1) for m, c in enumerate(CONTRASTS) if available[k, m]}
         for k in range(len(names))
@@ -211,6 +217,7 @@ def main() -> None:
     described = Described(StudyEncoder(options.bundle).network, patients)
     kinds: dict[str, tuple[Kind, dict[str, Array]]] = {
         "features": (ByFeatures, described.features),
+        "deepest level": (ByFeatures, described.deepest),
         "intensities": (ByPercentiles, described.profiles),
     }
     everyone = np.arange(len(names))
@@ -220,7 +227,7 @@ def main() -> None:
         parts = [told(kind, of, folds != k, everyone[folds == k]) for k in range(FOLDS)]
         order = np.argsort(np.concatenate([everyone[folds == k] for k in range(FOLDS)]))
         found[name] = {fault: np.concatenate([part[fault] for part in parts])[order] for fault in of}
-    print("| scan | AUROC, features | flagged | AUROC, intensities | flagged |\n|---|---|---|---|---|")
+    print("| scan | " + " | ".join(f"AUROC, {name} | flagged" for name in kinds) + " |\n|---" + "|---" * 6 + "|")
     print("| good (false alarms) | | " + " | | ".join(share(of[""][..., 1]) for of in found.values()) + " |")
     for fault in [*FAULTS, WRONG]:
         cells = [
@@ -228,7 +235,7 @@ def main() -> None:
         ]
         print(f"| {fault} | {' | '.join(cells)} |", flush=True)
     hospital = np.array([name.split("-")[1] for name in names])
-    print("\n| hospital | patients | flagged by features | by intensities |\n|---|---|---|---|")
+    print("\n| hospital | patients | flagged by " + " | by ".join(kinds) + " |\n|---|---|---|---|---|")
     for code in sorted(set(hospital)):
         own = hospital == code
         if own.sum() >= FEWEST:

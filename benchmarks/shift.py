@@ -60,7 +60,7 @@ def main() -> None:
     def typicality(study: Study) -> dict[str, float]:
         with torch.inference_mode():
             cached, _ = encoder.encode(study, list(known.tasks))
-        return known.typicality(cached.pooled()[0], cached.available[0])
+        return known.typicality(cached.described()[0], cached.available[0])
 
     others = sorted({str(study.centre) for study in found.studies} - {options.centre})
     groups = {f"{options.centre}, held out": parts["testing"]}

@@ -75,9 +75,9 @@ def trained(task: Task, x: Tensor, y: Tensor, epochs: int) -> FusionNet:
 
 def calibrated(task: Task, net: FusionNet, x: Tensor) -> TaskCalibration:
     """What good scans look like to the network."""
-    pooled = CachedFeatures.of(net, x).pooled().numpy()
+    described = CachedFeatures.of(net, x).described().numpy()
     subjects = [str(k) for k in range(len(x))]
-    distances = {name: FeatureDistance.fit(pooled[:, m], subjects) for m, name in enumerate(task.modalities)}
+    distances = {name: FeatureDistance.fit(described[:, m], subjects) for m, name in enumerate(task.modalities)}
     return TaskCalibration({"class": task.classes}, task.modalities, {}, {}, distances=distances)
 
 
@@ -85,8 +85,8 @@ def without_atypical(calibration: TaskCalibration, net: FusionNet, x: Tensor) ->
     """Images whose atypical modalities are NaN, unless all are."""
     cached = CachedFeatures.of(net, x)
     left = x.clone()
-    for row, (pooled, available) in enumerate(zip(cached.pooled(), cached.available, strict=True)):
-        found = atypical(calibration.typicality(pooled, available))
+    for row, (described, available) in enumerate(zip(cached.described(), cached.available, strict=True)):
+        found = atypical(calibration.typicality(described, available))
         if len(found) < int(available.sum()):
             left[row, [calibration.modalities.index(name) for name in found]] = torch.nan
     return left

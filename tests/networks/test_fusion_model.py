@@ -182,6 +182,9 @@ def test_cached_subsets_and_samples_equal_direct_calls(name):
     net, image, inputs = made(name)
     cached = CachedFeatures.of(net, image, inputs)
     torch.testing.assert_close(cached.logits(), net(image, *inputs))
+    described = cached.described()
+    assert described.shape[:2] == cached.pooled().shape[:2]
+    assert described.isfinite().all()
     for m in range(len(net.modalities)):
         available = cached.available.clone()
         available[:, m] = False
@@ -191,6 +194,13 @@ def test_cached_subsets_and_samples_equal_direct_calls(name):
     assert samples.shape == (3, *net(image, *inputs).shape)
     assert not torch.equal(samples[0], samples[1])
     assert not any(layer.training for layer in net.modules())
+
+
+def test_a_scan_is_described_by_how_large_how_uneven_and_how_fine_each_channel_is():
+    level, vector = torch.arange(12.0).reshape(1, 1, 1, 3, 4, 1), torch.tensor([[[7.0]]])
+    cached = CachedFeatures(None, [level, vector], torch.ones(1, 1, dtype=torch.bool), [3, 4, 1])
+    by_hand = [5.5, (143 / 12) ** 0.5, 4 + 1, 7]  # neighbours differ by 4 along one axis, by 1 along the other
+    assert cached.described().flatten().tolist() == pytest.approx(by_hand)
 
 
 @every

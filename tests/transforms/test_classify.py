@@ -25,7 +25,7 @@ from polyscan.inference import (
 )
 from polyscan.inference.calibration import AvailabilityTemperature
 from polyscan.inference.conformal import ConformalSets
-from polyscan.networks import CachedFeatures, ClassificationHead, FusionModel, FusionNet, VectorEncoder
+from polyscan.networks import CachedFeatures, ClassificationHead, FusionModel, FusionNet, UNetEncoder, VectorEncoder
 from polyscan.networks.fusion_model import split_missing
 from polyscan.transforms import (
     DaysOfStudyd,
@@ -219,6 +219,23 @@ def test_without_samples_of_dropout_the_prediction_tells_its_own_entropy(dropout
         monte_carlo(net, image[None], samples)
 
 
+def test_a_noisy_scan_is_unlike_smooth_ones():
+    """Both have a mean of 0 and a deviation of 1, and instances are normalised: only how fine it is tells."""
+    torch.manual_seed(0)
+    head = partial(ClassificationHead, out_channels=2)
+    net = FusionNet(["CT", "MR"], partial(UNetEncoder, channels=(4, 8)), [1], Concatenation, head, spatial_dims=2)
+
+    def described(count, noise):
+        smooth = nn.functional.avg_pool2d(torch.randn(count, 2, 28, 28), 5, stride=1)
+        image = smooth / smooth.std() + noise * torch.randn(count, 2, 24, 24)
+        with torch.inference_mode():
+            return CachedFeatures.of(net.eval(), image / image.std((2, 3), keepdim=True)).described()[:, 0].numpy()
+
+    distance = FeatureDistance.fit(described(40, 0.0), [str(k) for k in range(40)])
+    assert all(distance.p_value(x) <= 0.05 for x in described(10, 1.0))
+    assert np.mean([distance.p_value(x) <= 0.1 for x in described(40, 0.0)]) < 0.3
+
+
 def test_a_scan_that_is_unlike_the_others_is_read_as_absent_and_named():
     torch.manual_seed(0)
     names = ["CT", "PET", "MR"]
@@ -227,7 +244,7 @@ def test_a_scan_that_is_unlike_the_others_is_read_as_absent_and_named():
         names, partial(VectorEncoder, size=4, channels=(6,)), [0], Concatenation, head, spatial_dims=1
     ).eval()
     with torch.inference_mode():
-        known = CachedFeatures.of(net, torch.randn(100, 3, 4)).pooled().numpy()
+        known = CachedFeatures.of(net, torch.randn(100, 3, 4)).described().numpy()
     distances = {name: FeatureDistance.fit(known[:, m], [str(k) for k in range(100)]) for m, name in enumerate(names)}
     tasks = {"found": ["no", "yes"]}
     calibration = TaskCalibration(tasks, names, {}, {}, distances=distances)

@@ -69,8 +69,9 @@ def calibrate(
     for count, study in enumerate(studies, start=1):
         with torch.inference_mode():
             cached, label = encoder.encode(study, list(tasks))
+            described = cached.described()[0].float().cpu().numpy()
             for m in cached.available[0].nonzero().flatten().tolist():
-                seen[network.modalities[m]].append((study.subject, cached.pooled()[0, m].float().cpu().numpy()))
+                seen[network.modalities[m]].append((study.subject, described[m]))
             for pattern in _patterns(cached.available):
                 rows.append((cached.logits(pattern)[0].cpu(), label, pattern[0].cpu(), study.subject))
         progress(count, len(studies), study.key)

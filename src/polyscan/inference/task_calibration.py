@@ -18,7 +18,7 @@ from polyscan.inference.calibration import AvailabilityTemperature
 from polyscan.inference.conformal import ConformalSets
 from polyscan.inference.feature_distance import FeatureDistance
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,15 @@ class TaskCalibration:
     weights: str = ""
     distances: Mapping[str, FeatureDistance] = field(default_factory=dict)
 
-    def typicality(self, pooled: Tensor, available: Tensor) -> dict[str, float]:
+    def typicality(self, described: Tensor, available: Tensor) -> dict[str, float]:
         """Modality that is there to how often a study as those of the calibration is as far from them.
 
         Args:
-            pooled: (modality, channel), see :meth:`polyscan.networks.CachedFeatures.pooled`.
+            described: (modality, feature), see :meth:`polyscan.networks.CachedFeatures.described`.
             available: (modality,) bool.
         """
         return {
-            name: self.distances[name].p_value(pooled[m].float().cpu().numpy())
+            name: self.distances[name].p_value(described[m].float().cpu().numpy())
             for m, name in enumerate(self.modalities)
             if name in self.distances and bool(available[m])
         }

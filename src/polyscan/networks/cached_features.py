@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polyscan.fusion.blocks import pooled
+from polyscan.fusion.blocks import flatten_space, pooled
 from polyscan.networks.fusion_model import FusionModel
 
 _AT_ONCE = 2**23
@@ -88,6 +88,24 @@ class CachedFeatures:
         """(batch, modality, channel): the mean over the grid of the last level that the encoders made."""
         return pooled(self.features[-1])
 
+    def described(self) -> Tensor:
+        """What each scan looks like to its encoder, (batch, modality, feature), to be compared with other scans.
+
+        Of each channel of each level the mean over the grid, the standard deviation, and the mean absolute difference
+        of neighbours, summed over the axes. What the deepest level holds on average is what was seen; how noisy, sharp
+        or even a scan is, the others say.
+        """
+        return torch.cat([part for level in self.features for part in _moments(level)], dim=2)
+
     def sampler(self) -> Callable[[], Tensor]:
         """A function that gives logits anew; only what holds the network's dropout runs again."""
         return self.network.sampler(self.features, self.available, self.size, *self.inputs)
+
+
+def _moments(level: Tensor) -> list[Tensor]:
+    """What is told of one level (batch, modality, channel, *spatial), each (batch, modality, channel)."""
+    mean = pooled(level)
+    if level.dim() == 3:  # of a vector there is nothing else
+        return [mean]
+    steps = [pooled(level.diff(dim=axis).abs()) for axis in range(3, level.dim()) if level.shape[axis] > 1]
+    return [mean, flatten_space(level, 3).std(3, correction=0), sum(steps, torch.zeros_like(mean))]

@@ -88,7 +88,7 @@ class ExplainPredictiond(EachKeyTransform):
         tasks = self.calibration.tasks
         with eval_mode(self.network), torch.inference_mode():
             cached = CachedFeatures.of(self.network, image, inputs)
-            typicality = self.calibration.typicality(cached.pooled()[0], cached.available[0])
+            typicality = self.calibration.typicality(cached.described()[0], cached.available[0])
             ignored = self._ignored(typicality, cached.available)
             if ignored:
                 image = self._without(image, ignored)
