@@ -186,6 +186,19 @@ def test_simple_models_learn_from_other_patients(tmp_path):
     assert not found.notes
 
 
+def test_simple_models_learn_from_the_same_patients_otherwise_measured(tmp_path):
+    """What was measured the other way round is answered so, and never by a model that has learnt from the patient."""
+    made = studies(tmp_path)
+    learnt = write(tmp_path / "learnt", [replace(study, fold=None) for study in made]) / "manifest.json"
+    turned = [replace(study, clinical={"x": -study.clinical["x"]}) for study in made]
+    asked = {"learn_from": learnt, "tasks": ["class"], "inputs": ["clinical"], "n_resamples": 50}
+    (found,) = evaluate([write(tmp_path / "turned", turned)], **asked)
+    assert (found.studies, found.rows[0].score.value < 0.05) == (45, True)
+    alone = write(tmp_path / "alone", [replace(study, fold=None) for study in made])
+    with pytest.raises(PolyscanError, match="tells of no task enough"):  # nobody else is left to learn from
+        list(evaluate([alone], **asked))
+
+
 def test_a_class_that_few_patients_lack_leaves_the_others_their_score(tmp_path):
     made = studies(tmp_path, 9)
     for k, study in enumerate(made):

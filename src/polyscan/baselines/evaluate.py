@@ -15,6 +15,8 @@ from polyscan.errors import PolyscanError
 from polyscan.study import Study
 from polyscan.study.manifest import MANIFEST, read_manifest
 
+_OTHERS = -2  # the fold of patients who are learnt from alone
+
 
 def evaluate(
     answers: Sequence[str | Path],
@@ -38,8 +40,8 @@ def evaluate(
     Args:
         answers: folders or manifests that ``polyscan infer`` wrote, a row each. Labels, tables and folds are those of
             the first, which need not hold answers. Studies that one of them does not answer are not scored.
-        learn_from: a manifest of studies that simple models learn from; those of a subject that is scored are left out.
-            Where not given, they learn from the other folds.
+        learn_from: a manifest of studies that simple models learn from, in the place of those of other folds: of other
+            patients, or of the same ones, such as with drawn masks measured, and of these with other folds alone.
         tasks: names of those to tell; all where empty.
         inputs: only these subsets of tables, or scans, such as ``"clinical + copy_number"``.
         reference: inputs of the row to compare with; the best single table or scan where not given.
@@ -58,16 +60,16 @@ def evaluate(
     notes = [f"{path.parent}: {said}" for path in networks if (said := manifests[path].judged_on_training)]
     studies = manifests[paths[0]].studies
     if learn_from is not None:
-        others = read_manifest(learn_from).studies
-        subjects = {study.subject for study in studies}
-        learnt = [replace(study, fold=0) for study in others if study.subject not in subjects]
-        studies = [*learnt, *(replace(study, fold=1) for study in studies)]
+        fold_of = {study.subject: study.fold for study in studies}
+        learnt = [replace(s, fold=fold_of.get(s.subject, _OTHERS)) for s in read_manifest(learn_from).studies]
+        studies, of_learnt = [*studies, *learnt], {id(study) for study in learnt}
     compared_any = False
     for task in tasks_of(studies, accuracy=accuracy):
         if tasks and task.name not in tasks:
             continue
         if learn_from is not None:
-            task.scored = task.folds == 1
+            task.learns = np.array([id(study) in of_learnt for study in task.studies])
+            task.scored = ~task.learns
         if only or leave_out:
             task.scored &= np.array([_holds(study, only or leave_out) == bool(only) for study in task.studies])
         labelled = task.scored.any()

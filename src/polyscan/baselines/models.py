@@ -82,7 +82,7 @@ def cross_validated(task: TableTask, x: Array) -> Array:
     """
     answers: Array | None = None
     for fold in np.unique(task.folds[task.scored]):
-        train, test = task.folds != fold, task.folds == fold
+        train, test = task.others(fold), task.folds == fold
         model, scoring = task.model()
         grid = {name: values for name, values in _STRENGTHS.items() if name.split("__")[0] in model.named_steps}
         with warnings.catch_warnings():
@@ -109,7 +109,7 @@ def thresholded(task: Masks, modality: str) -> Array:
     for k, values, mask in _masked(task.studies, modality):
         dice[k] = dice_above(values, mask, levels)
     for fold in np.unique(task.folds[task.scored]):
-        learnt = dice[task.folds != fold]
+        learnt = dice[task.others(fold)]
         if np.isfinite(learnt).any():
             answers[task.folds == fold] = dice[task.folds == fold, int(np.nanmean(learnt, axis=0).argmax())]
     return answers

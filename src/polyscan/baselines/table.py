@@ -85,7 +85,7 @@ def compared(
     single = [row for row in answers if row[0] != NETWORK and "+" not in row[1]]
     best = named[0] if named else max(single or answers, key=lambda row: np.nan_to_num(value[row], nan=-1.0))
     drawn = {row: bootstrap_scores(score, patients, n_resamples=n_resamples) for row, score in scores.items()}
-    share = 1 / len(np.unique(task.folds))
+    share = 1 / max(1, len(np.unique(task.folds[task.folds >= 0])))
     made = []
     for row in answers:
         gain, p = None, float("nan")

@@ -35,8 +35,10 @@ class Task(ABC):
 
     Attributes:
         measure: what its score is called.
-        scored: (study,) bool: of whom scores are; models learn from the others too.
-        folds: (study,) int; models answer for a study that have learnt from those of other folds.
+        scored: (study,) bool: of whom scores are.
+        learns: (study,) bool: whom models learn from, those that are not scored too.
+        folds: (study,) int; models answer for a study that have learnt from those of other folds; below 0 where it has
+            none.
     """
 
     measure: str
@@ -45,14 +47,18 @@ class Task(ABC):
     def __init__(self, name: str, studies: Sequence[Study]) -> None:
         self.name = name
         self.studies = [study for study in studies if study.label.holds(name)]
-        self.scored = np.ones(len(self.studies), dtype=bool)
+        self.scored, self.learns = np.ones((2, len(self.studies)), dtype=bool)
         self.folds = np.array([-1 if study.fold is None else study.fold for study in self.studies])
         self.patients = [study.subject for study in self.studies]
 
     @property
     def learnable(self) -> bool:
         """Whether enough is known to learn and to test on other studies."""
-        return len(np.unique(self.folds)) > 1
+        return all(self.others(fold).any() for fold in np.unique(self.folds[self.scored]))
+
+    def others(self, fold: int) -> Array:
+        """(study,) bool: whom the models learn from that answer for a fold."""
+        return self.learns & (self.folds != fold)
 
     @abstractmethod
     def score(self, answers: Array, rows: Array) -> float:
@@ -108,7 +114,7 @@ class Classes(TableTask):
     @property
     def learnable(self) -> bool:
         """See :class:`Task`; of two classes there are enough for the folds by which a penalty is chosen."""
-        counts = (np.bincount(self.truth[self.folds != fold]) for fold in np.unique(self.folds[self.scored]))
+        counts = (np.bincount(self.truth[self.others(fold)]) for fold in np.unique(self.folds[self.scored]))
         return super().learnable and all((count >= _INNER).sum() > 1 for count in counts)
 
     def model(self) -> tuple[Pipeline, str | None]:
