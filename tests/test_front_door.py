@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -47,6 +48,8 @@ def test_a_study_is_read_as_it_lies_in_its_files(ward):
         assert image.shape[0] == 1
         assert image.dtype == torch.float32
         assert image.affine.shape == (4, 4)
+    again = polyscan.read_study(polyscan.find_studies(ward)[0])
+    assert {name: torch.equal(image, scans[name]) for name, image in again.items()} == dict.fromkeys(scans, True)
     with pytest.raises(polyscan.PolyscanError, match="holds 2 studies"):
         polyscan.read_study(ward)
 
@@ -64,12 +67,18 @@ def test_a_scan_that_cannot_be_read_stops_no_other(ward, tmp_path):
 def test_studies_that_were_found_are_prepared(ward, tmp_path):
     (study,) = polyscan.find_studies(ward / "sub-001")
     study.scans = {"T1c": study.scans["T1c"]}
-    prepared = polyscan.prepare([study], tmp_path / "prepared", jobs=1)
+    prepared = polyscan.prepare(study, tmp_path / "prepared", jobs=1)
     assert [(each.key, set(each.scans)) for each in prepared.testing] == [(study.key, {"T1c"})]
     assert polyscan.read_manifest(tmp_path / "prepared" / "manifest.json").testing == prepared.testing
+    assert set(polyscan.read_study(prepared.testing[0])) == {"T1c"}
 
 
-def test_a_bundle_by_its_name_predicts_a_study(ward):
+def test_what_has_no_place_in_the_patient_is_not_registered():
+    with pytest.raises(polyscan.PolyscanError, match="ndarray tells no affine; give tensors as of"):
+        polyscan.register_rigid(np.zeros((1, 8, 8, 8)), np.zeros((1, 8, 8, 8)))
+
+
+def test_a_bundle_by_its_name_predicts_a_study(ward, tmp_path):
     bundle = polyscan.load_bundle("brain_mri_tumour_segmentation")
     assert bundle.modalities == ["T1", "T1c", "T2", "FLAIR"]
     found = bundle.predict(polyscan.find_studies(ward)[0], absent="T1")
@@ -79,6 +88,8 @@ def test_a_bundle_by_its_name_predicts_a_study(ward):
     assert found.mask.shape == native.shape
     np.testing.assert_allclose(found.mask.affine, native.affine, atol=1e-4)
     assert set(np.unique(found.mask)) <= {0, 1, 2, 4}
+    prepared = polyscan.prepare(polyscan.find_studies(ward)[0], tmp_path / "p", protocol=bundle.protocol, jobs=1)
+    assert torch.equal(bundle.predict(prepared.testing[0], absent="T1").mask, found.mask)
     with pytest.raises(polyscan.PolyscanError, match=r"holds 2 studies \(sub-001, sub-002\); name the folder of one"):
         bundle.predict(ward)
     with pytest.raises(polyscan.PolyscanError, match="Modality CT cannot be left out: this bundle reads T1, T1c"):
@@ -115,3 +126,6 @@ def test_a_bundle_answers_from_tables_alone_whichever_are_there(tmp_path):
     study.clinical["age"] = 80
     assert bundle.predict(study).answers["survival"].survival["36"][0] < answer.survival["36"][0]
     assert bundle.predict(study, absent="clinical").answers == alone.answers
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda _: bundle.predict(study, absent="clinical").answers, range(8)))
+    assert together == [alone.answers] * 8

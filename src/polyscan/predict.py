@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,6 +20,9 @@ from polyscan.preprocess.prepare_study import prepare_study
 from polyscan.study import Study, TaskPrediction
 from polyscan.study.made import prediction_of
 from polyscan.transforms.load import check_absent
+
+_ONE_AT_A_TIME = threading.Lock()
+"""Of the threads of a process: MONAI's engines answer for one study and then for the next."""
 
 
 @dataclass
@@ -73,7 +77,8 @@ class LoadedBundle:
         """Prepare a study as the bundle needs it, and answer from whichever of its modalities are there.
 
         Args:
-            study: one of :func:`polyscan.find_studies`, or the folder of one patient.
+            study: one of :func:`polyscan.find_studies` or of what :func:`polyscan.prepare` returned, or the folder of
+                one patient.
             absent: modality, or modalities, to treat as though they had not been acquired.
 
         Returns:
@@ -88,10 +93,12 @@ class LoadedBundle:
         absent = [absent] if isinstance(absent, str) else absent
         check_absent(absent, self.modalities)
         with tempfile.TemporaryDirectory(prefix="polyscan-") as folder:
-            prepared = prepare_study(study, Path(folder), self.protocol) if self.protocol else study
-            said = prediction_of(self._predictor.predict(prepared, absent))
-            mask = read_nifti(said.path) if said.is_mask else None
-            Path(said.path).unlink()
+            ready = study.preparation is not None or not self.protocol
+            prepared = study if ready else prepare_study(study, Path(folder), str(self.protocol))
+            with _ONE_AT_A_TIME:
+                said = prediction_of(self._predictor.predict(prepared, absent))
+                mask = read_nifti(said.path) if said.is_mask else None
+                Path(said.path).unlink()
             return Prediction(
                 present=said.present,
                 mask=mask,

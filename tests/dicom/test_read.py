@@ -30,6 +30,10 @@ def test_what_find_series_lists_is_read(make_series):
     folder = make_series()
     (found,) = find_series(folder)
     np.testing.assert_array_equal(read_series(found), read_series(folder))
+    assert repr(found).startswith(f"Series({found.modality}, {' x '.join(map(str, found.shape))}, of ")
+    assert str(found.headers[0].PatientID) not in repr([found])
+    with pytest.raises(PolyscanError, match="No file was given"):
+        read_series([])
     with pytest.raises(PolyscanError, match="is left out"):
         read_series(replace(found, modality=None, where=None, reason="is left out"))
 

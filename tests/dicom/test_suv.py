@@ -75,7 +75,7 @@ EXPECTED = 70_000 / (370e6 * 0.5 ** (3600 / 6586.2))
     ],
 )
 def test_what_cannot_be_meant_of_a_scan_is_refused(tracer, series, said):
-    slices = [header(tracer, **series)] if "meant" in said else [header(), header(tracer, **series)]
+    slices = header(tracer, **series) if "meant" in said else [header(), header(tracer, **series)]
     with pytest.raises(PolyscanError, match=said):
         suv_factor(slices)
 

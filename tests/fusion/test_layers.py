@@ -206,6 +206,17 @@ def test_absent_modality_changes_no_auxiliary_loss(layer, junk):
     assert found[1][1].abs().sum() > 0, "a loss without a gradient trains nothing"
 
 
+@each_with_loss
+def test_every_weight_takes_part_in_a_step_with_its_loss(layer):
+    """As DistributedDataParallel needs, even where a batch has nothing to compare."""
+    torch.manual_seed(0)
+    net, features, available = layer(3, 6, 2), torch.randn(1, 3, 6, 4, 4), torch.tensor([[True, False, False]])
+    out = net(features.requires_grad_(), available)
+    terms = net.auxiliary_loss(features, available, out, target_for(net, 1))
+    (out.sum() + sum(terms.values())).backward()
+    assert [name for name, weight in net.named_parameters() if weight.requires_grad and weight.grad is None] == []
+
+
 @each
 def test_auxiliary_weights_are_the_papers_unless_given_and_only_of_terms_that_there_are(layer):
     net = layer(3, 6, 2)

@@ -54,6 +54,11 @@ def test_what_does_not_fit_is_named(files):
         LoadStudyd("image", ["T1"], absent=["PET"])
     with pytest.raises(PolyscanError, match="All of T1, PET are left out"):
         LoadStudyd("image", ["T1", "PET"], absent=["PET", "T1"])
+    with pytest.raises(PolyscanError, match=r"To be left out is 'T1'; give a list of names: \['T1'\]"):
+        LoadStudyd("image", ["T1", "PET"], absent="T1")
+    for item in ({"image": files}, {"study": "sub-1", "image": files["T1"]}):
+        with pytest.raises(PolyscanError, match="names its study, and under image the file of each modality"):
+            load(item)
 
 
 def test_windows_map_to_one_and_clip():

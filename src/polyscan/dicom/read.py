@@ -101,7 +101,9 @@ def one_series(source: str | Path | Sequence[str | Path]) -> Series:
     Raises:
         PolyscanError: there is none, or several.
     """
-    sources = [source] if isinstance(source, (str, Path)) else source
+    sources = [source] if isinstance(source, (str, Path)) else list(source)
+    if not sources:
+        raise PolyscanError("No file was given; give those of one series, or the folder that holds it.")
     named = [numbered(each) for each in sources]
     paths, number = [path for path, _ in named], named[0][1]
     found = find_series(paths[0]) if is_folder(paths[0]) else _read_all(paths)

@@ -42,6 +42,11 @@ class Series:
     meant: str | None = None
     passes: tuple[int, int] = (1, 1)
 
+    def __repr__(self) -> str:
+        """Without the headers, which name the patient and fill pages."""
+        size = "no volume" if self.shape is None else " x ".join(map(str, self.shape))
+        return f"Series({self.modality}, {size}, of {len(self.files)} files: {self.reason})"
+
     @property
     def headers(self) -> list[Dataset]:
         """The headers of the slices, each as a classic single-frame image has it, without pixels."""

@@ -34,7 +34,7 @@ BY_HAND = (
 )  # fmt: skip
 
 
-def suv_factor(headers: Sequence[Dataset], kind: str = "bw") -> float:
+def suv_factor(headers: Dataset | Sequence[Dataset], kind: str = "bw") -> float:
     """What a stored, rescaled PET value is multiplied by to become a SUV.
 
     SUV = activity concentration / (dose at the time that the values are corrected to / size), with size the body
@@ -42,7 +42,7 @@ def suv_factor(headers: Sequence[Dataset], kind: str = "bw") -> float:
     DICOM attributes follows the QIBA FDG-PET/CT profile, appendix G).
 
     Args:
-        headers: the data sets of one series; pixels are not needed.
+        headers: the data sets of one series, or one of them; pixels are not needed.
         kind: ``"bw"`` body weight, ``"lbm"`` lean body mass after James, ``"lbm_janma"`` after Janmahasatian (both
             g/mL), ``"bsa"`` body surface area after Du Bois (cm2/mL).
 
@@ -52,7 +52,7 @@ def suv_factor(headers: Sequence[Dataset], kind: str = "bw") -> float:
     Raises:
         PolyscanError: an attribute that is needed is missing or has a value that cannot be used.
     """
-    return float(suv_factors(headers, kind)[0].min())
+    return float(suv_factors([headers] if isinstance(headers, Dataset) else headers, kind)[0].min())
 
 
 def suv_factors(headers: Sequence[Dataset], kind: str = "bw") -> tuple[np.ndarray, list[str]]:

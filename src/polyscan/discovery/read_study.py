@@ -9,8 +9,9 @@ from monai.data import MetaTensor
 
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError, first_of
-from polyscan.formats.read import read_image
+from polyscan.formats.read import read_image, read_volume
 from polyscan.study import Study
+from polyscan.study.manifest import Manifest
 
 
 class StudyImages(dict[str, MetaTensor]):
@@ -44,11 +45,11 @@ def find_studies(folder: str | Path) -> list[Study]:
     return scan(folder).studies
 
 
-def read_study(folder: str | Path) -> StudyImages:
+def read_study(folder: Study | str | Path) -> StudyImages:
     """Read the scans of one patient.
 
     Args:
-        folder: one patient's, DICOM or NIfTI.
+        folder: one patient's, DICOM or NIfTI; or one of :func:`find_studies`, raw or prepared.
 
     Returns:
         The scans, and beside them what was left out and why. A scan that cannot be read stops no other.
@@ -56,13 +57,14 @@ def read_study(folder: str | Path) -> StudyImages:
     Raises:
         PolyscanError: the folder holds no study, several, or none whose scans can be read.
     """
-    found = scan(folder)
+    found = Manifest(testing=[folder]) if isinstance(folder, Study) else scan(folder)
     study = only_study(found.studies, folder)
     images = StudyImages(study)
     images.left_out = [f"{d.series}: {d.reason}" for d in [*study.decisions, *found.left_out] if not d.taken]
     for name, one in study.scans.items():
         try:
-            images[name] = read_image(one.source, name, one.given)
+            raw = study.preparation is None
+            images[name] = read_image(one.source, name, one.given) if raw else read_volume(str(one.source))
         except PolyscanError as error:
             images.left_out.append(f"{name}: {error}")
     if not images:
@@ -70,7 +72,7 @@ def read_study(folder: str | Path) -> StudyImages:
     return images
 
 
-def only_study(studies: Sequence[Study], folder: str | Path) -> Study:
+def only_study(studies: Sequence[Study], folder: object) -> Study:
     """The one study that was found in a folder; PolyscanError where it holds none or several."""
     if len(studies) != 1:
         keys = first_of([study.key for study in studies])

@@ -69,7 +69,8 @@ class GlobalLocalAlignment(FusionLayer):
         """``global`` and ``local`` contrast, averaged over the pairs of modalities that at least two rows have."""
         coarse = tokens_of(given.features.flatten(0, 1), self.tokens).unflatten(0, given.features.shape[:2])
         words, whole = self.local(flatten_space(coarse, 3)).transpose(2, 3), self.whole(pooled(given.features))
-        near, far = [given.features.sum() * 0], [given.features.sum() * 0]
+        # Every weight takes part in every step, as several processes that learn together need.
+        near, far = [words.sum() * 0], [whole.sum() * 0]
         for a in range(self.modalities):
             for b in range(self.modalities):
                 rows = given.available[:, a] & given.available[:, b]

@@ -27,7 +27,7 @@ _ONE_STUDY = "polyscan.preprocess.prepare_study"
 
 
 def prepare(
-    manifest: str | Path | Manifest | Sequence[Study],
+    manifest: str | Path | Manifest | Study | Sequence[Study],
     out: str | Path,
     *,
     protocol: str | Path = "default",
@@ -42,7 +42,8 @@ def prepare(
     polyscan are those that it was made from; so a run that was cut short goes on where it ended.
 
     Args:
-        manifest: what to prepare, or the path of the file; or studies, such as :func:`polyscan.find_studies` lists.
+        manifest: what to prepare, or the path of the file; or studies, such as :func:`polyscan.find_studies` lists, or
+            one of them.
         out: folder that is new, empty, or was made by ``prepare``; each study becomes a folder in it, laid out as
             BIDS derivatives are. What it holds of an earlier run and not of this one is removed; what somebody put
             there stays, and what somebody changed too: see :mod:`polyscan.files.owned`.

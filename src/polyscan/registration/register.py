@@ -128,7 +128,13 @@ def register_study(
 
 
 def _volume(image: sitk.Image | MetaTensor, device: torch.device | str) -> Volume:
-    return Volume.of_image(image, device) if isinstance(image, sitk.Image) else Volume.of_tensor(image, device)
+    if isinstance(image, sitk.Image):
+        return Volume.of_image(image, device)
+    if not hasattr(image, "affine"):
+        raise PolyscanError(
+            f"{type(image).__name__} tells no affine; give tensors as of polyscan.read_study, or images of SimpleITK."
+        )
+    return Volume.of_tensor(image, device)
 
 
 def _register(

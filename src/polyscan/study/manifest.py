@@ -236,12 +236,14 @@ def read_manifest(path: str | Path, roots: Mapping[str, str | Path] | None = Non
 
 
 def manifest_of(
-    source: str | Path | Manifest | Sequence[Study], roots: Mapping[str, str | Path] | None = None
+    source: str | Path | Manifest | Study | Sequence[Study], roots: Mapping[str, str | Path] | None = None
 ) -> Manifest:
     """A manifest that was read already, that of a file, or one of studies, all of them to be answered for."""
     if isinstance(source, Manifest):
         return source
-    return read_manifest(source, roots) if isinstance(source, (str, Path)) else Manifest(testing=list(source))
+    if isinstance(source, (str, Path)):
+        return read_manifest(source, roots)
+    return Manifest(testing=[source] if isinstance(source, Study) else list(source))
 
 
 def read_record(path: Path) -> Manifest | None:

@@ -30,7 +30,7 @@ class LoadStudyd(EachKeyTransform):
         allow_missing_keys: as in MONAI.
 
     Raises:
-        PolyscanError: a study has none of the modalities, or its files do not lie on one grid.
+        PolyscanError: a study has no name or none of the modalities, or its files do not lie on one grid.
     """
 
     def __init__(
@@ -49,6 +49,9 @@ class LoadStudyd(EachKeyTransform):
             raise PolyscanError(f"All of {', '.join(modalities)} are left out; leave at least one for the network.")
 
     def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
+        if "study" not in data or not isinstance(data[key], Mapping):
+            example = {"study": "sub-1", key: {self.modalities[0]: "FILE"}}
+            raise PolyscanError(f"An item names its study, and under {key} the file of each modality: {example}.")
         study = str(data["study"])
         images = {m: self._read(data[key][m], study) for m in self.read if m in data[key]}
         if not images:
@@ -107,7 +110,9 @@ class LoadScalesd(LoadStudyd):
 
 
 def check_absent(absent: Iterable[str], known: Iterable[str], what: str = "Modality") -> None:
-    """Refuse to leave out what a bundle does not read."""
+    """Refuse to leave out what a bundle does not read, and letters of a name."""
+    if isinstance(absent, str):
+        raise PolyscanError(f"To be left out is {absent!r}; give a list of names: [{absent!r}].")
     if unknown := sorted(set(absent) - set(known)):
         raise PolyscanError(f"{what} {', '.join(unknown)} cannot be left out: this bundle reads {', '.join(known)}.")
 
