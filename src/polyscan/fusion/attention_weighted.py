@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from polyscan.fusion.base import FusionLayer
-from polyscan.fusion.blocks import softmax_over
+from polyscan.fusion.blocks import Pointwise, softmax_over
 
 
 class AttentionWeighted(FusionLayer):
@@ -23,8 +23,8 @@ class AttentionWeighted(FusionLayer):
 
     def __init__(self, modalities: int, channels: int, spatial_dims: int = 3, *, hidden: int | None = None) -> None:
         super().__init__(modalities, channels, spatial_dims)
-        self.project = nn.Linear(channels, hidden or channels)
-        self.score = nn.Linear(hidden or channels, 1, bias=False)
+        self.project = Pointwise(channels, hidden or channels)
+        self.score = Pointwise(hidden or channels, 1, bias=False)
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
         return (self.weights(features, available).unsqueeze(2) * features).sum(1)
@@ -40,5 +40,5 @@ class AttentionWeighted(FusionLayer):
         Returns:
             (batch, modality, *spatial), zero where absent, summing to one over modalities.
         """
-        energy = self.score(torch.tanh(self.project(features.movedim(2, -1)))).squeeze(-1)
-        return softmax_over(energy, available)
+        energy = self.score(torch.tanh(self.project(features.flatten(0, 1))))
+        return softmax_over(energy.unflatten(0, features.shape[:2]).squeeze(2), available)
