@@ -83,8 +83,8 @@ def test_objectives_train_beside_a_strategy_and_stand_in_the_run(strategy, cohor
     assert config["unlabelled"] is True
 
 
-def test_a_training_that_was_cut_short_goes_on_with_what_objectives_have_learnt(cohort, tmp_path):
-    asked = objective_option(["Contrastive"], BUNDLE, changes(cohort))
+def test_a_training_that_was_cut_short_goes_on_with_what_objectives_and_rare_layers_learnt(cohort, tmp_path):
+    asked = objective_option(["Contrastive"], BUNDLE, missing_option("SubsetEnsemble", BUNDLE, changes(cohort)))
     where = (BUNDLE, cohort / "manifest.json")
     whole = train(*where, tmp_path / "whole", overrides={**asked, "max_epochs": 2})
 
