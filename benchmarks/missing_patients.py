@@ -17,7 +17,8 @@ all others are read as what they are, many.
 
 "zeros" is a network that is given zeros where a scan is missing, in training too, and is not told. "trained for it" is
 a network for exactly that subset of the scans. "as it comes" is what ``polyscan train`` does without an option, and the
-network trained for all scans. A threshold, and the network of one scan, ``--first``, are the simple answers.
+network trained for all scans; "generated scans" is that network, given scans that a second one, trained on hidden ones,
+makes of those that are there. A threshold, and the network of one scan, ``--first``, are the simple answers.
 
 Trainings that are finished lie in ``out/`` and are not repeated; ``--table`` writes what is there to
 ``benchmarks/results/missing_patients.csv``, beside other cohorts, patients in the order of the manifest, and prints it.
@@ -42,6 +43,7 @@ from missing_segmentation import BASE, Recipe, Zeros, counts, dice, strategies
 from torch import Tensor
 from torch.nn import functional
 
+from polyscan import missing
 from polyscan.baselines.models import THRESHOLDS
 from polyscan.evaluation import bootstrap
 from polyscan.files.atomic import atomic_write, read_json, write_json
@@ -53,7 +55,10 @@ from polyscan.transforms import ScaleModalitiesd
 
 RESULTS = Path(__file__).parent / "results" / "missing_patients.csv"
 ZEROS, COMES, EXACT, DISTILLED = "zeros", "as it comes", "trained for it", "Distillation"
-STRATEGIES = (COMES, ZEROS, BASE, "LearnedTokens", "GenerativeImputation", DISTILLED)
+STRATEGIES = (
+    *(COMES, ZEROS, BASE, *(kind.__name__ for kind in missing.strategies())),
+    *("SharedSpecific", DISTILLED),
+)
 
 
 @dataclass(frozen=True)
@@ -120,10 +125,11 @@ def deformed(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(given, sample(image.nan_to_num()), torch.nan), sample(mask, mode="nearest")
 
 
-def network(scans: Sequence[str], dims: int, fusion: Callable) -> FusionNet:
+def network(scans: Sequence[str], dims: int, fusion: Callable, outputs: int = 1) -> FusionNet:
     """A U-Net at half the grid; batch norm keeps what HU and SUV mean."""
     encoder = partial(UNetEncoder, channels=(8, 16, 32), stem_stride=2, norm="batch")
-    head = partial(SegmentationHead, regions=["tumour"], width=(8, 16), norm="batch", prior=0.05)
+    prior = 0.05 if outputs == 1 else None
+    head = partial(SegmentationHead, regions=list(map(str, range(outputs))), width=(8, 16), norm="batch", prior=prior)
     return FusionNet(scans, encoder, [0, 1, 2], fusion, head, spatial_dims=dims)
 
 
@@ -190,12 +196,13 @@ def print_tables(rows: dict[str, np.ndarray], subsets: Sequence[str], first: str
     whole = max(sizes)
     groups = {"as they come": sizes == whole, "one gone": sizes == whole - 1, "one left": sizes == 1}
     gone = sizes < whole
-    heads = [*groups, "minus zeros", "minus trained for it", f"as they come, minus {first} alone"]
+    others = (BASE, ZEROS, EXACT)
+    heads = [*groups, *(f"minus {name}" for name in others), f"as they come, minus {first} alone"]
     print(f"\n| strategy | {' | '.join(heads)} |\n|---|{'---|' * len(heads)}")
     alone = rows[EXACT][:, list(subsets).index(first)]
     for name, values in rows.items():
         cells = [mean_of(values[:, of]) for of in groups.values()]
-        cells += [difference(values[:, gone], rows[other][:, gone]) for other in (ZEROS, EXACT)]
+        cells += [difference(values[:, gone], rows[other][:, gone]) for other in others]
         print(f"| {name} | {' | '.join(cells)} | {difference(values[:, [-1]], alone[:, None])} |")
 
 

@@ -76,19 +76,37 @@ class Zeros(nn.Module):
         return self.network(torch.nan_to_num(image))
 
 
+class Generated(nn.Module):
+    """A network that is given whole scans: those that are missing are generated from the others."""
+
+    def __init__(self, network: FusionNet, generator: FusionNet) -> None:
+        super().__init__()
+        self.network, self.generator = network, generator
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits from (subject, contrast, ...), NaN where missing."""
+        return self.network(torch.where(image.isnan(), self.generator(image), image))
+
+
+def reconstruction(generated: Tensor, hidden: Tensor) -> Tensor:
+    """Mean absolute error of scans that were hidden, NaN where they were not."""
+    own = hidden.isfinite()
+    return torch.where(own, generated.float() - hidden, 0.0).abs().sum() / own.sum().clamp(min=1)
+
+
 @dataclass(frozen=True)
 class Recipe:
     """What all strategies have alike.
 
     Attributes:
-        network: from a fusion layer.
+        network: from a fusion layer, and how many maps it gives where those are not of regions.
         steps, batch: of the training.
         augment: changes images and regions of a batch.
         rate: of AdamW, the highest of one cycle.
         bfloat16: whether training computes in it.
     """
 
-    network: Callable[[Callable], FusionNet]
+    network: Callable[..., FusionNet]
     steps: int
     batch: int
     augment: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -96,9 +114,9 @@ class Recipe:
     bfloat16: bool = False
 
 
-def network(fusion: Callable) -> FusionNet:
+def network(fusion: Callable, outputs: int = len(REGIONS)) -> FusionNet:
     encoder = partial(UNetEncoder, channels=(6, 12, 24))
-    head = partial(SegmentationHead, regions=list(REGIONS), width=(6, 12))
+    head = partial(SegmentationHead, regions=list(map(str, range(outputs))), width=(6, 12))
     return FusionNet(CONTRASTS, encoder, [0, 1, 2], fusion, head)
 
 
@@ -108,11 +126,18 @@ def mirrored(image: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def trained(
-    recipe: Recipe, image: Tensor, regions: Tensor, fusion: Callable, rate: float, distil: bool, zeros: bool
+    recipe: Recipe,
+    image: Tensor,
+    regions: Tensor,
+    fusion: Callable,
+    rate: float,
+    distil: bool = False,
+    zeros: bool = False,
+    generates: bool = False,
 ) -> nn.Module:
-    """A network that has learnt from (subject, contrast, ...) and (subject, region, ...)."""
-    net = recipe.network(fusion)
-    loss = RegionLoss()
+    """A network that has learnt from (subject, contrast, ...) and (subject, region, ...), or to generate the former."""
+    net = recipe.network(fusion, image.shape[1]) if generates else recipe.network(fusion)
+    loss = reconstruction if generates else RegionLoss()
     step = WithDistillation(net, None, loss) if distil else WithAuxiliaryLosses(net)
     optimizer = torch.optim.AdamW(net.parameters(), lr=recipe.rate, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.rate, total_steps=recipe.steps)
@@ -122,9 +147,10 @@ def trained(
         x, y = recipe.augment(image[rows], regions[rows])
         given = dropped(x.flatten(2), rate).reshape(x.shape)
         optimizer.zero_grad()
+        target = x.masked_fill(given.isfinite(), torch.nan) if generates else y
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
-            logits, auxiliary = step(torch.nan_to_num(given) if zeros else given, y)
-            total = loss(logits, y) + sum(auxiliary.values())
+            logits, auxiliary = step(torch.nan_to_num(given) if zeros else given, target)
+            total = loss(logits, target) + sum(auxiliary.values())
         total.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 12.0)
         optimizer.step()
@@ -137,7 +163,7 @@ def counts(net: nn.Module, image: Tensor, regions: Tensor, subsets: Sequence[Seq
     """Voxels (subset, subject, region, 3): found and true, found, true; of a subset, what there is of it is read."""
     voxels = np.zeros((len(subsets), *regions.shape[:2], 3), dtype=int)
     for rows in torch.arange(len(image)).split(8):
-        cached = None if isinstance(net, Zeros) else CachedFeatures.of(net, image[rows])  # type: ignore[arg-type]
+        cached = CachedFeatures.of(net, image[rows]) if isinstance(net, FusionNet) else None
         for k, subset in enumerate(subsets):
             absent = [m for m in range(image.shape[1]) if m not in subset]
             if cached is None:
@@ -169,8 +195,12 @@ def scores(net: nn.Module, image: Tensor, regions: Tensor) -> np.ndarray:
 def strategies(recipe: Recipe) -> dict[str, Callable[[Tensor, Tensor], nn.Module]]:
     """Name to what trains it."""
 
-    def by(fusion: Callable, rate: float = DROP, distil: bool = False, zeros: bool = False) -> Callable:
-        return lambda x, y: trained(recipe, x, y, fusion, rate, distil, zeros)
+    def by(fusion: Callable, rate: float = DROP, **options: bool) -> Callable:
+        return lambda x, y: trained(recipe, x, y, fusion, rate, **options)
+
+    def generated(x: Tensor, y: Tensor) -> nn.Module:
+        net = by(AttentionWeighted, 0.0)(x, y)
+        return Generated(net, by(AttentionWeighted, 0.5, generates=True)(x, y)).eval()
 
     return {
         "zeros": by(AttentionWeighted, 0.0, zeros=True),
@@ -179,6 +209,7 @@ def strategies(recipe: Recipe) -> dict[str, Callable[[Tensor, Tensor], nn.Module
         **{kind.__name__: by(partial(kind, fusion=AttentionWeighted)) for kind in missing.strategies()},
         "SharedSpecific": by(SharedSpecific),
         "RegionAware": by(RegionAware),
+        "generated scans": generated,
         "Distillation": by(AttentionWeighted, 0.0, distil=True),
     }
 

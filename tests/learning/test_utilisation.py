@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from monai.data import MetaTensor
 from monai.engines import default_prepare_batch
 
 from polyscan.fusion import Mean
@@ -33,7 +34,13 @@ def batch():
 def test_a_score_is_the_probability_of_the_truth_from_one_modality(network, batch):
     image, target = batch
     before = {name: value.clone() for name, value in network.named_buffers()}
-    found = Utilisation(network, classification_loss, 1).scores(image, target, ())
+    given = set()
+    encoders = [module for module in network.modules() if isinstance(module, UNetEncoder)]
+    hooks = [each.register_forward_pre_hook(lambda _, inputs: given.add(type(inputs[0]))) for each in encoders]
+    found = Utilisation(network, classification_loss, 1).scores(MetaTensor(image), MetaTensor(target), ())
+    assert given == {torch.Tensor}, "metadata would be kept at every operation"
+    for hook in hooks:
+        hook.remove()
     assert all(torch.equal(value, before[name]) for name, value in network.named_buffers()), "batch norm learnt nothing"
     network.eval()
     for m, rows in enumerate([slice(0, 6), slice(0, 4)]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import partial
 
 import pytest
@@ -48,8 +49,9 @@ def test_what_stands_in_a_missing_place_changes_no_output_loss_or_gradient(strat
     found = []
     for features in (clean, spoiled):
         features = features.clone().requires_grad_()
-        fused = net(features, available)
-        terms = net.auxiliary_loss(features, available, fused)
+        once = deepcopy(net)  # it may remember what it has seen
+        fused = once(features, available)
+        terms = once.auxiliary_loss(features, available, fused)
         assert set(terms) == set(net.auxiliary_weights)
         (gradient,) = torch.autograd.grad(fused.square().sum() + sum(terms.values()), features)
         found.append((fused.detach(), {name: term.detach() for name, term in terms.items()}, gradient))
@@ -67,7 +69,9 @@ def test_complete_subjects_are_fused_by_the_layer_within(strategy):
 
 @each
 def test_compiles_to_torchscript(strategy):
-    net, features, available = awake(strategy(3, 4, 2)).eval(), torch.randn(4, 3, 4, 5, 5), rows(4, 3)
+    net, features, available = awake(strategy(3, 4, 2)), torch.randn(4, 3, 4, 5, 5), rows(4, 3)
+    net(features, torch.ones_like(available))
+    net.eval()
     torch.testing.assert_close(torch.jit.script(net)(features, available), net(features, available))
 
 
@@ -123,6 +127,12 @@ def test_imputations_are_as_good_as_what_they_know(correlated):
     assert error(linear, features, available) < 0.15  # 0.09 at best
     generative = fitted(missing.GenerativeImputation(2, 3, 0), features, available)
     assert error(generative, features, available) < 0.3
+    nearest = missing.NearestImputation(2, 3, 0)
+    assert error(nearest, features, available) > 4  # knows nobody yet
+    for rows in torch.randperm(800).split(100):
+        nearest(features[rows], available[rows])
+    assert nearest.kept == 512
+    assert error(nearest.eval(), features, available) < 0.6
 
 
 def test_a_generator_that_knows_nothing_gives_the_mean():
@@ -135,8 +145,32 @@ def test_a_generator_that_knows_nothing_gives_the_mean():
     assert imputed.std() < 0.3  # features have 1
 
 
+def test_a_memory_keeps_the_latest_subjects_who_have_all_and_travels_with_the_weights():
+    net = missing.NearestImputation(2, 3, 1, neighbours=1, memory=16)
+    old, new = torch.randn(2, 4, 2, 3, 5)
+    lacking = torch.tensor([[True, False]] * 4)
+    net(old, lacking)
+    net(old, lacking & False)
+    assert net.kept == 0
+    for features in (old, *[new] * 8):
+        net(features, lacking | torch.tensor([[False, True]]))
+    other = missing.NearestImputation(2, 3, 1, neighbours=1, memory=16).eval()
+    other.load_state_dict(net.state_dict())
+    seen = {tuple(x) for x in other.memory[:, 1].tolist()}
+    assert seen <= {tuple(x) for x in new[:, 1].movedim(1, 2).reshape(-1, 3).tolist()}
+    place = other.impute(new * lacking[..., None, None], lacking)[:, 1].movedim(1, 2).reshape(-1, 3)
+    assert {tuple(x) for x in place.tolist()} <= seen
+    with pytest.raises(ValueError, match="9 neighbours of a memory of 8; expected from 1 to 8"):
+        missing.NearestImputation(2, 3, 1, neighbours=9, memory=8)
+
+
 def test_imputation_does_not_move_with_the_supervised_loss():
-    for strategy in (missing.MeanImputation, missing.LinearImputation, missing.GenerativeImputation):
+    for strategy in (
+        missing.MeanImputation,
+        missing.LinearImputation,
+        missing.GenerativeImputation,
+        missing.NearestImputation,
+    ):
         net, features, available = strategy(2, 3, 0), torch.randn(4, 2, 3), torch.tensor([[True, False]] * 4)
         net(features, available).square().sum().backward()
         within = {f"fusion.{name}" for name, _ in net.fusion.named_parameters()}
@@ -160,6 +194,10 @@ def test_each_combination_has_a_layer_of_its_own():
         torch.testing.assert_close(out[row : row + 1], layer(masked, available[row : row + 1]))
     with pytest.raises(PolyscanError, match="7 modalities would need 127, expected 6 modalities at most"):
         missing.SubsetEnsemble(7, 4, 0)
+    with pytest.raises(
+        PolyscanError, match="Mean has no weights, so that a layer for each combination changes nothing"
+    ):
+        missing.SubsetEnsemble(3, 4, 0, fusion=Mean)
 
 
 def test_shared_parts_speak_for_a_missing_modality(correlated):

@@ -57,7 +57,7 @@ def missing_option(text: str, bundle: str | Path, changes: Mapping[str, Any]) ->
     check_options(asked, options, known[name], ("modalities", "channels", "spatial_dims", "fusion"))
     fusion = changes.get("fusion") or read_config(bundle_folder(bundle), "train", {}).get("fusion")
     if not isinstance(fusion, Mapping):
-        raise PolyscanError(f"{bundle} names no fusion layer that {name} could stand around; it needs an entry fusion.")
+        raise PolyscanError(f"{bundle} names no fusion layer that {name} could stand around; name one by --fusion.")
 
     def around(layer: Any) -> dict[str, Any]:
         return {"_target_": f"polyscan.missing.{name}", "_mode_": "callable", "fusion": layer, **options}

@@ -11,6 +11,7 @@ from ignite.engine import Engine, Events
 from monai.engines import IterationEvents
 from torch import Tensor, nn
 
+from polyscan.learning.auxiliary_loss import plain
 from polyscan.learning.gradients import steps_now
 from polyscan.networks.cached_features import CachedFeatures
 from polyscan.networks.encoders import EncoderEach, frozen_statistics
@@ -79,17 +80,16 @@ class Utilisation:
         """(modality) exp(-loss) of each modality alone, over the rows that have it and a label; 0 where none has."""
         scores = torch.zeros(len(self.network.modalities), device=target.device)
         with frozen_statistics(self.network):
-            encoded = CachedFeatures.of(self.network, image, inputs)
-            plain = target.as_subclass(Tensor)  # type: ignore[arg-type]
-            known = torch.isfinite(plain).flatten(1).any(1)
+            image, target, *rest = map(plain, (image, target, *inputs))
+            encoded = CachedFeatures.of(self.network, image, rest)
+            known = torch.isfinite(target).flatten(1).any(1)
             for m in range(len(scores)):
                 rows = encoded.available[:, m] & known
                 if not bool(rows.any()):
                     continue
                 alone = torch.zeros_like(encoded.available)
                 alone[:, m] = True
-                logits = encoded.logits(alone)
-                scores[m] = torch.exp(-self.loss(logits.as_subclass(Tensor)[rows], plain[rows]))  # type: ignore[arg-type]
+                scores[m] = torch.exp(-self.loss(encoded.logits(alone)[rows], target[rows]))
         return scores
 
     def state_dict(self) -> dict[str, Any]:

@@ -28,7 +28,7 @@ class SubsetEnsemble(MissingStrategy):
         channels, spatial_dims, fusion, auxiliary_weights: see :class:`MissingStrategy`.
 
     Raises:
-        PolyscanError: there are more than six modalities.
+        PolyscanError: there are more than six modalities, or the layer within has nothing to learn.
     """
 
     def __init__(
@@ -45,6 +45,11 @@ class SubsetEnsemble(MissingStrategy):
             raise PolyscanError(
                 f"SubsetEnsemble has a layer for each combination; {modalities} modalities would need "
                 f"{2**modalities - 1}, expected {MOST} modalities at most."
+            )
+        if next(self.fusion.parameters(), None) is None:
+            raise PolyscanError(
+                f"{type(self.fusion).__name__} has no weights, so that a layer for each combination changes nothing; "
+                "name one that has, such as --fusion Concatenation."
             )
         # The layer within answers for all modalities; one more for each other combination.
         self.others = nn.ModuleList(fusion(modalities, channels, spatial_dims) for _ in range(2**modalities - 2))

@@ -76,7 +76,7 @@ class FeatureObjective(Objective):
         """What is said of a network whose deepest features are not those of one modality each."""
         return PolyscanError(
             f"{type(self).__name__} reads deep features of each modality before it meets the others; this network has "
-            "none: fuse at levels, such as --set fuse_at=[3], or leave --objective away."
+            "none: leave --objective away, or let its bundle fuse at levels (fuse_at), where it has that choice."
         )
 
 
