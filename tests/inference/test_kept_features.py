@@ -170,5 +170,10 @@ def test_a_late_table_updates_the_answer_and_the_record_keeps_both(tmp_path):
     assert len(kept) == 4
     assert infer(whole, out, "--keep-features") == second  # nothing came: the answer stays as it is
     assert {path: path.stat().st_mtime_ns for path in out.glob("features/*/*.pt")} == kept
+    unread = {**whole, "testing": [{**whole["testing"][0], "centre": "north"}]}
+    again = infer(unread, out, "--keep-features")
+    assert again["reused"] == again["present"]
+    assert again["earlier"] == second["earlier"]  # something came that is not read: asked anew, from the same
+    assert (out / again["earlier"][0]["path"].rpartition("/")[2]).is_file()
     infer({**whole, "testing": [late]}, tmp_path / "other")
     assert "earlier" not in infer(whole, tmp_path / "other", "--set", "monte_carlo_samples=3")  # another answer

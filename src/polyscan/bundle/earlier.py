@@ -36,10 +36,20 @@ def check_same_bundle(out: Path, records: Iterable[Path], bundle: str) -> None:
         )
 
 
-def is_updated(said: PredictionRecord, model: ModelRecord | None, scans: Collection[str]) -> bool:
-    """Whether an answer was the same model's by the same settings, from fewer of the scans, and its files are there."""
-    of_model = said.model is not None and said.model == model
-    return of_model and {*said.present, *said.ignored} < set(scans) and all(Path(file).is_file() for file in said.files)
+def earlier_answers(
+    said: PredictionRecord | None, model: ModelRecord | None, scans: Collection[str], key: str
+) -> list[PredictionRecord]:
+    """What the same model said by the same settings from fewer of the scans, first one first.
+
+    The last answer is one of them where it was from fewer: its files are copied out of the way of the next. Where it
+    was from the same, what stood beside it stands beside the next. None where files of them are gone.
+    """
+    if said is None or said.model is None or said.model != model or not {*said.present, *said.ignored} <= set(scans):
+        return []
+    fewer = {*said.present, *said.ignored} != set(scans)
+    if not all(Path(file).is_file() for each in [*said.earlier, *([said] if fewer else [])] for file in each.files):
+        return []
+    return [*said.earlier, *([replace(copy_aside(said, key), earlier=[])] if fewer else [])]
 
 
 def moved_aside(said: PredictionRecord, key: str) -> PredictionRecord:

@@ -15,7 +15,7 @@ from monai.engines import Evaluator
 
 from polyscan import __version__
 from polyscan.bundle.carried import marks_of
-from polyscan.bundle.earlier import check_same_bundle, copy_aside, is_updated, last_answer, moved_aside
+from polyscan.bundle.earlier import check_same_bundle, earlier_answers, last_answer, moved_aside
 from polyscan.bundle.items import inference_item
 from polyscan.errors import PolyscanError, nothing_to_read, sentence
 from polyscan.files.digest import digest_of
@@ -95,8 +95,7 @@ class StudyPredictor:
         read = [*scans, *([CLINICAL] if clinical and CLINICAL in self.extra_keys else [])]
         if self.model is not None and not read:
             raise nothing_to_read(study.key, [n for n in study.scans if n not in absent], self.model.modalities)
-        updates = before is not None and is_updated(before, self.model, read)
-        earlier = copy_aside(before, study.key) if before is not None and updates else None
+        earlier = earlier_answers(before, self.model, read, study.key)
         try:
             with self.features.study(study.key) if self.features is not None else nullcontext():
                 prediction = self._ask(replace(study, scans=scans, clinical=clinical))
@@ -107,13 +106,13 @@ class StudyPredictor:
             prediction.learnt = bool(self.learnt) and not self.learnt.isdisjoint(marks_of([study]))
             if self.features is not None:
                 prediction.reused = self.features.reused
-            if earlier is not None:
-                prediction.earlier = [*earlier.earlier, replace(earlier, earlier=[])]
+            prediction.earlier = earlier
             if self.postprocess is not None:
                 self.postprocess(study, prediction)
         except Exception as error:
-            for file in earlier.files if earlier is not None else []:
-                Path(file).unlink()
+            for copied in earlier[len(before.earlier) :] if before is not None else []:
+                for file in copied.files:
+                    Path(file).unlink()
             raise PolyscanError(without_paths(sentence(error), study)) from error
         return replace(study, prediction=prediction)
 
