@@ -5,7 +5,8 @@
     polyscan evaluate cv/all/ cv/without-T1c/
 
 A fold that was trained, or answered, is not again. ``--without`` treats modalities as not acquired when answers are
-given, not in training: one network serves every subset.
+given, not in training: one network serves every subset. ``--tested`` names a manifest of the same studies that are
+otherwise made, such as lesions measured on other masks: networks learn from the one, and answer for the other.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ def cross_validate(
     settings: Mapping[str, Any] | None = None,
     absent: Sequence[str] = (),
     folds: Sequence[int] = (),
+    tested: Path | None = None,
 ) -> Path:
     """Train and answer fold by fold.
 
@@ -48,9 +50,11 @@ def cross_validate(
         settings: entries to change; of inference only those that it has.
         absent: modalities that are left out when answers are given.
         folds: those that are answered for; all where empty. Networks learn from every other fold all the same.
+        tested: a manifest of the same studies, which are answered for in the place of those of ``manifest``.
 
     Returns:
-        The manifest of all answers, ``out/all/manifest.json`` or ``out/without-.../manifest.json``.
+        The manifest of all answers: ``out/all/manifest.json``, or ``out/without-.../`` or ``out/FOLDER/``, the folder
+        of ``tested``.
 
     Raises:
         PolyscanError: the manifest has no such fold, or what training and answering raise.
@@ -64,7 +68,9 @@ def cross_validate(
         changes[config] = {k: v for f in fragments for k, v in read_fragment(f, config).items()}
         known = {*changes[config], *read_json(bundle_folder(bundle) / "configs" / f"{config}.json")}
         changes[config] |= {k: v for k, v in (settings or {}).items() if config == "train" or k in known}
-    given = f"without-{'-'.join(absent)}" if absent else "all"
+    given = "-".join([*([tested.parent.name] if tested else []), *(["without", *absent] if absent else [])]) or "all"
+    asked = read_manifest(tested or manifest).studies
+    fold_of = {study.key: study.fold for study in studies}
     answered = Manifest()
     for fold in folds or known_folds:
         folder = out / f"fold{fold}"
@@ -75,7 +81,7 @@ def cross_validate(
             train(bundle, folder / "train.json", folder / "run", overrides=changes["train"])
             (folder / "seconds.json").write_text(json.dumps({"cpu_seconds": round(time.process_time() - start)}))
         if not (folder / given / "manifest.json").is_file():
-            write_manifest(folder / "test.json", Manifest(testing=[s for s in studies if s.fold == fold]))
+            write_manifest(folder / "test.json", Manifest(testing=[s for s in asked if fold_of.get(s.key) == fold]))
             options = {"weights": weights, "absent": list(absent), "overrides": changes["inference"]}
             infer(bundle, folder / "test.json", folder / given, **options)
         answered.testing += read_manifest(folder / given / "manifest.json").testing
@@ -93,6 +99,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="as of polyscan train")
     parser.add_argument("--without", nargs="+", default=[], metavar="MODALITY")
     parser.add_argument("--folds", type=int, nargs="+", default=[], help="answer for these only")
+    parser.add_argument("--tested", type=Path, metavar="MANIFEST", help="answer for these studies instead")
     options = parser.parse_args()
     answers = cross_validate(
         options.bundle,
@@ -102,6 +109,7 @@ def main() -> None:
         settings=read_settings(options.set),
         absent=options.without,
         folds=options.folds,
+        tested=options.tested,
     )
     print(answers)
 

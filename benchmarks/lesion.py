@@ -3,18 +3,20 @@
     python benchmarks/cohorts.py lgg_mri partA.npz clinical_A.csv genes_A.csv lgg/
     python benchmarks/lesion.py lgg/manifest.json measured/
     polyscan evaluate measured/manifest.json --task IDH 1p19q grade --reference clinical \
-        --inputs clinical form look "clinical + form" "clinical + look" "clinical + form + look"
+        --inputs clinical "clinical + lesion + lesion_FLAIR + lesion_T1 + lesion_T1c"
+    polyscan train glioma_grading_classification measured/manifest.json -o run/ --config lgg_molecular
 
-``form`` tells how large a lesion is to the head, where it lies in it and how even its outline is; ``look`` how bright
-and how even it is in each contrast, how sharp its edge, and how much it enhances. Spacing is not known, so that all is
-in parts of the head. The masks that people drew are measured, or with ``--answers`` those of networks that have not
-seen the patient (``benchmarks/cross_validate.py``).
+``lesion`` tells how large a lesion is to the head, where it lies in it and how even its outline is; ``lesion_FLAIR``
+and so on how bright and how even it is in a contrast and how sharp its edge, that of T1c how much it enhances. Spacing
+is not known, so that all is in parts of the head. The masks that people drew are measured, or with ``--answers`` those
+of networks that have not seen the patient: of ``benchmarks/cross_validate.py``, or of ``polyscan infer`` for another
+part.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,26 +54,26 @@ def of_form(mask: np.ndarray, head: np.ndarray) -> dict[str, float]:
     }
 
 
-def of_look(mask: np.ndarray, images: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """How each contrast that is there looks within a lesion; images (x, y, z) are z-scores within the head."""
-    told: dict[str, float] = {}
+def of_look(mask: np.ndarray, images: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
+    """How a lesion looks in each contrast that there is; images (x, y, z) are z-scores within the head."""
+    told: dict[str, dict[str, float]] = {}
     outline = binary_dilation(mask, IN_SLICE) & ~binary_erosion(mask, IN_SLICE)
     for name, image in images.items():
         values = image[mask & np.isfinite(image)]
         if len(values) > 1:
             edges = gaussian_gradient_magnitude(np.nan_to_num(image), (1, 1, 0))
-            told |= {
-                f"{name}_mean": float(values.mean()),
-                f"{name}_uneven": float(values.std()),
-                f"{name}_high": float(np.quantile(values, 0.95)),
-                f"{name}_low": float(np.quantile(values, 0.05)),
-                f"{name}_edge": float(edges[outline].mean()),
+            told[name] = {
+                "mean": float(values.mean()),
+                "standard_deviation": float(values.std()),
+                "percentile_95": float(np.quantile(values, 0.95)),
+                "percentile_5": float(np.quantile(values, 0.05)),
+                "edge": float(edges[outline].mean()),
             }
-    if {"T1", "T1c"} <= images.keys():
+    if {"T1", "T1c"} <= told.keys():
         gain = (images["T1c"] - images["T1"])[mask]
         gain = gain[np.isfinite(gain)]
         if len(gain) > 1:
-            told |= {"enhancing_mean": float(gain.mean()), "enhancing_high": float(np.quantile(gain, 0.95))}
+            told["T1c"] |= {"gain_mean": float(gain.mean()), "gain_percentile_95": float(np.quantile(gain, 0.95))}
     return told
 
 
@@ -83,7 +85,7 @@ def oriented(path: str) -> np.ndarray:
 
 
 def measure(study: Study, path: str | None, out: Path) -> Study:
-    """The study with its tables ``form`` and ``look``, and without its mask.
+    """The study with a table of its lesion and one of each contrast, and without its mask.
 
     Raises:
         PolyscanError: no mask of it is known.
@@ -92,15 +94,14 @@ def measure(study: Study, path: str | None, out: Path) -> Study:
         raise PolyscanError(f"{study.key} has no mask, or was not prepared; give a manifest that answers for it.")
     mask, head = (oriented(file) > 0.5 for file in (path, study.preparation.foreground))
     images = {name: oriented(study.scans[name].path) for name in CONTRASTS if name in study.scans}
-    tables = {"form": of_form(mask, head), "look": of_look(mask, images)}
-    paths = {name: str(out / f"{study.subject}_{name}.json") for name in tables}
-    written = scans_of({name: write_table(paths[name], values) for name, values in tables.items() if values})
+    tables = {"lesion": of_form(mask, head)} | {f"lesion_{m}": told for m, told in of_look(mask, images).items()}
+    written = scans_of({name: write_table(str(out / f"{study.key}_{name}.json"), t) for name, t in tables.items()})
     return replace(study, scans={**study.scans, **written}, label=replace(study.label, mask=None))
 
 
-def measures(studies: Sequence[Study], answers: Mapping[str, str], out: Path) -> list[Study]:
-    """All studies, by the masks that answer for them where some are given, else by those that people drew."""
-    return [measure(study, answers.get(study.key) if answers else study.label.mask, out) for study in studies]
+def measured(manifest: Manifest, answers: Mapping[str, str], out: Path) -> Manifest:
+    """All studies in their sections, by the masks that answer for them where some are given, else by drawn ones."""
+    return manifest.map(lambda s: measure(s, answers.get(s.key) if answers else s.label.mask, out))
 
 
 def main() -> None:
@@ -115,9 +116,9 @@ def main() -> None:
     answered = [study for path in options.answers for study in read_manifest(path).studies]
     answers = {study.key: study.prediction.path for study in answered if study.prediction is not None}
     options.out.mkdir(parents=True, exist_ok=True)
-    found = measures(read_manifest(options.manifest).studies, answers, options.out)
-    write_manifest(options.out / "manifest.json", Manifest(found))
-    print(f"{len(found)} studies in {options.out / 'manifest.json'}")
+    found = measured(read_manifest(options.manifest), answers, options.out)
+    write_manifest(options.out / "manifest.json", found)
+    print(f"{len(found.studies)} studies in {options.out / 'manifest.json'}")
 
 
 if __name__ == "__main__":

@@ -9,12 +9,14 @@ import pytest
 from cohorts import make
 from cross_validate import cross_validate
 from heart import frames_of, measure
+from lesion import measured
 from test_cohorts import acdc, lgg, multiomic, picai, pictures
 
 from polyscan.baselines.tasks import tasks_of
 from polyscan.bundle.fragment import known_fragments, read_fragment
 from polyscan.bundle.run import infer, train
 from polyscan.errors import PolyscanError
+from polyscan.formats.nifti import read_nifti, write_nifti
 from polyscan.study.manifest import Manifest, read_manifest, write_manifest
 
 QUICK = {"max_epochs": 1, "val_interval": 1, "batch_size": 4}
@@ -26,7 +28,6 @@ QUICK = {"max_epochs": 1, "val_interval": 1, "batch_size": 4}
         ("glioma_survival", "tcga_glioma_multiomic", multiomic, "expression"),
         ("picai_cspca", "picai_tables_glands", picai, "laboratory"),
         ("lgg_lesion", "lgg_mri", lgg, "T1"),
-        ("lgg_molecular", "lgg_mri", lgg, "T1"),
         ("lgg_genes", "lgg_mri", lgg, "expression"),
         ("acdc_diagnosis", "acdc_ed_es", acdc, "CINE@2"),
         ("drifa_multitask_classification", "images_2d", pictures, None),
@@ -90,6 +91,27 @@ def test_hearts_of_a_part_without_masks_are_measured_by_a_network_of_another(tmp
     assert len(answers) == 10
     for study in measure(read_manifest(tmp_path / "B" / "manifest.json").studies, answers, tmp_path / "tables"):
         assert {"end_diastole", "end_systole", "change", "appearance"} <= set(study.scans)
+
+
+def test_drawn_lesions_teach_and_those_of_a_network_are_answered_for_with_any_contrasts(tmp_path):
+    make("lgg_mri", lgg(tmp_path), tmp_path / "cohort", folds=2, jobs=1)
+    prepared = read_manifest(tmp_path / "cohort" / "manifest.json")
+    found = {s.key: s.label.mask for s in prepared.studies}
+    blank = tmp_path / "blank.nii.gz"
+    write_nifti(blank, 0 * read_nifti(found["sub-TCGA0"]))
+    for name, masks in {"drawn": {}, "network": found | {"sub-TCGA0": str(blank)}}.items():
+        (tmp_path / name).mkdir()
+        write_manifest(tmp_path / name / "manifest.json", measured(prepared, masks, tmp_path / name))
+    options = {"fragments": ["lgg_molecular"], "settings": QUICK, "tested": tmp_path / "network" / "manifest.json"}
+    drawn, bundle = tmp_path / "drawn" / "manifest.json", read_fragment_bundle("lgg_molecular")
+    answered = read_manifest(cross_validate(bundle, drawn, tmp_path / "cv", **options)).testing
+    said = {s.subject: s.prediction for s in answered}
+    assert all("IDH" in each.answers for each in said.values())
+    assert said["TCGA0"].present == ["lesion", "clinical"]
+    assert said["TCGA3"].present == ["lesion", "lesion_T1", "lesion_FLAIR", "lesion_T1c", "clinical"]
+    less = cross_validate(bundle, drawn, tmp_path / "cv", **options, absent=["lesion_T1c"])
+    assert less == tmp_path / "cv" / "network-without-lesion_T1c" / "manifest.json"
+    assert all("lesion_T1c" not in s.prediction.present for s in read_manifest(less).testing)
 
 
 def read_fragment_bundle(name):

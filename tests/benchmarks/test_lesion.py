@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from lesion import measures
+from lesion import measured
 from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
 from polyscan.formats.nifti import write_nifti
 from polyscan.study import Label, Preparation, Study, scans_of
+from polyscan.study.manifest import Manifest
 
 
 def stored(path, values, backwards):
@@ -38,27 +39,34 @@ def study(request, tmp_path):
     return found
 
 
+def tables(study, answers, tmp_path):
+    """The study with what is measured of it, which keeps its section, and its tables."""
+    result = measured(Manifest(testing=[study]), answers, tmp_path)
+    (found,) = result.testing
+    return found, {name: read_json(scan.path) for name, scan in found.scans.items() if scan.is_table}
+
+
 def test_form_and_look(study, tmp_path):
-    (found,) = measures([study], {}, tmp_path)
-    form, look = (read_json(found.scans[name].path) for name in ("form", "look"))
+    found, told = tables(study, {}, tmp_path)
+    form, flair, t1, t1c = (told[f"lesion{name}"] for name in ("", "_FLAIR", "_T1", "_T1c"))
     assert form["log_size"] == pytest.approx(np.log(72 / (31 * 31 * 8)), abs=1e-3)
     assert (form["off_middle"], form["front"], form["top"]) == pytest.approx((0.25, 25.5 / 30, 4.5 / 7), abs=1e-3)
     assert form["slices"] == 0.25
     assert form["log_outline"] == pytest.approx(np.log(40 / np.sqrt(72)), abs=1e-3)
-    assert (look["T1_mean"], look["FLAIR_mean"], look["FLAIR_uneven"]) == (-1, 2, 0)
-    assert look["FLAIR_edge"] > look["T1_edge"] > 0.1
-    assert look["enhancing_mean"] == pytest.approx(1 + 3 * 8 / 72, abs=1e-3)
-    assert look["enhancing_high"] == 4
+    assert (t1["mean"], flair["mean"], flair["standard_deviation"]) == (-1, 2, 0)
+    assert flair["edge"] > t1["edge"] > 0.1
+    assert t1c["gain_mean"] == pytest.approx(1 + 3 * 8 / 72, abs=1e-3)
+    assert t1c["gain_percentile_95"] == 4
     assert found.label == Label(tasks={"IDH": "mutated"})
 
 
 def test_what_is_not_there_is_not_told(study, tmp_path):
     del study.scans["T1"]
-    (found,) = measures([study], {}, tmp_path)
-    assert not [name for name in read_json(found.scans["look"].path) if name.startswith(("T1_", "enhancing"))]
+    _, told = tables(study, {}, tmp_path)
+    assert told.keys() == {"lesion", "lesion_FLAIR", "lesion_T1c"}
+    assert "gain_mean" not in told["lesion_T1c"]
     empty = study.label.mask.replace("mask", "none")
-    (found,) = measures([study], {study.key: empty}, tmp_path)
-    assert list(read_json(found.scans["form"].path)) == ["log_size"]
-    assert "look" not in found.scans
+    _, told = tables(study, {study.key: empty}, tmp_path)
+    assert {name: list(table) for name, table in told.items()} == {"lesion": ["log_size"]}
     with pytest.raises(PolyscanError, match="has no mask"):
-        measures([study], {"sub-other": empty}, tmp_path)
+        tables(study, {"sub-other": empty}, tmp_path)
