@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.special import softmax
+from scipy.optimize import minimize
+from scipy.special import log_softmax, softmax
 from scipy.stats import betabinom
 
 from polyscan.errors import PolyscanError
@@ -62,6 +63,29 @@ def test_fewer_modalities_never_make_it_sharper():
             fewer = pattern.copy()
             fewer[m] = False
             assert fitted.temperature(fewer) >= fitted.temperature(pattern)
+
+
+def test_parts_of_modalities_are_the_likeliest_under_their_prior():
+    """A fit by finite differences of what is written down once more, a normal distribution of variance 1 about 0."""
+    logits, target, available = cohort(60)
+
+    def loss(parts):
+        temperature = np.exp(parts[0] + ~available @ parts[1:])
+        likelihood = log_softmax(logits / temperature[:, None], 1)[np.arange(60), target].sum()
+        return -likelihood + (parts[1:] ** 2).sum() / 2
+
+    found = minimize(loss, np.full(4, 0.1), bounds=[(None, None), *[(0, None)] * 3])
+    fitted = AvailabilityTemperature.fit(logits, target, available, MODALITIES)
+    np.testing.assert_allclose([fitted.everything, *fitted.absent], found.x, atol=2e-3)
+    assert max(fitted.absent) > 0.1
+
+
+def test_no_temperature_is_endless():
+    """Where every answer is right, however sure, or every one wrong."""
+    for true, size, bound in ((0, 0.01, -5.0), (1, 1.0, 5.0)):
+        logits = np.tile([[size, -size]], (20, 1))
+        fitted = AvailabilityTemperature.fit(logits, np.full(20, true), np.ones((20, 1), bool), ("CT",))
+        assert fitted.everything == pytest.approx(bound)
 
 
 def test_too_few_studies_are_refused():
@@ -141,6 +165,42 @@ def test_scores_by_hand():
         brier_score([[np.nan, np.nan]], [0])
 
 
+def gap(confidence: np.ndarray, right: np.ndarray) -> float:
+    """The calibration error over fifteen bins, one by one."""
+    edges, total = np.linspace(0, 1, 16), 0.0
+    for low, high in zip(edges[:-1], [*edges[1:-1], np.inf], strict=True):
+        inside = (low <= confidence) & (confidence < high)
+        total += abs((confidence[inside] - right[inside]).sum()) / len(confidence)
+    return total
+
+
+def test_calibration_errors_are_sums_over_bins():
+    p = softmax(np.random.default_rng(0).normal(size=(90, 3)), 1)
+    y = drawn(p, np.random.default_rng(1))
+    assert expected_calibration_error(p, y) == pytest.approx(gap(p.max(1), p.argmax(1) == y))
+    assert classwise_calibration_error(p, y) == pytest.approx(np.mean([gap(p[:, k], y == k) for k in range(3)]))
+    assert expected_calibration_error([[1.0, 0.0]] * 4, [0, 0, 0, 1]) == 0.25  # a confidence of 1 has a bin
+
+
+def test_lists_are_read_as_arrays_are():
+    logits, target, available = cohort(40)
+    p = softmax(logits, 1)
+    for score in (expected_calibration_error, classwise_calibration_error, brier_score, negative_log_likelihood):
+        assert score(p.tolist(), target.tolist()) == score(p, target)
+    assert calibrated_error_quantile(p.tolist(), trials=5) == calibrated_error_quantile(p, trials=5)
+    told = ConformalSets.fit(p, target, available)
+    assert ConformalSets.fit(p.tolist(), target.tolist(), available.tolist()) == told
+    assert told(p[0].tolist(), available[0].tolist()).tolist() == told(p[0], available[0]).tolist()
+    fitted = AvailabilityTemperature.fit(logits, target, available, MODALITIES)
+    assert fitted.temperature(available.tolist()).tolist() == fitted.temperature(available).tolist()
+
+
+@pytest.mark.parametrize(("p", "expected"), [([0.7, 0.3], 0.3), ([0.2, 0.5, 0.3], 0.5), ([0.0, 0.1, 0.9], 0.1)])
+def test_the_error_of_one_answer_by_chance_is_that_of_the_class_that_is_drawn(p, expected):
+    """Its confidence, or 1 less it, as often as the likeliest class is the true one."""
+    assert calibrated_error_quantile([p], 0.45) == pytest.approx(expected)
+
+
 def test_perfect_probabilities_lie_below_their_quantile():
     below = 0
     for seed in range(40):
@@ -149,3 +209,4 @@ def test_perfect_probabilities_lie_below_their_quantile():
         y = drawn(p, generator)
         below += expected_calibration_error(p, y) <= calibrated_error_quantile(p, trials=150)
     assert below >= 34  # 95 % of 40
+    assert calibrated_error_quantile(p, trials=20) == calibrated_error_quantile(p, trials=20)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from polyscan.inference import FeatureDistance, conflict, entropy, shapley_interactions, shapley_values, split_entropy
+from polyscan.inference.feature_distance import Components
 
 
 def test_networks_that_agree_on_a_guess_leave_nothing_to_learn():
@@ -72,6 +73,18 @@ def test_features_like_the_known_ones_are_rare_as_often_as_they_should_be():
         values += [distance.p_value(x) for x in known(40, 1000 + seed)]
     assert 0.06 < np.mean(np.array(values) <= 0.1) < 0.14
     assert min(values) >= 1 / 41
+
+
+def test_distances_are_those_of_a_whole_covariance_matrix():
+    """Eight axes as the studies have them, one variance for the rest: Mahalanobis by its inverse."""
+    x = known(30, 1, channels=20)
+    fitted = Components.fit(x)
+    values, vectors = np.linalg.eigh(np.cov(x.T))
+    values[:-8] = values[:-8].mean()
+    off = x[:5] + 1 - x.mean(0)
+    expected = np.einsum("ni,ij,nj->n", off, np.linalg.inv(vectors @ np.diag(values) @ vectors.T), off)
+    np.testing.assert_allclose(fitted.distance(x[:5] + 1), expected, rtol=1e-6)
+    np.testing.assert_allclose(Components.fit(x / 100).distance((x[:5] + 1) / 100), expected, rtol=1e-6)  # in any unit
 
 
 def test_features_that_leave_the_known_directions_are_as_rare_as_can_be():

@@ -46,7 +46,7 @@ class Components:
 
     def distance(self, x: NDArray) -> NDArray:
         """Squared Mahalanobis distances of (study, feature)."""
-        centred = x - np.asarray(self.mean)
+        centred = x - self.mean
         along = centred @ np.asarray(self.axes).reshape(-1, len(self.mean)).T
         rest = np.maximum((centred**2).sum(1) - (along**2).sum(1), 0.0)
         return np.asarray((along**2 / np.asarray(self.variances)).sum(1) + rest / self.residual)
