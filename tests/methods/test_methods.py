@@ -160,6 +160,7 @@ def test_it_says_what_was_run_with_versions_hashes_and_references(tmp_path):
             {},
             "Lesions were measured by volume, spread and uptake",
         ),
+        ([], {}, {"scores": {"tumour": RegionScore(0.8, 1.0, 1.0, 3.0, 0.9)}}, {}, "Nikolov"),
         ([], {}, {"scores": {"tumour": RegionScore(None, 0.0, 0.0)}}, {}, "region does not exist were counted apart"),
         ([], {}, {"typicality": {"CT": 0.5}}, {}, "Lee K"),
         ([], {}, {"typicality": {"CT": 0.01}, "ignored": ["CT"]}, {}, "were not read, in 1 study"),

@@ -61,7 +61,9 @@ def opened(browser):
 
 
 def scores(dice, predicted=1.0):
-    return {"tumour": RegionScore(dice, predicted, 0.0 if dice is None else 1.0)}
+    known = dice is not None
+    surfaces = (4.25, 0.625) if known else (None, None)
+    return {"tumour": RegionScore(dice, predicted, 1.0 if known else 0.0, *surfaces)}
 
 
 @pytest.fixture

@@ -192,6 +192,9 @@ def test_page_says_where_scores_are_those_of_training(out):
     write_manifest(out / "manifest.json", replace(manifest, training=manifest.testing, testing=[]))
     page = write_report(out, jobs=1).read_text()
     assert page.index("no study in its section testing") < page.index("tumour")
+    assert '<td class="number">0.625</td><td class="number">4.2</td><td class="number">0</td>' in page
+    data = json.loads((out / "report" / "studies.js").read_text().removeprefix("window.cohort = ").rstrip(";\n"))
+    assert {"tumour dice", "tumour surface dice", "tumour hd95 mm"} < set(data["measures"])
 
 
 def test_a_study_whose_page_cannot_be_drawn_is_named(out):
@@ -241,11 +244,18 @@ def test_order_of_rows():
 
 def test_summary_counts_empty_truth_apart():
     predictions = [
-        PredictionRecord("", scores={"tumour": RegionScore(d, p, 0.0 if d is None else 1.0)})
-        for d, p in [(0.8, 1), (0.6, 1), (None, 0)]
+        PredictionRecord("", scores={"tumour": RegionScore(d, p, 0.0 if d is None else 1.0, far, near)})
+        for d, p, far, near in [
+            (0.8, 1, 2.0, 0.9),
+            (0.6, 1, 5.0, 0.6),
+            (0.7, 1, 3.0, 0.9),
+            (0, 0, None, 0),
+            (None, 0, None, None),
+        ]
     ]
     (region,) = summarise(predictions)
-    assert (region.count, region.mean, region.empty, region.false_positives) == (2, pytest.approx(0.7), 1, 0)
-    (region,) = summarise(predictions[2:])
+    assert (region.count, region.mean, region.empty, region.false_positives) == (4, pytest.approx(0.525), 1, 0)
+    assert (region.surface_dice, region.hd95_mm, region.missed) == (pytest.approx(0.6), 3, 1)
+    (region,) = summarise(predictions[4:])
     assert (region.count, region.empty) == (0, 1)
-    assert np.isnan([region.mean, region.median, region.low, region.high]).all()
+    assert np.isnan([region.mean, region.median, region.low, region.high, region.surface_dice, region.hd95_mm]).all()

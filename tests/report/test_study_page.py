@@ -39,7 +39,14 @@ def slide(browser, identifier, value):
 
 def test_page_says_everything(study, tmp_path):
     text = write_study_page(study, tmp_path / "page.html", cohort="../report.html").read_text()
-    for words in ("0.875", "left out: its slice is corrupt", "Not for clinical use", "it fits", "&lt;b&gt;one"):
+    for words in (
+        "0.875",
+        '<td class="number">0.625</td><td class="number">4.2</td>',
+        "left out: its slice is corrupt",
+        "Not for clinical use",
+        "it fits",
+        "&lt;b&gt;one",
+    ):
         assert words in text
     assert re.search(
         'class="most">75 %</button><i style="width: 75%"></i><span class="soft">[0-9]+ % within</span>', text

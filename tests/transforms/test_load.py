@@ -138,7 +138,7 @@ def test_scores():
     prediction[2, 0] = 1
     image = MetaTensor(prediction, affine=torch.diag(torch.tensor([2.0, -5.0, 10.0, 1.0])))
     scores = region_scores(image, truth, GLIOMA)
-    assert scores["whole tumour"] == RegionScore(0.5, pytest.approx(3.2), pytest.approx(3.2))
+    assert scores["whole tumour"] == RegionScore(0.5, pytest.approx(3.2), pytest.approx(3.2), 2.0, 1.0)
     assert scores["tumour core"].dice is None
     assert scores["enhancing tumour"] == RegionScore(None, pytest.approx(1.6), 0)
 

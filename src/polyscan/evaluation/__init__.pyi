@@ -13,5 +13,6 @@ from polyscan.evaluation.statistics import (
     over_folds as over_folds,
     percentile_interval as percentile_interval,
 )
+from polyscan.evaluation.surfaces import surface_scores as surface_scores
 from polyscan.evaluation.survival import ConcordanceIndex as ConcordanceIndex
 from polyscan.evaluation.tasks import TaskAUROC as TaskAUROC

@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from monai.data import MetaTensor
 
-from polyscan.geometry import voxel_ml
+from polyscan.evaluation.surfaces import surface_scores
+from polyscan.geometry import spacing_of, voxel_ml
 from polyscan.study import RegionScore
 
 
 def region_scores(prediction: MetaTensor, truth: torch.Tensor, regions: Iterable[str]) -> dict[str, RegionScore]:
-    """Overlap, see :func:`dice`, and volumes.
+    """Overlap, see :func:`dice`, surfaces, see :func:`polyscan.evaluation.surface_scores`, and volumes.
 
     Args:
         prediction: (region, x, y, z) binary, with its affine in millimetres.
@@ -21,14 +22,22 @@ def region_scores(prediction: MetaTensor, truth: torch.Tensor, regions: Iterable
         regions: names of the channels.
 
     Returns:
-        For each region its scores. Dice is None where the truth is empty: there is nothing to overlap with, the
-        predicted volume tells what was found in error.
+        For each region its scores. Dice and surface Dice are None where the truth is empty: there is nothing to overlap
+        with, the predicted volume tells what was found in error. Where only the prediction is empty both are 0; the
+        distance is None where either is.
     """
-    voxel = voxel_ml(prediction.affine)
+    voxel, spacing = voxel_ml(prediction.affine), spacing_of(prediction.affine).tolist()
     scores: dict[str, RegionScore] = {}
     for name, p, t in zip(regions, prediction.as_tensor() > 0, torch.as_tensor(truth) > 0, strict=True):
         found, true = int(p.sum()), int(t.sum())
-        scores[name] = RegionScore(dice(p, t) if true else None, found * voxel, true * voxel)
+        distance, agreement = surface_scores(p, t, spacing)
+        scores[name] = RegionScore(
+            dice(p, t) if true else None,
+            found * voxel,
+            true * voxel,
+            hd95_mm=distance if found and true else None,
+            surface_dice=agreement if true else None,
+        )
     return scores
 
 

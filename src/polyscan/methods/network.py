@@ -151,7 +151,7 @@ def _certainty(text: Text, predictions: Sequence[PredictionRecord]) -> Iterator[
 
 
 def _evaluation(text: Text, predictions: Sequence[PredictionRecord], manifest: Manifest) -> list[str]:
-    from polyscan.evaluation import dice
+    from polyscan.evaluation import dice, surface_scores
 
     scored = [each for each in predictions if each.scores]
     told = []
@@ -161,6 +161,11 @@ def _evaluation(text: Text, predictions: Sequence[PredictionRecord], manifest: M
             f"Segmentations ({regions}) were compared with the known truth of {counted(len(scored), 'study')} by the "
             f"Dice coefficient{text.cite(dice)}."
         )
+        if any(score.surface_dice is not None for each in scored for score in each.scores.values()):
+            told.append(
+                "Surfaces were compared by the normalised surface Dice within 2 mm and the 95th percentile of the "
+                f"Hausdorff distance{text.cite(surface_scores)}."
+            )
         if any(score.dice is None for each in scored for score in each.scores.values()):
             told.append("Studies in which a region does not exist were counted apart.")
     tasks = Counter(task for each in predictions for task, said in each.answers.items() if said.is_known)

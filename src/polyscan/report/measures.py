@@ -38,7 +38,8 @@ def _row(study: Study) -> dict[str, Any]:
     for name, volume in prediction.volumes_ml.items():
         row[f"{name} ml"] = round(volume, 3)
     for name, score in prediction.scores.items():
-        row |= {f"{name} dice": score.dice, f"{name} true ml": score.true_ml}
+        row |= {f"{name} dice": score.dice, f"{name} surface dice": score.surface_dice}
+        row |= {f"{name} hd95 mm": score.hd95_mm, f"{name} true ml": score.true_ml}
     row["atypical"] = " ".join(prediction.atypical) or None
     row["ignored"] = " ".join(prediction.ignored) or None
     for task, task_prediction in prediction.answers.items():

@@ -20,6 +20,9 @@ class RegionSummary:
         name: the region.
         count: studies that have it.
         mean, median, low, high: Dice over them, ``low`` to ``high`` being the middle half; NaN where no study has it.
+        surface_dice: mean over them; NaN where none tells.
+        hd95_mm: median over those of them in which something was found; NaN where there is none.
+        missed: studies that have it and in which nothing was found.
         empty: studies that do not have it, and in how many of them something was found in error.
     """
 
@@ -29,17 +32,22 @@ class RegionSummary:
     median: float
     low: float
     high: float
+    surface_dice: float
+    hd95_mm: float
+    missed: int
     empty: int
     false_positives: int
 
 
 def summarise(predictions: Sequence[PredictionRecord]) -> list[RegionSummary]:
-    """Dice by region; studies in which a region does not exist are counted apart."""
+    """Scores by region; studies in which a region does not exist are counted apart."""
     names = dict.fromkeys(name for found in predictions for name in found.scores)
     summaries = []
     for name in names:
         scores = [found.scores[name] for found in predictions if name in found.scores]
         dice = [score.dice for score in scores if score.dice is not None]
+        agreement = [score.surface_dice for score in scores if score.surface_dice is not None]
+        distances = [score.hd95_mm for score in scores if score.hd95_mm is not None]
         empty = [score for score in scores if score.dice is None]
         low, high = (quantiles(dice, n=4)[::2]) if len(dice) > 1 else (dice * 2 or [nan, nan])
         summaries.append(
@@ -50,6 +58,9 @@ def summarise(predictions: Sequence[PredictionRecord]) -> list[RegionSummary]:
                 median(dice) if dice else nan,
                 low,
                 high,
+                mean(agreement) if agreement else nan,
+                median(distances) if distances else nan,
+                sum(score.dice is not None and score.predicted_ml == 0 for score in scores),
                 len(empty),
                 sum(score.predicted_ml > 0 for score in empty),
             )

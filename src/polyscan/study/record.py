@@ -128,11 +128,16 @@ class RegionScore(Entry):
     Attributes:
         dice: None where the truth is empty.
         predicted_ml, true_ml: volumes in millilitres.
+        hd95_mm: 95th percentile of the Hausdorff distance; None where the truth or the prediction is empty.
+        surface_dice: the part of both surfaces that lies within 2 mm of the other; None where the truth is empty. Both
+            are None in records of earlier versions.
     """
 
     dice: float | None
     predicted_ml: float
     true_ml: float
+    hd95_mm: float | None = None
+    surface_dice: float | None = None
 
 
 @dataclass
