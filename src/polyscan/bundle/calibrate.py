@@ -61,7 +61,7 @@ def calibrate(
     check_writable_file(file.with_name(CALIBRATION), "calibration")
     encoder = StudyEncoder(bundle, file, overrides)
     if "tasks" not in encoder.parser:
-        raise PolyscanError(f"{bundle} predicts no classes, so that there are no probabilities to calibrate.")
+        raise PolyscanError(f"{bundle} predicts no classes to calibrate; of a segmentation give --risk.")
     network, tasks = encoder.network, encoder.parser["tasks"]
     studies = [study for study in read_manifest(manifest).validation if study.label.tasks]
     rows: list[tuple[Tensor, Tensor, Tensor, str]] = []

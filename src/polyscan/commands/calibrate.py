@@ -1,8 +1,10 @@
-"""Make a classifier's probabilities mean what they say.
+"""Make a network's probabilities mean what they say.
 
-Fit temperatures and prediction sets on the section 'validation', with
-modalities left out too. calibration.json is written beside the weights;
-polyscan infer uses it from then on.
+Fit temperatures and prediction sets of a classifier on the section
+'validation', with modalities left out too. calibration.json is written beside
+the weights; polyscan infer uses it from then on. With --risk the threshold of
+a segmentation is lowered until no more of a region is missed, on average;
+threshold.json is written beside the weights, for polyscan infer --config.
 
 Example:
   polyscan calibrate BUNDLE prepared/manifest.json --weights run/model.pt
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from polyscan.commands.options import add_bundle, add_changes, add_weights, overrides, progress_bar
 
@@ -20,20 +23,23 @@ def add(command: argparse.ArgumentParser) -> None:
     add_bundle(command)
     command.add_argument("manifest", type=Path, help="a prepared manifest; its section validation was not trained on")
     add_weights(command)
-    command.add_argument("--coverage", type=float, default=0.9, help="how often a set is to hold the true class (0.9)")
+    promise = command.add_mutually_exclusive_group()
+    promise.add_argument("--coverage", type=float, default=0.9, help="how often a set is to hold the true class (0.9)")
+    promise.add_argument(
+        "--risk", type=float, help="of a segmentation: which part of a region may be missed, on average"
+    )
     add_changes(command)
 
 
 def run(options: argparse.Namespace) -> None:
     from polyscan.bundle.calibrate import calibrate
+    from polyscan.bundle.control_risk import control_risk
 
+    changed = overrides(options, "inference")
     with progress_bar("calibrating") as progress:
-        path = calibrate(
-            options.bundle,
-            options.manifest,
-            weights=options.weights,
-            coverage=options.coverage,
-            overrides=overrides(options, "inference"),
-            progress=progress,
-        )
+        given: Any = {"weights": options.weights, "overrides": changed, "progress": progress}
+        if options.risk is None:
+            path = calibrate(options.bundle, options.manifest, coverage=options.coverage, **given)
+        else:
+            path = control_risk(options.bundle, options.manifest, risk=options.risk, **given)
     print(path)

@@ -29,6 +29,7 @@ _BEGINS = {
     "manifest": rb'\s*\{\s*"format_version": \d+,\s*"polyscan": "',
     "plan": rb'\s*\{\s*"about": \{\s*"polyscan": "',
     "calibration": rb'\s*\{\s*"format_version": \d+,\s*"tasks": \{',
+    "threshold": rb'\s*\{\s*"risk": [\d.e-]+,\s*"weights": "',
     "page": rb'.*<meta name="generator" content="polyscan ',
     "methods": rb"# Methods\s+<!-- Written by polyscan methods",
 }
@@ -203,7 +204,7 @@ def check_writable_file(path: str | Path, kind: str) -> None:
 
     Args:
         path: to write.
-        kind: a manifest, a plan, a calibration, a page or a methods text; only one of the same is replaced.
+        kind: a manifest, a plan, a calibration, a threshold, a page, a methods text; only one of the same is replaced.
 
     Raises:
         PolyscanError: there is a folder of that name, a file of another kind, or one that belongs to another output.

@@ -20,11 +20,14 @@ from polyscan.transforms.classify import Tasks, parts_of
 from polyscan.transforms.each_key import EachKeyTransform
 from polyscan.transforms.regions import Regions, label_map
 
+STEPS = 4096
+"""To how many steps kept probabilities are rounded, which makes the files a good deal smaller."""
+
 
 class SaveProbabilitiesd(EachKeyTransform):
     """Keep the probabilities of regions beside the mask that is made of them, as NIfTI of (x, y, z, region).
 
-    They are rounded to 1/4096, which makes the files a good deal smaller.
+    They are rounded to 1 / :data:`STEPS`.
 
     Args:
         keys: probabilities (region, x, y, z); the affine of each is where it lies.
@@ -41,7 +44,7 @@ class SaveProbabilitiesd(EachKeyTransform):
     def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
         probabilities = data[key].cpu()
         path = self.output_dir / f"{data['study']}_prob.nii.gz"
-        rounded = (probabilities.as_tensor().to(torch.float32) * 4096).round() / 4096
+        rounded = (probabilities.as_tensor().to(torch.float32) * STEPS).round() / STEPS
         write_nifti(path, MetaTensor(rounded, affine=probabilities.affine))
         data["probabilities"] = str(path)
 
