@@ -54,6 +54,17 @@ def test_answers_are_calibrated_from_then_on(manifest, tmp_path):
         assert not b.prediction.atypical
         assert not a.prediction.typicality
         assert not b.prediction.ignored
+    # curves that say the same of every study are the answer
+    for task, kept in content["temperatures"].items():
+        ranks = range(1, len(content["tasks"][task]) + 1)
+        curves = {"scores": [[0.5] for _ in ranks], "values": [[k / sum(ranks)] for k in ranks]}
+        content["temperatures"][task] = {"temperature": kept, **curves}
+    path.write_text(json.dumps(content | {"method": "isotonic"}))
+    for study in infer(BUNDLE, manifest, tmp_path / "out", **options).studies:
+        assert study.model.calibration_method == "isotonic"
+        for said in study.prediction.answers.values():
+            ranks = range(1, len(said.probabilities) + 1)
+            assert list(said.probabilities.values()) == pytest.approx([k / sum(ranks) for k in ranks], abs=1e-3)
     # what was fitted with other weights is refused
     stored = torch.load(weights, weights_only=True)
     torch.save({k: v * 1.1 if v.is_floating_point() else v for k, v in stored.items()}, weights)
@@ -73,8 +84,11 @@ def test_a_batch_reads_atypical_scans_as_absent_and_explains_as_infer_does(manif
     out, plain = tmp_path / "batch", tmp_path / "infer"
     assert main(["batch", *line, "-o", str(out), "--jobs", "1", *asked]) == 1  # nothing tells what is typical
     assert not out.exists()
-    path = calibrate(BUNDLE, manifest, weights=weights)
+    assert main(["calibrate", str(BUNDLE), str(manifest), "--weights", str(weights), "--method", "vector"]) == 0
+    path = weights.with_name("calibration.json")
     content = json.loads(path.read_text())
+    assert content["method"] == "vector"
+    assert all(each["offsets"] for each in content["temperatures"].values())
     for name, distance in (("MRI", 0.0), ("CT", 1e12)):  # as if every MRI were further away than those known, and no CT
         content["distances"][name]["distances"] = [[distance] * 20 for _ in content["distances"][name]["fits"]]
     path.write_text(json.dumps(content))
@@ -92,7 +106,7 @@ def test_a_batch_reads_atypical_scans_as_absent_and_explains_as_infer_does(manif
     assert not list(out.rglob("*_attribution"))
 
 
-def test_what_cannot_be_calibrated_is_refused(manifest, tmp_path):
+def test_what_cannot_be_calibrated_is_refused(manifest, tmp_path, capsys):
     found = read_manifest(manifest)
     few = tmp_path / "few.json"
     write_manifest(few, Manifest(roots=found.roots, validation=found.validation[:12]))
@@ -100,6 +114,10 @@ def test_what_cannot_be_calibrated_is_refused(manifest, tmp_path):
         calibrate(BUNDLE, few)
     with pytest.raises(PolyscanError, match="coverage is 90; expected a part of all studies below 1"):
         calibrate(BUNDLE, few, coverage=90)
+    with pytest.raises(PolyscanError, match="method of calibration is platt; expected one of temperature, vector, iso"):
+        calibrate(BUNDLE, few, method="platt")
+    assert main(["calibrate", str(BUNDLE), str(few), "--risk", "0.1", "--method", "vector"]) == 1
+    assert "--method is of a classifier and --risk of a segmentation" in capsys.readouterr().err
     write_manifest(few, Manifest(roots=found.roots, testing=found.validation[:12]))
     with pytest.raises(PolyscanError, match="no labelled study in the section"):
         calibrate(BUNDLE, few)

@@ -130,6 +130,8 @@ def test_it_says_what_was_run_with_versions_hashes_and_references(tmp_path):
         ([], {"fusion": "SelfAttention"}, {}, {}, "Attention is all you need"),
         ([], {"fuse_at": "output"}, {}, {}, "at the output"),
         ([], {"calibrated": True}, {}, {}, "temperature scaling"),
+        ([], {"calibrated": True, "calibration_method": "vector"}, {}, {}, "calibrated by vector scaling"),
+        ([], {"calibrated": True, "calibration_method": "isotonic"}, {}, {}, "Zadrozny"),
         ([], {"mirrored": 2}, {}, {}, "mirror images along 2 axes"),
         ([], {"weights": ["a", "b"]}, {}, {}, "Lakshminarayanan"),
         ([], {"spacing": [3.0, 3.0, 3.0]}, {}, {}, "Images came to 3 x 3 x 3 mm"),

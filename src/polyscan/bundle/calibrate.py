@@ -16,6 +16,7 @@ from polyscan.bundle.weights import weights_fingerprint, weights_of
 from polyscan.errors import PolyscanError
 from polyscan.files.names import CALIBRATION
 from polyscan.inference import FeatureDistance
+from polyscan.inference.calibration import CALIBRATIONS, Method
 from polyscan.inference.feature_distance import AT_LEAST
 from polyscan.inference.task_calibration import fit_calibration
 from polyscan.progress import Progress, silent
@@ -31,13 +32,14 @@ def calibrate(
     *,
     weights: str | Path | None = None,
     coverage: float = 0.9,
+    method: Method = "temperature",
     overrides: Mapping[str, Any] | None = None,
     progress: Progress = silent,
 ) -> Path:
     """Write ``calibration.json`` beside the weights; ``infer`` uses it from then on.
 
     Each labelled study of the section ``validation`` is answered with all it has and with modalities left out: each
-    subset of up to four, else one left out at a time. Half of the subjects fit the temperatures, half the sets. What
+    subset of up to four, else one left out at a time. Half of the subjects fit the probabilities, half the sets. What
     encoders make of each modality is kept as means and main axes, so that ``infer`` tells a scan that is unlike them.
 
     Args:
@@ -45,6 +47,7 @@ def calibrate(
         manifest: a prepared manifest; the weights were not trained on its section ``validation``.
         weights: a file of weights; the bundle's own where not given.
         coverage: how often a prediction set is to hold the true class.
+        method: ``temperature``, ``vector``, or ``isotonic``, which wants the most studies.
         overrides: config entries to change, those that ``infer`` is given.
         progress: told after every study.
 
@@ -52,11 +55,13 @@ def calibrate(
         The path of the file.
 
     Raises:
-        PolyscanError: the coverage is none, the bundle is no classifier, too few studies are labelled, or something
-            else has the file's name.
+        PolyscanError: the coverage or the method is none, the bundle is no classifier, too few studies are labelled, or
+            something else has the file's name.
     """
     if not 0 < coverage < 1:
         raise PolyscanError(f"The coverage is {coverage:g}; expected a part of all studies below 1, such as 0.9.")
+    if method not in CALIBRATIONS:
+        raise PolyscanError(f"The method of calibration is {method}; expected one of {', '.join(CALIBRATIONS)}.")
     (file,) = weights_of(bundle, weights)
     check_writable_file(file.with_name(CALIBRATION), "calibration")
     encoder = StudyEncoder(bundle, file, overrides)
@@ -87,6 +92,7 @@ def calibrate(
         [row[3] for row in rows],
         coverage=coverage,
         weights=weights_fingerprint(file),
+        method=method,
     )
     replace(fitted, distances=_distances(seen)).save(file.with_name(CALIBRATION))
     return file.with_name(CALIBRATION)

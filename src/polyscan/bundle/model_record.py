@@ -60,6 +60,7 @@ def model_record(
         inferer=class_name(str(config.get("inferer", {}).get("_target_", ""))),
         weights=[sha256(file) for file in weights],
         calibrated=bool(calibration_of(weights)),
+        calibration_method=config.get_parsed_content("calibrated").method if "calibrated" in config else "temperature",
         mirrored=len(config.get("mirror_axes", [])) if config.get("mirror", False) else 0,
         settings=inference_fingerprint(bundle, weights, changed),
         protocols=sorted({name for carried in settings for name in carried.get(PROTOCOLS, own)}),

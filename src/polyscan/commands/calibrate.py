@@ -1,6 +1,6 @@
 """Make a network's probabilities mean what they say.
 
-Fit temperatures and prediction sets of a classifier on the section
+Fit probabilities and prediction sets of a classifier on the section
 'validation', with modalities left out too. calibration.json is written beside
 the weights; polyscan infer uses it from then on. With --risk the threshold of
 a segmentation is lowered until no more of a region is missed, on average;
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from polyscan.commands.options import add_bundle, add_changes, add_weights, overrides, progress_bar
+from polyscan.errors import PolyscanError
 
 
 def add(command: argparse.ArgumentParser) -> None:
@@ -28,6 +29,12 @@ def add(command: argparse.ArgumentParser) -> None:
     promise.add_argument(
         "--risk", type=float, help="of a segmentation: which part of a region may be missed, on average"
     )
+    command.add_argument(
+        "--method",
+        choices=("temperature", "vector", "isotonic"),
+        help="of a classifier: soften answers; move each class too, of over 100 studies; or bend each, of over 500 "
+        "(temperature)",
+    )
     add_changes(command)
 
 
@@ -35,11 +42,14 @@ def run(options: argparse.Namespace) -> None:
     from polyscan.bundle.calibrate import calibrate
     from polyscan.bundle.control_risk import control_risk
 
+    if options.method and options.risk is not None:
+        raise PolyscanError("--method is of a classifier and --risk of a segmentation; give one of them.")
     changed = overrides(options, "inference")
     with progress_bar("calibrating") as progress:
         given: Any = {"weights": options.weights, "overrides": changed, "progress": progress}
         if options.risk is None:
-            path = calibrate(options.bundle, options.manifest, coverage=options.coverage, **given)
+            method: Any = options.method or "temperature"
+            path = calibrate(options.bundle, options.manifest, coverage=options.coverage, method=method, **given)
         else:
             path = control_risk(options.bundle, options.manifest, risk=options.risk, **given)
     print(path)

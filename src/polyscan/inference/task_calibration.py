@@ -14,7 +14,7 @@ from torch import Tensor
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json, write_json
 from polyscan.files.schema import decoded, encoded
-from polyscan.inference.calibration import AvailabilityTemperature
+from polyscan.inference.calibration import CALIBRATIONS, Calibration, Method
 from polyscan.inference.conformal import ConformalSets
 from polyscan.inference.feature_distance import FeatureDistance
 
@@ -28,19 +28,21 @@ class TaskCalibration:
     Attributes:
         tasks: task to its classes, in the order of the logits.
         modalities: of the network, in order.
-        temperatures: of the tasks that have been calibrated.
+        temperatures: of the tasks that have been calibrated, with what ``method`` adds to them.
         sets: likewise.
         weights: fingerprint of the weights that it was fitted with.
         distances: modality to the distance of its features from those of the studies that it was fitted on; only
             modalities that enough of them have.
+        method: by which the probabilities are calibrated.
     """
 
     tasks: Mapping[str, Sequence[str]]
     modalities: Sequence[str]
-    temperatures: Mapping[str, AvailabilityTemperature]
+    temperatures: Mapping[str, Calibration]
     sets: Mapping[str, ConformalSets]
     weights: str = ""
     distances: Mapping[str, FeatureDistance] = field(default_factory=dict)
+    method: Method = "temperature"
 
     def typicality(self, described: Tensor, available: Tensor) -> dict[str, float]:
         """Modality that is there to how often a study as those of the calibration is as far from them.
@@ -56,7 +58,7 @@ class TaskCalibration:
         }
 
     def probabilities(self, logits: Tensor, available: Tensor) -> Tensor:
-        """Softmax over the classes of each task, of logits divided by the task's temperature.
+        """Those of the classes of each task, calibrated where the task is, else the softmax of its logits.
 
         Args:
             logits: (..., classes of all tasks).
@@ -65,8 +67,11 @@ class TaskCalibration:
         pattern = available.cpu().numpy()
         corrected = []
         for task, part in zip(self.tasks, self._parts(logits.float()), strict=True):
-            divisor = float(self.temperatures[task].temperature(pattern)) if task in self.temperatures else 1.0
-            corrected.append((part / divisor).softmax(-1))
+            if task in self.temperatures:
+                calibrated = self.temperatures[task].probabilities(part.cpu().numpy(), pattern)
+                corrected.append(torch.as_tensor(calibrated).to(part))
+            else:
+                corrected.append(part.softmax(-1))
         return torch.cat(corrected, dim=-1)
 
     def prediction_sets(self, probabilities: Tensor, available: Tensor) -> dict[str, list[str]]:
@@ -89,7 +94,7 @@ class TaskCalibration:
     def save(self, path: str | Path) -> None:
         """Write JSON that a person can read."""
         named = replace(self, tasks={task: list(map(str, classes)) for task, classes in self.tasks.items()})
-        write_json(path, {"format_version": FORMAT_VERSION, **encoded(named)})
+        write_json(path, {"format_version": FORMAT_VERSION, **encoded(named), "method": self.method})
 
 
 def load_calibration(
@@ -104,7 +109,8 @@ def load_calibration(
         weights: fingerprint of its weights; not compared where empty.
 
     Raises:
-        PolyscanError: the file is none, or was made for other tasks, modalities or weights.
+        PolyscanError: the file is none, is of another method than it says, or was made for other tasks, modalities or
+            weights.
     """
     if not str(path):
         return TaskCalibration(tasks, modalities, {}, {})
@@ -116,6 +122,8 @@ def load_calibration(
     if version != FORMAT_VERSION:
         raise PolyscanError(f"{path} is no calibration of this version; make it anew with polyscan calibrate.")
     found = decoded(TaskCalibration, content, str(path))
+    if {type(each) for each in found.temperatures.values()} - {CALIBRATIONS[found.method]}:
+        raise PolyscanError(f"{path} holds no {CALIBRATIONS[found.method].NAME}; make it anew with polyscan calibrate.")
     named = {task: list(map(str, classes)) for task, classes in tasks.items()}
     for name, told, own in (
         ("tasks", found.tasks, named),
@@ -137,6 +145,7 @@ def fit_calibration(
     *,
     coverage: float = 0.9,
     weights: str = "",
+    method: Method = "temperature",
 ) -> TaskCalibration:
     """Fit the temperatures on one half of the subjects and the prediction sets on the other.
 
@@ -149,13 +158,15 @@ def fit_calibration(
         subjects: whose each answer is; a subject is in one half.
         coverage: of the sets.
         weights: fingerprint.
+        method: one of :data:`polyscan.inference.calibration.CALIBRATIONS`.
 
     Raises:
         PolyscanError: no task has enough labelled subjects.
     """
     order = {name: k for k, name in enumerate(sorted(set(subjects)))}
     first = np.array([order[name] % 2 == 0 for name in subjects])
-    temperatures, sets, start = {}, {}, 0
+    temperatures: dict[str, Calibration] = {}
+    sets, start = {}, 0
     for column, (task, classes) in enumerate(tasks.items()):
         part, start = logits[:, start : start + len(classes)], start + len(classes)
         known = np.isfinite(targets[:, column])
@@ -163,13 +174,12 @@ def fit_calibration(
         if len({s for s, use in zip(subjects, a, strict=True) if use}) < 10 or not b.any():
             continue
         true = np.where(known, targets[:, column], 0).astype(int)
-        fitted = AvailabilityTemperature.fit(part[a], true[a], available[a], tuple(modalities))
-        temperatures[task] = fitted
-        scaled = torch.as_tensor(part[b] / fitted.temperature(available[b])[:, None]).softmax(-1).numpy()
-        sets[task] = ConformalSets.fit(scaled, true[b], available[b], coverage)
+        temperatures[task] = CALIBRATIONS[method].fit(part[a], true[a], available[a], tuple(modalities))
+        calibrated = temperatures[task].probabilities(part[b], available[b])
+        sets[task] = ConformalSets.fit(calibrated, true[b], available[b], coverage)
     if not temperatures:
         raise PolyscanError(
             f"No task has the twenty labelled subjects that calibration needs; there are {len(order)} in the section "
             "'validation'."
         )
-    return TaskCalibration(tasks, modalities, temperatures, sets, weights)
+    return TaskCalibration(tasks, modalities, temperatures, sets, weights, method=method)

@@ -121,12 +121,13 @@ def _certainty(text: Text, predictions: Sequence[PredictionRecord]) -> Iterator[
         shapley_values,
         split_entropy,
     )
-    from polyscan.inference.calibration import AvailabilityTemperature
+    from polyscan.inference.calibration import CALIBRATIONS
     from polyscan.inference.conformal import ConformalSets
 
     answers = [task for each in predictions for task in each.answers.values()]
-    if any(each.model is not None and each.model.calibrated for each in predictions):
-        yield f"Probabilities were calibrated by temperature scaling{text.cite(AvailabilityTemperature)}."
+    models = [each.model for each in predictions if each.model is not None and each.model.calibrated]
+    if kinds := dict.fromkeys(CALIBRATIONS[model.calibration_method] for model in models):
+        yield f"Probabilities were calibrated by {enumerated(kind.NAME + text.cite(kind) for kind in kinds)}."
     if any(each.prediction_set is not None for each in answers):
         yield f"Conformal prediction gave the classes that are not ruled out{text.cite(ConformalSets)}."
     if any(each.epistemic is not None for each in answers):

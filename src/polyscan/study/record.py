@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from polyscan.errors import PolyscanError
 from polyscan.scan_key import ScanKey
@@ -190,6 +190,7 @@ class ModelRecord(Entry):
         modalities: that it reads, in the order of its channels; those that it never learnt from are not read.
         weights: SHA-256 of each file of weights; several are an ensemble.
         calibrated: whether its probabilities were calibrated.
+        calibration_method: by which they were.
         mirrored: along how many axes the image was mirrored, all answers being averaged.
         versions: package to version.
         parts: the classes that the network is built of: encoder, head and others.
@@ -210,6 +211,7 @@ class ModelRecord(Entry):
     modalities: list[str] = field(default_factory=list)
     weights: list[str] = field(default_factory=list)
     calibrated: bool = False
+    calibration_method: Literal["temperature", "vector", "isotonic"] = "temperature"
     mirrored: int = 0
     versions: dict[str, str] = field(default_factory=dict)
     parts: list[str] = field(default_factory=list)
