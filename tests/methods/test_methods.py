@@ -154,6 +154,13 @@ def test_it_says_what_was_run_with_versions_hashes_and_references(tmp_path):
             {},
             "interactions of pairs",
         ),
+        (
+            [],
+            {},
+            {"answers": {"grade": TaskPrediction("4", contributions={f"T1@{k}": 0.1 for k in range(1, 12)})}},
+            {},
+            "Castro",
+        ),
         ([], {}, {"answers": {"grade": TaskPrediction("4", conflict=0.1)}}, {}, "what each says alone"),
         (
             [],

@@ -174,6 +174,18 @@ def test_an_explanation_names_what_drove_the_answer(tmp_path):
         SaveClassesd("pred", TASKS, tmp_path, untaught | {"grade": ["T1"]})(data)
 
 
+def test_contributions_of_more_than_are_asked_for_in_every_subset_sum_to_the_answer_too(monkeypatch):
+    monkeypatch.setattr("polyscan.inference.shapley.EXACT_PLAYERS", 2)
+    net, image = ByHand().eval(), torch.ones(2, 4, 4) * torch.tensor([3.0, 2.0])[:, None, None]
+    data = {"image": image, "clinical": torch.tensor([1.0]), "pred": net(image[None], torch.ones(1, 1))[0].detach()}
+    data = ExplainPredictiond("pred", net, load_calibration("", TASKS, net.modalities), ["clinical"])(data)
+    grade = data["explanation"]["grade"]
+    assert sum(grade["contributions"].values()) == pytest.approx(float(data["pred"][1]) - 1 / 3, abs=1e-3)
+    assert grade["contributions"]["T2"] == 0
+    assert grade["interactions"] == {}
+    assert grade["conflict"] > 0
+
+
 def test_a_calibrated_explanation_is_softer_and_names_what_is_not_ruled_out(tmp_path):
     """Temperature 2, and e more without T2; the contributions sum to the calibrated probability less a guess."""
     net, image = ByHand().eval(), torch.ones(2, 4, 4) * torch.tensor([3.0, 2.0])[:, None, None]

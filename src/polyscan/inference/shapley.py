@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import combinations
-from math import factorial
+from math import factorial, nan
 
 import torch
 from torch import Tensor
 
+from polyscan.inference.sampled_shapley import sampled_shapley_values
+
+EXACT_PLAYERS = 10
+"""Of more players not every subset is asked for."""
+
 
 def shapley_values(value: Callable[[frozenset[int]], Tensor], players: int) -> Tensor:
-    """phi_i = sum over S without i of |S|! (n - |S| - 1)! / n! (v(S + i) - v(S)), exactly, from all 2^n subsets.
+    """phi_i = sum over S without i of |S|! (n - |S| - 1)! / n! (v(S + i) - v(S)).
 
-    Shapley, A value for n-person games, 1953; of inputs: Lundberg and Lee, NeurIPS 2017.
+    Shapley, A value for n-person games, 1953; of inputs: Lundberg and Lee, NeurIPS 2017. Up to ten players exactly,
+    from all 2^n subsets; of more by :func:`polyscan.inference.sampled_shapley_values`.
 
     Args:
         value: v of a subset of 0 to n - 1, the empty one too; called once for each.
@@ -22,6 +28,8 @@ def shapley_values(value: Callable[[frozenset[int]], Tensor], players: int) -> T
     Returns:
         (players, ...) for values (...); their sum is v(all) - v(none).
     """
+    if players > EXACT_PLAYERS:
+        return sampled_shapley_values(value, players)[0]
     known = _of_subsets(value, players)
     total = torch.zeros(players, *known[frozenset()].shape)
     for player in range(players):
@@ -44,8 +52,11 @@ def shapley_interactions(value: Callable[[frozenset[int]], Tensor], players: int
         players: n.
 
     Returns:
-        (players, players, ...) for values (...), symmetric, 0 from a player to itself.
+        (players, players, ...) for values (...), symmetric, 0 from a player to itself. Of more than ten players NaN:
+        from as many sampled orders as their values take they were off by half of what they are in games of 11.
     """
+    if players > EXACT_PLAYERS:
+        return torch.full((players, players, *value(frozenset()).shape), nan)
     known = _of_subsets(value, players)
     total = torch.zeros(players, players, *known[frozenset()].shape)
     for a, b in combinations(range(players), 2):

@@ -117,12 +117,14 @@ def _certainty(text: Text, predictions: Sequence[PredictionRecord]) -> Iterator[
         FeatureDistance,
         conflict,
         monte_carlo,
+        sampled_shapley_values,
         shapley_interactions,
         shapley_values,
         split_entropy,
     )
     from polyscan.inference.calibration import CALIBRATIONS
     from polyscan.inference.conformal import ConformalSets
+    from polyscan.inference.shapley import EXACT_PLAYERS
 
     answers = [task for each in predictions for task in each.answers.values()]
     models = [each.model for each in predictions if each.model is not None and each.model.calibrated]
@@ -137,6 +139,9 @@ def _certainty(text: Text, predictions: Sequence[PredictionRecord]) -> Iterator[
         yield f"Contributions of modalities are Shapley values{text.cite(shapley_values)}."
     if any(each.interactions for each in answers):
         yield f"So are interactions of pairs{text.cite(shapley_interactions)}."
+    if any(len(each.contributions) > EXACT_PLAYERS for each in answers):
+        source = text.cite(sampled_shapley_values)
+        yield f"Of more than {EXACT_PLAYERS} modalities contributions are means over sampled orders{source}."
     if any(each.conflict is not None for each in answers):
         yield f"Conflict of modalities is the divergence of what each says alone{text.cite(conflict)}."
     if any(each.typicality for each in predictions):

@@ -39,7 +39,9 @@ class ExplainPredictiond(EachKeyTransform):
     ``prediction_set``: of a calibrated task, the classes that are not ruled out at its coverage.
     ``contributions``: Shapley values of the modalities that are there, and of each further input as a whole, for the
     probability of the predicted class; with 1 / classes, a guess, they sum to it.
-    ``interactions``: of each pair of those, above 0 where they tell more together, below where one repeats the other.
+    Of more than ten they are sampled, see :func:`polyscan.inference.shapley_values`.
+    ``interactions``: of each pair of those, above 0 where they tell more together, below where one repeats the other;
+    of at most ten.
     ``conflict``: how far the answers from each alone contradict each other, 0 to 1; where there are at least two.
     It means something only of networks that were trained with modality dropout, and so saw modalities alone.
 
@@ -168,5 +170,6 @@ def _explain(
         said["interactions"] = {
             f"{players[a]} + {players[b]}": round(float(pairs[a, b, predicted]), 4)
             for a, b in combinations(range(len(players)), 2)
+            if bool(pairs[a, b].isfinite().all())
         }
     return said
