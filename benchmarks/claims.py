@@ -3,11 +3,12 @@
     python benchmarks/claims.py
 
 Of ``strategies.csv`` the mean over tasks and cohorts of patients of what a strategy has over concatenation, in points
-of AUROC: one mean a source, complete and with modalities missing, and the 95 % interval of the t distribution over
-sources. Of each table that ``polyscan compare`` wrote, ``compare_*.csv``: what part of the best possible accuracy each
-strategy has, what over concatenation, and what it keeps where a modality is gone, or holds noise in place of what it
-measured. Of each task with a known optimum, of either kind of table, the strategy that told most subjects right, as a
-part of the best that can be: of images as their protocol changes the law.
+of AUROC: one mean a source, complete and with modalities missing, the 95 % interval of the t distribution over
+sources, and by the Bayesian signed-rank test how probable it is that it is worse by more than a point, as good, and
+better by more than a point. Of each table that ``polyscan compare`` wrote, ``compare_*.csv``: what part of the best
+possible accuracy each strategy has, what over concatenation, and what it keeps where a modality is gone, or holds noise
+in place of what it measured. Of each task with a known optimum, of either kind of table, the strategy that told most
+subjects right, as a part of the best that can be: of images as their protocol changes the law.
 """
 
 from __future__ import annotations
@@ -21,15 +22,17 @@ from scipy import stats
 
 from polyscan.advise.evidence import stored_cohorts
 from polyscan.compare.protocol import CONCATENATION
-from polyscan.evaluation.statistics import Interval
+from polyscan.evaluation.statistics import Interval, SignedRank, bayesian_signed_rank
 from polyscan.files.atomic import read_json
 
 RESULTS = Path(__file__).parent / "results"
 CLAIMED = ("concatenation at every level", "gated sum", "attention weighted", "self-attention")
+ROPE = 1.0
+"""Points of AUROC within which two strategies are as good in practice."""
 
 
-def over_sources(strategy: str, one_gone: bool = False) -> tuple[Interval, int, int]:
-    """Points over concatenation, in how many stored cohorts it is above it, and of how many."""
+def over_sources(strategy: str, one_gone: bool = False) -> tuple[Interval, SignedRank, int, int]:
+    """Points over concatenation, how probably they matter, in how many stored cohorts it is above it, of how many."""
     gains = defaultdict(list)
     for cohort in stored_cohorts():
         if strategy in cohort.results:
@@ -37,7 +40,8 @@ def over_sources(strategy: str, one_gone: bool = False) -> tuple[Interval, int, 
     each = np.array([np.mean(of) for of in gains.values()])
     low, high = stats.t.interval(0.95, len(each) - 1, each.mean(), stats.sem(each))
     every = [gain for of in gains.values() for gain in of]
-    return Interval(float(each.mean()), float(low), float(high)), sum(gain > 0 for gain in every), len(every)
+    interval = Interval(float(each.mean()), float(low), float(high))
+    return interval, bayesian_signed_rank(each, ROPE), sum(gain > 0 for gain in every), len(every)
 
 
 def compared() -> dict[str, list[dict[str, str]]]:
@@ -69,11 +73,13 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 def main() -> None:
     """Print the tables."""
-    print("| strategy | points over concatenation | above it | one more modality gone |\n|---|---|---|---|")
+    print("| strategy | points over concatenation | worse, as good, better | above it | one more gone | worse, ... |")
+    print("|---|---|---|---|---|---|")
     for strategy in (*CLAIMED, "concatenation, not dropped out", "concatenation, distillation"):
-        (whole, above, of), (gone, _, _) = over_sources(strategy), over_sources(strategy, one_gone=True)
-        told = [f"{x.value:+.2f} ({x.low:+.2f} to {x.high:+.2f})" for x in (whole, gone)]
-        print(f"| {strategy} | {told[0]} | {above} of {of} | {told[1]} |")
+        (whole, better, above, of), (gone, still, _, _) = over_sources(strategy), over_sources(strategy, one_gone=True)
+        points = [f"{x.value:+.2f} ({x.low:+.2f} to {x.high:+.2f})" for x in (whole, gone)]
+        probable = [", ".join(f"{p:.2f}" for p in of_three) for of_three in (better, still)]
+        print(f"| {strategy} | {points[0]} | {probable[0]} | {above} of {of} | {points[1]} | {probable[1]} |")
     print("\n| task | nearest to the optimum | part of it | concatenation |\n|---|---|---|---|")
     for task, of in sorted(parts_of_optimum().items(), key=lambda one: max(one[1].values())):
         best = next(iter(of))

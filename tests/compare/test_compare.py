@@ -13,14 +13,16 @@ import torch
 
 from polyscan.cli import main
 from polyscan.compare import compare, load_cohort, read_protocol
+from polyscan.compare.information import shared_information
 from polyscan.compare.network import TrainedNetwork, drop_modalities, network_of
 from polyscan.compare.page import write_page
-from polyscan.compare.protocol import CONCATENATION, OUTPUT_MEAN, SIMPLE, Protocol, Strategy
+from polyscan.compare.protocol import CONCATENATION, LOGISTIC, OUTPUT_MEAN, SIMPLE, Protocol, Strategy
 from polyscan.compare.run import ALL, Cell, Logistic, conditions, run_cell
 from polyscan.compare.table import N_RESAMPLES, summarise
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
 from polyscan.files.resources import resource_folder
+from polyscan.files.tables import rows_in
 from polyscan.learning import WithAuxiliaryLosses
 from polyscan.networks import FusionNet
 from polyscan.phantom.tasks import find_task, write_task
@@ -92,6 +94,49 @@ def test_the_page_and_the_table_say_the_same(compared):
         assert str(row.auroc) in page
 
 
+def test_the_page_tells_what_each_modality_adds(compared):
+    out, _ = compared
+    page = (out / "compare.html").read_text()
+    told = rows_in(out / "information.csv")
+    assert [row["modality"] for row in told] == ["T1", "T1c", "T2", "FLAIR"]
+    for row in told:
+        alone, others, together = (float(row[name]) for name in ("alone", "others", "together"))
+        assert together >= max(alone, others)
+        assert float(row["redundant_high"]) == min(alone, others)
+        assert f"{float(row['redundant_low']):.3f} to {float(row['redundant_high']):.3f}" in page
+    assert "Bounds from models, not the truth" in page
+
+
+@pytest.mark.parametrize(
+    ("reader", "a", "b", "both", "where"),
+    [
+        (CONCATENATION, 0, 0, 1, "synergistic"),
+        (CONCATENATION, 1, 1, 1, "redundant"),
+        (CONCATENATION, 1, 0, 1, "unique"),
+        (LOGISTIC, 0, 1, 1, "unique_of_others"),
+        ("CT alone", 0, 0, 1, "unique"),
+        ("gated sum", 1, 1, 1, None),  # the strategies of a protocol describe no cohort
+    ],
+)
+def test_information_of_a_modality_is_where_models_have_it(reader, a, b, both, where):
+    """One model is certain of the class (1) by what it reads or ignorant (0), all others are ignorant."""
+    protocol = quick("interaction")
+    cohort = load_cohort(protocol)
+    certain = {ALL: both, "without CT": b, "CT alone": a, "without PET": a, "PET alone": b}
+    records = {}
+    for fold, (_, test) in enumerate(cohort.folds(2, 0)):
+        for name in (*protocol.all_strategies(cohort.modalities), *SIMPLE):
+            right = np.eye(2)[cohort.y[test]] - 0.5
+            told = {condition: 0.5 + right * how * (name == reader) for condition, how in certain.items()}
+            records[Cell(name, 0, fold)] = {"test": test, "probabilities": told, "parameters": 1, "seconds": 1.0}
+    first, second = shared_information(protocol, cohort, records)
+    assert (first.modality, second.modality) == ("CT", "PET")
+    for name in ("redundant", "unique", "unique_of_others", "synergistic"):
+        assert list(getattr(first, name)) == pytest.approx([float(name == where)] * 2, abs=0.01)
+    assert (second.redundant, second.synergistic) == (first.redundant, first.synergistic)
+    assert (second.unique, second.unique_of_others) == (first.unique_of_others, first.unique)
+
+
 def test_the_page_names_whatever_is_better_be_it_a_baseline(compared, tmp_path):
     _, rows = compared
     protocol = quick("diagnosis")
@@ -100,7 +145,7 @@ def test_the_page_names_whatever_is_better_be_it_a_baseline(compared, tmp_path):
         (None, "Nothing was shown to be better"),
     ):
         told = [replace(row, verdict="better" if row.strategy == best else "") for row in rows]
-        write_page(tmp_path / "page.html", protocol, load_cohort(protocol), told)
+        write_page(tmp_path / "page.html", protocol, load_cohort(protocol), told, [])
         assert said in (tmp_path / "page.html").read_text()
 
 
@@ -119,7 +164,7 @@ def test_nothing_is_claimed_of_folds_with_a_handful_of_patients(studies, verdict
             records[Cell(name, 0, fold)] = {"test": test, "probabilities": told, "parameters": 1, "seconds": 1.0}
     found = summarise(protocol, cohort, records)
     assert {row.strategy: row.verdict for row in found} == {"oracle": verdict, CONCATENATION: ""}
-    write_page(tmp_path / "page.html", protocol, cohort, found)
+    write_page(tmp_path / "page.html", protocol, cohort, found, [])
     assert ("Nothing can be called better or worse" in (tmp_path / "page.html").read_text()) == (not verdict)
 
 

@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from polyscan.errors import PolyscanError
 from polyscan.evaluation import Interval, auroc, bootstrap, concordance_index, corrected_difference, over_folds
-from polyscan.evaluation.statistics import corrected_error, holm, probability_of_false_claim
+from polyscan.evaluation.statistics import bayesian_signed_rank, corrected_error, holm, probability_of_false_claim
 
 RNG = np.random.default_rng(0)
 
@@ -113,3 +113,25 @@ def test_a_claim_is_as_often_false_as_is_said():
 def test_the_error_over_few_of_many_folds_is_that_of_so_few():
     a, b = np.array([0.81, 0.80, 0.84]), np.array([0.80, 0.78, 0.80])
     assert corrected_error(a, b, 0.1) == pytest.approx(np.sqrt((a - b).var(ddof=1) * (1 / 3 + 1 / 9)))
+
+
+def test_bayesian_signed_rank_tells_ahead_from_as_good_and_from_chance():
+    every_time = bayesian_signed_rank([2.0, 3.0, 2.5, 4.0, 3.5, 2.2, 2.8, 3.1], rope=1)
+    assert every_time.first > 0.99
+    assert bayesian_signed_rank([0.1, -0.2, 0.3, -0.1, 0.2, 0.4, -0.3], rope=1).equal == 1
+    symmetric = bayesian_signed_rank([4.0, -4.0, 3.0, -3.0, 2.5, -2.5], rope=0.01)
+    assert symmetric.first == pytest.approx(symmetric.second, abs=0.02)
+    assert symmetric.equal < 0.1
+    # One cohort far above has a weight w of Beta(1, 1/2); it is ahead where all pairs that it is in, 1 - (1 - w)^2, are
+    # more than a half: w > 1 - sqrt(1/2), which has a probability of sqrt(sqrt(1/2)).
+    assert bayesian_signed_rank([3.0], rope=1).first == pytest.approx(0.5**0.25, abs=0.01)
+    with pytest.raises(PolyscanError, match="expected one at least and a width"):
+        bayesian_signed_rank([1.0], rope=0)
+
+
+def test_bayesian_signed_rank_is_that_of_baycomp():
+    """``SignedRankTest.probs`` of baycomp 1.0.3 with 200,000 draws."""
+    many = bayesian_signed_rank([2.4, -0.6, 1.9, 0.3, 3.1, -1.4, 0.8, 1.2, -0.2], rope=1)
+    assert many == pytest.approx((0.0001, 0.682, 0.318), abs=0.01)
+    few = bayesian_signed_rank([1.0, -1.5, 2.0, 0.5, -3.0], rope=1)  # the first is at the edge
+    assert few == pytest.approx((0.195, 0.703, 0.101), abs=0.01)

@@ -10,12 +10,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from polyscan.compare.cohort import Cohort
+from polyscan.compare.information import Shared
 from polyscan.compare.protocol import CONCATENATION, OUTPUT_MEAN, SIMPLE, Protocol
 from polyscan.compare.table import Row, may_claim
+from polyscan.evaluation.information import entropy
 from polyscan.report.render import render_page
 
 
-def write_page(path: Path, protocol: Protocol, cohort: Cohort, rows: list[Row]) -> None:
+def write_page(path: Path, protocol: Protocol, cohort: Cohort, rows: list[Row], shared: list[Shared]) -> None:
     """Write one HTML page that opens without a network."""
     baselines = [CONCATENATION, OUTPUT_MEAN, *SIMPLE, *(f"{name} alone" for name in cohort.modalities)]
     everywhere = np.arange(len(cohort.y))
@@ -26,6 +28,8 @@ def write_page(path: Path, protocol: Protocol, cohort: Cohort, rows: list[Row]) 
         protocol=protocol,
         cohort=cohort,
         rows=rows,
+        shared=shared,
+        entropy=entropy(cohort.y),
         baselines=baselines,
         may_claim=may_claim(protocol, cohort),
         better=[row for row in rows if row.verdict == "better"],

@@ -19,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from polyscan.compare.cohort import Cohort, load_cohort
+from polyscan.compare.information import shared_information
 from polyscan.compare.network import TrainedNetwork
 from polyscan.compare.page import write_page
 from polyscan.compare.protocol import ONE_VALUE, SIMPLE, Protocol, Strategy, read_protocol
@@ -59,7 +60,7 @@ def compare(
 
     Args:
         protocol: see :func:`read_protocol`.
-        out: the folder to write: ``compare.html``, ``compare.csv``, ``protocol.json`` and ``cells``.
+        out: the folder to write: ``compare.html``, ``compare.csv``, ``information.csv``, ``protocol.json``, ``cells``.
         jobs: trainings at a time; as many as there are cores if None.
         progress: told (done, total, strategy) after each training.
 
@@ -73,7 +74,7 @@ def compare(
         protocol = read_protocol(protocol)
     cohort = load_cohort(protocol)
     owned = OutputFolder.claim(out, "compare", cohort.sources)
-    owned.will_hold(["cells", "protocol.json", "compare.csv", "compare.html"])
+    owned.will_hold(["cells", "protocol.json", "compare.csv", "information.csv", "compare.html"])
     with owned.alone():
         _same_protocol(owned.path / "protocol.json", protocol, cohort)
         cells = owned.path / "cells"
@@ -88,10 +89,12 @@ def compare(
             if isinstance(result, PolyscanError):
                 raise PolyscanError(f"{cell.strategy}: {result}")
             progress(done, len(every), cell.strategy)
-        rows = summarise(protocol, cohort, {cell: read_json(cells / cell.file) for cell in every})
+        records = {cell: read_json(cells / cell.file) for cell in every}
+        rows, shared = summarise(protocol, cohort, records), shared_information(protocol, cohort, records)
         with replace_owned(owned.path, group="compare") as folder:
             write_rows(folder / "compare.csv", [*map(flat, rows)])
-            write_page(folder / "compare.html", protocol, cohort, rows)
+            write_rows(folder / "information.csv", [*map(flat, shared)])
+            write_page(folder / "compare.html", protocol, cohort, rows, shared)
     return rows
 
 

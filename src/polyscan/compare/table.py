@@ -19,6 +19,7 @@ from polyscan.evaluation.calibration import (
     expected_calibration_error,
     negative_log_likelihood,
 )
+from polyscan.evaluation.information import Bounds
 from polyscan.evaluation.statistics import (
     Interval,
     auroc,
@@ -30,6 +31,7 @@ from polyscan.evaluation.statistics import (
 )
 
 if TYPE_CHECKING:
+    from polyscan.compare.information import Shared
     from polyscan.compare.run import Cell
 
 ALL = "all"
@@ -146,11 +148,7 @@ def summarise(protocol: Protocol, cohort: Cohort, records: Mapping[Cell, Mapping
         cohort: the studies.
         records: of every training, as :func:`polyscan.compare.run.run_cell` writes them.
     """
-    names = list(dict.fromkeys(cell.strategy for cell in records))
-    told = {
-        name: Told(protocol, cohort, {(c.seed, c.fold): record for c, record in records.items() if c.strategy == name})
-        for name in names
-    }
+    told = told_by_strategy(protocol, cohort, records)
     reference = told[CONCATENATION].fold_areas()
     fraction = 1 / protocol.folds
     found = {
@@ -168,6 +166,15 @@ def summarise(protocol: Protocol, cohort: Cohort, records: Mapping[Cell, Mapping
         proven = p <= protocol.level and false <= protocol.level and may_claim(protocol, cohort)
         rows.append(_row(name, of, cohort, best, difference, p, false, proven))
     return sorted(rows, key=lambda row: -row.auroc.value)
+
+
+def told_by_strategy(protocol: Protocol, cohort: Cohort, records: Mapping[Cell, Mapping[str, Any]]) -> dict[str, Told]:
+    """What each strategy told; arguments as :func:`summarise` has them."""
+    names = dict.fromkeys(cell.strategy for cell in records)
+    return {
+        name: Told(protocol, cohort, {(c.seed, c.fold): record for c, record in records.items() if c.strategy == name})
+        for name in names
+    }
 
 
 def may_claim(protocol: Protocol, cohort: Cohort) -> bool:
@@ -207,13 +214,15 @@ def _row(
     )
 
 
-def flat(row: Row) -> dict[str, Any]:
-    """A row as a table has it, an interval in three columns."""
+def flat(row: Row | Shared) -> dict[str, Any]:
+    """A row as a table has it, an interval in three columns, bounds in two."""
     out: dict[str, Any] = {}
     for field in fields(row):
         value = getattr(row, field.name)
         if isinstance(value, Interval):
-            out.update({field.name: value.value, f"{field.name}_low": value.low, f"{field.name}_high": value.high})
+            out[field.name] = value.value
+        if isinstance(value, (Interval, Bounds)):
+            out.update({f"{field.name}_low": value.low, f"{field.name}_high": value.high})
         else:
             out[field.name] = value
     return {name: f"{value:.5g}" if isinstance(value, float) else value for name, value in out.items()}
