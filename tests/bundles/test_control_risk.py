@@ -57,7 +57,7 @@ def make_weights(tmp_path):
 
 def test_the_fragment_makes_infer_miss_what_was_promised(given, make_weights, tmp_path, capsys):
     options = ["--weights", str(make_weights()), *(f"--set={name}={value}" for name, value in SMALL.items())]
-    assert main(["calibrate", str(BUNDLE), str(given), *options, "--risk", "0.3"]) == 0
+    assert main(["calibrate", BUNDLE.name, str(given), *options, "--risk", "0.3"]) == 0
     path = tmp_path / "threshold.json"
     assert capsys.readouterr().out.strip() == str(path)
     content, found, tested = json.loads(path.read_text()), read_manifest(given), tmp_path / "tested.json"

@@ -47,5 +47,12 @@ def test_a_higher_risk_takes_no_lower_threshold():
 @pytest.mark.parametrize(("risk", "least"), [(0.1, 9), (0.05, 19), (0.3, 3), (0.5, 1)])
 def test_too_few_subjects_promise_nothing(risk, least):
     assert controlled_column(np.zeros((least, 5)), risk) == 4
-    with pytest.raises(PolyscanError, match=rf"from {least - 1} subjects; it needs {least} at least"):
+    with pytest.raises(PolyscanError, match=rf"from {least - 1} subjects, .* lose {1 / least:.4g} at the least"):
         controlled_column(np.zeros((least - 1, 5)), risk)
+
+
+def test_subjects_of_whom_nothing_is_found_promise_nothing():
+    losses = np.ones((19, 5)) * (np.arange(19) < 2)[:, None]
+    assert controlled_column(losses, 0.15) == 4
+    with pytest.raises(PolyscanError, match=r"from 19 subjects, .* lose 0\.15 at the least"):
+        controlled_column(losses, 0.14)

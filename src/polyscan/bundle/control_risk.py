@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from polyscan.bundle.config import quiet, read_config
+from polyscan.bundle.config import bundle_folder, quiet, read_config
 from polyscan.bundle.inference_options import InferenceOptions
 from polyscan.bundle.run import load_inference
 from polyscan.bundle.weights import weights_fingerprint, weights_of
@@ -25,7 +25,7 @@ from polyscan.study.manifest import Manifest, read_manifest
 from polyscan.study.outputs import check_writable_file
 from polyscan.transforms.save import STEPS
 
-_THRESHOLDS = np.maximum(np.arange(STEPS + 1) - 0.5, 0) / STEPS
+_THRESHOLDS = (np.arange(1, STEPS + 1) - 0.5) / STEPS
 """Between the steps that kept probabilities are rounded to, so that rounding takes none across."""
 
 
@@ -42,7 +42,8 @@ def control_risk(
 
     Each study with a mask of the section ``validation`` is segmented. A subject counts once, with the mean of its
     studies. Of each region the subjects that have it tell how much of it is missed at each threshold; see
-    :func:`polyscan.inference.risk_control.controlled_column`. The lowest of the regions' thresholds holds for all.
+    :func:`polyscan.inference.risk_control.controlled_column`. The lowest of the regions' thresholds holds for all,
+    and the bundle's own where that is lower still.
 
     Args:
         bundle: the bundle's folder, or the name of one that comes with polyscan.
@@ -53,16 +54,18 @@ def control_risk(
         progress: told after every study.
 
     Returns:
-        The path of the file. For people it tells the threshold of each region by itself, and with the lowest and with
+        The path of the file. For people it tells the threshold of each region by itself, and with the one kept and with
         the bundle's own (``_before``) which part is ``missed``, over the ``subjects`` that have it, and the mean volume
         that is marked, over all subjects, beside the true one.
 
     Raises:
         PolyscanError: the risk is none, the bundle is no segmentation, the weights learnt from a study, a study cannot
-            be segmented, too few subjects have a region, or something else has the file's name.
+            be segmented, too few subjects have a region, too much of one is never found, or something else is
+            named so.
     """
     if not 0 < risk < 1:
         raise PolyscanError(f"The risk is {risk:g}; expected a part of a region below 1, such as 0.1.")
+    bundle = bundle_folder(bundle)
     (file,) = weights_of(bundle, weights)
     path = file.with_name(THRESHOLD)
     check_writable_file(path, "threshold")
@@ -89,11 +92,11 @@ def control_risk(
     subjects = [study.subject for study in studies]
     missed = {name: _missed(np.stack(each), subjects) for name, each in counts.items()}
     columns = {name: _column(name, each, risk) for name, each in missed.items()}
-    column = min(columns.values())
     old = int(np.abs(_THRESHOLDS - before).argmin())
+    column = min(old, *columns.values())
     told = {}
     for name, each in counts.items():
-        rows = {"missed": missed[name], "volume_ml": _by_subject(np.stack(each)[:, 1], subjects)}
+        rows = {"missed": missed[name], "volume_ml": _by_subject(np.stack(each)[:, 1, 1:], subjects)}
         told[name] = {
             "threshold": _THRESHOLDS[columns[name]],
             "subjects": len(missed[name]),
@@ -101,7 +104,11 @@ def control_risk(
             **{f"{what}_before": round(float(row[:, old].mean()), 4) for what, row in rows.items()},
             "true_ml": round(float(_by_subject(np.stack(each)[:, 0], subjects)[:, 0].mean()), 4),
         }
-    content = {"risk": risk, "weights": weights_fingerprint(file), "inference": {"threshold": _THRESHOLDS[column]}}
+    content = {
+        "risk": risk,
+        "weights": weights_fingerprint(file),
+        "inference": {"threshold": before if column == old else _THRESHOLDS[column]},
+    }
     write_json(path, {**content, "regions": told})
     return path
 
@@ -115,7 +122,10 @@ def _column(name: str, missed: np.ndarray, risk: float) -> int:
 
 
 def _counts(prediction: PredictionRecord, mask: str) -> dict[str, np.ndarray]:
-    """Of each region the true volume and the whole that are marked at each threshold, (2, threshold) in millilitres."""
+    """Of each region the volumes that are marked of it and of all, at no threshold and at each, in millilitres.
+
+    (2, 1 + threshold): at none they are those of the true region and of the image.
+    """
     truth = read_nifti(mask).round().numpy()
     counts = {}
     for channel, (name, labels) in enumerate(prediction.regions.items(), start=1):
@@ -130,7 +140,9 @@ def _missed(counts: np.ndarray, subjects: Sequence[str]) -> np.ndarray:
     """(subject, threshold) part of a region that is missed, of those subjects who have it."""
     true = counts[:, 0]
     has = true[:, 0] > 0
-    return _by_subject(1 - true[has] / true[has, :1], [name for name, use in zip(subjects, has, strict=True) if use])
+    return _by_subject(
+        1 - true[has, 1:] / true[has, :1], [name for name, use in zip(subjects, has, strict=True) if use]
+    )
 
 
 def _by_subject(rows: np.ndarray, subjects: Sequence[str]) -> np.ndarray:

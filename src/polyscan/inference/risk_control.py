@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -36,7 +34,7 @@ def controlled_column(losses: ArrayLike, risk: float = 0.1) -> int:
     kept = int(np.count_nonzero(bound <= risk + 1e-9))  # rounding: nine subjects of no loss are a tenth
     if not kept:
         raise PolyscanError(
-            f"A risk of {risk:g} cannot be promised from {len(each)} subjects; it needs "
-            f"{math.ceil(1 / risk - 1e-9) - 1} at least: give more of them, or a higher risk."
+            f"A risk of {risk:g} cannot be promised from {len(each)} subjects, who with one more that loses all lose "
+            f"{bound.min():.4g} at the least, on average; give more subjects, or a higher risk."
         )
     return kept - 1
