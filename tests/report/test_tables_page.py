@@ -43,7 +43,7 @@ def test_pages_of_tables_tell_risks_and_what_was_read(tmp_path):
     assert "Read: genes, clinical" in told
     assert "survival: log hazard -0.50" in told
     assert "(true: event at 10.5)" in told
-    assert "<strong>expression</strong> is missing: not found in the study" in told
+    assert "<strong>expression</strong> had no part in the answer: not found in the study" in told
     assert "<strong>clinical</strong>" not in told
     for cell in ("0.91", "0.85 to 0.95", "-0.30", "-0.20"):
         assert f'<td class="number">{cell}</td>' in told
