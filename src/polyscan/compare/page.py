@@ -54,7 +54,7 @@ def _forest(rows: list[Row]) -> str:
         axes.plot(row.difference.value, y, "o", color=colour)
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_yticks(range(len(shown)), [row.strategy for row in shown])
-    axes.set_xlabel("AUROC less that of concatenation, 95 % interval over folds")
+    figure.supxlabel("AUROC less that of concatenation, 95 % interval over folds", fontsize="medium")
     return _svg(figure)
 
 
