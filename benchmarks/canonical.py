@@ -182,7 +182,7 @@ def main() -> None:
             ours, theirs = ([of_fold(which, fold) for fold in range(FOLDS)] for which in (name, base))
             difference, p_value = corrected_difference(ours, theirs, 1 / FOLDS)
             cells += [
-                f"{difference.value:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})",
+                f"{difference:+.3f}",
                 f"{p_value:.2f}",
             ]
         print(f"| {' | '.join(cells)} |")

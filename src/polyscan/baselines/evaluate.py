@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,31 +58,21 @@ def evaluate(
     manifests = {path: read_manifest(path) for path in paths}
     networks = [path for path, each in manifests.items() if path != paths[0] or any(s.prediction for s in each.studies)]
     notes = [f"{path.parent}: {said}" for path in networks if (said := manifests[path].judged_on_training)]
-    studies = manifests[paths[0]].studies
+    studies, learnt = manifests[paths[0]].studies, None
     if learn_from is not None:
         fold_of = {study.subject: study.fold for study in studies}
         learnt = [replace(s, fold=fold_of.get(s.subject, _OTHERS)) for s in read_manifest(learn_from).studies]
-        studies, of_learnt = [*studies, *learnt], {id(study) for study in learnt}
     compared_any = False
-    for task in tasks_of(studies, accuracy=accuracy):
+    for task in tasks_of(studies, learnt, accuracy=accuracy):
         if tasks and task.name not in tasks:
             continue
-        if learn_from is not None:
-            task.learns = np.array([id(study) in of_learnt for study in task.studies])
-            task.scored = ~task.learns
         if only or leave_out:
             task.scored &= np.array([_holds(study, only or leave_out) == bool(only) for study in task.studies])
-        labelled = task.scored.any()
-        told = {path: network_answers(task, manifests[path].studies) for path in networks} if labelled else {}
+        told = {path: network_answers(task, manifests[path].studies) for path in networks}
+        if task.name in tasks:
+            _check_told(task, told)
         rows = {(NETWORK, str(path.parent)): found for path, found in told.items() if found is not None}
-        if task.name in tasks and not labelled:
-            raise PolyscanError(f"None of the studies to be scored has a label {task.name}; name another task.")
-        if task.name in tasks and (silent := [path for path, found in told.items() if found is None]):
-            raise PolyscanError(
-                f"{silent[0]} holds no answer of {task.name} for any of these studies; give one that does, or name "
-                "other tasks. A mask is scored by polyscan infer, where the manifest that it is given has the true one."
-            )
-        if not labelled or (networks and not rows):
+        if not task.scored.any() or (networks and not rows):
             continue  # another thing that is known of these studies, and told by no network
         rows = simple_models(task, inputs) | rows
         if rows:
@@ -92,6 +82,17 @@ def evaluate(
         raise PolyscanError(
             f"{paths[0]} tells of no task enough to learn and to test on two folds, and holds no answers; give studies "
             "with labels and folds, or with answers, or others to learn from."
+        )
+
+
+def _check_told(task: Task, told: Mapping[Path, Array | None]) -> None:
+    """Refuse a task that was asked for by name where there is nothing to score, or a network says nothing of it."""
+    if not task.scored.any():
+        raise PolyscanError(f"None of the studies to be scored has a label {task.name}; name another task.")
+    if silent := [path for path, found in told.items() if found is None]:
+        raise PolyscanError(
+            f"{silent[0]} holds no answer of {task.name} for any of these studies; give one that does, or name other "
+            "tasks. A mask is scored by polyscan infer, where the manifest that it is given has the true one."
         )
 
 

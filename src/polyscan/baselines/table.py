@@ -58,11 +58,9 @@ class Comparison:
         head = ["method", "inputs", self.measure, f"minus {self.reference}", "p"]
         lines = [f"{self.task}: {self.studies} studies of {self.patients} patients", "", _line(head), "|---" * 5 + "|"]
         for row in self.rows:
-            gain = row.difference
-            told = f"{gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})" if gain else ""
-            lines.append(
-                _line([row.method, row.inputs, str(row.score), told, f"{row.p:.3f}" if np.isfinite(row.p) else ""])
-            )
+            gain = f"{row.difference:+.3f}" if row.difference else ""
+            p = f"{row.p:.3f}" if np.isfinite(row.p) else ""
+            lines.append(_line([row.method, row.inputs, str(row.score), gain, p]))
         return "\n".join([*lines, *(f"\n{note}" for note in self.notes)])
 
 

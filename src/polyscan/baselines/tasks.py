@@ -32,11 +32,12 @@ class Task(ABC):
     Args:
         name: under ``label`` in the manifest, or ``mask``.
         studies: of the manifest; those without a fold are in one by themselves.
+        learnt: further ones, which models learn from instead, and of which none is scored.
 
     Attributes:
         measure: what its score is called.
         scored: (study,) bool: of whom scores are.
-        learns: (study,) bool: whom models learn from, those that are not scored too.
+        learns: (study,) bool: whom models learn from.
         folds: (study,) int; models answer for a study that have learnt from those of other folds; below 0 where it has
             none.
     """
@@ -44,10 +45,12 @@ class Task(ABC):
     measure: str
     method = ""
 
-    def __init__(self, name: str, studies: Sequence[Study]) -> None:
+    def __init__(self, name: str, studies: Sequence[Study], learnt: Sequence[Study] | None = None) -> None:
         self.name = name
-        self.studies = [study for study in studies if study.label.holds(name)]
-        self.scored, self.learns = np.ones((2, len(self.studies)), dtype=bool)
+        scored, others = ([study for study in some if study.label.holds(name)] for some in (studies, learnt or ()))
+        self.studies = [*scored, *others]
+        self.scored = np.arange(len(self.studies)) < len(scored)
+        self.learns = np.ones(len(self.studies), dtype=bool) if learnt is None else ~self.scored
         self.folds = np.array([-1 if study.fold is None else study.fold for study in self.studies])
         self.patients = [study.subject for study in self.studies]
 
@@ -105,8 +108,8 @@ class Classes(TableTask):
 
     measure, method = "AUROC", "logistic regression"
 
-    def __init__(self, name: str, studies: Sequence[Study]) -> None:
-        super().__init__(name, studies)
+    def __init__(self, name: str, studies: Sequence[Study], learnt: Sequence[Study] | None = None) -> None:
+        super().__init__(name, studies, learnt)
         self.classes = sorted({str(study.label.tasks[name]) for study in self.studies})
         self.truth = np.array([self.classes.index(str(study.label.tasks[name])) for study in self.studies])
         self.inner = StratifiedKFold(_INNER, shuffle=True, random_state=0)
@@ -153,8 +156,8 @@ class Survival(TableTask):
 
     measure, method = "c", "ridge Cox"
 
-    def __init__(self, name: str, studies: Sequence[Study]) -> None:
-        super().__init__(name, studies)
+    def __init__(self, name: str, studies: Sequence[Study], learnt: Sequence[Study] | None = None) -> None:
+        super().__init__(name, studies, learnt)
         told = [study.label.tasks[name] for study in self.studies]
         self.truth = np.array([[each["time"], each["event"]] for each in told]).reshape(-1, 2)
         self.inner = KFold(_INNER, shuffle=True, random_state=0)
@@ -194,19 +197,21 @@ class Masks(Task):
         return float(np.mean(scores)) if scores else None
 
 
-def tasks_of(studies: Sequence[Study], *, accuracy: bool = False) -> list[Task]:
+def tasks_of(studies: Sequence[Study], learnt: Sequence[Study] | None = None, *, accuracy: bool = False) -> list[Task]:
     """What is known of these studies.
 
     Args:
         studies: with labels.
+        learnt: see :class:`Task`.
         accuracy: score classes by how many are told right instead of by AUROC.
     """
-    names = dict.fromkeys(name for s in studies for name in ("mask", *s.label.tasks) if s.label.holds(name))
+    every = [*studies, *(learnt or ())]
+    names = dict.fromkeys(name for s in every for name in ("mask", *s.label.tasks) if s.label.holds(name))
     made: list[Task] = []
     for name in names:
-        value = next(s.label.tasks.get(name) for s in studies if s.label.holds(name))
+        value = next(s.label.tasks.get(name) for s in every if s.label.holds(name))
         of_table = Survival if isinstance(value, Mapping) else Diagnoses if accuracy else Classes
-        made.append((Masks if name == "mask" else of_table)(name, studies))
+        made.append((Masks if name == "mask" else of_table)(name, studies, learnt))
     return made
 
 

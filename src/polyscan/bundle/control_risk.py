@@ -20,7 +20,7 @@ from polyscan.formats.nifti import read_nifti
 from polyscan.geometry import voxel_ml
 from polyscan.inference.risk_control import controlled_column
 from polyscan.progress import Progress, silent
-from polyscan.study import PredictionRecord
+from polyscan.study import PredictionRecord, Study
 from polyscan.study.manifest import Manifest, read_manifest
 from polyscan.study.outputs import check_writable_file
 from polyscan.transforms.save import STEPS
@@ -72,37 +72,23 @@ def control_risk(
     if "regions" not in read_config(bundle, "inference", overrides or {}):
         raise PolyscanError(f"{bundle} segments no regions, so that there is no threshold; leave --risk away.")
     studies = [study for study in read_manifest(manifest).validation if study.label.mask]
-    counts: dict[str, list[np.ndarray]] = {}
-    with quiet(), TemporaryDirectory() as folder:
-        options = InferenceOptions(probabilities=True)
-        changes = {"dataset#data": [], **(overrides or {}), **options.overrides}
-        parser = load_inference(bundle, Manifest(), folder, file, changes).parser
-        predictor, before = (parser.get_parsed_content(name) for name in ("predictor", "threshold"))
-        for count, study in enumerate(studies, start=1):
-            prediction = predictor.predict(study).prediction
-            if prediction.learnt:
-                raise PolyscanError(f"The weights learnt from {study.key}; give studies that they did not learn from.")
-            for name, counted in _counts(prediction, str(study.label.mask)).items():
-                counts.setdefault(name, []).append(counted)
-            for written in Path(folder).iterdir():
-                written.unlink()
-            progress(count, len(studies), study.key)
-    if not counts:
+    if not studies:
         raise PolyscanError(f"{manifest} has no study with a mask in the section 'validation' to control the risk on.")
+    counts, before = _segmented(bundle, file, studies, overrides or {}, progress)
     subjects = [study.subject for study in studies]
-    missed = {name: _missed(np.stack(each), subjects) for name, each in counts.items()}
+    missed = {name: _missed(each, subjects) for name, each in counts.items()}
     columns = {name: _column(name, each, risk) for name, each in missed.items()}
     old = int(np.abs(_THRESHOLDS - before).argmin())
     column = min(old, *columns.values())
     told = {}
     for name, each in counts.items():
-        rows = {"missed": missed[name], "volume_ml": _by_subject(np.stack(each)[:, 1, 1:], subjects)}
+        rows = {"missed": missed[name], "volume_ml": _by_subject(each[:, 1, 1:], subjects)}
         told[name] = {
             "threshold": _THRESHOLDS[columns[name]],
             "subjects": len(missed[name]),
             **{what: round(float(row[:, column].mean()), 4) for what, row in rows.items()},
             **{f"{what}_before": round(float(row[:, old].mean()), 4) for what, row in rows.items()},
-            "true_ml": round(float(_by_subject(np.stack(each)[:, 0], subjects)[:, 0].mean()), 4),
+            "true_ml": round(float(_by_subject(each[:, 0], subjects)[:, 0].mean()), 4),
         }
     content = {
         "risk": risk,
@@ -111,6 +97,30 @@ def control_risk(
     }
     write_json(path, {**content, "regions": told})
     return path
+
+
+def _segmented(
+    bundle: Path, weights: Path, studies: Sequence[Study], overrides: Mapping[str, Any], progress: Progress
+) -> tuple[dict[str, np.ndarray], float]:
+    """Region to the counts of each study, (study, 2, 1 + threshold), see :func:`_counts`; and the bundle's threshold.
+
+    Raises:
+        PolyscanError: the weights learnt from a study, or it cannot be segmented.
+    """
+    counts: list[dict[str, np.ndarray]] = []
+    with quiet(), TemporaryDirectory() as folder:
+        changes = {"dataset#data": [], **overrides, **InferenceOptions(probabilities=True).overrides}
+        parser = load_inference(bundle, Manifest(), folder, weights, changes).parser
+        predictor, threshold = (parser.get_parsed_content(name) for name in ("predictor", "threshold"))
+        for count, study in enumerate(studies, start=1):
+            prediction = predictor.predict(study).prediction
+            if prediction.learnt:
+                raise PolyscanError(f"The weights learnt from {study.key}; give studies that they did not learn from.")
+            counts.append(_counts(prediction, str(study.label.mask)))
+            for written in Path(folder).iterdir():
+                written.unlink()
+            progress(count, len(studies), study.key)
+    return {name: np.stack([each[name] for each in counts]) for name in counts[0]}, threshold
 
 
 def _column(name: str, missed: np.ndarray, risk: float) -> int:

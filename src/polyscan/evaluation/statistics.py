@@ -17,14 +17,18 @@ Score = Callable[[NDArray[np.intp]], float]
 
 
 class Interval(NamedTuple):
-    """A value and its confidence interval; ``str`` writes ``0.812 (0.776 to 0.846)``."""
+    """A value and its confidence interval; ``str`` writes ``0.812 (0.776 to 0.846)``, a format all three by it."""
 
     value: float
     low: float
     high: float
 
     def __str__(self) -> str:
-        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+        return format(self, ".3f")
+
+    def __format__(self, spec: str) -> str:
+        value, low, high = (format(each, spec or ".3f") for each in self)
+        return f"{value} ({low} to {high})"
 
 
 def auroc(score: ArrayLike, truth: ArrayLike) -> float:
