@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from atypical_scans import CONTRASTS, Described, Scans
 from cca_zoo.linear import RidgeCCA
-from cohorts import assign_folds, find
+from cohorts import find
 from numpy.typing import NDArray
 from parts.part import Part
 from sklearn.decomposition import PCA
@@ -36,6 +36,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from polyscan.bundle.encoder import StudyEncoder
+from polyscan.bundle.folds import deal_folds
 from polyscan.ensemble import CanonicalProjection
 from polyscan.evaluation.statistics import auroc, bootstrap, corrected_difference, over_folds
 from polyscan.fusion import CanonicalCorrelation, Concatenation
@@ -164,7 +165,7 @@ def main() -> None:
     views = np.nanmean(features, axis=1), expression
     classes = sorted({str(p.study.label.tasks[TASK]) for p in patients})
     truth = np.array([classes.index(str(p.study.label.tasks[TASK])) for p in patients])
-    folds = np.array(assign_folds([p.study.subject for p in patients], [str(t) for t in truth], FOLDS))
+    folds = np.array(deal_folds([p.study.subject for p in patients], [str(t) for t in truth], FOLDS))
     told = {name: answers(views, truth, folds, model) for name, model in METHODS.items()}
 
     def of_fold(name: str, fold: int) -> float:

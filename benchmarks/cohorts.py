@@ -17,7 +17,6 @@ of a reader, are taken only where ``--inputs`` names them.
 from __future__ import annotations
 
 import argparse
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,6 +27,7 @@ import numpy as np
 from command import run
 from parts.part import Cohort, Patient, parts_of, write_picture, write_table, write_volume
 
+from polyscan.bundle.folds import deal_folds
 from polyscan.commands.options import tell_problems
 from polyscan.errors import PolyscanError, first_of
 from polyscan.preprocess.prepare import prepare
@@ -84,7 +84,7 @@ def make(
     keys = Counter(patient.study.key for patient in patients)
     if twice := [key for key, count in keys.items() if count > 1]:
         raise PolyscanError(f"{first_of(twice)} would be more than one study; give each patient, and each file, once.")
-    numbers = assign_folds([p.group or p.study.subject for p in patients], [p.stratum for p in patients], folds or 5)
+    numbers = deal_folds([p.group or p.study.subject for p in patients], [p.stratum for p in patients], folds or 5)
     scans, others = Manifest(), {}
     for patient, fold in zip(patients, numbers, strict=True):
         study = replace(patient.study, fold=fold if folds or patient.study.fold is None else patient.study.fold)
@@ -110,24 +110,6 @@ def find(name: str) -> Cohort:
         raise PolyscanError(f"{name!r} is no cohort that is known; use one of {', '.join(NAMES)}.")
     cohort: Cohort = import_module(f"parts.{name}").COHORT
     return cohort
-
-
-def assign_folds(groups: Sequence[str], strata: Sequence[str], folds: int) -> list[int]:
-    """A fold for each study: those of a group share one, and folds have about as many studies of each stratum."""
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    folds = min(folds, len(set(groups)))
-    assigned = np.zeros(len(groups), dtype=int)
-    if folds < 2:
-        return [0] * len(groups)
-    if max(Counter(strata).values()) < folds:
-        strata = [""] * len(groups)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of strata with fewer studies than folds
-        split = StratifiedGroupKFold(folds, shuffle=True, random_state=0).split(np.zeros(len(groups)), strata, groups)
-        for fold, (_, held_out) in enumerate(split):
-            assigned[held_out] = fold
-    return [int(fold) for fold in assigned]
 
 
 def write(patient: Patient, study: Study, cohort: Cohort, folder: Path) -> dict[str, Source]:

@@ -38,13 +38,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from cohorts import assign_folds
 from missing_segmentation import BASE, Recipe, Zeros, counts, dice, strategies
 from torch import Tensor
 from torch.nn import functional
 
 from polyscan import missing
 from polyscan.baselines.models import THRESHOLDS
+from polyscan.bundle.folds import deal_folds
 from polyscan.evaluation import bootstrap
 from polyscan.files.atomic import atomic_write, read_json, write_json
 from polyscan.formats.nifti import read_nifti
@@ -95,7 +95,7 @@ def read(manifest: Path, scans: Sequence[str], windows: dict[str, list[float]], 
         torch.cat(images),
         torch.cat(masks),
         torch.cat([torch.full((len(image),), k) for k, image in enumerate(images)]),
-        np.array(assign_folds([s.subject for s in studies], ["+".join(sorted(s.scans)) for s in studies], 2)),
+        np.array(deal_folds([s.subject for s in studies], ["+".join(sorted(s.scans)) for s in studies], 2)),
     )
 
 

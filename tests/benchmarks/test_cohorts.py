@@ -8,7 +8,7 @@ import sys
 import nibabel
 import numpy as np
 import pytest
-from cohorts import NAMES, assign_folds, find, main, make
+from cohorts import NAMES, find, main, make
 
 from polyscan.bundle.items import training_items
 from polyscan.errors import PolyscanError
@@ -386,18 +386,6 @@ def test_folds_that_are_asked_for_are_drawn_where_a_cohort_has_its_own(tmp_path)
     for folds in (0, 1):
         with pytest.raises(PolyscanError, match=f"{folds} folds are asked for; give 2 or more"):
             made("sarcoma_ct_mr_pet", tmp_path, folds=folds)
-
-
-def test_folds_keep_groups_whole_and_outcomes_balanced():
-    groups = [str(k // 3) for k in range(300)]
-    strata = [str(k // 3 % 2) for k in range(300)]
-    folds = np.array(assign_folds(groups, strata, 5))
-    assert all(len(set(folds[3 * k : 3 * k + 3])) == 1 for k in range(100))
-    for fold in range(5):
-        assert np.mean([s == "1" for s, f in zip(strata, folds, strict=True) if f == fold]) == pytest.approx(
-            0.5, abs=0.1
-        )
-    assert assign_folds(["a", "a"], ["", ""], 5) == [0, 0]
 
 
 @pytest.mark.parametrize(

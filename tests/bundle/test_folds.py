@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from prepared import BUNDLES, make_manifest
 
 from polyscan.bundle.carried import PROTOCOLS, settings_of
-from polyscan.bundle.folds import assign_folds, members
+from polyscan.bundle.folds import assign_folds, deal_folds, members
 from polyscan.bundle.run import train
 from polyscan.bundle.weights import read_weights
 from polyscan.cli import main
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
 from polyscan.files.digest import sha256
-from polyscan.study import Study
+from polyscan.study import Label, Study
 from polyscan.study.manifest import read_manifest, write_manifest
 
 BUNDLE = "brain_mri_tumour_segmentation"
@@ -33,6 +34,29 @@ def test_a_subject_is_in_one_fold():
     sizes = [sum(study.fold == k for study in folds) for k in range(5)]
     assert max(sizes) - min(sizes) <= 2
     assert folds == assign_folds(studies, 5)
+
+
+def test_folds_have_about_as_many_of_each_class():
+    """Of 60 patients with two visits 10 have an event; by chance alone one fold would often have none of them."""
+    labels = [Label(tasks={"IDH": str(k % 2), "survival": {"time": k, "event": int(k < 10)}}) for k in range(60)]
+    studies = [Study(f"P{k:02}", session=visit, label=label) for k, label in enumerate(labels) for visit in "12"]
+    folds, turned = (assign_folds(given, 5, ["IDH", "survival"]) for given in (studies, studies[::-1]))
+    for k in range(5):
+        tasks = [study.label.tasks for study in folds if study.fold == k]
+        assert len(tasks) == 24
+        assert sum(each["survival"]["event"] for each in tasks) == 4
+        assert sum(each["IDH"] == "1" for each in tasks) == 12
+    assert folds == turned[::-1]
+
+
+def test_groups_are_whole_and_strata_spread():
+    groups, strata = [str(k // 3) for k in range(300)], [str(k // 3 % 2) for k in range(300)]
+    folds = np.array(deal_folds(groups, strata, 5))
+    assert all(len(set(folds[3 * k : 3 * k + 3])) == 1 for k in range(100))
+    for k in range(5):
+        assert np.mean(np.array(strata)[folds == k] == "1") == pytest.approx(0.5, abs=0.1)
+    assert deal_folds(["a", "a"], ["", ""], 5) == [0, 0]
+    assert sorted(deal_folds(list("abcdef"), list("uvwxyz"), 3)) == [0, 0, 1, 1, 2, 2]
 
 
 def test_folds_of_the_manifest_are_kept():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import random
+import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from polyscan.bundle.config import bundle_folder, labels_of, read_config
 from polyscan.bundle.inference_options import DEFAULTS, InferenceOptions
-from polyscan.bundle.items import check_folds, labelled_studies, unlabelled_studies
+from polyscan.bundle.items import MASK, check_folds, labelled_studies, unlabelled_studies
 from polyscan.bundle.processes import by_the_first, process_group
 from polyscan.bundle.run import infer, train
 from polyscan.errors import PolyscanError, first_of
@@ -58,8 +59,9 @@ def train_folds(
     """
     config = read_config(bundle_folder(bundle), "train", overrides or {})
     found = read_manifest(manifest, roots)
-    studies = assign_folds(labelled_studies(found, labels_of(config)), folds)
-    unlabelled = unlabelled_studies(found, labels_of(config))
+    labels = labels_of(config)
+    studies = assign_folds(labelled_studies(found, labels), folds, labels)
+    unlabelled = unlabelled_studies(found, labels)
     out = Path(output_dir)
 
     def write() -> bool:
@@ -147,11 +149,11 @@ def _folds_in(trained: Path) -> list[tuple[int, Path]]:
     return found
 
 
-def assign_folds(studies: list[Study], folds: int) -> list[Study]:
+def assign_folds(studies: list[Study], folds: int, labels: Sequence[str] = MASK) -> list[Study]:
     """Give each study a fold; all studies of a subject have the same one.
 
-    Where the studies have the folds from 0 to ``folds`` - 1 already, they keep them; else subjects are dealt out in an
-    order that is drawn, always the same.
+    Where the studies have the folds from 0 to ``folds`` - 1 already, they keep them; else subjects are dealt out at
+    random, always in the same way, so that folds have about as many studies of each class.
 
     Raises:
         PolyscanError: there are fewer subjects than folds, a subject is in two folds, or the folds are numbered
@@ -163,7 +165,7 @@ def assign_folds(studies: list[Study], folds: int) -> list[Study]:
             f"Studies with a label have the folds {first_of(sorted(map(str, given)))}; expected 0, 1, 2 and on, one "
             "for each study: correct them, or take them all out of the manifest."
         )
-    subjects = sorted({study.subject for study in studies})
+    subjects = {study.subject for study in studies}
     if not 2 <= folds <= len(subjects):
         raise PolyscanError(
             f"{folds} folds are asked for of {len(subjects)} subjects with a label; give 2 to that many."
@@ -171,9 +173,39 @@ def assign_folds(studies: list[Study], folds: int) -> list[Study]:
     if given == set(range(folds)):
         check_folds(studies)
         return studies
-    random.Random(0).shuffle(subjects)
-    dealt = {subject: k % folds for k, subject in enumerate(subjects)}
-    return [replace(study, fold=dealt[study.subject]) for study in studies]
+    ordered = sorted(studies, key=lambda study: study.key)
+    classes = [" ".join(_class_of(study, name) for name in labels) for study in ordered]
+    dealt = deal_folds([study.subject for study in ordered], classes, folds)
+    fold_of = {study.subject: fold for study, fold in zip(ordered, dealt, strict=True)}
+    return [replace(study, fold=fold_of[study.subject]) for study in studies]
+
+
+def _class_of(study: Study, label: str) -> str:
+    """What a fold should have its share of: a class, or whether an event was seen; masks are all alike."""
+    value = study.label.tasks.get(label)
+    return str(value.get("event") if isinstance(value, Mapping) else value)
+
+
+def deal_folds(groups: Sequence[str], strata: Sequence[str], folds: int) -> list[int]:
+    """A fold for each study: those of a group share one, and folds have about as many studies of each stratum.
+
+    Folds are no more than the groups. Where no stratum has as many studies, they are dealt out as though all were of
+    one.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    dealt, folds = [0] * len(groups), min(folds, len(set(groups)))
+    if folds < 2:
+        return dealt
+    if max(Counter(strata).values()) < folds:
+        strata = [""] * len(groups)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of strata with fewer studies than folds
+        split = StratifiedGroupKFold(folds, shuffle=True, random_state=0).split(groups, strata, groups)
+        for fold, (_, held_out) in enumerate(split):
+            for row in held_out:
+                dealt[row] = fold
+    return dealt
 
 
 def members(paths: list[Path]) -> list[Path]:
