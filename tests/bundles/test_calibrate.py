@@ -90,7 +90,7 @@ def test_a_batch_reads_atypical_scans_as_absent_and_explains_as_infer_does(manif
     assert content["method"] == "vector"
     assert all(each["offsets"] for each in content["temperatures"].values())
     for name, distance in (("MRI", 0.0), ("CT", 1e12)):  # as if every MRI were further away than those known, and no CT
-        content["distances"][name]["distances"] = [[distance] * 20 for _ in content["distances"][name]["fits"]]
+        content["distances"][name]["distances"] = [[[distance]] * 20 for _ in content["distances"][name]["fits"]]
     path.write_text(json.dumps(content))
     assert main(["infer", *line, "-o", str(plain), *asked]) == 0
     assert main(["batch", *line, "-o", str(out), "--jobs", "1", *asked]) == 0

@@ -22,7 +22,7 @@ from polyscan.evaluation.calibration import (
     negative_log_likelihood,
 )
 from polyscan.inference.calibration import CALIBRATIONS, AvailabilityTemperature, IsotonicCalibration, VectorScaling
-from polyscan.inference.conformal import ConformalSets, pattern_of
+from polyscan.inference.conformal import ConformalSets, least_bound, pattern_of
 from polyscan.inference.task_calibration import fit_calibration, load_calibration
 
 MODALITIES = ("T1", "T1c", "FLAIR")
@@ -238,7 +238,7 @@ def test_sets_cover_what_they_promise_in_each_pattern():
             available = np.tile([c == "1" for c in name], (count + tested, 1))
             rows[name] = softmax(logits, 1), target, available
         fit = [np.concatenate([rows[name][k][: calibrations[name]] for name in rows]) for k in range(3)]
-        sets = ConformalSets.fit(*fit, coverage)
+        sets = ConformalSets.fit(*fit, range(sum(calibrations.values())), coverage)
         for name, (p, target, available) in rows.items():
             first = calibrations[name]
             held = [sets(p[i], available[i])[target[i]] for i in range(first, first + tested)]
@@ -258,7 +258,7 @@ def test_sets_hold_every_answer_as_probable_as_the_one_that_the_threshold_is_of(
     there = np.ones((30, 1), bool)
     for true in np.arange(1, 100) / 100:
         p = np.tile([true, 1 - true], (30, 1))
-        sets = ConformalSets.fit(p, np.zeros(30, int), there, 0.9)
+        sets = ConformalSets.fit(p, np.zeros(30, int), there, range(30), 0.9)
         assert sets(p[0], there[0])[0], true
         assert sets(p[0].astype(np.float32), there[0])[0], true
 
@@ -266,13 +266,41 @@ def test_sets_hold_every_answer_as_probable_as_the_one_that_the_threshold_is_of(
 def test_ranks_are_those_of_exact_fractions():
     """450 x 0.54 is 243, and not a little more: as many as that may have a set without their class."""
     true = np.arange(1, 450) / 450
-    sets = ConformalSets.fit(np.stack([true, 1 - true], 1), np.zeros(449, int), np.ones((449, 1), bool), 0.54)
+    sets = ConformalSets.fit(
+        np.stack([true, 1 - true], 1), np.zeros(449, int), np.ones((449, 1), bool), range(449), 0.54
+    )
     assert sets.thresholds["1"] == pytest.approx(true[449 - 243], rel=1e-4)
+
+
+def test_a_new_subject_is_covered_where_some_have_many_studies():
+    """A third of them come nine times and are told better; were each study a subject, 0.37 of the new would be held."""
+    held, by_study = [], []
+    for seed in range(2000):
+        generator = np.random.default_rng(seed)
+        often = generator.random(13) < 0.3
+        subjects = np.repeat(np.arange(12), np.where(often, 9, 1)[:12])
+        hardness = generator.normal(np.where(often, -2.0, 0.0), 0.3)
+        known = hardness[subjects] + 0.3 * generator.normal(size=len(subjects))
+        new = hardness[12] + 0.3 * generator.normal()
+        held.append(new <= least_bound(known, subjects, 0.75))
+        by_study.append(new <= least_bound(known, np.arange(len(known)), 0.75))
+    error = 3 * np.std(held) / np.sqrt(len(held))
+    assert 0.75 - error < np.mean(held) < 0.75 + 1 / 13 + error
+    assert np.mean(by_study) < 0.4
+
+
+def test_the_bound_is_the_least_that_too_few_subjects_exceed():
+    """Of three subjects with 2, 1 and 4 studies a quarter each is 1; at 0.5 a whole subject more may exceed it."""
+    scores, subjects = np.array([5.0, 1.0, 4.0, 6.0, 3.0, 2.0, 0.0]), np.array(list("aabcccc"))
+    assert least_bound(scores, subjects, 0.75) == 6  # (0 + 1) / 4; of 5: (1/4 + 1) / 4
+    assert least_bound(scores, subjects, 0.65) == 5
+    assert least_bound(scores, subjects, 0.5) == 4  # (1/4 + 1/2 + 1) / 4, and of 3 it is (1/4 + 1/2 + 1 + 1) / 4
+    assert least_bound(scores, subjects, 0.76) == np.inf
 
 
 def test_a_pattern_with_too_few_studies_holds_every_class():
     p = np.array([[0.7, 0.3]] * 8)
-    sets = ConformalSets.fit(p, np.zeros(8, int), np.ones((8, 2), bool), 0.9)
+    sets = ConformalSets.fit(p, np.zeros(8, int), np.ones((8, 2), bool), range(8), 0.9)
     assert sets.thresholds == {}
     assert sets(p[0], np.array([True, True])).all()
     assert pattern_of(np.array([True, False])) == "10"
@@ -320,8 +348,8 @@ def test_lists_are_read_as_arrays_are():
     for score in (expected_calibration_error, classwise_calibration_error, brier_score, negative_log_likelihood):
         assert score(p.tolist(), target.tolist()) == score(p, target)
     assert calibrated_error_quantile(p.tolist(), trials=5) == calibrated_error_quantile(p, trials=5)
-    told = ConformalSets.fit(p, target, available)
-    assert ConformalSets.fit(p.tolist(), target.tolist(), available.tolist()) == told
+    told = ConformalSets.fit(p, target, available, range(40))
+    assert ConformalSets.fit(p.tolist(), target.tolist(), available.tolist(), range(40)) == told
     assert told(p[0].tolist(), available[0].tolist()).tolist() == told(p[0], available[0]).tolist()
     fitted = AvailabilityTemperature.fit(logits, target, available, MODALITIES)
     assert fitted.temperature(available.tolist()).tolist() == fitted.temperature(available).tolist()

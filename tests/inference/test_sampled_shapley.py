@@ -40,7 +40,9 @@ def test_sampled_values_are_the_exact_ones_within_their_standard_errors():
 def test_so_many_players_cost_as_much_as_ten():
     """And a player who adds nothing is given nothing. Interactions of so many are not told."""
     value, _, asked = random_game(13)
-    values = shapley_values(lambda subset: value(subset - {13}), 14)
+    values, errors = shapley_values(lambda subset: value(subset - {13}), 14)
     assert 0 < len(asked) <= 1024
     assert not values[13].any()
+    assert not errors[13].any()
+    assert errors[:13].all()
     assert shapley_interactions(value, 14).isnan().all()

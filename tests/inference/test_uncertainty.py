@@ -49,7 +49,7 @@ def test_pairs_that_complement_repeat_or_ignore_each_other():
     def value(s):
         return torch.tensor(float({0, 1} <= s) + float(bool({2, 3} & s)))
 
-    pairs, values = shapley_interactions(value, 5), shapley_values(value, 5)
+    pairs, values = shapley_interactions(value, 5), shapley_values(value, 5)[0]
     expected = torch.zeros(5, 5)
     expected[0, 1] = expected[1, 0] = 1.0
     expected[2, 3] = expected[3, 2] = -1.0
@@ -73,6 +73,15 @@ def test_features_like_the_known_ones_are_rare_as_often_as_they_should_be():
         values += [distance.p_value(x) for x in known(40, 1000 + seed)]
     assert 0.06 < np.mean(np.array(values) <= 0.1) < 0.14
     assert min(values) >= 1 / 41
+
+
+def test_studies_of_a_subject_count_as_one():
+    """One of forty subjects comes forty times, and lies far away; nobody is as far as the new study."""
+    x = known(39, 0)
+    far = x.max(0) * 30 + 0.1 * np.random.default_rng(1).standard_normal((40, 64))
+    distance = FeatureDistance.fit(np.concatenate([x, far]), [*map(str, range(39)), *["often"] * 40])
+    assert [len(of) for fold in distance.distances for of in fold if len(of) > 1] == [40]
+    assert distance.p_value(1000 * far[0]) == pytest.approx(1 / 41)
 
 
 def test_distances_are_those_of_a_whole_covariance_matrix():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from polyscan.report import write_report
+from polyscan.report import write_report, write_study_page
 from polyscan.report.measures import rows_of
 from polyscan.report.summary import summarise_answers, summarise_risks
 from polyscan.study import ModelRecord, PredictionRecord, Scan, Study, TaskPrediction
@@ -46,6 +46,21 @@ def test_pages_of_tables_tell_risks_and_what_was_read(tmp_path):
     assert "<strong>expression</strong> had no part in the answer: not found in the study" in told
     assert "<strong>clinical</strong>" not in told
     for cell in ("0.91", "0.85 to 0.95", "-0.30", "-0.20"):
+        assert f'<td class="number">{cell}</td>' in told
+
+
+def test_an_answer_without_samples_has_a_page_and_sampled_contributions_tell_their_errors(tmp_path):
+    study = survivor(tmp_path, 0, 0.5)
+    answer = study.prediction.answers["survival"]
+    answer.survival = {"12": [0.91]}
+    plain = write_study_page(study, tmp_path / "plain.html").read_text()
+    assert '<td class="number">0.91</td>' in plain
+    assert "dropout samples" not in plain
+    assert "&plusmn;" not in plain
+    answer.contribution_errors = {"clinical": 0.03, "genes": 0.011}
+    told = write_study_page(study, tmp_path / "told.html").read_text()
+    assert "(Shapley values, sampled, with standard errors)" in told
+    for cell in ("+0.70 &plusmn; 0.03", "-0.20 &plusmn; 0.01"):
         assert f'<td class="number">{cell}</td>' in told
 
 

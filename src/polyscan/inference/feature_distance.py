@@ -57,15 +57,16 @@ class FeatureDistance:
     """Mahalanobis distance of features to those of known studies (Lee et al., NeurIPS 2018, equation 2).
 
     Whether one is rare is told by a cross-conformal test (Vovk, Annals of Mathematics and AI 74, 2015):
-    the known studies are cut into folds, and a new one is compared with those of each by the fit to all other folds.
+    the known subjects are cut into folds, and a new study is compared with those of each by the fit to all other folds.
+    All studies of a subject together count as one, see :func:`polyscan.inference.conformal.least_bound`.
 
     Attributes:
         fits: one for each fold, to the studies of the others.
-        distances: squared, of the studies of each fold.
+        distances: squared, of the studies of each subject of each fold.
     """
 
     fits: list[Components]
-    distances: list[list[float]]
+    distances: list[list[list[float]]]
 
     @classmethod
     def fit(cls, features: ArrayLike, subjects: Sequence[str]) -> FeatureDistance:
@@ -79,17 +80,22 @@ class FeatureDistance:
             ValueError: there are fewer than ``AT_LEAST`` subjects.
         """
         x = np.asarray(features, dtype=np.float64)
-        order = {name: k for k, name in enumerate(sorted(set(subjects)))}
-        if len(order) < AT_LEAST:
-            raise ValueError(f"features are of {len(order)} subjects; expected at least {AT_LEAST}.")
-        fold = np.array([order[name] % _FOLDS for name in subjects])
-        fits = [Components.fit(x[fold != k]) for k in range(_FOLDS)]
-        return cls(fits, [fit.distance(x[fold == k]).tolist() for k, fit in enumerate(fits)])
+        names, which = np.unique(np.asarray(subjects), return_inverse=True)
+        if len(names) < AT_LEAST:
+            raise ValueError(f"features are of {len(names)} subjects; expected at least {AT_LEAST}.")
+        subject = which.ravel()
+        fits = [Components.fit(x[subject % _FOLDS != k]) for k in range(_FOLDS)]
+        of_folds = [range(k, len(names), _FOLDS) for k in range(_FOLDS)]
+        distances = [
+            [fit.distance(x[subject == s]).tolist() for s in fold] for fit, fold in zip(fits, of_folds, strict=True)
+        ]
+        return cls(fits, distances)
 
     def p_value(self, features: ArrayLike) -> float:
-        """How often a study like the known ones is as far away, from (feature,); never below 1 / (studies + 1)."""
+        """How often a study like the known ones is as far away, from (feature,); never below 1 / (subjects + 1)."""
         x = np.asarray(features, dtype=np.float64)[None]
-        as_far = 0
-        for fit, known in zip(self.fits, self.distances, strict=True):
-            as_far += int((np.asarray(known) >= fit.distance(x)).sum())
-        return (1 + as_far) / (1 + sum(map(len, self.distances)))
+        as_far = 0.0
+        for fit, subjects in zip(self.fits, self.distances, strict=True):
+            distance = float(fit.distance(x)[0])
+            as_far += sum(np.mean(np.asarray(known) >= distance) for known in subjects)
+        return float(1 + as_far) / (1 + sum(map(len, self.distances)))

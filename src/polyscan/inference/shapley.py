@@ -15,7 +15,7 @@ EXACT_PLAYERS = 10
 """Of more players not every subset is asked for."""
 
 
-def shapley_values(value: Callable[[frozenset[int]], Tensor], players: int) -> Tensor:
+def shapley_values(value: Callable[[frozenset[int]], Tensor], players: int) -> tuple[Tensor, Tensor]:
     """phi_i = sum over S without i of |S|! (n - |S| - 1)! / n! (v(S + i) - v(S)).
 
     Shapley, A value for n-person games, 1953; of inputs: Lundberg and Lee, NeurIPS 2017. Up to ten players exactly,
@@ -26,10 +26,10 @@ def shapley_values(value: Callable[[frozenset[int]], Tensor], players: int) -> T
         players: n.
 
     Returns:
-        (players, ...) for values (...); their sum is v(all) - v(none).
+        (players, ...) for values (...), whose sum is v(all) - v(none), and their standard errors: 0 where exact.
     """
     if players > EXACT_PLAYERS:
-        return sampled_shapley_values(value, players)[0]
+        return sampled_shapley_values(value, players)
     known = _of_subsets(value, players)
     total = torch.zeros(players, *known[frozenset()].shape)
     for player in range(players):
@@ -37,7 +37,7 @@ def shapley_values(value: Callable[[frozenset[int]], Tensor], players: int) -> T
             if player not in subset:
                 weight = factorial(len(subset)) * factorial(players - len(subset) - 1) / factorial(players)
                 total[player] += weight * (known[subset | {player}] - before)
-    return total
+    return total, torch.zeros_like(total)
 
 
 def shapley_interactions(value: Callable[[frozenset[int]], Tensor], players: int) -> Tensor:

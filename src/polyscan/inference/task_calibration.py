@@ -18,7 +18,7 @@ from polyscan.inference.calibration import CALIBRATIONS, Calibration, Method
 from polyscan.inference.conformal import ConformalSets
 from polyscan.inference.feature_distance import FeatureDistance
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -163,23 +163,24 @@ def fit_calibration(
     Raises:
         PolyscanError: no task has enough labelled subjects.
     """
-    order = {name: k for k, name in enumerate(sorted(set(subjects)))}
-    first = np.array([order[name] % 2 == 0 for name in subjects])
+    names = np.asarray(subjects)
+    every, order = np.unique(names, return_inverse=True)
+    first = order.ravel() % 2 == 0
     temperatures: dict[str, Calibration] = {}
     sets, start = {}, 0
     for column, (task, classes) in enumerate(tasks.items()):
         part, start = logits[:, start : start + len(classes)], start + len(classes)
         known = np.isfinite(targets[:, column])
         a, b = first & known, ~first & known
-        if len({s for s, use in zip(subjects, a, strict=True) if use}) < 10 or not b.any():
+        if len(set(names[a])) < 10 or not b.any():
             continue
         true = np.where(known, targets[:, column], 0).astype(int)
         temperatures[task] = CALIBRATIONS[method].fit(part[a], true[a], available[a], tuple(modalities))
         calibrated = temperatures[task].probabilities(part[b], available[b])
-        sets[task] = ConformalSets.fit(calibrated, true[b], available[b], coverage)
+        sets[task] = ConformalSets.fit(calibrated, true[b], available[b], names[b], coverage)
     if not temperatures:
         raise PolyscanError(
-            f"No task has the twenty labelled subjects that calibration needs; there are {len(order)} in the section "
+            f"No task has the twenty labelled subjects that calibration needs; there are {len(every)} in the section "
             "'validation'."
         )
     return TaskCalibration(tasks, modalities, temperatures, sets, weights, method=method)

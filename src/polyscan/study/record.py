@@ -151,9 +151,9 @@ class TaskPrediction(Entry):
         risk: of survival, the logarithm of the hazard; 0 is the mean of those who were learnt from.
         survival: time to the chance to live so long and the ends of its interval, see
             :class:`polyscan.transforms.ExplainRiskd`.
-        uncertainty, aleatoric, epistemic, conflict, standard_deviation, contributions, interactions, prediction_set:
-            see :class:`polyscan.transforms.ExplainPredictiond`. A set without a class rules all of them out; None is
-            no set.
+        uncertainty, aleatoric, epistemic, conflict, standard_deviation, contributions, contribution_errors,
+            interactions, prediction_set: see :class:`polyscan.transforms.ExplainPredictiond`. A set without a class
+            rules all of them out; None is no set.
         measures, true_measures: see :class:`polyscan.bundle.Staging`.
     """
 
@@ -172,6 +172,7 @@ class TaskPrediction(Entry):
     conflict: float | None = None
     interactions: dict[str, float] = field(default_factory=dict)
     survival: dict[str, list[float]] = field(default_factory=dict)
+    contribution_errors: dict[str, float] = field(default_factory=dict)
 
     @property
     def is_known(self) -> bool:

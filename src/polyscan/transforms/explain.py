@@ -39,7 +39,8 @@ class ExplainPredictiond(EachKeyTransform):
     ``prediction_set``: of a calibrated task, the classes that are not ruled out at its coverage.
     ``contributions``: Shapley values of the modalities that are there, and of each further input as a whole, for the
     probability of the predicted class; with 1 / classes, a guess, they sum to it.
-    Of more than ten they are sampled, see :func:`polyscan.inference.shapley_values`.
+    Of more than ten they are sampled, and ``contribution_errors`` tells their standard errors; see
+    :func:`polyscan.inference.shapley_values`.
     ``interactions``: of each pair of those, above 0 where they tell more together, below where one repeats the other;
     of at most ten.
     ``conflict``: how far the answers from each alone contradict each other, 0 to 1; where there are at least two.
@@ -102,12 +103,12 @@ class ExplainPredictiond(EachKeyTransform):
                 samples = monte_carlo(self.network, image, self.monte_carlo_samples, inputs=inputs)[:, 0]
             players, value = self._game(image, cached)
             alone = torch.stack([value(frozenset([k])) for k in range(len(players))])
-            values = shapley_values(value, len(players))
+            values, errors = shapley_values(value, len(players))
             pairs = shapley_interactions(value, len(players))
         data[key] = self.calibration.probabilities(torch.as_tensor(data[key]), available)
         sets = self.calibration.prediction_sets(data[key], available)
         samples = self.calibration.probabilities(samples, available)
-        each = (parts_of(x, tasks) for x in (data[key], samples, alone, values, pairs))
+        each = (parts_of(x, tasks) for x in (data[key], samples, alone, values, errors, pairs))
         data["explanation"] = {
             task: _explain(players, int(predicted.argmax()), *parts)
             | ({"prediction_set": sets[task]} if task in sets else {})
@@ -153,15 +154,28 @@ class ExplainPredictiond(EachKeyTransform):
         return [self.network.modalities[m] for m in present] + [self.inputs[k] for k in given], value
 
 
+def rounded(names: Sequence[str], values: Tensor) -> dict[str, float]:
+    """Name to value, of values (name,)."""
+    return {name: round(value, 4) for name, value in zip(names, values.tolist(), strict=True)}
+
+
 def _explain(
-    players: Sequence[str], predicted: int, samples: Tensor, alone: Tensor, values: Tensor, pairs: Tensor
+    players: Sequence[str],
+    predicted: int,
+    samples: Tensor,
+    alone: Tensor,
+    values: Tensor,
+    errors: Tensor,
+    pairs: Tensor,
 ) -> dict[str, Any]:
     """What is said of one task, from (sample, class) and what (player, class) and (player, player, class) hold."""
     aleatoric, epistemic = (float(part) for part in split_entropy(samples))
     said = {
         "uncertainty": round(aleatoric + epistemic, 4),
-        "contributions": {name: round(float(v[predicted]), 4) for name, v in zip(players, values, strict=True)},
+        "contributions": rounded(players, values[:, predicted]),
     }
+    if bool(errors.any()):
+        said["contribution_errors"] = rounded(players, errors[:, predicted])
     if len(samples) > 1:
         said["aleatoric"], said["epistemic"] = round(aleatoric, 4), round(epistemic, 4)
         said["standard_deviation"] = round(float(samples[:, predicted].std()), 4)

@@ -18,6 +18,7 @@ from polyscan.inference import monte_carlo, shapley_values
 from polyscan.networks import CachedFeatures, FusionModel
 from polyscan.study import PredictionRecord, TaskPrediction
 from polyscan.transforms.each_key import EachKeyTransform
+from polyscan.transforms.explain import rounded
 
 SURVIVAL = "survival"
 
@@ -56,7 +57,7 @@ class ExplainRiskd(EachKeyTransform):
     dropout (Gal and Ghahramani, ICML 2016). ``standard_deviation``: that of the log risk over the samples. Of a network
     without dropout, or where no samples are wanted, neither interval nor deviation is told.
     ``contributions``: Shapley values of the modalities that are there, for the log risk; they sum to it, since without
-    any it is 0, the mean of those who were learnt from.
+    any it is 0, the mean of those who were learnt from; ``contribution_errors`` as of :class:`ExplainPredictiond`.
 
     Args:
         keys: what :class:`polyscan.networks.SurvivalNet` gives, (1 + time,).
@@ -96,14 +97,16 @@ class ExplainRiskd(EachKeyTransform):
                 available[0, [present[k] for k in players]] = True
                 return cached.logits(available)[0, 0].cpu()
 
-            values = shapley_values(risk, len(present)).tolist()
+            values, errors = shapley_values(risk, len(present))
         chances = [_alive(torch.as_tensor(data[key]).cpu())]
-        deviation = {}
+        names = [self.network.modalities[m] for m in present]
+        said: dict[str, Any] = {"contributions": rounded(names, values)}
+        if bool(errors.any()):
+            said["contribution_errors"] = rounded(names, errors)
         if samples is not None:
             chances += [*_alive(samples).quantile(torch.tensor([0.025, 0.975]), dim=0)]
-            deviation["standard_deviation"] = round(float(samples[:, 0].std()), 4)
-        data["explanation"] = deviation | {
-            "contributions": {self.network.modalities[m]: round(v, 4) for m, v in zip(present, values, strict=True)},
+            said["standard_deviation"] = round(float(samples[:, 0].std()), 4)
+        data["explanation"] = said | {
             "survival": {
                 f"{time:g}": [round(chance, 4) for chance in each]
                 for time, each in zip(self.horizons, torch.stack(chances, dim=1).tolist(), strict=True)
