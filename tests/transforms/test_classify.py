@@ -50,7 +50,7 @@ def test_targets_are_indices_and_nan_where_not_known():
 
 def test_a_table_is_standardised_and_says_what_was_not_recorded():
     turn = TableFromClinicald("clinical", {"age": [50, 10]}, {"sex": ["F", "M"]})
-    rows = [turn({"study": "s", "clinical": c})["clinical"].tolist() for c in ({"age": 65, "sex": "M"}, {"sex": "O"})]
+    rows = [turn({"study": "s", "clinical": c})["clinical"].tolist() for c in ({"age": 65, "sex": "M"}, {})]
     assert rows[0] == [1.5, 1.0]
     np.testing.assert_array_equal(rows[1], [NAN, NAN])
     for age, said in (
@@ -60,6 +60,14 @@ def test_a_table_is_standardised_and_says_what_was_not_recorded():
     ):
         with pytest.raises(PolyscanError, match=f"sub-1: age {said}"):
             turn({"study": "sub-1", "clinical": {"age": age}})
+
+
+def test_a_category_that_was_never_learnt_is_refused_unless_it_is_noted():
+    turn = TableFromClinicald("clinical", {}, {"sex": ["F", "M"]})
+    with pytest.raises(PolyscanError, match="sub-1: sex is none of what this bundle knows: F, M; correct it"):
+        turn({"study": "sub-1", "clinical": {"sex": "O"}})
+    noted = turn({"study": "sub-1", "clinical": {"sex": "O"}, "unread": []})
+    assert (noted["clinical"].isnan().tolist(), noted["unread"]) == ([True], ["sex"])
 
 
 def test_days_that_are_not_known_are_nan():

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from polyscan.errors import PolyscanError
 from polyscan.transforms.each_key import EachKeyTransform
-from polyscan.transforms.standardised import standardised
+from polyscan.transforms.standardised import standardised, word_of
 
 Tasks = Mapping[str, Sequence[str]]
 """Task to the names of its classes, such as ``{"grade": ["2", "3", "4"], "IDH": ["wildtype", "mutated"]}``. The
@@ -52,12 +52,13 @@ class TableFromClinicald(EachKeyTransform):
     Args:
         keys: clinical variables, name to value.
         numeric: name to (mean, standard deviation) that it is standardised by; they come first.
-        categories: name to its values; the row holds their index. A value that is none of them counts as not recorded;
-            where the item has a list ``unread``, that gets its name.
+        categories: name to its values; the row holds their index. A value that is none of them is refused; where the
+            item has a list ``unread`` it counts as not recorded, and the list gets its name.
         allow_missing_keys: as in MONAI.
 
     Raises:
-        PolyscanError: a numeric variable is no number, or one that only another unit can give.
+        PolyscanError: a numeric variable is no number, or one that only another unit can give, or a category is none
+            that is known.
     """
 
     def __init__(
@@ -76,10 +77,9 @@ class TableFromClinicald(EachKeyTransform):
         for name, (mean, deviation) in self.numeric.items():
             row.append(standardised(known.get(name), mean, deviation, name, data["study"]))
         for name, values in self.categories.items():
-            value = str(known.get(name))
-            row.append(float(values.index(value)) if value in values else float("nan"))
-            if value not in values and known.get(name) is not None:
-                data.get("unread", []).append(name)
+            told = None if known.get(name) is None else str(known[name])
+            word = word_of(told, values, name, data["study"], data.get("unread"))
+            row.append(float("nan") if word is None else float(values.index(word)))
         data[key] = torch.tensor(row, dtype=torch.float32)
 
 

@@ -1,7 +1,8 @@
-"""Numbers of a table as a network reads them: in standard deviations from a mean."""
+"""Values of a table as a network reads them: numbers in standard deviations from a mean, and words that it knows."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from polyscan.errors import PolyscanError
@@ -35,3 +36,25 @@ def standardised(value: Any, mean: float, deviation: float, name: str, study: st
             f"bundle knows, {mean:g}; correct it, or its unit."
         )
     return found
+
+
+def word_of(value: Any, known: Sequence[Any], name: str, study: str, unread: list[str] | None) -> Any:
+    """A value that is one of some words; None where it was not recorded.
+
+    Args:
+        value: what the table holds.
+        known: the words.
+        name: of the column.
+        study: whose it is.
+        unread: takes the name where the value is no such word, which counts as not recorded then.
+
+    Raises:
+        PolyscanError: it is no such word, and there is no ``unread``.
+    """
+    if value is None or value in known:
+        return value
+    if unread is None:
+        words = ", ".join(map(str, known))
+        raise PolyscanError(f"{study}: {name} is none of what this bundle knows: {words}; correct it.")
+    unread.append(name)
+    return None

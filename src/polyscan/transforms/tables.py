@@ -14,7 +14,7 @@ from polyscan.files.atomic import read_json
 from polyscan.study.record import CLINICAL
 from polyscan.transforms.each_key import EachKeyTransform
 from polyscan.transforms.load import check_absent
-from polyscan.transforms.standardised import number_of, standardised
+from polyscan.transforms.standardised import number_of, standardised, word_of
 
 Columns = Sequence[str] | Mapping[str, Sequence[Any]]
 """The columns of a table: names of numbers that are standardised already, or names to ``[mean, standard deviation]`` or
@@ -104,12 +104,8 @@ def _row(
     recorded = always
     for name in columns:
         value, words = values.get(name), _words(columns, name)
-        if words and value is not None and value not in words:
-            if unread is None:
-                known = ", ".join(map(str, words))
-                raise PolyscanError(f"{study}: {name} is none of what this bundle knows: {known}; correct it.")
-            unread.append(name)
-            value = None
+        if words:
+            value = word_of(value, words, name, study, unread)
         recorded = recorded or value is not None
         if not isinstance(columns, Mapping):
             row.append(number_of(value, name, study))
