@@ -79,9 +79,11 @@ def test_times_that_differ_a_little_are_of_one_contrast(make_series):
     assert [len(series.slices) for series in find_series(folder)] == [5]
 
 
-@pytest.mark.parametrize(("number", "slices"), [(4, [5]), (None, [1] * 5)])
-def test_files_with_a_series_each_are_put_together_where_its_number_was_kept(make_series, number, slices):
-    folder = make_series(change=own_series, SeriesNumber=number)
+@pytest.mark.parametrize(
+    ("kept", "slices"), [({"SeriesNumber": 4}, [5]), ({"SeriesDescription": "CT"}, [5]), ({}, [1] * 5)]
+)
+def test_files_with_a_series_each_are_put_together_where_its_number_or_name_was_kept(make_series, kept, slices):
+    folder = make_series(change=own_series, **kept)
     assert [len(series.slices) for series in find_series(folder)] == slices
     assert len(find_series(make_series("few", slices=4, change=own_series, SeriesNumber=4))) == 4  # as of localizers
 

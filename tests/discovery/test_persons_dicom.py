@@ -231,3 +231,35 @@ def of_series(uid):
     series.SeriesInstanceUID, study.RTReferencedSeriesSequence = uid, [series]
     frame.RTReferencedStudySequence = [study]
     return frame
+
+
+def test_files_with_a_study_each_are_one_study_and_said(make_series, tmp_path):
+    own = {"StudyInstanceUID": "1.3.{}", "SeriesInstanceUID": "1.4.{}", "FrameOfReferenceUID": "1.5.{}"}
+
+    def each(of):
+        def change(k, ds):
+            for name, uid in own.items():
+                setattr(ds, name, uid.format(f"{of}.{k}"))
+
+        return change
+
+    mr = {"modality": "MR", "PatientID": "P1X", "StudyDate": "20200101"}
+    kinds = {
+        1: {"SeriesDescription": "t1_mprage", "SeriesTime": "1000", "AcquisitionTime": "100000"},
+        2: {
+            "SeriesDescription": "t2_tse",
+            "SeriesTime": "1100",
+            "ContrastBolusAgent": "Gadovist",
+            "AcquisitionTime": "110000",
+        },
+        3: {"SeriesDescription": "t1_tse", "SeriesTime": "1200", "AcquisitionTime": "120000"},
+    }
+    for of, common in kinds.items():
+        make_series(f"ward/anna/{of}", change=each(of), **mr, **common)
+    make_series("ward/anna/later", change=each(4), **mr | {"StudyDate": "20210101"}, SeriesDescription="t2_tse")
+    found = scan(tmp_path / "ward")
+    assert {study.key: sorted(study.scans) for study in found.studies} == {
+        "sub-anna_ses-1": ["T1", "T1c", "T2"],  # by what the study tells together
+        "sub-anna_ses-2": ["T2"],
+    }
+    assert "StudyInstanceUID of its own" in " ".join(found.studies[0].scans["T1"].notes)

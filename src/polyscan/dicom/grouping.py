@@ -22,11 +22,15 @@ from polyscan.dicom.whole import doubts_of
 from polyscan.errors import PolyscanError
 from polyscan.modality import MODALITIES
 
-_OF_SERIES = (
-    "SeriesNumber", "SeriesDescription", "SeriesTime", "PatientID", "StudyDate", "Modality", "Rows", "Columns",
-    "ImageType", "ImageOrientationPatient",
-)  # fmt: skip
-_FILES_OF_A_SERIES = 5  # more than the single images that scanners put beside series
+# What tells of a series, and of a study, where its UID does not.
+_OF_ONE = {
+    "SeriesInstanceUID": (
+        "SeriesNumber", "SeriesDescription", "SeriesTime", "PatientID", "StudyDate", "Modality", "Rows", "Columns",
+        "ImageType", "ImageOrientationPatient",
+    ),
+    "StudyInstanceUID": ("PatientID", "StudyDate"),
+}  # fmt: skip
+FILES_OF_A_SERIES = 5  # more than the single images that scanners put beside series
 _RINGING = 0.05  # of the voxels: so many may be below zero in a magnitude that was filtered or interpolated
 
 
@@ -42,15 +46,14 @@ def group(found: Iterable[tuple[Path, Dataset]], unread: Mapping[Path, str] | No
     of_series: dict[str, list[Dataset]] = defaultdict(list)
     without: dict[Hashable, Series] = {}
     found = list(found)
-    whole = _of_files_alone([header for _, header in found])
+    uids = {name: _of_files_alone([header for _, header in found], name) for name in _OF_ONE}
     for path, header in found:
         uid = text(header, "SeriesInstanceUID")
         try:
             for each in slices_of(path, header):
-                if uid in whole:
-                    each = _of_series(each, whole[uid])
+                each = _with(each, uids)
                 together[_belongs(each)].append(each)
-                of_series[whole.get(uid, uid)].append(each.header)
+                of_series[text(each.header, "SeriesInstanceUID")].append(each.header)
         except PolyscanError as error:
             modality, other = from_header(header)
             reason = f"{other}; {error}" if modality is None and number(header, "Rows") else str(error)
@@ -68,24 +71,36 @@ def group(found: Iterable[tuple[Path, Dataset]], unread: Mapping[Path, str] | No
     return [_doubted(_beside(_without_slices(series, every), unread), of_series) for series in every]
 
 
-def _of_files_alone(headers: Sequence[Dataset]) -> dict[str, str]:
-    """Of series of one file each, which were one before de-identification drew a UID for every file, its first UID.
+def _of_files_alone(headers: Sequence[Dataset], name: str) -> dict[str, str]:
+    """Of series or studies of one file each, which were one before de-identification drew a UID for every file.
 
-    All else that tells a series was left to them as it was.
+    All else that tells one was left as it was; one of its two first attributes must be there.
+
+    Args:
+        headers: of all files.
+        name: of the UID, in ``_OF_ONE``.
+
+    Returns:
+        The UIDs to the first of each.
     """
-    files = grouped(headers, lambda header: text(header, "SeriesInstanceUID"))
+    files = grouped(headers, lambda header: text(header, name))
     alone = [members[0] for members in files.values() if len(members) == 1]
     return {
-        text(header, "SeriesInstanceUID"): text(members[0], "SeriesInstanceUID")
-        for told, members in grouped(alone, lambda header: tuple(text(header, name) for name in _OF_SERIES)).items()
-        if told[0] and len(members) >= _FILES_OF_A_SERIES
+        text(header, name): text(members[0], name)
+        for told, members in grouped(alone, lambda header: tuple(text(header, each) for each in _OF_ONE[name])).items()
+        if any(told[:2]) and len(members) >= FILES_OF_A_SERIES
         for header in members
     }
 
 
-def _of_series(each: Slice, uid: str) -> Slice:
+def _with(each: Slice, uids: Mapping[str, Mapping[str, str]]) -> Slice:
+    """A slice with other UIDs, of attributes by name."""
+    changed = {name: known[uid] for name, known in uids.items() if (uid := text(each.header, name)) in known}
+    if not changed:
+        return each
     header = Dataset(dict(each.header.items()))
-    header.SeriesInstanceUID = uid
+    for name, uid in changed.items():
+        setattr(header, name, uid)
     return replace(each, header=header)
 
 

@@ -40,7 +40,9 @@ def doubts_of(slices: Sequence[Slice], beside: Sequence[Dataset]) -> list[str]:
     if len({text(each.header, "FrameOfReferenceUID") for each in slices}) > 1:
         said.append("FrameOfReferenceUID differs between slices: they may not lie in one place")
     if len({text(each.file, "SeriesInstanceUID") for each in slices}) > 1:
-        said.append("each slice has a SeriesInstanceUID of its own: put together by SeriesNumber and what is beside it")
+        said.append("each slice has a SeriesInstanceUID of its own: put together by what else tells a series")
+    if len({text(each.file, "StudyInstanceUID") for each in slices}) > 1:
+        said.append("each slice has a StudyInstanceUID of its own: taken as of one study")
     zeros = {number(each.header, "RescaleIntercept") for each in slices}
     if len(zeros) > 1 and text(slices[0].header, "Modality") == "CT":
         said.append("RescaleIntercept differs between slices: their values may not have one zero")

@@ -50,7 +50,8 @@ CREATE TABLE keys (
 );
 CREATE TABLE files (
     id INTEGER PRIMARY KEY, path BLOB UNIQUE, folder BLOB, ending TEXT, size INTEGER, changed INTEGER,
-    kind TEXT, reason TEXT, owner INTEGER, day TEXT, modality TEXT, instance TEXT, birth TEXT, sex TEXT
+    kind TEXT, reason TEXT, owner INTEGER, day TEXT, modality TEXT, instance TEXT, birth TEXT, sex TEXT,
+    frames INTEGER
 );
 CREATE INDEX by_folder ON files (folder, kind, ending);
 CREATE INDEX by_owner ON files (owner);
@@ -157,13 +158,13 @@ class Index:
     def parts(self) -> Iterator[Part]:
         """The files of DICOM by patient, folder and study."""
         rows = self._db.execute(
-            "SELECT identifier, inside, study, min(day), json_group_array(DISTINCT modality), "
+            "SELECT identifier, inside, study, min(day), sum(frames), json_group_array(DISTINCT modality), "
             "json_group_array(DISTINCT birth), json_group_array(DISTINCT sex) "
             "FROM files f JOIN keys o ON f.owner = o.id GROUP BY o.id"
         )
-        for identifier, inside, study, day, *told in rows:
+        for identifier, inside, study, day, frames, *told in rows:
             kinds, births, sexes = (frozenset(json.loads(each)) - {None} for each in told)
-            yield Part((identifier, inside, study), day, kinds, births - {""}, sexes - {""})
+            yield Part((identifier, inside, study), day, frames, kinds, births - {""}, sexes - {""})
 
     def share_images(self, one: Patient, other: Patient) -> bool:
         """Whether the folders of two with one PatientID hold an image in common."""
@@ -345,6 +346,7 @@ class Index:
             instance=text(header, "SOPInstanceUID") if image else None,
             birth=text(header, "PatientBirthDate").strip().upper(),
             sex=text(header, "PatientSex").strip().upper(),
+            frames=int(number(header, "NumberOfFrames") or 1),
         )
         if start:
             self._db.execute("INSERT INTO headers VALUES (?, ?)", (file, zlib.compress(start, 1)))

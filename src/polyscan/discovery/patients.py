@@ -12,6 +12,7 @@ from pathlib import Path
 from pydicom import Dataset
 
 from polyscan.dicom.attributes import text
+from polyscan.dicom.grouping import FILES_OF_A_SERIES
 from polyscan.discovery.whose import (
     bare,
     counted_alike,
@@ -45,12 +46,14 @@ class Part:
     Attributes:
         key: whose they are.
         day: StudyDate, the earliest; 9 where none is told.
+        frames: how many there are in all of its files.
         kinds: DICOM modalities of its images.
         births, sexes: PatientBirthDate and PatientSex in capital letters, where they are told.
     """
 
     key: Key
     day: str
+    frames: int
     kinds: frozenset[str]
     births: frozenset[str]
     sexes: frozenset[str]
@@ -68,6 +71,7 @@ class Patient:
     tops: set[Folders]
     keys: set[Key] = field(default_factory=set)
     studies: dict[str, str] = field(default_factory=dict)  # UID to date
+    frames: Counter[str] = field(default_factory=Counter)  # of a study's UID
     kinds: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))  # study UID to DICOM modalities
     births: set[str] = field(default_factory=set)
     sexes: set[str] = field(default_factory=set)
@@ -79,6 +83,7 @@ class Patient:
         self.keys.add(part.key)
         study = part.key[2]
         self.studies[study] = min(part.day, self.studies.get(study, "9"))
+        self.frames[study] += part.frames
         if part.kinds:
             self.kinds[study] |= part.kinds
         self.scans |= {(part.key[1], kind) for kind in part.kinds}
@@ -149,10 +154,24 @@ class Patient:
         self.scans |= other.scans
         self.births |= other.births
         self.sexes |= other.sexes
+        self.frames += other.frames
         for study, kinds in other.kinds.items():
             self.kinds[study] |= kinds
         for study, date in other.studies.items():
             self.studies[study] = min(date, self.studies.get(study, date))
+
+    @property
+    def examinations(self) -> list[set[str]]:
+        """UIDs of studies, the earliest first; those of one day and one slice each together.
+
+        They were one before de-identification drew a UID for every file.
+        """
+        by_day: dict[str, set[str]] = defaultdict(set)
+        for study, day in self.studies.items():
+            by_day[day if self.frames[study] == 1 else study].add(study)
+        parts = by_day.values()
+        found = [part for some in parts for part in ([some] if len(some) >= FILES_OF_A_SERIES else [{s} for s in some])]
+        return sorted(found, key=lambda part: min((self.studies[study], study) for study in part))
 
     @property
     def within(self) -> Folders:
@@ -213,10 +232,12 @@ def name_patients(
         given[base] += 1
         subject = base if shared[base] == 1 else f"{base}-{given[base]}"
         subjects.append(subject)
-        studies = sorted(patient.studies, key=lambda study: (patient.studies[study], study))
-        several = any(patient.kinds[a] & patient.kinds[b] for i, a in enumerate(studies) for b in studies[:i])
+        examinations = patient.examinations
+        kinds = [set().union(*(patient.kinds[study] for study in each)) for each in examinations]
+        several = any(mine & others for mine, others in combinations(kinds, 2))
+        session_of = {study: str(k) for k, each in enumerate(examinations, start=1) for study in each}
         for key in patient.keys:
-            subject_of[key] = (subject, str(studies.index(key[2]) + 1) if several else None)
+            subject_of[key] = (subject, session_of[key[2]] if several else None)
     by_folders: dict[frozenset[str], list[int]] = defaultdict(list)
     for index, patient in enumerate(patients):
         by_folders[frozenset(name for key in patient.keys for name in _folders(key) if tells_whom(name))].append(index)
