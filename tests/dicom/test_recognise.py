@@ -50,6 +50,8 @@ AGENT.CodeMeaning = "Gadobutrol"
         ({"ScanningSequence": GRADIENT, "RepetitionTime": 20, "EchoTime": 4, "AngioFlag": "Y"}, None),
         # The sequence decides where a word is of another echo of its series.
         ({"ScanningSequence": SPIN, "RepetitionTime": 3000, "EchoTime": 15, "SeriesDescription": "PD T2 TSE"}, "PD"),
+        ({"ScanningSequence": SPIN, "RepetitionTime": 2500, "EchoTime": 33, "SeriesDescription": "T2_TurboRARE"}, "T2"),
+        ({"ScanningSequence": SPIN, "RepetitionTime": 2500, "EchoTime": 12, "SeriesDescription": "T2_TurboRARE"}, "PD"),
         ({"ScanningSequence": GRADIENT, "RepetitionTime": 600, "EchoTime": 20, "SeriesDescription": "AX T2"}, "T2star"),
         ({"SeriesDescription": "T2 FLAIR"}, "FLAIR"),
         ({"ProtocolName": "FLAIR_longTR"}, "FLAIR"),
@@ -206,7 +208,11 @@ def test_dual_energy_is_no_ct(kind):
     assert "dual-energy" in from_header(ct)[1]
     assert from_header(ct)[0] is None
     assert from_header(header(Modality="CT", RescaleType="MGML"))[0] is None
-    assert from_header(header(Modality="CT", RescaleType="HU"))[0] == "CT"
+    for spelt in ("HU", "HOUNSFIELD", "Hounsfield Units"):
+        assert from_header(header(Modality="CT", RescaleType=spelt))[0] == "CT"
+    assert from_header(header(Modality="CT", RescaleType="HOUNSFIELDISH"))[1] == (
+        "not in Hounsfield units: RescaleType is none of the terms that are known"
+    )
     assert from_header(header(Modality="CT", SeriesDescription="Rho/Z Abdomen 1.5"))[0] is None
 
 

@@ -98,6 +98,13 @@ def test_decays_from_injection_to_the_start_of_the_series():
     assert suv_factor([header()]) == pytest.approx(EXPECTED, rel=1e-12)
 
 
+@pytest.mark.parametrize("units", ["Bq/ml", "bqml", "BQ/CC"])
+def test_units_may_be_written_in_words(units):
+    assert suv_factor([header(Units=units)]) == pytest.approx(EXPECTED)
+    with pytest.raises(PolyscanError, match=r"Units .* is none of the terms that are known"):
+        suv_factor([header(Units=f"k{units}")])
+
+
 def test_start_is_the_earliest_time_of_all_slices():
     late = header(SeriesTime="110000", AcquisitionTime="110000")
     early = header(SeriesTime="110000", AcquisitionTime="100000")
@@ -134,7 +141,7 @@ def test_lean_body_mass_and_surface():
 
 
 def test_what_is_suv_already_stays():
-    assert suv_factor([header(Units="GML", SUVType="BW")]) == 1
+    assert suv_factor([header(Units="GML", SUVType="BW")]) == suv_factor([header(Units="g/ml")]) == 1
     lean = suv_factor([header(Units="GML", SUVType="LBM")])
     assert lean == pytest.approx(suv_factor([header()]) / suv_factor([header()], "lbm"))
 

@@ -32,6 +32,9 @@ MODALITIES = {
 RESCALE_TYPES = {"OD", "HU", "US", "MGML", "Z_EFF", "ED", "EDW", "HU_MOD", "PCT"}
 """Terms of RescaleType (0028,1054), PS3.3 C.11.1.1.2."""
 
+_HOUNSFIELD = re.compile(r"(?:|h\.?u\.?|us|hounsfield(?:[ _-]?units?)?(?: ?\(hu\))?)", re.IGNORECASE)
+_ALSO_CALLED = {"BQCC": "BQML", "BQCM3": "BQML", "GCC": "GML", "COUNTS": "CNTS"}
+
 
 def value(header: Dataset, name: Name) -> Any:
     """An attribute by keyword or tag; None where it is missing, empty or cannot be decoded."""
@@ -102,6 +105,17 @@ def term(header: Dataset, name: Name, known: Collection[str]) -> str:
     """
     found = text(header, name).upper()
     return found if found in known else "none of the terms that are known" if found else "missing"
+
+
+def is_hounsfield(header: Dataset) -> bool:
+    """Whether RescaleType says Hounsfield units, by their term or in words, or leaves them to be those of CT."""
+    return _HOUNSFIELD.fullmatch(text(header, "RescaleType")) is not None
+
+
+def units_of(header: Dataset) -> str:
+    """Units (0054,1001) by the term of the standard: BQML, where ``Bq/ml`` or ``Bq/cc`` was written, too."""
+    found = re.sub("[^A-Z0-9]", "", text(header, "Units").upper())
+    return _ALSO_CALLED.get(found, found)
 
 
 def number(header: Dataset, name: Name) -> float | None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from pydicom import Dataset, dcmread
 
-from polyscan.dicom.attributes import RESCALE_TYPES, items, number, term, text
+from polyscan.dicom.attributes import RESCALE_TYPES, is_hounsfield, items, number, term, text
 from polyscan.dicom.slices import Slice
 from polyscan.errors import PolyscanError
 from polyscan.files.packed import open_binary
@@ -58,8 +58,8 @@ def read_pixels(slices: Sequence[Slice]) -> np.ndarray:
 
 def ct_unit(slices: Sequence[Slice]) -> tuple[str, list[str]]:
     """The unit of the values of a CT, and what had to be assumed: HU, or another RescaleType (PS3.3 C.11.1.1.2)."""
-    known = {"missing", "HU", "HU_MOD", "US"}
-    if other := {term(each.header, "RescaleType", RESCALE_TYPES) for each in slices} - known:
+    others = (each.header for each in slices if not is_hounsfield(each.header))
+    if other := {term(header, "RescaleType", RESCALE_TYPES) for header in others} - {"HU_MOD"}:
         return ", ".join(sorted(other)), []
     if all(number(each.header, "RescaleIntercept") is None for each in slices):
         return "HU", ["RescaleIntercept is missing: the stored values were taken as HU"]

@@ -13,7 +13,18 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.uid import MRSpectroscopyStorage
 
-from polyscan.dicom.attributes import MODALITIES, RESCALE_TYPES, items, number, private, term, text, words
+from polyscan.dicom.attributes import (
+    MODALITIES,
+    RESCALE_TYPES,
+    is_hounsfield,
+    items,
+    number,
+    private,
+    term,
+    text,
+    units_of,
+    words,
+)
 from polyscan.dicom.diffusion import b_value
 from polyscan.dicom.words import (
     ATTENUATION_MAP,
@@ -59,7 +70,6 @@ _CT_PERFUSION = "a perfusion series or map, not in Hounsfield units"
 _BONES_TAKEN = re.compile(
     r"bones?[-_ ]*(?:remov|subtr|free|less|suppr|strip)|(?:no|without|w/?o)[-_ ]+bones?", re.IGNORECASE
 )
-_HOUNSFIELD = {"", "HU", "US"}
 _NO_ACTIVITY = {
     "1CM", "CM2", "MGMINML", "MLG", "MLMING", "MLMINML", "MLML", "NONE", "PCNT", "STDDEV", "UMOLMINML", "UMOLML",
 }  # fmt: skip
@@ -75,6 +85,7 @@ _DENIED = re.compile(
     r"(?:per )?(?:oral|os|po|rectal|water|volumen|barium)(?:ly)?(?![a-z])(?!.*(?:(?<![a-z])i\.?v|ga?d))"
 )
 _TURBO_EPI = 7  # Philips' EPI factor: 1 where there is none, small in gradient and spin echo (GRASE)
+_BETWEEN = 30  # ms of echo time: from here on people call T2 what others call PD
 _FLUID_ALONE = 500  # ms of echo time, after which tissue shows no more: hydrography, as of the bile ducts
 _SOON = 7200  # seconds before an injection that belongs to the scan; others were shifted by de-identification
 NOT_KNOWN = "not known: neither the sequence nor a description tells the contrast"
@@ -156,10 +167,10 @@ def _said(header: Dataset, as_acquired: bool = False) -> Told:
 
 
 def _tomography(header: Dataset, kind: set[str]) -> tuple[str | None, str]:
-    unit = text(header, "RescaleType").upper()
-    if unit not in _HOUNSFIELD:
+    if not is_hounsfield(header):
         said = term(header, "RescaleType", RESCALE_TYPES)
-        return None, f"not in Hounsfield units: RescaleType is {said}, as of a dual-energy map"
+        map_of = ", as of a dual-energy map" if said in RESCALE_TYPES else ""
+        return None, f"not in Hounsfield units: RescaleType is {said}{map_of}"
     if found := kind & _DUAL_ENERGY or set(filter(_MATERIAL.match, kind)):
         return None, f"a dual-energy map: ImageType says {min(found)}"
     if kind & _CT_MAPS:
@@ -185,7 +196,7 @@ def _written(header: Dataset, kind: set[str]) -> list[tuple[str, str]]:
 def _positrons(header: Dataset, kind: set[str]) -> tuple[str | None, str]:
     if "REPROJECTION" in (word.upper() for word in words(header, "SeriesType")):
         return None, "a projection, not a volume: SeriesType says REPROJECTION"
-    if (unit := text(header, "Units").upper()) in _NO_ACTIVITY:
+    if (unit := units_of(header)) in _NO_ACTIVITY:
         return None, f"a map, and no image of activity: Units is {unit}"
     for source, plain in _written(header, kind):
         if (other := told(f"PET {plain}").other) in (UNCORRECTED, KINETIC):
@@ -346,6 +357,8 @@ def _agree(
         return wanted, f"{source} says so"
     if written in ("SWI", "T2star") and by_sequence != "T2star":
         return None, f"not known: {source} says {written}, the sequence is that of {by_sequence}"
+    if written == "T2" and by_sequence == "PD" and (echo or 0) >= _BETWEEN:
+        return wanted, f"{source} says so"
     if {written, by_sequence} <= {"T1", "T2", "PD"} and not gradient:
         return by_sequence, f"by its sequence, though {source} says {written}"
     if written == "FLAIR" and by_sequence in ("T1", "STIR"):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from pydicom import Dataset
 
-from polyscan.dicom.attributes import items, number, private, term, text, words
+from polyscan.dicom.attributes import items, number, private, term, text, units_of, words
 from polyscan.dicom.decay import elapsed, frame_average, scan_start
 from polyscan.dicom.nuclides import check_dose, check_half_life, half_life_of, nuclide_of
 from polyscan.errors import PolyscanError
@@ -90,7 +90,7 @@ def override_attributes(headers: Sequence[Dataset], given: Mapping[str, Any]) ->
 def _factor(headers: Sequence[Dataset], kind: str, notes: list[str]) -> float | np.ndarray:
     first = headers[0]
     _check_alike(headers)
-    units = text(first, "Units").upper() or _enhanced_units(first)
+    units = units_of(first) or _enhanced_units(first)
     if units in ("GML", "CM2ML"):
         stored = _SUV_TYPES.get(text(first, "SUVType").upper() or ("BW" if units == "GML" else "BSA"))
         if stored is None:

@@ -46,7 +46,9 @@ _T2_STAR = re.compile(
 # On which scan's grid something lies says nothing of what it is.
 _ELSEWHERE = re.compile(
     r"(?<![a-z0-9])(?:(?:space|reg|registered|coreg|aligned|resampled)?[ -]*(?:to|onto|on|in)[ -]+|space-|ref[ -]?|"
-    r"reg2[ -]?)(?:t[12]\w*|flair|ct|pet|dwi|adc)(?![a-z])"
+    r"reg2[ -]?)(?:t[12]\w*|flair|ct|pet|dwi|adc)(?![a-z])|"
+    # And nor does what it is for, as of a T1 for fMRI.
+    r"(?<![a-z0-9])(?:for|fur|pour|para|per|voor)[ -]+(?:f ?mri|mrs|spe[ck]tro\w*|dti|bold|asl|perf\w*)(?![a-z])"
 )
 
 # MPR is an MPRAGE where T1w stands before it (HCP), or corrections of an acquired image behind it (ADNI, OASIS).
@@ -70,8 +72,8 @@ _NEVER = {
     "a reformatted series": re.compile(rf"{_REFORMAT.pattern}|{_words('cpr|curved').pattern}"),
     "a phase image": re.compile(
         r"(?<![a-z])(?:pha|ph)(?![a-z]| ?\d| (?:enc|ap|pa|rl|lr)(?![a-z]))|(?<![a-z])phase ?(?:map|image|diff)|"
-        r"phasediff|unwrap|(?:swi?|swan|filt\w*|corr\w*|raw) ?(?:phase|fa[sz]e)|fa[sz]e swi|imagen de fase|^phase\d?$|"
-        r"part-phase"
+        r"phasediff|unwrap|(?:(?:swi?|swan)(?: \w+)*|filt\w*|corr\w*|raw) ?(?:phase|fa[sz]e)(?![a-z])|fa[sz]e swi|"
+        r"imagen de fase|^phase\d?$|part-phase"
     ),
     "a real or imaginary image": _words(r"real(?!\W*time)|imag(?:inary)?"),
     "a spectroscopy": _words(r"csi|svs|mrs|mrsi|spectro\w*|spektro\w*|press|steam|semi ?laser|epsi"),
@@ -145,8 +147,9 @@ _OTHERS = {
         r"v[ep]|permeab\w*|(?:blood )?flow ?extr\w*|blood ?flow|mean ?transit\w*|wash ?-?(?:in|out)|(?:neg|"
         r"pos)(?:ative|itive)? enhance\w*|enhance\w* map|time to peak|tt0"
     ),
-    "a functional series": _words(
-        "(?<!ven )(?<!veno )bold|f ?mri|t ?-?(?:maps?|test)|resting ?state|rest|rs ?fmri|task|sbref|moco ?series"
+    "a functional series": re.compile(
+        rf"{_words('(?<!ven )(?<!veno )bold|t ?-?(?:maps?|test)|sbref|moco ?series').pattern}|"
+        rf"^(?!.*{_T1.pattern}).*{_words('(?:rs )?f ?mri|resting ?state|rest|task').pattern}"  # else its head
     ),
     "a double inversion recovery series": _words(
         r"double ?-?inversion\w*|"
