@@ -26,7 +26,7 @@ def changes(cohort, config):
     return {**read_fragment("tables", config), **read_fragment(cohort / "task.json", config)}
 
 
-@pytest.mark.parametrize("strategy", ["GenerativeImputation", "Distillation(drop=0.3)", "ModalityDropout"])
+@pytest.mark.parametrize("strategy", ["GenerativeImputation", "Distillation(drop=0.3)", "ModalityDropout(rise=0.5)"])
 def test_a_strategy_trains_and_its_weights_answer(strategy, cohort, tmp_path):
     given = missing_option(strategy, BUNDLE, {**changes(cohort, "train"), "max_epochs": 1, "val_interval": 1})
     weights = train(BUNDLE, cohort / "manifest.json", tmp_path / "run", overrides=given)
@@ -55,6 +55,14 @@ def test_a_strategy_goes_around_the_layer_of_each_level():
     assert own["auxiliary_weights"] == {"imputation": 0.5}
 
 
+def test_dropout_sets_rates_and_how_long_they_rise():
+    asked = missing_option("ModalityDropout(prob=[0.1, 0.5], rise=0.5)", BUNDLE, {"max_epochs": 3})
+    assert asked == {"max_epochs": 3, "modality_dropout": [0.1, 0.5], "modality_dropout_rise": 0.5}
+    own = missing_option("ModalityDropout", BUNDLE, {})
+    assert own["modality_dropout"]["_target_"] == "polyscan.bundle.missing_rates"
+    assert own["modality_dropout_rise"] == 0
+
+
 def test_rates_are_those_of_the_training_studies(cohort):
     rates = missing_rates(cohort / "manifest.json", ["T1", "FLAIR"], ["class"])
     assert rates[0] == 0
@@ -71,6 +79,7 @@ def test_rates_are_those_of_the_training_studies(cohort):
         ),
         ("Distillation(prob=0.3)", "no option prob; it has drop, temperature, weights"),
         ("ModalityDropout(0.3)", "the options cannot be read"),
+        ("ModalityDropout(drop=0.3)", "no option drop; it has prob, rise"),
     ],
 )
 def test_what_is_no_strategy_is_refused(text, sentence):

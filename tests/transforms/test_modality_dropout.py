@@ -2,8 +2,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from monai.data import CacheDataset, DataLoader
+from monai.engines import SupervisedTrainer
+from monai.transforms import Compose
+from torch import nn
 
-from polyscan.transforms import RandModalityDropoutd
+from polyscan.transforms import ComposeWithoutMetadata, RaiseModalityDropout, RandModalityDropoutd
 
 
 def absent(image: torch.Tensor) -> list[bool]:
@@ -51,3 +55,27 @@ def test_the_channels_of_a_modality_go_together():
         assert there[3:] in ([True] * 3, [False] * 3)
         seen.add(tuple(there))
     assert len(seen) == 3, "never both"
+
+
+@pytest.mark.parametrize(
+    ("rise", "workers", "expected"),
+    [(0.5, 0, [0, 0.3, 0.6, 0.6]), (0.5, 1, [0, 0.3, 0.6, 0.6]), (0, 0, [0.6] * 4)],
+)
+def test_rates_rise_over_the_first_epochs_of_a_training(rise, workers, expected):
+    drop = RandModalityDropoutd("image", prob=0.6).set_random_state(0)
+    items = [{"image": torch.ones(8, 2), "label": torch.ones(1)} for _ in range(100)]
+    data = CacheDataset(items, Compose([ComposeWithoutMetadata([drop])]), progress=False)
+    network, seen = nn.Linear(2, 1), []
+
+    class Noting(nn.Module):
+        def forward(self, image):
+            seen.append(image.isnan().all(2).float().mean().item())
+            return network(image.nan_to_num()).mean(1)
+
+    trainer = SupervisedTrainer(
+        *("cpu", 4, DataLoader(data, batch_size=100, num_workers=workers), Noting()),
+        *(torch.optim.SGD(network.parameters(), 0.1), nn.MSELoss()),
+        train_handlers=[RaiseModalityDropout(rise)],
+    )
+    trainer.run()
+    assert seen == pytest.approx(expected, abs=0.06)

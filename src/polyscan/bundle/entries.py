@@ -52,7 +52,7 @@ ENTRIES = {
     **dict.fromkeys(("seed", "num_workers", "deep_supervision", "hidden"), NATURAL),
     **dict.fromkeys(("learning_rate", "encoder_learning_rate", "clip_gradients"), POSITIVE),
     **dict.fromkeys(("modulation", "focal"), NOT_NEGATIVE),
-    **dict.fromkeys(("warm_up", "ema_decay", "overlap", "dropout"), PART),
+    **dict.fromkeys(("warm_up", "ema_decay", "overlap", "dropout", "modality_dropout_rise"), PART),
     **dict.fromkeys(("roi_size", "inferer_roi_size"), EDGES),
     "fold": Kind(Natural | Literal["all"] | None, "a fold of the manifest, or all"),
     "modality_dropout": Kind(Part | Annotated[list[Part], Len(1)], f"{PART.name} or a list of one for each modality"),

@@ -11,7 +11,6 @@ from polyscan.bundle.class_option import check_options, read_call
 from polyscan.bundle.config import bundle_folder, read_config
 from polyscan.errors import PolyscanError, unknown_name
 from polyscan.learning import WithDistillation
-from polyscan.transforms import RandModalityDropoutd
 
 DROPOUT, DISTILLATION = "ModalityDropout", "Distillation"
 _OF_DISTILLATION = {
@@ -27,7 +26,8 @@ def missing_option(text: str, bundle: str | Path, changes: Mapping[str, Any]) ->
 
     A strategy of :mod:`polyscan.missing` goes around the bundle's fusion, at every level that has one.
     ``ModalityDropout(prob=0.4)`` takes one rate or a list of one a modality; without ``prob``, each modality is dropped
-    as often as it is missing in the data. ``Distillation`` takes the options of
+    as often as it is missing in the data; with ``rise=0.5`` the rates rise from 0 over the first half of the epochs.
+    ``Distillation`` takes the options of
     :class:`polyscan.learning.WithDistillation` and turns modality dropout off, since it drops by itself.
 
     Args:
@@ -44,10 +44,8 @@ def missing_option(text: str, bundle: str | Path, changes: Mapping[str, Any]) ->
     name, options = read_call("--missing", text)
     asked, known = f"--missing {text}", {layer.__name__: layer for layer in missing.strategies()}
     if name == DROPOUT:
-        check_options(asked, options, RandModalityDropoutd, ("keys", "channels", "allow_missing_keys"))
-        data = {"manifest": "@manifest", "modalities": "@modalities", "labels": "@labels", "fold": "@fold"}
-        drawn = options.get("prob", {"_target_": "polyscan.bundle.missing_rates", **data})
-        return {**changes, "modality_dropout": drawn}
+        check_options(asked, options, _dropout, ())
+        return {**changes, **_dropout(**options)}
     if name == DISTILLATION:
         check_options(asked, options, WithDistillation, _OF_DISTILLATION)
         target = {"_target_": "polyscan.learning.WithDistillation", **_OF_DISTILLATION, **options}
@@ -64,3 +62,10 @@ def missing_option(text: str, bundle: str | Path, changes: Mapping[str, Any]) ->
 
     levels = "_target_" not in fusion
     return {**changes, "fusion": {k: around(layer) for k, layer in fusion.items()} if levels else around(fusion)}
+
+
+def _dropout(prob: Any = None, rise: float = 0) -> dict[str, Any]:
+    """The entries that ``ModalityDropout`` with its options sets."""
+    data = {"manifest": "@manifest", "modalities": "@modalities", "labels": "@labels", "fold": "@fold"}
+    as_missing = {"_target_": "polyscan.bundle.missing_rates", **data}
+    return {"modality_dropout": as_missing if prob is None else prob, "modality_dropout_rise": rise}

@@ -15,7 +15,10 @@ from polyscan.transforms.load import (
     LoadStudyd as LoadStudyd,
     block_overlap as block_overlap,
 )
-from polyscan.transforms.modality_dropout import RandModalityDropoutd as RandModalityDropoutd
+from polyscan.transforms.modality_dropout import (
+    RaiseModalityDropout as RaiseModalityDropout,
+    RandModalityDropoutd as RandModalityDropoutd,
+)
 from polyscan.transforms.regions import RegionsFromLabeld as RegionsFromLabeld
 from polyscan.transforms.save import (
     SaveClassesd as SaveClassesd,
