@@ -13,6 +13,7 @@ from monai.bundle import ConfigParser
 
 from polyscan import fusion, missing, objectives
 from polyscan.attribution import METHODS
+from polyscan.bundle.missing_option import missing_option
 from polyscan.bundle.model_record import model_record
 from polyscan.cli import main
 from polyscan.errors import PolyscanError
@@ -288,6 +289,28 @@ def test_a_training_is_told_by_its_folder(tmp_path):
     assert "studies without a label were trained by too" in text
     with pytest.raises(PolyscanError, match="did not train the weights that answered"):
         methods_text([answered, run_folder(tmp_path / "wrong", b"other")])
+
+
+@pytest.mark.parametrize(
+    ("strategy", "terms", "words"),
+    [
+        ("ModalityDropout(prob=0.4)", "", ["left out with a probability of 0.4 [", "ModDrop"]),
+        ("ModalityDropout(prob=[0.1, 0.5])", "", ["left out with probabilities of 0.1 and 0.5 ["]),
+        ("ModalityDropout", "", ["left out as often as the training studies lack them ["]),
+        ("ModalityDropout(rise=0.5)", "", ["rising from 0 over 50% of the epochs [", "Curriculum learning"]),
+        ("Distillation", "loss/distillation.full,loss/deep.1,", ["taught what it answered", "knowledge in a neural"]),
+    ],
+)
+def test_a_strategy_against_missing_modalities_is_told(strategy, terms, words, tmp_path):
+    dropout = {"_target_": "polyscan.transforms.RandModalityDropoutd"}
+    changes = missing_option(strategy, "glioma_grading_classification", {"train": {"random_transforms": [dropout]}})
+    changes["train"]["network"] = changes.pop("train#network", {"_target_": "polyscan.learning.WithAuxiliaryLosses"})
+    run = run_folder(tmp_path / "run", deep_supervision=1, **changes)
+    columns = f"epoch,loss/supervised,{terms}loss/fusion.kl,val_dice"
+    (run / "training.csv").write_text(f"{columns}\n{','.join('1' * len(columns.split(',')))}\n")
+    text = methods_text([run])
+    for each in (*words, "beside it kl of the fusion layer", "1 coarser level of the decoder"):
+        assert each in text, each
 
 
 def test_a_comparison_is_told_by_its_folder(tmp_path):

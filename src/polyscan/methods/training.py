@@ -21,6 +21,8 @@ from polyscan.learning.history import TABLE
 from polyscan.methods.text import Text, counted, enumerated
 
 SECTION = "Training"
+_OF_NO_LAYER = ("supervised", "objective", "distillation", "deep")
+"""What begins the names of losses that no fusion layer has."""
 
 
 def tell_training(text: Text, runs: Sequence[Path], answered_by: Collection[str]) -> dict[str, str]:
@@ -87,15 +89,23 @@ def _optimisation(text: Text, config: dict[str, Any]) -> str:
 
 
 def _losses(text: Text, config: dict[str, Any], run: Path) -> str:
+    from polyscan.learning import WithDistillation
+    from polyscan.learning.deep_supervision import deep_losses
+
     losses = list(dict.fromkeys(class_paths(config["loss"])))
     told = enumerated(f"{class_name(name)}{text.cite(pydoc.locate(name))}" for name in losses)
-    terms = {name.removeprefix("loss/") for name in rows_in(run / TABLE)[0] if name.startswith("loss/")} - {
-        "supervised"
-    }
-    beside = {term.rpartition(".")[2] for term in terms if not term.startswith("objective.")}
-    sentence = (
-        f"The loss was {told}{f', beside it {enumerated(sorted(beside))} of the fusion layer' if beside else ''}."
-    )
+    terms = (name.removeprefix("loss/") for name in rows_in(run / TABLE)[0] if name.startswith("loss/"))
+    of_layers = {term for term in terms if term.partition(".")[0] not in _OF_NO_LAYER}
+    beside = sorted({term.rpartition(".")[2] for term in of_layers})
+    sentence = f"The loss was {told}{f', beside it {enumerated(beside)} of the fusion layer' if beside else ''}."
+    if levels := config.get("deep_supervision"):
+        sentence += f" {counted(levels, 'coarser level')} of the decoder stood under it too{text.cite(deep_losses)}."
+    network = config["train"].get("network", {})
+    if network.get("_target_", "").endswith(WithDistillation.__name__):
+        sentence += (
+            " What the network answered from all modalities of a study taught what it answered from a random part of "
+            f"them{text.cite(WithDistillation)}."
+        )
     paths = [entry["_target_"] for entry in config.get("objectives", [])]
     if not paths:
         return sentence
@@ -105,15 +115,27 @@ def _losses(text: Text, config: dict[str, Any], run: Path) -> str:
 
 
 def _augmentation(text: Text, config: dict[str, Any]) -> str:
-    from polyscan.transforms import RandModalityDropoutd
+    from polyscan.transforms import RaiseModalityDropout, RandModalityDropoutd
 
     written = json.dumps(config["train"].get("random_transforms", []))
     names = dict.fromkeys(re.findall(r"\bRand\w+", written))
     dropout = config.get("modality_dropout", 0) if names.pop(RandModalityDropoutd.__name__, 1) is None else 0
     told = f"Images were augmented by {enumerated(names)}." if names else ""
     if dropout:
-        told += f" Modalities were left out with a probability of {dropout:g}{text.cite(RandModalityDropoutd)}."
+        told += f" Modalities were left out {_rates(dropout)}{text.cite(RandModalityDropoutd)}"
+        if rise := config.get("modality_dropout_rise"):
+            told += f", rising from 0 over {rise:.0%} of the epochs{text.cite(RaiseModalityDropout)}"
+        told += "."
     return told
+
+
+def _rates(dropout: Any) -> str:
+    """How often modalities were left out: one rate, one a modality, or what makes the rates of the data."""
+    if isinstance(dropout, dict):
+        return "as often as the training studies lack them"
+    if isinstance(dropout, list):
+        return f"with probabilities of {enumerated(f'{rate:g}' for rate in dropout)}"
+    return f"with a probability of {dropout:g}"
 
 
 def _epochs(config: dict[str, Any], runs: Sequence[Path]) -> Iterator[str]:
