@@ -90,10 +90,23 @@ def test_a_bundle_by_its_name_predicts_a_study(ward, tmp_path):
     assert set(np.unique(found.mask)) <= {0, 1, 2, 4}
     prepared = polyscan.prepare(polyscan.find_studies(ward)[0], tmp_path / "p", protocol=bundle.protocol, jobs=1)
     assert torch.equal(bundle.predict(prepared.testing[0], absent="T1").mask, found.mask)
+    scans = polyscan.read_study(ward / "sub-001")
+    assert torch.equal(bundle.predict(scans, absent="T1").mask, found.mask)
+    with pytest.raises(polyscan.PolyscanError, match=r"T1 is a Tensor of shape \(40, 40, 40\); give a MetaTensor"):
+        bundle.predict({"T1": torch.zeros(40, 40, 40)})
     with pytest.raises(polyscan.PolyscanError, match=r"holds 2 studies \(sub-001, sub-002\); name the folder of one"):
         bundle.predict(ward)
     with pytest.raises(polyscan.PolyscanError, match="Modality CT cannot be left out: this bundle reads T1, T1c"):
         bundle.predict(ward / "sub-001", absent=["CT", "T1"])
+
+
+def test_a_pet_in_memory_is_in_suv():
+    pet = torch.rand(1, 24, 24, 24)
+    pet[0, 10:14, 10:14, 10:14] = 12
+    found = polyscan.load_bundle("sarcoma_ct_mr_pet_segmentation").predict({"PET": MetaTensor(pet, torch.eye(4) * 4)})
+    assert found.present == ["PET"]
+    assert not found.problems
+    assert found.mask.shape == pet.shape
 
 
 def test_a_prediction_is_shown_without_its_voxels():

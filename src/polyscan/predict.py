@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,10 +14,12 @@ from monai.data import MetaTensor
 from polyscan.bundle import run as runs
 from polyscan.bundle.config import bundle_folder, channels_of, read_metadata
 from polyscan.bundle.predictor import StudyPredictor
-from polyscan.discovery.read_study import find_studies, only_study
-from polyscan.formats.nifti import read_nifti
+from polyscan.discovery.read_study import StudyImages, find_studies, only_study
+from polyscan.errors import PolyscanError
+from polyscan.formats.nifti import read_nifti, write_nifti
+from polyscan.modality import modality
 from polyscan.preprocess.prepare_study import prepare_study
-from polyscan.study import Study, TaskPrediction
+from polyscan.study import Scan, Study, TaskPrediction
 from polyscan.study.made import prediction_of
 from polyscan.transforms.load import check_absent
 
@@ -73,26 +75,31 @@ class LoadedBundle:
         self.modalities = channels_of(self.folder)
         self.protocol = read_metadata(self.folder).get("protocol")
 
-    def predict(self, study: Study | str | Path, *, absent: Sequence[str] = ()) -> Prediction:
+    def predict(
+        self, study: Study | str | Path | Mapping[str, MetaTensor], *, absent: Sequence[str] = ()
+    ) -> Prediction:
         """Prepare a study as the bundle needs it, and answer from whichever of its modalities are there.
 
         Args:
             study: one of :func:`polyscan.find_studies` or of what :func:`polyscan.prepare` returned, or the folder of
-                one patient.
+                one patient; or scans by their modality, as :func:`polyscan.read_study` returns them: (1, x, y, z) each,
+                with a RAS+ affine in millimetres, CT in HU and PET in SUV.
             absent: modality, or modalities, to treat as though they had not been acquired.
 
         Returns:
             What was found; nothing stays on disk.
 
         Raises:
-            PolyscanError: the folder does not hold one study, none of its scans can be used, or ``absent`` names
-                a modality that the bundle does not read.
+            PolyscanError: the folder does not hold one study, none of its scans can be used, what is given as a scan
+                is none, or ``absent`` names a modality that the bundle does not read.
         """
-        if not isinstance(study, Study):
-            study = only_study(find_studies(study), study)
         absent = [absent] if isinstance(absent, str) else absent
         check_absent(absent, self.modalities)
         with tempfile.TemporaryDirectory(prefix="polyscan-") as folder:
+            if isinstance(study, Mapping):
+                study = _written(study, Path(folder))
+            elif not isinstance(study, Study):
+                study = only_study(find_studies(study), study)
             ready = study.preparation is not None or not self.protocol
             prepared = study if ready else prepare_study(study, Path(folder), str(self.protocol))
             with _ONE_AT_A_TIME:
@@ -111,6 +118,24 @@ class LoadedBundle:
     def _predictor(self) -> StudyPredictor:
         self._answers = tempfile.TemporaryDirectory(prefix="polyscan-")
         return runs.load_predictor(self.folder, self._answers.name, weights=self.weights)
+
+
+def _written(scans: Mapping[str, MetaTensor], folder: Path) -> Study:
+    """The study of scans that are in memory, written to a folder.
+
+    Raises:
+        PolyscanError: one has no name of a modality, no affine, or another shape.
+    """
+    study = scans.study if isinstance(scans, StudyImages) else Study("scans")
+    written = {}
+    for name, image in scans.items():
+        if not isinstance(image, MetaTensor) or image.ndim != 4 or len(image) != 1:
+            found = f"{type(image).__name__} of shape {tuple(getattr(image, 'shape', ()))}"
+            raise PolyscanError(f"{name} is a {found}; give a MetaTensor (1, x, y, z), as polyscan.read_study does.")
+        write_nifti(folder / f"{name}.nii.gz", MetaTensor(image.float(), affine=image.affine))
+        in_suv = {"Units": "SUV"} if modality(name).unit == "SUVbw" else {}
+        written[name] = Scan(str(folder / f"{name}.nii.gz"), given=in_suv)
+    return replace(study, scans=written)
 
 
 def load_bundle(name_or_folder: str | Path, weights: str | Path | None = None) -> LoadedBundle:
