@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,16 +15,14 @@ from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
 
 from polyscan import __version__
-from polyscan.errors import PolyscanError, sentence
+from polyscan.errors import PolyscanError
 from polyscan.files.resources import resource_folder
 from polyscan.label_app.datastore import StudyDatastore
 from polyscan.label_app.routes import serve_routes
-from polyscan.label_app.service import StudyService, UnknownStudyError, reads_scans
+from polyscan.label_app.service import StudyService, reads_scans
 from polyscan.label_app.sources import FolderStudies, WebStudies
 from polyscan.label_app.strategies import AnyStudy, Uncertainty
 from polyscan.label_app.tasks import AnswerOnScan, StudyBatchInfer, StudyInfer, StudyTrain
-
-logger = logging.getLogger(__name__)
 
 
 class PolyscanApp(MONAILabelApp):
@@ -76,19 +73,11 @@ class PolyscanApp(MONAILabelApp):
             out: folder for the answer.
 
         Raises:
-            HTTPException: 404 for a model or a study that is not there, 422 with the sentence that says why the study
-                cannot be answered, 500 where a library fails.
+            HTTPException: 404 for a model that is not there.
+            PolyscanError: the study is not there, or cannot be answered.
         """
         self.known(model)
-        try:
-            result, facts = self._infers[model]({**request, "out": str(out)})
-        except UnknownStudyError as error:
-            raise HTTPException(status_code=404, detail=str(error)) from error
-        except PolyscanError as error:
-            raise HTTPException(status_code=422, detail=str(error)) from error
-        except Exception as error:
-            logger.exception("a study could not be answered")
-            raise HTTPException(status_code=500, detail=sentence(error)) from error
+        result, facts = self._infers[model]({**request, "out": str(out)})
         return Path(result), facts
 
     def known(self, model: str) -> None:
@@ -115,7 +104,7 @@ class PolyscanApp(MONAILabelApp):
         """Answer for one of the server's studies, as batches ask; the answer is kept as a label where it is asked for.
 
         Raises:
-            HTTPException: see :meth:`predict`.
+            HTTPException, PolyscanError: see :meth:`predict`.
         """
         image, tag = str(request.get("image")), request.get("label_tag", "original")
         tag = str(getattr(tag, "value", tag))  # batches name it by an enumeration

@@ -21,7 +21,7 @@ from polyscan.formats.nifti import write_nifti
 from polyscan.label_app.corrections import check_classes, read_correction, renumbered
 from polyscan.label_app.found import Found, attributes_of
 from polyscan.label_app.masks import grid_of
-from polyscan.label_app.service import StudyService, UnknownStudyError
+from polyscan.label_app.service import StudyService
 from polyscan.label_app.sources import WebStudies
 from polyscan.label_app.uploads import expected_modality
 from polyscan.study.manifest import paths_of
@@ -83,16 +83,13 @@ class StudyDatastore(Datastore):
         """The NIfTI of the scan that stands for a study.
 
         Raises:
-            HTTPException: 404 where there is no such study, or it has no scan that can be read.
+            PolyscanError: there is no such study, or it has no scan that can be read.
         """
-        try:
-            return str(self.service.shown(self.service.find(image_id)))
-        except PolyscanError as error:
-            raise HTTPException(status_code=404, detail=str(error)) from error
+        return str(self.service.shown(self.service.find(image_id)))
 
     def get_image_info(self, image_id: str) -> dict[str, Any]:
         """The study's modalities, what OHIF opens it by where it is DICOM, and what was noted of it."""
-        found = self._found(image_id)
+        found = self.service.find(image_id)
         attributes = attributes_of(found.scan.source) if found.scan else {}
         return {"modalities": list(found.study.scans), **attributes, **self._images.get(found.key, {})}
 
@@ -117,7 +114,8 @@ class StudyDatastore(Datastore):
             The study's name.
 
         Raises:
-            HTTPException: 409 where it is there already, 422 where the name says no study and modality.
+            HTTPException: 409 where it is there already.
+            PolyscanError: the name says no study and modality.
         """
         image_info = _object(image_info)
         study, _, _ = _plain(image_id).rpartition("_")
@@ -141,8 +139,7 @@ class StudyDatastore(Datastore):
                     self.update_image_info(key, image_info)
                     return key
             path.unlink()
-        detail = f"{image_id} says no study and modality that can be told; name it such as sub-010_FLAIR."
-        raise HTTPException(status_code=422, detail=detail)
+        raise PolyscanError(f"{image_id} says no study and modality that can be told; name it such as sub-010_FLAIR.")
 
     def remove_image(self, image_id: str) -> None:
         """Refused: studies are the user's."""
@@ -189,22 +186,19 @@ class StudyDatastore(Datastore):
             label_info: ``label_info`` names the numbers of a mask; ``model`` whose names they are.
 
         Raises:
-            HTTPException: 404 where there is no such study, 422 where it is no label of that scan.
+            PolyscanError: there is no such study, or it is no label of that scan.
         """
         tag, path, info = str(getattr(label_tag, "value", label_tag)), Path(label_filename), _object(label_info)
-        found, classes = self._found(image_id), label_filename.endswith(".json")
+        found, classes = self.service.find(image_id), label_filename.endswith(".json")
         destination = self._label_file(found.key, tag, classes)
-        try:
-            with self._lock:
-                if classes:
-                    self._keep_classes(path, destination, tag)
-                else:
-                    info |= self._keep_mask(path, destination, found, tag, info)
-                self._label_file(found.key, tag, not classes).unlink(missing_ok=True)
-                self._labels.setdefault(found.key, {})[tag] = {"ts": int(time.time()), **info}
-                self._save()
-        except PolyscanError as error:
-            raise HTTPException(status_code=422, detail=str(error)) from error
+        with self._lock:
+            if classes:
+                self._keep_classes(path, destination, tag)
+            else:
+                info |= self._keep_mask(path, destination, found, tag, info)
+            self._label_file(found.key, tag, not classes).unlink(missing_ok=True)
+            self._labels.setdefault(found.key, {})[tag] = {"ts": int(time.time()), **info}
+            self._save()
         return found.key
 
     def _keep_classes(self, path: Path, destination: Path, tag: str) -> None:
@@ -233,22 +227,9 @@ class StudyDatastore(Datastore):
         write_nifti(destination, mask)
         return {"labels": labels, "drawn_on": found.shown.name}
 
-    def _found(self, image_id: str) -> Found:
-        """What a name means.
-
-        Raises:
-            HTTPException: 404 where there is no such study, 422 where it means two.
-        """
-        try:
-            return self.service.find(image_id)
-        except UnknownStudyError as error:
-            raise HTTPException(status_code=404, detail=str(error)) from error
-        except PolyscanError as error:
-            raise HTTPException(status_code=422, detail=str(error)) from error
-
     def _key(self, image_id: str) -> str:
         """A study's own name, where it is asked for by a UID or by the name under which it was uploaded."""
-        return image_id if image_id in self._labels or image_id in self._images else self._found(image_id).key
+        return image_id if image_id in self._labels or image_id in self._images else self.service.find(image_id).key
 
     def remove_label(self, label_id: str, label_tag: str) -> None:
         """Remove a label."""
@@ -353,8 +334,8 @@ def _plain(name: str) -> str:
     """A name that is no path.
 
     Raises:
-        HTTPException: 422 where it holds anything but letters, digits, points, hyphens and underscores.
+        PolyscanError: it holds anything but letters, digits, points, hyphens and underscores.
     """
     if not re.fullmatch(r"\w[\w.-]*", name):
-        raise HTTPException(status_code=422, detail=f"{name!r} is no name; use letters, digits, . - and _ only.")
+        raise PolyscanError(f"{name!r} is no name; use letters, digits, . - and _ only.")
     return name

@@ -32,6 +32,7 @@ from requests import RequestException
 from requests_toolbelt import MultipartEncoder
 
 from polyscan.errors import PolyscanError, sentence
+from polyscan.label_app.service import UnknownStudyError
 from polyscan.label_app.tasks import StudyBatchInfer
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def _not_served(what: str) -> Callable[..., Any]:
 
 def _refused(status: int) -> Callable[..., Any]:
     def refuse(_: Request, error: Exception) -> Response:
-        """A sentence in place of a failure, where a client sent what means nothing."""
+        """A sentence in place of a failure."""
         return JSONResponse({"detail": _said(error)}, status_code=status)
 
     return refuse
@@ -118,12 +119,14 @@ def _said(error: Exception) -> str:
 
 REFUSALS: dict[type[Exception], int] = {
     RequestValidationError: 422,
-    ValueError: 422,  # JSON that is none, and the like
+    json.JSONDecodeError: 422,
     PolyscanError: 422,
+    UnknownStudyError: 404,
     shutil.ReadError: 422,  # an upload that is said to be an archive and is none
     MONAILabelException: 404,  # of a model, strategy or scoring method that there is not
+    Exception: 500,  # whatever a library makes of a bad scan; the server's log has all of it
 }
-"""What MONAI Label's own routes raise where a client sent what means nothing, and the status that says so."""
+"""The status of each error. Of a class that has none its nearest base counts."""
 
 
 def _batch_route(app: PolyscanApp) -> Callable[..., Any]:
@@ -209,10 +212,8 @@ def _infer_route(app: PolyscanApp) -> Callable[..., Any]:
                 raise PolyscanError("The request names no image, no session and brings no file; expected one of them.")
             result, facts = app.predict(model, request, folder)
             return _response(result, facts, output)
-        except BaseException as error:
+        except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
-            if isinstance(error, PolyscanError):
-                raise HTTPException(status_code=422, detail=str(error)) from error
             raise
 
     return infer

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from fastapi import HTTPException
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.batch_infer import BatchInferTask
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from monailabel.interfaces.tasks.train import TrainTask
 
 from polyscan.dicom.write_segmentation import write_segmentation
-from polyscan.errors import PolyscanError
+from polyscan.errors import PolyscanError, sentence
 from polyscan.formats.nifti import read_nifti
 from polyscan.label_app.corrections import Correction
 from polyscan.label_app.found import Found, is_dicom, standing
@@ -173,8 +172,9 @@ class StudyBatchInfer(BatchInferTask):
         def one(single: dict[str, Any], store: Datastore) -> dict[str, Any]:
             try:
                 found: dict[str, Any] = infer(single, store)
-            except HTTPException as error:
-                return {"error": error.detail}
+            except Exception as error:  # whatever a library makes of a bad scan
+                logger.warning("a study could not be answered", exc_info=True)
+                return {"error": sentence(error)}
             return found
 
         if not torch.cuda.is_available():
@@ -221,20 +221,15 @@ class StudyTrain(TrainTask):
         """Train, or put back the weights that ``put_back`` names.
 
         Raises:
-            HTTPException: 422 with the sentence that says why it cannot be done.
+            PolyscanError: the sentence that says why it cannot be done.
         """
-        try:
-            self.check(request)
-            if request.get("put_back"):
-                self.training.weights.put(request["put_back"])
-                return {"answering": self.training.weights.answering}
-            labels = {}
-            for item in datastore.datalist():
-                info = datastore.get_label_info(item["image_id"], "final")
-                labels[item["image_id"]] = Correction(
-                    Path(item["label"]), info.get("drawn_on", ""), info.get("labels", {})
-                )
-            epochs = request.get("max_epochs", self.config()["max_epochs"])
-            return self.training.train(labels, {"max_epochs": epochs})
-        except PolyscanError as error:
-            raise HTTPException(status_code=422, detail=str(error)) from error
+        self.check(request)
+        if request.get("put_back"):
+            self.training.weights.put(request["put_back"])
+            return {"answering": self.training.weights.answering}
+        labels = {}
+        for item in datastore.datalist():
+            info = datastore.get_label_info(item["image_id"], "final")
+            labels[item["image_id"]] = Correction(Path(item["label"]), info.get("drawn_on", ""), info.get("labels", {}))
+        epochs = request.get("max_epochs", self.config()["max_epochs"])
+        return self.training.train(labels, {"max_epochs": epochs})
