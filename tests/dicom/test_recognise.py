@@ -354,6 +354,18 @@ def test_that_an_agent_is_written_down_for_every_series_is_said(make_series, age
     assert len([note for note in after.notes if "for every series of the study" in note]) == said
 
 
+@pytest.mark.parametrize(
+    ("name", "agent", "said"), [("Ph2/LAVA", "", 1), ("Ph2/LAVA +C", "", 0), ("Ph2/LAVA", "Gadovist", 0)]
+)
+def test_a_contrast_agent_that_only_the_number_of_a_pass_tells_is_doubted(make_series, name, agent, said):
+    make_series("study/t2", modality="MR", SeriesDescription="t2_tse", ContrastBolusAgent=agent)
+    folder = make_series("study/t1", modality="MR", SeriesDescription=name).parent
+    (found,) = [series for series in find_series(folder) if series.modality == "T1c"]
+    assert [note.partition(":")[0] for note in found.notes] == [
+        "only the number of its pass tells of a contrast agent"
+    ] * said
+
+
 def test_iodine_in_a_ct_of_the_study_makes_no_t1c(make_series):
     make_series("anna/ct", AcquisitionTime="090000", ContrastBolusAgent="Omnipaque")
     folder = make_series("anna/t1", modality="MR", AcquisitionTime="100000", SeriesDescription="T1")

@@ -261,6 +261,11 @@ def test_cases_of_the_reports(data):
         ({}, {"RadionuclideTotalDose": 370e9}, "lies outside 1 MBq to 10 GBq"),
         ({"PatientWeight": 70_000}, {}, "PatientWeight is not above 0 and at most .*in kg"),
         ({}, {"RadionuclideCodeSequence": [coded("^18^Fluorine")], "RadionuclideHalfLife": 109.77}, "names has 6586"),
+        (
+            {},
+            {"RadionuclideHalfLife": 20.4, "RadiopharmaceuticalStartTime": "095800"},
+            "as many minutes or hours has 1223",
+        ),
         ({}, {"Radiopharmaceutical": "68Ga-PSMA-11"}, "names has 406"),
         ({}, {"RadiopharmaceuticalStartTime": "070000", "RadionuclideHalfLife": 600}, "more than a half-life"),
         ({}, {"RadionuclideHalfLife": 282_240}, "not both known.*days matter"),

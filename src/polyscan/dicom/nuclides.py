@@ -51,14 +51,21 @@ def nuclide_of(code: str) -> str:
 def check_half_life(told: float, nuclide: str, attribute: str) -> None:
     """Refuse a half-life in seconds that is another than that of the nuclide that is named beside it.
 
+    Where none is named, one that no nuclide of PET has in seconds and one has in minutes or hours.
+
     Raises:
-        PolyscanError: the two disagree by more than 2 %, as minutes written for seconds do.
+        PolyscanError: it disagrees by more than 2 %.
     """
-    known = half_life_of(nuclide)
-    if known is not None and abs(told / known - 1) > _AGREES:
-        raise PolyscanError(
-            f"{attribute} is {told:g} s, and the nuclide that the header names has {known:g} s; correct one of them."
-        )
+    known, whose = half_life_of(nuclide), "that the header names"
+    if known is None and not any(_agree(told, seconds) for seconds in _HALF_LIVES.values()):
+        known = next((s for s in _HALF_LIVES.values() for unit in (60, 3600) if _agree(told * unit, s)), None)
+        whose = "that has as many minutes or hours"
+    if known is not None and not _agree(told, known):
+        raise PolyscanError(f"{attribute} is {told:g} s, and the nuclide {whose} has {known:g} s; correct one of them.")
+
+
+def _agree(told: float, known: float) -> bool:
+    return abs(told / known - 1) <= _AGREES
 
 
 def check_dose(becquerel: float, attribute: str) -> None:

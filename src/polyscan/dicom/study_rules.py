@@ -13,7 +13,7 @@ from polyscan.dicom.diffusion import b_value
 from polyscan.dicom.recognise import REFORMATTED, after_contrast, agent_given
 from polyscan.dicom.series import Series
 from polyscan.dicom.usual import far_from_usual, is_phase_or_energy, is_roughly_reconstructed
-from polyscan.dicom.words import Told
+from polyscan.dicom.words import Told, is_agent_by_pass
 
 _TIMES = ("NumberOfTimeSlices", "NumberOfTimeSlots", "NumberOfRRIntervals")  # of PET, each 1 where it is static
 _ALL = 4  # series, the first of which come before any agent
@@ -26,6 +26,7 @@ def told_together(volumes: list[Series]) -> list[Series]:
     """The volumes in their order, as all of them tell what each is."""
     for rule, kind in (
         (_contrast_in_time, _study),
+        (_of_passes_by_number, _study),
         (_with_lone_reformats, _study),
         (_without_frames, _examination),
         (_without_unknown_b, _series_of_unknown_b),
@@ -65,6 +66,19 @@ def _contrast_in_time(study: list[Series]) -> list[Series]:
     return [
         replace(series, modality="T1c", reason=f"{series.reason}; {reason}") if reason else series
         for series, reason in zip(study, told, strict=True)
+    ]
+
+
+def _of_passes_by_number(study: list[Series]) -> list[Series]:
+    """A T1c that only the number of its pass tells says so, where nothing in the study tells of a contrast agent."""
+    if any(agent_given(series.headers[0], Told()) for series in study):
+        return study
+    said = "only the number of its pass tells of a contrast agent"
+    return [
+        series.noted(said, advice="check that one was given")
+        if series.modality == "T1c" and is_agent_by_pass(text(series.headers[0], "SeriesDescription"))
+        else series
+        for series in study
     ]
 
 

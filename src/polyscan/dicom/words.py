@@ -249,6 +249,12 @@ def dual_energy(text: str) -> str | None:
     return found[0] if found else None
 
 
+def is_agent_by_pass(text: str) -> bool:
+    """Whether the number of a pass alone says that a contrast agent was given, as in ``"Ph2/DYN LAVA"`` of GE."""
+    plain = _plain(text)
+    return bool(says_agent(plain)) and not says_agent(re.sub(r"^ph ?\d+", "", plain))
+
+
 def without_reformat(text: str) -> str:
     """A text without the words that say that a series was cut anew out of another one in plane sections."""
     return _REFORMAT.sub(" ", _plain(text))
