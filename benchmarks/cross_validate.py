@@ -4,9 +4,10 @@
     python benchmarks/cross_validate.py BUNDLE cohort/manifest.json cv/ --config FRAGMENT --without T1c
     polyscan evaluate cv/all/ cv/without-T1c/
 
-A fold that was trained, or answered, is not again. ``--without`` treats modalities as not acquired when answers are
-given, not in training: one network serves every subset. ``--tested`` names a manifest of the same studies that are
-otherwise made, such as lesions measured on other masks: networks learn from the one, and answer for the other.
+A fold that was trained, or answered, is not again, and its answers stand beside those of the next call. ``--without``
+treats modalities as not acquired when answers are given, not in training: one network serves every subset. ``--tested``
+names a manifest of the same studies that are otherwise made, such as lesions measured on other masks: networks learn
+from the one, and answer for the other.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 from command import run
 
 from polyscan.bundle.config import bundle_folder
-from polyscan.bundle.fragment import read_fragment
+from polyscan.bundle.fragment import read_fragments
 from polyscan.bundle.run import infer, train
 from polyscan.commands.options import read_settings
 from polyscan.errors import PolyscanError
@@ -34,7 +35,7 @@ def cross_validate(
     manifest: Path,
     out: Path,
     *,
-    fragments: Sequence[str] = (),
+    fragments: Sequence[str | Path] = (),
     settings: Mapping[str, Any] | None = None,
     absent: Sequence[str] = (),
     folds: Sequence[int] = (),
@@ -53,8 +54,8 @@ def cross_validate(
         tested: a manifest of the same studies, which are answered for in the place of those of ``manifest``.
 
     Returns:
-        The manifest of all answers: ``out/all/manifest.json``, or ``out/without-.../`` or ``out/FOLDER/``, the folder
-        of ``tested``.
+        The manifest of all answers, those of folds that were answered for before among them: ``out/all/manifest.json``,
+        or ``out/without-.../`` or ``out/FOLDER/``, the folder of ``tested``.
 
     Raises:
         PolyscanError: the manifest has no such fold, or what training and answering raise.
@@ -63,29 +64,26 @@ def cross_validate(
     known_folds = sorted({study.fold for study in studies})
     if unknown := [str(fold) for fold in folds if fold not in known_folds]:
         raise PolyscanError(f"{manifest} has no fold {', '.join(unknown)}; it has {', '.join(map(str, known_folds))}.")
-    changes = {}
-    for config in ("train", "inference"):
-        changes[config] = {k: v for f in fragments for k, v in read_fragment(f, config).items()}
-        known = {*changes[config], *read_json(bundle_folder(bundle) / "configs" / f"{config}.json")}
-        changes[config] |= {k: v for k, v in (settings or {}).items() if config == "train" or k in known}
+    changes = read_fragments(fragments, "inference")
+    known = {*changes, *read_json(bundle_folder(bundle) / "configs" / "inference.json")}
+    changes |= {k: v for k, v in (settings or {}).items() if k in known}
     given = "-".join([*([tested.parent.name] if tested else []), *(["without", *absent] if absent else [])]) or "all"
     asked = read_manifest(tested or manifest).studies
     fold_of = {study.key: study.fold for study in studies}
-    answered = Manifest()
     for fold in folds or known_folds:
         folder = out / f"fold{fold}"
         weights = folder / "run" / "model.pt"
         if not (folder / "seconds.json").is_file():
             start = time.process_time()
             write_manifest(folder / "train.json", Manifest([s for s in studies if s.fold != fold]))
-            train(bundle, folder / "train.json", folder / "run", overrides=changes["train"])
+            train(bundle, folder / "train.json", folder / "run", overrides=settings, fragments=fragments)
             (folder / "seconds.json").write_text(json.dumps({"cpu_seconds": round(time.process_time() - start)}))
         if not (folder / given / "manifest.json").is_file():
             write_manifest(folder / "test.json", Manifest(testing=[s for s in asked if fold_of.get(s.key) == fold]))
-            options = {"weights": weights, "absent": list(absent), "overrides": changes["inference"]}
-            infer(bundle, folder / "test.json", folder / given, **options)
-        answered.testing += read_manifest(folder / given / "manifest.json").testing
-    write_manifest(out / given / "manifest.json", answered)
+            infer(bundle, folder / "test.json", folder / given, weights=weights, absent=list(absent), overrides=changes)
+    answers = (out / f"fold{fold}" / given / "manifest.json" for fold in known_folds)
+    answered = [study for file in answers if file.is_file() for study in read_manifest(file).testing]
+    write_manifest(out / given / "manifest.json", Manifest(testing=answered))
     return out / given / "manifest.json"
 
 

@@ -13,9 +13,11 @@ from lesion import measured
 from test_cohorts import acdc, lgg, multiomic, picai, pictures
 
 from polyscan.baselines.tasks import tasks_of
-from polyscan.bundle.fragment import known_fragments, read_fragment
+from polyscan.bundle.fragment import read_fragment
 from polyscan.bundle.run import infer, train
 from polyscan.errors import PolyscanError
+from polyscan.files.atomic import read_json
+from polyscan.files.resources import resource_folder
 from polyscan.formats.nifti import read_nifti, write_nifti
 from polyscan.study.manifest import Manifest, read_manifest, write_manifest
 
@@ -36,7 +38,7 @@ QUICK = {"max_epochs": 1, "val_interval": 1, "batch_size": 4}
 def test_every_study_is_answered_for_with_any_subset(bundle_or_fragment, cohort, files, absent, tmp_path):
     make(cohort, files(tmp_path), tmp_path / "cohort", folds=2, jobs=1)
     manifest = tmp_path / "cohort" / "manifest.json"
-    fragments = known_fragments([bundle_or_fragment])
+    fragments = [] if (resource_folder("bundles") / bundle_or_fragment).is_dir() else [bundle_or_fragment]
     bundle = read_fragment_bundle(bundle_or_fragment) if fragments else bundle_or_fragment
     small = {"roi_size": [32, 32]} if cohort == "images_2d" else {}
     few = {} if "segmentation" in bundle else {"monte_carlo_samples": 2}
@@ -69,6 +71,8 @@ def test_one_fold_alone_is_answered_for_by_the_others(tmp_path):
     assert said.model.parts == ["VectorEncoder", "MulticlassHead"]
     assert {s.fold for s in read_manifest(tmp_path / "cv" / "fold1" / "train.json").studies} == {0, 2}
     assert not (tmp_path / "cv" / "fold0").exists()
+    cross_validate("glioma_grading_classification", manifest, tmp_path / "cv", **{**options, "folds": [0]})
+    assert {s.fold for s in read_manifest(answered).studies} == {0, 1}
     with pytest.raises(PolyscanError, match="has no fold 3; it has 0, 1, 2"):
         cross_validate("glioma_grading_classification", manifest, tmp_path / "cv", **{**options, "folds": [3]})
 
@@ -112,12 +116,13 @@ def test_drawn_lesions_teach_and_those_of_a_network_are_answered_for_with_any_co
     less = cross_validate(bundle, drawn, tmp_path / "cv", **options, absent=["lesion_T1c"])
     assert less == tmp_path / "cv" / "network-without-lesion_T1c" / "manifest.json"
     assert all("lesion_T1c" not in s.prediction.present for s in read_manifest(less).testing)
+    weights = tmp_path / "cv" / "fold0" / "run" / "model.pt"
+    alone = infer(bundle, tmp_path / "network" / "manifest.json", tmp_path / "out", weights=weights)  # no fragment
+    again = {s.key: s.prediction.answers["IDH"].probabilities for s in alone.studies}
+    assert all(s.prediction.answers["IDH"].probabilities == again[s.key] for s in answered if s.fold == 0)
 
 
 def read_fragment_bundle(name):
-    from polyscan.files.atomic import read_json
-    from polyscan.files.resources import resource_folder
-
     return read_json(resource_folder("configs") / "fragments" / f"{name}.json")["bundle"]
 
 

@@ -139,11 +139,13 @@ def test_an_objective_of_ones_own_is_named_by_its_path():
 
 
 @pytest.mark.parametrize("fragments", [["reports"], []])
-def test_a_table_that_teaches_alone_is_not_read(fragments):
+def test_a_table_that_teaches_alone_is_not_read(fragments, tmp_path):
     bundle = bundle_folder(BUNDLE)
     config = {"inputs": ["clinical"], "table": None, "numeric": {"r0": [0, 1]}, "roi_size": [32, 40, 32]}
-    settings = shared_settings(bundle, config, [*fragments, "mine.json"])
-    assert settings == {"fragments": fragments, **{k: v for k, v in config.items() if k != "inputs"}}
+    (tmp_path / "mine.json").write_text('{"train": {"max_epochs": 1}}')
+    settings = shared_settings(bundle, config, [*fragments, tmp_path / "mine.json"])
+    named = {"fragments": fragments, "fragment_files": ["mine.json"]}
+    assert settings == {**named, **{k: v for k, v in config.items() if k != "inputs"}}
     own = read_json(bundle / "configs" / "inference.json")
     read = {
         given["table"] is None: [ConfigParser(given).get_parsed_content(name) for name in ("inputs", "extra_keys")]
@@ -154,4 +156,8 @@ def test_a_table_that_teaches_alone_is_not_read(fragments):
 
 
 def test_inputs_that_a_training_chose_are_carried():
-    assert shared_settings(bundle_folder(BUNDLE), {"inputs": []}) == {"fragments": [], "inputs": []}
+    assert shared_settings(bundle_folder(BUNDLE), {"inputs": []}) == {
+        "fragments": [],
+        "fragment_files": [],
+        "inputs": [],
+    }

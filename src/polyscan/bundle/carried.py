@@ -8,12 +8,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from monai.bundle.utils import ID_REF_KEY
 from torch import Tensor, nn
 
-from polyscan.bundle.fragment import known_fragments, read_fragment
+from polyscan.bundle.config import read_config
+from polyscan.bundle.fragment import FOLDER, known_fragments, read_fragments
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
 from polyscan.files.digest import digest_of
+from polyscan.files.resources import resource_folder
 from polyscan.networks.fusion_model import describe
 from polyscan.study import ScanKey, Study
 from polyscan.study.record import CLINICAL
@@ -21,6 +24,8 @@ from polyscan.study.record import CLINICAL
 FRAGMENTS = "fragments"
 """Among the settings: the fragments of polyscan's own that the training was given, which may change how studies are
 read."""
+FILES = "fragment_files"
+"""Among the settings: the names of the fragments of the user's own that the training was given."""
 PROTOCOLS = "protocols"
 """Among the settings: by which the studies that were learnt from were prepared."""
 UNTAUGHT = "untaught"
@@ -36,11 +41,13 @@ _MACHINE = {
 _TRUSTED = ("polyscan.networks.", "polyscan.fusion.", "polyscan.missing.", "monai.networks.", "torch.nn.")
 
 
-def shared_settings(bundle: str | Path, config: Mapping[str, Any], fragments: Sequence[str] = ()) -> dict[str, Any]:
+def shared_settings(
+    bundle: str | Path, config: Mapping[str, Any], fragments: Sequence[str | Path] = ()
+) -> dict[str, Any]:
     """What of a training's config an answer needs too: network, spacing, windows, regions or tasks, and the like.
 
-    What the bundle or a fragment wants otherwise in inference than in training, and the training left so, is not among
-    them.
+    What the bundle or a fragment wants otherwise in inference than in training, and the training left so, is taken as
+    inference wants it: by its name from a fragment of polyscan's own, whole from a file of the user's.
 
     Args:
         bundle: the folder of the bundle.
@@ -49,21 +56,23 @@ def shared_settings(bundle: str | Path, config: Mapping[str, Any], fragments: Se
     """
     own = known_fragments(fragments)
     learnt, read = (
-        {**read_json(Path(bundle) / "configs" / f"{section}.json"), **_entries(own, section)}
+        {**read_json(Path(bundle) / "configs" / f"{section}.json"), **read_fragments(fragments, section)}
         for section in ("train", "inference")
     )
     told = {name: config[name] for name in read if name in config and name not in _MACHINE}
     apart = {name for name in told if told[name] == learnt.get(name) != read[name]}
-    return {FRAGMENTS: own, **{name: value for name, value in told.items() if name not in apart}}
+    shared = {name: value for name, value in told.items() if name not in apart}
+    if files := [file for file in fragments if not known_fragments([file])]:
+        answers = read_config(bundle, "inference", read_fragments(fragments, "inference"))
+        changed = {name.partition("#")[0] for name in read_fragments(files, "inference")} - _MACHINE
+        shared = {**{name: answers[name] for name in sorted(changed)}, **shared}
+    return {FRAGMENTS: own, FILES: [Path(file).name for file in files], **shared}
 
 
 def carried_fragments(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The entries of inference that the fragments change which weights name; only those of polyscan's own are read."""
-    return _entries(known_fragments(settings.get(FRAGMENTS, ())), "inference")
-
-
-def _entries(fragments: Iterable[str], config: str) -> dict[str, Any]:
-    return {name: value for each in fragments for name, value in read_fragment(each, config).items()}
+    files = (resource_folder(FOLDER) / f"{Path(name).name}.json" for name in settings.get(FRAGMENTS, ()))
+    return read_fragments(files, "inference")
 
 
 def marks_of(studies: Iterable[Study]) -> set[str]:
@@ -148,15 +157,17 @@ def carried_settings(
         if not strange:
             taken[name] = value
         elif name not in given:
+            again = " ".join(f"--config {file}" for file in settings.get(FILES, ())) or "the --config of the training"
             raise PolyscanError(
                 f"{weights} wants {name} to be built with {strange[0][1]}, which is neither the bundle's nor part of a "
-                "network of polyscan, MONAI or torch; give the --config of the training again or, if you trust it, "
-                f"give {name} yourself (by --set, or --fusion)."
+                f"network of polyscan, MONAI or torch; give {again} again or, if you trust it, give {name} yourself "
+                "(by --set, or --fusion)."
             )
+    read = {name for name in taken if name in own or f"{ID_REF_KEY}{name}" in str(taken)}
     return {
-        name: value
-        for name, value in taken.items()
-        if name in own and name not in replaced and json.dumps(value) != json.dumps(own[name])
+        name: taken[name]
+        for name in taken
+        if name in read and name not in replaced and json.dumps(taken[name]) != json.dumps(own.get(name))
     }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from polyscan.bundle.config import bundle_folder, labels_of, read_config
+from polyscan.bundle.fragment import read_fragments
 from polyscan.bundle.inference_options import DEFAULTS, InferenceOptions
 from polyscan.bundle.items import MASK, check_folds, labelled_studies, unlabelled_studies
 from polyscan.bundle.processes import by_the_first, process_group
@@ -31,7 +32,7 @@ def train_folds(
     folds: int,
     *,
     overrides: Mapping[str, Any] | None = None,
-    fragments: Sequence[str] = (),
+    fragments: Sequence[str | Path] = (),
     restart: bool = False,
     cache: str | Path | None = None,
     roots: Mapping[str, str | Path] | None = None,
@@ -57,7 +58,8 @@ def train_folds(
     Raises:
         PolyscanError: as ``train``, or there are fewer subjects than folds.
     """
-    config = read_config(bundle_folder(bundle), "train", overrides or {})
+    changes = {**read_fragments(fragments, "train"), **(overrides or {})}
+    config = read_config(bundle_folder(bundle), "train", changes)
     found = read_manifest(manifest, roots)
     labels = labels_of(config)
     studies = assign_folds(labelled_studies(found, labels), folds, labels)
@@ -75,7 +77,7 @@ def train_folds(
                 write_manifest(out / f"fold{k}.json", Manifest(learnt, watched, found.testing))
         return True
 
-    options: Any = {"overrides": {**(overrides or {}), "fold": None}, "fragments": fragments, "progress": progress}
+    options: Any = {"overrides": {**changes, "fold": None}, "fragments": fragments, "progress": progress}
     options |= {"restart": restart, "cache": cache}
     with process_group():
         by_the_first(write)

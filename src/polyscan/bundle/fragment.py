@@ -16,8 +16,13 @@ SECTIONS = ("shared", "train", "inference")
 
 def known_fragments(names: Iterable[str | Path]) -> list[str]:
     """Those of some fragments that come with polyscan, each by its name; a file of that name is the user's own."""
-    known = {path.stem for path in resource_folder(FOLDER).glob("*.json")}
-    return [str(name) for name in names if str(name) in known and not Path(name).is_file()]
+    files = [resource_file(name, FOLDER, ".json", "fragment").resolve() for name in names]
+    return [file.stem for file in files if file.parent == resource_folder(FOLDER).resolve()]
+
+
+def read_fragments(names: Iterable[str | Path], config: str) -> dict[str, Any]:
+    """The entries that several fragments change, a later one over those before; see :func:`read_fragment`."""
+    return {name: value for each in names for name, value in read_fragment(each, config).items()}
 
 
 def read_fragment(name_or_file: str | Path, config: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from polyscan.bundle.carried import (
     shared_settings,
 )
 from polyscan.bundle.config import bundle_folder, check_channels, labels_of, open_config, quiet, read_config
+from polyscan.bundle.fragment import read_fragments
 from polyscan.bundle.inference_options import DEFAULTS, InferenceOptions
 from polyscan.bundle.items import labelled_studies, learnt_studies
 from polyscan.bundle.mapped_dataset import claim_cache
@@ -52,7 +53,7 @@ def train(
     output_dir: str | Path,
     *,
     overrides: Mapping[str, Any] | None = None,
-    fragments: Sequence[str] = (),
+    fragments: Sequence[str | Path] = (),
     restart: bool = False,
     cache: str | Path | None = None,
     roots: Mapping[str, str | Path] | None = None,
@@ -69,8 +70,8 @@ def train(
         output_dir: the folder of the run, new, empty, or of this same training; see :class:`RunFolder`. Beside them
             stands ``profiles.json``: how the training scans' intensities are spread.
         overrides: config entries to change, such as ``{"max_epochs": 5}``.
-        fragments: whose entries are among them; weights name those that come with polyscan, so that ``infer`` need not
-            be given them again.
+        fragments: whose entries are changed before these; weights carry what of them an answer needs, or name the file
+            that ``infer`` must be given again.
         restart: replace another training that the folder holds.
         cache: a folder in which decoded studies are kept, and mapped into memory; in memory itself where not given. See
             :class:`polyscan.bundle.mapped_dataset.MappedDataset`.
@@ -85,7 +86,7 @@ def train(
     """
     bundle = bundle_folder(bundle)  # first, since a manifest in its place is named so
     found = read_manifest(manifest, roots)
-    changes, before = dict(overrides or {}), None
+    changes, before = {**read_fragments(fragments, "train"), **(overrides or {})}, None
     if changes.get("pretrained"):
         (pretrained,) = weights_of(bundle, changes["pretrained"])
         before = settings_of(read_weights(pretrained))

@@ -161,11 +161,9 @@ def add_changes(command: argparse.ArgumentParser) -> None:
 
 def overrides(options: argparse.Namespace, config: str) -> dict[str, Any]:
     """The changes that were given to a bundle's config, ``train`` or ``inference``, by the names of its entries."""
-    from polyscan.bundle.fragment import read_fragment
+    from polyscan.bundle.fragment import read_fragments
 
-    changes: dict[str, Any] = {}
-    for fragment in options.config:
-        changes.update(read_fragment(fragment, config))
+    changes = read_fragments(options.config, config)
     if options.fusion is not None:
         from polyscan.bundle.fusion_option import fusion_option
 
