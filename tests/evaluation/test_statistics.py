@@ -90,6 +90,7 @@ def test_corrected_difference_is_wider_than_the_t_test():
 
 def test_interval_reads_as_a_sentence():
     assert str(Interval(0.8123, 0.7761, 0.8459)) == "0.812 (0.776 to 0.846)"
+    assert str(bootstrap(lambda rows: 0.8, ["one patient"])) == "0.800 (no interval)"
 
 
 def test_holm_is_the_step_down_of_the_paper():

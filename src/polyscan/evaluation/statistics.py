@@ -17,7 +17,10 @@ Score = Callable[[NDArray[np.intp]], float]
 
 
 class Interval(NamedTuple):
-    """A value and its confidence interval; ``str`` writes ``0.812 (0.776 to 0.846)``, a format all three by it."""
+    """A value and its confidence interval; ``str`` writes ``0.812 (0.776 to 0.846)``, a format all three by it.
+
+    Of one patient, or of patients who are all of one class, there is no interval: its ends are NaN.
+    """
 
     value: float
     low: float
@@ -28,7 +31,7 @@ class Interval(NamedTuple):
 
     def __format__(self, spec: str) -> str:
         value, low, high = (format(each, spec or ".3f") for each in self)
-        return f"{value} ({low} to {high})"
+        return f"{value} (no interval)" if np.isnan(self.low) else f"{value} ({low} to {high})"
 
 
 def auroc(score: ArrayLike, truth: ArrayLike) -> float:
