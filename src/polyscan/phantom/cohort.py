@@ -71,7 +71,7 @@ def make_cohort(
         raise PolyscanError("format is nifti or dicom, size is small or full, and missing lies from 0 to below 1.")
     if not 1 <= subjects <= 999 or not set(modalities) <= set(_ALL) or visits not in (1, 2):
         raise PolyscanError(
-            f"{subjects} subjects of {list(modalities)}, {visits} visits; expected 1 to 999 of {', '.join(_ALL)}, "
+            f"{subjects} subjects of {', '.join(modalities)}, {visits} visits; expected 1 to 999 of {', '.join(_ALL)}, "
             "1 or 2 visits."
         )
     with new_folder(out) as folder:
