@@ -16,6 +16,8 @@ from polyscan.commands import status
 from polyscan.study.manifest import read_manifest
 
 BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "brain_mri_tumour_segmentation"
+MANIFEST = str(BUNDLE / "configs" / "metadata.json")
+"""A file that is there."""
 
 
 @pytest.mark.parametrize("command", [name.replace("_", "-") for name in COMMANDS])
@@ -58,9 +60,12 @@ def test_help_tells_what_an_option_is_where_it_is_not_given():
     [
         (["--help"], set()),
         (["status", "nowhere"], set()),
+        (["infer", "b", "m.json", "-o", "r"], set()),
+        (["train", "petct_staging", "m.json", "-o", "r"], set()),
+        (["infer", "petct_staging", "m.json", "-o", "r", "--weights", "none.pt"], set()),
         (["scan", "cohort", "-o", "m.json"], {"numpy", "pydicom", "rich"}),
     ],
-    ids=lambda given: given[0] if isinstance(given, list) else "",
+    ids=lambda given: " ".join(given[:2]) if isinstance(given, list) else "",
 )
 def test_quick_commands_import_nothing_heavy(command, needs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -86,8 +91,9 @@ def test_quick_commands_import_nothing_heavy(command, needs, tmp_path, monkeypat
         (["prepare", "m.json", "-o", "p"], "m.json does not exist"),
         (["train", "petct_staging", "m.json", "-o", "r"], "m.json does not exist"),
         (["infer", "b", "m.json", "-o", "r"], "b is no bundle"),
-        (["infer", "b", "m.json", "-o", "r", "--set", "a"], "NAME=VALUE"),
-        (["infer", "b", "m.json", "-o", "r", "--set", "a=[CT,PET]"], "in single quotes"),
+        (["infer", "petct_staging", "m.json", "-o", "r", "--weights", "."], "are a folder; name the file in it"),
+        (["infer", "petct_staging", MANIFEST, "-o", "r", "--set", "a"], "NAME=VALUE"),
+        (["infer", "petct_staging", MANIFEST, "-o", "r", "--set", "a=[CT,PET]"], "in single quotes"),
         (["report", "."], "manifest.json does not exist"),
         (["phantom", "p", "--subjects", "0"], "1 to 999"),
     ],
@@ -107,7 +113,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(arguments, words, tmp_path
         (["batch", "b", "f", "-o", "o", "--jobs", "0"], "--jobs: '0' is no whole number of 1 or more"),
         (["report", "f", "--jobs", "two"], "--jobs: 'two' is no whole number of 1 or more"),
         (["batch", "b", "f", "-o", "o", "--watch", "-1"], "--watch: '-1' is no number of 0 or more"),
-        (["plan", "m", "--bundle", "b", "-o", "p", "--memory", "nan"], "--memory: 'nan' is no number of 0 or more"),
+        (["plan", "b", "m", "-o", "p", "--memory", "nan"], "--memory: 'nan' is no number of 0 or more"),
         (["translate", "m", "--between", "CT", "T1", "-o", "o", "--window", "8", "0"], "--window: '0' is no whole"),
     ],
 )
@@ -116,6 +122,15 @@ def test_a_number_that_is_too_small_is_refused(arguments, words, capsys):
         main(arguments)
     assert left.value.code == 2
     assert words in capsys.readouterr().err
+
+
+def test_what_a_command_does_not_take_is_refused_with_its_own_usage(capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["calibrate", "b", "m", "-o", "x"])
+    assert left.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("usage: polyscan calibrate ")
+    assert said.endswith("polyscan calibrate: error: unrecognized arguments: -o x\n")
 
 
 @pytest.mark.slow
@@ -198,5 +213,5 @@ def test_a_fusion_layer_is_named_by_one_option(capsys):
         "CrossAttention(query=yes)": "the options cannot be read; write option=value",
         "CrossAttention(query=0": "--fusion CrossAttention(query=0 cannot be read",
     }.items():
-        assert main(["infer", "b", "m.json", "-o", "o", "--fusion", given]) == 1
+        assert main(["infer", "petct_staging", MANIFEST, "-o", "o", "--fusion", given]) == 1
         assert said in capsys.readouterr().err

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from polyscan import __version__
+from polyscan.commands.options import check_given
 from polyscan.cores import share_cores
 from polyscan.errors import hold_back_values, sentence
 
@@ -30,10 +31,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command line is wrong; 130 where interrupted.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
-    options = parser().parse_args(words, argparse.Namespace(words=words))
+    options, unknown = parser().parse_known_args(words, argparse.Namespace(words=words))
+    if unknown:
+        options.refuse(f"unrecognized arguments: {' '.join(unknown)}")
     share_cores()
     hold_back_values()
     try:
+        check_given(options)
         return int(options.run(options) or 0)
     except KeyboardInterrupt:
         print(f"polyscan {options.command}: interrupted; {options.kept.format(**vars(options))}", file=sys.stderr)
@@ -46,9 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of the command line; of a command, ``run`` is what does it, ``kept`` what an interrupt leaves.
+    """The parser of the command line.
 
-    A command's help is the documentation of its file: what it does, more of that, and an example.
+    Of a command ``run`` is what does it, ``kept`` what an interrupt leaves, ``refuse`` what ends it with its usage. Its
+    help is the documentation of its file: what it does, more of that, and an example.
     """
     whole = argparse.ArgumentParser(prog="polyscan", description="Read the scans of one patient together.")
     whole.add_argument("--version", action="version", version=f"polyscan {__version__}")
@@ -64,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
             epilog=example,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        command.set_defaults(run=module.run, kept=_KEPT)
+        command.set_defaults(run=module.run, kept=_KEPT, refuse=command.error)
         module.add(command)
         command.add_argument("--debug", action="store_true", help="show the whole error, for a bug report")
     return whole

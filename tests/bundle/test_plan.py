@@ -84,7 +84,7 @@ def test_classes_weigh_by_how_rare_they_are(tmp_path):
 def test_a_planned_network_is_trained_and_answers_without_being_told_again(manifest, tmp_path, capsys):
     """The plan of the command line, edited to be small, trains; its weights build their own network."""
     file = tmp_path / "plan.json"
-    assert main(["plan", str(manifest), "--bundle", str(BRAIN), "-o", str(file), "--memory", "2"]) == 0
+    assert main(["plan", str(BRAIN), str(manifest), "-o", str(file), "--memory", "2"]) == 0
     assert "--config" in capsys.readouterr().out
     plan = json.loads(file.read_text())
     plan["shared"]["network_def#encoder"]["init_filters"] = 4

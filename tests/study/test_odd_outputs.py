@@ -34,7 +34,7 @@ COMMAND_LINES = {  # the place is put behind; {of} is the folder of the fixture
     "phantom": "phantom --subjects 1 --modalities T1 --",
     "phantom of a task": "phantom --task interaction --subjects 20",
     "picture": "picture {of}/answers --overlay CT T1 -o",
-    "plan": f"plan {{of}}/prepared/manifest.json --bundle {BUNDLE} --memory 2 -o",
+    "plan": f"plan {BUNDLE} {{of}}/prepared/manifest.json --memory 2 -o",
     "prepare": "prepare {of}/scans.json --registered --jobs 1 -o",
     "report": "report {of}/answers --jobs 1 -o",
     "scan": "scan {of}/ward -o",

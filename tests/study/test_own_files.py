@@ -47,8 +47,8 @@ COMMAND_LINES = {  # as it is given first, with two studies, and with one of the
     "compare": ("compare {of}/protocol.json --jobs 1", "compare {of}/protocol.json --jobs 1"),
     "scan": ("scan {of}/ward", "scan {of}/ward --join-sessions --pet-units SUV"),
     "plan": (
-        f"plan {{of}}/prepared/manifest.json --bundle {BUNDLE} --memory 2",
-        f"plan {{of}}/prepared/manifest.json --bundle {BUNDLE} --memory 1",
+        f"plan {BUNDLE} {{of}}/prepared/manifest.json --memory 2",
+        f"plan {BUNDLE} {{of}}/prepared/manifest.json --memory 1",
     ),
     "methods": ("methods {of}/prepared", "methods {of}/prepared"),
     "label-app": ("label-app", "label-app"),

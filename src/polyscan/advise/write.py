@@ -67,7 +67,7 @@ def commands_of(advice: Advice, manifest: str | Path, out: str | Path) -> list[s
     found, configs = [], list(advice.setting.fragments)
     if advice.setting.plan:
         plan = Path(out) / "plan.json"
-        found.append(["polyscan", "plan", str(manifest), "--bundle", advice.setting.bundle, "-o", str(plan)])
+        found.append(["polyscan", "plan", advice.setting.bundle, str(manifest), "-o", str(plan)])
         configs.append(str(plan))
     given = [part for config in [*configs, str(Path(out) / CONFIG)] for part in ("--config", config)]
     train = ["polyscan", "train", advice.setting.bundle, str(manifest), "-o", "run", *given]

@@ -26,7 +26,8 @@ def weights_of(bundle: str | Path, weights: str | Path | Sequence[str | Path] | 
     files = [Path(named)] if isinstance(named, (str, Path)) else [Path(file) for file in named]
     for file in files:
         if not file.is_file():
-            raise PolyscanError(f"Weights {file} do not exist; train the bundle first or name the file with --weights.")
+            wrong = f"are a folder; name the file in it, such as {file / BEST}" if file.is_dir() else "do not exist"
+            raise PolyscanError(f"Weights {file} {wrong}; train the bundle first or name the file with --weights.")
     return files
 
 

@@ -53,21 +53,19 @@ def add(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from polyscan.bundle.config import bundle_folder
     from polyscan.bundle.folds import infer_folds, members
     from polyscan.bundle.run import infer
     from polyscan.study.manifest import read_manifest
 
     asked, changed = inference_options(options), overrides(options, "inference")
-    bundle = bundle_folder(options.bundle)  # before the manifest, which would be named where a manifest takes its place
     found = read_manifest(options.manifest, roots(options))
     with progress_bar("predicting") as progress:
         given: Any = {"absent": options.without, "options": asked, "overrides": changed, "progress": progress}
         if options.out_of_fold:
-            result = infer_folds(bundle, found, options.out_of_fold, options.output, **given)
+            result = infer_folds(options.bundle, found, options.out_of_fold, options.output, **given)
         else:
             weights = members(options.ensemble) if options.ensemble else options.weights
-            result = infer(bundle, found, options.output, weights=weights, **given)
+            result = infer(options.bundle, found, options.output, weights=weights, **given)
     for told in result.cautions:
         print(told)
     if options.out_of_fold:

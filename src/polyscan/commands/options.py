@@ -47,6 +47,26 @@ def add_bundle(command: argparse.ArgumentParser) -> None:
     command.add_argument("bundle", help="a bundle's name, such as glioma_grading_classification, or its folder")
 
 
+def check_given(options: argparse.Namespace) -> None:
+    """Refuse a bundle, weights or a manifest that there are not before libraries are imported that take seconds.
+
+    Raises:
+        PolyscanError: one is not there.
+    """
+    given = vars(options)
+    if given.get("bundle"):
+        from polyscan.bundle.config import bundle_folder
+        from polyscan.bundle.weights import weights_of
+
+        folder = bundle_folder(options.bundle)
+        if given.get("weights"):
+            weights_of(folder, options.weights)
+    if given.get("manifest") and not options.manifest.is_file():
+        from polyscan.study.manifest import read_manifest
+
+        read_manifest(options.manifest)
+
+
 def add_output(command: argparse.ArgumentParser) -> None:
     """Let a command be told which folder to write to."""
     command.add_argument("-o", "--output", type=Path, required=True, help="the folder to write to")

@@ -5,7 +5,7 @@ spacing, window, batch, network, windows of values, class weights, epochs. Read
 it, edit it, give it to polyscan train as --config.
 
 Example:
-  polyscan plan prepared/manifest.json --bundle brain_mri_tumour_segmentation -o plan.json
+  polyscan plan brain_mri_tumour_segmentation prepared/manifest.json -o plan.json
   polyscan train brain_mri_tumour_segmentation prepared/manifest.json -o run/ --config plan.json
 """
 
@@ -15,12 +15,12 @@ import argparse
 import json
 from pathlib import Path
 
-from polyscan.commands.options import at_least
+from polyscan.commands.options import add_bundle, at_least
 
 
 def add(command: argparse.ArgumentParser) -> None:
+    add_bundle(command)
     command.add_argument("manifest", type=Path, help="a manifest that polyscan prepare wrote")
-    command.add_argument("--bundle", required=True, help="a bundle's name, or its folder")
     command.add_argument("-o", "--output", type=Path, required=True, help="the plan to write")
     command.add_argument(
         "--memory",

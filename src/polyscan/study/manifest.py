@@ -200,6 +200,10 @@ def read_manifest(path: str | Path, roots: Mapping[str, str | Path] | None = Non
             f"{path.parent}, which polyscan {command} wrote, has no {path.name}; name a folder that polyscan prepare, "
             "infer or batch wrote. A listener's results lie in its own folders objects and pages."
         )
+    if not path.exists():
+        raise PolyscanError(
+            f"{path} does not exist; name what polyscan prepare, infer or batch wrote, or make one with polyscan scan."
+        )
     content = read_json(path, unique=True)
     if not isinstance(content, dict) or not any(section in content for section in SECTIONS):
         raise PolyscanError(
