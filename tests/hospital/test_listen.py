@@ -11,6 +11,7 @@ import threading
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pydicom
 import pytest
@@ -102,8 +103,8 @@ def test_an_operator_is_told_a_line_of_what_came(ct, tmp_path, caplog):
     assert len(list((tmp_path / "spool").rglob("*.dcm"))) == 3
 
 
-def test_a_full_disk_refuses_and_loses_nothing(ct, tmp_path):
-    """The file system's limit for a file, then a reserve that is more than the disk has."""
+def test_a_full_disk_refuses_and_loses_nothing(ct, tmp_path, caplog, monkeypatch):
+    """The file system's limit for a file, then a disk without room for an image beside the reserve, and for nothing."""
     spool = Spool(tmp_path / "spool")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     with receiving(spool, 0, "POLYSCAN", "127.0.0.1") as port:
@@ -113,8 +114,16 @@ def test_a_full_disk_refuses_and_loses_nothing(ct, tmp_path):
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
         assert not [file for file in spool.folder.rglob("*") if file.is_file()]
-        spool.reserve = 10**18
-        assert store(port, ct[:1]) == [OUT_OF_RESOURCES]
+        spool.reserve = 10**9
+        with monkeypatch.context() as patch:
+            patch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10**9 + 100))
+            assert store(port, ct[:1]) == [OUT_OF_RESOURCES]
+            patch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10**9))
+            entity = pynetdicom.AE("SCANNER")
+            entity.add_requested_context("1.2.840.10008.1.1")
+            assert entity.associate("127.0.0.1", port).is_rejected
+        said = "An association from SCANNER at 127.0.0.1: refused, less than 1 GB would be left of the disk"
+        assert said in caplog.messages
         spool.reserve = 0
         assert set(store(port, ct)) == {SUCCESS}
 

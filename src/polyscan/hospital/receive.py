@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 SUCCESS, OUT_OF_RESOURCES, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xC000  # PS3.4 table B.2-1
+CONGESTED = 2, 3, 1  # for now; by the service provider, presentation; temporary congestion: PS3.8 table 9-21
 
 
 @contextmanager
@@ -25,8 +26,8 @@ def receiving(spool: Spool, port: int, aet: str, host: str = "") -> Iterator[int
     """Receive images into a spool, in threads, inside the block.
 
     An image is confirmed once it is on the disk. One for which there is no room is refused, so that its sender keeps it
-    and sends it again. An answer of polyscan, which an archive that forwards everything sends back, is confirmed and
-    not kept.
+    and sends it again; so is an association while there is room for none. An answer of polyscan, which an archive that
+    forwards everything sends back, is confirmed and not kept.
 
     Args:
         spool: where they are kept.
@@ -56,6 +57,7 @@ def receiving(spool: Spool, port: int, aet: str, host: str = "") -> Iterator[int
         entity.add_supported_context(str(context.abstract_syntax), ALL_TRANSFER_SYNTAXES)
     desk = _Reception(spool)
     handlers: list[Any] = [
+        (evt.EVT_REQUESTED, desk.admit),
         (evt.EVT_C_STORE, desk.store),
         (evt.EVT_C_ECHO, lambda event: SUCCESS),
         (evt.EVT_RELEASED, desk.end, [""]),
@@ -83,6 +85,17 @@ class _Reception:
     def __init__(self, spool: Spool) -> None:
         self.spool = spool
         self._came: dict[Association, Counter[str]] = {}  # to what became of how many
+
+    def admit(self, event: Event) -> None:
+        """Refuse an association while the disk has no room, before anything is sent."""
+        try:
+            self.spool.check_room()
+        except OSError as error:
+            sender: Any = event.assoc.requestor
+            title = sender.primitive.calling_ae_title
+            _LOG.warning("An association from %s at %s: refused, %s", title, sender.address, error)
+            event.assoc.acse.send_reject(*CONGESTED)
+            event.assoc.kill()  # once it is sent
 
     def store(self, event: Event) -> int:
         """The status to answer a C-STORE request with."""

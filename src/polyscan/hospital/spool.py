@@ -49,8 +49,7 @@ class Spool:
         path = self.folder / study / f"{instance}.dcm"
         if path.is_file() and path.read_bytes() == content:
             return
-        if shutil.disk_usage(self.folder).free < self.reserve + len(content):
-            raise OSError(f"less than {self.reserve / 1e9:g} GB would be left of the disk")
+        self.check_room(len(content))
         try:
             with atomic_write(path) as temporary, temporary.open("wb") as file:
                 file.write(content)
@@ -61,6 +60,15 @@ class Spool:
             raise
         for folder in (path.parent, self.folder):
             _sync(folder)
+
+    def check_room(self, size: int = 0) -> None:
+        """Check that the disk has room for so many bytes, and more.
+
+        Raises:
+            OSError: less than the reserve would be left.
+        """
+        if shutil.disk_usage(self.folder).free <= self.reserve + size:
+            raise OSError(f"less than {self.reserve / 1e9:g} GB would be left of the disk")
 
     def settled(self, quiet: float) -> Iterator[Path]:
         """The folders of studies of which nothing came for this many seconds, the longest waiting first."""
