@@ -101,18 +101,21 @@ def without_paths(text: str, study: Study, sources: StudySources | None = None) 
     names = {str(Path.home()): "~"}
     scans = [*study.sources.items(), *(sources.scans.items() if sources else ())]
     for key, source in scans:
-        for number, path in enumerate(files := _files(source), start=1):
-            _note(names, path, key if len(files) == 1 else f"file {number} of {key}")
-            _note_folder(names, path.parent, key)
+        files = _files(source)
+        for number, path in enumerate(files, start=1):
+            if path.name in text:
+                _note(names, path, key if len(files) == 1 else f"file {number} of {key}")
+        for folder in dict.fromkeys(path.parent for path in files):
+            _note_folder(names, folder, key)
     labels = {"the label": study.label.mask, "the brain mask": study.brain_mask}
     labels |= {"the label as drawn": sources.label} if sources else {}
     for meant, mask in labels.items():
         if mask is not None:
             _note(names, Path(mask), meant)
             _note_folder(names, Path(mask).parent, "the label")
-    told = sorted((name for name in names if name not in study.scans), key=len, reverse=True)
+    told = sorted((name for name in names if name in text and name not in study.scans), key=len, reverse=True)
     pattern = "|".join(map(re.escape, told))
-    return re.sub(rf"(?<![\w/.-])(?:{pattern})(?![\w-])", lambda found: names[found[0]], text)
+    return re.sub(rf"(?<![\w/.-])(?:{pattern})(?![\w-])", lambda found: names[found[0]], text) if told else text
 
 
 def _files(source: Source) -> list[Path]:
