@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -77,13 +79,18 @@ def test_a_run_that_was_cut_short_goes_on(manifest, tmp_path):
 
 
 def test_studies_as_they_come(manifest, tmp_path):
-    """One network answers for several studies, with modalities left out, as a run over the manifest does."""
-    predictor = load_predictor(BUNDLE, tmp_path)
+    """One network answers for several studies, with modalities left out, as a run over the manifest does.
+
+    Its weights are read once.
+    """
+    weights = Path(shutil.copy(BUNDLE / "models" / "model.pt", tmp_path))
+    predictor = load_predictor(BUNDLE, tmp_path / "out", weights=weights)
     studies = read_manifest(manifest).testing
     for absent in ((), ("T2",)):
         whole = infer(BUNDLE, manifest, tmp_path.parent / f"run{len(absent)}", absent=list(absent))
         for study, expected in zip(studies, whole.studies, strict=True):
             answered = predictor.predict(study, absent)
+            weights.unlink(missing_ok=True)
             assert answered.prediction.scores == expected.prediction.scores
             assert answered.prediction.present == expected.prediction.present
     with pytest.raises(PolyscanError, match="has no scan"):

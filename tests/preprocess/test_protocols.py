@@ -27,5 +27,12 @@ def test_a_protocol_reads_and_then_resamples_modalities_that_are_known(name):
             assert key in first.modalities, f"{type(step).__name__} names what is not read"
 
 
+def test_the_classes_of_monai_are_looked_through_once(monkeypatch):
+    """It takes as long as to prepare a small study."""
+    load_protocol("default")
+    monkeypatch.setattr("monai.bundle.ComponentLocator._find_classes_or_functions", None)
+    assert load_protocol("petct").steps.transforms
+
+
 def test_there_are_some():
     assert {"default", "brain_mri", "petct"} <= set(NAMES)

@@ -8,5 +8,5 @@ from polyscan.bundle.items import (
     validation_items as validation_items,
 )
 from polyscan.bundle.mapped_dataset import cached_dataset as cached_dataset
-from polyscan.bundle.predictor import StudyPredictor as StudyPredictor
+from polyscan.bundle.predictor import LoadOnce as LoadOnce, StudyPredictor as StudyPredictor
 from polyscan.bundle.staging import Staging as Staging

@@ -9,9 +9,10 @@ from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from ignite.engine import Events
+from ignite.engine import Engine, Events
 from monai.data import Dataset, list_data_collate
 from monai.engines import Evaluator
+from monai.handlers import CheckpointLoader
 
 from polyscan import __version__
 from polyscan.bundle.carried import marks_of
@@ -34,6 +35,18 @@ _RECORD = "_study.json"
 _ENDINGS = ("_pred.nii.gz", "_prob.nii.gz", "_answer.json", MAPS, _RECORD)
 """What the names of a study's files end with: a mask, its probabilities, a classification, the folder of its maps of
 attribution, and the record that says it is done."""
+
+
+class LoadOnce(CheckpointLoader):
+    """MONAI's loader of weights for an evaluator that is run anew for every study: the first run loads them."""
+
+    loaded = False
+
+    def __call__(self, engine: Engine) -> None:
+        """See the class."""
+        if not self.loaded:
+            super().__call__(engine)
+            self.loaded = True
 
 
 class StudyPredictor:

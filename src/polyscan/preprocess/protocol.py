@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from polyscan.errors import PolyscanError, sentence
 from polyscan.files.resources import resource_file
 
 if TYPE_CHECKING:
+    from monai.bundle import ComponentLocator
     from monai.transforms import Compose
 
 
@@ -56,6 +58,7 @@ def load_protocol(name: str | Path) -> Protocol:
         raise PolyscanError(f"{path} is no protocol: it has no list of 'steps' ({error}).") from error
     made: list[Any] = []
     parser = ConfigParser({"steps": steps})
+    parser.locator = _locator()
     for number, step in enumerate(steps):
         target = step.get("_target_", step) if isinstance(step, dict) else step
         try:
@@ -72,6 +75,14 @@ def load_protocol(name: str | Path) -> Protocol:
 def protocol_text(name: str | Path) -> str:
     """The text of a protocol's file, without making its steps; see :func:`load_protocol`."""
     return _file(name).read_text(encoding="utf-8")
+
+
+@lru_cache(maxsize=1)
+def _locator() -> ComponentLocator:
+    """MONAI's table of its classes, which takes as long to make as a small study takes to prepare."""
+    from monai.bundle import ComponentLocator
+
+    return ComponentLocator()
 
 
 def _file(name: str | Path) -> Path:
