@@ -114,6 +114,9 @@ def test_a_space_of_bids_says_that_scans_lie_together(tmp_path):
         ("SUB-01_T1w", "T1"),
         ("sub_001_T1_post", "T1c"),
         ("Sub01 FLAIR", "FLAIR"),
+        ("patient1_FLAIR", "FLAIR"),
+        ("set12-dark-fluid", "FLAIR"),
+        ("axT1_FLAIR", "T1"),
         ("PD001_T1", "T1"),
         ("PD_001_T2", "T2"),
         ("UCSF-PDGM-0004_T1c", "T1c"),
@@ -203,6 +206,7 @@ segmentazione => label
 腫瘍マスク => label
 병변_마스크 => label
 VSD.Brain_3more.XX.O.OT.54515 => label
+SMIR.Brain.XX.O.OT.345570 => label
 Hirn_Maske => None
 masque_cerveau => None
 маска_мозга => None

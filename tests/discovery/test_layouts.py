@@ -166,7 +166,8 @@ LAYOUTS = {
     "delineations of readers": (
         "{1}",
         "10000 10001",
-        "images/{0}/{0}_1_t2w images/{0}/{0}_1_adc lesion_delineations/human_expert/resampled/{0}_1",
+        "images/{0}/{0}_1_t2w images/{0}/{0}_1_adc lesion_delineations/human_expert/resampled/{0}_1 "
+        "anatomical_delineations/whole_gland/AI/{0}_1 lesion_delineations/AI/{0}_1",
         ["ADC", "T2"],
         True,
     ),
@@ -206,6 +207,7 @@ def test_a_layout(tmp_path, name):
     assert [sorted(study.scans) for study in found.studies] == [scans, scans]
     assert [study.label.mask is not None for study in found.studies] == [labelled, labelled]
     taken = [one.path.removeprefix(str(tmp_path)) for study in found.studies for one in study.scans.values()]
+    assert not [study.label.mask for study in found.studies if "/AI/" in (study.label.mask or "")]
     assert not [path for path in taken for word in ("bias", "strip", "copies", "masks/") if word in path]
 
 
@@ -350,17 +352,43 @@ def test_visits_by_dates_of_several_countries(tmp_path, folders, first):
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        ("GLI-02005-100 GLI-02005-101 GLI-02006-100 GLI-02007-100", True),
-        ("GLI-02005-100 GLI-02006-100 GLI-02007-100", False),
-        ("1-01 1-02 2-01 2-02", False),  # of two hospitals
-        ("TCGA-02-0006 TCGA-02-0009 TCGA-06-0006 TCGA-08-0006", False),
+        ("GLI-02005-100 GLI-02005-101 GLI-02006-100 GLI-02007-100", "GLI-02005-100, GLI-02005-101"),
+        ("GLI-02005-100 GLI-02006-100 GLI-02007-100", ""),
+        ("OAS1_0061_MR1 OAS1_0061_MR2 OAS1_0062_MR1 OAS1_0063_MR1", "OAS1_0061_MR1, OAS1_0061_MR2"),
+        ("1-01 1-02 2-01 2-02", ""),  # of two hospitals
+        ("TCGA-02-0006 TCGA-02-0009 TCGA-06-0006 TCGA-08-0006", ""),
     ],
 )
 def test_subjects_that_may_be_visits_of_one_patient_are_said(tmp_path, names, said):
     for name in names.split():
         write_nifti(tmp_path / name / "T1.nii.gz", MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4)))
-    doubts = " ".join(scan(tmp_path).doubts)
-    assert ("GLI-02005-100, GLI-02005-101 may be visits of one patient: if they are" in doubts) == said
+    doubts = [doubt for doubt in scan(tmp_path).doubts if "may be visits" in doubt]
+    assert [doubt.partition(" may be")[0] for doubt in doubts] == [said] * bool(said)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ("1001_20252 1002_20252 1001_20253 1002_20253", True),
+        ("1001_20252 1001_20254 1002_20252 1002_20254", False),  # which have T1 in common
+        ("1001_20252 1001_20253 1002_20252", False),
+    ],
+)
+def test_subjects_that_may_be_one_patients_scans_are_said(tmp_path, names, said):
+    for name in names.split():
+        kind = "FLAIR" if name.endswith("3") else "T1"
+        write_nifti(tmp_path / name / f"{kind}.nii.gz", MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4)))
+    assert [doubt for doubt in scan(tmp_path).doubts if "no modality in common" in doubt] == [
+        "1001_20252, 1001_20253, as in 1 more have no modality in common: if they are one patient's, put them into one "
+        "folder."
+    ] * said
+
+
+def test_a_folder_without_a_scan_that_can_be_used_is_no_patient(tmp_path):
+    for kind, number, name in product(("ct", "mr"), ("p1", "p2"), ("image", "label")):
+        image = MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4))
+        write_nifti(tmp_path / f"{kind}_train" / f"{kind}_train_{number}_{name}.nii.gz", image)
+    assert "mr" not in " ".join(study.subject for study in scan(tmp_path).studies)
 
 
 def test_a_mask_of_which_nothing_tells_what_it_shows_is_said(tmp_path):

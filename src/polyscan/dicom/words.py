@@ -193,7 +193,8 @@ _FLAIR = _words(
     r"фл[аэе]ир"
 )
 _T1_FLAIR = re.compile(
-    r"t1\w*[^a-z0-9]+(?:\w+[^a-z0-9]+){0,2}(?:flair|dark ?-?fluid)|(?<![a-z0-9])t1w?flair|flair[^a-z0-9]+t1"
+    r"(?<![a-z])(?:[23]d|ax|tra|cor|sag)?t1(?!\d)\w*[^a-z0-9]+(?:\w+[^a-z0-9]+){0,2}(?:flair|dark ?-?fluid)|"
+    r"(?<![a-z0-9])t1w?flair|flair[^a-z0-9]+t1"
 )
 _T1_NAMES = _words(
     r"mp ?-?rage\w*|mp2rage\w*|me ?-?mprage|bravo|vibrant|i?r? ?-?f?spgr\w*|vibe\w*|lava\w*|e? ?-?thrive|tfl3d\w*|"

@@ -66,9 +66,9 @@ _ANATOMY = re.compile(r"[fs]?mriprep|freesurfer|fastsurfer|synthseg|samseg|mriqc
 # The number that an export gives a series before its name.
 _SERIES_NUMBER = re.compile(r"^\d+[-_. ]+")
 _NOT_TRUTH = re.compile(
-    r"(?<!VSD\.)(?:brain|body|head)(?![-_ ]?(?:tumou?r|lesion|met(?:s|astas)|(?:(?:and|&)[-_ ]?)?neck))|foreground|"
-    r"hirn(?!tumor|l)|cerveau|мозг|脑(?!肿|病)|preproc|deface|probseg|aseg|aparc|wmparc|ribbon|tissue|anatomy|drawem|atlas-|skull|strip|subcort|"
-    r"(?:^|[_\W])(?:hd-?)?bet(?:[_\W]|$)",
+    r"(?<!VSD\.)(?<!SMIR\.)(?:brain|body|head)(?![-_ ]?(?:tumou?r|lesion|met(?:s|astas)|(?:(?:and|&)[-_ ]?)?neck))|"
+    r"foreground|hirn(?!tumor|l)|cerveau|мозг|脑(?!肿|病)|preproc|deface|probseg|aseg|aparc|wmparc|ribbon|tissue|anatom(?:y|ical)|"
+    r"drawem|atlas-|skull|strip|subcort|(?:^|[_\W])(?:hd-?)?bet(?:[_\W]|$)",
     re.IGNORECASE,
 )
 

@@ -13,7 +13,7 @@ from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
 from polyscan.formats.endings import stem_of
 
-_FOLDER = re.compile(r"(?P<kind>images|labels)(?:Tr|Ts|Val)")
+_FOLDER = re.compile(r"(?P<kind>images|labels)(?:Tr|Ts|Val?)")
 _NUMBERED = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 _LISTED = "dataset.json"
 

@@ -21,7 +21,8 @@ BY_NAME = "is later, lies in fewer folders, or comes first by its name"
 # A mask of which nothing tells what it shows: it may be that of the brain.
 ANY_MASK = re.compile(r"(?!.*(?:lesion|tumou?r|gtv|roi|seg)).*(?:^|[_\W])mask$", re.IGNORECASE)
 _OF_ANATOMY, _OF_ANYTHING = re.compile("_probseg$|^aseg|^aparc"), re.compile("_dseg$|^mask$")
-_AUTOMATIC = re.compile(r"(?<![^\W_])auto(?:mat(?:ed|ic))?(?![^\W_])", re.IGNORECASE)  # which comes after a reader's
+# A label of a program comes after a reader's.
+_AUTOMATIC = re.compile(r"(?<![^\W_])(?:auto(?:mat(?:ed|ic))?|ai)(?![^\W_])", re.IGNORECASE)
 # What the parts of a rank say, where they differ, of the scan that is taken.
 _RANKS = (
     "has a label that was drawn on it",

@@ -15,7 +15,7 @@ from polyscan.errors import and_more, first_of
 from polyscan.formats.endings import ending_of, stem_of
 from polyscan.study import Decision, Study
 
-_VISIT = re.compile(r"(?P<patient>.*\d)[-_]\d{1,3}")  # BraTS-GLI-02005-100, UPENN-GBM-00001_21
+_VISIT = re.compile(r"(?P<patient>.*\d)[-_][A-Za-z]{0,5}\d{1,3}")  # BraTS-GLI-02005-100, OAS1_0061_MR2
 _PRE_POST = re.compile(r"(?<![a-z])(?:pre|post)(?![a-z])", re.IGNORECASE)
 _LONG = 60  # days
 _TRACER = re.compile(r"_trc-([A-Za-z0-9]+)")
@@ -132,6 +132,30 @@ def of_visits(subjects: Iterable[str]) -> list[str]:
     if len(numbers) >= len(numbers_of):
         return []
     return _first_of(several, "if they are, give them one subject in the manifest, and sessions of their own.")
+
+
+def of_divided(studies: Iterable[Study]) -> list[str]:
+    """That subjects of one number may be one patient, as 1000001_20252_2_0 with T1 and 1000001_20253_2_0 with FLAIR.
+
+    Their names go on behind the number alike for other numbers too, and they have no modality in common.
+
+    Args:
+        studies: of all subjects.
+    """
+    held: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for study in studies:
+        number, sign, rest = study.subject.partition("_")
+        if sign and number.isdecimal():
+            held[number][rest] |= study.scans.keys()
+    divided = {
+        number: rests
+        for number, rests in held.items()
+        if len(rests) > 1 and all(mine.isdisjoint(theirs) for mine, theirs in combinations(rests.values(), 2))
+    }
+    if len({*map(frozenset, divided.values())}) == len(divided):
+        return []
+    several = [first_of([f"{number}_{rest}" for rest in rests]) for number, rests in divided.items()]
+    return [f"{and_more(several)} have no modality in common: if they are one patient's, put them into one folder."]
 
 
 def of_days_apart(apart: Mapping[str, int]) -> list[str]:

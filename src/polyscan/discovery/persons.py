@@ -305,9 +305,9 @@ def _by_names_of_others(
         named: file to those of its folders whose names may tell whose it is.
         whose: file to the folders that name its patient.
     """
-    known = {_folded(path[-1]): path for path in [*whose.values(), *(path[:1] for path in named.values() if path)]}
     places, found = list(places), dict[int, tuple[str, ...]]()
     with_scans = {named[place.file][:1] for place in places if place.modality and named[place.file]}
+    known = {_folded(path[-1]): path for path in [*whose.values(), *with_scans]}
     for place in places:
         if place.file not in whose and named[place.file][:1] not in with_scans:
             words = _folded(place.stem)

@@ -15,6 +15,7 @@ from polyscan.discovery.doubts import (
     doubts_of,
     of_any_mask,
     of_days_apart,
+    of_divided,
     of_parted,
     of_pre_and_post,
     of_sets_unused,
@@ -113,6 +114,7 @@ def _scanned(
     ]
     manifest.doubts += of_parted([[names[subject] for subject in each] for each in apart], studies)
     subjects = {study.subject for study in studies}
+    manifest.doubts += of_divided(studies)
     manifest.doubts += of_visits(old for old, new in names.items() if new in subjects)
     manifest.renamed = {old: new for old, new in names.items() if old != new and new in subjects}
     every = join_sessions(studies, dates) if join else studies

@@ -12,7 +12,7 @@ from polyscan.discovery.visits import is_visit, without_visit
 
 # Words of a folder's name that say what lies in it and not whose it is.
 _OF_A_SERIES = re.compile(
-    r"(?:mr|mri|mrt|irm|pt|petct|pet|nac|ac|dicom|dcm|dicoms|images?(?:tr|ts)?|scans?|resources?|files?|series|study|"
+    r"(?:mr|mri|mrt|irm|pt|petct|pet|nac|ac|dicom|dcm|dicoms|images?(?:tr|ts|val?)?|scans?|resources?|files?|series|study|"
     r"session|raw|data|export|anat\d*|ax|axial|tra|cor|coronal|sag|sagittal|[23]d|head|brain|body|wb|gd|ce|post|pre|rt|"
     r"rtstruct|segm?|struct(?:ural)?|func(?:tional)?|"
     r"left|right|lt|rt|bilateral|neck|thorax|chest|breast|heart|cardiac|abdomen|abd|liver|pelvis|prostate|spine|knee|"
@@ -24,7 +24,7 @@ _OF_A_SERIES = re.compile(
 _PROCESSED = re.compile(
     r"(?:native|orig(?:inal)?s?|pre|post|(?:pre|post)?-?proc\w*|registered|reg|co-?reg\w*|aligned|bet|(?:skull|un)?strip\w*|"
     r"skull|n4\w*|bias\w*|norm\w*|resampled|iso\w*|mni\w*|atlas|space|deriv\w*|output|out|results?|nii|nifti|nrrd|mha|gz|"
-    r"backup|old|new|tmp|temp|copy|masks?|labels?(?:tr|ts)?|deface\w*|cropped|final|converted|fsl|spm\d*|ants|freesurfer|fs|"
+    r"backup|old|new|tmp|temp|copy|masks?|labels?(?:tr|ts|val?)?|deface\w*|cropped|final|converted|fsl|spm\d*|ants|freesurfer|fs|"
     r"v\d+|run\d*|acq\d*|\d*mm|fr?fse|[tf]se|gre|flash|cube|vista|spgr|bravo|tfe|ffe|haste|blade|propeller|vibe|epi|"
     r"t?fl[23]d|(?:hf|ff)(?:s|p|d[lr])|fat\w*|nofs|dyn\w*|art|arterial|ven|venous|portal|delayed|early|late|"
     r"(?:mri?|ct|pet|pt|exam\w*|examination|visit|week|wk|month|mo|day|year|yr|fu|time|tp)\d+|before|after|op|initial|"
@@ -36,7 +36,7 @@ _PROCESSED = re.compile(
 # A folder of labels, whatever they are of: cow_seg_labelsTr, tumour_masks, but not images_and_labels.
 _LABELS = re.compile(
     r"(?:(?!(?:and|images?|no|or|scans?|with|without)[-_ ])[^\W_]+[-_ ])*"
-    r"(?:mas(?:k(?:s|en?)?|ques?|caras?|chere)|labels?(?:tr|ts|val)?|segs?|(?:manual)?segmentations?|annotations?|delineations?|"
+    r"(?:mas(?:k(?:s|en?)?|ques?|caras?|chere)|labels?(?:tr|ts|val?)?|segs?|(?:manual)?segmentations?|annotations?|delineations?|"
     r"(?:ground[-_ ]?)?truths?|gt)",
     re.IGNORECASE,
 )
