@@ -17,6 +17,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from polyscan.cli import main
 from polyscan.errors import PolyscanError
+from polyscan.learning.history import draw_curves
 from polyscan.report import write_cohort_page, write_report
 from polyscan.report.cohort_page import cohort_data
 from polyscan.report.measures import outlying
@@ -195,6 +196,18 @@ def test_page_says_where_scores_are_those_of_training(out):
     assert '<td class="number">0.625</td><td class="number">4.2</td><td class="number">0</td>' in page
     data = json.loads((out / "report" / "studies.js").read_text().removeprefix("window.cohort = ").rstrip(";\n"))
     assert {"tumour dice", "tumour surface dice", "tumour hd95 mm"} < set(data["measures"])
+
+
+def test_curves_of_the_training_are_shown_where_it_is_named(out, tmp_path, opened):
+    run = tmp_path / "run"
+    run.mkdir()
+    with pytest.raises(PolyscanError, match=r"run holds no training.png; name the folder of a training"):
+        write_report(out, training=run)
+    rows = [{"epoch": k, "loss/supervised": 1 / k, "val_dice": k / 9, "learning_rate": 0.1} for k in (1, 2, 3)]
+    draw_curves(rows, run / "training.png")
+    browser = opened(write_report(out, training=run, jobs=1))
+    assert browser.execute_script("return document.querySelector('section img.curves').naturalWidth") == 960
+    assert "Training" not in write_report(out, jobs=1).read_text()
 
 
 def test_a_study_whose_page_cannot_be_drawn_is_named(out):

@@ -16,10 +16,10 @@ import torch
 
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json, write_json
-from polyscan.files.names import BEST, CALIBRATION
+from polyscan.files.names import BEST, CALIBRATION, CURVES
 from polyscan.files.owned import rewrite_owned
 from polyscan.learning.checkpoint import CHECKPOINT, LAST
-from polyscan.learning.history import CURVES, TABLE
+from polyscan.learning.history import TABLE
 from polyscan.preprocess.profiles import NAME as PROFILES
 from polyscan.study.manifest import read_manifest
 from polyscan.study.outputs import OutputFolder, fingerprint, sources_of

@@ -21,6 +21,9 @@ from polyscan.commands.options import add_jobs, progress_bar
 def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("folder", type=Path, help="the folder that polyscan infer or batch wrote")
     command.add_argument("-o", "--output", type=Path, help="the page of the cohort; FOLDER/report.html where not given")
+    command.add_argument(
+        "--training", type=Path, metavar="RUN", help="show the curves of this training, a folder of polyscan train"
+    )
     add_jobs(command)
 
 
@@ -28,5 +31,7 @@ def run(options: argparse.Namespace) -> None:
     from polyscan.report import write_report
 
     with progress_bar("drawing") as progress:
-        page = write_report(options.folder, options.output, jobs=options.jobs, progress=progress)
+        page = write_report(
+            options.folder, options.output, training=options.training, jobs=options.jobs, progress=progress
+        )
     print(page)

@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from monai.engines import Evaluator
 
 from polyscan.files.atomic import atomic_write
+from polyscan.files.names import CURVES
 from polyscan.files.tables import write_rows
 
-TABLE, CURVES = "training.csv", "training.png"
+TABLE = "training.csv"
 
 
 class History:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -9,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from polyscan.errors import PolyscanError
+from polyscan.files.names import CURVES
 from polyscan.files.owned import replace_owned
 from polyscan.parallel import Named, run_each
 from polyscan.progress import Progress, silent
 from polyscan.report.measures import is_number, outlying, rows_of
 from polyscan.report.ratings import as_json, read_ratings
 from polyscan.report.render import render_page
+from polyscan.report.sheet import data_uri
 from polyscan.report.summary import modalities, summarise, summarise_answers, summarise_risks
 from polyscan.study import Study
 from polyscan.study.manifest import MANIFEST, Manifest, read_manifest
@@ -26,7 +29,12 @@ _NO_MEASURES = {"study", "subject", "session", "status", "reason", "problems"}
 
 
 def write_report(
-    source: str | Path, output: str | Path | None = None, *, jobs: int | None = None, progress: Progress = silent
+    source: str | Path,
+    output: str | Path | None = None,
+    *,
+    training: str | Path | None = None,
+    jobs: int | None = None,
+    progress: Progress = silent,
 ) -> Path:
     """Write the page of a cohort, and a page of each study beside it, from what ``infer`` or ``batch`` wrote.
 
@@ -37,6 +45,7 @@ def write_report(
         output: the page of the cohort; ``report.html`` in the folder where not given. Pages of studies lie in the
             folder ``pages`` of a batch, which draws them itself, else in one beside the page that has its name without
             ``.html``: it is new, empty, or was made so.
+        training: the folder of the run that the network was trained in, whose curves the page shows.
         jobs: studies at a time, each in a process of its own; as many as there are cores if None.
         progress: told (done, total, study) after each.
 
@@ -44,8 +53,8 @@ def write_report(
         The path of the page.
 
     Raises:
-        PolyscanError: there are no predictions, the output is no page, or the folder of pages holds what a report did
-            not write.
+        PolyscanError: there are no predictions, the output is no page, the folder of pages holds what a report did not
+            write, or ``training`` holds no curves.
     """
     folder = Path(source)
     manifest = read_manifest(folder / MANIFEST)
@@ -56,6 +65,9 @@ def write_report(
     if page.suffix != ".html":
         raise PolyscanError(f"{page} is no name of a page; name a file that ends in .html, such as {page}.html.")
     check_writable_file(page, "page")
+    curves = None if training is None else Path(training) / CURVES
+    if curves is not None and not curves.is_file():
+        raise PolyscanError(f"{training} holds no {CURVES}; name the folder of a training that was finished.")
     pages = page.with_suffix("")
     owned = None
     if (folder / PAGES).is_dir() and output is None:
@@ -69,14 +81,20 @@ def write_report(
         if isinstance(result, PolyscanError):
             not_drawn[study.key] = without_paths(str(result), study)
         progress(done, len(studies), study.key)
-    write_cohort_page(manifest, page, pages, not_drawn)
+    write_cohort_page(manifest, page, pages, not_drawn, curves)
     if owned is not None:
         kept = [f"{study.key}{ending}" for study in studies for ending in (".html", ".jpg")]
         owned.remove_others([DATA, *kept])
     return page
 
 
-def write_cohort_page(manifest: Manifest, page: Path, pages: Path, not_drawn: Mapping[str, str] | None = None) -> None:
+def write_cohort_page(
+    manifest: Manifest,
+    page: Path,
+    pages: Path,
+    not_drawn: Mapping[str, str] | None = None,
+    curves: Path | None = None,
+) -> None:
     """Write the page of a cohort over pages of studies that lie beside it.
 
     Args:
@@ -84,6 +102,7 @@ def write_cohort_page(manifest: Manifest, page: Path, pages: Path, not_drawn: Ma
         page: to write, whole or not at all; ``ratings.json`` beside it tells what was rated.
         pages: folder of ``<study>.html`` and ``<study>.jpg``; ``studies.js`` is written there.
         not_drawn: study to why it has no page.
+        curves: PNG of losses and metrics over the epochs of the training.
     """
     studies = [study for study in manifest.studies if study.prediction is not None]
     predictions = [study.prediction for study in studies if study.prediction is not None]
@@ -107,6 +126,7 @@ def write_cohort_page(manifest: Manifest, page: Path, pages: Path, not_drawn: Ma
         tasks=summarise_answers(predictions),
         risks=summarise_risks(predictions),
         modalities=modalities(predictions),
+        curves=None if curves is None else data_uri(io.BytesIO(curves.read_bytes()), "png"),
     )
     with replace_owned(page.parent, group=page.name) as folder:
         (folder / page.name).write_text(text, encoding="utf-8")
