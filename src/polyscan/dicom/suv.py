@@ -14,7 +14,9 @@ from polyscan.dicom.decay import elapsed, frame_average, scan_start
 from polyscan.dicom.nuclides import check_dose, check_half_life, half_life_of, nuclide_of
 from polyscan.errors import PolyscanError
 
-_SUV_TYPES = {"BW": "bw", "LBM": "lbm", "LBMJAMES128": "lbm", "LBMJANMA": "lbm_janma", "BSA": "bsa"}
+_SUV_TYPES = {
+    "BW": "bw", "LBM": "lbm_morgan", "LBMJAMES128": "lbm", "LBMJANMA": "lbm_janma", "IBW": "ibw", "BSA": "bsa",
+}  # fmt: skip
 _UCUM = {"bq/ml": "BQML", "g/ml": "GML", "g/ml{suvbw}": "GML", "{propcounts}": "CNTS"}
 _UNITS = {
     "CNTS", "NONE", "CM2", "CM2ML", "PCNT", "CPS", "BQML", "MGMINML", "UMOLMINML", "MLMING", "MLG", "1CM", "UMOLML",
@@ -43,8 +45,10 @@ def suv_factor(headers: Dataset | Sequence[Dataset], kind: str = "bw") -> float:
 
     Args:
         headers: the data sets of one series, or one of them; pixels are not needed.
-        kind: ``"bw"`` body weight, ``"lbm"`` lean body mass after James, ``"lbm_janma"`` after Janmahasatian (both
-            g/mL), ``"bsa"`` body surface area after Du Bois (cm2/mL).
+        kind: ``"bw"`` body weight; ``"lbm"`` lean body mass after James, ``"lbm_morgan"`` after Morgan (SUVType LBM),
+            ``"lbm_janma"`` after Janmahasatian; ``"ibw"`` ideal body weight (all g/mL; of PatientSex O the mean of both
+            sexes, as Vacha et al., Comprehensive Manual for SUV Computation, 2026); ``"bsa"`` body surface area after
+            Du Bois (cm2/mL).
 
     Returns:
         SUV per unit of the stored, rescaled value; with ``"bw"`` g/mL.
@@ -148,7 +152,7 @@ def _philips(headers: Sequence[Dataset], kind: str, notes: list[str]) -> np.ndar
 
 
 def _size(header: Dataset, kind: str) -> float:
-    """Grams of body or of lean body, or square centimetres of body surface."""
+    """Grams of body, lean or ideal body, or square centimetres of body surface."""
     weight = _needed(header, "PatientWeight", "kg", HEAVIEST)
     tall = number(header, "PatientSize") or 0.0
     tall = tall / 100 if tall > 10 * _TALLEST else tall  # many write centimetres
@@ -158,19 +162,28 @@ def _size(header: Dataset, kind: str) -> float:
         )
     if kind == "bw":
         return weight * 1000
+    if kind not in _SUV_TYPES.values():
+        kinds = ", ".join(_SUV_TYPES.values())
+        raise PolyscanError(f"SUV kind {kind!r} is not known; use one of {kinds}.")
     height = _needed(header, "PatientSize", "m", _TALLEST) * 100
     if kind == "bsa":
         return float(0.007184 * weight**0.425 * height**0.725 * 10_000)  # Du Bois, Arch Intern Med 17, 1916
     sex = text(header, "PatientSex").upper()
-    if sex not in ("M", "F"):
-        raise PolyscanError("PatientSex (0010,0040) is neither M nor F; lean body mass needs it, body weight does not.")
-    if kind == "lbm":  # James, Research on Obesity, 1976
-        a, b = (1.10, 128) if sex == "M" else (1.07, 148)
-        return (a * weight - b * (weight / height) ** 2) * 1000
+    if sex not in ("M", "F", "O"):
+        raise PolyscanError("PatientSex (0010,0040) is none of M, F, O; lean body mass needs it, body weight does not.")
+    return 1000 * float(np.mean([_lean_or_ideal(kind, weight, height, each) for each in sex.replace("O", "MF")]))
+
+
+def _lean_or_ideal(kind: str, weight: float, height: float, sex: str) -> float:
+    """Kilograms by kg and cm, of men (M) or women (F), by the formulas that PS3.16 names in CID 85."""
+    if kind == "ibw":  # Sugawara et al., Radiology 213, 1999
+        return 48.0 + 1.06 * (height - 152) if sex == "M" else 45.5 + 0.91 * (height - 152)
     if kind == "lbm_janma":  # Janmahasatian et al., Clin Pharmacokinet 44, 2005
-        a, b = (6680, 216) if sex == "M" else (8780, 244)
-        return 9270 * weight / (a + b * weight / (height / 100) ** 2) * 1000
-    raise PolyscanError(f"SUV kind {kind!r} is not known; use bw, lbm, lbm_janma or bsa.")
+        a, b = (6680.0, 216) if sex == "M" else (8780.0, 244)
+        return 9270 * weight / (a + b * weight / (height / 100) ** 2)
+    # James, Research on Obesity, 1976; with 120 Morgan and Bray, Clin Pharmacokinet 26, 1994
+    a, b = (1.10, 128 if kind == "lbm" else 120) if sex == "M" else (1.07, 148)
+    return a * weight - b * (weight / height) ** 2
 
 
 def _dose(headers: Sequence[Dataset], notes: list[str]) -> np.ndarray:
