@@ -56,6 +56,20 @@ def test_only_what_changed_is_answered_anew(manifest, tmp_path):
     assert [s.key for s in first.studies] == [s.key for s in read_manifest(out / "manifest.json").studies]
 
 
+def test_a_scan_that_is_gone_costs_its_study_only_and_is_named(manifest, tmp_path):
+    one, other = read_manifest(manifest).tested
+    name, scan = next(iter(one.scans.items()))
+    away = Path(scan.path).rename(tmp_path / "away.nii.gz")
+    try:
+        result = infer(BUNDLE, manifest, tmp_path / "out")
+    finally:
+        away.rename(scan.path)
+    assert [study.key for study in result.studies] == [other.key]
+    assert [(failure.study, failure.reason) for failure in result.failed] == [
+        (one.key, f"{name} is not where its manifest says; put it back, or run polyscan prepare again.")
+    ]
+
+
 def test_a_run_that_was_cut_short_goes_on(manifest, tmp_path):
     out = tmp_path / "out"
     infer(BUNDLE, manifest, out, overrides={"overlap": 0.5})  # results of another setting lie there already

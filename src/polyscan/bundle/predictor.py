@@ -27,7 +27,7 @@ from polyscan.inference import KeptFeatures
 from polyscan.progress import Progress, silent
 from polyscan.study import ModelRecord, PredictionRecord, Study
 from polyscan.study.manifest import MANIFEST, Failure, Manifest, manifest_of, none_done, read_record, write_manifest
-from polyscan.study.outputs import OutputFolder, fingerprint, remove_report, sources_of
+from polyscan.study.outputs import OutputFolder, files_digest, remove_report, sources_of
 from polyscan.study.record import CLINICAL
 from polyscan.study.sources import without_paths
 
@@ -214,7 +214,7 @@ class StudyPredictor:
 
     def _kept(self, study: Study, record: Path, absent: Iterable[str], made_from: str, owned: OutputFolder) -> Study:
         """The answer for a study: that of its record where it was made from the same, else a new one."""
-        files = fingerprint(map(str, sources_of([study])))
+        files = files_digest(study)
         made_from = made_from and digest_of(__version__, made_from, files, asdict(study), sorted(absent))
         kept = read_record(record)
         before = last_answer(kept)

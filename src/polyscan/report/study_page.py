@@ -26,7 +26,7 @@ from polyscan.report.sheet import data_uri, map_sheet, mask_sheet, scan_sheet
 from polyscan.report.uncertainty import region_probabilities, uncertainty_map
 from polyscan.study import AttributionRecord, PredictionRecord, ScanKey, Study
 from polyscan.study.made import prediction_of
-from polyscan.study.outputs import fingerprint, sources_of
+from polyscan.study.outputs import files_digest
 from polyscan.study.record import CLINICAL
 
 VOXELS, REGISTRATION_VOXELS = 4_000_000, 1_000_000
@@ -67,7 +67,7 @@ def write_study_page(study: Study, path: str | Path, *, cohort: str | None = Non
         PolyscanError: a file of the study cannot be read.
     """
     path = Path(path)
-    made_from = digest_of(__version__, asdict(study), fingerprint(map(str, sources_of([study]))), cohort)
+    made_from = digest_of(__version__, asdict(study), files_digest(study), cohort)
     if path.with_suffix(".jpg").is_file() and drawn_from(path) == made_from:
         return path
     prediction = prediction_of(study)

@@ -199,6 +199,22 @@ def fingerprint(sources: Iterable[Source]) -> str:
     return digest.hexdigest()[:16]
 
 
+def files_digest(study: Study) -> str:
+    """Changes where a file of a study does: :func:`fingerprint` of :func:`sources_of`.
+
+    Raises:
+        PolyscanError: one is not there; which scan it is of is said, and not its name.
+    """
+    try:
+        return fingerprint(map(str, sources_of([study])))
+    except OSError as error:
+        scan_of = {str(numbered(path)[0]): name for name, each in study.sources.items() for path in paths_in(each)}
+        which = scan_of.get(str(error.filename), "its label or a mask")
+        raise PolyscanError(
+            f"{which} is not where its manifest says; put it back, or run polyscan prepare again."
+        ) from error
+
+
 def check_writable_file(path: str | Path, kind: str) -> None:
     """Refuse to write a file over anything else, such as a scan, its sidecar, or a file of an output folder.
 
