@@ -355,6 +355,7 @@ def test_visits_by_dates_of_several_countries(tmp_path, folders, first):
         ("GLI-02005-100 GLI-02005-101 GLI-02006-100 GLI-02007-100", "GLI-02005-100, GLI-02005-101"),
         ("GLI-02005-100 GLI-02006-100 GLI-02007-100", ""),
         ("OAS1_0061_MR1 OAS1_0061_MR2 OAS1_0062_MR1 OAS1_0063_MR1", "OAS1_0061_MR1, OAS1_0061_MR2"),
+        ("P1_20200101 P1_20210101 P2_20200301 P3", "P1_20200101, P1_20210101"),
         ("1-01 1-02 2-01 2-02", ""),  # of two hospitals
         ("TCGA-02-0006 TCGA-02-0009 TCGA-06-0006 TCGA-08-0006", ""),
     ],

@@ -209,19 +209,21 @@ def test_scans_of_one_study_under_two_numbers_are_one_patients(make_series, tmp_
 
 
 @pytest.mark.parametrize(
-    ("day", "description", "found"),
+    ("identifier", "day", "description", "found"),
     [
-        ("20200101", "T2", {"sub-anna": ["T1", "T2"]}),
-        ("20200101", "T1", {"sub-anna_ses-1": ["T1"], "sub-anna_ses-2": ["T1"]}),
-        ("20200102", "T2", {"sub-anna_ses-1": ["T1"], "sub-anna_ses-2": ["T2"]}),
+        ("P7X", "20200101", "T2", {"sub-anna": ["T1", "T2"]}),
+        ("P7X", "20200101", "T1", {"sub-anna_ses-1": ["T1"], "sub-anna_ses-2": ["T1"]}),
+        ("P7X", "20200102", "T2", {"sub-anna_ses-1": ["T1"], "sub-anna_ses-2": ["T2"]}),
+        ("", "20200101", "T2", {"sub-anna_ses-1": ["T1"], "sub-anna_ses-2": ["T2"]}),  # of whom, nothing tells
     ],
 )
-def test_two_studies_of_one_day_without_a_modality_in_common_are_one(make_series, tmp_path, day, description, found):
+def test_two_studies_of_one_day_without_a_modality_in_common_are_one(
+    make_series, tmp_path, identifier, day, description, found
+):
     mr = {"modality": "MR", "FrameOfReferenceUID": "1.2.9"}
-    dicom(make_series, "anna/1", "P7X", "1.2.1", StudyDate="20200101", SeriesDescription="T1", **mr)
-    dicom(
-        make_series, "anna/2", "P7X", "1.2.2", StudyDate=day, SeriesDescription=description, PixelSpacing=[1, 1], **mr
-    )
+    dicom(make_series, "anna/1", identifier, "1.2.1", StudyDate="20200101", SeriesDescription="T1", **mr)
+    mr |= {"StudyDate": day, "SeriesDescription": description, "PixelSpacing": [1, 1]}
+    dicom(make_series, "anna/2", identifier, "1.2.2", **mr)
     assert found_in(tmp_path / "ward")[0] == found
 
 

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 
 from polyscan.discovery.bids import BY_FOLDER
 from polyscan.discovery.chosen import ANY_MASK, BY_NAME
+from polyscan.discovery.visits import without_visit
 from polyscan.discovery.whose import bare, words_of_person
 from polyscan.errors import and_more, first_of
 from polyscan.formats.endings import ending_of, stem_of
@@ -116,21 +117,23 @@ def of_parted(apart: Iterable[Sequence[str]], studies: Iterable[Study]) -> list[
 
 
 def of_visits(subjects: Iterable[str]) -> list[str]:
-    """That subjects may be visits of one patient, as BraTS-GLI-02005-100 and -101: then they may be in two folds.
+    """That subjects may be visits of one patient, as P1_20200101 and P1_20210101: then they may be in two folds.
 
-    Their names go on behind a number with another one, of which there are fewer than of patients.
+    Their names differ in what tells a visit only, or go on behind a number with another one, of which there are fewer
+    than of patients, as BraTS-GLI-02005-100 and -101 do.
 
     Args:
         subjects: as their folders call them.
     """
+    visits_of: dict[str, list[str]] = defaultdict(list)
     numbers_of: dict[str, list[str]] = defaultdict(list)
     for name in sorted(set(subjects)):
+        visits_of[without_visit(name)].append(name)
         if found := _VISIT.fullmatch(name):
             numbers_of[found["patient"]].append(name)
     numbers = {name.removeprefix(patient) for patient, names in numbers_of.items() for name in names}
-    several = [f"{first_of(names)} may be visits of one patient" for names in numbers_of.values() if len(names) > 1]
-    if len(numbers) >= len(numbers_of):
-        return []
+    groups = [*visits_of.values(), *(numbers_of.values() if len(numbers) < len(numbers_of) else [])]
+    several = [f"{first_of(names)} may be visits of one patient" for names in groups if len(names) > 1]
     return _first_of(several, "if they are, give them one subject in the manifest, and sessions of their own.")
 
 

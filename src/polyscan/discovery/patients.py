@@ -39,6 +39,11 @@ _PLACEHOLDER = re.compile(
 )
 
 
+def tells_nobody(identifier: str) -> bool:
+    """Whether a PatientID is empty or what stands there where somebody's was taken out."""
+    return _PLACEHOLDER.fullmatch(identifier.strip()) is not None
+
+
 @dataclass(frozen=True)
 class Part:
     """Files of one study under one folder.
@@ -134,7 +139,7 @@ class Patient:
     @property
     def is_nobody(self) -> bool:
         """Whether the PatientID tells no two patients apart."""
-        return _PLACEHOLDER.fullmatch(self.identifier.strip()) is not None
+        return tells_nobody(self.identifier)
 
     def contradicts(self, other: Patient) -> bool:
         """Whether headers name another birth date or sex."""
@@ -294,7 +299,7 @@ def _tops(parts: Iterable[Part]) -> tuple[dict[Key, Folders], list[str]]:
     for (identifier, top), inside in together.items():
         tops.update(dict.fromkeys((part.key for part in inside), top))
         if top:
-            _look_inside(inside, top, not _PLACEHOLDER.fullmatch(identifier.strip()), tops, doubts)
+            _look_inside(inside, top, not tells_nobody(identifier), tops, doubts)
     return tops, doubts
 
 

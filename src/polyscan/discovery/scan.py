@@ -24,7 +24,7 @@ from polyscan.discovery.doubts import (
 )
 from polyscan.discovery.index import Index
 from polyscan.discovery.names import distinct
-from polyscan.discovery.patients import Key, name_patients
+from polyscan.discovery.patients import Key, name_patients, tells_nobody
 from polyscan.discovery.sessions import join_sessions, read_dates
 from polyscan.discovery.subject_table import PLACING, SubjectTable
 from polyscan.discovery.visits import Owner
@@ -184,15 +184,17 @@ def _by_visit(
 ) -> Iterator[tuple[Whose, list[Candidate]]]:
     """What each owner's files are, sessions of one day that have no modality in common as one.
 
-    One examination is often registered as two studies, such as a head and its angiography.
+    One examination is often registered as two studies, such as a head and its angiography. Where a PatientID tells
+    nobody, those of one day may be two patients'.
     """
     for subject, of_subject in groupby(owned.items(), key=lambda item: item[0][0]):
         visits: dict[str | None, list[Candidate]] = {}
         several = list(of_subject)
+        known = not any(tells_nobody(identifier) for _, (dicom, _) in several for identifier, _, _ in dicom)
         for owner, (dicom, volumes) in several:
             candidates = [*index.dicom(dicom, owner), *index.volumes(volumes, owner)]
-            same = next((session for session, others in visits.items() if _of_one_visit(others, candidates)), owner[1])
-            visits.setdefault(same, []).extend(candidates)
+            same = (session for session, others in visits.items() if known and _of_one_visit(others, candidates))
+            visits.setdefault(next(same, owner[1]), []).extend(candidates)
         for session, candidates in visits.items():
             yield (subject, None if len(visits) == 1 < len(several) else session), candidates
 

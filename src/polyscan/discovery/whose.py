@@ -24,7 +24,7 @@ _OF_A_SERIES = re.compile(
 _PROCESSED = re.compile(
     r"(?:native|orig(?:inal)?s?|pre|post|(?:pre|post)?-?proc\w*|registered|reg|co-?reg\w*|aligned|bet|(?:skull|un)?strip\w*|"
     r"skull|n4\w*|bias\w*|norm\w*|resampled|iso\w*|mni\w*|atlas|space|deriv\w*|output|out|results?|nii|nifti|nrrd|mha|gz|"
-    r"backup|old|new|tmp|temp|copy|masks?|labels?(?:tr|ts|val?)?|deface\w*|cropped|final|converted|fsl|spm\d*|ants|freesurfer|fs|"
+    r"anon(?:ymi[sz]ed)?|backup|old|new|tmp|temp|copy|masks?|labels?(?:tr|ts|val?)?|deface\w*|cropped|final|converted|fsl|spm\d*|ants|freesurfer|fs|"
     r"v\d+|run\d*|acq\d*|\d*mm|fr?fse|[tf]se|gre|flash|cube|vista|spgr|bravo|tfe|ffe|haste|blade|propeller|vibe|epi|"
     r"t?fl[23]d|(?:hf|ff)(?:s|p|d[lr])|fat\w*|nofs|dyn\w*|art|arterial|ven|venous|portal|delayed|early|late|"
     r"(?:mri?|ct|pet|pt|exam\w*|examination|visit|week|wk|month|mo|day|year|yr|fu|time|tp)\d+|before|after|op|initial|"
