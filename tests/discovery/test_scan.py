@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -192,6 +194,24 @@ def test_links_are_followed_once_and_keep_their_names(tmp_path):
     reasons = {entry.series: entry.reason for entry in manifest.left_out}
     assert "link to nothing" in reasons["anna/FLAIR.nii.gz"]
     assert "met already" in reasons["anna/loop"]
+
+
+def test_a_folder_that_may_not_be_entered_ends_no_scan(tmp_path, monkeypatch):
+    for name in ("anna", "bert"):
+        nifti(tmp_path / "r" / name / "T1.nii.gz")
+    entered = os.scandir
+
+    def scandir(folder):
+        if Path(folder).name == "bert":
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return entered(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    manifest = scan(tmp_path / "r")
+    assert [study.key for study in manifest.studies] == ["sub-anna"]
+    assert [(entry.series, entry.reason) for entry in manifest.left_out] == [
+        ("bert", "a folder that may not be entered")
+    ]
 
 
 def test_every_other_file_is_left_out_with_what_it_is(make_series, tmp_path):

@@ -56,6 +56,7 @@ def outputs(folder):
 
 def test_nothing_of_a_patient_reaches_an_output(ward, capsys, monkeypatch):
     assert main(["scan", "home/ward", "-o", "home/manifest.json"]) == 0
+    assert stat.S_IMODE((ward / "home" / "manifest.json").stat().st_mode) == 0o600
     capsys.readouterr()
     assert main(["prepare", "home/manifest.json", "-o", "prepared", "--jobs", "1"]) == 0
     read: list[str] = []

@@ -61,6 +61,7 @@ def run(options: argparse.Namespace) -> None:
         )
     with replace_file(options.output, "manifest"):
         write_manifest(options.output, manifest)
+        options.output.chmod(0o600)  # paths may name patients
     for study in manifest.studies:
         print(f"{study.key}: {', '.join(study.scans)}" + (" with label" if study.label else ""))
         for decision in study.decisions:
