@@ -2,10 +2,10 @@
 
     python benchmarks/kill_trials.py [--kills 15] [--disks 10] [--only prepare worker parent infer train]
 
-Each command runs in a fork of this process, and its workers in forks of it, so that nothing is imported twice. After a
-kill -9 at a random moment, over a new folder or one that holds results of another setting, the same command is given
-again: studies that were finished must stay as they are, nothing may be of the other setting, and the results must be
-those of an undisturbed run.
+Each command runs in a fork of this process, which imports nothing anew, and its workers begin as they always do, from a
+process that imports MONAI. After a kill -9 at a random moment, over a new folder or one that holds results of another
+setting, the same command is given again: studies that were finished must stay as they are, nothing may be of the other
+setting, and the results must be those of an undisturbed run.
 """
 
 from __future__ import annotations
@@ -24,14 +24,10 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
-from unittest.mock import patch
 
 import torch
 from trial import BUNDLE, RAW, Ended, has_ended, hashes, make, prepared, run
-
-from polyscan import parallel
 
 
 def kill_after(seconds: float) -> Callable[[int], None]:
@@ -57,8 +53,8 @@ def processes_of(session: int) -> dict[int, int]:
 
 
 def workers_of(session: int) -> set[int]:
-    """The processes that a command has begun to work."""
-    return {process for process, parent in processes_of(session).items() if parent == session}
+    """The processes that work for a command: forks of the one that it has begun to import MONAI."""
+    return {process for process, parent in processes_of(session).items() if parent != session}
 
 
 def watch_workers(lives: list[float]) -> Callable[[int], None]:
@@ -216,8 +212,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     random.seed(options.seed)
-    forked = patch.object(parallel, "_context", return_value=get_context("fork"))
-    with forked, tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
         manifest = make(work / "ward", 4)
         scans = hashes(work / "ward")
