@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
 from polyscan.fusion import Concatenation
-from polyscan.learning import PrecisionInferer, RegionLoss, WithAuxiliaryLosses
+from polyscan.learning import PrecisionInferer, RegionLoss, WithAuxiliaryLosses, precision
 from polyscan.networks import FusionNet, SegmentationHead, UNetEncoder
 
 
-def test_products_are_rounded_and_logits_are_not():
+@pytest.fixture
+def able(monkeypatch):
+    """A CPU that computes bfloat16, as this one may not."""
+    monkeypatch.setattr(precision, "computes_bfloat16", lambda: True)
+
+
+def test_a_cpu_that_cannot_computes_in_float32(monkeypatch):
+    """It would take several times as long in bfloat16."""
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    weight, image = nn.Linear(1, 1, bias=False), torch.tensor([[1.001]])
+    weight.weight.data.fill_(1.0)
+    logits, _ = PrecisionInferer(bfloat16=True)(image, lambda given: (weight(given), {}))
+    assert logits.item() == image.item()
+
+
+def test_products_are_rounded_and_logits_are_not(able):
     weight, image = nn.Linear(1, 1, bias=False), torch.tensor([[1.001]])
     weight.weight.data.fill_(1.0)
 
@@ -24,7 +40,7 @@ def test_products_are_rounded_and_logits_are_not():
     assert rounded.dtype == losses["beside"].dtype == torch.float32
 
 
-def test_a_network_learns_the_same_direction():
+def test_a_network_learns_the_same_direction(able):
     torch.manual_seed(0)
     parts = [lambda c, d: UNetEncoder(c, d, channels=(4, 8)), "input", Concatenation, SegmentationHead]
     network = FusionNet(["T1", "FLAIR"], *parts, spatial_dims=2)
