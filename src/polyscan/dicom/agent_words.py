@@ -25,7 +25,8 @@ _AGENT = "|".join(
 _LATER = "nach|apres|after|dopo|despues"
 _PHASES = "|".join(
     (
-        r"arteri(?:al|el|os)\w*(?! wall)|port(?:al|o)\w*|vei?n(?:os|oes|ous|eu)\w*|hbp|hepatobil\w*|spat(?!ial)\w*",
+        r"arteri(?:al|el|os)\w*(?! wall)|port(?:al|o)\w*|vei?n(?:os|oes|ous|eu)\w*|hbp|spat(?!ial)\w*",
+        r"hepato(?:bil|spe)\w*",
         r"ne(?:ph|f)rog?ra\w*|urogra\w*|excretor\w*|cortico ?-?medull\w*|pancreatic phase|equilibri\w*|tardi\w*",
         r"tetnicz\w*|wrotn\w*|zyln\w*|артериальн\w*|венозн\w*|отсроченн\w*",
     )
@@ -42,6 +43,7 @@ _GIVEN = re.compile(
             r"^ph ?(?:[2-9]|1\d)(?![\d.]).*(?:lava|vibrant|spgr|t1)",  # of GE a pass after the first one
             r"(?<![a-z0-9])(?:avec|con|com|met|mit|with) iv(?![a-z])",
             rf"(?<![a-z0-9])(?:cont|enh(?:anced|ancement)?|po(?= k)|(?:{_LATER})(?= *$))(?![a-z0-9])",
+            rf"(?<![a-z0-9])\d+ ?min\w* (?:p ?i|post|{_LATER})(?![a-z])",
             rf"(?<![a-z0-9])(?:{_LATER})[^a-z0-9]+(?:\w+ )?"
             rf"(?:{_AGENT}|[ie] ?v|bolus|gabe|appl\w*|\d+ ?min\w*)(?![a-z0-9])",
             r"(?<![a-z0-9])post(?:con\w*|gad\w*|gd|km|k| ?\d{1,2})?(?![a-z0-9])|(?<![a-z0-9])pos(?= ?$|[^a-z]*[cg])",
@@ -59,14 +61,16 @@ _WITHOUT = (
     r"non?|without|w ?/ ?o|wo|ohne|sans|sin|sem|senza|zonder|bez|без|до|vor|voor|avant|antes|prima|before|przed|pred|"
     r"for|fore|uten|utan|uden|ilman|ss|av|fara|χωρις|בלי|ללא|بدون"
 )
+_THE = r"(?:(?:d[aeio]\w{0,3}|l[aeo]s?|il|the|het)[^a-z0-9]+)?"
 _NOT_GIVEN = re.compile(
     "|".join(
         (
             r"(?<![a-z0-9])(?:pre(?:con\w*|gad\w*|gd|km)?|unenhanced|nativ\w*|plain|non ?-?con\w*)(?![a-z0-9])",
             r"(?<![a-z0-9])(?:basale|simple|dirett[oa]|blanco|n[ce]ct)(?![a-z0-9])",
-            rf"(?<![a-z0-9])(?:{_WITHOUT}|(?<!i )[ov](?= km)|s(?= mdc| civ))[^a-z0-9]*(?:{_AGENT})(?![a-z0-9])",
+            rf"(?<![a-z0-9])(?:{_WITHOUT}|(?<!i )[ov](?= km)|s(?= mdc| civ))[^a-z0-9]*{_THE}(?:{_AGENT})(?![a-z0-9])",
             r"(?<![a-z0-9])(?:ohne|sans|senza|zonder|without|w ?/ ?o|wo|uten|utan|uden|ilman)(?![a-z0-9])",
-            rf"(?<![a-z0-9])(?:{_AGENT})[^a-z0-9]*neg\w*|kontrasts[iı]z|nelkul",
+            rf"(?<![a-z0-9])(?:{_AGENT})(?:[^a-z0-9]*(?:neg\w*|oncesi)|-?(?:frei|free)(?![a-z]))",
+            r"kontrasts[iı]z|nelkul",
             r"(?<![a-z0-9])(?:s ?/|(?:c ?|ce|km?|gd|gado?)-(?= |$))|(?<= )-(?:c|km|gd|gad)(?![a-z0-9])|\( ?- ?\)",
             r"нативн|平扫|[无非未](?:增强|强化|造影)|単純|(?:增强|造影剂?|조영) ?[前전]",
         )

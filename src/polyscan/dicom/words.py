@@ -90,7 +90,7 @@ _NEVER = {
 _MAPS = {each.name: _words(*each.aliases) for each in MODALITIES.values() if each.is_map}
 # Those first that stand for no study: a "PET/CT" that is no CT is the PET.
 _ALIASES = {m.name: _words(*m.aliases) for m in reversed(MODALITIES.values()) if m.aliases and not m.is_map}
-_EXPONENTIAL = _words("e ?adc|exp(?:onential)? ?(?:adc|apparent.*)|exponential.*")
+_EXPONENTIAL = _words("e ?adc|adc ?exp\\w*|exp(?:onential)? ?(?:adc|apparent.*)|exponential.*")
 ATTENUATION_MAP = "an attenuation map for PET"
 TRANSMISSION = "a transmission scan for PET"
 KINETIC = "a map of the kinetics of a tracer"
@@ -163,7 +163,10 @@ _OTHERS = {
         r"water(?! ?(?:exc|sat|sup|sel))|wasser|eau|agua|acqua|fat(?!\W*(?:sat|sup|nav|free))|"
         r"fett(?!\W*(?:sat|unt|sup))|in ?-?phase|t1w?i? (?:ip|op)(?= *$)|out ?-?(?:of ?-?)?phase|"
         r"opp(?:osed)? ?-?phase|opp|inphase|outphase|lava ?-?flex|pdff|fat ?frac\w*|"
-        r"(?:w|f|water|fat) ?-?only|ip ?/ ?op"
+        r"(?:w|f|water|fat) ?-?only|ip ?/ ?op",
+        # Of a gradient echo a letter at the end, as dual echoes and Dixon have it.
+        r"(?:vibe|lava|e?-?thrive|quick3d)(?: \w+)* (?:[wf]|ip|opp?|in|out)(?= *$)",
+        r"m?ffe [io]p(?= *$)|[io]p t1\w* m?ffe",
     ),
     KINETIC: _words(
         r"patlak\w*|logan (?:plot|map|vt|dvr)|influx\w*|k[1i] (?:map|image|slope)|parametric k[1i]|"
