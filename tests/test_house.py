@@ -31,7 +31,7 @@ FLOORS = {
     "transforms": GROUND | {"study", "formats", "evaluation", "networks", "inference", "attribution"},
     "bundle": GROUND
     | {"study", "formats", "preprocess", "fusion", "missing", "networks", "inference", "learning", "objectives"}
-    | {"transforms"},
+    | {"evaluation", "transforms"},
     "phantom": GROUND | {"study", "formats"},
     "export": GROUND | {"study", "dicom", "formats", "preprocess", "attribution", "bundle", "report"},
     "batch": GROUND | {"study", "discovery", "preprocess", "inference", "bundle", "report"},

@@ -14,7 +14,6 @@ from polyscan.advise import advise, describe_arrays, describe_manifest
 from polyscan.advise.advice import choose
 from polyscan.advise.candidates import CANDIDATES, place_of
 from polyscan.advise.evidence import StoredCohort, StoredResult, alike, estimate, stored_cohorts
-from polyscan.advise.missingness import dependences
 from polyscan.advise.rules import points_by_strategy, rules_for
 from polyscan.advise.setting import setting_for
 from polyscan.bundle.config import bundle_folder, open_config, read_config
@@ -24,6 +23,7 @@ from polyscan.cli import main
 from polyscan.compare import read_protocol
 from polyscan.compare.protocol import CONCATENATION
 from polyscan.errors import PolyscanError
+from polyscan.evaluation.missingness import dependences
 from polyscan.phantom.tasks import find_task, task_names, write_task
 from polyscan.study import Label, Preparation, RegistrationRecord, Scan, Study
 from polyscan.study.manifest import Manifest, read_manifest, write_manifest

@@ -5,13 +5,22 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 
-from polyscan.bundle.carried import UNLEARNT, UNTAUGHT, carried_settings, settings_of, settings_of_studies
+import pytest
+
+from polyscan.bundle.carried import (
+    MISSING_BY_LABEL,
+    UNLEARNT,
+    UNTAUGHT,
+    carried_settings,
+    settings_of,
+    settings_of_studies,
+)
 from polyscan.bundle.config import bundle_folder
 from polyscan.bundle.fragment import read_fragment
 from polyscan.bundle.run import infer, train
 from polyscan.bundle.weights import read_weights
 from polyscan.phantom.tasks import find_task, write_task
-from polyscan.report.study_page import missing
+from polyscan.report.study_page import missing, write_study_page
 from polyscan.study import Label, Scan, Study
 from polyscan.study.made import prediction_of
 from polyscan.study.manifest import read_manifest, write_manifest
@@ -34,6 +43,31 @@ def test_what_never_came_with_a_label_of_a_task_does_not_teach_it():
     assert found["us"] == ["CT", "MRI", "PET", "US", "clinical"]
     bundle = bundle_folder("drifa_multitask_classification")
     assert carried_settings({UNTAUGHT: found}, "model.pt", bundle, {}) == {UNTAUGHT: found}
+
+
+@pytest.mark.parametrize(("rates", "expected"), [([0.1, 0.8], {"FLAIR": ["class"]}), (0.45, {})])
+def test_answers_say_that_what_is_missing_told_the_label_in_training(rates, expected, tmp_path):
+    task = tmp_path / "task"
+    write_task(task, find_task("diagnosis"), subjects=120, missing={"FLAIR": rates})
+    bundle = "glioma_grading_classification"
+    changes = [{**read_fragment("tables", c), **read_fragment(task / "task.json", c)} for c in ("train", "inference")]
+    once = {**changes[0], "max_epochs": 1, "val_interval": 1}
+    weights = train(bundle, task / "manifest.json", tmp_path / "run", overrides=once)
+    asked = {**changes[1], "monte_carlo_samples": 0}
+    answers = infer(bundle, task / "manifest.json", tmp_path / "out", weights=weights, overrides=asked)
+    assert {str(prediction_of(study).model.missing_by_label) for study in answers.testing} == {str(expected)}
+    said = "In training it depended on the label whether FLAIR was missing"
+    assert any(said in told for told in answers.cautions) == bool(expected)
+    for study in answers.testing:
+        text = write_study_page(study, tmp_path / f"{study.key}.html").read_text(encoding="utf-8")
+        warned = "In training it depended on class whether <strong>FLAIR</strong> was missing" in text
+        assert warned == (bool(expected) and "FLAIR" not in study.scans)
+    again = {**once, "pretrained": str(weights)}
+    less = replace(read_manifest(task / "manifest.json"))
+    less.training, less.validation = ([s for s in of if "FLAIR" in s.scans] for of in (less.training, less.validation))
+    write_manifest(tmp_path / "less.json", less)
+    other = train(bundle, tmp_path / "less.json", tmp_path / "again", overrides=again)
+    assert settings_of(read_weights(other))[MISSING_BY_LABEL] == expected, "what the weights knew that it began with"
 
 
 def test_a_modality_that_no_study_had_is_not_read(tmp_path):

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from polyscan.advise.missingness import Dependence, dependences
 from polyscan.advise.probes import Probes, probe
 from polyscan.errors import PolyscanError
+from polyscan.evaluation.missingness import Dependence, dependences
 from polyscan.files.atomic import read_json
 from polyscan.formats.pictures import is_picture
 from polyscan.geometry import spacing_of

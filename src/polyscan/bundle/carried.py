@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pydoc
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from polyscan.bundle.config import read_config
 from polyscan.bundle.fragment import FOLDER, known_fragments, read_fragments
 from polyscan.errors import PolyscanError
+from polyscan.evaluation.missingness import dependences
 from polyscan.files.atomic import read_json
 from polyscan.files.digest import digest_of
 from polyscan.files.resources import resource_folder
@@ -32,6 +33,8 @@ UNTAUGHT = "untaught"
 """Among the settings: task to the modalities that no study with a label of it had."""
 UNLEARNT = "unlearnt"
 """Among the settings: the modalities of the network that no study had which it learnt from, so that it knows none."""
+MISSING_BY_LABEL = "missing_by_label"
+"""Among the settings: modality to the labels on which it depended whether a study had it."""
 LEARNT = "learnt"
 """Among the settings: marks of the studies that were learnt from, see :func:`marks_of`."""
 _MACHINE = {
@@ -88,7 +91,7 @@ def settings_of_studies(
     learnt: Sequence[Study],
     studies: Iterable[Study],
     modalities: Iterable[str],
-    tasks: Iterable[str],
+    labels: Collection[str],
     before: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What an answer must know of the studies that a network learns from: which, how prepared, what they do not teach.
@@ -97,7 +100,7 @@ def settings_of_studies(
         learnt: the studies that it learns from.
         studies: all of the manifest that could be.
         modalities: of the network.
-        tasks: of the network.
+        labels: that the network learns.
         before: the settings of the weights that it starts from; None where it starts from none.
     """
     known, had = _modalities(studies), _modalities(learnt)
@@ -106,8 +109,20 @@ def settings_of_studies(
         LEARNT: sorted(marks_of(learnt).union((before or {}).get(LEARNT, ()))),
         PROTOCOLS: sorted({study.protocol for study in learnt if study.scans}),
         UNLEARNT: [name for name in modalities if name not in had and name in new],
-        UNTAUGHT: {task: sorted(known - _modalities(s for s in learnt if s.label.holds(task))) for task in tasks},
+        MISSING_BY_LABEL: {**(before or {}).get(MISSING_BY_LABEL, {}), **missing_by_label(learnt, modalities, labels)},
+        UNTAUGHT: {label: sorted(known - _modalities(s for s in learnt if s.label.holds(label))) for label in labels},
     }
+
+
+def missing_by_label(
+    studies: Sequence[Study], modalities: Iterable[str], labels: Collection[str]
+) -> dict[str, list[str]]:
+    """Modality to those labels on which it depends whether it is missing: what a network may take its absence for."""
+    found: dict[str, list[str]] = {}
+    for each in dependences(studies, list(modalities), ["label"]):
+        if (label := each.on.removeprefix("label ")) in labels:
+            found.setdefault(each.modality, []).append(label)
+    return found
 
 
 def _modalities(studies: Iterable[Study]) -> set[str]:

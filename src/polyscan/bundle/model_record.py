@@ -11,7 +11,7 @@ from monai.bundle import ConfigParser
 from monai.bundle.utils import ID_REF_KEY
 
 from polyscan import __version__
-from polyscan.bundle.carried import PROTOCOLS, UNLEARNT
+from polyscan.bundle.carried import MISSING_BY_LABEL, PROTOCOLS, UNLEARNT
 from polyscan.bundle.class_option import objects_in
 from polyscan.bundle.config import read_metadata
 from polyscan.bundle.weights import calibration_of, inference_fingerprint
@@ -65,6 +65,9 @@ def model_record(
         settings=inference_fingerprint(bundle, weights, changed),
         protocols=sorted({name for carried in settings for name in carried.get(PROTOCOLS, own)}),
         stands_in=next((kind.STANDS_IN for kind in strategies() if kind.__name__ in fusion), ""),
+        missing_by_label={
+            name: labels for carried in settings for name, labels in carried.get(MISSING_BY_LABEL, {}).items()
+        },
         versions={"polyscan": __version__, **{name: version(name) for name in _PACKAGES}},
     )
 

@@ -125,9 +125,9 @@ def _train(
     """
     workflow = _load(bundle, "train", manifest, run.path, {**overrides, "resume": run.resume})
     parsed: Any = workflow.parser.get_parsed_content
-    learnt = learnt_studies(manifest, parsed("labels"), parsed("unlabelled"), parsed("fold"))
-    every, tasks = [*manifest.training, *manifest.validation], workflow.parser.get("tasks", {})
-    of_studies = settings_of_studies(learnt, every, parsed("modalities"), tasks, before)
+    labels, every = parsed("labels"), [*manifest.training, *manifest.validation]
+    learnt = learnt_studies(manifest, labels, parsed("unlabelled"), parsed("fold"))
+    of_studies = settings_of_studies(learnt, every, parsed("modalities"), labels, before)
     parsed("network_def").settings = {**settings, **of_studies}
     run.record["studies"] = {
         what: len(parsed(f"{part}#dataset#data")) for what, part in (("trained_on", "train"), ("watched", "validate"))

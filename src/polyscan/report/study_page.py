@@ -82,6 +82,7 @@ def write_study_page(study: Study, path: str | Path, *, cohort: str | None = Non
         preparation=study.preparation,
         missing=missing(study),
         stands_in=stands_in(prediction),
+        missing_by_label=prediction.model.missing_by_label if prediction.model is not None else {},
         regions=_regions(prediction),
         truth=TRUTH if study.label.mask is not None else None,
         steps={name: _steps(scan.sidecar) for name, scan in study.scans.items()},

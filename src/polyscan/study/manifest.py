@@ -159,6 +159,12 @@ class Manifest(Entry):
                 f"{len(unread)} of the {len(answered)} studies have a word in {first_of(sorted(set().union(*unread)))} "
                 "that the network never learnt; it is taken as not recorded: correct it where it is misspelt."
             )
+        by_label = {name for _, said in answered if said.model is not None for name in said.model.missing_by_label}
+        if by_label:
+            told.append(
+                f"In training it depended on the label whether {first_of(sorted(by_label))} was missing: the network "
+                "may take that for a sign, and is misled where scans are missing for other reasons."
+            )
         if carried:
             told.append(
                 f"The bundle's configs/inference.json has another {first_of(carried)} than its weights learnt with, "

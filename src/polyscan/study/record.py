@@ -202,6 +202,7 @@ class ModelRecord(Entry):
         protocols: by which the scans that it learnt from were prepared, ``""`` where by none; empty where not known.
         stands_in: what it reads in the place of a modality that is missing; empty where nothing.
         carried: entries of which its own bundle says otherwise than its weights, and which were taken from those.
+        missing_by_label: modality to the labels on which it depended, in training, whether a study had it.
     """
 
     bundle: str
@@ -223,6 +224,7 @@ class ModelRecord(Entry):
     protocols: list[str] = field(default_factory=list)
     stands_in: str = ""
     carried: list[str] = field(default_factory=list)
+    missing_by_label: dict[str, list[str]] = field(default_factory=dict)
 
 
 def atypical(typicality: Mapping[str, float]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +13,8 @@ from polyscan.study import Study
 
 N_PERMUTATIONS = 1999
 LEVEL = 0.05
+KINDS = ("label", "centre", "clinical", "modality")
+"""Of what it may depend on."""
 FEWEST = 5
 """Subjects that have a modality, and that lack it, below which nothing is tested."""
 
@@ -34,7 +36,9 @@ class Dependence:
     rates: dict[str, float]
 
 
-def dependences(studies: Sequence[Study], modalities: Sequence[str]) -> list[Dependence]:
+def dependences(
+    studies: Sequence[Study], modalities: Sequence[str], kinds: Collection[str] = KINDS
+) -> list[Dependence]:
     """What the missingness of each modality depends on: labels, centre, clinical variables, and other modalities.
 
     Missing completely at random (Rubin, Biometrika 63, 1976) it depends on none. Each is tested by permuting who lacks
@@ -44,6 +48,7 @@ def dependences(studies: Sequence[Study], modalities: Sequence[str]) -> list[Dep
     Args:
         studies: of the cohort.
         modalities: keys of scans.
+        kinds: of :data:`KINDS`, what is tested.
 
     Returns:
         Those whose p is at most 0.05 after Holm's correction over all tests, the clearest first.
@@ -51,11 +56,13 @@ def dependences(studies: Sequence[Study], modalities: Sequence[str]) -> list[Dep
     first = list({study.subject: study for study in reversed(studies)}.values())
     missing = {name: np.array([name not in study.scans for study in first]) for name in modalities}
     tested = {name: gone for name, gone in missing.items() if FEWEST <= gone.sum() <= len(gone) - FEWEST}
-    factors = _factors(first)
+    factors = {name: values for name, values in _factors(first).items() if name.partition(" ")[0] in kinds}
     found: list[Dependence] = []
     for name, gone in tested.items():
         others = {
-            f"modality {other}": np.where(missing[other], "missing", "there") for other in tested if other != name
+            f"modality {other}": np.where(missing[other], "missing", "there")
+            for other in tested
+            if other != name and "modality" in kinds
         }
         for on, values in {**factors, **others}.items():
             known = values != ""
