@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -130,6 +131,22 @@ def test_pictures_of_a_folder(prepared, tmp_path):
         write_pictures(Manifest(testing=[study]), tmp_path / "out", "overlay", ["CT", "CT"])
     with pytest.raises(PolyscanError, match="has no study sub-z;"):
         write_pictures(Manifest(testing=[study]), tmp_path / "out", "overlay", ["CT", "T1"], only=["sub-a", "sub-z"])
+
+
+def test_what_is_doubted_of_a_scan_stands_beneath_its_picture(prepared, tmp_path):
+    _, study, _ = prepared
+    doubted = Preparation("default", "CT", problems={"CT": "was never acquired: a network made it of T1"})
+    made = replace(study, subject="b", preparation=doubted)
+    both = Manifest(testing=[study, made])
+    write_pictures(both, tmp_path / "out", "overlay", ["CT", "T1"], gif=True)
+    for ending in ("png", "gif"):
+        plain, warned = (Image.open(tmp_path / "out" / f"sub-{name}_overlay.{ending}").convert("RGB") for name in "ab")
+        assert warned.height > plain.height
+        assert np.asarray(warned)[plain.height :].max() > 200
+        np.testing.assert_allclose(np.asarray(warned)[: plain.height], np.asarray(plain), atol=40 * (ending == "gif"))
+    out = write_pictures(both, tmp_path / "map", "surgical", ["CT", "T1"])
+    reason = "its CT was never acquired, and a surgical map is of acquired scans alone."
+    assert [(each.study, each.reason) for each in out.failed] == [("sub-b", reason)]
 
 
 def test_no_dicom_without_a_series(prepared, tmp_path):

@@ -12,7 +12,7 @@ from monai.data import MetaTensor
 from polyscan.cli import main
 from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import read_nifti, write_nifti
-from polyscan.study import Label, Preparation, Scan, Study
+from polyscan.study import Label, PredictionRecord, Preparation, Scan, Study
 from polyscan.study.manifest import Manifest, read_manifest, write_manifest
 from polyscan.translation import Intensities, ResNetGenerator, Translation, Translator, fidelity, fill_missing, mind
 from polyscan.translation.cycle_gan import CycleGAN, ImagePool
@@ -146,6 +146,8 @@ def test_pairs_are_made_where_they_lack_and_say_that_they_were(prepared, tmp_pat
     for study, made, source in ((filled.training[0], "T1", "CT"), (filled.training[5], "CT", "T1")):
         assert f"was never acquired: a network made it of {source}" in study.problems[made]
     assert not filled.testing[0].problems
+    answered = filled.map(lambda s: replace(s, prediction=PredictionRecord("", present=[*s.scans])))
+    assert "6 of the 7 studies are answered from a scan that was never acquired (CT, T1)." in answered.cautions
     made, source = (read_nifti(filled.training[0].scans[name].path) for name in ("T1", "CT"))
     assert made.shape == source.shape
     assert made.affine.equal(source.affine)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from polyscan.report.display import Display
 from polyscan.study import Study, paths_in
 from polyscan.study.manifest import Manifest
 from polyscan.study.outputs import OutputFolder, sources_of
+from polyscan.study.record import NEVER_ACQUIRED
 from polyscan.study.sources import Sources
 from polyscan.study.write_each import Written, write_each
 
@@ -48,6 +50,9 @@ def write_pictures(
     progress: Progress = silent,
 ) -> Written:
     """Write a fused picture of every study: ``<study>_<kind>.png`` and what else belongs to it.
+
+    Beneath it stands what is doubted of its scans, such as that one was never acquired; of such a one there is no
+    surgical map, since a volume has no place for that.
 
     Args:
         manifest: prepared studies, with predictions or without.
@@ -96,7 +101,12 @@ def _write(
         return stem.with_name(written[ending])
 
     *_, blend = KINDS[kind]
+    notes = [f"{name} {study.problems[name]}" for name in scans if name in study.problems]
     if blend is None:
+        if made := [name for name in scans if name in study.never_acquired]:
+            raise PolyscanError(
+                f"its {', '.join(made)} {NEVER_ACQUIRED}, and a surgical map is of acquired scans alone."
+            )
         joint = surgical_map(images[scans[0]], images[scans[1]])
         write_nifti(new(".nii.gz"), joint)
         if (series := _series(study, sources)) is not None:
@@ -114,9 +124,10 @@ def _write(
         colours = blend({name: shown.image(image) for name, image in images.items()})
     pixels = np.round(np.clip(np.nan_to_num(colours), 0, 1) * 255).astype(np.uint8)
     middle = _middle(study, shown)
-    three_planes(pixels, shown.spacing, middle).save(new(".png"))
+    noted(three_planes(pixels, shown.spacing, middle), notes).save(new(".png"))
     if gif:
-        first, *rest = [_sized(pixels[:, :, z].swapaxes(0, 1), shown.spacing[[1, 0]]) for z in _slices(pixels)]
+        slices = (_sized(pixels[:, :, z].swapaxes(0, 1), shown.spacing[[1, 0]]) for z in _slices(pixels))
+        first, *rest = [noted(each, notes) for each in slices]
         first.save(new(".gif"), save_all=True, append_images=rest, duration=80, loop=0)
     return written
 
@@ -148,6 +159,17 @@ def three_planes(pixels: np.ndarray, spacing: np.ndarray, middle: Sequence[int])
             draw.text(place, letter, fill="#ffd75e", anchor="mm")
         left += plane.width + 4
     return picture
+
+
+def noted(picture: Any, notes: Sequence[str]) -> Any:
+    """A picture of PIL with sentences beneath it; as it is without any."""
+    lines = [line for note in notes for line in textwrap.wrap(note, picture.width // 6)]
+    if not lines:
+        return picture
+    whole = Image.new("RGB", (picture.width, picture.height + 15 * len(lines) + 5))
+    whole.paste(picture)
+    ImageDraw.Draw(whole).text((4, picture.height + 2), "\n".join(lines), fill="#ffd75e")
+    return whole
 
 
 def _sized(rows: np.ndarray, spacing: np.ndarray) -> Any:

@@ -19,7 +19,7 @@ from polyscan.files.owned import MARKER
 from polyscan.files.schema import decoded, encoded
 from polyscan.scan_key import ScanKey
 from polyscan.study.entry import Entry
-from polyscan.study.record import Decision, Study
+from polyscan.study.record import NEVER_ACQUIRED, Decision, Study
 from polyscan.study.roots import SCANS, absolute, normalised, read_roots, relative_to, roots_for, within
 
 FORMAT_VERSION = 2
@@ -158,6 +158,12 @@ class Manifest(Entry):
             told.append(
                 f"{len(unread)} of the {len(answered)} studies have a word in {first_of(sorted(set().union(*unread)))} "
                 "that the network never learnt; it is taken as not recorded: correct it where it is misspelt."
+            )
+        made = [s for s in self.studies if s.prediction and not set(s.prediction.present).isdisjoint(s.never_acquired)]
+        if made:
+            told.append(
+                f"{len(made)} of the {len(answered)} studies are answered from a scan that {NEVER_ACQUIRED} "
+                f"({first_of(sorted({name for study in made for name in study.never_acquired}))})."
             )
         by_label = {name for _, said in answered if said.model is not None for name in said.model.missing_by_label}
         if by_label:

@@ -17,6 +17,8 @@ from polyscan.study.entry import PATH, Entry
 from polyscan.study.scan import Scan, Source
 
 CLINICAL = "clinical"
+NEVER_ACQUIRED = "was never acquired"
+"""How the problem of a scan begins that a network made."""
 """The table that stands in the manifest itself, as a bundle names it."""
 
 
@@ -389,6 +391,11 @@ class Study(Entry):
     def problems(self) -> dict[str, str]:
         """Those of the preparation."""
         return self.preparation.problems if self.preparation else {}
+
+    @property
+    def never_acquired(self) -> list[str]:
+        """Scans that a network made of others."""
+        return [name for name in self.scans if self.problems.get(name, "").startswith(NEVER_ACQUIRED)]
 
 
 def scans_of(sources: Mapping[str, Source]) -> dict[str, Scan]:

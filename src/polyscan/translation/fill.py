@@ -22,12 +22,13 @@ from polyscan.study import Scan, Study
 from polyscan.study.made import preparation_of
 from polyscan.study.manifest import MANIFEST, Failure, Manifest, write_manifest
 from polyscan.study.outputs import OutputFolder, fingerprint, sources_of
+from polyscan.study.record import NEVER_ACQUIRED
 from polyscan.translation.fidelity import Fidelity, fidelity, mean_fidelity
 from polyscan.translation.learn import TABLE, files_to_learn_from, learn_translation
 from polyscan.translation.translator import NAME, Translation, Translator
 
 _SMALLEST = 16
-_TRANSLATED = "was never acquired: a network made it of {source}, and it may show what is not there"
+_TRANSLATED = NEVER_ACQUIRED + ": a network made it of {source}, and it may show what is not there"
 
 
 @dataclass
