@@ -20,7 +20,7 @@ from polyscan.errors import PolyscanError
 from polyscan.learning.history import draw_curves
 from polyscan.report import write_cohort_page, write_report
 from polyscan.report.cohort_page import cohort_data
-from polyscan.report.measures import outlying
+from polyscan.report.measures import outlying, rows_of
 from polyscan.report.summary import summarise
 from polyscan.study import PredictionRecord, RegionScore, Scan, Study
 from polyscan.study.manifest import Failure, Manifest, read_manifest, write_manifest
@@ -253,6 +253,19 @@ def test_order_of_rows():
     assert [row[0] for row in data["rows"]][:5] == ["z", "s9", "s4", "s6", "s0"]
     assert data["pages"][:3] == [False, False, True]
     assert data["measures"] == ["a"]
+
+
+def test_a_table_says_what_an_answer_cannot_be_trusted_for():
+    """A network that learnt from a study, or never learnt a task or a word; the page shows no column without a cell."""
+    plain, told = predicted("a", 1.0), predicted("b", 1.0)
+    told.prediction = replace(told.prediction, learnt=True, unanswered=["grade"], unread=["sex"])
+    first, second = rows_of([plain, told], [])
+    names = ("learnt from", "unanswered", "unread")
+    assert [[row[name] for name in names] for row in (first, second)] == [[None] * 3, ["yes", "grade", "sex"]]
+    data = cohort_data([first, second], {})
+    assert [row[0] for row in data["rows"]] == ["sub-b", "sub-a"]
+    assert {*names} < {*data["columns"]}
+    assert not {"atypical", "session", *names} & {*cohort_data([first], {})["columns"]}
 
 
 def test_summary_counts_empty_truth_apart():

@@ -6,7 +6,7 @@ const { columns, measures, rows, pages } = window.cohort;
 const control = (id) => document.getElementById(id);
 const RATINGS = ["", "good", "doubtful", "bad"];
 const [STUDY, STATUS, STANDS_OUT, REASON] = [0, 1, 2, 3];
-const [PROBLEMS, ATYPICAL] = [columns.indexOf("problems"), columns.indexOf("atypical")];
+const NOTED = ["problems", "atypical", "unanswered", "unread"].map((name) => columns.indexOf(name));
 const ROW = 36, PAPER = 500;
 const TILE = { width: 180, height: 220 };
 const STORE = `polyscan ratings of ${location.pathname}`;
@@ -57,7 +57,7 @@ function isShown(k) {
   switch (control("show").value) {
     case "failed": return row[STATUS] === "failed";
     case "outlying": return row[STANDS_OUT] !== "";
-    case "noted": return Boolean(row[REASON] || row[PROBLEMS] || row[ATYPICAL]);
+    case "noted": return Boolean(row[REASON] || NOTED.some((column) => row[column]));
     case "unrated": return !ratings[row[STUDY]]?.rating;
     case "rated": return Boolean(ratings[row[STUDY]]?.rating);
     default: return true;

@@ -141,7 +141,8 @@ def cohort_data(rows: Sequence[Mapping[str, Any]], not_drawn: Mapping[str, str])
     """
     names = dict.fromkeys(name for row in rows for name in row)
     measures = [name for name in names if name not in _NO_MEASURES and any(is_number(row.get(name)) for row in rows)]
-    texts = [name for name in names if name not in measures and name not in ("study", "status", "reason")]
+    told = [name for name in names if any(row.get(name) for row in rows)]
+    texts = [name for name in told if name not in measures and name not in ("study", "status", "reason")]
     columns = ["study", "status", "stands out by", "reason", *measures, *texts]
     found = []
     for row, far in zip(rows, outlying(rows), strict=True):
@@ -149,7 +150,8 @@ def cohort_data(rows: Sequence[Mapping[str, Any]], not_drawn: Mapping[str, str])
         worst = max(far.values(), default=0.0)
         reason = row.get("reason") or (f"has no page: {not_drawn[row['study']]}" if row["study"] in not_drawn else "")
         by = ", ".join(sorted(far, key=lambda name: -far[name]))
-        rank = 0 if failed else 1 if reason else 2 if far else 3 if row.get("problems") or row.get("atypical") else 4
+        noted = any(row.get(name) for name in ("problems", "atypical", "unanswered", "unread"))
+        rank = 0 if failed else 1 if reason else 2 if far else 3 if noted else 4
         values = [row.get(name) for name in (*measures, *texts)]
         found.append((rank, -worst, row["study"], [row["study"], row["status"], by, reason, *values]))
     found.sort(key=lambda each: each[:3])

@@ -40,8 +40,9 @@ def _row(study: Study) -> dict[str, Any]:
     for name, score in prediction.scores.items():
         row |= {f"{name} dice": score.dice, f"{name} surface dice": score.surface_dice}
         row |= {f"{name} hd95 mm": score.hd95_mm, f"{name} true ml": score.true_ml}
-    row["atypical"] = " ".join(prediction.atypical) or None
-    row["ignored"] = " ".join(prediction.ignored) or None
+    for name in ("atypical", "ignored", "unanswered", "unread"):
+        row[name] = " ".join(getattr(prediction, name)) or None
+    row["learnt from"] = "yes" if prediction.learnt else None
     for task, task_prediction in prediction.answers.items():
         row[task] = task_prediction.predicted_class
         row |= {f"{task} p({name})": p for name, p in task_prediction.probabilities.items()}
