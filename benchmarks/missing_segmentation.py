@@ -30,6 +30,7 @@ from polyscan import missing
 from polyscan.evaluation import bootstrap
 from polyscan.fusion import AttentionWeighted, RegionAware, SharedSpecific
 from polyscan.learning import RegionLoss, WithAuxiliaryLosses, WithDistillation
+from polyscan.learning.precision import computes_bfloat16
 from polyscan.networks import CachedFeatures, FusionNet, SegmentationHead, UNetEncoder
 from polyscan.phantom.scanner import Grid, mri
 from polyscan.phantom.subject import LABELS, make_subject, stream
@@ -103,7 +104,7 @@ class Recipe:
         steps, batch: of the training.
         augment: changes images and regions of a batch.
         rate: of AdamW, the highest of one cycle.
-        bfloat16: whether training computes in it.
+        bfloat16: whether training computes in it, on a CPU that can.
     """
 
     network: Callable[..., FusionNet]
@@ -148,7 +149,7 @@ def trained(
         given = dropped(x.flatten(2), rate).reshape(x.shape)
         optimizer.zero_grad()
         target = x.masked_fill(given.isfinite(), torch.nan) if generates else y
-        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16 and computes_bfloat16()):
             logits, auxiliary = step(torch.nan_to_num(given) if zeros else given, target)
             total = loss(logits, target) + sum(auxiliary.values())
         total.backward()
