@@ -13,6 +13,8 @@ import torch
 from prepared import BUNDLES, few_samples, make_manifest
 
 from polyscan.bundle.calibrate import calibrate
+from polyscan.bundle.carried import LEARNT, marks_of
+from polyscan.bundle.encoder import StudyEncoder
 from polyscan.bundle.run import infer
 from polyscan.cli import main
 from polyscan.errors import PolyscanError, sentence
@@ -71,6 +73,9 @@ def test_answers_are_calibrated_from_then_on(manifest, tmp_path):
     with pytest.raises(RuntimeError) as caught:
         infer(BUNDLE, manifest, tmp_path / "out", **options)
     assert "was made for other weights" in sentence(caught.value)
+    path.write_text(json.dumps(content | {"format_version": 1}))  # made anew, as the sentence says, whatever lies there
+    calibrate(BUNDLE, manifest, weights=weights)
+    assert infer(BUNDLE, manifest, tmp_path / "out", **options).studies[0].prediction.model.calibrated
 
 
 def test_a_batch_reads_atypical_scans_as_absent_and_explains_as_infer_does(manifest, tmp_path):
@@ -121,6 +126,13 @@ def test_what_cannot_be_calibrated_is_refused(manifest, tmp_path, capsys):
     write_manifest(few, Manifest(roots=found.roots, testing=found.validation[:12]))
     with pytest.raises(PolyscanError, match="no labelled study in the section"):
         calibrate(BUNDLE, few)
+    weights, stored = tmp_path / "model.pt", torch.load(BUNDLE / "models" / "model.pt", weights_only=True)
+    network = StudyEncoder(BUNDLE).network
+    network.load_state_dict(stored)
+    network.settings = {LEARNT: sorted(marks_of(found.validation[3:4]))}
+    torch.save(network.state_dict(), weights)
+    with pytest.raises(PolyscanError, match="The weights learnt from sub-v3; give studies"):
+        calibrate(BUNDLE, manifest, weights=weights)
     with pytest.raises(PolyscanError, match="predicts no classes"):
         calibrate(BUNDLES / "brain_mri_tumour_segmentation", manifest)
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from polyscan.bundle.carried import check_not_learnt
 from polyscan.bundle.encoder import StudyEncoder
 from polyscan.bundle.weights import weights_fingerprint, weights_of
 from polyscan.errors import PolyscanError
@@ -55,8 +56,8 @@ def calibrate(
         The path of the file.
 
     Raises:
-        PolyscanError: the coverage or the method is none, the bundle is no classifier, too few studies are labelled, or
-            something else has the file's name.
+        PolyscanError: the coverage or the method is none, the bundle is no classifier, the weights learnt from a study,
+            too few studies are labelled, or something else has the file's name.
     """
     if not 0 < coverage < 1:
         raise PolyscanError(f"The coverage is {coverage:g}; expected a part of all studies below 1, such as 0.9.")
@@ -69,6 +70,7 @@ def calibrate(
         raise PolyscanError(f"{bundle} predicts no classes to calibrate; of a segmentation give --risk.")
     network, tasks = encoder.network, encoder.parser["tasks"]
     studies = [study for study in read_manifest(manifest).validation if study.label.tasks]
+    check_not_learnt(studies, encoder.learnt)
     rows: list[tuple[Tensor, Tensor, Tensor, str]] = []
     seen: dict[str, list[tuple[str, np.ndarray]]] = {name: [] for name in network.modalities}
     for count, study in enumerate(studies, start=1):

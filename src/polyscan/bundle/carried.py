@@ -87,6 +87,13 @@ def marks_of(studies: Iterable[Study]) -> set[str]:
     return marks
 
 
+def check_not_learnt(studies: Iterable[Study], learnt: set[str]) -> None:
+    """Refuse studies that weights learnt from, whose marks they carry."""
+    for study in studies if learnt else ():
+        if not learnt.isdisjoint(marks_of([study])):
+            raise PolyscanError(f"The weights learnt from {study.key}; give studies that they did not learn from.")
+
+
 def settings_of_studies(
     learnt: Sequence[Study],
     studies: Iterable[Study],

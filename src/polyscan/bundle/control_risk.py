@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from polyscan.bundle.carried import check_not_learnt
 from polyscan.bundle.config import bundle_folder, quiet, read_config
 from polyscan.bundle.inference_options import InferenceOptions
 from polyscan.bundle.run import load_inference
@@ -112,10 +113,9 @@ def _segmented(
         changes = {"dataset#data": [], **overrides, **InferenceOptions(probabilities=True).overrides}
         parser = load_inference(bundle, Manifest(), folder, weights, changes).parser
         predictor, threshold = (parser.get_parsed_content(name) for name in ("predictor", "threshold"))
+        check_not_learnt(studies, predictor.learnt)
         for count, study in enumerate(studies, start=1):
             prediction = predictor.predict(study).prediction
-            if prediction.learnt:
-                raise PolyscanError(f"The weights learnt from {study.key}; give studies that they did not learn from.")
             counts.append(_counts(prediction, str(study.label.mask)))
             for written in Path(folder).iterdir():
                 written.unlink()

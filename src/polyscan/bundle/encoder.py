@@ -18,7 +18,7 @@ from polyscan.study.manifest import Manifest
 
 
 class StudyEncoder:
-    """The network of a bundle with its weights, in evaluation mode, and what prepares a study for it.
+    """The network of a bundle with its weights, in evaluation mode and not calibrated, and what prepares a study for it.
 
     Args:
         bundle: the bundle's folder, or the name of one that comes with polyscan.
@@ -28,6 +28,7 @@ class StudyEncoder:
     Attributes:
         network: of the bundle, on its device.
         parser: of the bundle's inference config.
+        learnt: see :class:`polyscan.bundle.StudyPredictor`.
 
     Raises:
         PolyscanError: the bundle, the weights or an override cannot be used.
@@ -38,10 +39,11 @@ class StudyEncoder:
     ) -> None:
         (file,) = weights_of(bundle, weights)
         changes = {"dataset#data": [], **(overrides or {})}
-        self.parser = load_inference(bundle, Manifest(), file.parent, file, changes).parser
+        self.parser = load_inference(bundle, Manifest(), file.parent, file, changes, calibrated=False).parser
         self.network, self._transform, self._extra_keys, self._inputs = (
             self.parser.get_parsed_content(name) for name in ("network", "preprocessing", "extra_keys", "inputs")
         )
+        self.learnt: set[str] = self.parser.get_parsed_content("predictor").learnt
         self.network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
         self.network.eval()
         self._device = self.parser.get_parsed_content("device")

@@ -242,8 +242,10 @@ def load_inference(
     output_dir: str | Path,
     weights: str | Path | Sequence[str | Path] | None,
     overrides: Mapping[str, Any],
+    *,
+    calibrated: bool = True,
 ) -> ConfigWorkflow:
-    """The inference config of a bundle, initialised, with its weights and the calibration that lies beside them.
+    """The inference config of a bundle, initialised, with its weights and, if wanted, the calibration beside them.
 
     Raises:
         PolyscanError: the bundle, the weights or an override cannot be used.
@@ -257,7 +259,7 @@ def load_inference(
     changes = {**fragments, **carried, "weights": str(files[0].resolve()), **overrides}
     if len(files) > 1:
         changes["ensemble"] = [str(file.resolve()) for file in files[1:]]
-    for beside in calibration_of(files):
+    for beside in calibration_of(files) if calibrated else []:
         changes |= {"calibration": str(beside.resolve()), "weights_fingerprint": weights_fingerprint(files[0])}
     workflow = _load(bundle, "inference", manifest, output_dir, changes)
     parser = workflow.parser
