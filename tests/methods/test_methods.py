@@ -324,11 +324,16 @@ def test_a_comparison_is_told_by_its_folder(tmp_path):
     protocol |= {"seeds": 2, "parameters": 5000, "epochs": 40, "batch_size": 64, "learning_rate": 0.01}
     write_json(tmp_path / "protocol.json", protocol | {"weight_decay": 0.01, "level": 0.05})
     (tmp_path / "compare.csv").write_text("strategy,auroc\ngated,0.8\nconcatenation,0.7\nlogistic regression,0.7\n")
+    (tmp_path / "information.csv").write_text("modality,alone\nCT,0.3\n")
     write_json(tmp_path / MARKER, {"command": "compare", "holds": []})
     text = methods_text([tmp_path])
     for words in ("12ab", "gated (GatedSum", "Arevalo", "Pedregosa", "5 folds", "2 seeds", "Nadeau", "Holm", "Corani"):
         assert words in text, words
+    for words in ("its entropy less the log loss", "Barber", "Williams"):
+        assert words in text, words
     assert "not run" not in text
+    (tmp_path / "information.csv").write_text("")  # of one modality, which shares nothing
+    assert "Williams" not in methods_text([tmp_path])
 
 
 def test_on_the_command_line(tmp_path, capsys):

@@ -26,6 +26,7 @@ def tell_comparison(text: Text, folder: Path) -> None:
         classwise_calibration_error,
         expected_calibration_error,
     )
+    from polyscan.evaluation.information import partial_information, predicted_information
     from polyscan.evaluation.statistics import auroc, bootstrap, corrected_difference, holm, probability_of_false_claim
 
     if not (folder / "compare.csv").is_file():
@@ -55,6 +56,11 @@ def tell_comparison(text: Text, folder: Path) -> None:
         f"what calibrated probabilities have by chance{text.cite(calibrated_error_quantile)}, class by class"
         f"{text.cite(classwise_calibration_error)}; how well probabilities tell which answers are wrong, by the area "
         f"under the risk-coverage curve{text.cite(area_under_risk_coverage)}.",
+        f"What each modality tells of the class is at least its entropy less the log loss of models that read it"
+        f"{text.cite(predicted_information)}, which bounds what is redundant, unique and synergistic with all others"
+        f"{text.cite(partial_information)}."
+        if (folder / "information.csv").is_file() and rows_in(folder / "information.csv")
+        else "",
     )
 
 
