@@ -133,17 +133,3 @@ def test_what_cannot_be_calibrated_is_refused(manifest, tmp_path, capsys):
     torch.save(network.state_dict(), weights)
     with pytest.raises(PolyscanError, match="The weights learnt from sub-v3; give studies"):
         calibrate(BUNDLE, manifest, weights=weights)
-    with pytest.raises(PolyscanError, match="predicts no classes"):
-        calibrate(BUNDLES / "brain_mri_tumour_segmentation", manifest)
-
-
-@pytest.mark.parametrize("command", ["calibrate", "features"])
-def test_settings_reach_the_bundle_as_those_of_infer_do(command, manifest, tmp_path, capsys):
-    weights = tmp_path / "model.pt"
-    shutil.copy(BUNDLE / "models" / "model.pt", weights)
-    found, given = read_manifest(manifest), tmp_path / "given.json"
-    write_manifest(given, Manifest(roots=found.roots, validation=found.validation))
-    line = [command, str(BUNDLE), str(given), "--weights", str(weights)]
-    line += ["-o", str(tmp_path / "out")] if command == "features" else []
-    assert main([*line, "--set", "roi=3"]) == 1
-    assert "has no entry 'roi'" in capsys.readouterr().err

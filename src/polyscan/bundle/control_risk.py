@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from polyscan.bundle.carried import check_not_learnt
 from polyscan.bundle.config import bundle_folder, quiet, read_config
 from polyscan.bundle.inference_options import InferenceOptions
-from polyscan.bundle.run import load_inference
+from polyscan.bundle.tried import TriedSegmentation
 from polyscan.bundle.weights import weights_fingerprint, weights_of
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import write_json
@@ -21,12 +20,11 @@ from polyscan.formats.nifti import read_nifti
 from polyscan.geometry import voxel_ml
 from polyscan.inference.risk_control import controlled_column
 from polyscan.progress import Progress, silent
-from polyscan.study import PredictionRecord, Study
-from polyscan.study.manifest import Manifest, read_manifest
+from polyscan.study import PredictionRecord
 from polyscan.study.outputs import check_writable_file
 from polyscan.transforms.save import STEPS
 
-_THRESHOLDS = (np.arange(1, STEPS + 1) - 0.5) / STEPS
+THRESHOLDS = (np.arange(1, STEPS + 1) - 0.5) / STEPS
 """Between the steps that kept probabilities are rounded to, so that rounding takes none across."""
 
 
@@ -72,20 +70,25 @@ def control_risk(
     check_writable_file(path, "threshold")
     if "regions" not in read_config(bundle, "inference", overrides or {}):
         raise PolyscanError(f"{bundle} segments no regions, so that there is no threshold; leave --risk away.")
-    studies = [study for study in read_manifest(manifest).validation if study.label.mask]
-    if not studies:
-        raise PolyscanError(f"{manifest} has no study with a mask in the section 'validation' to control the risk on.")
-    counts, before = _segmented(bundle, file, studies, overrides or {}, progress)
-    subjects = [study.subject for study in studies]
-    missed = {name: _missed(each, subjects) for name, each in counts.items()}
+    changes = {**(overrides or {}), **InferenceOptions(probabilities=True).overrides}
+    with quiet(), TemporaryDirectory() as folder:
+        tried = TriedSegmentation(bundle, file, manifest, changes, folder)
+        before = tried.parser.get_parsed_content("threshold")
+        each_study = []
+        for count, study in enumerate(tried.studies, start=1):
+            each_study.append(volumes_at_thresholds(tried.ask(study), str(study.label.mask)))
+            progress(count, len(tried.studies), study.key)
+    counts = {name: np.stack([each[name] for each in each_study]) for name in each_study[0]}
+    subjects = [study.subject for study in tried.studies]
+    missed = {name: missed_part(each, subjects) for name, each in counts.items()}
     columns = {name: _column(name, each, risk) for name, each in missed.items()}
-    old = int(np.abs(_THRESHOLDS - before).argmin())
+    old = int(np.abs(THRESHOLDS - before).argmin())
     column = min(old, *columns.values())
     told = {}
     for name, each in counts.items():
         rows = {"missed": missed[name], "volume_ml": _by_subject(each[:, 1, 1:], subjects)}
         told[name] = {
-            "threshold": _THRESHOLDS[columns[name]],
+            "threshold": THRESHOLDS[columns[name]],
             "subjects": len(missed[name]),
             **{what: round(float(row[:, column].mean()), 4) for what, row in rows.items()},
             **{f"{what}_before": round(float(row[:, old].mean()), 4) for what, row in rows.items()},
@@ -94,33 +97,10 @@ def control_risk(
     content = {
         "risk": risk,
         "weights": weights_fingerprint(file),
-        "inference": {"threshold": before if column == old else _THRESHOLDS[column]},
+        "inference": {"threshold": before if column == old else THRESHOLDS[column]},
     }
     write_json(path, {**content, "regions": told})
     return path
-
-
-def _segmented(
-    bundle: Path, weights: Path, studies: Sequence[Study], overrides: Mapping[str, Any], progress: Progress
-) -> tuple[dict[str, np.ndarray], float]:
-    """Region to the counts of each study, (study, 2, 1 + threshold), see :func:`_counts`; and the bundle's threshold.
-
-    Raises:
-        PolyscanError: the weights learnt from a study, or it cannot be segmented.
-    """
-    counts: list[dict[str, np.ndarray]] = []
-    with quiet(), TemporaryDirectory() as folder:
-        changes = {"dataset#data": [], **overrides, **InferenceOptions(probabilities=True).overrides}
-        parser = load_inference(bundle, Manifest(), folder, weights, changes).parser
-        predictor, threshold = (parser.get_parsed_content(name) for name in ("predictor", "threshold"))
-        check_not_learnt(studies, predictor.learnt)
-        for count, study in enumerate(studies, start=1):
-            prediction = predictor.predict(study).prediction
-            counts.append(_counts(prediction, str(study.label.mask)))
-            for written in Path(folder).iterdir():
-                written.unlink()
-            progress(count, len(studies), study.key)
-    return {name: np.stack([each[name] for each in counts]) for name in counts[0]}, threshold
 
 
 def _column(name: str, missed: np.ndarray, risk: float) -> int:
@@ -131,7 +111,7 @@ def _column(name: str, missed: np.ndarray, risk: float) -> int:
         raise PolyscanError(f"{name}: {error}") from error
 
 
-def _counts(prediction: PredictionRecord, mask: str) -> dict[str, np.ndarray]:
+def volumes_at_thresholds(prediction: PredictionRecord, mask: str) -> dict[str, np.ndarray]:
     """Of each region the volumes that are marked of it and of all, at no threshold and at each, in millilitres.
 
     (2, 1 + threshold): at none they are those of the true region and of the image.
@@ -146,7 +126,7 @@ def _counts(prediction: PredictionRecord, mask: str) -> dict[str, np.ndarray]:
     return counts
 
 
-def _missed(counts: np.ndarray, subjects: Sequence[str]) -> np.ndarray:
+def missed_part(counts: np.ndarray, subjects: Sequence[str]) -> np.ndarray:
     """(subject, threshold) part of a region that is missed, of those subjects who have it."""
     true = counts[:, 0]
     has = true[:, 0] > 0

@@ -18,7 +18,7 @@ from polyscan.study.manifest import Manifest
 
 
 class StudyEncoder:
-    """The network of a bundle with its weights, in evaluation mode and not calibrated, and what prepares a study for it.
+    """The network of a bundle with its weights, in evaluation mode, not calibrated, and what prepares a study for it.
 
     Args:
         bundle: the bundle's folder, or the name of one that comes with polyscan.

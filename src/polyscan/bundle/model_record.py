@@ -59,7 +59,7 @@ def model_record(
         roi_size=list(config.get("roi_size", [])) if "roi_size" in reads else [],
         inferer=class_name(str(config.get("inferer", {}).get("_target_", ""))),
         weights=[sha256(file) for file in weights],
-        calibrated=bool(calibration_of(weights)),
+        calibrated="tasks" in config and bool(calibration_of(weights)),
         calibration_method=config.get_parsed_content("calibrated").method if "calibrated" in config else "temperature",
         mirrored=len(config.get("mirror_axes", [])) if config.get("mirror", False) else 0,
         settings=inference_fingerprint(bundle, weights, changed),

@@ -23,9 +23,9 @@ from polyscan.files.digest import digest_of
 from polyscan.files.features import FEATURES, remove_features
 from polyscan.files.names import MAPS
 from polyscan.files.owned import rewrite_owned
-from polyscan.inference import KeptFeatures
+from polyscan.inference import KeptFeatures, TaskCalibration
 from polyscan.progress import Progress, silent
-from polyscan.study import ModelRecord, PredictionRecord, Study
+from polyscan.study import ModelRecord, PredictionRecord, Study, VolumeInterval
 from polyscan.study.manifest import MANIFEST, Failure, Manifest, manifest_of, none_done, read_record, write_manifest
 from polyscan.study.outputs import OutputFolder, files_digest, remove_report, sources_of
 from polyscan.study.record import CLINICAL
@@ -60,6 +60,7 @@ class StudyPredictor:
         extra_keys: what an item carries beside.
         postprocess: told each study and what was predicted for it; may add to that.
         features: the evaluator's network, or the one within it, which keeps what it encoded and tells what it reads.
+        calibration: of a segmentation, whose volumes are then told with an interval.
 
     Attributes:
         progress: told (done, total, study) after each study of a manifest.
@@ -76,9 +77,11 @@ class StudyPredictor:
         extra_keys: Sequence[str] = (),
         postprocess: Callable[[Study, PredictionRecord], None] | None = None,
         features: KeptFeatures | None = None,
+        calibration: TaskCalibration | None = None,
     ) -> None:
         self.evaluator, self.transform = evaluator, dataset.transform
         self.labels, self.extra_keys, self.postprocess, self.features = labels, extra_keys, postprocess, features
+        self.calibration = calibration
         self.progress: Progress = silent
         self.model: ModelRecord | None = None
         self.learnt: set[str] = set()
@@ -119,6 +122,12 @@ class StudyPredictor:
             prediction.learnt = bool(self.learnt) and not self.learnt.isdisjoint(marks_of([study]))
             if self.features is not None:
                 prediction.reused = self.features.reused
+            if self.calibration is not None and self.calibration.volumes is not None:
+                volumes, available = self.calibration.volumes, [n in read for n in self.calibration.modalities]
+                prediction.volume_intervals = {
+                    name: VolumeInterval(*ends, volumes.coverage)
+                    for name, ends in volumes(prediction.volumes_ml, available).items()
+                }
             prediction.earlier = earlier
             if self.postprocess is not None:
                 self.postprocess(study, prediction)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+_T = TypeVar("_T")
+_EVERY_SUBSET_UP_TO = 4
 _ROUNDING = 1e-5
 """By which part a probability of the same answer may differ between devices, and in single precision from double."""
 
@@ -99,6 +102,13 @@ def least_bound(scores: NDArray, subjects: NDArray, coverage: float) -> float:
     return float(kept[-1]) if kept.size else float("inf")
 
 
-def pattern_of(available: NDArray) -> str:
+def tried_subsets(present: Sequence[_T]) -> list[list[_T]]:
+    """From what a study is answered to calibrate: each subset of up to four modalities, else one left out at a time."""
+    if len(present) > _EVERY_SUBSET_UP_TO:
+        return [list(present), *([m for m in present if m != absent] for absent in present)]
+    return [[m for k, m in enumerate(present) if code >> k & 1] for code in range(1, 2 ** len(present))]
+
+
+def pattern_of(available: ArrayLike) -> str:
     """A pattern of availability (modality,) as text, such as ``1101``."""
     return "".join("1" if each else "0" for each in np.asarray(available, dtype=bool))

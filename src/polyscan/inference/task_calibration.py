@@ -17,13 +17,14 @@ from polyscan.files.schema import decoded, encoded
 from polyscan.inference.calibration import CALIBRATIONS, Calibration, Method
 from polyscan.inference.conformal import ConformalSets
 from polyscan.inference.feature_distance import FeatureDistance
+from polyscan.inference.volume_intervals import VolumeIntervals
 
 FORMAT_VERSION = 4
 
 
 @dataclass(frozen=True)
 class TaskCalibration:
-    """Temperatures and prediction sets of a network's tasks, and what its scans look like to it.
+    """Temperatures and prediction sets of a network's tasks, volumes of its regions, what its scans look like to it.
 
     Attributes:
         tasks: task to its classes, in the order of the logits.
@@ -34,6 +35,7 @@ class TaskCalibration:
         distances: modality to the distance of its features from those of the studies that it was fitted on; only
             modalities that enough of them have.
         method: by which the probabilities are calibrated.
+        volumes: of the regions of a segmentation.
     """
 
     tasks: Mapping[str, Sequence[str]]
@@ -43,6 +45,7 @@ class TaskCalibration:
     weights: str = ""
     distances: Mapping[str, FeatureDistance] = field(default_factory=dict)
     method: Method = "temperature"
+    volumes: VolumeIntervals | None = None
 
     def typicality(self, described: Tensor, available: Tensor) -> dict[str, float]:
         """Modality that is there to how often a study as those of the calibration is as far from them.
@@ -98,7 +101,11 @@ class TaskCalibration:
 
 
 def load_calibration(
-    path: str | Path, tasks: Mapping[str, Sequence[str]], modalities: Sequence[str], weights: str = ""
+    path: str | Path,
+    tasks: Mapping[str, Sequence[str]],
+    modalities: Sequence[str],
+    weights: str = "",
+    settings: Mapping[str, Any] | None = None,
 ) -> TaskCalibration:
     """What ``polyscan calibrate`` wrote; nothing is corrected where ``path`` is empty.
 
@@ -107,10 +114,11 @@ def load_calibration(
         tasks: of the network that is to be corrected.
         modalities: of the network.
         weights: fingerprint of its weights; not compared where empty.
+        settings: on which volumes depend.
 
     Raises:
-        PolyscanError: the file is none, is of another method than it says, or was made for other tasks, modalities or
-            weights.
+        PolyscanError: the file is none, is of another method than it says, or was made for other tasks, modalities,
+            weights or settings.
     """
     if not str(path):
         return TaskCalibration(tasks, modalities, {}, {})
@@ -132,7 +140,16 @@ def load_calibration(
     ):
         if told != own:
             raise PolyscanError(f"{path} was made for other {name}; make it anew with polyscan calibrate.")
+    if found.volumes and found.volumes.settings != (settings or {}):
+        raise PolyscanError(
+            f"{path} was made with {_listed(found.volumes.settings)}, not {_listed(settings or {})}; make it anew with "
+            "polyscan calibrate and the options that infer is given."
+        )
     return replace(found, tasks=tasks)
+
+
+def _listed(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items())
 
 
 def fit_calibration(

@@ -125,11 +125,14 @@ def _certainty(text: Text, predictions: Sequence[PredictionRecord]) -> Iterator[
     from polyscan.inference.calibration import CALIBRATIONS
     from polyscan.inference.conformal import ConformalSets
     from polyscan.inference.shapley import EXACT_PLAYERS
+    from polyscan.inference.volume_intervals import VolumeIntervals
 
     answers = [task for each in predictions for task in each.answers.values()]
     models = [each.model for each in predictions if each.model is not None and each.model.calibrated]
     if kinds := dict.fromkeys(CALIBRATIONS[model.calibration_method] for model in models):
         yield f"Probabilities were calibrated by {enumerated(kind.NAME + text.cite(kind) for kind in kinds)}."
+    if any(each.volume_intervals for each in predictions):
+        yield f"Intervals of volumes are conformal, by what was read{text.cite(VolumeIntervals)}."
     if any(each.prediction_set is not None for each in answers):
         yield f"Conformal prediction gave the classes that are not ruled out{text.cite(ConformalSets)}."
     if any(each.epistemic is not None for each in answers):

@@ -37,6 +37,8 @@ def _row(study: Study) -> dict[str, Any]:
     row["repaired"] = "; ".join(f"{name}: {repair}" for name, repair in repairs.items()) or None
     for name, volume in prediction.volumes_ml.items():
         row[f"{name} ml"] = round(volume, 3)
+        if interval := prediction.volume_intervals.get(name):
+            row |= {f"{name} at least ml": interval.low_ml, f"{name} at most ml": interval.high_ml}
     for name, score in prediction.scores.items():
         row |= {f"{name} dice": score.dice, f"{name} surface dice": score.surface_dice}
         row |= {f"{name} hd95 mm": score.hd95_mm, f"{name} true ml": score.true_ml}

@@ -11,6 +11,7 @@ from polyscan.study.record import (
     RegistrationRecord as RegistrationRecord,
     Study as Study,
     TaskPrediction as TaskPrediction,
+    VolumeInterval as VolumeInterval,
     scans_of as scans_of,
 )
 from polyscan.study.scan import Scan as Scan, Source as Source, paths_in as paths_in

@@ -16,6 +16,7 @@ from polyscan.scan_key import ScanKey
 from polyscan.study.entry import PATH, Entry
 from polyscan.study.scan import Scan, Source
 
+CalibrationMethod = Literal["temperature", "vector", "isotonic"]
 CLINICAL = "clinical"
 NEVER_ACQUIRED = "was never acquired"
 """How the problem of a scan begins that a network made."""
@@ -143,6 +144,20 @@ class RegionScore(Entry):
 
 
 @dataclass
+class VolumeInterval(Entry):
+    """Between which volumes the true one lies; see :class:`polyscan.inference.volume_intervals.VolumeIntervals`.
+
+    Attributes:
+        low_ml, high_ml: in millilitres.
+        coverage: how often.
+    """
+
+    low_ml: float
+    high_ml: float
+    coverage: float
+
+
+@dataclass
 class TaskPrediction(Entry):
     """What was predicted for one task.
 
@@ -215,7 +230,7 @@ class ModelRecord(Entry):
     modalities: list[str] = field(default_factory=list)
     weights: list[str] = field(default_factory=list)
     calibrated: bool = False
-    calibration_method: Literal["temperature", "vector", "isotonic"] = "temperature"
+    calibration_method: CalibrationMethod = "temperature"
     mirrored: int = 0
     versions: dict[str, str] = field(default_factory=dict)
     parts: list[str] = field(default_factory=list)
@@ -267,6 +282,7 @@ class PredictionRecord(Entry):
         scores: region to how well it was segmented, where the truth is known.
         answers: task to what was predicted.
         volumes_ml: region to what was segmented, in millilitres.
+        volume_intervals: region to what its true volume may be, where the segmentation is calibrated.
         seconds: the time that it took.
         typicality: scan to how often one of the calibration is as far from the others as it is, by its features.
         regions: of a mask, region to the numbers in it that the region consists of.
@@ -300,6 +316,7 @@ class PredictionRecord(Entry):
     unanswered: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
     learnt: bool = False
+    volume_intervals: dict[str, VolumeInterval] = field(default_factory=dict)
 
     @property
     def atypical(self) -> list[str]:
