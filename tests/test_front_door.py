@@ -94,6 +94,10 @@ def test_a_bundle_by_its_name_predicts_a_study(ward, tmp_path):
     assert torch.equal(bundle.predict(scans, absent="T1").mask, found.mask)
     with pytest.raises(polyscan.PolyscanError, match=r"T1 is a Tensor of shape \(40, 40, 40\); give a MetaTensor"):
         bundle.predict({"T1": torch.zeros(40, 40, 40)})
+    with pytest.raises(
+        polyscan.PolyscanError, match="A MetaTensor is no study; give one, its folder, or its scans in a"
+    ):
+        bundle.predict(scans["T1"])
     with pytest.raises(polyscan.PolyscanError, match=r"holds 2 studies \(sub-001, sub-002\); name the folder of one"):
         bundle.predict(ward)
     with pytest.raises(polyscan.PolyscanError, match="Modality CT cannot be left out: this bundle reads T1, T1c"):

@@ -98,8 +98,12 @@ class LoadedBundle:
         with tempfile.TemporaryDirectory(prefix="polyscan-") as folder:
             if isinstance(study, Mapping):
                 study = _written(study, Path(folder))
-            elif not isinstance(study, Study):
+            elif isinstance(study, (str, Path)):
                 study = only_study(find_studies(study), study)
+            elif not isinstance(study, Study):
+                raise PolyscanError(
+                    f"A {type(study).__name__} is no study; give one, its folder, or its scans in a dictionary."
+                )
             ready = study.preparation is not None or not self.protocol
             prepared = study if ready else prepare_study(study, Path(folder), str(self.protocol))
             with _ONE_AT_A_TIME:
@@ -132,7 +136,7 @@ def _written(scans: Mapping[str, MetaTensor], folder: Path) -> Study:
         if not isinstance(image, MetaTensor) or image.ndim != 4 or len(image) != 1:
             found = f"{type(image).__name__} of shape {tuple(getattr(image, 'shape', ()))}"
             raise PolyscanError(f"{name} is a {found}; give a MetaTensor (1, x, y, z), as polyscan.read_study does.")
-        write_nifti(folder / f"{name}.nii.gz", MetaTensor(image.float(), affine=image.affine))
+        write_nifti(folder / f"{name}.nii.gz", MetaTensor(image.as_tensor().float(), affine=image.affine))
         in_suv = {"Units": "SUV"} if modality(name).unit == "SUVbw" else {}
         written[name] = Scan(str(folder / f"{name}.nii.gz"), given=in_suv)
     return replace(study, scans=written)
