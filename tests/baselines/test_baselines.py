@@ -131,6 +131,14 @@ def test_a_network_stands_beside_simple_models(tmp_path, capsys):
     assert table.task == "class"
 
 
+def test_a_row_to_compare_with_that_there_is_not_is_refused(tmp_path):
+    out = write(tmp_path / "out", answered(studies(tmp_path), right))
+    with pytest.raises(
+        PolyscanError, match="There is no row of class with the inputs 'gene'; there are clinical, genes,"
+    ):
+        list(evaluate([out], tasks=["class"], reference="gene", n_resamples=20))
+
+
 def test_only_studies_that_a_network_answered_for_are_scored(tmp_path):
     """Of two folds of three, wrong about the first patient."""
     made = answered(studies(tmp_path), lambda study, yes: yes == (study.subject != "P0"), lambda study: study.fold != 2)

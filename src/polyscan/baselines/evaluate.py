@@ -80,8 +80,8 @@ def evaluate(
             yield replace(compared(task, rows, n_resamples=n_resamples, reference=reference), notes=notes)
     if not compared_any:
         raise PolyscanError(
-            f"{paths[0]} tells of no task enough to learn and to test on two folds, and holds no answers; give studies "
-            "with labels and folds, or with answers, or others to learn from."
+            f"{paths[0]} tells of no task enough to learn and to test on two folds, and holds no labelled answers; "
+            "give studies with labels and folds, or with labels and answers, or others to learn from."
         )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from polyscan.baselines.tasks import Array, Task
+from polyscan.errors import unknown_name
 from polyscan.evaluation import Interval, bootstrap_scores, corrected_difference, percentile_interval
 
 NETWORK = "polyscan"
@@ -74,12 +75,17 @@ def compared(
         answers: method and inputs to the answers, (study, ...).
         n_resamples: cohorts drawn for an interval.
         reference: the inputs of the row to compare with; the best single table or scan where not given.
+
+    Raises:
+        PolyscanError: there is no row of these inputs.
     """
     rows = np.flatnonzero(task.scored)
     patients = [task.patients[k] for k in rows]
     scores = {row: task.score_of(found) for row, found in answers.items()}
     value = {row: score(np.arange(len(rows))) for row, score in scores.items()}
     named = [row for row in answers if row[1] == reference]
+    if reference is not None and not named:
+        raise unknown_name(f"row of {task.name} with the inputs", reference, dict.fromkeys(name for _, name in answers))
     single = [row for row in answers if row[0] != NETWORK and "+" not in row[1]]
     best = named[0] if named else max(single or answers, key=lambda row: np.nan_to_num(value[row], nan=-1.0))
     drawn = {row: bootstrap_scores(score, patients, n_resamples=n_resamples) for row, score in scores.items()}
