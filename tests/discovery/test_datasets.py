@@ -51,9 +51,19 @@ def test_the_ten_that_are_meant_are_there():
     assert set(wanted.split()) | {"ucsf_pdgm"} <= set(KNOWN)
 
 
-def test_what_is_expected_is_told_as_a_person_would_write_it(tmp_path):
-    with pytest.raises(PolyscanError, match=r"paths such as BraTS2021_00000/<subject>_t1\.nii\.gz\. Ask for"):
-        match_download(read_dataset("brats_2021"), tmp_path)
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("brats_2021", "BraTS2021_00000/<subject>_t1.nii.gz"),
+        ("ucsf_pdgm", "UCSF-PDGM-0000_nifti/UCSF-PDGM-0000_T1_bias.nii.gz"),
+        ("adni", "000_S_0000/*MP-RAGE*/0000-00-*/*/"),
+        ("hecktor_2022", "imagesTr/A-0__CT.nii.gz"),
+        ("nickparvar", "Training/glioma/*.jpg"),
+    ],
+)
+def test_what_is_expected_is_told_as_a_person_would_write_it(name, path, tmp_path):
+    with pytest.raises(PolyscanError, match=re.escape(f"paths such as {path}. Ask for")):
+        match_download(read_dataset(name), tmp_path)
 
 
 def test_brats(tmp_path):

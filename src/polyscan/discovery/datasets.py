@@ -184,8 +184,13 @@ def summary(manifest: Manifest) -> str:
 
 
 def _readable(pattern: str) -> str:
-    """A regular expression on paths as a person would write them: ``BraTS2021_00000/<subject>_t1.nii.gz``."""
-    plain = re.sub(r"\(\?P<\w+>([^()]*)\)", r"\1", pattern.removeprefix("(?:.*/)?"))
+    """A regular expression on paths as a person would write them: ``BraTS2021_00000/<subject>_t1.nii.gz``.
+
+    Without the groups that may be absent, and with the first of several words.
+    """
+    plain = re.sub(r"\((?:\?P<\w+>|\?:)[^()]*\)\?", "", pattern)
+    plain = re.sub(r"\((?:\?P<\w+>|\?:)([^()|]*)[^()]*\)", r"\1", plain)
     plain = re.sub(r"\(\?P=(\w+)\)", r"<\1>", plain)
-    plain = re.sub(r"\\d\{(\d+)\}", lambda found: "0" * int(found[1]), plain)
-    return re.sub(r"\[\^/\][+*]", "*", plain).replace("\\.", ".")
+    plain = re.sub(r"\\d(?:\{(\d+)(?:,\d+)?\}|\+)", lambda found: "0" * int(found[1] or 1), plain)
+    plain = re.sub(r"\[\^/\][+*]", "*", plain)
+    return re.sub(r"\[(.)[^\]]*\]\+?", r"\1", plain).replace("\\.", ".").replace("?", "")
