@@ -218,13 +218,15 @@ def test_a_folder_is_no_manifest_and_a_file_no_folder(tmp_path):
 
 
 def test_answers_from_scans_that_were_prepared_otherwise_are_told():
-    def answered(protocol, learnt, scans=("T1",)):
+    def answered(protocol, learnt, scans=("T1",), read=("T1",)):
         model = ModelRecord("brain", protocols=learnt)
         preparation = Preparation(protocol, "T1") if protocol else None
         scans = {name: Scan("/x") for name in scans}
-        return Study("a", scans=scans, preparation=preparation, prediction=PredictionRecord("/y", model=model))
+        told = PredictionRecord("/y", model=model, present=list(read))
+        return Study("a", scans=scans, preparation=preparation, prediction=told)
 
     same = [answered("brain_mri", ["brain_mri"]), answered("", [""]), answered("mine", []), answered("", ["x"], ())]
+    same.append(answered("brain_mri", [""], read=["clinical"]))
     assert Manifest(testing=same).prepared_otherwise == ""
     other = [answered("", ["brain_mri"]), answered("default", ["brain_mri"])]
     assert Manifest(testing=[*same, *other]).prepared_otherwise == (

@@ -130,7 +130,11 @@ class Manifest(Entry):
     @property
     def prepared_otherwise(self) -> str:
         """A sentence where scans were prepared otherwise than those that their network learnt from; otherwise empty."""
-        both = [(study.protocol, study.model.protocols) for study in self.studies if study.scans and study.model]
+        both = [
+            (study.protocol, study.model.protocols)
+            for study in self.studies
+            if study.model and study.prediction and study.scans.keys() & set(study.prediction.present)
+        ]
         others = [(found, learnt) for found, learnt in both if learnt and found not in learnt]
         if not others:
             return ""
