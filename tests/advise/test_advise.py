@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import shlex
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from monai.data import MetaTensor
 from prepared import BUNDLES, make_manifest
 
 from polyscan.advise import advise, describe_arrays, describe_manifest
@@ -24,6 +27,7 @@ from polyscan.compare import read_protocol
 from polyscan.compare.protocol import CONCATENATION
 from polyscan.errors import PolyscanError
 from polyscan.evaluation.missingness import dependences
+from polyscan.formats.nifti import write_nifti
 from polyscan.phantom.tasks import find_task, task_names, write_task
 from polyscan.study import Label, Preparation, RegistrationRecord, Scan, Study
 from polyscan.study.manifest import Manifest, read_manifest, write_manifest
@@ -71,6 +75,22 @@ def test_the_next_command_trains(interaction, tmp_path, capsys, monkeypatch):
     assert (tmp_path / "run" / "model.pt").is_file()
     protocol = read_protocol(shlex.split(compare)[2])
     assert told["strategy"] in {*protocol.strategies, CONCATENATION}
+
+
+def test_scans_that_are_not_prepared_are_prepared_before_advice_is_followed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("ward").mkdir()
+    write_nifti("ward/scan.nii.gz", MetaTensor(torch.zeros(1, 8, 8, 8)))
+    scans = {name: Scan(str(tmp_path / "ward/scan.nii.gz")) for name in ("T1", "FLAIR")}
+    raw = [Study(one.subject, scans=scans, label=Label(tasks=one.label.tasks)) for one in cohort(count=20)]
+    write_manifest("manifest.json", Manifest(training=raw))
+    assert main(["advise", "manifest.json", "-o", "advice"]) == 0
+    told = json.loads(Path("advice/advice.json").read_text())
+    assert told["commands"] == [
+        "polyscan prepare manifest.json -o prepared --protocol glioma_mri",
+        "polyscan advise prepared/manifest.json -o advice --target grade",
+    ]
+    assert told["commands"][1] in capsys.readouterr().out
 
 
 def test_advice_on_a_task_does_not_see_its_results(interaction):

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from polyscan.advise.advice import Advice
 from polyscan.advise.candidates import CANDIDATES
+from polyscan.bundle.config import bundle_folder, read_metadata
 from polyscan.compare.protocol import CONCATENATION, OUTPUT_MEAN
 from polyscan.files.atomic import write_json
 from polyscan.files.owned import replace_owned
 from polyscan.files.schema import encoded
-from polyscan.study.manifest import read_manifest
+from polyscan.study.manifest import MANIFEST, read_manifest
 from polyscan.study.outputs import OutputFolder, sources_of
 
 CONFIG, PROTOCOL = "config.json", "compare.json"
@@ -61,9 +62,19 @@ def _write_configs(advice: Advice, manifest: str | Path, folder: Path, final: Pa
 
 
 def commands_of(advice: Advice, manifest: str | Path, out: str | Path) -> list[str]:
-    """The next commands, in order; none where no bundle learns such a thing."""
+    """The next commands, in order; none where no bundle learns such a thing.
+
+    Of scans that are not prepared it cannot be trained: they are prepared, and advice on them is asked for again.
+    """
     if advice.setting is None:
         return []
+    protocol = read_metadata(bundle_folder(advice.setting.bundle)).get("protocol")
+    if protocol and not advice.cohort.prepared:
+        again = ["polyscan", "advise", f"prepared/{MANIFEST}", "-o", str(out), "--target", advice.cohort.target]
+        return [
+            shlex.join(["polyscan", "prepare", str(manifest), "-o", "prepared", "--protocol", protocol]),
+            shlex.join(again),
+        ]
     found, configs = [], list(advice.setting.fragments)
     if advice.setting.plan:
         plan = Path(out) / "plan.json"
