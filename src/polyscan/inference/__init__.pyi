@@ -6,5 +6,10 @@ from polyscan.inference.sampled_shapley import sampled_shapley_values as sampled
 from polyscan.inference.shapley import shapley_interactions as shapley_interactions, shapley_values as shapley_values
 from polyscan.inference.subsets import every_subset as every_subset
 from polyscan.inference.task_calibration import TaskCalibration as TaskCalibration, load_calibration as load_calibration
-from polyscan.inference.uncertainty import conflict as conflict, entropy as entropy, split_entropy as split_entropy
+from polyscan.inference.uncertainty import (
+    conflict as conflict,
+    entropy as entropy,
+    soft_dice_confidence as soft_dice_confidence,
+    split_entropy as split_entropy,
+)
 from polyscan.inference.window_inferer import WindowInferer as WindowInferer

@@ -120,6 +120,7 @@ def _certainty(text: Text, predictions: Sequence[PredictionRecord]) -> Iterator[
         sampled_shapley_values,
         shapley_interactions,
         shapley_values,
+        soft_dice_confidence,
         split_entropy,
     )
     from polyscan.inference.calibration import CALIBRATIONS
@@ -131,6 +132,8 @@ def _certainty(text: Text, predictions: Sequence[PredictionRecord]) -> Iterator[
     models = [each.model for each in predictions if each.model is not None and each.model.calibrated]
     if kinds := dict.fromkeys(CALIBRATIONS[model.calibration_method] for model in models):
         yield f"Probabilities were calibrated by {enumerated(kind.NAME + text.cite(kind) for kind in kinds)}."
+    if any(each.confidence for each in predictions):
+        yield f"How sure a mask is was told by its soft Dice{text.cite(soft_dice_confidence)}."
     if any(each.volume_intervals for each in predictions):
         yield f"Intervals of volumes are conformal, by what was read{text.cite(VolumeIntervals)}."
     if any(each.prediction_set is not None for each in answers):

@@ -37,6 +37,7 @@ def _row(study: Study) -> dict[str, Any]:
     row["repaired"] = "; ".join(f"{name}: {repair}" for name, repair in repairs.items()) or None
     for name, volume in prediction.volumes_ml.items():
         row[f"{name} ml"] = round(volume, 3)
+        row[f"{name} confidence"] = prediction.confidence.get(name)
         if interval := prediction.volume_intervals.get(name):
             row |= {f"{name} at least ml": interval.low_ml, f"{name} at most ml": interval.high_ml}
     for name, score in prediction.scores.items():

@@ -224,6 +224,7 @@ def _regions(prediction: PredictionRecord) -> list[dict[str, Any]]:
             "name": name,
             "colour": colour,
             "ml": prediction.volumes_ml.get(name),
+            "confidence": prediction.confidence.get(name),
             "interval": prediction.volume_intervals.get(name),
             "score": prediction.scores.get(name),
         }

@@ -282,6 +282,8 @@ class PredictionRecord(Entry):
         scores: region to how well it was segmented, where the truth is known.
         answers: task to what was predicted.
         volumes_ml: region to what was segmented, in millilitres.
+        confidence: region that was marked to how sure that is, 0 to 1; see
+            :func:`polyscan.inference.soft_dice_confidence`.
         volume_intervals: region to what its true volume may be, where the segmentation is calibrated.
         seconds: the time that it took.
         typicality: scan to how often one of the calibration is as far from the others as it is, by its features.
@@ -317,6 +319,7 @@ class PredictionRecord(Entry):
     unread: list[str] = field(default_factory=list)
     learnt: bool = False
     volume_intervals: dict[str, VolumeInterval] = field(default_factory=dict)
+    confidence: dict[str, float] = field(default_factory=dict)
 
     @property
     def atypical(self) -> list[str]:

@@ -6,6 +6,7 @@ from polyscan.transforms.classify import (
     TaskProbabilitiesd as TaskProbabilitiesd,
 )
 from polyscan.transforms.component_indices import ComponentIndicesd as ComponentIndicesd
+from polyscan.transforms.confidence import SoftDiceConfidenced as SoftDiceConfidenced
 from polyscan.transforms.each_modality import RandEachModalityd as RandEachModalityd
 from polyscan.transforms.explain import ExplainPredictiond as ExplainPredictiond
 from polyscan.transforms.load import (

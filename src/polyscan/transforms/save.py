@@ -86,6 +86,7 @@ class SaveSegmentationd(EachKeyTransform):
             scores=scores,
             regions={name: sorted(values) for name, values in self.regions.items()},
             volumes_ml=region_volumes(prediction, self.regions),
+            confidence=data.get("confidence", {}),
             probabilities=data.get("probabilities"),
             attributions=data.get("attributions", []),
         )
