@@ -92,6 +92,10 @@ def test_the_page_and_the_table_say_the_same(compared):
     for line, row in zip(table, rows, strict=True):
         assert float(line["auroc"]) == pytest.approx(row.auroc.value, rel=1e-4)
         assert str(row.auroc) in page
+    assert page.count("what others are held against") == 1  # and no difference of concatenation from itself
+    assert [str(row.difference) in page for row in rows] == [row.strategy != CONCATENATION for row in rows]
+    assert ">0.000<" not in page.partition("<h2>")[0]
+    assert ("&lt;0.001" in page) == any(min(row.p, row.false_claim) < 0.0005 for row in rows)
 
 
 def test_the_page_tells_what_each_modality_adds(compared):

@@ -28,6 +28,7 @@ def write_page(path: Path, protocol: Protocol, cohort: Cohort, rows: list[Row], 
         protocol=protocol,
         cohort=cohort,
         rows=rows,
+        reference=CONCATENATION,
         shared=shared,
         entropy=entropy(cohort.y),
         baselines=baselines,
@@ -54,7 +55,7 @@ def _forest(rows: list[Row]) -> str:
         axes.plot(row.difference.value, y, "o", color=colour)
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_yticks(range(len(shown)), [row.strategy for row in shown])
-    figure.supxlabel("AUROC less that of concatenation, 95 % interval over folds", fontsize="medium")
+    figure.supxlabel("AUROC minus that of concatenation, 95 % interval over folds", fontsize="medium")
     return _svg(figure)
 
 
