@@ -253,6 +253,20 @@ def test_sets_cover_what_they_promise_in_each_pattern():
         assert np.mean(held) / tested >= coverage - 0.01
 
 
+def test_with_five_thousand_each_sets_cover_within_two_points_and_probabilities_are_right_in_each_pattern():
+    logits, target, available = cohort(125_000)
+    fit, hold, other = slice(10_000), slice(10_000, 67_000), slice(67_000, None)
+    fitted = AvailabilityTemperature.fit(logits[fit], target[fit], available[fit], MODALITIES)
+    p = fitted.probabilities(logits, available)
+    sets = ConformalSets.fit(p[hold], target[hold], available[hold], range(57_000), 0.9)
+    for pattern in np.unique(available, axis=0):
+        known, asked = ((available[rows] == pattern).all(1) for rows in (hold, other))
+        assert min(known.sum(), asked.sum()) >= 5000
+        held = p[other][asked, target[other][asked]] >= sets.thresholds[pattern_of(pattern)]
+        assert abs(held.mean() - 0.9) < 0.02
+        assert expected_calibration_error(p[other][asked], target[other][asked]) < 0.03
+
+
 def test_sets_hold_every_answer_as_probable_as_the_one_that_the_threshold_is_of():
     """Answers that are all alike, as of a table of few categories, in single precision too."""
     there = np.ones((30, 1), bool)
