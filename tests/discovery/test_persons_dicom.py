@@ -125,11 +125,15 @@ def test_folders_of_two_names_are_two_patients_though_all_uids_are_one(make_seri
 def test_parts_of_one_series_in_two_folders_are_one(make_series, tmp_path):
     folder = make_series("ward/anna/part1")
     (tmp_path / "ward/anna/part2").mkdir()
-    for file in sorted(folder.iterdir())[3:]:
+    for file in sorted(folder.iterdir())[:3]:
         file.rename(tmp_path / "ward/anna/part2" / file.name)
     (study,) = scan(tmp_path / "ward").studies
     assert len(study.scans["CT"].source) == 5
-    assert study.decisions[0].reason.endswith("its slices lie in 2 folders")
+    (decision,) = study.decisions
+    assert decision.reason.endswith("its slices lie in 2 folders")
+    first, _, more = decision.series.partition(" and ")
+    assert more == "4 more"
+    assert str(tmp_path / "ward" / first) == study.scans["CT"].source[0]
 
 
 def test_studies_in_the_scanned_folder_itself_are_said_to_be_taken_as_one(make_series, tmp_path):

@@ -59,7 +59,7 @@ def _of_image(folder: Path, series: Series, beside: Mapping[Path, int]) -> Candi
         source = [str(path) for path in files]
     if isinstance(source, list):
         more = f" and {len(source) - 1} more" if len(source) > 1 else ""
-        name = f"{name}/{Path(source[0]).name}{more}"
+        name = f"{Path(source[0]).relative_to(folder).as_posix()}{more}"
     # Frames of one scan that are series of their own have one SeriesTime.
     moment = " ".join([text(header, "SeriesDate") + text(header, "SeriesTime"), text(header, "AcquisitionTime")])
     moment += f" {series.passes[0]:06d}"
