@@ -9,6 +9,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from pydicom import Dataset
 
 from polyscan.errors import PolyscanError
 from polyscan.formats.read import read_image
@@ -151,6 +152,30 @@ def test_adc_has_one_unit_whatever_it_was_stored_in(tmp_path, stored, said):
 def test_adc_of_no_unit_that_is_known_is_doubtful(tmp_path):
     (doubt,) = read_image(saved(tmp_path, made(VALUES + 9000)), "ADC").meta["doubts"]
     assert doubt.startswith("the unit of ADC is not known")
+
+
+@pytest.mark.parametrize(
+    ("unit", "slope", "value", "said"),
+    [
+        ("um2/s", 0.1, 700, "ADC in the unit of its RealWorldValueMappingSequence was brought"),  # stored tenfold
+        ("10-3.mm2/s", 1e-3, 700, ""),
+        ("mm2/s", 1.0, 700, "ADC has values of tissue in 1e-6 mm2/s, and not in the unit of its"),  # as GE has it
+    ],
+)
+def test_the_unit_that_a_header_names_for_adc_is_believed_of_tissue(make_series, unit, slope, value, said):
+    mapping, code = Dataset(), Dataset()
+    code.CodeValue = unit
+    mapping.MeasurementUnitsCodeSequence = [code]
+    mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept = slope, 0
+
+    def change(k, ds):
+        ds.RealWorldValueMappingSequence = [mapping]
+        ds.PixelData = np.full((6, 7), value if slope != 0.1 else 10 * value, "<u2").tobytes()
+
+    folder = make_series(modality="MR", SeriesDescription="ADC", change=change)
+    image = read_image(str(folder), "ADC")
+    np.testing.assert_allclose(image.numpy(), value, rtol=1e-5)
+    assert [problem.startswith(said) for problem in image.meta["problems"]] == ([True] if said else [])
 
 
 def test_values_too_near_to_each_other_for_a_ct_are_doubtful(tmp_path):

@@ -13,12 +13,12 @@ import numpy as np
 from polyscan.dicom.attributes import text
 from polyscan.dicom.headers import read_headers
 from polyscan.dicom.pixels import name_of
-from polyscan.dicom.read import read_series
+from polyscan.dicom.read import one_series, read_series
 from polyscan.dicom.rtstruct import read_rtstruct
 from polyscan.dicom.segmentation import SOP_CLASSES, read_segmentation
 from polyscan.errors import PolyscanError
 from polyscan.files.numbered import numbered
-from polyscan.formats.diffusivity import to_square_micrometres
+from polyscan.formats.diffusivity import to_square_micrometres, told_of
 from polyscan.formats.endings import ITK, ending_of, is_volume
 from polyscan.formats.fill_values import check_not_empty, unlike_hounsfield, unlike_suv, without_fill_values
 from polyscan.formats.itk import open_itk
@@ -78,7 +78,8 @@ def read_image(source: Source, name: str, given: dict[str, Any] | None = None) -
     with _naming(source):
         if isinstance(source, str) and is_volume(source):
             return _checked(open_volume(source).read(name, given), name)
-        image = read_series(source, given)
+        series = one_series(source)
+        image = read_series(series, given)
         if image.meta["unit"] != unit:
             raise PolyscanError(
                 f"The series named as {name} has values in {image.meta['unit']}; expected {unit}: correct the modality "
@@ -86,14 +87,14 @@ def read_image(source: Source, name: str, given: dict[str, Any] | None = None) -
             )
         image.meta["problems"] += without_fill_values(image.numpy(), "The series", unit)
         check_not_empty(image.numpy(), "The series")
-        return _checked(image, name)
+        return _checked(image, name, told_of(series.headers[0]))
 
 
-def _checked(image: MetaTensor, name: str) -> MetaTensor:
+def _checked(image: MetaTensor, name: str, adc_unit: float | None = None) -> MetaTensor:
     """A scan with what is doubtful about its values, an ADC map in 1e-6 mm2/s."""
     values, said, doubts = image[0].numpy(), list[str](), list[str]()
     if modality(name).name == "ADC":
-        said, doubts = to_square_micrometres(values)
+        said, doubts = to_square_micrometres(values, adc_unit)
     elif image.meta["unit"] == "HU":
         doubts = unlike_hounsfield(values)
     elif image.meta["unit"] == "SUVbw":
