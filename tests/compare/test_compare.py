@@ -15,8 +15,8 @@ from polyscan.cli import main
 from polyscan.compare import compare, load_cohort, read_protocol
 from polyscan.compare.information import shared_information
 from polyscan.compare.network import TrainedNetwork, drop_modalities, network_of
-from polyscan.compare.page import write_page
-from polyscan.compare.protocol import CONCATENATION, LOGISTIC, OUTPUT_MEAN, SIMPLE, Protocol, Strategy
+from polyscan.compare.page import _pareto, write_page
+from polyscan.compare.protocol import CONCATENATION, LOGISTIC, ONE_VALUE, OUTPUT_MEAN, SIMPLE, Protocol, Strategy
 from polyscan.compare.run import ALL, Cell, Logistic, conditions, run_cell
 from polyscan.compare.table import N_RESAMPLES, summarise
 from polyscan.errors import PolyscanError
@@ -96,6 +96,15 @@ def test_the_page_and_the_table_say_the_same(compared):
     assert [str(row.difference) in page for row in rows] == [row.strategy != CONCATENATION for row in rows]
     assert ">0.000<" not in page.partition("<h2>")[0]
     assert ("&lt;0.001" in page) == any(min(row.p, row.false_claim) < 0.0005 for row in rows)
+
+
+def test_the_plot_of_one_gone_leaves_out_what_is_far_below(compared):
+    """What reads one modality or one value would squeeze all others into a corner."""
+    _, rows = compared
+    drawn = _pareto(rows)
+    numbers = {number for number in range(1, len(rows) + 1) if f"<!-- {number} -->" in drawn}
+    left_out = {ONE_VALUE, *(f"{name} alone" for name in ("T1", "T1c", "T2", "FLAIR"))}
+    assert {rows[number - 1].strategy for number in numbers} == {row.strategy for row in rows} - left_out
 
 
 def test_the_page_tells_what_each_modality_adds(compared):

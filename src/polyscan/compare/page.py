@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from polyscan.compare.cohort import Cohort
 from polyscan.compare.information import Shared
-from polyscan.compare.protocol import CONCATENATION, OUTPUT_MEAN, SIMPLE, Protocol
+from polyscan.compare.protocol import ALONE, CONCATENATION, ONE_VALUE, OUTPUT_MEAN, SIMPLE, Protocol
 from polyscan.compare.table import Row, may_claim
 from polyscan.evaluation.information import entropy
 from polyscan.report.render import render_page
@@ -19,7 +19,7 @@ from polyscan.report.render import render_page
 
 def write_page(path: Path, protocol: Protocol, cohort: Cohort, rows: list[Row], shared: list[Shared]) -> None:
     """Write one HTML page that opens without a network."""
-    baselines = [CONCATENATION, OUTPUT_MEAN, *SIMPLE, *(f"{name} alone" for name in cohort.modalities)]
+    baselines = [CONCATENATION, OUTPUT_MEAN, *SIMPLE, *(f"{name}{ALONE}" for name in cohort.modalities)]
     everywhere = np.arange(len(cohort.y))
     text = render_page(
         "polyscan.compare",
@@ -63,7 +63,8 @@ def _pareto(rows: list[Row]) -> str:
     """AUROC with everything and with one modality gone; what nothing else beats in both is joined."""
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
-    shown = [row for row in rows if np.isfinite(row.without) and not row.strategy.endswith(" alone")]
+    single = [row for row in rows if row.strategy == ONE_VALUE or row.strategy.endswith(ALONE)]  # far below
+    shown = [row for row in rows if np.isfinite(row.without) and row not in single]
     front = sorted(
         (
             (row.auroc.value, row.without)
