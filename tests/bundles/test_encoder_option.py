@@ -108,6 +108,7 @@ def test_what_has_no_encoder_of_images_is_refused(bundle, changes, why):
         encoder_option(ENCODER, bundle, changes)
 
 
-def test_weights_of_no_encoder_are_refused(capsys):
-    assert main(["train", SEGMENTATION, "m.json", "-o", "run", "--encoder-weights", "w.pt"]) == 1
+def test_weights_of_no_encoder_are_refused(tmp_path, capsys):
+    (tmp_path / "m.json").touch()
+    assert main(["train", SEGMENTATION, str(tmp_path / "m.json"), "-o", "run", "--encoder-weights", "w.pt"]) == 1
     assert "are of another encoder: name it by --encoder" in capsys.readouterr().err
