@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -16,8 +15,7 @@ from polyscan.parallel import Named, run_each
 from polyscan.progress import Progress, silent
 from polyscan.report.measures import is_number, outlying, rows_of
 from polyscan.report.ratings import as_json, read_ratings
-from polyscan.report.render import render_page
-from polyscan.report.sheet import data_uri
+from polyscan.report.render import data_uri, render_page
 from polyscan.report.summary import modalities, summarise, summarise_answers, summarise_risks
 from polyscan.study import Study
 from polyscan.study.manifest import MANIFEST, Manifest, read_manifest
@@ -126,7 +124,7 @@ def write_cohort_page(
         tasks=summarise_answers(predictions),
         risks=summarise_risks(predictions),
         modalities=modalities(predictions),
-        curves=None if curves is None else data_uri(io.BytesIO(curves.read_bytes()), "png"),
+        curves=None if curves is None else data_uri(curves.read_bytes(), "png"),
     )
     with replace_owned(page.parent, group=page.name) as folder:
         (folder / page.name).write_text(text, encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from polyscan import __version__
@@ -19,3 +20,8 @@ def render_page(package: str, template: str, **values: Any) -> str:
 
     loader = ChoiceLoader([PackageLoader(package, "."), PackageLoader("polyscan.report", ".")])
     return Environment(loader=loader, autoescape=True).get_template(template).render(version=__version__, **values)
+
+
+def data_uri(picture: bytes, kind: str) -> str:
+    """A picture inside a page, of a ``kind`` such as ``png``."""
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import math
 from typing import Any
@@ -12,6 +11,7 @@ from PIL import Image
 
 from polyscan.modality import find_modality
 from polyscan.report.display import colour_map, window
+from polyscan.report.render import data_uri
 
 _BLOCK = 8  # of JPEG: a slice whose tile is whole blocks takes nothing from its neighbours
 _QUALITIES = (85, 75, 60, 45, 30)
@@ -55,12 +55,7 @@ def mask_sheet(mask: np.ndarray) -> dict[str, Any]:
     tiles, where = _tiles(mask.astype(np.uint8))
     buffer = io.BytesIO()
     Image.fromarray(tiles).save(buffer, format="png", optimize=True)
-    return {"uri": data_uri(buffer, "png"), **where}
-
-
-def data_uri(buffer: io.BytesIO, kind: str) -> str:
-    """A picture inside the page."""
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return {"uri": data_uri(buffer.getvalue(), "png"), **where}
 
 
 def _jpeg(levels: np.ndarray, limit: int) -> dict[str, Any]:
@@ -71,7 +66,7 @@ def _jpeg(levels: np.ndarray, limit: int) -> dict[str, Any]:
         picture.save(buffer, format="jpeg", quality=quality)
         if buffer.tell() <= limit:
             break
-    return {"uri": data_uri(buffer, "jpeg"), **where}
+    return {"uri": data_uri(buffer.getvalue(), "jpeg"), **where}
 
 
 def _tiles(volume: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:

@@ -21,8 +21,8 @@ from polyscan.formats.nifti import read_nifti
 from polyscan.formats.pictures import is_picture
 from polyscan.report.display import Display, colour_map, window
 from polyscan.report.marks import explained, scale, told, within
-from polyscan.report.render import render_page
-from polyscan.report.sheet import data_uri, map_sheet, mask_sheet, scan_sheet
+from polyscan.report.render import data_uri, render_page
+from polyscan.report.sheet import map_sheet, mask_sheet, scan_sheet
 from polyscan.report.uncertainty import region_probabilities, uncertainty_map
 from polyscan.study import AttributionRecord, PredictionRecord, ScanKey, Study
 from polyscan.study.made import prediction_of
@@ -298,7 +298,7 @@ def _flat(path: str, marks: np.ndarray | None = None) -> str:
         opacity = np.minimum(1, 2 * np.abs(strength)) * 0.6
         shown = Image.fromarray(((1 - opacity) * np.asarray(shown) + opacity * colour).astype(np.uint8))
     shown.save(buffer, format="png")
-    return data_uri(buffer, "png")
+    return data_uri(buffer.getvalue(), "png")
 
 
 def _tile(study: Study, seen: _Seen | None) -> Any:
