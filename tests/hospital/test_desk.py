@@ -147,6 +147,17 @@ def test_what_is_amiss_with_a_study_stops_no_other(came, answered, desk, tmp_pat
     assert (tmp_path / "out" / "objects" / "sub-1x2x35.dcm").is_file()
 
 
+def test_images_of_two_patients_under_one_uid_are_not_answered(came, answered, desk, tmp_path):
+    folder = came("1.2.34")
+    for k, file in enumerate(folder.glob("*.dcm")):
+        image = pydicom.dcmread(file)
+        image.PatientID, image.PatientName = "AB"[k % 2], "AB"[k % 2]
+        save_dicom(image, file)
+    desk.attend(folder)
+    assert "2 studies, as of several patients" in (tmp_path / "out" / "deliveries" / "1.2.34.json").read_text()
+    assert not (tmp_path / "out" / "objects").exists()
+
+
 def test_images_go_in_time_and_what_was_found_stays(came, tmp_path):
     out, desk = tmp_path / "out", desk_with(tmp_path, keep_days=0.0)
     folder, failed = came("1.2.34"), came("1.2.35")

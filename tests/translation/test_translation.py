@@ -183,6 +183,7 @@ def test_a_scan_with_a_hole_has_it_in_its_translation():
         ({"window": (16,)}, r"window is \[16\]; expected two or three numbers of 16 voxels at least"),
         ({"device": "cuda:9"}, "cuda:9 cannot be used here"),
         ({"make": ["T2"]}, "T2 is none of CT and T1"),
+        ({"modalities": ("CT", "CT")}, "CT is given twice; name two kinds of scan"),
         ({"weights": "manifest.json"}, "cannot be read as a translator"),
         ({"protocol": "other"}, "prepared by made and other"),
     ],

@@ -207,7 +207,10 @@ class Desk:
         try:
             found = scan(images)
             if len(found.studies) != 1:
-                raise PolyscanError(f"{len(found.studies)} studies were found in what came as one; expected one.")
+                raise PolyscanError(
+                    f"{len(found.studies)} studies, as of several patients, came under one StudyInstanceUID; send "
+                    "those of each patient under one of its own."
+                )
             study = replace(found.studies[0], subject=study.subject, session=None)
         except PolyscanError as error:
             delivery.failed = str(error).replace(f" in {images}", "")

@@ -122,6 +122,8 @@ def fill_missing(
 def _check(modalities: tuple[str, str], make: Collection[str], window: tuple[int, ...]) -> None:
     for name in modalities:
         modality(name)
+    if len(set(modalities)) < 2:
+        raise PolyscanError(f"{modalities[0]} is given twice; name two kinds of scan, such as CT T1.")
     if other := set(make) - set(modalities):
         raise PolyscanError(f"{', '.join(sorted(other))} is none of {' and '.join(modalities)}, so it cannot be made.")
     if len(window) not in (2, 3) or min(window) < _SMALLEST:
