@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sqlite3
 
 import pytest
 
@@ -37,6 +38,11 @@ def test_what_the_system_refuses_is_a_sentence():
         os.fsdecode(b"M\xfcller").encode()
     assert "not written in UTF-8" in sentence(caught.value)
     assert sentence(OSError("of a library")) == "OSError: of a library"
+    kept = sqlite3.connect(":memory:")
+    kept.execute("PRAGMA max_page_count = 1")
+    with pytest.raises(sqlite3.OperationalError) as full:
+        kept.execute("CREATE TABLE files (path TEXT)")
+    assert sentence(full.value).startswith("the disk, or what may be written to it, is full")
 
 
 def test_unknown_modality_names_the_known_ones():

@@ -27,6 +27,8 @@ _OF_THE_SYSTEM = {
     errno.EIO: "a disk failed while it was read or written; try again, and copy the data to another one.",
 }
 """What the operating system refuses, whichever library asked for it."""
+_OF_SQLITE = {"database or disk is full": errno.ENOSPC, "disk I/O error": errno.EIO}
+"""The same, as SQLite says it."""
 
 _QUOTED = re.compile(r"""(?<!\w)(['"]).*?\1(?!\w)""")
 """In what a library says, most often a value that it read."""
@@ -95,6 +97,8 @@ def sentence(error: BaseException) -> str:
             return str(error)
         if isinstance(error, OSError) and error.errno in _OF_THE_SYSTEM:
             return _OF_THE_SYSTEM[error.errno]
+        if str(error) in _OF_SQLITE:
+            return _OF_THE_SYSTEM[_OF_SQLITE[str(error)]]
         if isinstance(error, UnicodeEncodeError) and "surrogates" in error.reason:
             return "a file or folder has a name that is not written in UTF-8, as old systems write names; rename it."
         cause = error.__cause__ or error.__context__

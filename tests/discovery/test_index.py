@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from dataclasses import asdict
+from textwrap import dedent
 
 import pydicom
 import pytest
@@ -107,6 +110,22 @@ def test_an_index_of_another_folder_is_made_anew(ward, tmp_path):
     kept = tmp_path / "index.sqlite"
     scan(ward, index=kept)
     assert asdict(scan(ward / "anna", index=kept)) == asdict(scan(ward / "anna"))
+
+
+def test_a_disk_that_refuses_is_not_called_a_damaged_index(ward, tmp_path):
+    """And what is kept goes on where there is room again."""
+    kept = tmp_path / "index.sqlite"
+    for size in (4096, 40_960):
+        scanned = f"""
+            import resource, signal
+            from polyscan.cli import main
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))
+            main(["scan", {str(ward)!r}, "--index", {str(kept)!r}, "-o", {str(tmp_path / "manifest.json")!r}])
+        """
+        said = subprocess.run([sys.executable, "-c", dedent(scanned)], capture_output=True, text=True).stderr
+        assert "polyscan scan: a disk failed while" in said
+    assert asdict(scan(ward, index=kept)) == asdict(scan(ward))
 
 
 @pytest.mark.parametrize("content", [b'{"polyscan": "0.2.0", "testing": []}', os.urandom(8192)], ids=["JSON", "noise"])

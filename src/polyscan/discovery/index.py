@@ -88,6 +88,9 @@ class Index:
         self._db = sqlite3.connect("" if self._file is None else self._file, timeout=_WAIT, isolation_level=None)
         try:
             self._begin()
+        except sqlite3.OperationalError:  # of the disk, not of what the file holds
+            self._db.close()
+            raise
         except sqlite3.DatabaseError as error:
             self._db.close()
             raise PolyscanError(
