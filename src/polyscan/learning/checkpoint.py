@@ -112,7 +112,7 @@ def write_whole(content: Any, path: Path) -> None:
         with atomic_write(path) as temporary:
             torch.save(content, temporary)
     except (OSError, RuntimeError) as error:  # torch's writer raises a RuntimeError of its own
+        why = getattr(error, "strerror", None) or "its disk may be full"
         raise PolyscanError(
-            f"{path} could not be written ({str(error).splitlines()[0]}); make room there and give the same command "
-            "again to go on."
+            f"{path} could not be written ({why}); make room there and give the same command again to go on."
         ) from error
