@@ -12,7 +12,9 @@ import torch
 from monai.data import MetaTensor
 from PIL import Image
 
+from polyscan.bundle.config import open_config
 from polyscan.formats.nifti import write_nifti
+from polyscan.networks import FusionModel
 from polyscan.study import Label, Preparation, Scan, Study
 from polyscan.study.manifest import Manifest, write_manifest
 from polyscan.study.record import CLINICAL
@@ -20,6 +22,21 @@ from polyscan.study.record import CLINICAL
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 make = SimpleNamespace(**runpy.run_path(str(BUNDLES / "make.py")))
 NAMES = make.names()
+BRAIN = BUNDLES / "brain_mri_tumour_segmentation"
+SMALL_BRAIN = {
+    "roi_size": [24, 24, 24],
+    "fuse_at": [0, 1],
+    "network_def#encoder#channels": [4, 8],
+    "network_def#head#width": [4],
+}
+"""What makes the network of that bundle small."""
+
+
+def small_brain_network() -> FusionModel:
+    """The network of that bundle, small, as a training begins with it."""
+    torch.manual_seed(0)
+    network: FusionModel = open_config(BRAIN, "inference", SMALL_BRAIN).parser.get_parsed_content("network_def")
+    return network
 
 
 def make_manifest(bundle: Path, folder: Path) -> Path:

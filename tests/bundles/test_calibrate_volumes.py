@@ -8,25 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from prepared import BUNDLES, make_manifest
+from prepared import BRAIN as BUNDLE, BUNDLES, SMALL_BRAIN as SMALL, make_manifest, small_brain_network
 
 from polyscan.bundle.calibrate import calibrate
 from polyscan.bundle.carried import LEARNT, marks_of
-from polyscan.bundle.config import open_config
 from polyscan.cli import main
 from polyscan.errors import PolyscanError
 from polyscan.inference.volume_intervals import volume_bounds
 from polyscan.report import write_study_page
 from polyscan.report.measures import rows_of
 from polyscan.study.manifest import Manifest, read_manifest, write_manifest
-
-BUNDLE = BUNDLES / "brain_mri_tumour_segmentation"
-SMALL = {
-    "roi_size": [24, 24, 24],
-    "fuse_at": [0, 1],
-    "network_def#encoder#channels": [4, 8],
-    "network_def#head#width": [4],
-}
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +31,7 @@ def given(tmp_path_factory):
     studies += [replace(a, subject="B", session="2"), replace(found.testing[1], subject="E")]
     studies = [replace(s, scans={m: one for m, one in s.scans.items() if m in ("T1", "FLAIR")}) for s in studies]
     write_manifest(manifest, replace(found, validation=studies, testing=[]))
-    torch.manual_seed(0)
-    network = open_config(BUNDLE, "inference", SMALL).parser.get_parsed_content("network_def")
+    network = small_brain_network()
     torch.save(network.state_dict(), folder / "model.pt")
     return manifest, folder / "model.pt", network
 

@@ -8,10 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from prepared import BUNDLES, make_manifest
+from prepared import BRAIN as BUNDLE, BUNDLES, SMALL_BRAIN as SMALL, make_manifest, small_brain_network
 
 from polyscan.bundle.carried import LEARNT, marks_of
-from polyscan.bundle.config import open_config
 from polyscan.bundle.control_risk import control_risk
 from polyscan.cli import main
 from polyscan.errors import PolyscanError
@@ -19,14 +18,6 @@ from polyscan.formats.nifti import read_nifti
 from polyscan.geometry import voxel_ml
 from polyscan.study.manifest import Manifest, read_manifest, write_manifest
 from polyscan.study.outputs import check_writable_file
-
-BUNDLE = BUNDLES / "brain_mri_tumour_segmentation"
-SMALL = {
-    "roi_size": [24, 24, 24],
-    "fuse_at": [0, 1],
-    "network_def#encoder#channels": [4, 8],
-    "network_def#head#width": [4],
-}
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +37,7 @@ def make_weights(tmp_path):
     """Save a network as it begins, which says from whom it learnt."""
 
     def make(**settings):
-        torch.manual_seed(0)
-        network = open_config(BUNDLE, "inference", SMALL).parser.get_parsed_content("network_def")
+        network = small_brain_network()
         network.settings = settings
         torch.save(network.state_dict(), tmp_path / "model.pt")
         return tmp_path / "model.pt"

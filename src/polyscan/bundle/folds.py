@@ -58,8 +58,8 @@ def train_folds(
     Raises:
         PolyscanError: as ``train``, or there are fewer subjects than folds.
     """
-    changes = {**read_fragments(fragments, "train"), **(overrides or {})}
-    config = read_config(bundle_folder(bundle), "train", changes)
+    changed = {**read_fragments(fragments, "train"), **(overrides or {})}
+    config = read_config(bundle_folder(bundle), "train", changed)
     found = read_manifest(manifest, roots)
     labels = labels_of(config)
     studies = assign_folds(labelled_studies(found, labels), folds, labels)
@@ -77,7 +77,7 @@ def train_folds(
                 write_manifest(out / f"fold{k}.json", Manifest(learnt, watched, found.testing))
         return True
 
-    options: Any = {"overrides": {**changes, "fold": None}, "fragments": fragments, "progress": progress}
+    options: Any = {"overrides": {**(overrides or {}), "fold": None}, "fragments": fragments, "progress": progress}
     options |= {"restart": restart, "cache": cache}
     with process_group():
         by_the_first(write)

@@ -46,7 +46,8 @@ def group(found: Iterable[tuple[Path, Dataset]], unread: Mapping[Path, str] | No
     of_series: dict[str, list[Dataset]] = defaultdict(list)
     without: dict[Hashable, Series] = {}
     found = list(found)
-    uids = {name: _of_files_alone([header for _, header in found], name) for name in _OF_ONE}
+    headers = [header for _, header in found]
+    uids = {name: known for name in _OF_ONE if (known := _of_files_alone(headers, name))}
     for path, header in found:
         uid = text(header, "SeriesInstanceUID")
         try:

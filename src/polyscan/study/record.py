@@ -18,9 +18,9 @@ from polyscan.study.scan import Scan, Source
 
 CalibrationMethod = Literal["temperature", "vector", "isotonic"]
 CLINICAL = "clinical"
+"""The table that stands in the manifest itself, as a bundle names it."""
 NEVER_ACQUIRED = "was never acquired"
 """How the problem of a scan begins that a network made."""
-"""The table that stands in the manifest itself, as a bundle names it."""
 
 
 @dataclass

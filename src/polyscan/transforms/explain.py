@@ -154,9 +154,22 @@ class ExplainPredictiond(EachKeyTransform):
         return [self.network.modalities[m] for m in present] + [self.inputs[k] for k in given], value
 
 
-def rounded(names: Sequence[str], values: Tensor) -> dict[str, float]:
-    """Name to value, of values (name,)."""
-    return {name: round(value, 4) for name, value in zip(names, values.tolist(), strict=True)}
+def contributions(
+    names: Sequence[str], values: Tensor, errors: Tensor, output: int | tuple[()] = ()
+) -> dict[str, dict[str, float]]:
+    """What is said of Shapley values (name, ...) and, where they were sampled, of their standard errors (name, ...).
+
+    Args:
+        names: of the players.
+        values: as :func:`polyscan.inference.shapley_values` returns them.
+        errors: beside them.
+        output: which they are told of, where there are several.
+    """
+    told = {"contributions": values} | ({"contribution_errors": errors} if bool(errors.any()) else {})
+    return {
+        what: {name: round(of_name[output].item(), 4) for name, of_name in zip(names, each, strict=True)}
+        for what, each in told.items()
+    }
 
 
 def _explain(
@@ -170,12 +183,10 @@ def _explain(
 ) -> dict[str, Any]:
     """What is said of one task, from (sample, class) and what (player, class) and (player, player, class) hold."""
     aleatoric, epistemic = (float(part) for part in split_entropy(samples))
-    said = {
+    said: dict[str, Any] = {
         "uncertainty": round(aleatoric + epistemic, 4),
-        "contributions": rounded(players, values[:, predicted]),
+        **contributions(players, values, errors, predicted),
     }
-    if bool(errors.any()):
-        said["contribution_errors"] = rounded(players, errors[:, predicted])
     if len(samples) > 1:
         said["aleatoric"], said["epistemic"] = round(aleatoric, 4), round(epistemic, 4)
         said["standard_deviation"] = round(float(samples[:, predicted].std()), 4)

@@ -18,7 +18,7 @@ from polyscan.inference import monte_carlo, shapley_values
 from polyscan.networks import CachedFeatures, FusionModel
 from polyscan.study import PredictionRecord, TaskPrediction
 from polyscan.transforms.each_key import EachKeyTransform
-from polyscan.transforms.explain import rounded
+from polyscan.transforms.explain import contributions
 
 SURVIVAL = "survival"
 
@@ -100,9 +100,7 @@ class ExplainRiskd(EachKeyTransform):
             values, errors = shapley_values(risk, len(present))
         chances = [_alive(torch.as_tensor(data[key]).cpu())]
         names = [self.network.modalities[m] for m in present]
-        said: dict[str, Any] = {"contributions": rounded(names, values)}
-        if bool(errors.any()):
-            said["contribution_errors"] = rounded(names, errors)
+        said: dict[str, Any] = dict(contributions(names, values, errors))
         if samples is not None:
             chances += [*_alive(samples).quantile(torch.tensor([0.025, 0.975]), dim=0)]
             said["standard_deviation"] = round(float(samples[:, 0].std()), 4)
