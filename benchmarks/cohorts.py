@@ -27,9 +27,9 @@ import numpy as np
 from command import run
 from parts.part import Cohort, Patient, parts_of, write_picture, write_table, write_volume
 
-from polyscan.bundle.folds import deal_folds
 from polyscan.commands.options import tell_problems
 from polyscan.errors import PolyscanError, first_of
+from polyscan.evaluation.folds import deal_folds
 from polyscan.preprocess.prepare import prepare
 from polyscan.study import Scan, Source, Study, scans_of
 from polyscan.study.manifest import Manifest, write_manifest

@@ -44,8 +44,8 @@ from torch.nn import functional
 
 from polyscan import missing
 from polyscan.baselines.models import THRESHOLDS
-from polyscan.bundle.folds import deal_folds
 from polyscan.evaluation import bootstrap
+from polyscan.evaluation.folds import deal_folds
 from polyscan.files.atomic import atomic_write, read_json, write_json
 from polyscan.formats.nifti import read_nifti
 from polyscan.networks import FusionNet, SegmentationHead, UNetEncoder

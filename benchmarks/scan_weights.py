@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyscan.phantom.tasks import Drawn, Task, find_task
-from polyscan.study.record import atypical
+from polyscan.study.prediction import atypical
 
 SPOILED, RATE = "FLAIR", 0.1
 Array = NDArray[np.float64]

@@ -25,7 +25,7 @@ from polyscan.bundle.run import train
 from polyscan.inference import load_calibration
 from polyscan.study import Study
 from polyscan.study.manifest import Manifest, read_manifest, write_manifest
-from polyscan.study.record import atypical
+from polyscan.study.prediction import atypical
 
 BUNDLE, FRAGMENT = "glioma_grading_classification", "picai_cspca"
 PARTS = {"testing": {0}, "calibration": {1}, "training": {2, 3, 4}}

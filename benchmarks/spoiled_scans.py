@@ -30,7 +30,7 @@ from polyscan.fusion import Concatenation
 from polyscan.inference import FeatureDistance, TaskCalibration
 from polyscan.networks import CachedFeatures, ClassificationHead, FusionNet, UNetEncoder
 from polyscan.phantom.tasks import Task, find_task
-from polyscan.study.record import atypical
+from polyscan.study.prediction import atypical
 
 SPOILED, DROP = "FLAIR", 0.3
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from prepared import BUNDLES, make_manifest
 
 from polyscan.bundle.carried import PROTOCOLS, settings_of
-from polyscan.bundle.folds import assign_folds, deal_folds, members
+from polyscan.bundle.folds import assign_folds, members
 from polyscan.bundle.run import train
 from polyscan.bundle.weights import read_weights
 from polyscan.cli import main
@@ -47,16 +46,6 @@ def test_folds_have_about_as_many_of_each_class():
         assert sum(each["survival"]["event"] for each in tasks) == 4
         assert sum(each["IDH"] == "1" for each in tasks) == 12
     assert folds == turned[::-1]
-
-
-def test_groups_are_whole_and_strata_spread():
-    groups, strata = [str(k // 3) for k in range(300)], [str(k // 3 % 2) for k in range(300)]
-    folds = np.array(deal_folds(groups, strata, 5))
-    assert all(len(set(folds[3 * k : 3 * k + 3])) == 1 for k in range(100))
-    for k in range(5):
-        assert np.mean(np.array(strata)[folds == k] == "1") == pytest.approx(0.5, abs=0.1)
-    assert deal_folds(["a", "a"], ["", ""], 5) == [0, 0]
-    assert sorted(deal_folds(list("abcdef"), list("uvwxyz"), 3)) == [0, 0, 1, 1, 2, 2]
 
 
 def test_folds_of_the_manifest_are_kept():

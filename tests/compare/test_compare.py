@@ -35,6 +35,12 @@ def quick(task, **changes):
     return Protocol(cohort, {"gated sum": Strategy("GatedSum")}, **given)
 
 
+def rows_by_fold(cohort, count, seed=0):
+    """The rows of each fold."""
+    folds = cohort.folds(count, seed)
+    return [np.flatnonzero(folds == fold) for fold in range(count)]
+
+
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
     out = tmp_path_factory.mktemp("compared") / "out"
@@ -137,7 +143,7 @@ def test_information_of_a_modality_is_where_models_have_it(reader, a, b, both, w
     cohort = load_cohort(protocol)
     certain = {ALL: both, "without CT": b, "CT alone": a, "without PET": a, "PET alone": b}
     records = {}
-    for fold, (_, test) in enumerate(cohort.folds(2, 0)):
+    for fold, test in enumerate(rows_by_fold(cohort, 2)):
         for name in (*protocol.all_strategies(cohort.modalities), *SIMPLE):
             right = np.eye(2)[cohort.y[test]] - 0.5
             told = {condition: 0.5 + right * how * (name == reader) for condition, how in certain.items()}
@@ -170,7 +176,7 @@ def test_nothing_is_claimed_of_folds_with_a_handful_of_patients(studies, verdict
     rows = np.sort(np.concatenate([np.flatnonzero(cohort.y == k)[: studies // 2] for k in (0, 1)]))
     cohort = replace(cohort, x=cohort.x[rows], y=cohort.y[rows], patients=cohort.patients[rows], drawn=None)
     chance, records = np.random.default_rng(0), {}
-    for fold, (_, test) in enumerate(cohort.folds(5, 0)):
+    for fold, test in enumerate(rows_by_fold(cohort, 5)):
         for name, knows in ((CONCATENATION, 0.0), ("oracle", 0.8)):
             second = knows * cohort.y[test] + (1 - knows) * chance.random(len(test))
             told = dict.fromkeys(conditions(cohort, test, [0]), np.stack([1 - second, second], 1))
@@ -247,7 +253,7 @@ def test_images_are_compared_as_vectors_are(tmp_path):
     protocol = quick("misalignment_images", epochs=1, parameters=4000)
     cohort = load_cohort(protocol)
     assert cohort.x.shape == (240, 2, 24, 24)
-    _, test = next(iter(cohort.folds(2, 0)))
+    test = rows_by_fold(cohort, 2)[0]
     cell = Cell("gated sum", 0, 0)
     run_cell(cell, protocol, cohort, tmp_path)
     told = read_json(tmp_path / cell.file)
@@ -319,7 +325,7 @@ def test_modalities_are_left_out_once_something_is_learnt_or_half_of_a_training_
 def test_folds_keep_patients_whole_and_are_drawn_anew():
     cohort = load_cohort(quick("diagnosis"))
     cohort = replace(cohort, patients=np.arange(len(cohort.y)) // 3)
-    tests = [[test for _, test in cohort.folds(4, seed)] for seed in (0, 1)]
+    tests = [rows_by_fold(cohort, 4, seed) for seed in (0, 1)]
     for rows in tests[0]:
         inside = set(cohort.patients[rows])
         assert not inside & set(np.delete(cohort.patients, rows))

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from polyscan.evaluation import auroc
+from polyscan.evaluation.folds import deal_folds
 
 MAX_STUDIES = 1500
 MAX_VALUES = 400
@@ -80,10 +80,10 @@ def probe(x: NDArray[Any], y: NDArray[np.int64], patients: NDArray[Any], modalit
     classes = np.unique(y)
     if len(classes) < 2 or min(len(set(patients[y == k])) for k in classes) < 6:
         return None
-    folds = list(StratifiedGroupKFold(3, shuffle=True, random_state=0).split(y, y, patients))
+    folds = np.array(deal_folds(patients.tolist(), y.tolist(), 3))
 
     def area(values: NDArray[Any], model: Any) -> float:
-        return float(np.nanmean([_area(values, y, train, test, model) for train, test in folds]))
+        return float(np.nanmean([_area(values, y, folds == fold, model) for fold in range(3)]))
 
     logistic = LogisticRegression(C=0.1, max_iter=300)
     alone = {name: area(x[:, m], logistic) for m, name in enumerate(modalities)}
@@ -120,11 +120,9 @@ class ProductsOf:
         return found
 
 
-def _area(
-    values: NDArray[Any], y: NDArray[np.int64], train: NDArray[np.intp], test: NDArray[np.intp], model: Any
-) -> float:
+def _area(values: NDArray[Any], y: NDArray[np.int64], test: NDArray[np.bool_], model: Any) -> float:
     imputed = SimpleImputer(strategy="mean", add_indicator=True, keep_empty_features=True)
-    fitted = make_pipeline(imputed, StandardScaler(), OneVsRestClassifier(clone(model))).fit(values[train], y[train])
+    fitted = make_pipeline(imputed, StandardScaler(), OneVsRestClassifier(clone(model))).fit(values[~test], y[~test])
     scores = fitted.decision_function(values[test])
     if scores.ndim == 1:
         return auroc(scores, y[test] == fitted.classes_[1])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +14,7 @@ from polyscan.bundle.items import MASK, check_folds, labelled_studies, unlabelle
 from polyscan.bundle.processes import by_the_first, process_group
 from polyscan.bundle.run import infer, train
 from polyscan.errors import PolyscanError, first_of
+from polyscan.evaluation.folds import deal_folds
 from polyscan.files.names import BEST
 from polyscan.files.owned import rewrite_file
 from polyscan.learning.checkpoint import LAST
@@ -186,28 +185,6 @@ def _class_of(study: Study, label: str) -> str:
     """What a fold should have its share of: a class, or whether an event was seen; masks are all alike."""
     value = study.label.tasks.get(label)
     return str(value.get("event") if isinstance(value, Mapping) else value)
-
-
-def deal_folds(groups: Sequence[str], strata: Sequence[str], folds: int) -> list[int]:
-    """A fold for each study: those of a group share one, and folds have about as many studies of each stratum.
-
-    Folds are no more than the groups. Where no stratum has as many studies, they are dealt out as though all were of
-    one.
-    """
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    dealt, folds = [0] * len(groups), min(folds, len(set(groups)))
-    if folds < 2:
-        return dealt
-    if max(Counter(strata).values()) < folds:
-        strata = [""] * len(groups)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of strata with fewer studies than folds
-        split = StratifiedGroupKFold(folds, shuffle=True, random_state=0).split(groups, strata, groups)
-        for fold, (_, held_out) in enumerate(split):
-            for row in held_out:
-                dealt[row] = fold
-    return dealt
 
 
 def members(paths: list[Path]) -> list[Path]:

@@ -47,6 +47,7 @@ def model_record(
     unlearnt = {name for carried in settings for name in carried.get(UNLEARNT, ())}
     own = [metadata["protocol"]] if metadata.get("protocol") else []
     fusion = _names(config.get("fusion", {}))
+    method = {"calibration_method": config.get_parsed_content("calibrated").method} if "calibrated" in config else {}
     return ModelRecord(
         bundle.resolve().name,
         bundle_version=str(metadata.get("version", "")),
@@ -60,7 +61,6 @@ def model_record(
         inferer=class_name(str(config.get("inferer", {}).get("_target_", ""))),
         weights=[sha256(file) for file in weights],
         calibrated="tasks" in config and bool(calibration_of(weights)),
-        calibration_method=config.get_parsed_content("calibrated").method if "calibrated" in config else "temperature",
         mirrored=len(config.get("mirror_axes", [])) if config.get("mirror", False) else 0,
         settings=inference_fingerprint(bundle, weights, changed),
         protocols=sorted({name for carried in settings for name in carried.get(PROTOCOLS, own)}),
@@ -69,6 +69,7 @@ def model_record(
             name: labels for carried in settings for name, labels in carried.get(MISSING_BY_LABEL, {}).items()
         },
         versions={"polyscan": __version__, **{name: version(name) for name in _PACKAGES}},
+        **method,
     )
 
 

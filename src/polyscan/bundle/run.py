@@ -127,7 +127,7 @@ def _train(
     parsed: Any = workflow.parser.get_parsed_content
     labels, every = parsed("labels"), [*manifest.training, *manifest.validation]
     learnt = learnt_studies(manifest, labels, parsed("unlabelled"), parsed("fold"))
-    of_studies = settings_of_studies(learnt, every, parsed("modalities"), labels, before)
+    of_studies = by_the_first(lambda: settings_of_studies(learnt, every, parsed("modalities"), labels, before))
     parsed("network_def").settings = {**settings, **of_studies}
     run.record["studies"] = {
         what: len(parsed(f"{part}#dataset#data")) for what, part in (("trained_on", "train"), ("watched", "validate"))

@@ -19,7 +19,7 @@ from typing import Any, get_args
 
 from polyscan.commands.options import add_bundle, add_changes, add_weights, overrides, progress_bar
 from polyscan.errors import PolyscanError
-from polyscan.study.record import CalibrationMethod
+from polyscan.study.prediction import CalibrationMethod
 
 
 def add(command: argparse.ArgumentParser) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold
 
 from polyscan.bundle.fragment import read_fragment
 from polyscan.compare.protocol import Protocol
 from polyscan.errors import PolyscanError
+from polyscan.evaluation.folds import deal_folds
 from polyscan.phantom.tasks import Drawn, Task, find_task
 from polyscan.study import Study
 from polyscan.study.manifest import read_manifest
@@ -59,16 +59,15 @@ class Cohort:
         """Patients of the rarest class."""
         return min(len(set(self.patients[self.y == k])) for k in range(len(self.classes)))
 
-    def folds(self, count: int, seed: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-        """Rows for training and testing of each fold: classes as even as patients allow, drawn anew for each seed.
+    def folds(self, count: int, seed: int) -> NDArray[np.intp]:
+        """(study,) the fold of each: classes as even as patients allow, drawn anew for each seed.
 
         Raises:
             PolyscanError: there are fewer patients of a class than folds.
         """
         if self.fewest < count:
             raise PolyscanError(f"The rarest class has {self.fewest} patients; {count} folds need as many at least.")
-        split = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-        yield from split.split(np.zeros(len(self.y)), self.y, self.patients)
+        return np.array(deal_folds(self.patients.tolist(), self.y.tolist(), count, seed))
 
     def optimum(self, rows: NDArray[np.intp], modalities: list[str] | None = None) -> float | None:
         """The best accuracy on some studies, where it is known."""

@@ -105,7 +105,8 @@ def run_cell(cell: Cell, protocol: Protocol, cohort: Cohort, cells: Path) -> Non
     The record holds the probabilities of the testing studies under each condition: as they are, with each modality
     gone, with each one alone, and with each one spoiled.
     """
-    train, test = list(cohort.folds(protocol.folds, cell.seed))[cell.fold]
+    tested = cohort.folds(protocol.folds, cell.seed) == cell.fold
+    train, test = np.flatnonzero(~tested), np.flatnonzero(tested)
     model: Any = (
         Logistic(cohort, train, one_value=cell.strategy == ONE_VALUE)
         if cell.strategy in SIMPLE

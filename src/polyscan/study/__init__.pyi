@@ -1,17 +1,19 @@
 from polyscan.scan_key import ScanKey as ScanKey
-from polyscan.study.record import (
+from polyscan.study.prediction import (
     AttributionRecord as AttributionRecord,
+    ModelRecord as ModelRecord,
+    PredictionRecord as PredictionRecord,
+    RegionScore as RegionScore,
+    TaskPrediction as TaskPrediction,
+    VolumeInterval as VolumeInterval,
+)
+from polyscan.study.record import (
     Decision as Decision,
     Grid as Grid,
     Label as Label,
-    ModelRecord as ModelRecord,
-    PredictionRecord as PredictionRecord,
     Preparation as Preparation,
-    RegionScore as RegionScore,
     RegistrationRecord as RegistrationRecord,
     Study as Study,
-    TaskPrediction as TaskPrediction,
-    VolumeInterval as VolumeInterval,
     scans_of as scans_of,
 )
 from polyscan.study.scan import Scan as Scan, Source as Source, paths_in as paths_in

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from polyscan.errors import PolyscanError
-from polyscan.study.record import PredictionRecord, Preparation, Study
+from polyscan.study.prediction import PredictionRecord
+from polyscan.study.record import Preparation, Study
 
 
 def preparation_of(study: Study) -> Preparation:

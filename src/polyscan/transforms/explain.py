@@ -24,7 +24,7 @@ from polyscan.inference import (
     split_entropy,
 )
 from polyscan.networks import CachedFeatures, FusionModel
-from polyscan.study.record import atypical
+from polyscan.study.prediction import atypical
 from polyscan.transforms.classify import parts_of
 from polyscan.transforms.each_key import EachKeyTransform
 
