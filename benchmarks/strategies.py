@@ -105,8 +105,8 @@ def summarised(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
                 "without": f"{np.mean(of.mean_area([f'without {m}' for m in cohort.modalities])):.5f}",
                 "alone": f"{np.mean(of.mean_area([f'{m} alone' for m in cohort.modalities])):.5f}",
                 "accuracy": f"{(of.p[ALL].argmax(-1) == of.truth).mean():.5f}",
-                "parameters": of.parameters,
-                "seconds": of.seconds,
+                "parameters": int(of.cost["parameters"]),
+                "seconds": of.cost["seconds"],
                 "fold_auroc": " ".join(f"{area:.5f}" for area in areas),
             }
         )

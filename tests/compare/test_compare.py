@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +18,7 @@ from polyscan.compare.information import shared_information
 from polyscan.compare.network import TrainedNetwork, drop_modalities, network_of
 from polyscan.compare.page import _pareto, write_page
 from polyscan.compare.protocol import CONCATENATION, LOGISTIC, ONE_VALUE, OUTPUT_MEAN, SIMPLE, Protocol, Strategy
-from polyscan.compare.run import ALL, Cell, Logistic, conditions, run_cell
+from polyscan.compare.run import ALL, MOVED, Cell, Logistic, conditions
 from polyscan.compare.table import N_RESAMPLES, summarise
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
@@ -39,6 +40,9 @@ def rows_by_fold(cohort, count, seed=0):
     """The rows of each fold."""
     folds = cohort.folds(count, seed)
     return [np.flatnonzero(folds == fold) for fold in range(count)]
+
+
+COST = {"parameters": 1, "flops": 1, "memory": 1, "seconds": 1.0}
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +151,7 @@ def test_information_of_a_modality_is_where_models_have_it(reader, a, b, both, w
         for name in (*protocol.all_strategies(cohort.modalities), *SIMPLE):
             right = np.eye(2)[cohort.y[test]] - 0.5
             told = {condition: 0.5 + right * how * (name == reader) for condition, how in certain.items()}
-            records[Cell(name, 0, fold)] = {"test": test, "probabilities": told, "parameters": 1, "seconds": 1.0}
+            records[Cell(name, 0, fold)] = {"test": test, "probabilities": told, "cost": COST}
     first, second = shared_information(protocol, cohort, records)
     assert (first.modality, second.modality) == ("CT", "PET")
     for name in ("redundant", "unique", "unique_of_others", "synergistic"):
@@ -180,7 +184,7 @@ def test_nothing_is_claimed_of_folds_with_a_handful_of_patients(studies, verdict
         for name, knows in ((CONCATENATION, 0.0), ("oracle", 0.8)):
             second = knows * cohort.y[test] + (1 - knows) * chance.random(len(test))
             told = dict.fromkeys(conditions(cohort, test, [0]), np.stack([1 - second, second], 1))
-            records[Cell(name, 0, fold)] = {"test": test, "probabilities": told, "parameters": 1, "seconds": 1.0}
+            records[Cell(name, 0, fold)] = {"test": test, "probabilities": told, "cost": COST}
     found = summarise(protocol, cohort, records)
     assert {row.strategy: row.verdict for row in found} == {"oracle": verdict, CONCATENATION: ""}
     write_page(tmp_path / "page.html", protocol, cohort, found, [])
@@ -253,15 +257,69 @@ def test_images_are_compared_as_vectors_are(tmp_path):
     protocol = quick("misalignment_images", epochs=1, parameters=4000)
     cohort = load_cohort(protocol)
     assert cohort.x.shape == (240, 2, 24, 24)
+    rows = compare(protocol, tmp_path / "out", jobs=1)
+    table = rows_in(tmp_path / "out" / "compare.csv")
+    page = (tmp_path / "out" / "compare.html").read_text()
+    told = read_json(tmp_path / "out" / "cells" / Cell("gated sum", 0, 0).file)
     test = rows_by_fold(cohort, 2)[0]
-    cell = Cell("gated sum", 0, 0)
-    run_cell(cell, protocol, cohort, tmp_path)
-    told = read_json(tmp_path / cell.file)
     assert told["test"] == test.tolist()
-    p = {condition: np.array(told["probabilities"][condition]) for condition in (ALL, "without PET", "PET spoiled")}
+    p = {name: np.array(each) for name, each in told["probabilities"].items()}
     assert all(each.shape == (len(test), 2) and np.isfinite(each).all() for each in p.values())
-    assert not np.allclose(p[ALL], p["without PET"])
+    assert len({p[name].tobytes() for name in (ALL, "without PET", "PET moved 5 mm", "another scanner")}) == 4
+    for row, line in zip(rows, table, strict=True):
+        assert float(line["moved_10mm"]) == pytest.approx(row.moved_10mm, rel=1e-4)
+        assert f"{row.moved_2mm:.3f}, {row.moved_5mm:.3f}, {row.moved_10mm:.3f}" in page
     assert 0.8 < cohort.optimum(test) < 1
+
+
+def test_an_image_is_moved_by_as_much_as_is_said_and_nothing_else_is():
+    cohort = load_cohort(quick("misalignment_images"))
+    x = cohort.x[:30]
+    found = conditions(cohort, np.arange(30), [0])
+    steps = [(k, m) for k in range(-11, 12) for m in range(-11, 12)]
+    for distance in MOVED:
+        moved = found[f"PET moved {distance} mm"]
+        assert torch.equal(moved[:, 0], x[:, 0])
+        directions = set()
+        for before, after in zip(x[:, 1], moved[:, 1], strict=True):
+            known = after.isfinite()
+            here = [s for s in steps if torch.equal(before.roll(s, (0, 1))[known], after[known])]
+            assert len(here) == 1
+            assert float(np.hypot(*here[0])) == pytest.approx(distance, abs=0.71)
+            assert int(known.sum()) == (24 - abs(here[0][0])) * (24 - abs(here[0][1]))
+            directions |= set(here)
+        assert len(directions) > 5
+    other = found["another scanner"]
+    assert other.isfinite().all()
+    assert ((other != x).flatten(2).float().mean(2) > 0.9).all()
+    vectors = conditions(load_cohort(quick("diagnosis")), np.arange(2), [0])
+    assert not any("moved" in name or "scanner" in name for name in vectors)
+
+
+def test_what_an_answer_costs_is_that_of_its_products():
+    """A linear map of n values to m makes 2 n m operations; of a vector nothing else is counted."""
+    protocol = quick("diagnosis", epochs=1)
+    cohort = load_cohort(protocol)
+    y = torch.from_numpy(cohort.y)
+    cost = {}
+    for size in (32, 64):
+        trained = TrainedNetwork(Strategy(), replace(protocol, batch_size=size), cohort.x, y, 2, seed=0)
+        linear = [each.weight.numel() for each in trained.network.modules() if isinstance(each, torch.nn.Linear)]
+        assert trained.cost["flops"] == 2 * sum(linear)
+        cost[size] = trained.cost
+    weights = 16 * cost[32]["parameters"]
+    assert cost[32]["memory"] > weights
+    assert cost[64]["memory"] - weights == pytest.approx(2 * (cost[32]["memory"] - weights), rel=0.05)
+    simple = Logistic(cohort, np.arange(100), one_value=True)
+    assert simple.cost["flops"] == 2
+
+
+def test_records_of_an_earlier_polyscan_are_refused(compared, tmp_path):
+    shutil.copytree(compared[0], tmp_path / "out")
+    cell = next((tmp_path / "out" / "cells").iterdir())
+    cell.write_text(json.dumps({name: of for name, of in json.loads(cell.read_text()).items() if name != "cost"}))
+    with pytest.raises(PolyscanError, match="was begun by an earlier polyscan"):
+        compare(quick("diagnosis"), tmp_path / "out")
 
 
 def test_the_law_of_a_task_may_be_another():
@@ -319,7 +377,7 @@ def test_modalities_are_left_out_once_something_is_learnt_or_half_of_a_training_
     cohort = load_cohort(protocol)
     TrainedNetwork(Strategy(missing=way), protocol, cohort.x[:160], torch.from_numpy(cohort.y[:160]), 2, seed=0)
     assert trained == left_out
-    assert judged == [(48, True) if any(left_out) else (24, False)] * 4  # 15 % of 160, whole and not
+    assert judged[:4] == [(48, True) if any(left_out) else (24, False)] * 4  # 15 % of 160, whole and not
 
 
 def test_folds_keep_patients_whole_and_are_drawn_anew():

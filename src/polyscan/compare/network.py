@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.distributions import Categorical
 from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
 
 from polyscan import missing
 from polyscan.bundle.fusion_option import fusion_option
 from polyscan.compare.protocol import DISTILLATION, Protocol, Strategy
 from polyscan.learning import OneHotTasks, WithAuxiliaryLosses, WithDistillation, classification_loss
 from polyscan.learning.distillation import keep_by_chance
+from polyscan.learning.memory import bytes_kept
 from polyscan.networks import ClassificationHead, FusionNet, UNetEncoder, VectorEncoder
 
 HELD_OUT = 0.15
@@ -37,6 +39,9 @@ LEARNT = 0.9
 """Part of the classes' entropy: a network whose loss on whole studies is less has begun to learn, and noise does not
 stop it any more."""
 
+ADAM_COPIES = 4
+"""Weights, their gradients, and Adam's two moments."""
+
 _AROUND = {kind.__name__: kind for kind in missing.strategies()}
 
 
@@ -51,8 +56,9 @@ class TrainedNetwork:
         seed: of weights, order and dropout.
 
     Attributes:
-        parameters: that the network has.
-        seconds: of CPU time that its training took.
+        cost: ``parameters`` of the network; ``flops`` of one answer; ``memory`` of a step of training, in bytes: what
+            the forward pass keeps for the backward one, weights, gradients and the optimiser's two moments;
+            ``seconds`` of CPU time that training took.
     """
 
     def __init__(self, strategy: Strategy, protocol: Protocol, x: Tensor, y: Tensor, classes: int, seed: int) -> None:
@@ -60,10 +66,20 @@ class TrainedNetwork:
         self.missing = strategy.missing
         self.centre, self.scale = _standard(x)
         self.network = network_of(strategy, protocol, x.shape[1:], classes)
-        self.parameters = sum(p.numel() for p in self.network.parameters())
+        x = self._inputs(x)
         start = time.process_time()
-        self._train(protocol, self._inputs(x), y, np.random.default_rng(seed))
-        self.seconds = time.process_time() - start
+        self._train(protocol, x, y, np.random.default_rng(seed))
+        seconds = time.process_time() - start
+        weights = sum(p.numel() for p in self.network.parameters())
+        kept = bytes_kept(copy.deepcopy(self.network).train(), x[: protocol.batch_size])
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            self.network(x[:1])
+        self.cost = {
+            "parameters": weights,
+            "flops": counter.get_total_flops(),
+            "memory": kept + ADAM_COPIES * weights * x.element_size(),
+            "seconds": round(seconds, 2),
+        }
 
     @torch.inference_mode()
     def probabilities(self, x: Tensor) -> NDArray[np.float32]:

@@ -32,6 +32,7 @@ def write_page(path: Path, protocol: Protocol, cohort: Cohort, rows: list[Row], 
         shared=shared,
         entropy=entropy(cohort.y),
         baselines=baselines,
+        images=cohort.x.dim() == 4,
         may_claim=may_claim(protocol, cohort),
         better=[row for row in rows if row.verdict == "better"],
         optimum=cohort.optimum(everywhere),
@@ -60,25 +61,24 @@ def _forest(rows: list[Row]) -> str:
 
 
 def _pareto(rows: list[Row]) -> str:
-    """AUROC with everything and with one modality gone; what nothing else beats in both is joined."""
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.subplots()
+    """AUROC with one modality gone and what an answer costs, over AUROC with everything."""
+    figure = Figure(figsize=(10, 4.5), layout="constrained")
+    gone, cost = figure.subplots(1, 2, sharex=True)
     single = [row for row in rows if row.strategy == ONE_VALUE or row.strategy.endswith(ALONE)]  # far below
-    shown = [row for row in rows if np.isfinite(row.without) and row not in single]
-    front = sorted(
-        (
-            (row.auroc.value, row.without)
-            for row in shown
-            if not any(o.auroc.value > row.auroc.value and o.without > row.without for o in shown)
-        ),
-    )
-    axes.plot(*zip(*front, strict=True), color="tab:gray", linewidth=1, zorder=0)
-    for row in shown:
-        place = (row.auroc.value, row.without)
-        axes.plot(*place, "o", color="tab:blue")
-        axes.annotate(str(rows.index(row) + 1), place, fontsize=8, xytext=(4, 3), textcoords="offset points")
-    axes.set_xlabel("AUROC with all modalities")
-    axes.set_ylabel("mean AUROC with one modality gone")
+    for axes, name, sign, label in (
+        (gone, "without", 1, "mean AUROC with one modality gone"),
+        (cost, "flops", -1, "floating-point operations for one answer"),
+    ):
+        shown = [row for row in rows if np.isfinite(getattr(row, name)) and row not in single]
+        places = [(row.auroc.value, getattr(row, name)) for row in shown]
+        front = sorted((x, y) for x, y in places if not any(a > x and sign * b > sign * y for a, b in places))
+        axes.plot(*zip(*front, strict=True), color="tab:gray", linewidth=1, zorder=0)
+        for row, place in zip(shown, places, strict=True):
+            axes.plot(*place, "o", color="tab:blue")
+            axes.annotate(str(rows.index(row) + 1), place, fontsize=8, xytext=(4, 3), textcoords="offset points")
+        axes.set_xlabel("AUROC with all modalities")
+        axes.set_ylabel(label)
+    cost.set_yscale("log")
     return _svg(figure)
 
 

@@ -23,7 +23,7 @@ from polyscan.compare.information import shared_information
 from polyscan.compare.network import TrainedNetwork
 from polyscan.compare.page import write_page
 from polyscan.compare.protocol import ONE_VALUE, SIMPLE, Protocol, Strategy, read_protocol
-from polyscan.compare.table import ALL, Row, flat, summarise
+from polyscan.compare.table import ALL, SCANNER, Row, flat, summarise
 from polyscan.cores import one_torch_thread
 from polyscan.errors import PolyscanError, unknown_name
 from polyscan.files.atomic import read_json, write_json
@@ -32,9 +32,12 @@ from polyscan.files.tables import write_rows
 from polyscan.parallel import run_each
 from polyscan.progress import Progress, silent
 from polyscan.study.outputs import OutputFolder
+from polyscan.transforms import RandScannerd
 
 SPOILED = 3.0
 """Standard deviations of the noise that a spoiled modality holds in place of what it measured."""
+MOVED = (2, 5, 10)
+"""Millimetres by which one image is moved against the others."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,8 @@ def compare(
                 raise PolyscanError(f"{cell.strategy}: {result}")
             progress(done, len(every), cell.strategy)
         records = {cell: read_json(cells / cell.file) for cell in every}
+        if not all("cost" in record for record in records.values()):
+            raise PolyscanError(f"{owned.path} was begun by an earlier polyscan, which asked less; name a new folder.")
         rows, shared = summarise(protocol, cohort, records), shared_information(protocol, cohort, records)
         with replace_owned(owned.path, group="compare") as folder:
             write_rows(folder / "compare.csv", [*map(flat, rows)])
@@ -102,8 +107,7 @@ def compare(
 def run_cell(cell: Cell, protocol: Protocol, cohort: Cohort, cells: Path) -> None:
     """Train and test one strategy on one fold, and write its record.
 
-    The record holds the probabilities of the testing studies under each condition: as they are, with each modality
-    gone, with each one alone, and with each one spoiled.
+    The record holds the probabilities of the testing studies under each of :func:`conditions`, and what it cost.
     """
     tested = cohort.folds(protocol.folds, cell.seed) == cell.fold
     train, test = np.flatnonzero(~tested), np.flatnonzero(tested)
@@ -116,20 +120,19 @@ def run_cell(cell: Cell, protocol: Protocol, cohort: Cohort, cells: Path) -> Non
         name: model.probabilities(x).round(5).tolist()
         for name, x in conditions(cohort, test, [protocol.seeds, cell.seed, cell.fold]).items()
     }
-    record = {
-        "test": test.tolist(),
-        "parameters": model.parameters,
-        "seconds": round(model.seconds, 2),
-        "probabilities": told,
-    }
-    write_json(cells / cell.file, record)
+    write_json(cells / cell.file, {"test": test.tolist(), "cost": model.cost, "probabilities": told})
 
 
 def conditions(cohort: Cohort, rows: NDArray[np.intp], seed: list[int]) -> dict[str, torch.Tensor]:
-    """The testing studies as they are, without each modality, with each one alone, and with each one spoiled."""
+    """The testing studies as they are, without each modality, with each one alone, with each one spoiled.
+
+    Images also with each one moved, by each of :data:`MOVED` in a direction of its own for each study, and all of them
+    as by another scanner (:class:`polyscan.transforms.RandScannerd`).
+    """
     x = cohort.x[torch.from_numpy(rows)]
     found = {ALL: x}
-    noise = torch.from_numpy(np.random.default_rng(seed).standard_normal(x.shape)).float()
+    chance = np.random.default_rng(seed)
+    noise = torch.from_numpy(chance.standard_normal(x.shape)).float()
     centre, scale = x.nanmean(0), (x - x.nanmean(0)).square().nanmean(0).sqrt().nan_to_num(1.0)
     for m, name in enumerate(cohort.modalities):
         for condition, gone in ((f"without {name}", [m]), (f"{name} alone", [k for k in range(x.shape[1]) if k != m])):
@@ -140,7 +143,27 @@ def conditions(cohort: Cohort, rows: NDArray[np.intp], seed: list[int]) -> dict[
         bad = (centre + SPOILED * scale * noise)[:, m]
         spoiled[:, m] = torch.where(x[:, m].isfinite(), bad.nan_to_num(0.0), x[:, m])
         found[f"{name} spoiled"] = spoiled
+    if x.dim() == 4:
+        for m, name in enumerate(cohort.modalities):
+            for distance in MOVED:
+                found[f"{name} moved {distance} mm"] = x.clone()
+                found[f"{name} moved {distance} mm"][:, m] = _moved(x[:, m], distance, chance)
+        scanner = RandScannerd("image", cohort.modalities, prob=1.0).set_random_state(int(chance.integers(2**32)))
+        found[SCANNER] = torch.stack([scanner({"image": image})["image"] for image in x])
     return found
+
+
+def _moved(images: torch.Tensor, distance: float, chance: np.random.Generator) -> torch.Tensor:
+    """Images (study, x, y) moved by whole pixels of a millimetre, each in a direction of its own; NaN comes in."""
+    angle = torch.from_numpy(chance.uniform(0, 2 * np.pi, len(images)))
+    moved = images
+    for axis, part in enumerate((angle.cos(), angle.sin()), start=1):
+        size = images.shape[axis]
+        of = torch.arange(size) - (distance * part).round().long()[:, None]
+        at = of.clamp(0, size - 1).unsqueeze(3 - axis).expand_as(images)
+        outside = ((of < 0) | (of >= size)).unsqueeze(3 - axis)
+        moved = moved.gather(axis, at).masked_fill(outside, torch.nan)
+    return moved
 
 
 class Fused:
@@ -162,7 +185,7 @@ class Fused:
             len(cohort.classes),
             seed=1000 * cell.seed + cell.fold,
         )
-        self.parameters, self.seconds = self.model.parameters, self.model.seconds
+        self.cost = self.model.cost
 
     def probabilities(self, x: torch.Tensor) -> NDArray[np.float32]:
         """(study, class)."""
@@ -185,11 +208,16 @@ class Logistic:
         model = make_pipeline(imputed, *chosen, StandardScaler(), LogisticRegression(max_iter=1000))
         strengths = {"logisticregression__C": [1e-3, 1e-2, 1e-1, 1.0]}
         self.model = GridSearchCV(model, strengths, cv=3, scoring="neg_log_loss")
+        values = cohort.x[torch.from_numpy(train)].flatten(1).numpy()
         start = time.process_time()
-        self.model.fit(cohort.x[torch.from_numpy(train)].flatten(1).numpy(), cohort.y[train])
-        self.seconds = time.process_time() - start
+        self.model.fit(values, cohort.y[train])
         fitted = self.model.best_estimator_[-1]
-        self.parameters = int(fitted.coef_.size + fitted.intercept_.size)
+        self.cost = {
+            "parameters": int(fitted.coef_.size + fitted.intercept_.size),
+            "flops": 2 * int(fitted.coef_.size),
+            "memory": values.nbytes,
+            "seconds": round(time.process_time() - start, 2),
+        }
 
     def probabilities(self, x: torch.Tensor) -> NDArray[np.float64]:
         """(study, class)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from statistics import median_low
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from polyscan.compare.run import Cell
 
 ALL = "all"
+SCANNER = "another scanner"
 N_RESAMPLES = 300
 FEWEST = 4
 """Patients of the rarest class in a fold below which nothing is claimed: tests of so few values call strategies that
@@ -57,12 +59,15 @@ class Row:
         without: the mean auroc where one modality is gone, and the lowest.
         alone: the mean auroc where one modality is all there is.
         spoiled: the mean auroc where one modality holds noise.
+        moved_2mm, moved_5mm, moved_10mm: of images, the mean auroc where one is moved against the others.
+        other_scanner: of images, auroc where all are as by another scanner.
         ece, ece_by_chance: expected calibration error, and what a calibrated model's stays below 95 times in 100.
         classwise_ece: the same error of each class's probability, averaged over classes.
         brier, log_loss: of the probabilities.
         aurc: area under the risk-coverage curve where the highest probability says how sure an answer is: how much is
             wrong among the surest. Lower is better.
-        parameters: of the network. seconds: of CPU time, for one training.
+        parameters: of the network. flops: of one answer. memory: bytes that a step of training takes. seconds: of CPU
+            time, for one training. See :class:`polyscan.compare.network.TrainedNetwork`.
     """
 
     strategy: str
@@ -75,8 +80,12 @@ class Row:
     verdict: str
     without: float
     worst_without: float
-    alone: float
-    spoiled: float
+    alone: float | None
+    spoiled: float | None
+    moved_2mm: float | None
+    moved_5mm: float | None
+    moved_10mm: float | None
+    other_scanner: float | None
     ece: float
     ece_by_chance: float
     classwise_ece: float
@@ -84,6 +93,8 @@ class Row:
     log_loss: float
     aurc: float
     parameters: int
+    flops: int
+    memory: int
     seconds: float
 
 
@@ -110,8 +121,8 @@ class Told:
             self.folds[seed, rows] = fold
             for name, probabilities in record["probabilities"].items():
                 self.p[name][seed, rows] = probabilities
-        self.parameters = int(np.median([record["parameters"] for record in records.values()]))
-        self.seconds = float(np.median([record["seconds"] for record in records.values()]))
+        every = [record["cost"] for record in records.values()]
+        self.cost: dict[str, Any] = {name: median_low(each[name] for each in every) for name in every[0]}
 
     def area(self, seed: int, rows: NDArray[np.intp], condition: str = ALL) -> float:
         """AUROC of some studies, each class against the others."""
@@ -126,8 +137,8 @@ class Told:
         return np.array([self.area(s, np.flatnonzero(self.folds[s] == f), condition) for s in seeds for f in folds])
 
     def mean_area(self, conditions: list[str]) -> list[float]:
-        """The mean AUROC under each of some conditions."""
-        return [float(np.nanmean(self.fold_areas(condition))) for condition in conditions]
+        """The mean AUROC under each of some conditions, of those that the studies were tested under."""
+        return [float(np.nanmean(self.fold_areas(condition))) for condition in conditions if condition in self.p]
 
     def interval(self, patients: NDArray[Any]) -> Interval:
         """AUROC, the mean over seeds and folds, over patients drawn again."""
@@ -185,6 +196,10 @@ def may_claim(protocol: Protocol, cohort: Cohort) -> bool:
 def _row(
     name: str, of: Told, cohort: Cohort, best: float | None, difference: Interval, p: float, false: float, proven: bool
 ) -> Row:
+    def over(conditions: str) -> float | None:
+        areas = of.mean_area([conditions.format(m) for m in cohort.modalities])
+        return float(np.nanmean(areas)) if areas else None
+
     without = of.mean_area([f"without {m}" for m in cohort.modalities])
     probabilities = of.p[ALL].reshape(-1, of.classes)
     truth = np.tile(of.truth, len(of.folds))
@@ -201,16 +216,19 @@ def _row(
         verdict=("better" if difference.value > 0 else "worse") if proven else "",
         without=float(np.nanmean(without)),
         worst_without=float(np.nanmin(without)),
-        alone=float(np.nanmean(of.mean_area([f"{m} alone" for m in cohort.modalities]))),
-        spoiled=float(np.nanmean(of.mean_area([f"{m} spoiled" for m in cohort.modalities]))),
+        alone=over("{} alone"),
+        spoiled=over("{} spoiled"),
+        moved_2mm=over("{} moved 2 mm"),
+        moved_5mm=over("{} moved 5 mm"),
+        moved_10mm=over("{} moved 10 mm"),
+        other_scanner=over(SCANNER),
         ece=expected_calibration_error(of.p[ALL][0], of.truth),
         ece_by_chance=calibrated_error_quantile(of.p[ALL][0], trials=200),
         classwise_ece=classwise_calibration_error(of.p[ALL][0], of.truth),
         brier=brier_score(probabilities, truth),
         log_loss=negative_log_likelihood(probabilities, truth),
         aurc=area_under_risk_coverage(1 - probabilities.max(1), wrong),
-        parameters=of.parameters,
-        seconds=of.seconds,
+        **of.cost,
     )
 
 

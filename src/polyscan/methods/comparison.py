@@ -32,12 +32,18 @@ def tell_comparison(text: Text, folder: Path) -> None:
     if not (folder / "compare.csv").is_file():
         raise PolyscanError(f"{folder} has no compare.csv yet; let polyscan compare end first.")
     protocol = read_json(folder / "protocol.json")
-    ran = [row["strategy"] for row in rows_in(folder / "compare.csv")]
-    strategies = {name: Strategy(**given) for name, given in protocol["strategies"].items() if name in ran}
-    others = [name for name in ran if name not in strategies]
+    ran = rows_in(folder / "compare.csv")
+    names = [row["strategy"] for row in ran]
+    strategies = {name: Strategy(**given) for name, given in protocol["strategies"].items() if name in names}
+    others = [name for name in names if name not in strategies]
     cited = {LOGISTIC: "sklearn", CONCATENATION: classes()["Concatenation"]}
     compared = [f"{name} ({_strategy(text, strategy)})" for name, strategy in strategies.items()]
     baselines = [f"{name}{text.cite(cited[name]) if name in cited else ''}" for name in others]
+    images = (
+        ", with each image moved against the others and with all as by another scanner"
+        if ran[0].get("moved_2mm")
+        else ""
+    )
     text.say(
         SECTION,
         f"By a protocol that was fixed before (SHA-256 `{protocol['sha256']}`), {enumerated(compared)} were compared "
@@ -47,7 +53,7 @@ def tell_comparison(text: Text, folder: Path) -> None:
         f"parameters and {protocol['epochs']} epochs, batches of {protocol['batch_size']}, a learning rate of "
         f"{protocol['learning_rate']:g} and a weight decay of {protocol['weight_decay']:g}.",
         f"The measure is the area under the ROC curve{text.cite(auroc)}, with intervals over patients drawn again"
-        f"{text.cite(bootstrap)}; also without each modality, with each alone and with each spoiled by noise.",
+        f"{text.cite(bootstrap)}; also without each modality, with each alone and with each spoiled by noise{images}.",
         f"Differences from {CONCATENATION} were tested by the corrected resampled t test"
         f"{text.cite(corrected_difference)}, p values adjusted after Holm{text.cite(holm)}; a strategy is called "
         f"better or worse where p and the probability of a false claim{text.cite(probability_of_false_claim)} are at "
