@@ -98,6 +98,11 @@ def text(header: Dataset, name: Name) -> str:
     return "\\".join(words(header, name))
 
 
+def terms(header: Dataset, name: Name) -> set[str]:
+    """The values of an attribute in upper case, as the standard writes its terms."""
+    return {word.upper() for word in words(header, name)}
+
+
 def term(header: Dataset, name: Name, known: Collection[str]) -> str:
     """An attribute for a sentence: one of the terms that are known, else what it is instead, and never its value.
 

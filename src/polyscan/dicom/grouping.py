@@ -13,12 +13,13 @@ from pydicom import Dataset
 from polyscan.dicom.apart import FEW, Part, apart, directions, grouped, without_copies
 from polyscan.dicom.attributes import number, numbers, text
 from polyscan.dicom.pixels import read_pixels
-from polyscan.dicom.recognise import REFORMATTED, from_header, of_image_type, of_reformat
+from polyscan.dicom.recognise import from_header, of_image_type, of_reformat
 from polyscan.dicom.series import ONE_SLICE, Series
 from polyscan.dicom.slices import Slice, slices_of
 from polyscan.dicom.study_rules import told_together
 from polyscan.dicom.volume import Stack, stack
 from polyscan.dicom.whole import doubts_of
+from polyscan.dicom.words import REFORMATTED
 from polyscan.errors import PolyscanError
 from polyscan.modality import MODALITIES
 

@@ -9,18 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-import numpy as np
 from pydicom import Dataset
 from pydicom.uid import MRSpectroscopyStorage
 
+from polyscan.dicom.agent import DENIED, agent_given
 from polyscan.dicom.attributes import (
     MODALITIES,
     RESCALE_TYPES,
     is_hounsfield,
-    items,
     number,
     private,
     term,
+    terms,
     text,
     units_of,
     words,
@@ -29,17 +29,18 @@ from polyscan.dicom.diffusion import b_value
 from polyscan.dicom.words import (
     ATTENUATION_MAP,
     KINETIC,
+    REFORMATTED,
     SEVERAL_B,
     TRANSMISSION,
     UNCORRECTED,
     UNWEIGHTED,
     Told,
     dual_energy,
+    said_of,
     told,
     without_reformat,
 )
 
-REFORMATTED = "a reformatted series"
 _CURVED = {"CPR", "CURVED", "MPR_CURVED"}
 # What ImageType (0008,0008) or FrameType says an image is, of any machine and then of MR, in values that are no words.
 _NO_VOLUME = {
@@ -74,20 +75,9 @@ _NO_ACTIVITY = {
     "1CM", "CM2", "MGMINML", "MLG", "MLMING", "MLMINML", "MLML", "NONE", "PCNT", "STDDEV", "UMOLMINML", "UMOLML",
 }  # fmt: skip
 """Units (0054,1001) of PET that are neither an activity, nor counts, nor SUV."""
-# Of an agent: that nothing is said, that none was given, or one that no vein takes; else a drug of the examination.
-_DENIED = re.compile(
-    r"[^\w+]*(?:0(?:[.,]0+)? ?(?:ml|cc)?(?![\d.,a-z]).*|x|n|n/?a|unk\w*|tbd|off|false)?[^\w+]*$|"
-    r"(?:no|non|none|not|nil|nein|kein\w*|geen|niets|aucune?|pas d|nessun\w*|nenhum\w*|ningun\w*|ingen|inget|brak|yok|"
-    r"without|w/?o|ohne|sans|sin|senza|sem|zonder|bez|нет|без|s/c)(?![a-zа-я])|无|無|なし|없음|"
-    r".*(?:refus|declin|contra ?-?ind|allerg|not (?:given|inj|admin)|[:=] ?no(?:ne)?$)|"
-    r"(?:normal )?saline|nacl|buscopan|hyoscin|glucagon|lasix|furosemid|secretin|regadenoson|adenosin|"
-    r"(?:ultrasound )?gel|"
-    r"(?:per )?(?:oral|os|po|rectal|water|volumen|barium)(?:ly)?(?![a-z])(?!.*(?:(?<![a-z])i\.?v|ga?d))"
-)
 _TURBO_EPI = 7  # Philips' EPI factor: 1 where there is none, small in gradient and spin echo (GRASE)
 _BETWEEN = 30  # ms of echo time: from here on people call T2 what others call PD
 _FLUID_ALONE = 500  # ms of echo time, after which tissue shows no more: hydrography, as of the bile ducts
-_SOON = 7200  # seconds before an injection that belongs to the scan; others were shifted by de-identification
 NOT_KNOWN = "not known: neither the sequence nor a description tells the contrast"
 
 
@@ -101,8 +91,8 @@ def from_header(header: Dataset, beside: Sequence[Dataset] = ()) -> tuple[str | 
     Returns:
         The modality, or None where it is left out; the reason in one phrase.
     """
-    kind = {word.upper() for word in words(header, "ImageType")}
-    said = _said(header, as_acquired={"ORIGINAL", "PRIMARY"} <= kind)
+    kind = terms(header, "ImageType")
+    said = said_of(header, as_acquired={"ORIGINAL", "PRIMARY"} <= kind)
     if reason := _no_volume(kind):
         return None, reason
     if (number(header, "SamplesPerPixel") or 1) != 1 or text(header, "PhotometricInterpretation") == "PALETTE COLOR":
@@ -124,7 +114,7 @@ def from_header(header: Dataset, beside: Sequence[Dataset] = ()) -> tuple[str | 
 
 def of_image_type(header: Dataset) -> str:
     """What ImageType says that a slice is, other than one of a usual volume: no volume has both."""
-    kind = {word.upper() for word in words(header, "ImageType")}
+    kind = terms(header, "ImageType")
     found = _by_image_type(kind) if text(header, "Modality") == "MR" else None
     return _no_volume(kind) or (found[1] if found else "")
 
@@ -136,34 +126,13 @@ def of_reformat(header: Dataset, beside: Sequence[Dataset] = ()) -> tuple[str | 
         header: as for :func:`from_header`.
         beside: as for :func:`from_header`.
     """
-    kind = words(header, "ImageType")
-    if {word.upper() for word in kind} & _CURVED:
+    if terms(header, "ImageType") & _CURVED:
         return None, REFORMATTED
     plain = Dataset(dict(header.items()))
-    plain.ImageType = [word for word in kind if word.upper() not in _NO_VOLUME[REFORMATTED]]
+    plain.ImageType = [word for word in words(header, "ImageType") if word.upper() not in _NO_VOLUME[REFORMATTED]]
     for name in ("SeriesDescription", "ProtocolName"):
         setattr(plain, name, without_reformat(text(header, name)))
     return from_header(plain, beside)
-
-
-def _said(header: Dataset, as_acquired: bool = False) -> Told:
-    """What was written of the series; where that says nothing of the protocol, often named after the examination.
-
-    Args:
-        header: of one of its slices.
-        as_acquired: whether the slices are said to be those that were acquired: then ``t1_mpr_sag`` of a turboFLASH
-            sequence (tfl) is Siemens' short word for MPRAGE, and no reformat.
-    """
-    mprage = as_acquired and text(header, "SequenceName").lstrip("*").startswith("tfl")
-    silent = Told()  # of the contrast agent at most
-    for name in ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName"):
-        found = told(text(header, name))
-        if mprage and found.other == REFORMATTED:
-            found = told(without_reformat(text(header, name)))
-        if found:
-            return found
-        silent = found if silent.contrast is None else silent
-    return silent
 
 
 def _tomography(header: Dataset, kind: set[str]) -> tuple[str | None, str]:
@@ -194,18 +163,18 @@ def _written(header: Dataset, kind: set[str]) -> list[tuple[str, str]]:
 
 
 def _positrons(header: Dataset, kind: set[str]) -> tuple[str | None, str]:
-    if "REPROJECTION" in (word.upper() for word in words(header, "SeriesType")):
+    if "REPROJECTION" in terms(header, "SeriesType"):
         return None, "a projection, not a volume: SeriesType says REPROJECTION"
     if (unit := units_of(header)) in _NO_ACTIVITY:
         return None, f"a map, and no image of activity: Units is {unit}"
     for source, plain in _written(header, kind):
         if (other := told(f"PET {plain}").other) in (UNCORRECTED, KINETIC):
             return None, f"{other}: {source} says so"
-    corrected = {word.upper() for word in words(header, "CorrectedImage")}
+    corrected = terms(header, "CorrectedImage")
     method = text(header, "AttenuationCorrectionMethod").lower()
     if "ATTN" in corrected or text(header, "AttenuationCorrected") == "YES":
         return "PET", "Modality is PT"
-    if not corrected and not _DENIED.match(method):
+    if not corrected and not DENIED.match(method):
         return "PET", "Modality is PT, and AttenuationCorrectionMethod names one"
     return None, "PET without attenuation correction, or nothing says that it was corrected"
 
@@ -282,7 +251,7 @@ def _diffusion(header: Dataset, kind: set[str], said: Told, beside: Sequence[Dat
 def _weighting(header: Dataset, said: Told, acquired: str | None) -> tuple[str | None, str]:
     repetition, echo = number(header, "RepetitionTime"), number(header, "EchoTime")
     inversion = number(header, "InversionTime") or number(header, "InversionTimes")
-    sequence = {word.upper() for word in words(header, "ScanningSequence")}
+    sequence = terms(header, "ScanningSequence")
     if (private(header, 0x2001, "Philips Imaging DD 001", 0x13) or [1.0])[0] > _TURBO_EPI:
         sequence.add("EP")
     settings = ", ".join(
@@ -368,77 +337,3 @@ def _agree(
     if written in ("T1", "STIR") and by_sequence == "FLAIR":
         return by_sequence, f"by its sequence, though {source} says {written}"
     return wanted, f"{source} says so"
-
-
-def agent_given(header: Dataset, said: Told | None = None) -> str | None:
-    """What says that a contrast agent was in the patient; None where nothing does, or a word says the contrary."""
-    said = _said(header) if said is None else said
-    if said.contrast is False:
-        return None
-    if said.contrast:
-        return "contrast agent, as its description says"
-    if text(header, "ContrastBolusAgentAdministered") == "NO":  # of an enhanced image at this time
-        return None
-    if (route := text(header, "ContrastBolusRoute").lower()) and _DENIED.match(route):
-        return None
-    until = _seconds(header, "ContrastBolusStartTime") - _seconds(header, "AcquisitionTime")
-    if 0 < until < _SOON:
-        return None
-    coded = [text(item, "CodeMeaning") or "yes" for item in items(header, "ContrastBolusAgentSequence")]
-    for name, agents in {
-        "ContrastBolusAgent": [text(header, "ContrastBolusAgent")],
-        "ContrastBolusAgentSequence": coded,
-        "ContrastBolusIngredient": words(header, "ContrastBolusIngredient"),
-    }.items():
-        if any(told(agent).contrast is not False and not _DENIED.match(agent.lower()) for agent in agents):
-            return f"contrast agent, as {name} says"
-    for name in ("ContrastBolusVolume", "ContrastBolusTotalDose", "ContrastBolusStartTime"):
-        if (number(header, name) or 0) > 0:
-            return f"contrast agent, as {name} says"
-    return None
-
-
-def _seconds(header: Dataset, name: str) -> float:
-    """A time of day; NaN where none is given."""
-    found = re.match(r"(\d\d)(\d\d)(\d\d)", text(header, name))
-    return float(np.dot([3600, 60, 1], [int(part) for part in found.groups()])) if found else np.nan
-
-
-def after_contrast(volumes: Sequence[tuple[Sequence[Dataset], str | None, str]]) -> list[str]:
-    """Of the volumes of one study those T1 that were acquired after an agent was known to be in the patient.
-
-    Args:
-        volumes: headers of the slices, modality and reason of each.
-
-    Returns:
-        For each volume why it is T1c; empty where it is none.
-    """
-    if all(name != "T1" for _, name, _ in volumes):
-        return [""] * len(volumes)  # the times of every slice are worth reading only where they decide something
-    moments = [_moment(headers) for headers, _, _ in volumes]
-    given = [
-        moment
-        for moment, (headers, name, reason) in zip(moments, volumes, strict=True)
-        if moment
-        and text(headers[0], "Modality") == "MR"
-        and (name == "T1c" or reason.startswith("a perfusion") or agent_given(headers[0]))
-    ]
-    return [
-        "acquired after a series with contrast agent of the same study"
-        if name == "T1" and given and moment and moment > min(given) and _said(headers[0]).contrast is not False
-        else ""
-        for moment, (headers, name, _) in zip(moments, volumes, strict=True)
-    ]
-
-
-def _moment(headers: Sequence[Dataset]) -> str:
-    """When a volume was acquired, as digits that compare; empty where nothing tells."""
-    for day, time in (("AcquisitionDate", "AcquisitionTime"), ("SeriesDate", "SeriesTime")):
-        found = [
-            (text(header, day) or text(header, "StudyDate")) + text(header, time)
-            for header in headers
-            if text(header, time)
-        ]
-        if found:
-            return min(found)
-    return min((text(header, "AcquisitionDateTime") for header in headers), default="")

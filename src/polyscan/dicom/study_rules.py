@@ -7,13 +7,13 @@ from dataclasses import replace
 
 from pydicom import Dataset
 
+from polyscan.dicom.agent import after_contrast, agent_given
 from polyscan.dicom.apart import grouped
-from polyscan.dicom.attributes import items, number, text, words
+from polyscan.dicom.attributes import items, number, terms, text
 from polyscan.dicom.diffusion import b_value
-from polyscan.dicom.recognise import REFORMATTED, after_contrast, agent_given
 from polyscan.dicom.series import Series
 from polyscan.dicom.usual import far_from_usual, is_phase_or_energy, is_roughly_reconstructed
-from polyscan.dicom.words import Told, is_agent_by_pass
+from polyscan.dicom.words import REFORMATTED, Told, is_agent_by_pass
 
 _TIMES = ("NumberOfTimeSlices", "NumberOfTimeSlots", "NumberOfRRIntervals")  # of PET, each 1 where it is static
 _ALL = 4  # series, the first of which come before any agent
@@ -211,4 +211,4 @@ def _examination(series: Series) -> tuple[str, ...] | None:
 
 def _in_time(series: Series) -> bool:
     """Whether a PET is one of several by its SeriesType; of static ones time slices are positions of the bed."""
-    return not {"DYNAMIC", "GATED"}.isdisjoint(word.upper() for word in words(series.headers[0], "SeriesType"))
+    return not {"DYNAMIC", "GATED"}.isdisjoint(terms(series.headers[0], "SeriesType"))

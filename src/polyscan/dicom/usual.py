@@ -6,7 +6,7 @@ import re
 
 from pydicom import Dataset
 
-from polyscan.dicom.attributes import number, text, words
+from polyscan.dicom.attributes import number, terms, text, words
 from polyscan.dicom.diffusion import b_value, is_directional
 
 _USUAL_B = 1000.0  # s/mm2
@@ -46,7 +46,7 @@ def far_from_usual(header: Dataset, modality: str | None) -> float:
     if modality == "DWI":
         found = b_value(header)
         return (0.0 if found is None else abs(found - _USUAL_B)) + is_directional(header) / 2
-    is_derived = modality != "PET" and {"DERIVED", "SECONDARY"} <= {word.upper() for word in words(header, "ImageType")}
+    is_derived = modality != "PET" and {"DERIVED", "SECONDARY"} <= terms(header, "ImageType")
     is_ct = modality == "CT"
     return float(is_derived + (is_ct and is_cone_beam(header)) + 2 * (is_ct and is_phase_or_energy(header)))
 

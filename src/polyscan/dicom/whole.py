@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydicom import Dataset
 
-from polyscan.dicom.attributes import number, numbers, text, words
+from polyscan.dicom.attributes import number, numbers, terms, text
 
 if TYPE_CHECKING:
     from polyscan.dicom.slices import Slice
@@ -90,7 +90,7 @@ def _each(slices: Sequence[Slice], name: str, count: int) -> np.ndarray:
 def _counts(slices: Sequence[Slice], beside: Sequence[Dataset]) -> list[tuple[str, str, float | None, int]]:
     """Attribute, what it counts, its value and how many there are."""
     first = slices[0].header
-    original = "ORIGINAL" in (word.upper() for word in words(first, "ImageType"))  # else it is that of the source
+    original = "ORIGINAL" in terms(first, "ImageType")  # else it is that of the source
     files = len({each.path for each in slices})
     return [
         ("NumberOfSlices", "slices", number(first, "NumberOfSlices"), len(slices)),

@@ -7,6 +7,9 @@ import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
+from pydicom import Dataset
+
+from polyscan.dicom import attributes
 from polyscan.dicom.agent_words import says_agent
 from polyscan.modality import MODALITIES
 
@@ -51,6 +54,7 @@ _ELSEWHERE = re.compile(
     r"(?<![a-z0-9])(?:for|fur|pour|para|per|voor)[ -]+(?:f ?mri|mrs|spe[ck]tro\w*|dti|bold|asl|perf\w*)(?![a-z])"
 )
 
+REFORMATTED = "a reformatted series"
 # MPR is an MPRAGE where T1w stands before it (HCP), or corrections of an acquired image behind it (ADNI, OASIS).
 _CORRECTED = r"(?=(?: ?-?r)?[ -]+(?:(?:\d )?(?:anon|nifti)|n[34]|grad ?warp))"
 _REFORMAT = _words(rf"mpr ?range|(?<!t1w )mprs?(?!{_CORRECTED})|reformat\w*|re?fmt")
@@ -69,7 +73,7 @@ _NEVER = {
         r"subs?\d*(?!-(?:mm|\d\d))|post ?- ?pre|(?:sure ?)?subtr\w*|subtrakt\w*|soustraction|sustraccion|minus|"
         r"difference|t1w?[^a-z0-9]+diff|diff[^a-z0-9]+t1w?"
     ),
-    "a reformatted series": re.compile(rf"{_REFORMAT.pattern}|{_words('cpr|curved').pattern}"),
+    REFORMATTED: re.compile(rf"{_REFORMAT.pattern}|{_words('cpr|curved').pattern}"),
     "a phase image": re.compile(
         r"(?<![a-z])(?:pha|ph)(?![a-z]| ?\d| (?:enc|ap|pa|rl|lr)(?![a-z]))|(?<![a-z])phase ?(?:map|image|diff)|"
         r"phasediff|unwrap|(?:(?:swi?|swan)(?: \w+)*|filt\w*|corr\w*|raw) ?(?:phase|fa[sz]e)(?![a-z])|fa[sz]e swi|"
@@ -245,6 +249,26 @@ def told(text: str) -> Told:
         return Told(other=other)
     name, given = _contrast_of(plain), says_agent(plain)
     return Told("T1c" if name == "T1" and given else name, contrast=given)
+
+
+def said_of(header: Dataset, as_acquired: bool = False) -> Told:
+    """What was written of the series; where that says nothing of the protocol, often named after the examination.
+
+    Args:
+        header: of one of its slices.
+        as_acquired: whether the slices are said to be those that were acquired: then ``t1_mpr_sag`` of a turboFLASH
+            sequence (tfl) is Siemens' short word for MPRAGE, and no reformat.
+    """
+    mprage = as_acquired and attributes.text(header, "SequenceName").lstrip("*").startswith("tfl")
+    silent = Told()  # of the contrast agent at most
+    for name in ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName"):
+        found = told(attributes.text(header, name))
+        if mprage and found.other == REFORMATTED:
+            found = told(without_reformat(attributes.text(header, name)))
+        if found:
+            return found
+        silent = found if silent.contrast is None else silent
+    return silent
 
 
 def dual_energy(text: str) -> str | None:

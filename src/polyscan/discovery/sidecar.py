@@ -9,9 +9,10 @@ from typing import Any
 from pydicom import Dataset
 from pydicom.config import disable_value_validation
 
+from polyscan.dicom.agent import agent_given
 from polyscan.dicom.attributes import text
 from polyscan.dicom.diffusion import b_value
-from polyscan.dicom.recognise import NOT_KNOWN, agent_given, from_header
+from polyscan.dicom.recognise import NOT_KNOWN, from_header
 from polyscan.dicom.words import UNWEIGHTED, Told, told
 from polyscan.discovery.bids import Named
 from polyscan.discovery.channels import listed_in
