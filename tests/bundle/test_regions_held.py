@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import nibabel as nib
+import numpy as np
 import pytest
-from prepared import BUNDLES, make_manifest
+from prepared import BUNDLES, SMALL_BRAIN, make_manifest
 
 from polyscan.bundle.regions import check_regions
 from polyscan.bundle.run import train
@@ -16,13 +18,36 @@ BUNDLE = "brain_mri_tumour_segmentation"
 def test_a_region_that_masks_number_otherwise_is_refused(tmp_path):
     manifest = make_manifest(BUNDLES / BUNDLE, tmp_path / "cohort")
     studies = read_manifest(manifest).training
-    check_regions(studies, {"whole": [1, 9]})
-    check_regions(studies, {"whole": [1, 2, 4], "rare": [9]})  # of labels that are all known, it may not be there
+    check_regions(studies, {"whole": [1, 9]}, chosen=True)
+    check_regions(studies, {"whole": [1, 2, 4], "rare": [9]}, chosen=True)  # of known labels only, it may not be there
     said = rf"No mask of {len(studies)} studies has a voxel of 'rare' \(labels 8, 9\), but .* of no region: 2, 4; set"
     with pytest.raises(PolyscanError, match=said):
-        check_regions(studies, {"whole": [1], "rare": [8, 9]})
+        check_regions(studies, {"whole": [1], "rare": [8, 9]}, chosen=True)
     with pytest.raises(PolyscanError, match="'rare'"):
         train(BUNDLE, manifest, tmp_path / "run", overrides={"regions": {"rare": [9]}})
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_label_that_the_bundle_knows_nothing_of_is_refused_until_regions_are_chosen(tmp_path):
+    manifest = make_manifest(BUNDLES / BUNDLE, tmp_path / "cohort")
+    masks = [study.label.mask for study in read_manifest(manifest).training]
+    image = nib.load(masks[-1])
+    values = np.asanyarray(image.dataobj).copy()
+    values[values == 4] = 3  # as in BraTS since 2024, whose 4 is a cavity: all regions of the bundle have voxels
+    values[0, 0, 0] = 4
+    nib.save(nib.Nifti1Image(values, image.affine), masks[-1])
+    with pytest.raises(PolyscanError, match=r"no region of this bundle: 3, where whole .* is 1, 2, 4; .*set regions"):
+        train(BUNDLE, manifest, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    chosen = {"regions": {"lesion": [1, 2, 4]}, "max_epochs": 1, **SMALL_BRAIN}
+    assert train(BUNDLE, manifest, tmp_path / "run", overrides=chosen).exists()
+
+
+def test_regions_that_no_label_map_can_hold_are_refused_before_training(tmp_path):
+    manifest = make_manifest(BUNDLES / BUNDLE, tmp_path / "cohort")
+    inside_first = {"enhancing tumour": [4], "whole tumour": [1, 2, 4]}
+    with pytest.raises(PolyscanError, match=r"'enhancing tumour' \(4\) has no label that the region after it lacks"):
+        train(BUNDLE, manifest, tmp_path / "run", overrides={"regions": inside_first})
     assert not (tmp_path / "run").exists()
 
 

@@ -128,8 +128,10 @@ def test_regions_and_labels_are_each_others_inverse():
     assert torch.equal(regions[0] > 0, label[0] > 0)
     assert torch.equal(regions[2] > 0, label[0] == 4)
     assert torch.equal(label_map(regions, GLIOMA).long(), label[0])
-    with pytest.raises(ValueError, match="'all' is painted with"):
-        label_map(regions[:1], {"all": [1, 2]})
+    child = {"whole": [1, 2, 3, 4], "core": [1, 2, 3], "enhancing": [1]}  # a core of several parts, as in children
+    assert label_map(torch.tensor([[1, 1, 1, 0], [0, 1, 1, 0], [0, 0, 1, 0]]), child).tolist() == [4, 2, 1, 0]
+    with pytest.raises(PolyscanError, match=r"'core' \(1\) has no label that the region after it lacks"):
+        label_map(regions[:2], {"core": [1], "whole": [1, 2]})
 
 
 def test_scores():

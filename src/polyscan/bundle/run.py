@@ -97,7 +97,8 @@ def train(
 
     def begin() -> tuple[RunFolder, dict[str, str]]:
         if isinstance(config.get("regions"), Mapping):
-            check_regions(labelled_studies(found, labels_of(config)), config["regions"])
+            studies = labelled_studies(found, labels_of(config))
+            check_regions(studies, config["regions"], chosen=any(name.split("#")[0] == "regions" for name in changes))
         kept = {"cache_dir": str(claim_cache(cache, found))} if cache else {}
         return RunFolder(output_dir, config, manifest, restart=restart), kept
 

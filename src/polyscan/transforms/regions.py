@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from monai.config import KeysCollection
 
+from polyscan.errors import PolyscanError
 from polyscan.transforms.each_key import EachKeyTransform
 
 Regions = Mapping[str, Sequence[int]]
@@ -37,18 +38,27 @@ class RegionsFromLabeld(EachKeyTransform):
 def label_map(regions: torch.Tensor, table: Regions) -> torch.Tensor:
     """Paint binary regions (region, *spatial) into one label map (*spatial), in the order of the table.
 
-    A region is painted with the value that it does not share with the region after it, as ``2`` for the whole tumour
-    outside the core.
+    A region is painted with the first value that it does not share with the region after it, as ``2`` for the whole
+    tumour outside the core.
 
     Raises:
-        ValueError: a region has no value of its own, or more than one.
+        PolyscanError: a region has no such value.
     """
-    names = list(table)
     painted = torch.zeros(regions.shape[1:], dtype=torch.uint8, device=regions.device)
-    for channel, name in enumerate(names):
-        inner = set(table[names[channel + 1]]) if channel + 1 < len(names) else set()
-        own = set(table[name]) - inner
-        if len(own) != 1:
-            raise ValueError(f"Region {name!r} is painted with {sorted(own)}; exactly one value of its own is needed.")
-        painted[regions[channel] > 0] = own.pop()
+    for region, value in zip(regions, painted_values(table), strict=True):
+        painted[region > 0] = value
     return painted
+
+
+def painted_values(table: Regions) -> list[int]:
+    """The value that each region is painted with, and errors, as of :func:`label_map`."""
+    found = []
+    for (name, values), inner in zip(table.items(), [*list(table.values())[1:], []], strict=True):
+        own = [value for value in values if value not in inner]
+        if not own:
+            raise PolyscanError(
+                f"Region {name!r} ({', '.join(map(str, values))}) has no label that the region after it lacks, so that "
+                "it cannot be told in a label map; name the larger region before the one inside it, in regions."
+            )
+        found.append(own[0])
+    return found
