@@ -23,12 +23,11 @@ def check_studies(count: int) -> None:
         raise PolyscanError(f"A map of features needs {AT_LEAST} studies at least; there are {count}.")
 
 
-def tsne_map(features: NDArray, seed: int = 0) -> NDArray:
+def tsne_map(features: NDArray) -> NDArray:
     """t-SNE (van der Maaten and Hinton, JMLR 9, 2008) of standardised features, by scikit-learn.
 
     Args:
         features: (study, channel); five studies at least.
-        seed: of its randomness.
 
     Returns:
         (study, 2). What is near stays near; distances between groups, and sizes of groups, mean nothing. The perplexity
@@ -39,10 +38,10 @@ def tsne_map(features: NDArray, seed: int = 0) -> NDArray:
     """
     standard = _standardised(features)
     perplexity = min(30.0, (len(standard) - 1) / 3)
-    return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(standard)
+    return TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(standard)
 
 
-def umap_map(features: NDArray, seed: int = 0) -> NDArray:
+def umap_map(features: NDArray) -> NDArray:
     """UMAP (McInnes et al., arXiv 1802.03426) of standardised features, by umap-learn; see :func:`tsne_map`.
 
     Raises:
@@ -53,7 +52,7 @@ def umap_map(features: NDArray, seed: int = 0) -> NDArray:
     except ImportError:
         raise PolyscanError("UMAP needs umap-learn; install it with pip install 'polyscan[umap]'.") from None
     standard = _standardised(features)
-    return UMAP(n_neighbors=min(15, len(standard) - 1), random_state=seed, n_jobs=1).fit_transform(standard)
+    return UMAP(n_neighbors=min(15, len(standard) - 1), random_state=0, n_jobs=1).fit_transform(standard)
 
 
 def utilisation(contributions: Iterable[Mapping[str, float]]) -> dict[str, float]:

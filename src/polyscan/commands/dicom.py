@@ -14,8 +14,7 @@ import argparse
 from pathlib import Path
 
 from polyscan.commands.options import add_output, progress_bar, tell_failed
-
-_OBJECTS = ("seg", "labelmap", "rtstruct", "probabilities", "uncertainty", "sr", "registration")
+from polyscan.export import OBJECTS
 
 
 def add(command: argparse.ArgumentParser) -> None:
@@ -24,7 +23,7 @@ def add(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--objects",
         nargs="+",
-        choices=_OBJECTS,
+        choices=OBJECTS,
         default=["seg", "sr", "registration"],
         help="seg: binary segmentation; labelmap: the newer label map, which few readers know; "
         "rtstruct: contours, for planning systems; probabilities, uncertainty: parametric maps, where infer or batch "

@@ -19,7 +19,7 @@ _DRAWS = 64
 _PRIORS = {"spread": (0.0, 1.5), "drift": (np.log(0.05), 1.5), "error": (np.log(0.1**2), 2.0), "resistance": (0.0, 1.0)}
 
 
-def fit_population(courses: Sequence[Course], detection_limit: float = DETECTION_LIMIT, seed: int = 0) -> Population:
+def fit_population(courses: Sequence[Course]) -> Population:
     """Learn how tumours grow and respond by penalised marginal likelihood, and how sure that is by Laplace's method.
 
     The likelihood of a linear Gaussian mixed model has a closed form (Laird and Ware, Biometrics 38, 1982);
@@ -27,8 +27,6 @@ def fit_population(courses: Sequence[Course], detection_limit: float = DETECTION
 
     Args:
         courses: of patients; those with one visit tell of sizes only.
-        detection_limit: millilitres.
-        seed: of the draws.
 
     Raises:
         PolyscanError: too few patients were seen twice.
@@ -40,15 +38,15 @@ def fit_population(courses: Sequence[Course], detection_limit: float = DETECTION
             "learnt elsewhere by --population."
         )
     terms = 3 if _tells_treatment(courses) else 2
-    loss = _loss(courses, terms, detection_limit)
+    loss = _loss(courses, terms)
     start = torch.zeros(terms + terms + terms * (terms - 1) // 2 + 3, dtype=torch.float64)
-    first = np.array([logarithms(c.volumes[:1], c.deviations[:1], detection_limit)[0][0] for c in courses])
+    first = np.array([logarithms(c.volumes[:1], c.deviations[:1], DETECTION_LIMIT)[0][0] for c in courses])
     start[0], start[terms] = float(first.mean()), float(np.log(first.std() + 0.1))
     start[-3], start[-2] = _PRIORS["drift"][0], _PRIORS["error"][0]
     best = _minimise(loss, start)
     hessian = torch.autograd.functional.hessian(loss, best)
     values, vectors = torch.linalg.eigh(hessian)
-    noise = torch.from_numpy(np.random.default_rng(seed).standard_normal((_DRAWS, len(best))))
+    noise = torch.from_numpy(np.random.default_rng(0).standard_normal((_DRAWS, len(best))))
     draws = best + (noise / values.clamp_min(1e-3).sqrt()) @ vectors.T
     mean, covariance, drift, error, resistance = _parameters(draws, terms)
     return Population(
@@ -59,7 +57,7 @@ def fit_population(courses: Sequence[Course], detection_limit: float = DETECTION
         resistance=resistance.numpy(),
         patients=len(courses),
         visits=sum(len(course.days) for course in courses),
-        detection_limit=detection_limit,
+        detection_limit=DETECTION_LIMIT,
     )
 
 
@@ -83,7 +81,7 @@ def _parameters(flat: torch.Tensor, terms: int) -> tuple[torch.Tensor, ...]:
     return mean, lower @ lower.mT, drift, error, resistance
 
 
-def _loss(courses: Sequence[Course], terms: int, limit: float) -> Callable[[torch.Tensor], torch.Tensor]:
+def _loss(courses: Sequence[Course], terms: int) -> Callable[[torch.Tensor], torch.Tensor]:
     """The negative logarithm of the penalised marginal likelihood as a function of the numbers without bounds."""
     longest = max(len(course.days) for course in courses)
     shape = (len(courses), longest)
@@ -91,7 +89,7 @@ def _loss(courses: Sequence[Course], terms: int, limit: float) -> Callable[[torc
     valid = torch.zeros(shape, dtype=torch.bool)
     for i, course in enumerate(courses):
         n = len(course.days)
-        logs, variances = logarithms(course.volumes, course.deviations, limit)
+        logs, variances = logarithms(course.volumes, course.deviations, DETECTION_LIMIT)
         rows = (course.days / YEAR, course.exposure(course.days) / YEAR, logs, variances)
         for to, values in zip((t, treated, y, own), rows, strict=True):
             to[i, :n] = torch.from_numpy(values)

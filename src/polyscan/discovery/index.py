@@ -28,7 +28,7 @@ from polyscan.dicom.headers import DAMAGED, header_from, read_each
 from polyscan.discovery.candidate import Candidate
 from polyscan.discovery.dicom_candidates import dicom_candidates
 from polyscan.discovery.numbered_visits import numbered_visits
-from polyscan.discovery.patients import Key, Part, Patient, patient_key
+from polyscan.discovery.patient import Key, Part, Patient, patient_key
 from polyscan.discovery.persons import Place, by_data_set, persons_among
 from polyscan.discovery.sidecar import changed_beside
 from polyscan.discovery.visits import Owner, sessions_of

@@ -24,7 +24,8 @@ from polyscan.discovery.doubts import (
 )
 from polyscan.discovery.index import Index
 from polyscan.discovery.names import distinct
-from polyscan.discovery.patients import Key, name_patients, tells_nobody
+from polyscan.discovery.patient import Key, tells_nobody
+from polyscan.discovery.patients import name_patients
 from polyscan.discovery.sessions import join_sessions, read_dates
 from polyscan.discovery.subject_table import PLACING, SubjectTable
 from polyscan.discovery.visits import Owner

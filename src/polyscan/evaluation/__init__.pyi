@@ -1,3 +1,4 @@
+from polyscan.evaluation.metrics import ConcordanceIndex as ConcordanceIndex, TaskAUROC as TaskAUROC
 from polyscan.evaluation.regions import (
     dice as dice,
     region_scores as region_scores,
@@ -14,5 +15,3 @@ from polyscan.evaluation.statistics import (
     percentile_interval as percentile_interval,
 )
 from polyscan.evaluation.surfaces import surface_scores as surface_scores
-from polyscan.evaluation.survival import ConcordanceIndex as ConcordanceIndex
-from polyscan.evaluation.tasks import TaskAUROC as TaskAUROC

@@ -52,21 +52,19 @@ def area_under_risk_coverage(uncertainty: ArrayLike, wrong: ArrayLike) -> float:
     return float((np.cumsum(ordered) / np.arange(1, len(ordered) + 1)).mean())
 
 
-def calibrated_error_quantile(
-    probabilities: ArrayLike, quantile: float = 0.95, *, bins: int = 15, trials: int = 1000, seed: int = 0
-) -> float:
+def calibrated_error_quantile(probabilities: ArrayLike, quantile: float = 0.95, *, trials: int = 1000) -> float:
     """How large the calibration error of perfectly calibrated probabilities becomes by chance, with so many studies.
 
     The truth is drawn from the probabilities themselves (consistency resampling: Bröcker and Smith, Weather and
     Forecasting 22, 2007). An error below this says nothing against the network.
     """
     p, _ = _checked(probabilities, np.zeros(len(np.asarray(probabilities)), dtype=int))
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     cumulated = p.cumsum(1)
     errors = []
     for _ in range(trials):
         drawn = (generator.random((len(p), 1)) > cumulated).sum(1).clip(max=p.shape[1] - 1)
-        errors.append(expected_calibration_error(p, drawn, bins))
+        errors.append(expected_calibration_error(p, drawn))
     return float(np.quantile(errors, quantile))
 
 

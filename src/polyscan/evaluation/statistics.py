@@ -170,9 +170,7 @@ def corrected_error(first: ArrayLike, second: ArrayLike, test_fraction: float) -
     return float(np.sqrt((a - b).var(ddof=1) * (of_test + test_fraction / (1 - test_fraction))))
 
 
-def corrected_difference(
-    first: ArrayLike, second: ArrayLike, test_fraction: float, *, level: float = 0.95
-) -> tuple[Interval, float]:
+def corrected_difference(first: ArrayLike, second: ArrayLike, test_fraction: float) -> tuple[Interval, float]:
     """The mean difference of two models' scores over folds, with the corrected resampled t test.
 
     Nadeau and Bengio, Inference for the generalization error, Machine Learning 52, 2003.
@@ -181,10 +179,9 @@ def corrected_difference(
         first: (fold,) scores of one model.
         second: (fold,) those of the other one on the same folds.
         test_fraction: see :func:`corrected_error`, which is the error that the test has.
-        level: of the interval.
 
     Returns:
-        first - second with its interval, and the two-sided p value.
+        first - second with its interval of 95 %, and the two-sided p value.
 
     Raises:
         PolyscanError: there are fewer than two folds, or not as many of one as of the other.
@@ -194,7 +191,7 @@ def corrected_difference(
     mean = float(difference.mean())
     if error == 0:
         return Interval(mean, mean, mean), float(mean == 0)
-    reach = float(stats.t.ppf((1 + level) / 2, len(difference) - 1)) * error
+    reach = float(stats.t.ppf(0.975, len(difference) - 1)) * error
     p = float(2 * stats.t.sf(abs(mean) / error, len(difference) - 1))
     return Interval(mean, mean - reach, mean + reach), p
 

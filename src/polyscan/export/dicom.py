@@ -19,6 +19,7 @@ from polyscan.dicom.write_registration import write_registration
 from polyscan.dicom.write_rtstruct import write_rtstruct
 from polyscan.dicom.write_segmentation import write_segmentation
 from polyscan.errors import PolyscanError
+from polyscan.export import OBJECTS
 from polyscan.files.digest import sha256
 from polyscan.files.numbered import numbered
 from polyscan.formats.endings import is_volume
@@ -37,9 +38,6 @@ from polyscan.study.write_each import Written, write_each
 if TYPE_CHECKING:
     from highdicom.seg import Segmentation
 
-OBJECTS = ("seg", "labelmap", "rtstruct", "probabilities", "uncertainty", "sr", "registration")
-"""What can be written: binary and label-map segmentation, contours, parametric maps of the probability of each region
-and of the entropy of the least sure one, measurement report, spatial registration."""
 _INDEX = "dicom.json"
 _MAPS = {"probabilities": (1004, ""), "uncertainty": (1006, "bit")}
 """Object to its SeriesNumber and its unit."""
@@ -63,7 +61,7 @@ def write_dicom(
         manifest: what ``infer`` or ``batch`` wrote.
         sources: where the series lie.
         out: folder that is new, empty, or was made so; ``dicom.json`` lists what was written.
-        objects: some of :data:`OBJECTS`; what a study has nothing for is not written.
+        objects: some of :data:`polyscan.export.OBJECTS`; what a study has nothing for is not written.
         progress: told (done, total, study) after each.
 
     Raises:
@@ -94,7 +92,7 @@ def write_objects(
         study: with its preparation and prediction.
         sources: where its series lie.
         out: folder to write to.
-        objects: some of :data:`OBJECTS`.
+        objects: some of :data:`polyscan.export.OBJECTS`.
         description: SeriesDescription, such as the name of the model.
 
     Returns:

@@ -1,4 +1,4 @@
-"""How well classes were told."""
+"""What a network is watched by while it is trained: metrics of MONAI over the answers for all studies."""
 
 from __future__ import annotations
 
@@ -9,10 +9,17 @@ import torch
 from monai.metrics import CumulativeIterationMetric
 from torch import Tensor
 
-from polyscan.evaluation.statistics import auroc
+from polyscan.evaluation.statistics import auroc, concordance_index
 
 
-class TaskAUROC(CumulativeIterationMetric):
+class _OfAllStudies(CumulativeIterationMetric):
+    """Keep what was answered and what is true until ``aggregate`` scores all of it."""
+
+    def _compute_tensor(self, y_pred: Tensor, y: Tensor | None = None, **_: Any) -> Any:
+        return torch.as_tensor(y_pred), y
+
+
+class TaskAUROC(_OfAllStudies):
     """Area under the ROC curve, one class against the others, averaged over the classes, then over the tasks.
 
     A class that no study, or every study, has is left out; so is a study whose target is not known. NaN where nothing
@@ -25,9 +32,6 @@ class TaskAUROC(CumulativeIterationMetric):
     def __init__(self, tasks: Mapping[str, Sequence[str]]) -> None:
         super().__init__()
         self.tasks = tasks
-
-    def _compute_tensor(self, y_pred: Tensor, y: Tensor | None = None, **_: Any) -> Any:
-        return torch.as_tensor(y_pred), y
 
     def aggregate(self) -> float:
         """The area over all studies seen since ``reset``."""
@@ -42,3 +46,16 @@ class TaskAUROC(CumulativeIterationMetric):
             ]
             areas += [sum(each) / len(each)] if each else []
         return float(sum(areas) / len(areas)) if areas else float("nan")
+
+
+class ConcordanceIndex(_OfAllStudies):
+    """Harrell's c of log risks (batch, 1) and (batch, 2) time and event, over all studies seen since ``reset``.
+
+    See :func:`concordance_index`; studies whose survival is not known are left out.
+    """
+
+    def aggregate(self) -> float:
+        """The index; NaN where no pair has a known order, and where a risk is NaN."""
+        risk, target = self.get_buffer()  # type: ignore[misc]
+        known = torch.isfinite(target).all(1)
+        return concordance_index(*(x[known].cpu().numpy() for x in (risk[:, 0], target[:, 0], target[:, 1])))
