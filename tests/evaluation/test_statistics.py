@@ -9,7 +9,13 @@ from sklearn.metrics import roc_auc_score
 
 from polyscan.errors import PolyscanError
 from polyscan.evaluation import Interval, auroc, bootstrap, concordance_index, corrected_difference, over_folds
-from polyscan.evaluation.statistics import bayesian_signed_rank, corrected_error, holm, probability_of_false_claim
+from polyscan.evaluation.statistics import (
+    bayesian_signed_rank,
+    corrected_error,
+    holm,
+    macro_auroc,
+    probability_of_false_claim,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -136,3 +142,15 @@ def test_bayesian_signed_rank_is_that_of_baycomp():
     assert many == pytest.approx((0.0001, 0.682, 0.318), abs=0.01)
     few = bayesian_signed_rank([1.0, -1.5, 2.0, 0.5, -3.0], rope=1)  # the first is at the edge
     assert few == pytest.approx((0.195, 0.703, 0.101), abs=0.01)
+
+
+def test_classes_that_nobody_has_are_left_out_of_the_macro_average():
+    chance = np.random.default_rng(0)
+    p, y = chance.dirichlet(np.ones(3), 60), chance.integers(0, 3, 60)
+    assert macro_auroc(p, y) == pytest.approx(roc_auc_score(y, p, multi_class="ovr", average="macro"))
+    without = y != 2
+    each = [auroc(p[without, k], y[without] == k) for k in (0, 1)]
+    assert macro_auroc(p[without], y[without]) == pytest.approx(np.mean(each))
+    two = p[:, :2] / p[:, :2].sum(1, keepdims=True)
+    assert macro_auroc(two, y == 1) == auroc(two[:, 1], y == 1)
+    assert np.isnan(macro_auroc(two, np.zeros(60)))

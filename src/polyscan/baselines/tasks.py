@@ -16,8 +16,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from polyscan.baselines.ridge_cox import RidgeCox
-from polyscan.evaluation import auroc, concordance_index, over_folds
-from polyscan.evaluation.statistics import Score
+from polyscan.evaluation import concordance_index, over_folds
+from polyscan.evaluation.statistics import Score, known_mean, macro_auroc
 from polyscan.study import PredictionRecord, Study
 
 _FEWEST_EVENTS = 10
@@ -131,10 +131,7 @@ class Classes(TableTask):
         return found
 
     def score(self, answers: Array, rows: Array) -> float:
-        columns = [1] if len(self.classes) == 2 else range(len(self.classes))
-        each = np.array([auroc(answers[rows, k], self.truth[rows] == k) for k in columns])
-        known = each[np.isfinite(each)]
-        return float(known.mean()) if known.size else float("nan")
+        return macro_auroc(answers[rows], self.truth[rows])
 
     def of_network(self, prediction: PredictionRecord) -> list[float] | None:
         """See :class:`Task`; the network may know fewer classes."""
@@ -188,8 +185,7 @@ class Masks(Task):
     measure = "Dice"
 
     def score(self, answers: Array, rows: Array) -> float:
-        known = answers[rows][np.isfinite(answers[rows])]
-        return float(known.mean()) if known.size else float("nan")
+        return known_mean(answers[rows])
 
     def of_network(self, prediction: PredictionRecord) -> float | None:
         """See :class:`Task`; the mean over regions of what ``polyscan infer`` scored, where it knew the mask."""

@@ -23,10 +23,10 @@ from polyscan.evaluation.calibration import (
 from polyscan.evaluation.information import Bounds
 from polyscan.evaluation.statistics import (
     Interval,
-    auroc,
     bootstrap,
     corrected_difference,
     holm,
+    macro_auroc,
     over_folds,
     probability_of_false_claim,
 )
@@ -126,10 +126,7 @@ class Told:
 
     def area(self, seed: int, rows: NDArray[np.intp], condition: str = ALL) -> float:
         """AUROC of some studies, each class against the others."""
-        classes = [1] if self.classes == 2 else range(self.classes)
-        each = [auroc(self.p[condition][seed, rows, k], self.truth[rows] == k) for k in classes]
-        known = [area for area in each if np.isfinite(area)]
-        return float(np.mean(known)) if known else float("nan")
+        return macro_auroc(self.p[condition][seed, rows], self.truth[rows])
 
     def fold_areas(self, condition: str = ALL) -> NDArray[np.float64]:
         """(seed x fold,) AUROC."""

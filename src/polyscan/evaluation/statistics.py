@@ -52,6 +52,27 @@ def auroc(score: ArrayLike, truth: ArrayLike) -> float:
     return float((ranks[positive].sum() - many * (many + 1) / 2) / (many * few))
 
 
+def macro_auroc(probabilities: ArrayLike, truth: ArrayLike) -> float:
+    """:func:`auroc` of each class against the others, averaged over the classes that some studies are of and some not.
+
+    Args:
+        probabilities: (study, class); of two classes the second's are looked at.
+        truth: (study,) index of the true class.
+
+    Returns:
+        NaN where all are of one class.
+    """
+    p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(truth)
+    return known_mean([auroc(p[:, k], y == k) for k in ([1] if p.shape[1] == 2 else range(p.shape[1]))])
+
+
+def known_mean(values: ArrayLike) -> float:
+    """The mean of those values that are finite; NaN where none is."""
+    each = np.asarray(values, dtype=np.float64)
+    known = each[np.isfinite(each)]
+    return float(known.mean()) if known.size else float("nan")
+
+
 def concordance_index(risk: ArrayLike, time: ArrayLike, event: ArrayLike) -> float:
     """Harrell's c: of the pairs whose order is known, how many have the higher risk first; ties of risk count half.
 
@@ -137,9 +158,7 @@ def over_folds(score: Callable[[NDArray[np.intp]], float], folds: ArrayLike) -> 
     of_row = np.asarray(folds)
 
     def mean(rows: NDArray[np.intp]) -> float:
-        each = np.array([score(rows[of_row[rows] == fold]) for fold in np.unique(of_row)])
-        finite = each[np.isfinite(each)]
-        return float(finite.mean()) if finite.size else float("nan")
+        return known_mean([score(rows[of_row[rows] == fold]) for fold in np.unique(of_row)])
 
     return mean
 
