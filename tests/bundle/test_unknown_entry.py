@@ -18,7 +18,7 @@ from polyscan.study.manifest import Manifest, write_manifest
     [
         ("glioma_grading_classification", "--mirror", "petct_staging"),
         ("glioma_grading_classification", "--probabilities", "petct_staging"),
-        ("petct_staging", "--ignore-atypical", "glioma_grading_classification"),
+        ("glioma_survival", "--ignore-atypical", "petct_staging"),
     ],
 )
 def test_infer_names_the_option(bundle, option, instead, tmp_path, capsys):

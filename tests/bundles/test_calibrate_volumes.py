@@ -74,6 +74,49 @@ def test_intervals_are_those_of_what_infer_marks_and_hold_the_true_volumes(given
     assert main(["calibrate", BUNDLE.name, str(manifest), *options, "--coverage=0.5", "--set", "threshold=0.3"]) == 0
 
 
+def test_a_spoiled_scan_is_told_and_read_as_absent_if_so_asked(given, tmp_path, capsys):
+    manifest, _, network = given
+    found, weights, many, whole = (
+        read_manifest(manifest),
+        tmp_path / "model.pt",
+        tmp_path / "many.json",
+        tmp_path / "whole.json",
+    )
+    torch.save(network.state_dict(), weights)
+    one = found.validation[0]
+    flair = [replace(one, subject=f"{n}", scans={"FLAIR": one.scans["FLAIR"]}) for n in range(20)]
+    write_manifest(many, Manifest(roots=found.roots, validation=flair))
+    write_manifest(whole, Manifest(roots=found.roots, testing=[one]))
+    options = ["--weights", str(weights), *(f"--set={name}={value}" for name, value in SMALL.items())]
+    assert main(["calibrate", BUNDLE.name, str(many), *options]) == 0
+
+    def told(*asked):
+        out = tmp_path / "-".join(["out", *asked])
+        assert main(["infer", BUNDLE.name, str(whole), *options, "-o", str(out), *asked]) == 0
+        return read_manifest(out / "manifest.json").studies[0].prediction
+
+    def known(distance):
+        content["distances"]["FLAIR"]["distances"] = [[[distance]] * 20 for _ in range(5)]
+        path.write_text(json.dumps(content))
+
+    path = weights.with_name("calibration.json")
+    content = json.loads(path.read_text())
+    assert content["distances"].keys() == {"FLAIR"}
+    known(1e12)  # as if all were further away
+    plain = told("--ignore-atypical")
+    assert (plain.typicality, plain.ignored, plain.present) == ({"FLAIR": 1.0}, [], ["T1", "FLAIR"])
+    known(-1.0)  # as if all were nearer
+    asked, left, without = told("--ignore-atypical"), told(), told("--without", "FLAIR")
+    assert (asked.typicality, asked.ignored, asked.present) == ({"FLAIR": 0.0099}, ["FLAIR"], ["T1"])
+    assert (left.typicality, left.ignored, left.present) == (asked.typicality, [], ["T1", "FLAIR"])
+    assert asked.volumes_ml == without.volumes_ml != left.volumes_ml
+    assert asked.volume_intervals == without.volume_intervals
+    capsys.readouterr()
+    path.unlink()
+    assert main(["infer", BUNDLE.name, str(whole), *options, "-o", str(tmp_path / "x"), "--ignore-atypical"]) == 1
+    assert "run polyscan calibrate first, or leave --ignore-atypical away" in capsys.readouterr().err
+
+
 def test_what_cannot_be_calibrated_is_refused(given, tmp_path):
     manifest, weights, network = given
     options = {"weights": weights, "overrides": SMALL}

@@ -15,6 +15,7 @@ from polyscan.fusion import AttentionWeighted, MeanProbability
 from polyscan.fusion.temporal import TemporalDifference
 from polyscan.inference import EnsembleAverage, KeptFeatures
 from polyscan.networks import (
+    CachedFeatures,
     ClassificationHead,
     DRIFANet,
     FusionNet,
@@ -177,3 +178,23 @@ def test_a_late_table_updates_the_answer_and_the_record_keeps_both(tmp_path):
     assert (out / again["earlier"][0]["path"].rpartition("/")[2]).is_file()
     infer({**whole, "testing": [late]}, tmp_path / "other")
     assert "earlier" not in infer(whole, tmp_path / "other", "--set", "monte_carlo_samples=3")  # another answer
+
+
+@torch.no_grad()
+def test_a_scan_is_described_by_the_windows_that_hold_some_of_it(tmp_path):
+    torch.manual_seed(0)
+    network = make([0, 1], 2).eval()
+    windows = torch.randn(3, 3, 16, 16)
+    windows[1, 1] = windows[:, 2] = windows[2] = NAN  # T1 stands in the first alone, PET and all of the third nowhere
+    for folder in ("", tmp_path):
+        kept = KeptFeatures(network, folder)
+        kept.describes = True
+        for _ in range(2):  # of the study alone, not of the one before
+            with kept.study("sub-01"):
+                answers = torch.cat([kept(windows[:2]), kept(windows[2:])])
+        torch.testing.assert_close(answers[:2], network(windows[:2]))
+        described, acquired = kept.described
+        each = CachedFeatures.of(network, windows).described()
+        assert acquired.tolist() == [True, True, False]
+        torch.testing.assert_close(described[0], each[:2, 0].mean(0))
+        torch.testing.assert_close(described[1], each[0, 1])

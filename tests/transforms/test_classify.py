@@ -255,36 +255,3 @@ def test_a_noisy_scan_is_unlike_smooth_ones():
     distance = FeatureDistance.fit(described(40, 0.0), [str(k) for k in range(40)])
     assert all(distance.p_value(x) <= 0.05 for x in described(10, 1.0))
     assert np.mean([distance.p_value(x) <= 0.1 for x in described(40, 0.0)]) < 0.3
-
-
-def test_a_scan_that_is_unlike_the_others_is_read_as_absent_and_named():
-    torch.manual_seed(0)
-    names = ["CT", "PET", "MR"]
-    head = partial(ClassificationHead, out_channels=2, dropout=0.2)
-    net = FusionNet(
-        names, partial(VectorEncoder, size=4, channels=(6,)), [0], Concatenation, head, spatial_dims=1
-    ).eval()
-    with torch.inference_mode():
-        known = CachedFeatures.of(net, torch.randn(100, 3, 4)).described().numpy()
-    distances = {name: FeatureDistance.fit(known[:, m], [str(k) for k in range(100)]) for m, name in enumerate(names)}
-    tasks = {"found": ["no", "yes"]}
-    calibration = TaskCalibration(tasks, names, {}, {}, distances=distances)
-    image = torch.randn(3, 4) * 0.5
-    image[1] = 30
-    left = image.clone()
-    left[1] = NAN
-
-    def told(image, **options):
-        with torch.inference_mode():
-            data = {"image": image, "pred": net(image[None])[0]}
-        return ExplainPredictiond("pred", net, calibration, monte_carlo_samples=2, **options)(data)
-
-    found, plain, without = told(image, ignore_atypical=True), told(image), told(left)
-    assert (found["ignored"], plain["ignored"]) == (["PET"], [])
-    assert found["typicality"] == plain["typicality"]  # of what was ignored too: it tells why
-    torch.testing.assert_close(found["pred"], without["pred"])
-    assert not torch.allclose(found["pred"], plain["pred"])
-    assert found["explanation"]["found"]["contributions"].keys() == {"CT", "MR"}
-    assert told(torch.full((3, 4), 30.0), ignore_atypical=True)["ignored"] == []  # none would be left
-    with pytest.raises(PolyscanError, match="run polyscan calibrate first"):
-        ExplainPredictiond("pred", net, TaskCalibration(tasks, names, {}, {}), ignore_atypical=True)

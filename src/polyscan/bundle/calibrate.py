@@ -31,8 +31,8 @@ def calibrate(
 
     Each study of the section ``validation`` whose truth is known is answered with all it has and with modalities left
     out: each subset of up to four, else one left out at a time. Of classes half of the subjects fit the probabilities,
-    half the sets; what encoders make of each modality is kept as means and main axes, so that ``infer`` tells a scan
-    that is unlike them. Of a segmentation all fit intervals of the volumes.
+    half the sets; of a segmentation all fit intervals of the volumes. What encoders make of each modality is kept as
+    means and main axes, so that ``infer`` tells a scan that is unlike them.
 
     Args:
         bundle: the bundle's folder, or the name of one that comes with polyscan.

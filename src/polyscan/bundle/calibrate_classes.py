@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,10 @@ from polyscan.bundle.carried import check_not_learnt
 from polyscan.bundle.encoder import StudyEncoder
 from polyscan.bundle.weights import weights_fingerprint
 from polyscan.errors import PolyscanError
-from polyscan.inference import FeatureDistance, TaskCalibration
+from polyscan.inference import TaskCalibration
 from polyscan.inference.calibration import Method
 from polyscan.inference.conformal import tried_subsets
-from polyscan.inference.feature_distance import AT_LEAST
+from polyscan.inference.feature_distance import distances_of
 from polyscan.inference.task_calibration import fit_calibration
 from polyscan.progress import Progress
 from polyscan.study.manifest import read_manifest
@@ -45,7 +46,7 @@ def fit_classes(
     studies = [study for study in read_manifest(manifest).validation if study.label.tasks]
     check_not_learnt(studies, encoder.learnt)
     rows: list[tuple[Tensor, Tensor, Tensor, str]] = []
-    seen: dict[str, list[tuple[str, np.ndarray]]] = {name: [] for name in network.modalities}
+    seen: dict[str, list[tuple[str, np.ndarray]]] = defaultdict(list)
     for count, study in enumerate(studies, start=1):
         with torch.inference_mode():
             cached, label = encoder.encode(study, list(tasks))
@@ -71,13 +72,4 @@ def fit_classes(
         weights=weights_fingerprint(file),
         method=method,
     )
-    return replace(fitted, distances=_distances(seen))
-
-
-def _distances(seen: Mapping[str, Sequence[tuple[str, np.ndarray]]]) -> dict[str, FeatureDistance]:
-    """Modality to the distance from its features, (subject, features) of each study; of those that enough have."""
-    return {
-        name: FeatureDistance.fit([features for _, features in each], [subject for subject, _ in each])
-        for name, each in seen.items()
-        if len({subject for subject, _ in each}) >= AT_LEAST
-    }
+    return replace(fitted, distances=distances_of(seen))

@@ -16,7 +16,7 @@ class InferenceOptions:
         attribution: methods that map where in each scan an answer comes from; see
             :func:`polyscan.attribution.find_method`.
         ignore_atypical: read a scan that is unlike those of the calibration as absent; see
-            :class:`polyscan.transforms.ExplainPredictiond`.
+            :class:`polyscan.bundle.StudyPredictor`.
         keep_features: keep what encoders made of each scan, so that one that comes late is encoded alone; see
             :class:`polyscan.inference.KeptFeatures`.
     """

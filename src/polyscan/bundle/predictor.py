@@ -28,6 +28,7 @@ from polyscan.progress import Progress, silent
 from polyscan.study import ModelRecord, PredictionRecord, Study, VolumeInterval
 from polyscan.study.manifest import MANIFEST, Failure, Manifest, manifest_of, none_done, read_record, write_manifest
 from polyscan.study.outputs import OutputFolder, files_digest, remove_report, sources_of
+from polyscan.study.prediction import atypical
 from polyscan.study.record import CLINICAL
 from polyscan.study.sources import without_paths
 
@@ -60,7 +61,9 @@ class StudyPredictor:
         extra_keys: what an item carries beside.
         postprocess: told each study and what was predicted for it; may add to that.
         features: the evaluator's network, or the one within it, which keeps what it encoded and tells what it reads.
-        calibration: of a segmentation, whose volumes are then told with an interval.
+        calibration: by which the typicality of scans is told, and of a segmentation intervals of volumes.
+        ignore_atypical: answer anew without the scans that are unlike those of the calibration, unless none would be
+            left.
 
     Attributes:
         progress: told (done, total, study) after each study of a manifest.
@@ -78,10 +81,13 @@ class StudyPredictor:
         postprocess: Callable[[Study, PredictionRecord], None] | None = None,
         features: KeptFeatures | None = None,
         calibration: TaskCalibration | None = None,
+        ignore_atypical: bool = False,
     ) -> None:
         self.evaluator, self.transform = evaluator, dataset.transform
         self.labels, self.extra_keys, self.postprocess, self.features = labels, extra_keys, postprocess, features
-        self.calibration = calibration
+        self.calibration, self.ignore_atypical = calibration, ignore_atypical
+        if features is not None:
+            features.describes = bool(calibration and calibration.distances)
         self.progress: Progress = silent
         self.model: ModelRecord | None = None
         self.learnt: set[str] = set()
@@ -114,7 +120,7 @@ class StudyPredictor:
         earlier = earlier_answers(before, self.model, read, study.key)
         try:
             with self.features.study(study.key) if self.features is not None else nullcontext():
-                prediction = self._ask(replace(study, scans=scans, clinical=clinical))
+                prediction = self._predict(replace(study, scans=scans, clinical=clinical))
             prediction.seconds = round(time.perf_counter() - start, 3)
             prediction.at = datetime.now(timezone.utc).isoformat(timespec="seconds")
             prediction.present = [name for name in read if name not in prediction.ignored]
@@ -123,7 +129,8 @@ class StudyPredictor:
             if self.features is not None:
                 prediction.reused = self.features.reused
             if self.calibration is not None and self.calibration.volumes is not None:
-                volumes, available = self.calibration.volumes, [n in read for n in self.calibration.modalities]
+                volumes = self.calibration.volumes
+                available = [name in prediction.present for name in self.calibration.modalities]
                 prediction.volume_intervals = {
                     name: VolumeInterval(*ends, volumes.coverage)
                     for name, ends in volumes(prediction.volumes_ml, available).items()
@@ -143,6 +150,22 @@ class StudyPredictor:
         if self.model is not None:
             return name in self.model.modalities
         return self.features is None or name in self.features.modalities
+
+    def _predict(self, study: Study) -> PredictionRecord:
+        """What the evaluator says of a study, from its typical scans alone where the others are to be ignored."""
+        prediction = self._ask(study)
+        if self.features is None or not self.features.describes or self.calibration is None:
+            return prediction
+        described, available = self.features.described
+        typicality = self.calibration.typicality(described, available)
+        found = atypical(typicality) if self.ignore_atypical else []
+        ignored = found if len(found) < int(available.sum()) else []
+        if ignored:
+            left = {name: scan for name, scan in study.scans.items() if name not in ignored}
+            clinical = {} if CLINICAL in ignored else study.clinical
+            prediction = self._ask(replace(study, scans=left, clinical=clinical))
+        prediction.typicality, prediction.ignored = typicality, ignored
+        return prediction
 
     def _ask(self, study: Study) -> PredictionRecord:
         """What the evaluator says of a study from all of its scans."""

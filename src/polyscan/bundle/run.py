@@ -272,6 +272,11 @@ def load_inference(
         )
     parser["made_from"] = inference_fingerprint(bundle, files, overrides)
     predictor = parser.get_parsed_content("predictor")
+    if predictor.ignore_atypical and not predictor.calibration.distances:
+        raise PolyscanError(
+            "Nothing tells which scans are atypical: beside the weights lies no calibration on twenty subjects or "
+            "more; run polyscan calibrate first, or leave --ignore-atypical away."
+        )
     predictor.model = model_record(bundle, parser, files, settings, overrides)
     predictor.learnt = {mark for each in settings for mark in each.get(LEARNT, ())}
     if bundle in files[0].parents:  # weights of another place are of another training

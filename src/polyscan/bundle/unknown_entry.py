@@ -24,7 +24,7 @@ OPTIONS = {
     "fusion": ("--fusion", "fusion layer that could be another"),
     "ignore_atypical": (
         "--ignore-atypical",
-        "calibration that tells atypical scans, as classifications have",
+        "calibration that tells atypical scans, as classifications and segmentations have",
     ),
     "mirror": ("--mirror", "mean over mirror images, as segmentations have"),
     "modality_dropout": ("--missing", "modality dropout in its training"),

@@ -114,7 +114,7 @@ def add_inference_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--ignore-atypical",
         action="store_true",
-        help="treat a scan that is unlike those of the calibration as not acquired, as it may be spoiled (of classes)",
+        help="treat a scan that is unlike those of the calibration as not acquired, as it may be spoiled",
     )
     command.add_argument(
         "--keep-features",

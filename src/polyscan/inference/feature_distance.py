@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,3 +99,12 @@ class FeatureDistance:
             distance = float(fit.distance(x)[0])
             as_far += sum(np.mean(np.asarray(known) >= distance) for known in subjects)
         return float(1 + as_far) / (1 + sum(map(len, self.distances)))
+
+
+def distances_of(seen: Mapping[str, Sequence[tuple[str, NDArray]]]) -> dict[str, FeatureDistance]:
+    """Modality to the distance from its features, of (subject, features) of each study; of those that enough have."""
+    return {
+        name: FeatureDistance.fit([features for _, features in each], [subject for subject, _ in each])
+        for name, each in seen.items()
+        if len({subject for subject, _ in each}) >= AT_LEAST
+    }

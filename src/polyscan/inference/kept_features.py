@@ -1,4 +1,4 @@
-"""Features kept on disk, so that a scan that comes late is encoded alone."""
+"""What encoders made of a study: kept on disk, so that a late scan is encoded alone, and told, to be compared."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import atomic_write
 from polyscan.files.features import feature_file, feature_files
-from polyscan.networks import FusionModel
+from polyscan.networks import CachedFeatures, FusionModel
 from polyscan.networks.fusion_model import FusionWrapper
 
 
@@ -27,6 +27,9 @@ class KeptFeatures(FusionWrapper):
     Args:
         network: in evaluation mode.
         folder: will hold a folder a study; nothing is kept where it is empty.
+
+    Attributes:
+        describes: whether it notes of each study what :attr:`described` tells.
 
     Raises:
         PolyscanError: features are to be kept of a network that joins modalities before it encodes them.
@@ -50,6 +53,8 @@ class KeptFeatures(FusionWrapper):
                 "The network joins modalities before it encodes them, so that there are no features of each to keep; "
                 "leave --keep-features away, or use a network that fuses at levels or at the output."
             )
+        self.describes = False
+        self._windows: list[tuple[Tensor, Tensor]] = []
         self._place: Path | None = None
         self._weights = ""
         self._read: set[Path] = set()
@@ -72,9 +77,20 @@ class KeptFeatures(FusionWrapper):
         """The modalities of the study that were read and of which nothing was encoded."""
         return [self.modalities[m] for m in sorted(self._seen - self._encoded)]
 
+    @property
+    def described(self) -> tuple[Tensor, Tensor]:
+        """What each scan of the study looks like, (modality, feature), and (modality,) bool: which of them were read.
+
+        The mean of :meth:`polyscan.networks.CachedFeatures.described` over the windows that hold some of the scan.
+        """
+        each, acquired = (torch.cat(part) for part in zip(*self._windows, strict=True))
+        held = acquired.sum(0).clamp(min=1)
+        return (each * acquired[:, :, None]).sum(0) / held[:, None], acquired.any(0)
+
     @contextmanager
     def study(self, key: str) -> Iterator[None]:
         """Read and keep features of a study inside the block; at its end what was not read again is removed."""
+        self._windows = []
         self._place = self.folder / key if self.folder else None
         self._weights, self._read, self._seen, self._encoded = "", set(), set(), set()
         try:
@@ -87,9 +103,12 @@ class KeptFeatures(FusionWrapper):
 
     def forward(self, image: Any, *inputs: Tensor) -> Tensor:
         """As the network answers."""
-        if self._place is None:
+        if self._place is None and not self.describes:
             return self.network(image, *inputs)
         features, available = self.encode(image)
+        if self.describes:
+            described = CachedFeatures(self, features, available, []).described().float()
+            self._windows.append((described.cpu(), self._acquired(image).cpu()))
         return self.head(self.fuse(features, available, *inputs), available, self.image_size(image))
 
     def encode(self, image: Any) -> tuple[list[Tensor], Tensor]:
@@ -112,7 +131,7 @@ class KeptFeatures(FusionWrapper):
     def _encode(self, place: Path, image: Tensor) -> tuple[list[Tensor], Tensor]:
         """Features of one image (1, modality * channel, *spatial), and (1, modality) bool."""
         each = image.unflatten(1, (len(self.modalities), -1))
-        acquired = torch.isfinite(each).flatten(2).any(2)
+        acquired = self._acquired(image)
         files = {m: self._file(place, m, each[0, m]) for m in acquired[0].nonzero().flatten().tolist()}
         kept = {
             m: torch.load(file, map_location=image.device, weights_only=True)
@@ -139,6 +158,11 @@ class KeptFeatures(FusionWrapper):
         self._seen |= files.keys()
         self._encoded |= new
         return features, acquired if files else available
+
+    def _acquired(self, image: Any) -> Tensor:
+        """(batch, modality) bool: which have a finite value in (batch, modality * channel, *spatial)."""
+        each = image.as_subclass(Tensor).unflatten(1, (len(self.modalities), -1))
+        return torch.isfinite(each).flatten(2).any(2)
 
     def _file(self, place: Path, modality: int, values: Tensor) -> Path:
         digest = hashlib.sha256(f"{self.weights} {self.modalities[modality]} {tuple(values.shape)}".encode())

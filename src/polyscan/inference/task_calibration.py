@@ -51,11 +51,11 @@ class TaskCalibration:
         """Modality that is there to how often a study as those of the calibration is as far from them.
 
         Args:
-            described: (modality, feature), see :meth:`polyscan.networks.CachedFeatures.described`.
+            described: (modality, feature), see :attr:`polyscan.inference.KeptFeatures.described`.
             available: (modality,) bool.
         """
         return {
-            name: self.distances[name].p_value(described[m].float().cpu().numpy())
+            name: round(self.distances[name].p_value(described[m].numpy()), 4)
             for m, name in enumerate(self.modalities)
             if name in self.distances and bool(available[m])
         }

@@ -32,8 +32,8 @@ class SaveAttributionsd(EachKeyTransform):
     """Write maps of where a prediction comes from, as NIfTI on the grid of the prepared scans, one a modality.
 
     Explained are the class that was predicted for each task, or each region that was segmented; see
-    :mod:`polyscan.attribution`. Scans that the prediction left out, those under ``ignored``, are left out here too. Of
-    2D pictures the maps have the size that the network reads.
+    :mod:`polyscan.attribution`. Of 2D pictures the maps have the size that the network
+    reads.
 
     Args:
         keys: probabilities of the classes of all tasks, or logits (region, *spatial) on the grid of ``image``.
@@ -77,10 +77,8 @@ class SaveAttributionsd(EachKeyTransform):
 
     def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
         device = next(self.network.parameters()).device
-        image = data["image"].as_tensor().to(device, torch.float32, copy=True)[None]
+        image = data["image"].as_tensor().to(device, torch.float32)[None]
         inputs = [convert_to_tensor(data[name], device=device)[None] for name in self.inputs]
-        each = image.unflatten(1, (len(self.network.modalities), -1))
-        each[:, [self.network.modalities.index(name) for name in data.get("ignored", [])]] = torch.nan
         logits = convert_to_tensor(data[key], device=device)
         folder = self.output_dir / f"{data['study']}{MAPS}"
         records = []

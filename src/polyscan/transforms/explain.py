@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import combinations
@@ -14,7 +14,6 @@ from monai.networks.utils import eval_mode
 from monai.utils import convert_to_tensor
 from torch import Tensor
 
-from polyscan.errors import PolyscanError
 from polyscan.inference import (
     TaskCalibration,
     conflict,
@@ -24,7 +23,6 @@ from polyscan.inference import (
     split_entropy,
 )
 from polyscan.networks import CachedFeatures, FusionModel
-from polyscan.study.prediction import atypical
 from polyscan.transforms.classify import parts_of
 from polyscan.transforms.each_key import EachKeyTransform
 
@@ -52,15 +50,10 @@ class ExplainPredictiond(EachKeyTransform):
         calibration: of the network's tasks.
         inputs: entries that the network takes behind the image. One that is NaN throughout plays no part.
         monte_carlo_samples: of dropout, 2 or more; 0 for none.
-        ignore_atypical: read a scan that is unlike those of the calibration as absent, unless none would be left.
         allow_missing_keys: as in MONAI.
 
     Puts probabilities, calibrated where the tasks are, in place of the logits, and adds ``explanation``: task to the
-    others. Adds ``typicality``: see :meth:`polyscan.inference.TaskCalibration.typicality`, and ``ignored``: the
-    modalities that were read as absent.
-
-    Raises:
-        PolyscanError: atypical scans are to be ignored, and the calibration tells of no modality what is typical.
+    others.
     """
 
     def __init__(
@@ -70,20 +63,13 @@ class ExplainPredictiond(EachKeyTransform):
         calibration: TaskCalibration,
         inputs: Sequence[str] = (),
         monte_carlo_samples: int = 20,
-        ignore_atypical: bool = False,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        if ignore_atypical and not calibration.distances:
-            raise PolyscanError(
-                "Nothing tells which scans are atypical: beside the weights lies no calibration on twenty subjects or "
-                "more; run polyscan calibrate first, or leave --ignore-atypical away."
-            )
         self.network = network
         self.calibration = calibration
         self.inputs = list(inputs)
         self.monte_carlo_samples = monte_carlo_samples
-        self.ignore_atypical = ignore_atypical
 
     def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
         device = next(self.network.parameters()).device
@@ -91,12 +77,6 @@ class ExplainPredictiond(EachKeyTransform):
         tasks = self.calibration.tasks
         with eval_mode(self.network), torch.inference_mode():
             cached = CachedFeatures.of(self.network, image, inputs)
-            typicality = self.calibration.typicality(cached.described()[0], cached.available[0])
-            ignored = self._ignored(typicality, cached.available)
-            if ignored:
-                image = self._without(image, ignored)
-                cached = CachedFeatures.of(self.network, image, inputs)
-                data[key] = cached.logits()[0]
             available = cached.available[0]
             samples = torch.as_tensor(data[key])[None]
             if self.monte_carlo_samples and self.network.dropout_layers():
@@ -114,19 +94,6 @@ class ExplainPredictiond(EachKeyTransform):
             | ({"prediction_set": sets[task]} if task in sets else {})
             for task, predicted, *parts in zip(tasks, *each, strict=True)
         }
-        data["typicality"] = {name: round(p, 4) for name, p in typicality.items()}
-        data["ignored"] = ignored
-
-    def _ignored(self, typicality: Mapping[str, float], available: Tensor) -> list[str]:
-        """The modalities to read as absent."""
-        found = atypical(typicality) if self.ignore_atypical else []
-        return found if len(found) < int(available.sum()) else []
-
-    def _without(self, image: Tensor, absent: Sequence[str]) -> Tensor:
-        """An image (1, modality * channel, *spatial) with some modalities gone."""
-        each = image.unflatten(1, (len(self.network.modalities), -1)).clone()
-        each[:, [self.network.modalities.index(name) for name in absent]] = torch.nan
-        return each.flatten(1, 2)
 
     def _game(self, image: Tensor, cached: CachedFeatures) -> tuple[list[str], Callable[[frozenset[int]], Tensor]]:
         """Names of the players, and the probabilities (classes of all tasks,) that a subset of them leads to."""

@@ -144,13 +144,8 @@ class SaveClassesd(EachKeyTransform):
                 **explanation.get(task, {}),
             )
         path = self.output_dir / f"{data['study']}_answer.json"
-        said: dict[str, Any] = {
-            "typicality": data.get("typicality", {}),
-            "ignored": data.get("ignored", []),
-            "unanswered": unanswered,
-        }
         told = {task: encoded(prediction) for task, prediction in answers.items()}
-        write_json(path, {"study": data["study"], "answers": told, **said})
+        write_json(path, {"study": data["study"], "answers": told, "unanswered": unanswered})
         data["prediction"] = PredictionRecord(
-            str(path), answers=answers, attributions=data.get("attributions", []), **said
+            str(path), answers=answers, attributions=data.get("attributions", []), unanswered=unanswered
         )
