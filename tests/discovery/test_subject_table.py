@@ -84,6 +84,15 @@ def test_cells_that_people_write_in_many_ways_are_read_or_said(tmp_path, cells, 
     assert told == ([f"t.csv: {said}"] if said else [])
 
 
+def test_a_table_with_semicolons_has_points_between_thousands_where_it_has_decimal_commas(tmp_path):
+    text = "id;psa;dose;volume\n1;4,5;1.234;0.123\n2;1.234,5;2.500;1,5\n3;12.345;4.1;45\n4;4.6;;-2.000,25\n"
+    rows, said = table(tmp_path, text).match([(str(k), None) for k in (1, 2, 3, 4)])
+    assert [tuple(recorded(row).values()) for row in rows.values()] == [
+        (4.5, 1.234, 0.123), (1234.5, 2.5, 1.5), (12345, 4.1, 45), (4.6, -2000.25)
+    ]  # fmt: skip
+    assert not said
+
+
 def test_columns_without_a_heading_are_said(tmp_path):
     _, said = table(tmp_path, "id,age,,\nanna,61,5,\n").match([("anna", None)])
     assert said == ["t.csv: not used, unless named with --columns: column 3"]
@@ -169,6 +178,8 @@ def test_only_finite_numbers_are_numbers(text, expected):
 def test_words_for_what_is_not_recorded():
     row = {"age": "Unknown", "psa": "-", "site": "?", "grade": "n.a.", "ldh": "#DIV/0!", "smoker": "never"}
     assert recorded(row) == {"smoker": "never"}
+    assert not recorded(dict(enumerate(["#N/A", "#NV", "#N/D", "#WERT!", "#¡DIV/0!", "#NOM?", "#BEZUG!"])))
+    assert recorded({"room": "#5", "tag": "#never"}) == {"room": "#5", "tag": "#never"}
 
 
 @pytest.mark.parametrize("fold", ["a", "1.5", "-1"])

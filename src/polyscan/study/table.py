@@ -6,21 +6,22 @@ import csv
 import io
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from polyscan.errors import PolyscanError
 
 _UNRECORDED = {  # in any case, and in brackets or quotes
-    "", "n/a", "#n/a", "na", "n.a.", "nan", "null", ".", "-", "--", "?", "unknown", "unk", "missing", "not available",
+    "", "n/a", "na", "n.a.", "nan", "null", ".", "-", "--", "?", "unknown", "unk", "missing", "not available",
     "not recorded", "not known", "not applicable", "not done", "unbekannt", "k.a.", "n.d.",
     "not evaluated", "not reported",
-    "#div/0!", "#name?", "#null!", "#num!", "#ref!", "#value!",
 }  # fmt: skip
+_ERROR_OF_EXCEL = re.compile(r"#(?:n/?[adnv]|¡?[^\W\d_]+(?:/0)?[!?])")  # in its languages: #N/A, #NV, #DIV/0!, #WERT!
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _SEPARATORS = ("\t", ",", ";", "|")
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+(?:,\d+)?")
 _OF_EXCEL = re.compile(r'="(.*)"')  # how it is told that 001 is a text
 _KINDS = {b"PK\x03\x04": "an Excel workbook or another archive", b"\xd0\xcf\x11\xe0": "an Excel 97 workbook"}
 
@@ -35,7 +36,8 @@ def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
     """The headings and the rows of a table, its texts without spaces about them.
 
     Encodings are UTF-8 and UTF-16 (with a mark), columns are separated by tabs, commas, semicolons or bars: whichever
-    the headings have most of. Where semicolons do, a decimal comma is a decimal point, as in most of Europe.
+    the headings have most of. Where semicolons do, a decimal comma is a decimal point, as in most of Europe, and points
+    in a column with such commas part thousands: ``1.234`` is 1234 there.
 
     Raises:
         PolyscanError: it does not exist, is in another encoding or no text, a row has more columns than there are
@@ -71,8 +73,16 @@ def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
         other = headings.index(headings[twice[0] - 1]) + 1
         raise PolyscanError(f"{path} has one heading over its columns {other} and {twice[0]}; rename one.")
     if separator == ";":
-        rows = [[cell.replace(",", ".") if DECIMAL_COMMA.fullmatch(cell) else cell for cell in row] for row in rows]
+        rows = [list(row) for row in zip(*map(_with_points, zip(*rows, strict=True)), strict=True)]
     return headings, rows
+
+
+def _with_points(column: Sequence[str]) -> Sequence[str]:
+    """A column with points for its decimal commas, and without points between thousands if it has such commas."""
+    if not any("," in cell and (DECIMAL_COMMA.fullmatch(cell) or _THOUSANDS.fullmatch(cell)) for cell in column):
+        return column
+    plain = [cell.replace(".", "") if _THOUSANDS.fullmatch(cell) else cell for cell in column]
+    return [cell.replace(",", ".") if DECIMAL_COMMA.fullmatch(cell) else cell for cell in plain]
 
 
 def _decoded(path: Path) -> str:
@@ -101,8 +111,12 @@ def recorded(row: Mapping[str, str]) -> dict[str, Any]:
     return {
         name: value(text)
         for name, text in row.items()
-        if name and (text or "").lower().strip("[]()'") not in _UNRECORDED
+        if name and not _is_unrecorded((text or "").lower().strip("[]()'"))
     }
+
+
+def _is_unrecorded(text: str) -> bool:
+    return text in _UNRECORDED or _ERROR_OF_EXCEL.fullmatch(text) is not None
 
 
 def value(text: str) -> float | int | str:
