@@ -41,6 +41,7 @@ from polyscan.bundle.weights import (
 from polyscan.errors import PolyscanError, sentence
 from polyscan.files.features import FEATURES
 from polyscan.files.names import BEST
+from polyscan.learning.history import PACE, WAITED, History
 from polyscan.preprocess.profiles import save_profiles
 from polyscan.progress import Progress, silent
 from polyscan.study.manifest import Manifest, manifest_of, read_manifest
@@ -134,10 +135,13 @@ def _train(
         what: len(parsed(f"{part}#dataset#data")) for what, part in (("trained_on", "train"), ("watched", "validate"))
     }
     trainer = parsed("train#trainer")
+    history = next(handler for handler in parsed("train#handlers") if isinstance(handler, History))
 
     @trainer.on(Events.EPOCH_COMPLETED)
     def _(engine: Engine) -> None:
-        progress(engine.state.epoch, int(engine.state.max_epochs or 0), _losses(engine))
+        row = history.rows[-1]
+        pace = f"{row[PACE]:.3g} studies/s, waited {row[WAITED]:.0%} of the time for them"
+        progress(engine.state.epoch, int(engine.state.max_epochs or 0), f"{_losses(engine)}; {pace}")
 
     with _windows_too_small_named():
         workflow.run()

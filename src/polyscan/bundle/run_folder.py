@@ -36,7 +36,7 @@ class RunFolder:
 
     - ``model.pt``, the weights of the best validation; ``last.pt``, those of the last epoch; ``checkpoint.pt``
     - ``config.json``, the bundle's whole config with what was changed in it; ``run.json``, data, versions, device
-    - ``training.csv``, losses and metrics of each epoch; ``training.png``, their curves; ``tensorboard/``
+    - ``training.csv``, losses, metrics and pace of each epoch; ``training.png``, their curves; ``tensorboard/``
 
     Where config and data are what they would be now, a training goes on. Another training is replaced only if asked.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,16 @@ from polyscan.files.names import CURVES
 from polyscan.files.tables import write_rows
 
 TABLE = "training.csv"
+PACE, WAITED = "studies_per_second", "waited"
+_COURSE = ("epoch", "seconds", PACE, WAITED, "learning_rate")  # what is no metric
 
 
 class History:
-    """Write ``training.csv``, a row an epoch: seconds, learning rate, losses, metrics; ``training.png`` at the end.
+    """Write ``training.csv``, a row an epoch; ``training.png`` at the end.
 
-    Metrics of validation are empty in an epoch that was not validated.
+    A row has seconds, studies a second of all processes, the share of the time in which the network had no batch to
+    work on (studies were read and augmented), learning rate, losses, and metrics, those of validation empty in an epoch
+    that was not validated.
 
     Args:
         folder: to write to.
@@ -31,16 +36,29 @@ class History:
         self.folder = Path(folder)
         self.validator = validator
         self.rows: list[dict[str, float]] = []
+        self._begun = self._worked = 0.0
 
     def attach(self, engine: Engine) -> None:
         """Attach to a ``monai.engines.SupervisedTrainer``, behind what validates."""
+        engine.add_event_handler(Events.ITERATION_STARTED, self._begin)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._end)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
         engine.add_event_handler(Events.COMPLETED, self.draw)
 
+    def _begin(self, engine: Engine) -> None:
+        self._begun = time.perf_counter()
+
+    def _end(self, engine: Engine) -> None:
+        self._worked += time.perf_counter() - self._begun
+
     def __call__(self, engine: Any) -> None:
+        seconds, worked = float(engine.state.times["EPOCH_COMPLETED"]), self._worked
+        self._worked = 0.0
         row = {
             "epoch": engine.state.epoch,
-            "seconds": round(float(engine.state.times["EPOCH_COMPLETED"]), 3),
+            "seconds": round(seconds, 3),
+            PACE: round(len(engine.data_loader.dataset) / seconds, 3),
+            WAITED: round(1 - min(worked / seconds, 1.0), 3),
             "learning_rate": float(engine.optimizer.param_groups[0]["lr"]),
             **{name: float(value) for name, value in engine.state.metrics.items()},
         }
@@ -68,7 +86,7 @@ def draw_curves(rows: list[dict[str, float]], path: Path) -> None:
     """Draw losses, the rest that was measured, and the learning rate, over epochs."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     losses = [name for name in columns if name.startswith("loss/")]
-    metrics = [name for name in columns if name not in losses and name not in ("epoch", "seconds", "learning_rate")]
+    metrics = [name for name in columns if name not in losses and name not in _COURSE]
     figure = Figure(figsize=(12, 3.2))
     figure.subplots_adjust(left=0.05, right=0.99, bottom=0.15, top=0.9)
     for axis, title, names in zip(
