@@ -93,11 +93,17 @@ def test_folds_are_trained_and_answer_together(tmp_path, capsys):
     for study in tested.studies:
         assert study.prediction.model.weights == [sha256(tmp_path / "cv" / f"fold{study.fold}" / "last.pt")]
         assert Path(study.prediction.path).parent == tmp_path / "tested" / f"fold{study.fold}"
-    assert main(["evaluate", str(tmp_path / "tested"), "--samples", "20"]) == 0
+    assert main(["evaluate", str(tmp_path / "tested")]) == 0
     said = capsys.readouterr().out
     assert said.startswith("mask: 5 studies of 5 patients")
     assert said.count("| threshold |") == 4
     assert "| polyscan |" in said
+    given = ["train", BUNDLE, str(manifest), "-o", str(tmp_path / "cv"), "--evaluate", *SMALL]
+    assert main([*given, "--folds", "2"]) == 0  # trained already
+    table = said.replace(str(tmp_path / "tested"), str(tmp_path / "cv" / "answers")).strip()
+    assert capsys.readouterr().out.strip().endswith(table)
+    assert main(given) == 1
+    assert "say how many by --folds" in capsys.readouterr().err
     assert main([*out_of_fold, str(tmp_path / "out")]) == 1
     assert "holds no folds" in capsys.readouterr().err
 

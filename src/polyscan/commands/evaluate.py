@@ -8,9 +8,8 @@ of the others, or all by models of --learn-from.
 
 Example:
   polyscan evaluate out/ --learn-from prepared/manifest.json
-or, where polyscan train --folds wrote cv/:
-  polyscan infer BUNDLE prepared/manifest.json -o out/ --out-of-fold cv/
-  polyscan evaluate out/
+or of a cross-validation, by polyscan train --folds 5 --evaluate, once more:
+  polyscan evaluate cv/answers/ --accuracy
 """
 
 from __future__ import annotations

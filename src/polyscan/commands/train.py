@@ -9,6 +9,8 @@ Example:
   polyscan train brain_mri_tumour_segmentation prepared/manifest.json -o run/
   polyscan train brain_mri_tumour_segmentation prepared/manifest.json -o run/ \
       --set max_epochs=5 --fusion GatedSum
+  polyscan train brain_mri_tumour_segmentation prepared/manifest.json -o cv/ \
+      --folds 5 --evaluate
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from polyscan.commands.options import add_bundle_arguments, overrides, progress_bar, roots, words_without
+from polyscan.commands.options import add_bundle_arguments, overrides, progress_bar, roots, tell_failed, words_without
 from polyscan.errors import PolyscanError
 from polyscan.progress import silent
 
@@ -40,6 +42,12 @@ def add(command: argparse.ArgumentParser) -> None:
         type=_fold,
         help="watch this fold of the manifest and learn from the others; all: learn from every labelled study and keep "
         "the last weights",
+    )
+    command.add_argument(
+        "--evaluate",
+        action="store_true",
+        help="with --folds: answer for each study by the network that has not learnt from it, in OUTPUT/answers, and "
+        "print what polyscan evaluate makes of that: a table for each task, beside simple models, with intervals",
     )
     command.add_argument(
         "--missing",
@@ -103,7 +111,7 @@ def _job(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2] or 1)
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
     from polyscan.bundle.encoder_option import encoder_option
     from polyscan.bundle.folds import train_folds
     from polyscan.bundle.missing_option import missing_option
@@ -111,9 +119,11 @@ def run(options: argparse.Namespace) -> None:
     from polyscan.bundle.processes import is_first
     from polyscan.bundle.run import train
 
+    if options.evaluate and options.folds is None:
+        raise PolyscanError("--evaluate scores the networks of folds: say how many by --folds.")
     if options.job:
         _write_job(options)
-        return
+        return 0
     changes = overrides(options, "train")
     if options.fold is not None:
         last = {"val_interval": "@max_epochs"} if options.fold == "all" else {}
@@ -140,6 +150,21 @@ def run(options: argparse.Namespace) -> None:
         weights = train_folds(*where, options.folds, **given) if options.folds is not None else [train(*where, **given)]
     for file in weights if is_first() else ():
         print(f"weights in {file}")
+    return _evaluate(options) if options.evaluate and is_first() else 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from polyscan.baselines import evaluate
+    from polyscan.bundle.folds import infer_folds
+    from polyscan.study.manifest import read_manifest
+
+    answers = options.output / "answers"
+    with progress_bar("predicting") as progress:
+        found = read_manifest(options.manifest, roots(options))
+        result = infer_folds(options.bundle, found, options.output, answers, progress=progress)
+    for table in evaluate([answers]):
+        print(f"\n{table}")
+    return tell_failed(result)
 
 
 def _write_job(options: argparse.Namespace) -> None:
