@@ -457,6 +457,18 @@ def test_pet_of_two_tracers_in_one_study_is_said(make_series, tmp_path, tracers,
     assert "PSMA" not in str(study.decisions)
 
 
+@pytest.mark.parametrize(("later", "said"), [("1200", 1), ("1000", 0), ("1002", 0), (None, 0)])
+def test_pet_of_several_times_in_one_study_is_said(make_series, tmp_path, later, said):
+    for folder, begun in (("early", "1000"), ("late", later)):
+
+        def acquired(number, header, begun=begun):
+            header.AcquisitionTime = f"{int(begun) + number:04d}00" if begun else ""  # the bed moves on
+
+        make_series(f"ward/anna/{folder}", modality="PT", CorrectedImage=["ATTN"], change=acquired)
+    (study,) = scan(tmp_path / "ward").studies
+    assert len([note for note in study.scans["PET"].notes if "made at several times" in note]) == said
+
+
 def test_a_scan_of_another_place_that_is_not_taken_is_said(make_series, tmp_path):
     for name, first, frame in (("chest", 8, "1.2.3"), ("abdomen", 0, "1.2.3"), ("knee", 40, "1.2.4")):
         at = {"change": lambda k, ds: setattr(ds, "ImagePositionPatient", [-10, -20, 3 * (k + first)])}  # noqa: B023

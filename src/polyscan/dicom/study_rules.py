@@ -32,6 +32,7 @@ def told_together(volumes: list[Series]) -> list[Series]:
         (_without_unknown_b, _series_of_unknown_b),
         (_of_series_in_time, _name_and_place),
         (_of_several_tracers, _study_of_pet),
+        (_of_several_times, _study_of_pet),
         (_of_contrast_phases, _study_of_ct),
         (_of_other_names, _place_and_rank),
     ):
@@ -167,6 +168,19 @@ def _tracer(series: Series) -> tuple[str, ...]:
     code = next(iter(items(item, "RadiopharmaceuticalCodeSequence")), Dataset())
     half_life = number(item, "RadionuclideHalfLife")
     return text(code, "CodeValue"), text(item, "Radiopharmaceutical"), f"{half_life:.1e}" if half_life else ""
+
+
+def _of_several_times(pets: list[Series]) -> list[Series]:
+    """PET of which another one of the study began when it had ended, or ended before it, says so: uptake goes on."""
+    spans = [(min(times), max(times)) for pet in pets if (times := [*filter(None, map(_acquired, pet.headers))])]
+    if not spans or max(first for first, _ in spans) <= min(last for _, last in spans):
+        return pets
+    return [series.noted("PET made at several times are in its study: check which one is meant") for series in pets]
+
+
+def _acquired(header: Dataset) -> str:
+    time = text(header, "AcquisitionTime")
+    return text(header, "AcquisitionDate") + time if time else ""
 
 
 def _study_of_ct(series: Series) -> str | None:
