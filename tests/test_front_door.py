@@ -79,7 +79,7 @@ def test_what_has_no_place_in_the_patient_is_not_registered():
 
 
 def test_a_bundle_by_its_name_predicts_a_study(ward, tmp_path):
-    bundle = polyscan.load_bundle("brain_mri_tumour_segmentation")
+    bundle = polyscan.load_bundle("brain_mri_tumour_segmentation", contributions=True)
     assert bundle.modalities == ["T1", "T1c", "T2", "FLAIR"]
     found = bundle.predict(polyscan.find_studies(ward)[0], absent="T1")
     assert set(found.present) == {"T1c", "FLAIR"}
@@ -88,6 +88,12 @@ def test_a_bundle_by_its_name_predicts_a_study(ward, tmp_path):
     assert found.mask.shape == native.shape
     np.testing.assert_allclose(found.mask.affine, native.affine, atol=1e-4)
     assert set(np.unique(found.mask)) <= {0, 1, 2, 4}
+    assert found.confidence.keys() == found.contributions.keys() == {r for r, ml in found.volumes_ml.items() if ml > 0}
+    for drove in found.contributions.values():
+        assert set(drove) == {"T1c", "FLAIR"}
+        assert sum(drove.values()) == pytest.approx(1, abs=1e-3)
+    assert "contributions" in repr(found)
+    assert found.cautions == []
     prepared = polyscan.prepare(polyscan.find_studies(ward)[0], tmp_path / "p", protocol=bundle.protocol, jobs=1)
     assert torch.equal(bundle.predict(prepared.testing[0], absent="T1").mask, found.mask)
     scans = polyscan.read_study(ward / "sub-001")
@@ -116,8 +122,8 @@ def test_a_pet_in_memory_is_in_suv():
 def test_a_prediction_is_shown_without_its_voxels():
     mask = MetaTensor(torch.zeros(1, 40, 40, 40))
     shown = repr(polyscan.Prediction(["T1"], mask, reference="T1"))
-    assert shown == "Prediction(present=['T1'], mask=<1 x 40 x 40 x 40>, answers={}, reference=T1, problems={})"
-    assert "mask=None" in repr(polyscan.Prediction(["T1"]))
+    assert shown == "Prediction(present=['T1'], mask=<1 x 40 x 40 x 40>, reference=T1)"
+    assert repr(polyscan.Prediction(["T1"])) == "Prediction(present=['T1'])"
 
 
 def test_a_bundle_that_is_not_there_is_refused_by_name(tmp_path):

@@ -13,6 +13,7 @@ from monai.data import MetaTensor
 
 from polyscan.bundle import run as runs
 from polyscan.bundle.config import bundle_folder, channels_of, read_metadata
+from polyscan.bundle.inference_options import InferenceOptions
 from polyscan.bundle.predictor import StudyPredictor
 from polyscan.discovery.read_study import StudyImages, find_studies, only_study
 from polyscan.errors import PolyscanError
@@ -21,6 +22,7 @@ from polyscan.modality import modality
 from polyscan.preprocess.prepare_study import prepare_study
 from polyscan.study import Scan, Study, TaskPrediction
 from polyscan.study.made import prediction_of
+from polyscan.study.manifest import Manifest
 from polyscan.transforms.load import check_absent
 
 _ONE_AT_A_TIME = threading.Lock()
@@ -36,21 +38,30 @@ class Prediction:
         mask: of a segmentation, (1, x, y, z) label map in the space of the reference scan; otherwise None.
         answers: of a classification, task to class, probabilities, uncertainty and contributions; of a
             segmentation that is staged, the stage.
+        volumes_ml: of a segmentation, region to what was segmented, in millilitres.
+        confidence: of a segmentation, region that was marked to how sure that is, 0 to 1; see
+            :func:`polyscan.inference.soft_dice_confidence`.
+        contributions: of a segmentation, region to modality to its part of what drove it, where that was asked for.
         reference: the modality in whose space the mask lies.
         problems: modality to what was wrong with it.
+        cautions: what whoever reads the answer must know of it, a sentence each.
     """
 
     present: list[str]
     mask: MetaTensor | None = None
     answers: dict[str, TaskPrediction] = field(default_factory=dict)
+    volumes_ml: dict[str, float] = field(default_factory=dict)
+    confidence: dict[str, float] = field(default_factory=dict)
+    contributions: dict[str, dict[str, float]] = field(default_factory=dict)
     reference: str | None = None
     problems: dict[str, str] = field(default_factory=dict)
+    cautions: list[str] = field(default_factory=list)
 
     def __repr__(self) -> str:
-        """All but the voxels of the mask."""
+        """What is told, of the mask its shape."""
         mask = None if self.mask is None else f"<{' x '.join(map(str, self.mask.shape))}>"
-        told = {"present": self.present, "mask": mask, "answers": self.answers, "reference": self.reference}
-        return f"Prediction({', '.join(f'{name}={value}' for name, value in told.items())}, problems={self.problems})"
+        told = {name: value for name, value in {**vars(self), "mask": mask}.items() if value}
+        return f"Prediction({', '.join(f'{name}={value}' for name, value in told.items())})"
 
 
 class LoadedBundle:
@@ -59,6 +70,8 @@ class LoadedBundle:
     Args:
         name_or_folder: the name of a bundle that comes with polyscan, or a bundle's folder.
         weights: a file of weights; the bundle's own where not given.
+        contributions: of masks, tell which modality drove them, by an answer from every subset of the modalities; see
+            :class:`polyscan.transforms.ExplainRegionsd`. Classes always tell.
 
     Attributes:
         folder: of the bundle.
@@ -69,9 +82,12 @@ class LoadedBundle:
         PolyscanError: there is no such bundle.
     """
 
-    def __init__(self, name_or_folder: str | Path, weights: str | Path | None = None) -> None:
+    def __init__(
+        self, name_or_folder: str | Path, weights: str | Path | None = None, *, contributions: bool = False
+    ) -> None:
         self.folder = bundle_folder(name_or_folder)
         self.weights = weights
+        self.options = InferenceOptions(contributions=contributions)
         self.modalities = channels_of(self.folder)
         self.protocol = read_metadata(self.folder).get("protocol")
 
@@ -107,21 +123,26 @@ class LoadedBundle:
             ready = study.preparation is not None or not self.protocol
             prepared = study if ready else prepare_study(study, Path(folder), str(self.protocol))
             with _ONE_AT_A_TIME:
-                said = prediction_of(self._predictor.predict(prepared, absent))
+                answered = self._predictor.predict(prepared, absent)
+                said = prediction_of(answered)
                 mask = read_nifti(said.path) if said.is_mask else None
                 Path(said.path).unlink()
             return Prediction(
                 present=said.present,
                 mask=mask,
                 answers=said.answers,
+                volumes_ml=said.volumes_ml,
+                confidence=said.confidence,
+                contributions=said.contributions,
                 reference=prepared.preparation.reference if prepared.preparation else None,
                 problems=prepared.problems,
+                cautions=Manifest(testing=[answered]).cautions,
             )
 
     @cached_property
     def _predictor(self) -> StudyPredictor:
         self._answers = tempfile.TemporaryDirectory(prefix="polyscan-")
-        return runs.load_predictor(self.folder, self._answers.name, weights=self.weights)
+        return runs.load_predictor(self.folder, self._answers.name, weights=self.weights, options=self.options)
 
 
 def _written(scans: Mapping[str, MetaTensor], folder: Path) -> Study:
@@ -142,6 +163,8 @@ def _written(scans: Mapping[str, MetaTensor], folder: Path) -> Study:
     return replace(study, scans=written)
 
 
-def load_bundle(name_or_folder: str | Path, weights: str | Path | None = None) -> LoadedBundle:
+def load_bundle(
+    name_or_folder: str | Path, weights: str | Path | None = None, *, contributions: bool = False
+) -> LoadedBundle:
     """A bundle by its name or folder; see :class:`LoadedBundle`."""
-    return LoadedBundle(name_or_folder, weights)
+    return LoadedBundle(name_or_folder, weights, contributions=contributions)

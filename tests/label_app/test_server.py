@@ -71,8 +71,11 @@ def test_what_is_said_of_an_answer(client):
     )
     assert facts["modalities"] == ["T1", "T2", "FLAIR"]
     assert facts["absent"] == ["T1c"]
-    assert set(facts["contributions"]) == {"T1", "T2", "FLAIR"}
-    assert 0 < facts["uncertainty"] < 1
+    assert facts["contributions"].keys() == facts["confidence"].keys()
+    for drove in facts["contributions"].values():
+        assert set(drove) == {"T1", "T2", "FLAIR"}
+        assert sum(drove.values()) == pytest.approx(1, abs=1e-3)
+    assert facts["uncertainty"] == pytest.approx(1 - np.mean(list(facts["confidence"].values())), abs=1e-3)
     assert facts["millilitres"]["oedema"] > 1
     without = client.json(
         "POST", f"/infer/{BRAIN}?image=sub-003&output=json", fields={"params": json.dumps({"absent": ["FLAIR"]})}

@@ -13,6 +13,7 @@ pytest.importorskip("selenium", reason="selenium, which drives the browser, is n
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
+from polyscan.report.measures import rows_of
 from polyscan.report.study_page import missing, write_study_page
 from polyscan.study import ModelRecord, PredictionRecord, Study, scans_of
 from polyscan.study.manifest import read_manifest
@@ -210,6 +211,16 @@ def test_study_of_pictures(study, tmp_path, opened):
     answer.prediction_set = []
     assert "Not ruled out: no class" in write_study_page(flat, tmp_path / "pages" / "a.html").read_text()
     assert Image.open(tmp_path / "pages" / "a.jpg").size == (40, 30)
+
+
+def test_it_says_which_scan_drove_a_mask(study, tmp_path):
+    region, *_ = study.prediction.volumes_ml
+    study.prediction.contributions = {region: {"T1": 1.125, "FLAIR": -0.125}}
+    text = write_study_page(study, tmp_path / "page.html").read_text()
+    assert '<td class="share"><span class="most">112 %</span><i class="" style="width: 100%"></i></td>' in text
+    assert '<td class="share"><span>-12 %</span><i class="against" style="width: 12%"></i></td>' in text
+    (row,) = rows_of([study], [])
+    assert row[f"{region} from FLAIR"] == -0.125
 
 
 def test_a_scan_that_the_network_does_not_read_is_called_that():

@@ -23,10 +23,10 @@ def blurred(generator):
 
 def test_by_hand():
     p = torch.tensor([[0.9, 0.6, 0.4, 0.1], [0.2, 0.1, 0.0, 0.3], [1.0, 1.0, 0.0, 0.0]])
-    told = soft_dice_confidence(p.view(3, 4, 1, 1), 0.5)
+    told = soft_dice_confidence(p.view(3, 4, 1, 1), p.view(3, 4, 1, 1) >= 0.5)
     torch.testing.assert_close(told[[0, 2]], torch.tensor([2 * 1.5 / (2 + 2.0), 1.0]))
     assert told[1].isnan()
-    torch.testing.assert_close(soft_dice_confidence(p[:1], 0.05)[0], torch.tensor(2 * 2.0 / (4 + 2.0)))
+    torch.testing.assert_close(soft_dice_confidence(p[:1], p[:1] >= 0.05)[0], torch.tensor(2 * 2.0 / (4 + 2.0)))
     found = SoftDiceConfidenced("pred", {"tumour": [1], "core": [2], "rim": [3]}, 0.5)({"pred": MetaTensor(p)})
     assert found["confidence"] == {"tumour": 0.75, "rim": 1.0}
 
@@ -45,7 +45,7 @@ def test_it_is_the_dice_that_comes_and_ranks_masks_better_than_entropies_do():
             continue
         entropy = torch.special.entr(p) + torch.special.entr(1 - p)
         truth.append(dice(mask, true))
-        rules["soft Dice"].append(float(soft_dice_confidence(p[None], 0.5)[0]))
+        rules["soft Dice"].append(float(soft_dice_confidence(p[None], mask[None])[0]))
         rules["entropy, mean of the image"].append(-float(entropy.mean()))
         rules["entropy by marked voxel"].append(-float(entropy.sum() / mask.sum()))
     assert abs(np.mean(truth) - np.mean(rules["soft Dice"])) < 0.01

@@ -13,6 +13,7 @@ class InferenceOptions:
     Attributes:
         mirror: average over mirror images.
         probabilities: keep those of the regions beside each mask.
+        contributions: of masks, tell which modality drove them; see :class:`polyscan.transforms.ExplainRegionsd`.
         attribution: methods that map where in each scan an answer comes from; see
             :func:`polyscan.attribution.find_method`.
         ignore_atypical: read a scan that is unlike those of the calibration as absent; see
@@ -23,6 +24,7 @@ class InferenceOptions:
 
     mirror: bool = False
     probabilities: bool = False
+    contributions: bool = False
     attribution: tuple[str, ...] = ()
     ignore_atypical: bool = False
     keep_features: bool = False
@@ -33,6 +35,7 @@ class InferenceOptions:
         entries = {
             "mirror": self.mirror,
             "save_probabilities": self.probabilities,
+            "contributions": self.contributions,
             "attribution": list(self.attribution),
             "ignore_atypical": self.ignore_atypical,
         }

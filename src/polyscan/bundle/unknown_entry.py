@@ -22,6 +22,7 @@ OPTIONS = {
     "ensemble": ("--ensemble", "mean of several networks"),
     "features": ("--keep-features", "features that could be kept"),
     "fusion": ("--fusion", "fusion layer that could be another"),
+    "contributions": ("--contributions", "masks to be told the contributions to; classes are told theirs unasked"),
     "ignore_atypical": (
         "--ignore-atypical",
         "calibration that tells atypical scans, as classifications and segmentations have",

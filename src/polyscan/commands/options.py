@@ -105,6 +105,11 @@ def add_inference_options(command: argparse.ArgumentParser) -> None:
         help="keep the probability of each region too, for an uncertainty map on the page and polyscan dicom",
     )
     command.add_argument(
+        "--contributions",
+        action="store_true",
+        help="tell which modality drove each mask, by an answer from every subset of them (classes always tell)",
+    )
+    command.add_argument(
         "--attribution",
         metavar="METHOD",
         nargs="+",

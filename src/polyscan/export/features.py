@@ -77,8 +77,9 @@ def write_features(
         for method, place in _METHODS.items()
         if umap or method != "UMAP"
     }
-    said = [task for s in studies if s.prediction is not None for task in s.prediction.answers.values()]
-    used = utilisation(task.contributions for task in said)
+    said = [study.prediction for study in studies if study.prediction is not None]
+    of_tasks = (task.contributions for each in said for task in each.answers.values())
+    used = utilisation([*of_tasks, *(drove for each in said for drove in each.contributions.values())])
     with owned.alone(), replace_owned(owned.path, group="features") as folder:
         table, pictures = write_feature_maps(folder, maps)
         if used:

@@ -33,7 +33,7 @@ def split_entropy(samples: Tensor) -> tuple[Tensor, Tensor]:
     return aleatoric, (entropy(samples.mean(0)) - aleatoric).clamp_min(0.0)
 
 
-def soft_dice_confidence(probabilities: Tensor, threshold: float) -> Tensor:
+def soft_dice_confidence(probabilities: Tensor, marked: Tensor) -> Tensor:
     """How sure masks are: 2 sum of p over what is marked / (what is marked + sum of all p).
 
     Nearly the Dice that a mask has on average where the probabilities are right and voxels independent (Borges, Pacheco
@@ -41,15 +41,14 @@ def soft_dice_confidence(probabilities: Tensor, threshold: float) -> Tensor:
 
     Args:
         probabilities: (region, ...).
-        threshold: from which on a voxel is marked.
+        marked: (region, ...) bool: the masks.
 
     Returns:
         (region,) from 0 to 1; NaN where nothing is marked.
     """
-    p = probabilities.flatten(1).double()
-    marked = p >= threshold
-    sure = 2 * (p * marked).sum(1) / (marked.sum(1) + p.sum(1))
-    return torch.where(marked.any(1), sure, math.nan).to(torch.float32)
+    p, mask = probabilities.flatten(1).double(), marked.flatten(1)
+    sure = 2 * (p * mask).sum(1) / (mask.sum(1) + p.sum(1))
+    return torch.where(mask.any(1), sure, math.nan).to(torch.float32)
 
 
 def conflict(answers: Tensor) -> Tensor:

@@ -16,13 +16,14 @@ import numpy as np
 
 from polyscan.bundle import StudyPredictor, run as runs
 from polyscan.bundle.config import channels_of, label_classes
+from polyscan.bundle.inference_options import InferenceOptions
 from polyscan.errors import PolyscanError, sentence, unknown_name
 from polyscan.files.atomic import read_json
 from polyscan.files.schema import encoded
 from polyscan.formats.nifti import read_nifti, write_nifti
 from polyscan.geometry import voxel_ml
 from polyscan.label_app.found import Found, is_dicom
-from polyscan.label_app.masks import agreement, grid_of, laid_on, revalued
+from polyscan.label_app.masks import grid_of, laid_on, revalued
 from polyscan.label_app.sources import FolderStudies, WebStudies
 from polyscan.label_app.weights import Weights
 from polyscan.preprocess.prepare_study import prepare_study
@@ -109,8 +110,8 @@ class StudyService:
             study: its scans, and the one on whose grid the mask is wanted.
             out: folder for the mask or the answer.
             absent: modalities to treat as though they had not been acquired.
-            explain: of a segmentation, also answer without each modality in turn: how much the mask changes says what
-                drove it, and the mean of that how little sure the answer is. A classification says so by itself.
+            explain: of a segmentation, tell which modality drove each region, see
+                :class:`polyscan.transforms.ExplainRegionsd`. A classification says so by itself.
             prepared: folder for the prepared study: an upload's own; where those of the server's studies are kept if
                 None.
 
@@ -137,7 +138,7 @@ class StudyService:
                 f"({', '.join(model.modalities)}); it has {', '.join(prepared.scans) or 'none'}."
             )
         ready = time.perf_counter()
-        prediction = self._infer(model, prepared, out, absent)
+        prediction = self._infer(model, prepared, out, absent, explain)
         result = Path(prediction.path)
         facts: dict[str, Any] = {
             "study": found.key,
@@ -152,25 +153,16 @@ class StudyService:
             facts.update(_classified(prediction.answers))
         else:
             facts["millilitres"] = _volumes(result, model.values)
-            if explain and len(available) > 1:
-                facts.update(self._contributions(model, prepared, out, result, available, absent))
+            facts["confidence"] = prediction.confidence
+            facts["uncertainty"] = round(1 - float(np.mean(list(prediction.confidence.values()) or [0.0])), 4)
+            if explain:
+                facts["contributions"] = prediction.contributions
             mask, facts["assumed"] = laid_on(read_nifti(result), prepared, found.shown.name, found.shown.source)
             write_nifti(result, revalued(mask, {model.values[name]: value for name, value in model.labels.items()}))
             facts["series"] = found.shown.name
         done = time.perf_counter()
         facts["latencies"] = {"prepare": round(ready - start, 2), "infer": round(done - ready, 2)}
         return result, facts
-
-    def _contributions(
-        self, model: Bundle, prepared: Study, out: Path, mask: Path, available: Sequence[str], absent: Sequence[str]
-    ) -> dict[str, Any]:
-        """How much the mask changes without each modality."""
-        changes = {}
-        for name in available:
-            other = self._infer(model, prepared, out / f"without_{name}", [*absent, name])
-            both = (read_nifti(path).numpy() > 0.5 for path in (mask, other.path))
-            changes[name] = round(1 - agreement(*both), 4)
-        return {"contributions": changes, "uncertainty": round(float(np.mean(list(changes.values()))), 4)}
 
     def weights(self, model: Bundle) -> Weights:
         """The weights of a bundle, of which one answers."""
@@ -206,20 +198,26 @@ class StudyService:
             except Exception as error:  # whatever a library makes of a bad file
                 raise PolyscanError(f"{study.key} cannot be prepared: {sentence(error)}") from error
 
-    def _infer(self, model: Bundle, prepared: Study, out: Path, absent: Sequence[str]) -> PredictionRecord:
+    def _infer(
+        self, model: Bundle, prepared: Study, out: Path, absent: Sequence[str], explain: bool
+    ) -> PredictionRecord:
         """A bundle's answer for a prepared study, its file moved to a folder."""
-        prediction = prediction_of(self._predictor(model).predict(replace(prepared, label=Label()), absent))
+        predictor = self._predictor(model, explain and not model.classifies)
+        prediction = prediction_of(predictor.predict(replace(prepared, label=Label()), absent))
         file = Path(prediction.path)
         out.mkdir(parents=True, exist_ok=True)
         return replace(prediction, path=str(shutil.move(file, out / file.name)))
 
-    def _predictor(self, model: Bundle) -> StudyPredictor:
+    def _predictor(self, model: Bundle, contributions: bool) -> StudyPredictor:
         """A bundle with its weights, which stays loaded until they or its configs change."""
-        name, weights = model.folder.name, self.weights(model).path()
+        name, weights = f"{model.folder.name}{'_contributions' * contributions}", self.weights(model).path()
         files = [file for file in (weights, *sorted((model.folder / "configs").iterdir())) if file.is_file()]
         made_from = fingerprint(map(str, files))
         if name not in self._loaded or self._loaded[name][0] != made_from:
-            predictor = runs.load_predictor(model.folder, Path(self._answers.name) / name, weights=weights)
+            options = InferenceOptions(contributions=contributions)
+            predictor = runs.load_predictor(
+                model.folder, Path(self._answers.name) / name, weights=weights, options=options
+            )
             self._loaded[name] = made_from, predictor
         return self._loaded[name][1]
 

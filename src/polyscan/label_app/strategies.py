@@ -20,9 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class Uncertainty(Strategy):
-    """The unlabelled study whose answer changes most when one of its modalities is left out.
-
-    Query by committee (Seung et al., COLT 1992) whose members are the bundle without each modality in turn.
+    """The unlabelled study that the model is least sure of (Lewis and Gale, SIGIR 1994).
 
     Args:
         service: answers.
@@ -48,11 +46,11 @@ class Uncertainty(Strategy):
         for key in sorted(datastore.get_unlabeled_images())[:limit]:
             with tempfile.TemporaryDirectory(prefix="polyscan-") as folder:
                 try:
-                    _, facts = self.service.predict(model, self.service.find(key), Path(folder), explain=True)
+                    _, facts = self.service.predict(model, self.service.find(key), Path(folder))
                 except PolyscanError as error:
                     logger.warning("%s", error)
                     continue
-                scores[key] = facts.get("uncertainty", 1.0)  # one modality alone: nothing to compare with
+                scores[key] = facts["uncertainty"]
         if not scores:
             return None
         best = max(scores, key=lambda key: scores[key])

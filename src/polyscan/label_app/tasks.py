@@ -34,8 +34,8 @@ SENT_BESIDE = {"model", "client_id", "gpus", "local_rank"}
 class StudyInfer(InferTask):
     """Segment or classify a study with a bundle, whichever of its modalities are there.
 
-    Parameters of a request: ``absent``, modalities to leave out; ``explain``, to be told how sure the answer is and
-    which modality drove it; ``modality``, what an uploaded scan is whose name does not tell; ``label_prompt``, the
+    Parameters of a request: ``absent``, modalities to leave out; ``explain``, to be told which modality drove each
+    region of a mask; ``modality``, what an uploaded scan is whose name does not tell; ``label_prompt``, the
     numbers of the labels that are wanted; and those of :class:`MaskFormat`.
 
     Args:

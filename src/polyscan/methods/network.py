@@ -141,6 +141,9 @@ def _certainty(text: Text, predictions: Sequence[PredictionRecord]) -> Iterator[
     if any(each.epistemic is not None for each in answers):
         samples = text.cite(monte_carlo, split_entropy)
         yield f"Uncertainty is the entropy over dropout samples, aleatoric and epistemic part told apart{samples}."
+    if any(each.contributions for each in predictions):
+        told = text.cite(shapley_values)
+        yield f"Contributions of modalities to how sure a mask is are Shapley values of that soft Dice{told}."
     if any(each.contributions for each in answers):
         yield f"Contributions of modalities are Shapley values{text.cite(shapley_values)}."
     if any(each.interactions for each in answers):

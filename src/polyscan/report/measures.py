@@ -38,6 +38,7 @@ def _row(study: Study) -> dict[str, Any]:
     for name, volume in prediction.volumes_ml.items():
         row[f"{name} ml"] = round(volume, 3)
         row[f"{name} confidence"] = prediction.confidence.get(name)
+        row |= {f"{name} from {scan}": part for scan, part in prediction.contributions.get(name, {}).items()}
         if interval := prediction.volume_intervals.get(name):
             row |= {f"{name} at least ml": interval.low_ml, f"{name} at most ml": interval.high_ml}
     for name, score in prediction.scores.items():

@@ -171,6 +171,8 @@ class PredictionRecord(Entry):
         volumes_ml: region to what was segmented, in millilitres.
         confidence: region that was marked to how sure that is, 0 to 1; see
             :func:`polyscan.inference.soft_dice_confidence`.
+        contributions: region to modality to its part of what drove it, where that was asked for; see
+            :class:`polyscan.transforms.ExplainRegionsd`.
         volume_intervals: region to what its true volume may be, where the segmentation is calibrated.
         seconds: the time that it took.
         typicality: scan to how often one of the calibration is as far from the others as it is, by its features.
@@ -207,6 +209,7 @@ class PredictionRecord(Entry):
     learnt: bool = False
     volume_intervals: dict[str, VolumeInterval] = field(default_factory=dict)
     confidence: dict[str, float] = field(default_factory=dict)
+    contributions: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def atypical(self) -> list[str]:

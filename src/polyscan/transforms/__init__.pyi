@@ -9,6 +9,7 @@ from polyscan.transforms.component_indices import ComponentIndicesd as Component
 from polyscan.transforms.confidence import SoftDiceConfidenced as SoftDiceConfidenced
 from polyscan.transforms.each_modality import RandEachModalityd as RandEachModalityd
 from polyscan.transforms.explain import ExplainPredictiond as ExplainPredictiond
+from polyscan.transforms.explain_regions import ExplainRegionsd as ExplainRegionsd
 from polyscan.transforms.load import (
     LoadMaskd as LoadMaskd,
     LoadPictured as LoadPictured,

@@ -32,6 +32,7 @@ class SoftDiceConfidenced(EachKeyTransform):
         self.threshold = threshold
 
     def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
-        each = soft_dice_confidence(data[key].as_tensor(), self.threshold)
+        probabilities = data[key].as_tensor()
+        each = soft_dice_confidence(probabilities, probabilities >= self.threshold)
         told = zip(self.regions, each.tolist(), strict=True)
         data["confidence"] = {name: round(sure, 4) for name, sure in told if sure == sure}  # NaN is none

@@ -87,6 +87,7 @@ class SaveSegmentationd(EachKeyTransform):
             regions={name: sorted(values) for name, values in self.regions.items()},
             volumes_ml=region_volumes(prediction, self.regions),
             confidence=data.get("confidence", {}),
+            contributions=data.get("contributions", {}),
             probabilities=data.get("probabilities"),
             attributions=data.get("attributions", []),
         )
