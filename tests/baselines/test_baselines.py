@@ -124,9 +124,10 @@ def test_a_network_stands_beside_simple_models(tmp_path, capsys):
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "class: 45 studies of 45 patients"
     rows = [line for line in said if line.startswith("|")]
-    assert len(rows) == 2 + 3 + 1
+    assert len(rows) == 2 + 3 + 1 + 2 + 1
     assert "minus clinical + genes" in rows[0]
-    assert rows[-1].startswith(f"| polyscan | {out} | 1.000 (1.000 to 1.000) | +0.0")
+    assert rows[5].startswith(f"| polyscan | {out} | 1.000 (1.000 to 1.000) | +0.0")
+    assert rows[-1].startswith("| any | 45 | 0.000 (0.000) | 0.000 |")
     (table,) = evaluate([out], n_resamples=20)  # and none of survival, which the network does not tell
     assert table.task == "class"
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from polyscan.baselines.models import simple_models
+from polyscan.baselines.reliability import reliability
 from polyscan.baselines.table import NETWORK, Comparison, compared
-from polyscan.baselines.tasks import Array, Task, tasks_of
+from polyscan.baselines.tasks import Array, Classes, Task, tasks_of
 from polyscan.errors import PolyscanError
 from polyscan.study import Study
 from polyscan.study.manifest import MANIFEST, read_manifest
@@ -77,7 +78,13 @@ def evaluate(
         rows = simple_models(task, inputs) | rows
         if rows:
             compared_any = True
-            yield replace(compared(task, rows, n_resamples=n_resamples, reference=reference), notes=notes)
+            held = {
+                str(path.parent): reliability(task.name, _answered(task, manifests[path].studies), n_resamples)
+                for path, found in told.items()
+                if found is not None and isinstance(task, Classes)
+            }
+            table = compared(task, rows, n_resamples=n_resamples, reference=reference)
+            yield replace(table, notes=notes, reliability=held)
     if not compared_any:
         raise PolyscanError(
             f"{paths[0]} tells of no task enough to learn and to test on two folds, and holds no labelled answers; "
@@ -94,6 +101,13 @@ def _check_told(task: Task, told: Mapping[Path, Array | None]) -> None:
             f"{silent[0]} holds no answer of {task.name} for any of these studies; give one that does, or name other "
             "tasks. A mask is scored by polyscan infer, where the manifest that it is given has the true one."
         )
+
+
+def _answered(task: Task, studies: Sequence[Study]) -> list[Study]:
+    """The studies of a task that are scored, with what a network said of them."""
+    said = {study.key: study.prediction for study in studies}
+    rows = zip(task.studies, task.scored, strict=True)
+    return [replace(study, prediction=said[study.key]) for study, is_scored in rows if is_scored]
 
 
 def _holds(study: Study, told: str) -> bool:

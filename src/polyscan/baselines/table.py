@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from polyscan.baselines.reliability import HEAD, Reliability
 from polyscan.baselines.tasks import Array, Task
 from polyscan.errors import unknown_name
 from polyscan.evaluation import Interval, bootstrap_scores, corrected_difference, percentile_interval
@@ -45,6 +46,7 @@ class Comparison:
         reference: the inputs of the row that the others are compared with.
         rows: single inputs first, networks last.
         notes: sentences on what flatters.
+        reliability: of classes, inputs of each network to whether its probabilities hold what they promise.
     """
 
     task: str
@@ -54,6 +56,7 @@ class Comparison:
     reference: str
     rows: list[Row]
     notes: list[str] = field(default_factory=list)
+    reliability: Mapping[str, Sequence[Reliability]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         head = ["method", "inputs", self.measure, f"minus {self.reference}", "p"]
@@ -62,6 +65,8 @@ class Comparison:
             gain = f"{row.difference:+.3f}" if row.difference else ""
             p = f"{row.p:.3f}" if np.isfinite(row.p) else ""
             lines.append(_line([row.method, row.inputs, str(row.score), gain, p]))
+        for inputs, rows in self.reliability.items():
+            lines += ["", f"What {inputs} promises of {self.task}, and what held:", "", HEAD, *map(str, rows)]
         return "\n".join([*lines, *(f"\n{note}" for note in self.notes)])
 
 
