@@ -151,6 +151,25 @@ def test_lines_are_walked_by_the_arrow_keys(cohort, opened):
     assert browser.switch_to.active_element.get_attribute("role") == "slider"  # the next line
 
 
+def test_dots_have_the_colour_of_the_theme_that_is_chosen_while_the_page_is_open(cohort, opened):
+    browser = opened(cohort)
+    dot = (  # the colour of the most opaque pixel
+        "const { width, height } = document.querySelector('#strips canvas');"
+        "const { data } = document.querySelector('#strips canvas').getContext('2d').getImageData(0, 0, width, height);"
+        "let best = 0; for (let i = 0; i < data.length; i += 4) if (data[i + 3] > data[best + 3]) best = i;"
+        "return [...data.slice(best, best + 3)]"
+    )
+
+    def shown(scheme):
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        return browser.execute_async_script(f"requestAnimationFrame(() => arguments[0]((() => {{{dot}}})()))")
+
+    light, dark = (np.array(shown(scheme)) for scheme in ("light", "dark"))
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    assert dark.sum() > light.sum() + 100
+
+
 def test_many_rows_are_not_in_the_document_until_they_are_seen(tmp_path, opened):
     studies = [predicted(f"{k:04d}", 20.0 + k % 7) for k in range(2000)]
     write_cohort_page(Manifest(testing=studies), tmp_path / "r.html", tmp_path / "r")

@@ -227,12 +227,13 @@ function drawStrip(strip) {
     canvas.setAttribute("aria-valuetext", marked < 0 ? "no study is marked" : `${rows[marked][STUDY]} has none`);
   }
   if (!strip.inSight) return;
-  if (!strip.dots || strip.width !== canvas.clientWidth) {
-    [canvas.width, canvas.height, strip.width] = [canvas.clientWidth, canvas.clientHeight, canvas.clientWidth];
+  const colour = getComputedStyle(canvas).getPropertyValue("--accent");
+  if (!strip.dots || strip.width !== canvas.clientWidth || strip.colour !== colour) {
+    [canvas.width, canvas.height, strip.width, strip.colour] = [canvas.clientWidth, canvas.clientHeight, canvas.clientWidth, colour];
     strip.dots = document.createElement("canvas");
     [strip.dots.width, strip.dots.height] = [canvas.width, canvas.height];
     const context = strip.dots.getContext("2d");
-    context.fillStyle = getComputedStyle(canvas).getPropertyValue("--accent");
+    context.fillStyle = colour;
     context.globalAlpha = Math.max(0.15, Math.min(0.8, 40 / Math.sqrt(strip.known.length + 1) / 4));
     for (const k of strip.known) {
       const [x, y] = place(strip, k);
@@ -312,6 +313,7 @@ const sight = new IntersectionObserver((entries) => {
   }
 }, { root: control("strips") });
 strips.forEach(({ canvas }) => sight.observe(canvas));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => strips.forEach(drawStrip));
 for (const [event, begins] of [["beforeprint", true], ["afterprint", false]]) {
   addEventListener(event, () => {
     paper = begins;
