@@ -70,7 +70,8 @@ class Reader(threading.Thread):
         self.join()
 
     def _look(self) -> None:
-        for path in self.out.rglob("*.*"):
+        every = (Path(folder, name) for folder, _, names in os.walk(self.out) for name in names)
+        for path in every:  # of folders that go meanwhile too, where rglob ends with an error
             inside = path.relative_to(self.out).parts
             if any(part.startswith(".") for part in inside) or inside[0] == "locks":
                 continue
@@ -127,7 +128,8 @@ def kill_run(ward: Path, out: Path, seconds: float, chance: random.Random, reade
         found.update(in_work(out, lambda: has_ended(process), seconds))
         os.kill(process, signal.SIGKILL)
 
-    run(words(ward, out, chance.choice((1, 2))), meanwhile=kill)
+    ended = run(words(ward, out, chance.choice((1, 2))), meanwhile=kill)
+    assert ended.status in (-signal.SIGKILL, 3), ended.printed  # a study is faulty
     return len(found)
 
 
@@ -141,7 +143,8 @@ def kill_worker(ward: Path, out: Path, seconds: float, chance: random.Random, re
         if found:
             os.kill(chance.choice(list(found.values())), signal.SIGKILL)
 
-    assert run(words(ward, out, 2), meanwhile=kill).status == 3  # a study is faulty
+    ended = run(words(ward, out, 2), meanwhile=kill)
+    assert ended.status == 3, ended.printed
     return min(len(found), 1)
 
 

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from pathlib import Path
 
 import torch
@@ -78,6 +79,7 @@ def run(
         process = os.fork()
         if process == 0:
             os.setsid()
+            forkserver._forkserver._forkserver_pid = None  # type: ignore[attr-defined]  # which only the parent may ask
             os.dup2(printed.fileno(), 1)
             os.dup2(printed.fileno(), 2)
             if largest_file is not None:
