@@ -97,6 +97,14 @@ def test_bids_suffix_is_the_contrast(data):
     }
 
 
+def test_an_image_beside_a_functional_series_comes_after_a_whole_one(tmp_path):
+    for suffix, size in (("inplaneT2", 0.5), ("T2w", 1.0)):
+        image = MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.diag(torch.tensor([size, size, size, 1])))
+        write_nifti(tmp_path / "sub-01" / "anat" / f"sub-01_{suffix}.nii.gz", image)
+    (study,) = scan(tmp_path).studies
+    assert study.scans["T2"].path.endswith("T2w.nii.gz")
+
+
 def test_a_space_of_bids_says_that_scans_lie_together(tmp_path):
     for subject, spaces in {"01": ("SRI24", "SRI24"), "02": ("SRI24", "MNI152Lin")}.items():
         for suffix, space in zip(("T1w", "T2w"), spaces, strict=True):

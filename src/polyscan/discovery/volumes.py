@@ -68,7 +68,8 @@ def _candidate(folder: Path, path: Path, number: str, told: Named) -> Candidate:
     voxel = coarsely(spacing_of(volume.affine).prod())
     # Of several PET volumes that which says that it is in SUV.
     other_unit = told.modality == "PET" and not says_suv(path.name)
-    unusual = float(told.derived + told.by_folder) + other_unit
+    # One of the slices of a functional series comes after one of the whole head, however small its pixels are.
+    unusual = float(told.derived + told.by_folder) + other_unit + ("inplane" in path.name)
     # T1.nii goes before "T1 (1).nii" and steps/T1.nii, run-2 before run-10, and pre before post.
     called = f"{len(path.parts)} {path.with_name(stem_of(path.name))}{number}"
     in_order = re.sub(r"\d+", lambda found: found[0].zfill(12), _POST.sub("~", called))
