@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from command import run
@@ -30,10 +31,12 @@ from parts.part import Cohort, Patient, parts_of, write_picture, write_table, wr
 from polyscan.commands.options import tell_problems
 from polyscan.errors import PolyscanError, first_of
 from polyscan.evaluation.folds import deal_folds
+from polyscan.files.atomic import write_json
 from polyscan.preprocess.prepare import prepare
 from polyscan.study import Scan, Source, Study, scans_of
 from polyscan.study.manifest import Manifest, write_manifest
 from polyscan.study.outputs import OutputFolder
+from polyscan.study.record import CLINICAL
 
 NAMES = sorted(
     path.stem for path in (Path(__file__).parent / "parts").glob("*.py") if path.stem not in ("part", "__init__")
@@ -50,8 +53,9 @@ def make(
     folds: int | None = None,
     jobs: int | None = None,
     testing: bool = False,
+    tables: bool = False,
 ) -> Manifest:
-    """Read a part and write ``out/manifest.json``.
+    """Read a part and write ``out/manifest.json``, and ``out/tables.json``, a fragment that reads its tables.
 
     Args:
         name: of the cohort, see ``NAMES``.
@@ -63,6 +67,7 @@ def make(
         folds: how many; those that the cohort fixes, else five, where not given.
         jobs: studies that are prepared at a time.
         testing: whether all studies stand in the section testing.
+        tables: whether scans and masks are left out.
 
     Raises:
         PolyscanError: the cohort, a file, a task, an input or the number of folds cannot be used.
@@ -77,8 +82,10 @@ def make(
         part.check(cohort.forms)
     owned = OutputFolder.claim(out, f"cohort {name}")
     owned.remove_others(["prepared"])
-    owned.will_hold(["manifest.json", "scans", "prepared"])
+    owned.will_hold(["manifest.json", "tables.json", "scans", "prepared"])
     patients = [cohort.keep(patient, tasks, inputs) for part in parts for patient in cohort.patients(part)]
+    if tables:
+        patients = [replace(patient, volumes={}, mask=None) for patient in patients]
     if not patients:
         raise PolyscanError(f"{', '.join(path.name for path in files)} hold no study.")
     keys = Counter(patient.study.key for patient in patients)
@@ -90,14 +97,29 @@ def make(
         study = replace(patient.study, fold=fold if folds or patient.study.fold is None else patient.study.fold)
         others[study.key] = write(patient, study, cohort, owned.path / "scans")
         getattr(scans, "testing" if testing else patient.section).append(study)
-    if cohort.protocol is not None:
+    if cohort.protocol is not None and not tables:
         protocol = protocol or cohort.protocol
         scans = prepare(scans, owned.path / "prepared", protocol=protocol, registered=True, jobs=jobs)
     notes = {"cohort": name, "tasks": list(tasks), "inputs": list(inputs), "spacing_is_nominal": cohort.nominal}
     complete = scans.map(lambda s: replace(s, scans={**s.scans, **scans_of(others[s.key])}))
     manifest = replace(complete, roots={"cohort": str(owned.path)}, notes=notes)
     write_manifest(owned.path / "manifest.json", manifest)
+    write_json(owned.path / "tables.json", {"shared": {"tables": tables_of(patients)}})
     return manifest
+
+
+def tables_of(patients: Sequence[Patient]) -> dict[str, Any]:
+    """Every table with its columns, as ``polyscan compare`` reads them; clinical variables as a fragment has them."""
+    tables = {
+        name: sorted({column for patient in patients for column in patient.tables.get(name, ())})
+        for name in sorted({name for patient in patients for name in patient.tables})
+    }
+    clinical: dict[str, list[Any]] = {}
+    for column in sorted({column for patient in patients for column in patient.study.clinical}):
+        values = [p.study.clinical[column] for p in patients if column in p.study.clinical]
+        words = sorted({str(value) for value in values if isinstance(value, str)})
+        clinical[column] = words or [round(float(of(values)), 4) for of in (np.mean, np.std)]
+    return {**({CLINICAL: clinical} if clinical else {}), **tables}
 
 
 def find(name: str) -> Cohort:
@@ -139,6 +161,7 @@ def main() -> None:
     parser.add_argument(
         "--testing", action="store_true", help="a part to answer for: all its studies stand in the section testing"
     )
+    parser.add_argument("--tables", action="store_true", help="leave scans and masks out")
     options = parser.parse_args()
     manifest = make(
         options.name,
@@ -150,6 +173,7 @@ def main() -> None:
         folds=options.folds,
         jobs=options.jobs,
         testing=options.testing,
+        tables=options.tables,
     )
     tell_problems(manifest)
     known = ("mask", *sorted({name for study in manifest.studies for name in study.label.tasks}))

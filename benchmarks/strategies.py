@@ -56,8 +56,10 @@ def made(name: str, seed: int = 0, options: Mapping[str, float] | None = None) -
 
 
 def real(manifest: str, config: str, target: str) -> Protocol:
-    """The comparison on tables of patients."""
-    return Protocol({"manifest": manifest, "config": config, "target": target}, **REAL)
+    """The comparison on tables of patients; where a table is long, as many parameters as give it 32 units."""
+    protocol = Protocol({"manifest": manifest, "config": config, "target": target}, **REAL)
+    _, modalities, values = load_cohort(protocol).x.shape
+    return replace(protocol, parameters=max(protocol.parameters, 32 * modalities * values))
 
 
 def source_of(name: str) -> str:

@@ -1,4 +1,7 @@
-"""Soft-tissue sarcoma: CT, T1 and PET in a cube about the tumour, with the tumour and metastasis to the lung."""
+"""Soft-tissue sarcoma: CT, T1 and PET in a cube about the tumour, with the tumour and metastasis to the lung.
+
+What was measured within the tumour that an expert drew is an input of metastasis where it is named.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,13 @@ from polyscan.study.table import value
 
 DATA = read_json(Path(__file__).with_name("soft_tissue_sarcoma.json"))
 METASTASIS = {0: "no", 1: "yes"}
-FROM_TUMOUR = ("gtv_ml_ct", "suvmax_gtv", "suvmean_gtv", "hu_mean_gtv", "hu_sd_gtv", "t1_mean_gtv", "t1_sd_gtv")
+MEASURED = {
+    "measured_size": ("gtv_ml_ct",),
+    "measured_PET": ("suvmax_gtv", "suvmean_gtv"),
+    "measured_CT": ("hu_mean_gtv", "hu_sd_gtv"),
+    "measured_T1": ("t1_mean_gtv", "t1_sd_gtv"),
+}
+FROM_TUMOUR = tuple(column for columns in MEASURED.values() for column in columns)
 
 
 def patients(part: Part) -> Iterator[Patient]:
@@ -45,7 +54,8 @@ def patients(part: Part) -> Iterator[Patient]:
             values[values == stored["outside"]] = np.nan
             volumes[modality] = values
         mask = part.array(DATA["label"]["array"])[row] if part.has(DATA["label"]["array"]) else None
-        yield Patient(study, volumes, mask, section="testing" if name in DATA["testing"] else "training")
+        tables = {name: known({column: number(told, column) for column in of}) for name, of in MEASURED.items()}
+        yield Patient(study, volumes, mask, tables=tables, section="testing" if name in DATA["testing"] else "training")
 
 
 def check_grid(part: Part) -> None:
@@ -68,9 +78,10 @@ def age(told: Mapping[str, Any]) -> float | None:
 
 
 COHORT = Cohort(
-    outcomes={"tumour": FROM_TUMOUR, "metastasis": ("lung_metastasis", *FROM_TUMOUR)},
+    outcomes={"tumour": FROM_TUMOUR, "metastasis": ("lung_metastasis",)},
     patients=patients,
     tasks=("tumour", "metastasis"),
+    named=FROM_TUMOUR,
     forms={"images": Form("n 3 z y x"), "gtv": Form("n z y x", highest=1), "label": Form("n", highest=1)},
     protocol="default",
     spacing=(3.27, 3.27, 3.27),

@@ -11,6 +11,7 @@ import pytest
 from cohorts import NAMES, find, main, make
 
 from polyscan.bundle.items import training_items
+from polyscan.compare import Protocol, load_cohort
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json
 from polyscan.study.manifest import read_manifest
@@ -117,6 +118,23 @@ def sclerosis(folder):
     return [folder / "part.npz", table(folder / "i.csv", [{"patient_id": 7, "age": 31, "sex": "F", "edss": 0}])]
 
 
+def pdgm(folder):
+    rows = [
+        {
+            "ID": f"UCSF-PDGM-{k}",
+            "Sex": "MF"[k % 2],
+            "Age at MRI": 50 + k,
+            "WHO CNS Grade": 4,
+            "MGMT status": "positive",
+        }
+        | {"IDH": "wildtype", "label_idh_mut": k % 2, "label_grade4": 1, "OS": 900, "EOR": "GTR", "1p/19q": ""}
+        | {"original_shape_Sphericity": 0.5, "original_firstorder_Mean": -3.0, "original_glcm_Contrast": 1e7 + k}
+        for k in range(6)
+    ]
+    rows[2] |= {"MGMT status": "indeterminate", "original_shape_Sphericity": ""}
+    return [table(folder / "radiomics.csv", rows)]
+
+
 FORMS = {
     "lgg_mri": lgg,
     "tcga_glioma_multiomic": multiomic,
@@ -125,6 +143,7 @@ FORMS = {
     "images_2d": pictures,
     "sarcoma_ct_mr_pet": sarcoma,
     "ms_longitudinal": sclerosis,
+    "ucsf_pdgm": pdgm,
 }
 
 
@@ -168,6 +187,7 @@ def test_no_outcome_is_an_input(name, tmp_path):
         ("picai_tables_glands", "histopath_type"),
         ("acdc_ed_es", "patient"),
         ("tcga_glioma_multiomic", "survival_months"),
+        ("ucsf_pdgm", "label_grade4"),
     ],
 )
 def test_an_outcome_is_refused_by_name(name, column, tmp_path):
@@ -429,3 +449,25 @@ def test_scores_are_read_from_a_table_with_decimal_commas(tmp_path):
     study = make("picai_tables_glands", [file], tmp_path / "out", inputs=named).studies[0]
     assert read_json(study.scans["reader"].path) == {"lesion_PIRADS": 5, "lesion_PIRADS_second": 3}
     assert read_json(study.scans["laboratory"].path)["psa"] == 8.0
+
+
+def test_tables_are_compared_as_they_were_written(tmp_path):
+    """Without the scans; what was measured in a drawn tumour where it is named."""
+    made("ucsf_pdgm", tmp_path)
+    told = {"manifest": "manifest.json", "config": "tables.json", "target": "IDH"}
+    cohort = load_cohort(Protocol(told, {}, root=str(tmp_path / "out")))
+    assert cohort.modalities == ["clinical", "intensity", "shape", "texture"]
+    assert cohort.y.tolist() == [1, 0] * 3 == [cohort.classes.index(name) for name in ["wildtype", "mutated"] * 3]
+    assert cohort.x[:, 3, 0].tolist() == [1e7 + k for k in range(6)]
+    assert cohort.x[:, 2].isfinite().any(1).tolist() == [True, True, False, True, True, True]
+    age, sex = read_json(tmp_path / "out" / "tables.json")["shared"]["tables"]["clinical"].values()
+    assert (age, sex) == ([52.5, round(np.std(range(6)), 4)], ["F", "M"])
+    assert read_manifest(tmp_path / "out" / "manifest.json").studies[2].label.tasks.keys() == {"IDH", "grade"}
+    files = sarcoma(tmp_path)
+    plain = make("sarcoma_ct_mr_pet", files, tmp_path / "plain", ["metastasis"], tables=True).studies
+    named = make("sarcoma_ct_mr_pet", files, tmp_path / "named", ["metastasis"], ["suvmax_gtv"], tables=True).studies
+    assert not plain[0].scans
+    assert read_json(named[0].scans["measured_PET"].path) == {"suvmax_gtv": 7}
+    assert all(study.label.mask is None for study in plain)
+    with pytest.raises(PolyscanError, match="'suvmax_gtv' is the outcome of tumour"):
+        make("sarcoma_ct_mr_pet", files, tmp_path / "no", ["tumour"], ["suvmax_gtv"], tables=True)
