@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from importlib.metadata import version
 
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from polyscan import __version__
 from polyscan.dicom.own import VENDOR
 from polyscan.dicom.source_images import OF_STUDY, SourceImages
 from polyscan.files.dicom import item
@@ -47,7 +47,7 @@ def derived_object(
     made.Modality, made.SeriesInstanceUID, made.SeriesNumber = modality, uids[0], series_number
     made.SeriesDescription, made.InstanceNumber = description[:64], 1
     made.Manufacturer = made.ManufacturerModelName = VENDOR
-    made.SoftwareVersions, made.DeviceSerialNumber = version("polyscan"), "0"
+    made.SoftwareVersions, made.DeviceSerialNumber = __version__, "0"
     made.SeriesDate = made.ContentDate = now.strftime("%Y%m%d")
     made.SeriesTime = made.ContentTime = now.strftime("%H%M%S")
     return made

@@ -1,13 +1,25 @@
-"""Which DICOM objects polyscan wrote."""
+"""Which DICOM objects polyscan wrote, and what they have in common."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 from pydicom import Dataset
 
+from polyscan import __version__
 from polyscan.dicom.attributes import items, text
+from polyscan.files.atomic import atomic_write
 
 VENDOR = "polyscan"
 """Manufacturer and model of what writes the objects."""
+EQUIPMENT: dict[str, Any] = {
+    "manufacturer": VENDOR,
+    "manufacturer_model_name": VENDOR,
+    "software_versions": __version__,
+    "device_serial_number": "0",
+}
+"""The same as highdicom takes it (PS3.3 C.7.5.1, C.7.5.2)."""
 _ANSWERS = ("SEG", "SR", "RTSTRUCT", "REG", "OT")
 
 
@@ -21,6 +33,11 @@ def is_own_answer(header: Dataset) -> bool:
     return text(header, "Manufacturer") == VENDOR and text(header, "Modality") in _ANSWERS and not drawn
 
 
-def leave_out_contributors(made: Dataset) -> None:
-    """Take out of an object who made its images, and where, which highdicom copies from some version on (type 3)."""
+def save_made(made: Dataset, path: str | Path) -> None:
+    """Write an object of highdicom's, whole or not at all.
+
+    Who made its images, and where, which highdicom copies from some version on (type 3), is left out.
+    """
     made.pop("ContributingEquipmentSequence", None)
+    with atomic_write(path) as temporary:
+        made.save_as(temporary)

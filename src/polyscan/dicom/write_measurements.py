@@ -6,7 +6,6 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +16,10 @@ from pydicom.sr.coding import Code
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist
 
-from polyscan.dicom.own import VENDOR, leave_out_contributors
+from polyscan import __version__
+from polyscan.dicom.own import VENDOR, save_made
 from polyscan.dicom.source_images import SourceImages, lasting_uid, require_highdicom
 from polyscan.dicom.write_segmentation import finding
-from polyscan.files.atomic import atomic_write
 from polyscan.geometry import spacing_of, voxel_ml
 from polyscan.study import TaskPrediction
 
@@ -89,8 +88,8 @@ def write_measurements(
     require_highdicom()
     from highdicom import sr
 
-    by = sr.AlgorithmIdentification("polyscan", version("polyscan"))
-    device = sr.DeviceObserverIdentifyingAttributes(lasting_uid("polyscan", version("polyscan")), name="polyscan")
+    by = sr.AlgorithmIdentification("polyscan", __version__)
+    device = sr.DeviceObserverIdentifyingAttributes(lasting_uid("polyscan", __version__), name="polyscan")
     groups: list[Any] = []
     if segmentation is not None:
         measures = regions or {}
@@ -122,9 +121,7 @@ def write_measurements(
         series_description=description[:64],
         manufacturer=VENDOR,
     )
-    leave_out_contributors(document)
-    with atomic_write(path) as temporary:
-        document.save_as(temporary)
+    save_made(document, path)
 
 
 def _of_region(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +11,8 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from polyscan.dicom.own import VENDOR, leave_out_contributors
+from polyscan.dicom.own import EQUIPMENT, VENDOR, save_made
 from polyscan.dicom.source_images import SourceImages, require_highdicom
-from polyscan.files.atomic import atomic_write
 from polyscan.files.dicom import item
 
 
@@ -66,10 +64,7 @@ def write_parametric_map(
         series_number=series_number,
         sop_instance_uid=uids[1],
         instance_number=1,
-        manufacturer=VENDOR,
-        manufacturer_model_name=VENDOR,
-        software_versions=version("polyscan"),
-        device_serial_number="0",
+        **EQUIPMENT,
         contains_recognizable_visual_features=False,
         real_world_value_mappings=[[meaning] for meaning in meanings],
         voi_lut_transformations=[VOILUTTransformation(window_center=0.5, window_width=1.0)],
@@ -80,9 +75,7 @@ def write_parametric_map(
     anatomy = item(AnatomicRegionSequence=[CodedConcept("85756007", "SCT", "Body tissue")], FrameLaterality="U")
     made.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [anatomy]
     _order_frames(made, len(maps))
-    leave_out_contributors(made)
-    with atomic_write(path) as temporary:
-        made.save_as(temporary)
+    save_made(made, path)
 
 
 def _order_frames(made: Dataset, maps: int) -> None:

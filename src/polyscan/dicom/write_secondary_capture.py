@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 from monai.data import MetaTensor
 
+from polyscan import __version__
 from polyscan.dicom.derived import derived_object
 from polyscan.dicom.own import VENDOR
 from polyscan.dicom.source_images import SourceImages
@@ -45,7 +45,7 @@ def write_secondary_capture(
     made.PatientOrientation, made.Laterality = "", ""
     made.FrameOfReferenceUID, made.PositionReferenceIndicator = header.FrameOfReferenceUID, ""
     made.SecondaryCaptureDeviceManufacturer = VENDOR
-    made.SecondaryCaptureDeviceSoftwareVersions = version("polyscan")
+    made.SecondaryCaptureDeviceSoftwareVersions = __version__
     made.SamplesPerPixel, made.PhotometricInterpretation, made.PixelRepresentation = 1, "MONOCHROME2", 0
     made.BitsAllocated, made.BitsStored, made.HighBit = 16, 16, 15
     made.NumberOfFrames, made.Rows, made.Columns = frames.shape

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +12,10 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian
 
-from polyscan.dicom.own import VENDOR, leave_out_contributors
+from polyscan import __version__
+from polyscan.dicom.own import EQUIPMENT, VENDOR, save_made
 from polyscan.dicom.source_images import SourceImages, require_highdicom, source_images
 from polyscan.errors import PolyscanError
-from polyscan.files.atomic import atomic_write
 from polyscan.study import Source
 
 if TYPE_CHECKING:
@@ -77,18 +76,13 @@ def write_segmentation(
         series_number=1000,
         sop_instance_uid=instance,
         instance_number=1,
-        manufacturer=VENDOR,
-        manufacturer_model_name=VENDOR,
-        software_versions=version("polyscan"),
-        device_serial_number="0",
+        **EQUIPMENT,
         series_description=description[:64],
         transfer_syntax_uid=ExplicitVRLittleEndian,
         omit_empty_frames=bool(inside.any()),
     )
     segmentation.ContentCreatorName = VENDOR  # type 2, which highdicom leaves away
-    leave_out_contributors(segmentation)
-    with atomic_write(path) as temporary:
-        segmentation.save_as(temporary)
+    save_made(segmentation, path)
     return segmentation
 
 
@@ -108,7 +102,7 @@ def _described(segment: int, name: str, manual: bool) -> SegmentDescription:
     import highdicom
     from highdicom.seg import SegmentAlgorithmTypeValues, SegmentDescription
 
-    how = highdicom.AlgorithmIdentificationSequence("polyscan", codes.DCM.ArtificialIntelligence, version("polyscan"))
+    how = highdicom.AlgorithmIdentificationSequence("polyscan", codes.DCM.ArtificialIntelligence, __version__)
     kind = SegmentAlgorithmTypeValues.SEMIAUTOMATIC if manual else SegmentAlgorithmTypeValues.AUTOMATIC
     category = codes.SCT.MorphologicallyAbnormalStructure
     return SegmentDescription(segment, name[:64], category, finding(name), kind, algorithm_identification=how)
