@@ -24,7 +24,7 @@ FLOORS = {
     "learning": GROUND | {"fusion", "networks"},
     "translation": GROUND | {"study", "formats", "learning", "evaluation"},
     "objectives": GROUND | {"fusion", "missing", "networks", "learning"},
-    "inference": GROUND | {"fusion", "networks"},
+    "inference": GROUND | {"study", "fusion", "networks"},
     "attribution": GROUND | {"networks"},
     "evaluation": GROUND | {"study"},
     "baselines": GROUND | {"study", "formats", "evaluation"},

@@ -19,7 +19,7 @@ from polyscan.files.names import THRESHOLD
 from polyscan.formats.nifti import read_nifti
 from polyscan.geometry import voxel_ml
 from polyscan.inference.risk_control import controlled_column
-from polyscan.progress import Progress, silent
+from polyscan.progress import Progress, each_told, silent
 from polyscan.study import PredictionRecord
 from polyscan.study.outputs import check_writable_file
 from polyscan.transforms.save import STEPS
@@ -74,10 +74,10 @@ def control_risk(
     with quiet(), TemporaryDirectory() as folder:
         tried = TriedSegmentation(bundle, file, manifest, changes, folder)
         before = tried.parser.get_parsed_content("threshold")
-        each_study = []
-        for count, study in enumerate(tried.studies, start=1):
-            each_study.append(volumes_at_thresholds(tried.ask(study), str(study.label.mask)))
-            progress(count, len(tried.studies), study.key)
+        each_study = [
+            volumes_at_thresholds(tried.ask(study), str(study.label.mask))
+            for study in each_told(tried.studies, progress)
+        ]
     counts = {name: np.stack([each[name] for each in each_study]) for name in each_study[0]}
     subjects = [study.subject for study in tried.studies]
     missed = {name: missed_part(each, subjects) for name, each in counts.items()}

@@ -24,7 +24,7 @@ from polyscan.files.features import FEATURES, remove_features
 from polyscan.files.names import MAPS
 from polyscan.files.owned import rewrite_owned
 from polyscan.inference import KeptFeatures, TaskCalibration
-from polyscan.progress import Progress, silent
+from polyscan.progress import Progress, each_told, silent
 from polyscan.study import ModelRecord, PredictionRecord, Study, VolumeInterval
 from polyscan.study.manifest import MANIFEST, Failure, Manifest, manifest_of, none_done, read_record, write_manifest
 from polyscan.study.outputs import OutputFolder, files_digest, remove_report, sources_of
@@ -44,7 +44,6 @@ class LoadOnce(CheckpointLoader):
     loaded = False
 
     def __call__(self, engine: Engine) -> None:
-        """See the class."""
         if not self.loaded:
             super().__call__(engine)
             self.loaded = True
@@ -221,12 +220,11 @@ class StudyPredictor:
         with owned.alone(), rewrite_owned(out, MANIFEST) as written:
             (out / MANIFEST).unlink(missing_ok=True)  # never one that names answers of two settings
             remove_report(owned.path)
-            for count, study in enumerate(studies, start=1):
+            for study in each_told(studies, self.progress):
                 try:
                     done[study.key] = self._kept(study, out / f"{study.key}{_RECORD}", absent, made_from, owned)
                 except PolyscanError as error:
                     failed.append(Failure(study.key, str(error)))
-                self.progress(count, len(studies), study.key)
             kept = prepared.map(lambda study: done.get(study.key))
             roots = {**prepared.roots, "predictions": str(owned.path)}
             result = replace(kept, roots=roots, failed=failed, absent=list(absent))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from polyscan.errors import PolyscanError
+from polyscan.study.prediction import CalibrationMethod
 
 _PRIOR = 1.0
 """How strongly the parts of single modalities and classes are held at 0: precision of a normal distribution, against a
@@ -142,8 +143,7 @@ class IsotonicCalibration:
 
 
 Calibration = AvailabilityTemperature | VectorScaling | IsotonicCalibration
-Method = Literal["temperature", "vector", "isotonic"]
-CALIBRATIONS: dict[Method, type[Calibration]] = {
+CALIBRATIONS: dict[CalibrationMethod, type[Calibration]] = {
     "temperature": AvailabilityTemperature,
     "vector": VectorScaling,
     "isotonic": IsotonicCalibration,

@@ -14,10 +14,11 @@ from torch import Tensor
 from polyscan.errors import PolyscanError
 from polyscan.files.atomic import read_json, write_json
 from polyscan.files.schema import decoded, encoded
-from polyscan.inference.calibration import CALIBRATIONS, Calibration, Method
+from polyscan.inference.calibration import CALIBRATIONS, Calibration
 from polyscan.inference.conformal import ConformalSets
 from polyscan.inference.feature_distance import FeatureDistance
 from polyscan.inference.volume_intervals import VolumeIntervals
+from polyscan.study.prediction import CalibrationMethod
 
 FORMAT_VERSION = 4
 
@@ -44,7 +45,7 @@ class TaskCalibration:
     sets: Mapping[str, ConformalSets]
     weights: str = ""
     distances: Mapping[str, FeatureDistance] = field(default_factory=dict)
-    method: Method = "temperature"
+    method: CalibrationMethod = "temperature"
     volumes: VolumeIntervals | None = None
 
     def typicality(self, described: Tensor, available: Tensor) -> dict[str, float]:
@@ -69,7 +70,7 @@ class TaskCalibration:
         """
         pattern = available.cpu().numpy()
         corrected = []
-        for task, part in zip(self.tasks, self._parts(logits.float()), strict=True):
+        for task, part in zip(self.tasks, parts_of(logits.float(), self.tasks), strict=True):
             if task in self.temperatures:
                 calibrated = self.temperatures[task].probabilities(part.cpu().numpy(), pattern)
                 corrected.append(torch.as_tensor(calibrated).to(part))
@@ -85,19 +86,21 @@ class TaskCalibration:
             available: (modality,) bool.
         """
         pattern, found = available.cpu().numpy(), {}
-        for (task, classes), part in zip(self.tasks.items(), self._parts(probabilities.cpu()), strict=True):
+        for (task, classes), part in zip(self.tasks.items(), parts_of(probabilities.cpu(), self.tasks), strict=True):
             if task in self.sets:
                 inside = self.sets[task](part.numpy(), pattern)
                 found[task] = [str(name) for name, held in zip(classes, inside, strict=True) if held]
         return found
 
-    def _parts(self, values: Tensor) -> tuple[Tensor, ...]:
-        return torch.split(values, [len(classes) for classes in self.tasks.values()], dim=-1)
-
     def save(self, path: str | Path) -> None:
         """Write JSON that a person can read."""
         named = replace(self, tasks={task: list(map(str, classes)) for task, classes in self.tasks.items()})
         write_json(path, {"format_version": FORMAT_VERSION, **encoded(named), "method": self.method})
+
+
+def parts_of(values: Tensor, tasks: Mapping[str, Sequence[Any]]) -> tuple[Tensor, ...]:
+    """Each task's part of (..., classes of all tasks)."""
+    return torch.split(values, [len(classes) for classes in tasks.values()], dim=-1)
 
 
 def load_calibration(
@@ -162,7 +165,7 @@ def fit_calibration(
     *,
     coverage: float = 0.9,
     weights: str = "",
-    method: Method = "temperature",
+    method: CalibrationMethod = "temperature",
 ) -> TaskCalibration:
     """Fit the temperatures on one half of the subjects and the prediction sets on the other.
 

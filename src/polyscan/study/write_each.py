@@ -9,7 +9,7 @@ from pathlib import Path
 from polyscan.errors import sentence
 from polyscan.files.atomic import write_json
 from polyscan.files.owned import replace_owned
-from polyscan.progress import Progress, silent
+from polyscan.progress import Progress, each_told, silent
 from polyscan.study.manifest import Failure, none_done
 from polyscan.study.outputs import OutputFolder
 from polyscan.study.record import Study
@@ -61,7 +61,7 @@ def write_each(
     """
     found, known = Written(), sources.studies if sources else {}
     with owned.alone():
-        for count, study in enumerate(studies, start=1):
+        for study in each_told(studies, progress):
             try:
                 with replace_owned(owned.path, group=study.key) as folder:
                     files = write(study, folder)
@@ -69,7 +69,6 @@ def write_each(
             except Exception as error:
                 reason = without_paths(sentence(error), study, known.get(study.key))
                 found.failed.append(Failure(study.key, reason))
-            progress(count, len(studies), study.key)
         if index:
             with replace_owned(owned.path, group=index) as folder:
                 write_json(folder / index, {"files": found.files})

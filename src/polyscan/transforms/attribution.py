@@ -19,9 +19,10 @@ from polyscan.attribution import Target, explain_region, find_method, share_of_m
 from polyscan.files.names import MAPS
 from polyscan.files.owned import replace_owned
 from polyscan.formats.nifti import write_nifti
+from polyscan.inference.task_calibration import parts_of
 from polyscan.networks import FusionModel
 from polyscan.study import AttributionRecord
-from polyscan.transforms.classify import Tasks, parts_of
+from polyscan.transforms.classify import Tasks
 from polyscan.transforms.each_key import EachKeyTransform
 from polyscan.transforms.regions import Regions
 

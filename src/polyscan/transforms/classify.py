@@ -10,6 +10,7 @@ from monai.config import KeysCollection
 from torch import Tensor
 
 from polyscan.errors import PolyscanError
+from polyscan.inference.task_calibration import parts_of
 from polyscan.transforms.each_key import EachKeyTransform
 from polyscan.transforms.standardised import standardised, word_of
 
@@ -121,8 +122,3 @@ class TaskProbabilitiesd(EachKeyTransform):
 def probabilities(logits: Tensor, tasks: Tasks) -> Tensor:
     """Softmax over the classes of each task, on the last axis."""
     return torch.cat([part.float().softmax(-1) for part in parts_of(logits, tasks)], dim=-1)
-
-
-def parts_of(values: Tensor, tasks: Tasks) -> tuple[Tensor, ...]:
-    """Each task's part of (..., classes of all tasks)."""
-    return torch.split(values, [len(classes) for classes in tasks.values()], dim=-1)

@@ -22,8 +22,8 @@ from polyscan.inference import (
     shapley_values,
     split_entropy,
 )
+from polyscan.inference.task_calibration import parts_of
 from polyscan.networks import CachedFeatures, FusionModel
-from polyscan.transforms.classify import parts_of
 from polyscan.transforms.each_key import EachKeyTransform
 
 

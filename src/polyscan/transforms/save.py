@@ -15,8 +15,9 @@ from polyscan.evaluation import region_scores, region_volumes
 from polyscan.files.atomic import write_json
 from polyscan.files.schema import encoded
 from polyscan.formats.nifti import write_nifti
+from polyscan.inference.task_calibration import parts_of
 from polyscan.study import PredictionRecord, TaskPrediction
-from polyscan.transforms.classify import Tasks, parts_of
+from polyscan.transforms.classify import Tasks
 from polyscan.transforms.each_key import EachKeyTransform
 from polyscan.transforms.regions import Regions, label_map
 

@@ -8,6 +8,7 @@ from dataclasses import astuple, dataclass
 import numpy as np
 
 from polyscan.evaluation import dice
+from polyscan.evaluation.statistics import known_mean
 
 _CT = {"air": (-np.inf, -300.0), "soft tissue": (-300.0, 150.0), "bone": (150.0, np.inf)}
 _WHOLE = {"everything": (-np.inf, np.inf)}
@@ -50,13 +51,9 @@ def mean_fidelity(each: list[dict[str, Fidelity]]) -> Mapping[str, Fidelity]:
     """The mean over scans of what :func:`fidelity` says, scans without a tissue left out."""
     tissues = each[0] if each else {}
     return {
-        tissue: Fidelity(*map(_mean, zip(*(astuple(one[tissue]) for one in each), strict=True))) for tissue in tissues
+        tissue: Fidelity(*map(known_mean, zip(*(astuple(one[tissue]) for one in each), strict=True)))
+        for tissue in tissues
     }
-
-
-def _mean(values: tuple[float, ...]) -> float:
-    known = [value for value in values if not np.isnan(value)]
-    return float(np.mean(known)) if known else float("nan")
 
 
 def _agreement(found: np.ndarray, true: np.ndarray, low: float, high: float) -> Fidelity:
