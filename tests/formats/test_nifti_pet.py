@@ -74,6 +74,10 @@ def test_a_moment_of_decay_correction_that_is_none_of_the_scans_is_said(tmp_path
         ({"FrameDuration": [60, 60]}, "tells of 2 frames and this is one volume"),
         ({"InjectionStart": -60, "FrameDuration": [10]}, "starts 60 s after the injection"),  # in minutes
         ({"FrameDuration": [600]}, ""),
+        (
+            {"InjectionStart": 0, "FrameTimesStart": [3600], "ImageDecayCorrectionTime": 3600, "FrameDuration": [600]},
+            "",
+        ),
     ],
 )
 def test_what_is_doubtful_of_a_sidecar_is_said(tmp_path, change, said):
@@ -98,6 +102,7 @@ def bids(tmp_path, sidecar, weight="70", units=None):
 WITHOUT_WEIGHT = {name: value for name, value in PET.items() if name != "BodyWeight"}
 
 
+LATE = {"ImageDecayCorrected": False, "InjectionStart": 0, "FrameDuration": [1e-6]}  # a frame long after the injection
 SUV = 5000 * 70_000 / (370e6 * 0.5 ** (3600 / 6586.2))
 
 
@@ -124,6 +129,10 @@ def test_what_a_sidecar_lacks_can_be_given(tmp_path):
         ({"InjectedRadioactivity": 10, "InjectedRadioactivityUnits": "mCi"}, 1),
         ({"InjectionStart": 0, "ScanStart": 3600, "ImageDecayCorrectionTime": 3600}, 1),
         ({"ImageDecayCorrected": False, "FrameDuration": [1e-6]}, 1),
+        ({**LATE, "FrameTimesStart": [3600]}, 1),
+        ({**LATE, "ScanStart": 3600, "FrameTimesStart": [0]}, 1),  # from the start of the scan
+        ({**LATE, "ScanStart": 3600, "FrameTimesStart": [3600, 4200]}, 1),
+        ({"InjectedRadioactivity": 10_000, "InjectedRadioactivityUnits": "\u00b5Ci"}, 1),
         ({"TracerRadionuclide": "[18F]"}, 1),
         ({"ImageDecayCorrectionTime": -3610}, 0.5 ** (3610 / 6586.2)),
     ],

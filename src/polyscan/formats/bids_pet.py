@@ -172,7 +172,7 @@ def _dose(content: dict[str, Any], given: Mapping[str, Any], name: str) -> float
         value, unit = given["RadionuclideTotalDose"], "Bq"
     else:
         value, unit = content.get("InjectedRadioactivity"), str(content.get("InjectedRadioactivityUnits", ""))
-    dose, becquerels = _number(value), _ACTIVITY.get(unit.upper())
+    dose, becquerels = _number(value), _ACTIVITY.get(unit.upper().replace("\u039c", "U"))  # of either mu
     if dose is None or becquerels is None:
         raise PolyscanError(
             f"{name} has no usable InjectedRadioactivity; SUV needs it as a number, with InjectedRadioactivityUnits in "
@@ -215,12 +215,13 @@ def _since_injection(
     _check_times(content, injected, frames, name, doubts)
     corrected = content.get("ImageDecayCorrected")
     if correction == "NONE" or (not correction and corrected is False):
-        moment = seconds("ScanStart") + average_time(frames[0] if frames else 0.0, half_life)
+        moment = _frame_start(content, seconds("ScanStart")) + average_time(frames[0] if frames else 0.0, half_life)
     elif correction == "START":
         moment = seconds("ScanStart")
     elif corrected is True:
         moment = seconds("ImageDecayCorrectionTime")
-        usual = [injected] + [start for start in [_number(content.get("ScanStart"))] if start is not None]
+        scan = _number(content.get("ScanStart"))
+        usual = [injected, *([] if scan is None else sorted({scan, _frame_start(content, scan)}))]
         in_other_unit = moment != 0 and any(abs(moment * unit - each) < 1 for unit in (60, 3600) for each in usual)
         if in_other_unit or min(abs(moment - each) for each in usual) > _SAME_MOMENT:
             doubts.append(
@@ -244,7 +245,8 @@ def _check_times(content: dict[str, Any], injected: float, frames: list[float], 
     Raises:
         PolyscanError: the scan ends before the injection.
     """
-    start = _number(content.get("ScanStart"))
+    scan = _number(content.get("ScanStart"))
+    start = None if scan is None else _frame_start(content, scan)
     if start is not None and any(frames) and start + sum(frames) <= injected:
         raise PolyscanError(
             f"{name} has a scan that ends before the injection, which lies {(injected - start) / 60:.0f} min after its "
@@ -256,6 +258,16 @@ def _check_times(content: dict[str, Any], injected: float, frames: list[float], 
         doubts.append(
             f"the scan of {name} starts {start - injected:g} s after the injection: check that times are in seconds"
         )
+
+
+def _frame_start(content: dict[str, Any], scan: float) -> float:
+    """Seconds from TimeZero to the start of the one frame, told from there, or from the start of the ``scan``."""
+    told = content.get("FrameTimesStart")
+    starts = told if isinstance(told, list) else [told]
+    frame = _number(starts[0]) if len(starts) == 1 else None
+    if frame is None:
+        return scan
+    return frame if frame >= scan else scan + frame
 
 
 def _injected(content: dict[str, Any], given: Mapping[str, Any]) -> float:
