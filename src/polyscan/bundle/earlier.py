@@ -65,8 +65,8 @@ def moved_aside(said: PredictionRecord, key: str) -> PredictionRecord:
         path = Path(file)
         return str(path.with_name(path.name.replace(f"{key}_", name, 1)))
 
-    probabilities = said.probabilities and aside(said.probabilities)
-    return replace(said, path=aside(said.path), probabilities=probabilities, attributions=[])
+    probabilities, entropies = (path and aside(path) for path in (said.probabilities, said.entropies))
+    return replace(said, path=aside(said.path), probabilities=probabilities, entropies=entropies, attributions=[])
 
 
 def copy_aside(said: PredictionRecord, key: str) -> PredictionRecord:

@@ -14,6 +14,7 @@ class InferenceOptions:
         mirror: average over mirror images.
         probabilities: keep those of the regions beside each mask.
         contributions: of masks, tell which modality drove them; see :class:`polyscan.transforms.ExplainRegionsd`.
+        uncertainty: map of each mask how sure it is, and why; see :class:`polyscan.transforms.SaveUncertaintyd`.
         attribution: methods that map where in each scan an answer comes from; see
             :func:`polyscan.attribution.find_method`.
         ignore_atypical: read a scan that is unlike those of the calibration as absent; see
@@ -25,6 +26,7 @@ class InferenceOptions:
     mirror: bool = False
     probabilities: bool = False
     contributions: bool = False
+    uncertainty: bool = False
     attribution: tuple[str, ...] = ()
     ignore_atypical: bool = False
     keep_features: bool = False
@@ -36,6 +38,7 @@ class InferenceOptions:
             "mirror": self.mirror,
             "save_probabilities": self.probabilities,
             "contributions": self.contributions,
+            "uncertainty": self.uncertainty,
             "attribution": list(self.attribution),
             "ignore_atypical": self.ignore_atypical,
         }

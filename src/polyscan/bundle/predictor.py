@@ -33,9 +33,9 @@ from polyscan.study.record import CLINICAL
 from polyscan.study.sources import without_paths
 
 _RECORD = "_study.json"
-_ENDINGS = ("_pred.nii.gz", "_prob.nii.gz", "_answer.json", MAPS, _RECORD)
-"""What the names of a study's files end with: a mask, its probabilities, a classification, the folder of its maps of
-attribution, and the record that says it is done."""
+_ENDINGS = ("_pred.nii.gz", "_prob.nii.gz", "_entropy.nii.gz", "_answer.json", MAPS, _RECORD)
+"""What the names of a study's files end with: a mask, its probabilities, its entropy, a classification, the folder of
+its maps of attribution, and the record that says it is done."""
 
 
 class LoadOnce(CheckpointLoader):

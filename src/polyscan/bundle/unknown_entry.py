@@ -29,6 +29,7 @@ OPTIONS = {
     ),
     "mirror": ("--mirror", "mean over mirror images, as segmentations have"),
     "modality_dropout": ("--missing", "modality dropout in its training"),
+    "uncertainty": ("--uncertainty", "regions whose uncertainty could be mapped, as segmentations have"),
     "save_probabilities": ("--probabilities", "regions whose probabilities could be kept, as segmentations have"),
 }
 """Entry of a config to the option that changes it, and what a bundle without the entry does not have."""

@@ -110,6 +110,12 @@ def add_inference_options(command: argparse.ArgumentParser) -> None:
         help="tell which modality drove each mask, by an answer from every subset of them (classes always tell)",
     )
     command.add_argument(
+        "--uncertainty",
+        action="store_true",
+        help="map how sure a mask is, and whether the scans or the network leave the doubt: asks each network of "
+        "--ensemble for each mirror image, so it is slower",
+    )
+    command.add_argument(
         "--attribution",
         metavar="METHOD",
         nargs="+",

@@ -1,5 +1,5 @@
 from polyscan.inference.averaged import EnsembleAverage as EnsembleAverage, MirrorAverage as MirrorAverage
-from polyscan.inference.dropout_samples import monte_carlo as monte_carlo
+from polyscan.inference.dropout_samples import monte_carlo as monte_carlo, sampled_maps as sampled_maps
 from polyscan.inference.feature_distance import FeatureDistance as FeatureDistance
 from polyscan.inference.kept_features import KeptFeatures as KeptFeatures
 from polyscan.inference.shapley import (

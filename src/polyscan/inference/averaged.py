@@ -39,8 +39,13 @@ class MirrorAverage(nn.Module):
         """See the class; further inputs of the network go through as they are."""
         total: Tensor = self.network(image, *inputs)
         for dims in self.flips[1:]:
-            total = total + self.network(image.flip(dims), *inputs).flip(dims)
+            total = total + self.mirrored(dims, image, *inputs)
         return total / len(self.flips)
+
+    def mirrored(self, dims: list[int], image: Tensor, *inputs: Tensor) -> Tensor:
+        """The logits of one mirror image, mirrored back."""
+        logits: Tensor = self.network(image.flip(dims), *inputs)
+        return logits.flip(dims)
 
 
 class EnsembleAverage(FusionModel):

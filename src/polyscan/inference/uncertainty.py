@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -17,20 +18,24 @@ def entropy(probabilities: Tensor) -> Tensor:
     return torch.special.entr(probabilities).sum(-1) / math.log(probabilities.shape[-1])
 
 
-def split_entropy(samples: Tensor) -> tuple[Tensor, Tensor]:
+def split_entropy(samples: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
     """Split the entropy of the mean of samples into what the data leave open and what the network does not know.
 
     H(E p) = E H(p) + I: the mean entropy is aleatoric, the mutual information of answer and weights, never below 0, is
     epistemic (Houlsby et al., arXiv 1112.5745, 2011; Depeweg et al., ICML 2018).
 
     Args:
-        samples: probabilities (sample, ..., class) of one answer under dropout or of several networks.
+        samples: probabilities (..., class) of one answer, each under another dropout, of another network or of another
+            mirror image; one at a time is held, so that they may be maps.
 
     Returns:
         Aleatoric and epistemic part (...), whose sum is :func:`entropy` of the mean.
     """
-    aleatoric = entropy(samples).mean(0)
-    return aleatoric, (entropy(samples.mean(0)) - aleatoric).clamp_min(0.0)
+    count, mean, aleatoric = 0, torch.tensor(0.0), torch.tensor(0.0)
+    for count, p in enumerate(samples, start=1):
+        mean = mean + (p - mean) / count
+        aleatoric = aleatoric + (entropy(p) - aleatoric) / count
+    return aleatoric, (entropy(mean) - aleatoric).clamp_min(0.0)
 
 
 def soft_dice_confidence(probabilities: Tensor, marked: Tensor) -> Tensor:

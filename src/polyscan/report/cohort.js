@@ -6,7 +6,7 @@ const { columns, measures, rows, pages } = window.cohort;
 const control = (id) => document.getElementById(id);
 const RATINGS = ["", "good", "doubtful", "bad"];
 const [STUDY, STATUS, STANDS_OUT, REASON] = [0, 1, 2, 3];
-const NOTED = ["problems", "atypical", "unanswered", "unread"].map((name) => columns.indexOf(name));
+const NOTED = ["problems", "undecided", "atypical", "unanswered", "unread"].map((name) => columns.indexOf(name));
 const ROW = 36, PAPER = 500;
 const TILE = { width: 180, height: 220 };
 const STORE = `polyscan ratings of ${location.pathname}`;

@@ -39,13 +39,15 @@ def _row(study: Study) -> dict[str, Any]:
         row[f"{name} ml"] = round(volume, 3)
         row[f"{name} confidence"] = prediction.confidence.get(name)
         row |= {f"{name} from {scan}": part for scan, part in prediction.contributions.get(name, {}).items()}
+        if doubt := prediction.uncertainty.get(name):
+            row |= {f"{name} aleatoric": doubt.aleatoric, f"{name} epistemic": doubt.epistemic}
         if interval := prediction.volume_intervals.get(name):
             row |= {f"{name} at least ml": interval.low_ml, f"{name} at most ml": interval.high_ml}
     for name, score in prediction.scores.items():
         row |= {f"{name} dice": score.dice, f"{name} surface dice": score.surface_dice}
         row |= {f"{name} hd95 mm": score.hd95_mm, f"{name} true ml": score.true_ml}
-    for name in ("atypical", "ignored", "unanswered", "unread"):
-        row[name] = " ".join(getattr(prediction, name)) or None
+    for name in ("undecided", "atypical", "ignored", "unanswered", "unread"):
+        row[name] = ("; " if name == "undecided" else " ").join(getattr(prediction, name)) or None
     row["learnt from"] = "yes" if prediction.learnt else None
     for task, task_prediction in prediction.answers.items():
         row[task] = task_prediction.predicted_class

@@ -199,7 +199,8 @@ async function showStudy() {
     Object.entries(study.labels).map(([number, colour]) => [number, bytes(colour.slice(1))]));
   const mask = study.masks.prediction && await voxels(study.masks.prediction, study.shape);
   const truth = study.masks.truth && await voxels(study.masks.truth, study.shape);
-  const doubt = study.uncertainty && await voxels(study.uncertainty, study.shape);
+  const doubts = {};
+  for (const [of, sheet] of Object.entries(study.doubts)) doubts[of] = await voxels(sheet, study.shape);
   let name, scan, held, grey, colours, marks;
 
   const viewer = new Viewer(control("viewer"), study.shape, study.spacing, study.middle, (pixels, at) => {
@@ -212,8 +213,8 @@ async function showStudy() {
       pixels.set(outside ? OUTSIDE : colours.subarray(shown, shown + 3), 4 * i);
       if (overlay === "prediction" && mask[at[i]]) {
         mix(pixels, i, labelColours[mask[at[i]]] ?? OUTSIDE, opacity);
-      } else if (overlay === "uncertainty") {
-        const p = doubt[at[i]] / 255;
+      } else if (doubts[overlay]) {
+        const p = doubts[overlay][at[i]] / 255;
         mix(pixels, i, [255, 255 * p, 40], opacity * Math.min(1, 2 * p));
       } else if (marks) {
         const v = (marks[at[i]] - 128) / 127;

@@ -23,7 +23,7 @@ from polyscan.report.display import Display, colour_map, window
 from polyscan.report.marks import explained, scale, told, within
 from polyscan.report.render import data_uri, render_page
 from polyscan.report.sheet import map_sheet, mask_sheet, scan_sheet
-from polyscan.report.uncertainty import region_probabilities, uncertainty_map
+from polyscan.report.uncertainty import doubts_of
 from polyscan.study import AttributionRecord, PredictionRecord, ScanKey, Study
 from polyscan.study.made import prediction_of
 from polyscan.study.outputs import files_digest
@@ -173,9 +173,8 @@ def _volumes(study: Study, seen: _Seen) -> dict[str, Any]:
         "labels": _label_colours(prediction),
         "truth": TRUTH,
     }
-    if prediction.probabilities is not None and prediction.regions:
-        doubt = uncertainty_map(region_probabilities(prediction.probabilities, len(prediction.regions)))
-        found["uncertainty"] = map_sheet(seen.display.image(doubt), limit // 2)
+    doubts = {name: map_sheet(seen.display.image(of), limit // 2) for name, of in doubts_of(prediction).items()}
+    found["doubts"] = doubts
     found["attributions"] = [_marked(each, seen, prediction.regions, limit // 4) for each in prediction.attributions]
     reference = study.preparation.reference if study.preparation else ""
     if registered and reference in seen.images:
@@ -225,6 +224,7 @@ def _regions(prediction: PredictionRecord) -> list[dict[str, Any]]:
             "colour": colour,
             "ml": prediction.volumes_ml.get(name),
             "confidence": prediction.confidence.get(name),
+            "uncertainty": prediction.uncertainty.get(name),
             "interval": prediction.volume_intervals.get(name),
             "score": prediction.scores.get(name),
         }

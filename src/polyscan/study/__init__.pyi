@@ -4,6 +4,7 @@ from polyscan.study.prediction import (
     ModelRecord as ModelRecord,
     PredictionRecord as PredictionRecord,
     RegionScore as RegionScore,
+    RegionUncertainty as RegionUncertainty,
     TaskPrediction as TaskPrediction,
     VolumeInterval as VolumeInterval,
 )

@@ -45,6 +45,19 @@ class VolumeInterval(Entry):
 
 
 @dataclass
+class RegionUncertainty(Entry):
+    """How much doubt there is of a mask: the sum of the entropy of the image's voxels, in bits, a marked voxel.
+
+    Attributes:
+        aleatoric: what the scans leave open.
+        epistemic: what the network does not know: how far its answers differ.
+    """
+
+    aleatoric: float
+    epistemic: float
+
+
+@dataclass
 class TaskPrediction(Entry):
     """What was predicted for one task.
 
@@ -173,11 +186,13 @@ class PredictionRecord(Entry):
             :func:`polyscan.inference.soft_dice_confidence`.
         contributions: region to modality to its part of what drove it, where that was asked for; see
             :class:`polyscan.transforms.ExplainRegionsd`.
+        uncertainty: region that was marked to how much doubt there is and from where, where that was asked for.
         volume_intervals: region to what its true volume may be, where the segmentation is calibrated.
         seconds: the time that it took.
         typicality: scan to how often one of the calibration is as far from the others as it is, by its features.
         regions: of a mask, region to the numbers in it that the region consists of.
         probabilities: NIfTI of (x, y, z, region) probabilities in the order of ``regions``; None where not kept.
+        entropies: NIfTI of (x, y, z, 2), see :class:`polyscan.transforms.SaveUncertaintyd`; None where not asked for.
         attributions: where in the scans it comes from, where that was asked for.
         model: what said it; None where a bundle was run by MONAI's own command.
         at: when, in ISO 8601.
@@ -210,6 +225,8 @@ class PredictionRecord(Entry):
     volume_intervals: dict[str, VolumeInterval] = field(default_factory=dict)
     confidence: dict[str, float] = field(default_factory=dict)
     contributions: dict[str, dict[str, float]] = field(default_factory=dict)
+    uncertainty: dict[str, RegionUncertainty] = field(default_factory=dict)
+    entropies: str | None = field(default=None, metadata=PATH)
 
     @property
     def atypical(self) -> list[str]:
@@ -217,9 +234,21 @@ class PredictionRecord(Entry):
         return atypical(self.typicality)
 
     @property
+    def undecided(self) -> list[str]:
+        """Tasks and regions that a person should decide: what is promised to hold the truth leaves it open.
+
+        Of a task the prediction set has several classes, or none; of a region the interval of its volume begins at 0,
+        so that it may not be there.
+        """
+        tasks = [
+            name for name, a in self.answers.items() if a.prediction_set is not None and len(a.prediction_set) != 1
+        ]
+        return tasks + [name for name, of in self.volume_intervals.items() if of.low_ml <= 0 < of.high_ml]
+
+    @property
     def files(self) -> list[str]:
         """What was written of it, earlier answers and maps of attribution not included."""
-        return [path for path in (self.path, self.probabilities) if path is not None]
+        return [path for path in (self.path, self.probabilities, self.entropies) if path is not None]
 
     @property
     def all_files(self) -> list[str]:

@@ -35,4 +35,5 @@ from polyscan.transforms.survival import (
     SurvivalFromLabeld as SurvivalFromLabeld,
 )
 from polyscan.transforms.tables import LoadTablesd as LoadTablesd
+from polyscan.transforms.uncertainty import SaveUncertaintyd as SaveUncertaintyd
 from polyscan.transforms.without_metadata import ComposeWithoutMetadata as ComposeWithoutMetadata

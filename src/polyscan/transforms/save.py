@@ -89,6 +89,8 @@ class SaveSegmentationd(EachKeyTransform):
             volumes_ml=region_volumes(prediction, self.regions),
             confidence=data.get("confidence", {}),
             contributions=data.get("contributions", {}),
+            uncertainty=data.get("uncertainty", {}),
+            entropies=data.get("entropies"),
             probabilities=data.get("probabilities"),
             attributions=data.get("attributions", []),
         )
