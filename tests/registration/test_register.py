@@ -150,6 +150,17 @@ def test_real_patient_positions(data, position):
     assert np.linalg.norm(np.subtract(found.transform.TransformPoint(centre), reference.TransformPoint(centre))) < 1.5
 
 
+@pytest.mark.parametrize("visit", ["study1", "study2"])
+def test_real_slices_of_sclerosis(data, visit):
+    """Voxels of 0.7 to 0.9 mm in slices of 3 and 4 mm: 0.92 and 0.76 mm off where followed to 2 mm only."""
+    folder = data / "ms_longitudinal" / "patient01"
+    fixed, image = (sitk.ReadImage(folder / f"{visit}_{n}.nii.gz", sitk.sitkFloat32) for n in ("FLAIR", "T1W"))
+    found = register_rigid(fixed, image)
+    published = sitk.ReadTransform(folder / f"{visit}_T1W_intrastudy_to_FLAIR.txt")
+    assert found.trusted, found.reason
+    assert np.median(errors(found.transform, published)) < 0.6
+
+
 def test_a_study_is_its_pairs(scans):
     """What is made once for the reference does not depend on what is registered to it."""
     every = register_study(scans["T1c"], [scans["T2"], scans["PET"]])

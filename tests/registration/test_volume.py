@@ -62,7 +62,7 @@ def test_means_and_smoothing_leave_out_nan():
     values = torch.ones(8, 8, 8)
     values[:4] = torch.nan
     image = Volume.of(values, np.eye(3, 4))
-    for made in (image.shrunk(2.0), image.smoothed()):
+    for made in (image.shrunk(2.0), image.smoothed(np.inf)):
         finite = made.values[torch.isfinite(made.values)]
         assert len(finite) == made.values.numel() / 2
         assert torch.allclose(finite, torch.ones(()))
@@ -99,3 +99,12 @@ def test_grays_rise_from_nought_to_one_and_their_rate_is_right():
     ahead, behind = image.gray(middle + 1e-4)[0], image.gray(middle - 1e-4)[0]
     assert torch.allclose(image.gray(middle)[1], (ahead - behind) / 2e-4, rtol=0.05)
     assert rates[0] == 0
+
+
+def test_thick_slices_are_not_smoothed_into_each_other():
+    values = torch.zeros(5, 5, 5)
+    values[2, 2, 2] = 64.0
+    to_point = np.column_stack([np.diag([0.7, 0.7, 3.0]), np.zeros(3)])
+    made = Volume.of(values, to_point).smoothed(2.0).values
+    assert made.sum() == made[2].sum() == 64
+    assert made[2, 2].tolist() == [0, 8, 16, 8, 0]

@@ -13,7 +13,7 @@ from polyscan.registration.poses import Poses, rotations
 from polyscan.registration.pyramid import Pyramid
 from polyscan.registration.volume import Volume
 
-COARSE, MIDDLE, FINE = 8.0, 4.0, 2.0
+COARSE, MIDDLE, FINE, FINEST = 8.0, 4.0, 2.0, 1.0
 """Resolutions in millimetres."""
 RADIUS = 80.0
 """Millimetres at which a rotation moves points as far as a translation of the same number."""
@@ -50,7 +50,7 @@ def multistart(fixed: Pyramid, moving: Pyramid, seed: int = 0) -> tuple[Poses, n
 
 
 def refine(fixed: Pyramid, moving: Pyramid, start: Poses, seed: int = 0, *, affine: bool = False) -> Poses:
-    """Follow one pose from 4 mm to 2 mm, smoothed at first and then not."""
+    """Follow one pose from 4 mm to 2 mm, and to voxels as fine as those of the image whose points are taken."""
     poses = start
     if affine:
         sample_points, volume = (
@@ -60,10 +60,12 @@ def refine(fixed: Pyramid, moving: Pyramid, start: Poses, seed: int = 0, *, affi
         poses, _ = ascend(
             sample_points, volume, poses, radius=RADIUS, longest=4.0, tolerance=0.1, limit=40, affine=True
         )
-    for smooth, count, limit in ((True, 20_000, 20), (False, 50_000, 12)):
-        sample_points, volume = fixed.sample_points(FINE, count, seed, smooth=False), moving.level(FINE, smooth=smooth)
+    finest = float(np.clip(fixed.volume.spacing.min(), FINEST, FINE))
+    for spacing, count in ((FINE, 20_000), (finest, 100_000)):
+        sample_points = fixed.sample_points(spacing, count, seed, smooth=False)
+        volume = moving.level(spacing, smooth=True)
         poses, _ = ascend(
-            sample_points, volume, poses, radius=RADIUS, longest=2.0, tolerance=0.03, limit=limit, affine=affine
+            sample_points, volume, poses, radius=RADIUS, longest=2.0, tolerance=0.03, limit=20, affine=affine
         )
     return poses
 

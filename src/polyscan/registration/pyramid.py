@@ -26,7 +26,10 @@ class Pyramid:
         self._sample_points: dict[tuple[float, bool, int, int], SamplePoints] = {}
 
     def level(self, spacing: float, *, smooth: bool) -> Volume:
-        """The image averaged to about ``spacing`` mm, and smoothed by a binomial of three voxels where wanted."""
+        """The image averaged to about ``spacing`` mm, and smoothed by a binomial of three voxels where wanted.
+
+        Not along slices of more than twice that: they are blurred by themselves.
+        """
         if spacing not in self._averaged:
             finer = max((s for s in self._averaged if s <= spacing / 2), default=None)
             source = self.volume if finer is None else self._averaged[finer]
@@ -34,7 +37,7 @@ class Pyramid:
         if not smooth:
             return self._averaged[spacing]
         if spacing not in self._smoothed:
-            self._smoothed[spacing] = self._averaged[spacing].smoothed()
+            self._smoothed[spacing] = self._averaged[spacing].smoothed(2 * spacing)
         return self._smoothed[spacing]
 
     def sample_points(self, spacing: float, count: int, seed: int, *, smooth: bool) -> SamplePoints:

@@ -60,7 +60,7 @@ def register_rigid(
     """Find the rigid transform that lays a moving image on a fixed one.
 
     Many poses are tried at low resolution (:func:`polyscan.registration.multistart.multistart`); the best is followed
-    to 2 mm by an engine. Points are sampled in the image with the larger voxels: the other one then never has to be
+    to 1 mm by an engine. Points are sampled in the image with the larger voxels: the other one then never has to be
     thinned out. The same seed gives the same result.
 
     Args:

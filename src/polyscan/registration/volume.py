@@ -135,13 +135,14 @@ class Volume:
         first = self.to_point @ np.append((np.array(factors) - 1) / 2, 1.0)
         return Volume.of(values, np.column_stack([self.to_point[:, :3] * factors, first]))
 
-    def smoothed(self) -> Volume:
-        """The image weighted 1, 2, 1 along each axis; NaN is left out."""
+    def smoothed(self, coarsest: float) -> Volume:
+        """The image weighted 1, 2, 1 along each axis whose voxels are at most ``coarsest`` mm; NaN is left out."""
+        axes = [2 - n for n in np.flatnonzero(self.spacing <= coarsest)]
         is_finite = torch.isfinite(self.values)
         if bool(is_finite.all()):
-            return Volume.of(_binomial(self.values), self.to_point)
-        weight = _binomial(is_finite.float())
-        values = _binomial(self.values.nan_to_num(0.0)) / weight.clamp(min=1e-6)
+            return Volume.of(_binomial(self.values, axes), self.to_point)
+        weight = _binomial(is_finite.float(), axes)
+        values = _binomial(self.values.nan_to_num(0.0), axes) / weight.clamp(min=1e-6)
         return Volume.of(torch.where(is_finite, values, torch.nan), self.to_point)
 
     def gray(self, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -204,8 +205,8 @@ def _block_sums(values: torch.Tensor, factors: list[int]) -> torch.Tensor:
     return values
 
 
-def _binomial(values: torch.Tensor) -> torch.Tensor:
-    for axis in range(3):
+def _binomial(values: torch.Tensor, axes: list[int]) -> torch.Tensor:
+    for axis in axes:
         count = values.shape[axis]
         first, last = values.narrow(axis, 0, 1), values.narrow(axis, count - 1, 1)
         padded = torch.cat([first, values, last], dim=axis)
