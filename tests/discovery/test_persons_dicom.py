@@ -26,6 +26,16 @@ def test_patients_of_a_group_of_dicom_are_named_by_their_folders(make_series, tm
     assert not doubts
 
 
+@pytest.mark.parametrize(("folders", "said"), [(("anna", "bob"), True), (("archive",), False)])
+def test_visits_that_were_made_anonymous_one_by_one_may_be_one_patients(make_series, tmp_path, folders, said):
+    for number, name in enumerate(folders):
+        for visit, day in enumerate(("20260101", "20260701")):
+            dicom(make_series, f"{name}/{day}", f"ID{number}{visit}7", f"1.2.{number}.{visit}", StudyDate=day)
+    found, doubts = found_in(tmp_path / "ward")
+    assert len(found) == 2 * len(folders)
+    assert any("though one folder holds them, as in 1 more: if they are one" in each for each in doubts) == said
+
+
 @pytest.mark.parametrize("identifier", ["", "ANONYMOUS"])
 def test_patients_of_a_group_without_patient_id_are_told_apart(make_series, tmp_path, identifier):
     dicom(make_series, "HGG/anna/series", identifier, "1.2.1")

@@ -97,8 +97,11 @@ def of_sets_unused(studies: Sequence[Study]) -> list[str]:
     return _first_of(several, "if those are two visits, call them ses-1 and ses-2.")
 
 
-def of_parted(apart: Iterable[Sequence[str]], studies: Iterable[Study]) -> list[str]:
-    """That patients of one folder each lack what another has, as CT and PET of one under two numbers: a sentence.
+def of_parted(apart: Sequence[Sequence[str]], studies: Iterable[Study]) -> list[str]:
+    """That patients of one folder may be one who has several PatientIDs: a sentence for each kind.
+
+    Each lacks what another has, as CT and PET under two numbers; or they are fewer than there are folders, as visits of
+    which each was made anonymous by itself, and unlike the patients of a hospital.
 
     Args:
         apart: subjects of one folder that only a PatientID tells apart.
@@ -107,13 +110,19 @@ def of_parted(apart: Iterable[Sequence[str]], studies: Iterable[Study]) -> list[
     held: dict[str, set[str]] = defaultdict(set)
     for study in studies:
         held[study.subject] |= study.scans.keys()
-    several = []
+    folders = len(held) - sum(len(subjects) - 1 for subjects in apart)
+    several, visits = [], []
     for subjects in apart:
         sets = {frozenset(held[name]) for name in subjects if held[name]}
         if len(sets) > 1 and sum(map(len, sets)) == len(frozenset().union(*sets)):
             each = " and of others ".join(sorted(", ".join(sorted(names)) for names in sets))
             several.append(f"{first_of(subjects)} are patients by their PatientID, though one folder holds {each}")
-    return _first_of(several, "if these are one patient's, put them under one subject in the manifest.")
+        elif len(subjects) <= folders:
+            visits.append(f"{first_of(subjects)} are patients by their PatientID, though one folder holds them")
+    return [
+        *_first_of(several, "if these are one patient's, put them under one subject in the manifest."),
+        *_first_of(visits, "if they are one's, give them one subject in the manifest and sessions of their own."),
+    ]
 
 
 def of_visits(subjects: Iterable[str]) -> list[str]:
