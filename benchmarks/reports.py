@@ -10,7 +10,8 @@ without a label, or by ``Contrastive`` of the two scans, or not at all. Then it 
 - right report among 100: the tested subjects in hundreds; the report nearest to the scans is that of the subject. "At
   best" is what can be had, as reports of one content cannot be told from each other. Printed beside, of the subjects
   that were learnt from and of those tested: how often the nearest report names the right place, the right sizes (to
-  within 5 mm), and rightly whether the tumour enhances, and how often a report of another subject does;
+  within 5 mm), and rightly whether the tumour enhances, and how often a report of another subject does; and how surely
+  the mean of T1c in the tumour, whose place is known here, tells whether it enhances;
 - linear probe: logistic regression on the features of the scans alone (averaged over 2 blocks along each axis) tells
   high grade, which no report names, from so many labelled subjects; AUROC on the tested, the mean over draws of the
   labelled. "At best" is that of enhancement and size, read from the truth, by as many labels as there are.
@@ -61,6 +62,13 @@ def scans_of(subject: Subject) -> NDArray[np.float32]:
         for m in CONTRASTS
     ]
     return np.stack([(scan - scan.mean()) / scan.std() for scan in made]).astype(np.float32)
+
+
+def brightness(subject: Subject, scans: NDArray[np.float32]) -> float:
+    """The mean of T1c in the solid part of the tumour, half a voxel about it included."""
+    points = np.moveaxis(np.indices(SHAPE), 0, -1) * SPACING + GRID.affine[:3, 3]
+    inside = np.linalg.norm(points - subject.tumour.centre, axis=-1) < subject.tumour.core + SPACING / 2
+    return float(scans[0][inside].mean())
 
 
 def content(subject: Subject) -> tuple[str, int, int, bool]:
@@ -211,7 +219,11 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     subjects = [make_subject(n + 1, 10) for n in range(options.subjects + options.tested)]
-    scans = torch.as_tensor(np.stack([scans_of(subject) for subject in subjects]))
+    made = np.stack([scans_of(subject) for subject in subjects])
+    bright = np.array([brightness(*each) for each in zip(subjects, made, strict=True)])
+    enhances = np.array([subject.tumour.enhances for subject in subjects])
+    print(f"whether a tumour enhances, by the mean of T1c in it: AUROC {auroc(bright, enhances):.3f}")
+    scans = torch.as_tensor(made)
     seeds = [run(subjects, scans, seed, options) for seed in range(options.seeds)]
     print("\n| learnt | right report among 100 | linear probe, AUROC |\n|---|---|---|")
     base = np.array([found[UNTRAINED][1] for found in seeds])
