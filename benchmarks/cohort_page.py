@@ -7,19 +7,23 @@ it is.
 
 from __future__ import annotations
 
-import shutil
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
+from browser import chromium, open_page
 
 from polyscan.report import write_cohort_page
-from polyscan.study import PredictionRecord, Preparation, RegionScore, Study, TaskPrediction
+from polyscan.study import PredictionRecord, Preparation, RegionScore, Study, TaskPrediction, VolumeInterval
 from polyscan.study.manifest import Failure, Manifest
 
 REGIONS = ("whole tumour", "tumour core", "enhancing tumour")
+
+
+def made_score(rng: np.random.Generator, ml: float) -> RegionScore:
+    """Of a region of so many millilitres."""
+    return RegionScore(float(rng.beta(18, 2)), ml, ml, float(rng.gamma(4, 1)), float(rng.beta(12, 3)))
 
 
 def made_cohort(count: int) -> Manifest:
@@ -41,10 +45,12 @@ def made_cohort(count: int) -> Manifest:
         study.prediction = PredictionRecord(
             f"sub-{k:05d}_pred.nii.gz",
             ["T1", "T1c", "T2", "FLAIR"],
-            {name: RegionScore(float(rng.beta(18, 2)), ml, ml) for name, ml in volumes.items()},
+            {name: made_score(rng, ml) for name, ml in volumes.items()},
             {"grade": grade},
             volumes,
             float(rng.gamma(4, 1)),
+            volume_intervals={name: VolumeInterval(0.7 * ml, 1.4 * ml, 0.9) for name, ml in volumes.items()},
+            confidence={name: float(rng.beta(16, 3)) for name in volumes},
         )
         studies.append(study)
     return Manifest(testing=studies, failed=failed)
@@ -52,24 +58,13 @@ def made_cohort(count: int) -> Manifest:
 
 def main(count: int, folder: Path) -> None:
     """Write the page and open it three times."""
-    from selenium import webdriver
-
     write_cohort_page(made_cohort(count), folder / "report.html", folder / "report")
     sizes = [f"{(folder / name).stat().st_size / 1e6:.1f} MB" for name in ("report.html", "report/studies.js")]
-    options = webdriver.ChromeOptions()
-    for option in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1500,1100"):
-        options.add_argument(option)
-    options.binary_location = str(shutil.which("chromium"))
-    driver = webdriver.Chrome(options, webdriver.ChromeService(str(shutil.which("chromedriver"))))
-    try:
+    with chromium() as driver:
         for _ in range(3):
-            driver.get((folder / "report.html").resolve().as_uri())
-            while not (ready := driver.execute_script("return document.documentElement.dataset.ready")):
-                time.sleep(0.02)
+            ready = open_page(driver, folder / "report.html")
             held = driver.execute_script("return document.querySelectorAll('#table tbody tr').length")
             print(f"{count} studies ({' and '.join(sizes)}): drawn after {ready} ms, {held} rows in the document")
-    finally:
-        driver.quit()
 
 
 if __name__ == "__main__":
