@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -216,6 +217,16 @@ def test_no_cluster_answers(address, monkeypatch):
     monkeypatch.setattr(distributed, "Client", lambda address, **_: once(address))
     with pytest.raises(PolyscanError, match=f"No Dask scheduler answers at {address}"):
         dask(address)
+
+
+def test_a_scheduler_that_goes_away_is_named_and_costs_no_study():
+    distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
+    options = {"n_workers": 1, "processes": False, "protocol": "tcp", "dashboard_address": None}
+    with distributed.LocalCluster(**options) as cluster:
+        work = dask(cluster.scheduler_address)(time.sleep, [3])
+        threading.Timer(0.5, cluster.close).start()
+        with pytest.raises(PolyscanError, match="went away; start it again"):
+            list(work)
 
 
 def test_a_process_that_is_killed_costs_its_study(ward, tmp_path):

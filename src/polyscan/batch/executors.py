@@ -59,5 +59,9 @@ def _on_cluster(work: Work, studies: Sequence[Study], address: str) -> Iterator[
         waiting = {client.submit(call_packed, each, pure=False, retries=1): study for each, study in packed.items()}
         for future in as_completed(list(waiting)):
             study = waiting.pop(future)  # so that the cluster forgets the result
+            if future.cancelled():
+                raise PolyscanError(
+                    f"The Dask scheduler at {address} went away; start it again and give the same command: it goes on."
+                )
             lost = future.exception()
             yield study, PolyscanError(sentence(lost)) if lost is not None else future.result()
