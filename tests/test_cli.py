@@ -28,6 +28,12 @@ def test_help_has_an_example(command, capsys):
     assert f"Example:\n  polyscan {command} " in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("module", ["polyscan", "polyscan.cli"])
+def test_a_module_is_the_command_too(module):
+    done = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("polyscan 0.")
+
+
 def test_a_command_works_without_its_documentation(monkeypatch, capsys):
     """As python -OO leaves it out."""
     monkeypatch.setattr(status, "__doc__", None)

@@ -73,3 +73,7 @@ def parser() -> argparse.ArgumentParser:
         module.add(command)
         command.add_argument("--debug", action="store_true", help="show the whole error, for a bug report")
     return whole
+
+
+if __name__ == "__main__":
+    sys.exit(main())
