@@ -1,10 +1,12 @@
 """Rigid registration beside its peers: errors and times on made heads with known displacement, and on real ones.
 
-    pip install antspyx  # for ANTs; left out where it is not installed
-    python benchmarks/registration.py [--subjects 2] [--methods polyscan ANTs ...] [--starts usual hard ...]
+    pip install antspyx picsl-greedy  # peers; each is left out where it is not installed
+    python benchmarks/registration.py [--data FOLDER] [--subjects 2] [--repeats 5] [--methods polyscan ANTs ...]
+    python benchmarks/registration.py --fresh [--repeats 5]
 
 Target registration error over 27 points of the head, its median, 95th percentile and maximum over all points and
-cases; success is a maximum below 2 mm. Times are medians of CPU seconds, as multiples of polyscan's in the same run.
+cases; success is a maximum below 2 mm. Times are medians over repeats, their lowest and highest, and as many times
+polyscan's on the same pair in the same run. ``--fresh`` tells what the first registration of a process costs.
 Starts: ``usual``, where the made patients lay (a few mm and degrees); ``hard``, up to 30 degrees and 40 mm away;
 ``turned``, 180 degrees about the long axis and 60 mm; ``cropped``, 40 % of the moving image's slices cut off.
 """
@@ -12,7 +14,10 @@ Starts: ``usual``, where the made patients lay (a few mm and degrees); ``hard``,
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -161,6 +166,22 @@ def by_ants(fixed: sitk.Image, moving: sitk.Image) -> sitk.Transform:
         return sitk.ReadTransform(found["fwdtransforms"][0])
 
 
+def by_greedy(fixed: sitk.Image, moving: sitk.Image) -> sitk.Transform:
+    """picsl-greedy, rigid by normalised mutual information from the images' centres, three levels."""
+    from picsl_greedy import Greedy3D
+
+    greedy = Greedy3D()
+    options = "-i fixed moving -a -dof 6 -m NMI -ia-image-centers -n 100x50x10 -threads 2 -V 0 -o found"
+    greedy.execute(options, fixed=fixed, moving=moving, found=None)
+    return of_ras(greedy["found"])
+
+
+def of_ras(matrix: np.ndarray) -> sitk.Transform:
+    """A (4, 4) matrix between points in RAS+ millimetres."""
+    lps = FLIP @ matrix @ FLIP
+    return sitk.AffineTransform(lps[:3, :3].ravel().tolist(), lps[:3, 3].tolist())
+
+
 METHODS: dict[str, Method] = {
     "polyscan": by_polyscan("torch"),
     "polyscan, elastix engine": by_polyscan("elastix"),
@@ -168,46 +189,108 @@ METHODS: dict[str, Method] = {
     "elastix default": by_elastix,
     "SimpleITK recipe": by_simpleitk,
     "ANTs Rigid": by_ants,
+    "greedy": by_greedy,
 }
+NEEDED = {"elastix default": "itk", "ANTs Rigid": "ants", "greedy": "picsl_greedy"}
+
+FRESH = """
+import sys, time
+import torch
+torch.set_num_threads(1)
+marks = [time.process_time()]
+from polyscan import register_rigid
+import polyscan.registration.register
+marks.append(time.process_time())
+import SimpleITK
+images = [SimpleITK.ReadImage(path, SimpleITK.sitkFloat32) for path in sys.argv[1:]]
+for _ in range(2):
+    start = time.process_time()
+    register_rigid(*images)
+    marks.append(time.process_time() - start)
+print(marks[0], marks[1] - marks[0], *marks[2:])
+"""
+
+
+def fresh(repeats: int) -> None:
+    """Print the CPU seconds of imports and of a first and a second answer in processes of their own, T1 and T2."""
+    case = next(made_cases(1, ["usual"]))
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [f"{folder}/{name}.nii" for name in ("fixed", "moving")]
+        for image, path in zip((case.fixed, case.moving), paths, strict=True):
+            sitk.WriteImage(image, path)
+        told = [
+            subprocess.run([sys.executable, "-c", FRESH, *paths], capture_output=True, text=True, check=True).stdout
+            for _ in range(repeats)
+        ]
+    print(f"{case.name}, {repeats} processes\n\n| CPU s of | median | lowest to highest |\n|---|---|---|")
+    names = ("Python and import torch", "import of registration", "first answer", "second answer")
+    for name, seconds in zip(names, np.transpose([line.split() for line in told]).astype(float), strict=True):
+        print(f"| {name} | {np.median(seconds):.2f} | {seconds.min():.2f} to {seconds.max():.2f} |")
+
+
+def installed(methods: list[str]) -> list[str]:
+    """Those methods whose packages there are; says which are left out."""
+    missing = [name for name in methods if name in NEEDED and importlib.util.find_spec(NEEDED[name]) is None]
+    for name in missing:
+        print(f"{name} is left out: the package {NEEDED[name]} is not installed.")
+    return [name for name in methods if name not in missing]
 
 
 def main() -> None:
     """Run every method on every case and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--subjects", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--starts", nargs="*", default=list(STARTS), choices=STARTS)
     parser.add_argument("--data", type=Path, help="folder of the real cases; none where not given")
+    parser.add_argument("--fresh", action="store_true", help="what the first registration of a process costs, alone")
     options = parser.parse_args()
+    if options.fresh:
+        fresh(options.repeats)
+        return
+    methods = installed(options.methods)
+    for name in methods:
+        METHODS[name](*warm_up())
     errors: dict[tuple[str, str, str], list[float]] = defaultdict(list)
     worst: dict[tuple[str, str, str], list[float]] = defaultdict(list)
-    times: dict[tuple[str, str, str], list[float]] = defaultdict(list)
-    METHODS[options.methods[0]](*warm_up())
+    times: dict[tuple[str, str, str], list[tuple[float, float]]] = defaultdict(list)
     cases = list(made_cases(options.subjects, options.starts)) + (
         list(real_cases(options.data)) if options.data else []
     )
     for case in cases:
-        for name in options.methods:
-            key = (case.start, case.name, name)
-            start = time.process_time()
-            try:
-                found = METHODS[name](case.fixed, case.moving)
-            except RuntimeError:
-                found = sitk.Transform(3, sitk.sitkIdentity)
-            times[key].append(time.process_time() - start)
-            apart = np.linalg.norm(applied(found)(case.points) - case.truth(case.points), axis=1)
-            errors[key] += apart.tolist()
-            worst[key].append(float(apart.max()))
-    print("| start | pair | method | median mm | 95 % mm | maximum mm | success | CPU s | times polyscan's |")
-    print("|---" * 9 + "|")
+        for _ in range(options.repeats):
+            for name in methods:
+                key = (case.start, case.name, name)
+                found, took = timed(METHODS[name], case)
+                times[key].append(took)
+                apart = np.linalg.norm(applied(found)(case.points) - case.truth(case.points), axis=1)
+                errors[key] += apart.tolist()
+                worst[key].append(float(apart.max()))
+    print(
+        "| start | pair | method | median mm | 95 % mm | maximum mm | success | CPU s | lowest to highest | wall s "
+        f"| times {methods[0]}'s CPU |"
+    )
+    print("|---" * 11 + "|")
     for key in errors:
-        took = np.median(times[key])
-        ratio = took / np.median(times[(*key[:2], options.methods[0])])
+        cpu, wall = np.transpose(times[key])
+        ratio = np.median(cpu) / np.median([took for took, _ in times[(*key[:2], methods[0])]])
         good = sum(value < 2 for value in worst[key])
         print(
             f"| {' | '.join(key)} | {np.median(errors[key]):.3f} | {np.percentile(errors[key], 95):.3f} "
-            f"| {max(errors[key]):.3f} | {good} of {len(worst[key])} | {took:.2f} | {ratio:.1f} |"
+            f"| {max(errors[key]):.3f} | {good} of {len(worst[key])} | {np.median(cpu):.2f} "
+            f"| {cpu.min():.2f} to {cpu.max():.2f} | {np.median(wall):.2f} | {ratio:.1f} |"
         )
+
+
+def timed(method: Method, case: Case) -> tuple[sitk.Transform, tuple[float, float]]:
+    """What a method finds, the identity where it stops by itself, and its CPU and wall seconds."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    try:
+        found = method(case.fixed, case.moving)
+    except RuntimeError:
+        found = sitk.Transform(3, sitk.sitkIdentity)
+    return found, (time.process_time() - cpu, time.perf_counter() - wall)
 
 
 def warm_up() -> tuple[sitk.Image, sitk.Image]:
