@@ -5,15 +5,19 @@
 One layer, one draw of weights and inputs, a modality missing in one row of three. Printed is the greatest difference of
 the output, and of the gradient of its square's sum with respect to the inputs, as a part of the greatest absolute value
 of the CPU's; ``nan`` where a value is not finite. Then the full setting: a plan's network for four contrasts on
-``--window`` voxels an edge, a training step in each precision: seconds, peak memory of the device, and the same by
-``torch.compile`` with ``--compile``. On a CPU the full setting is left out unless ``--window`` is given.
+``--window`` voxels an edge, the answer for a whole volume and a training step: seconds and peak memory, in each
+precision, and seconds of a step by ``torch.compile`` with ``--compile``. On a CPU the full setting is left out unless
+``--window`` is given, and is computed once, in float32: CPU time, and the most memory that the process held so far.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import resource
+import time
 import warnings
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -21,13 +25,13 @@ from typing import Any
 
 import torch
 from fusion_layers import Layer, make, shapes_of, shortest
+from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
 from polyscan import fusion
 from polyscan.fusion import table
 from polyscan.learning import RegionLoss
-from polyscan.networks import FusionNet, SegmentationHead
-from polyscan.networks.encoders import SegResEncoder
+from polyscan.networks import FusionNet, SegmentationHead, SegResEncoder
 
 MODALITIES, CHANNELS, ROWS, REPEATS = 3, 16, 3, 3
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -89,13 +93,13 @@ def layers(device: str, side: int, names: list[str]) -> list[dict[str, Any]]:
     return rows
 
 
-def full_setting(device: str, window: int, compiling: bool) -> None:
-    """Time and memory of a training step of what ``polyscan plan`` sets up for four contrasts."""
+def full_setting(device: str, window: int, batch: int, volume: Sequence[int], compiling: bool) -> None:
+    """Time and memory of what ``polyscan plan`` sets up for four contrasts: an answer and a step of training."""
     levels, modalities = 5, ["T1", "T1c", "T2", "FLAIR"]
     width = [min(32 * 2**level, 160) for level in range(levels)]
-    print(f"| full setting, {len(modalities)} x {window}^3, batch 2 | seconds a step | peak GB | seconds compiled |")
-    print("|---|---|---|---|")
-    for name, dtype in PRECISIONS.items():
+    print(f"| {len(modalities)} x {window}^3 | answer for {volume}: s | GB | step of {batch}: s | GB | compiled |")
+    print("|---|---|---|---|---|---|")
+    for name, dtype in PRECISIONS.items() if device == "cuda" else [("float32", None)]:
         torch.manual_seed(0)
         network = FusionNet(
             modalities,
@@ -105,20 +109,31 @@ def full_setting(device: str, window: int, compiling: bool) -> None:
             head=partial(SegmentationHead, regions=["tumour"], width=width[:-1], deep_supervision=3),
         ).to(device)
         optimizer = torch.optim.AdamW(network.parameters(), 1e-4)
-        image = torch.randn(2, len(modalities), window, window, window, device=device)
-        label = torch.rand(2, 1, window, window, window, device=device) > 0.5
-        (seconds,) = shortest([partial(step, network, optimizer, image, label, dtype)], REPEATS, device)
-        peak = torch.cuda.max_memory_allocated() / 1e9 if device == "cuda" else float("nan")
-        told = ""
+        image = torch.randn(batch, len(modalities), window, window, window, device=device)
+        label = torch.rand(batch, 1, window, window, window, device=device) > 0.5
+        whole = torch.randn(1, len(modalities), *volume, device=device)
+        told = [*measured(partial(answer, network, whole, window, dtype), device)]
+        told += measured(partial(step, network, optimizer, image, label, dtype), device)
         if compiling:
-            (compiled,) = shortest(
-                [partial(step, torch.compile(network), optimizer, image, label, dtype)], REPEATS, device
-            )
-            told = f"{compiled:.3f}"
-        print(f"| {name} | {seconds:.3f} | {peak:.1f} | {told} |", flush=True)
-        del network, optimizer
-        if device == "cuda":
-            torch.cuda.reset_peak_memory_stats()
+            told += measured(partial(step, torch.compile(network), optimizer, image, label, dtype), device)[:1]
+        print(f"| {name} |", " | ".join(f"{value:.2f}" for value in told), "|", flush=True)
+
+
+def measured(run: Callable[[], object], device: str) -> list[float]:
+    """Seconds and the highest memory so far, in GB: on a CPU of one run, CPU time and all that the process holds."""
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        return [*shortest([run], REPEATS, device), torch.cuda.max_memory_allocated() / 1e9]
+    start = time.process_time()
+    run()
+    return [time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9]
+
+
+@torch.no_grad()
+def answer(network: FusionNet, image: Tensor, window: int, dtype: torch.dtype | None) -> None:
+    """The answer for a whole volume, window by window."""
+    with autocast(image.device.type, dtype):
+        sliding_window_inference(image, (window,) * 3, 1, network.eval(), overlap=0.25)
 
 
 def step(
@@ -139,6 +154,8 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, help="also write the first table to this file")
     parser.add_argument("--side", type=int, default=12, help="voxels an edge of the maps (12)")
     parser.add_argument("--window", type=int, help="voxels an edge of the full setting; 128 on a GPU")
+    parser.add_argument("--batch", type=int, default=2, help="windows of a training step of the full setting (2)")
+    parser.add_argument("--volume", type=int, nargs=3, default=[192, 192, 160], help="voxels that are answered for")
     parser.add_argument("--layers", nargs="*", default=[], help="only these")
     parser.add_argument("--compile", action="store_true", help="time the full setting compiled too")
     options = parser.parse_args()
@@ -152,7 +169,7 @@ def main() -> None:
             writer.writeheader()
             writer.writerows(rows)
     if window := options.window or (128 if options.device == "cuda" else 0):
-        full_setting(options.device, window, options.compile)
+        full_setting(options.device, window, options.batch, options.volume, options.compile)
 
 
 if __name__ == "__main__":
