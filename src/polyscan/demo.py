@@ -30,10 +30,7 @@ def main(out: Path) -> None:
     step("scan", cohort, "-o", manifest)
     step("prepare", manifest, "-o", prepared, "--protocol", "brain_mri")
     step("train", BUNDLE, prepared / "manifest.json", "-o", run, "--config", "small")
-    step(
-        *("infer", BUNDLE, prepared / "manifest.json", "-o", out / "predictions"),
-        *("--weights", run / "model.pt", "--contributions"),
-    )
+    step("infer", BUNDLE, prepared / "manifest.json", "-o", out / "predictions", "--weights", run / "model.pt")
     table = {"all four": dice(read_manifest(out / "predictions" / "manifest.json"))}
     for contrast, folder in without.items():
         step(

@@ -58,7 +58,7 @@ def test_it_stands_in_record_map_table_and_page_and_changes_no_mask(given, tmp_p
     page = write_study_page(studies[0], tmp_path / "page.html").read_text()
     assert '<option value="epistemic">epistemic</option>' in page
     assert (
-        f"{told.uncertainty['whole tumour'].aleatoric:.2f}, "
+        f'<td class="number">{whole.aleatoric:.2f}</td><td class="number">{whole.epistemic:.2f}</td>'
         in write_study_page(studies[-1], tmp_path / "page.html").read_text()
     )
     assert rows_of(studies[-1:], [])[0]["whole tumour epistemic"] == whole.epistemic
