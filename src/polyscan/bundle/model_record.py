@@ -20,7 +20,10 @@ from polyscan.missing import strategies
 from polyscan.study import ModelRecord
 
 _PACKAGES = ("monai", "torch")
-_SAME_ANSWER = {"absent", "attribution", "dataset#data", "device", "features", "save_probabilities", "uncertainty"}
+_SAME_ANSWER = {
+    *("absent", "dataset#data", "device"),
+    *("attribution", "contributions", "features", "save_probabilities", "uncertainty"),
+}
 """Entries that say of which scans, where, and what is kept beside the answer."""
 
 

@@ -22,7 +22,7 @@ class ExplainRegionsd(EachKeyTransform):
     What a subset of the modalities is worth is how sure it is of the mask that all of them gave: the soft Dice of that
     mask with the probabilities from the subset, as a part of that with the probabilities from all, and 0 from none; see
     :func:`polyscan.inference.soft_dice_confidence`. So the Shapley values of the modalities sum to 1. The network
-    answers for every subset; of more than ten they are sampled, see :func:`polyscan.inference.shapley_values`.
+    answers for every other subset; of more than ten they are sampled, see :func:`polyscan.inference.shapley_values`.
 
     Args:
         keys: logits (region, *spatial) on the grid of ``image``.
@@ -58,16 +58,19 @@ class ExplainRegionsd(EachKeyTransform):
         image, *inputs = (convert_to_tensor(data[name], device=device)[None] for name in ("image", *self.inputs))
         each = image.unflatten(1, (len(self.modalities), -1))
         present = each[0].flatten(1).isfinite().any(1).nonzero().flatten().tolist()
-        marked = convert_to_tensor(data[key], device=device).sigmoid() >= self.threshold
+        answer = convert_to_tensor(data[key], device=device, track_meta=False)
+        marked = answer.sigmoid() >= self.threshold
 
         def value(players: frozenset[int]) -> Tensor:
             if not players:
                 return torch.zeros(len(marked))
-            read = torch.full_like(each, torch.nan)
-            chosen = [present[k] for k in players]
-            read[:, chosen] = each[:, chosen]
-            logits = self.inferer(read.flatten(1, 2), self.network, *inputs)
-            return soft_dice_confidence(logits[0].sigmoid(), marked).cpu()
+            logits = answer
+            if len(players) < len(present):
+                chosen = [present[k] for k in players]
+                read = torch.full_like(each, torch.nan)
+                read[:, chosen] = each[:, chosen]
+                logits = self.inferer(read.flatten(1, 2), self.network, *inputs)[0]
+            return soft_dice_confidence(logits.sigmoid(), marked).cpu()
 
         with eval_mode(self.network), torch.inference_mode():
             values, _ = shapley_values(value, len(present))
