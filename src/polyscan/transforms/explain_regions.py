@@ -58,13 +58,13 @@ class ExplainRegionsd(EachKeyTransform):
         image, *inputs = (convert_to_tensor(data[name], device=device)[None] for name in ("image", *self.inputs))
         each = image.unflatten(1, (len(self.modalities), -1))
         present = each[0].flatten(1).isfinite().any(1).nonzero().flatten().tolist()
-        answer = convert_to_tensor(data[key], device=device, track_meta=False)
-        marked = answer.sigmoid() >= self.threshold
+        predicted = convert_to_tensor(data[key], device=device, track_meta=False)
+        marked = predicted.sigmoid() >= self.threshold
 
         def value(players: frozenset[int]) -> Tensor:
             if not players:
                 return torch.zeros(len(marked))
-            logits = answer
+            logits = predicted
             if len(players) < len(present):
                 chosen = [present[k] for k in players]
                 read = torch.full_like(each, torch.nan)
