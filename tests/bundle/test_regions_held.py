@@ -8,9 +8,11 @@ import pytest
 from prepared import BUNDLES, SMALL_BRAIN, make_manifest
 
 from polyscan.bundle.regions import check_regions
-from polyscan.bundle.run import train
+from polyscan.bundle.run import infer, train
 from polyscan.errors import PolyscanError
-from polyscan.study.manifest import read_manifest
+from polyscan.report.study_page import write_study_page
+from polyscan.study.made import prediction_of
+from polyscan.study.manifest import Manifest, read_manifest
 
 BUNDLE = "brain_mri_tumour_segmentation"
 
@@ -39,6 +41,13 @@ def test_a_label_that_the_bundle_knows_nothing_of_is_refused_until_regions_are_c
     with pytest.raises(PolyscanError, match=r"no region of this bundle: 3, where whole .* is 1, 2, 4; .*set regions"):
         train(BUNDLE, manifest, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+    found = read_manifest(manifest)
+    answers = infer(BUNDLE, Manifest(testing=found.training[-2:]), tmp_path / "out")
+    assert [prediction_of(study).stray_labels for study in answers.testing] == [[], [3]]
+    said = "The true masks of 1 of the 2 studies have labels of no region (3), which count as background in the scores"
+    assert any(told.startswith(said) for told in answers.cautions)
+    page = write_study_page(answers.testing[1], tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "The true mask has labels of no region (3)" in page
     chosen = {"regions": {"lesion": [1, 2, 4]}, "max_epochs": 1, **SMALL_BRAIN}
     assert train(BUNDLE, manifest, tmp_path / "run", overrides=chosen).exists()
 

@@ -8,6 +8,7 @@ import numpy as np
 import pydicom
 import pytest
 
+from polyscan.cli import main
 from polyscan.dicom.read import find_series, read_series
 from polyscan.discovery.scan import scan
 from polyscan.errors import PolyscanError
@@ -474,8 +475,22 @@ def test_a_scan_of_another_place_that_is_not_taken_is_said(make_series, tmp_path
         at = {"change": lambda k, ds: setattr(ds, "ImagePositionPatient", [-10, -20, 3 * (k + first)])}  # noqa: B023
         make_series(f"ward/anna/{name}", slices=8, FrameOfReferenceUID=frame, **at)
     (study,) = scan(tmp_path / "ward").studies
-    assert study.scans["CT"].notes == ["another CT of its study lies in another place, beside what this one shows"]
+    assert study.scans["CT"].notes == ["another CT of its study lies in another place, which is not read"]
     assert [d.series for d in study.decisions if "lies in another place" in d.reason] == ["anna/chest"]
+
+
+def test_what_is_to_be_looked_at_comes_last_and_is_counted(make_series, tmp_path, capsys):
+    """Of a ward of many studies nobody reads why each series was taken."""
+    for number, who in enumerate(("anna", "bob", "carl")):
+        patient = {"PatientID": who, "StudyInstanceUID": f"1.2.{number}", "SeriesType": ["GATED", "IMAGE"]}
+        make_series(f"ward/{who}/1", modality="PT", CorrectedImage=["ATTN"], **patient)
+    (tmp_path / "ward" / "letter.txt").write_text("no scan")
+    assert main(["scan", str(tmp_path / "ward"), "-o", str(tmp_path / "m.json")]) == 0
+    *_, before, count, said = capsys.readouterr().out.splitlines()
+    assert before.startswith("letter.txt: left out")
+    assert count == f"3 studies in {tmp_path / 'm.json'}; to be looked at: 1"
+    assert said.startswith("  PET of sub-anna, PET of sub-bob, PET of sub-carl: a dynamic or gated PET of which")
+    assert said.endswith("check that it is a static image")
 
 
 @pytest.mark.parametrize("unit", ["1CM", "STDDEV"])

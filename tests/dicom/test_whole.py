@@ -113,7 +113,12 @@ def test_a_slope_below_zero_is_refused(make_series):
     [
         ({"SeriesType": ["STATIC", "REPROJECTION"], "CorrectedImage": ["ATTN"]}, None, "SeriesType says REPROJECTION"),
         ({"SeriesType": ["DYNAMIC", "IMAGE"], "CorrectedImage": ["ATTN"], "NumberOfTimeSlices": 30}, None, "one of 30"),
-        ({"SeriesType": ["DYNAMIC", "IMAGE"], "CorrectedImage": ["ATTN"], "NumberOfTimeSlices": 1}, "PET", ""),
+        (
+            {"SeriesType": ["DYNAMIC", "IMAGE"], "CorrectedImage": ["ATTN"], "NumberOfTimeSlices": 1},
+            "PET",
+            "no other frame is there",
+        ),
+        ({"SeriesType": ["GATED", "IMAGE"], "CorrectedImage": ["ATTN"]}, "PET", "no other frame is there"),
         ({"AttenuationCorrectionMethod": "measured, CT"}, "PET", "AttenuationCorrectionMethod names one"),
         ({"AttenuationCorrectionMethod": "NONE"}, None, "without attenuation correction"),
         ({"AttenuationCorrectionMethod": "off"}, None, "without attenuation correction"),

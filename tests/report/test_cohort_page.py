@@ -277,10 +277,10 @@ def test_order_of_rows():
 def test_a_table_says_what_an_answer_cannot_be_trusted_for():
     """A network that learnt from a study, or never learnt a task or a word; the page shows no column without a cell."""
     plain, told = predicted("a", 1.0), predicted("b", 1.0)
-    told.prediction = replace(told.prediction, learnt=True, unanswered=["grade"], unread=["sex"])
+    told.prediction = replace(told.prediction, learnt=True, unanswered=["grade"], unread=["sex"], stray_labels=[3, 5])
     first, second = rows_of([plain, told], [])
-    names = ("learnt from", "unanswered", "unread")
-    assert [[row[name] for name in names] for row in (first, second)] == [[None] * 3, ["yes", "grade", "sex"]]
+    names = ("learnt from", "unanswered", "unread", "stray labels")
+    assert [[row[name] for name in names] for row in (first, second)] == [[None] * 4, ["yes", "grade", "sex", "3 5"]]
     data = cohort_data([first, second], {})
     assert [row[0] for row in data["rows"]] == ["sub-b", "sub-a"]
     assert {*names} < {*data["columns"]}

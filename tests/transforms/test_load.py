@@ -134,6 +134,16 @@ def test_regions_and_labels_are_each_others_inverse():
         label_map(regions[:2], {"core": [1], "whole": [1, 2]})
 
 
+def test_labels_of_no_region_are_said_where_they_count_as_background():
+    """A mask of BraTS since 2023, whose 3 is the enhancing tumour, beside regions of before."""
+    turn, label = RegionsFromLabeld("label", GLIOMA), torch.tensor([[[[0, 1, 2, 3, 3]]]])
+    with pytest.warns(UserWarning, match=r"labels of no region \(3\), which count as background"):
+        turn({"label": label})
+    noted = turn({"label": label, "stray_labels": []})
+    assert noted["stray_labels"] == [3]
+    assert turn({"label": label.clamp(max=2), "stray_labels": []})["stray_labels"] == []
+
+
 def test_scores():
     prediction, truth = torch.zeros(3, 4, 4, 4), torch.zeros(3, 4, 4, 4)
     prediction[0, :2], truth[0, 1:3] = 1, 1

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from ignite.engine import Engine, Events
 from monai.data import Dataset, list_data_collate
@@ -168,9 +169,10 @@ class StudyPredictor:
 
     def _ask(self, study: Study) -> PredictionRecord:
         """What the evaluator says of a study from all of its scans."""
-        unread: list[str] = []
-        item = self.transform({**inference_item(study, self.labels, self.extra_keys), "unread": unread})
-        del item["unread"]
+        noted: dict[str, Any] = {"unread": [], "stray_labels": []}
+        item = self.transform({**inference_item(study, self.labels, self.extra_keys), **noted})
+        for name in noted:
+            del item[name]
         self.evaluator.data_loader = [list_data_collate([item])]
         self.evaluator.state.epoch_length = 1
         self.evaluator.run()
@@ -178,8 +180,7 @@ class StudyPredictor:
             raise self._raised.pop()
         (output,) = self.evaluator.state.output
         prediction: PredictionRecord = output["prediction"]
-        prediction.unread = unread
-        return prediction
+        return replace(prediction, **noted)
 
     def run(
         self,

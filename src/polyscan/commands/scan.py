@@ -69,8 +69,9 @@ def run(options: argparse.Namespace) -> None:
             print(f"  {decision.series}: {word}: {decision.reason}")
     for old, new in manifest.renamed.items():
         print(f"{old} is called {new}: a key needs letters and digits of its own")
-    for doubt in manifest.doubts:
-        print(doubt)
     for decision in manifest.left_out:
         print(f"{decision.series}: left out: {decision.reason}")
-    print(f"{len(manifest.studies)} studies in {options.output}")
+    count = len(manifest.doubts)
+    print(f"{len(manifest.studies)} studies in {options.output}" + (f"; to be looked at: {count}" if count else ""))
+    for doubt in manifest.doubts:
+        print(f"  {doubt}")

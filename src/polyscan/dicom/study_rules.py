@@ -104,7 +104,8 @@ def _without_frames(pets: list[Series]) -> list[Series]:
     told = [number(series.headers[0], name) or 1 for series in pets if _in_time(series) for name in _TIMES]
     count = int(max(len(pets), *told)) if told else len(pets)
     if count == 1:
-        return pets
+        note = "a dynamic or gated PET of which no other frame is there"
+        return [pet.noted(note, advice="check that it is a static image") if told else pet for pet in pets]
     which = [f"frame {k} of {count}" if len(pets) == count else f"one of {count} frames" for k in range(1, count + 1)]
     what = "of a dynamic or gated PET, which is no static image"
     return [series.refused(f"{frame} {what}") for frame, series in zip(which, pets, strict=False)]

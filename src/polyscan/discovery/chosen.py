@@ -16,7 +16,7 @@ from polyscan.study import Decision, Label, Scan, Study
 
 _NUMBERED = re.compile(r"(?P<series>.*[-_])(?P<number>\d+)")
 _CORRECTED = re.compile(r"(?P<of>.+?)_(?:Tilt_Eq|Tilt|Eq)(?:_\d+)?")
-_ELSEWHERE = "another {} of its study lies in another place, beside what this one shows"
+_ELSEWHERE = "another {} of its study lies in another place, which is not read"
 BY_NAME = "is later, lies in fewer folders, or comes first by its name"
 # A mask of which nothing tells what it shows: it may be that of the brain.
 ANY_MASK = re.compile(r"(?!.*(?:lesion|tumou?r|gtv|roi|seg)).*(?:^|[_\W])mask$", re.IGNORECASE)

@@ -32,6 +32,20 @@ def doubts_of(study: Study, subject: str) -> list[str]:
     return [*_from_two_sets(study), *_from_two_names(study, subject), *_from_times(study), *_of_two_tracers(study)]
 
 
+def of_notes(studies: Iterable[Study]) -> list[str]:
+    """What is noted of scans that are taken, such as another PET of the study: a sentence for all that it is noted of.
+
+    Args:
+        studies: with their scans.
+    """
+    noted: dict[str, list[str]] = defaultdict(list)
+    for study in studies:
+        for name, scan in study.scans.items():
+            for note in scan.notes:
+                noted[note].append(f"{name} of {study.key}")
+    return [f"{first_of(scans)}: {note}" for note, scans in noted.items()]
+
+
 def of_several_labels(studies: Sequence[Study]) -> list[str]:
     """That studies have several labels, of which the first by its name was taken: a sentence for all of them.
 

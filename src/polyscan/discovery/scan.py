@@ -16,6 +16,7 @@ from polyscan.discovery.doubts import (
     of_any_mask,
     of_days_apart,
     of_divided,
+    of_notes,
     of_parted,
     of_pre_and_post,
     of_sets_unused,
@@ -108,6 +109,7 @@ def _scanned(
     dates = read_dates(index.folder) if join else {}
     studies = _studies(index, owned, names, dates, manifest)
     manifest.doubts += [
+        *of_notes(studies),
         *of_sets_unused(studies),
         *of_pre_and_post(studies),
         *of_several_labels(studies),

@@ -130,6 +130,9 @@ def write_cohort_page(
         (folder / page.name).write_text(text, encoding="utf-8")
 
 
+_NOTED = ("problems", "undecided", "atypical", "unanswered", "unread", "stray labels")
+
+
 def cohort_data(rows: Sequence[Mapping[str, Any]], not_drawn: Mapping[str, str]) -> dict[str, Any]:
     """What the page reads: columns, which of them are measures, and the rows, what failed and stands out first.
 
@@ -148,7 +151,7 @@ def cohort_data(rows: Sequence[Mapping[str, Any]], not_drawn: Mapping[str, str])
         worst = max(far.values(), default=0.0)
         reason = row.get("reason") or (f"has no page: {not_drawn[row['study']]}" if row["study"] in not_drawn else "")
         by = ", ".join(sorted(far, key=lambda name: -far[name]))
-        noted = any(row.get(name) for name in ("problems", "undecided", "atypical", "unanswered", "unread"))
+        noted = any(row.get(name) for name in _NOTED)
         rank = 0 if failed else 1 if reason else 2 if far else 3 if noted else 4
         values = [row.get(name) for name in (*measures, *texts)]
         found.append((rank, -worst, row["study"], [row["study"], row["status"], by, reason, *values]))

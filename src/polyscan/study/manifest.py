@@ -163,6 +163,13 @@ class Manifest(Entry):
                 f"{len(unread)} of the {len(answered)} studies have a word in {first_of(sorted(set().union(*unread)))} "
                 "that the network never learnt; it is taken as not recorded: correct it where it is misspelt."
             )
+        stray = [said.stray_labels for _, said in answered if said.stray_labels]
+        if stray:
+            labels = ", ".join(map(str, sorted(set().union(*stray))))
+            told.append(
+                f"The true masks of {len(stray)} of the {len(answered)} studies have labels of no region ({labels}), "
+                "which count as background in the scores; they are wrong where masks are numbered otherwise."
+            )
         made = [s for s in self.studies if s.prediction and not set(s.prediction.present).isdisjoint(s.never_acquired)]
         if made:
             told.append(

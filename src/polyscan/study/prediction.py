@@ -201,6 +201,7 @@ class PredictionRecord(Entry):
         ignored: scans that were there and not read, since they are atypical.
         unanswered: tasks that no study with any of these scans taught.
         unread: columns of tables with a word that the network never learnt, which is taken as not recorded.
+        stray_labels: labels of the true mask that are of no region, and count as background in the scores.
         learnt: whether the network learnt from this study, as far as its weights tell.
     """
 
@@ -227,6 +228,7 @@ class PredictionRecord(Entry):
     contributions: dict[str, dict[str, float]] = field(default_factory=dict)
     uncertainty: dict[str, RegionUncertainty] = field(default_factory=dict)
     entropies: str | None = field(default=None, metadata=PATH)
+    stray_labels: list[int] = field(default_factory=list)
 
     @property
     def atypical(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,9 @@ Regions = Mapping[str, Sequence[int]]
 class RegionsFromLabeld(EachKeyTransform):
     """Turn a label map (1, *spatial) into one binary channel a region (region, *spatial).
 
+    Where it holds labels of no region, which count as background, a warning says so; where the item has a list
+    ``stray_labels``, that gets them instead.
+
     Args:
         keys: label maps.
         regions: see :data:`Regions`.
@@ -32,7 +36,14 @@ class RegionsFromLabeld(EachKeyTransform):
     def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
         label = data[key]
         whole = label.round().long()
-        data[key] = torch.cat([torch.isin(whole, v.to(label.device)) for v in self.values]).to(torch.float32)
+        regions = torch.cat([torch.isin(whole, v.to(label.device)) for v in self.values])
+        data[key] = regions.to(torch.float32)
+        stray = whole[(whole != 0) & ~regions.any(dim=0)].unique().tolist()
+        if "stray_labels" in data:
+            data["stray_labels"] += stray
+        elif stray:
+            told = ", ".join(map(str, stray))
+            warnings.warn(f"A mask has labels of no region ({told}), which count as background.", stacklevel=2)
 
 
 def label_map(regions: torch.Tensor, table: Regions) -> torch.Tensor:
