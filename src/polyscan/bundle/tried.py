@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from polyscan.bundle.carried import check_not_learnt
+from polyscan.bundle.regions import check_regions
 from polyscan.bundle.run import load_inference
 from polyscan.errors import PolyscanError
 from polyscan.study import PredictionRecord, Study
@@ -29,8 +30,8 @@ class TriedSegmentation:
         parser: of the bundle's inference config.
 
     Raises:
-        PolyscanError: no study has a mask, the weights learnt from one, or the bundle, the weights or an override
-            cannot be used.
+        PolyscanError: no study has a mask, they are numbered otherwise, the weights learnt from one, or the bundle, the
+            weights or an override cannot be used.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class TriedSegmentation:
         self._predictor = self.parser.get_parsed_content("predictor")
         self._folder = Path(folder)
         check_not_learnt(self.studies, self._predictor.learnt)
+        check_regions(self.studies, self.parser.get_parsed_content("regions"), chosen=True)
 
     def ask(self, study: Study, absent: Iterable[str] = ()) -> PredictionRecord:
         """What it says of a study, some modalities left out; the files are there until the next answer.
