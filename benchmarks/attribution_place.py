@@ -32,15 +32,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polyscan.attribution import (
-    Target,
-    area_under_curve,
-    cascading_randomisation,
-    deletion_curve,
-    find_method,
-    insertion_curve,
-    share_of_modalities,
-)
+from polyscan.attribution.by_place import find_method, share_of_modalities
+from polyscan.attribution.curves import area_under_curve, deletion_curve, insertion_curve
+from polyscan.attribution.randomisation import cascading_randomisation
+from polyscan.attribution.target import Target
 from polyscan.fusion import Concatenation, Mean
 from polyscan.networks import FusionNet, MulticlassHead, SegmentationHead, UNetEncoder
 

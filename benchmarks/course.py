@@ -17,7 +17,10 @@ import numpy as np
 from made_courses import Growth, made_courses
 from scipy.stats import t as student
 
-from polyscan.course import Course, Population, fit_population, forecast
+from polyscan.course.fit import fit_population
+from polyscan.course.forecast import forecast
+from polyscan.course.population import Population
+from polyscan.course.visits import Course
 
 Interval = tuple[float, float, float]  # logarithms of low, median, high
 

@@ -15,9 +15,9 @@ Growth = Literal["exponential", "gompertz"]
 def made_courses(count: int, seed: int, growth: Growth = "exponential", error: float = 0.1) -> list[Course]:
     """Courses of three to seven visits, some with a stretch of treatment.
 
-    Tumours grow exponentially, as :class:`polyscan.course.Population` says, or slow down towards a size of their own
-    (Gompertz: d log V / dt = g log(K / V)), which it does not say. Treatment shrinks them at a rate that falls with a
-    half-life of eight months under treatment; a Brownian motion is what else happens.
+    Tumours grow exponentially, as :class:`polyscan.course.population.Population` says, or slow down towards a size of
+    their own (Gompertz: d log V / dt = g log(K / V)), which it does not say. Treatment shrinks them at a rate that
+    falls with a half-life of eight months under treatment; a Brownian motion is what else happens.
 
     Args:
         count: patients.

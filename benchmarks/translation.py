@@ -32,9 +32,10 @@ from polyscan.phantom.scanner import Grid, ct, mri
 from polyscan.phantom.subject import LABELS, make_subject, stream
 from polyscan.phantom.tissues import NAMES
 from polyscan.study import Study, scans_of
-from polyscan.translation import Intensities, ResNetGenerator, Translation, Translator, fidelity
-from polyscan.translation.fidelity import mean_fidelity
+from polyscan.translation.fidelity import fidelity, mean_fidelity
+from polyscan.translation.generator import ResNetGenerator
 from polyscan.translation.learn import learn_translation
+from polyscan.translation.translator import Intensities, Translation, Translator
 
 SHAPE, SPACING, WINDOW = (48, 56, 40), 4.0, (48, 48)
 SIZE = {"channels": 16, "blocks": 4}

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from polyscan.attribution import tsne_map, umap_map, utilisation
+from polyscan.attribution.by_cohort import tsne_map, umap_map, utilisation
 from polyscan.errors import PolyscanError
 
 

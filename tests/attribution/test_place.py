@@ -8,21 +8,13 @@ import pytest
 import torch
 from monai.visualize import GradCAM, OcclusionSensitivity
 
-from polyscan.attribution import (
-    METHODS,
-    Target,
-    area_under_curve,
-    cascading_randomisation,
-    deletion_curve,
-    explain_region,
-    find_method,
-    grad_cam,
-    insertion_curve,
-    integrated_gradients,
-    occlusion,
-    share_of_modalities,
-)
-from polyscan.attribution.integrated_gradients import shuffled
+from polyscan.attribution.by_place import METHODS, explain_region, find_method, share_of_modalities
+from polyscan.attribution.curves import area_under_curve, deletion_curve, insertion_curve
+from polyscan.attribution.grad_cam import grad_cam
+from polyscan.attribution.integrated_gradients import integrated_gradients, shuffled
+from polyscan.attribution.occlusion import occlusion
+from polyscan.attribution.randomisation import cascading_randomisation
+from polyscan.attribution.target import Target
 from polyscan.errors import PolyscanError
 from polyscan.fusion import AttentionWeighted, Concatenation, Mean
 from polyscan.fusion.table import DAFT, TableTokens

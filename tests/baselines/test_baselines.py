@@ -10,7 +10,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from polyscan.baselines import evaluate
+from polyscan.baselines.evaluate import evaluate
 from polyscan.baselines.models import matrix, simple_models, thresholded
 from polyscan.baselines.tasks import Classes, Masks, Survival, tasks_of
 from polyscan.cli import main

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from polyscan.baselines import evaluate
+from polyscan.baselines.evaluate import evaluate
 from polyscan.baselines.reliability import reliability
 from polyscan.study import Label, PredictionRecord, Study, TaskPrediction
 from polyscan.study.manifest import Manifest, write_manifest

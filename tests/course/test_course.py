@@ -7,7 +7,10 @@ import pytest
 from made_courses import made_courses
 
 from polyscan.cli import main
-from polyscan.course import Course, Population, fit_population, forecast, read_courses
+from polyscan.course.fit import fit_population
+from polyscan.course.forecast import forecast
+from polyscan.course.population import Population
+from polyscan.course.visits import Course, read_courses
 from polyscan.errors import PolyscanError
 
 

@@ -12,7 +12,7 @@ import pytest
 from monai.bundle import ConfigParser
 
 from polyscan import fusion, missing, objectives
-from polyscan.attribution import METHODS
+from polyscan.attribution.by_place import METHODS
 from polyscan.bundle.missing_option import missing_option
 from polyscan.bundle.model_record import model_record
 from polyscan.cli import main

@@ -10,7 +10,8 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch.nn.functional import cross_entropy
 
-from polyscan.attribution import integrated_gradients, occlusion
+from polyscan.attribution.integrated_gradients import integrated_gradients
+from polyscan.attribution.occlusion import occlusion
 from polyscan.attribution.target import Target
 from polyscan.fusion import Concatenation, MaskedTransformer
 from polyscan.fusion.output import MeanProbability

@@ -18,7 +18,7 @@ from pydicom.tag import Tag
 
 import polyscan
 from polyscan.cli import main
-from polyscan.course import read_courses
+from polyscan.course.visits import read_courses
 from polyscan.errors import PolyscanError, sentence
 from polyscan.formats.nifti import write_nifti
 from polyscan.formats.read import read_image, read_label

@@ -9,7 +9,8 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose, Orientationd, ResizeWithPadOrCropd, Spacingd
 
-from polyscan.attribution import Target, grad_cam
+from polyscan.attribution.grad_cam import grad_cam
+from polyscan.attribution.target import Target
 from polyscan.errors import PolyscanError
 from polyscan.files.owned import replace_owned
 from polyscan.formats.nifti import read_nifti

@@ -14,9 +14,13 @@ from polyscan.errors import PolyscanError
 from polyscan.formats.nifti import read_nifti, write_nifti
 from polyscan.study import Label, PredictionRecord, Preparation, Scan, Study
 from polyscan.study.manifest import Manifest, read_manifest, write_manifest
-from polyscan.translation import Intensities, ResNetGenerator, Translation, Translator, fidelity, fill_missing, mind
 from polyscan.translation.cycle_gan import CycleGAN, ImagePool
+from polyscan.translation.fidelity import fidelity
+from polyscan.translation.fill import fill_missing
+from polyscan.translation.generator import ResNetGenerator
 from polyscan.translation.learn import learn_translation
+from polyscan.translation.structure import mind
+from polyscan.translation.translator import Intensities, Translation, Translator
 
 SMALL = {"window": (16, 16), "channels": 4, "blocks": 1}
 

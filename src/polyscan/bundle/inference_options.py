@@ -16,7 +16,7 @@ class InferenceOptions:
         contributions: of masks, tell which modality drove them; see :class:`polyscan.transforms.ExplainRegionsd`.
         uncertainty: map of each mask how sure it is, and why; see :class:`polyscan.transforms.SaveUncertaintyd`.
         attribution: methods that map where in each scan an answer comes from; see
-            :func:`polyscan.attribution.find_method`.
+            :func:`polyscan.attribution.by_place.find_method`.
         ignore_atypical: read a scan that is unlike those of the calibration as absent; see
             :class:`polyscan.bundle.StudyPredictor`.
         keep_features: keep what encoders made of each scan, so that one that comes late is encoded alone; see

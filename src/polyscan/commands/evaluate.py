@@ -45,7 +45,7 @@ def add(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from polyscan.baselines import evaluate
+    from polyscan.baselines.evaluate import evaluate
 
     tables = evaluate(
         options.answers,

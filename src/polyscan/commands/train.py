@@ -154,7 +154,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from polyscan.baselines import evaluate
+    from polyscan.baselines.evaluate import evaluate
     from polyscan.bundle.folds import infer_folds
     from polyscan.study.manifest import read_manifest
 

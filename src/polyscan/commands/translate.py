@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     import torch
 
     from polyscan.study.manifest import read_manifest
-    from polyscan.translation import fill_missing
+    from polyscan.translation.fill import fill_missing
 
     with progress_bar("translating") as progress:
         filled = fill_missing(

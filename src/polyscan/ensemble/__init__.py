@@ -1,6 +1,5 @@
 """Ensembles of whole studies' answers and features: what is fitted or kept outside a network."""
 
-from polyscan.ensemble.canonical_projection import CanonicalProjection
-from polyscan.ensemble.stacking import Stacking
+from polyscan import lazy
 
-__all__ = ["CanonicalProjection", "Stacking"]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

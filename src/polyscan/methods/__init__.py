@@ -1,5 +1,5 @@
 """The methods section of a paper, from the records of what was run."""
 
-from polyscan.methods.write import methods_text, write_methods
+from polyscan import lazy
 
-__all__ = ["methods_text", "write_methods"]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -111,7 +111,7 @@ def _read(predictions: Sequence[PredictionRecord], absent: Sequence[str]) -> lis
 
 def _certainty(text: Text, predictions: Sequence[PredictionRecord]) -> Iterator[str]:
     """What was said beside an answer, of which there is a trace in one of them."""
-    from polyscan.attribution import METHODS
+    from polyscan.attribution.by_place import METHODS
     from polyscan.bundle.staging import measure_lesions
     from polyscan.inference import (
         FeatureDistance,

@@ -1,5 +1,5 @@
 """Where one scan lies on another, and whether to believe it."""
 
-from polyscan.registration.register import Registration, register_rigid, register_study
+from polyscan import lazy
 
-__all__ = ["Registration", "register_rigid", "register_study"]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -15,7 +15,8 @@ from monai.transforms import Invertd, InvertibleTransform
 from monai.utils import convert_to_tensor
 from torch import Tensor
 
-from polyscan.attribution import Target, explain_region, find_method, share_of_modalities
+from polyscan.attribution.by_place import explain_region, find_method, share_of_modalities
+from polyscan.attribution.target import Target
 from polyscan.files.names import MAPS
 from polyscan.files.owned import replace_owned
 from polyscan.formats.nifti import write_nifti
@@ -39,7 +40,7 @@ class SaveAttributionsd(EachKeyTransform):
     Args:
         keys: probabilities of the classes of all tasks, or logits (region, *spatial) on the grid of ``image``.
         network: that predicted.
-        methods: names, see :func:`polyscan.attribution.find_method`.
+        methods: names, see :func:`polyscan.attribution.by_place.find_method`.
         output_dir: folder to write ``<study>_attribution/<method>_<task or region>_<modality>.nii.gz`` to; what an
             earlier run wrote there is removed.
         preprocessing: what is undone of ``image``.
