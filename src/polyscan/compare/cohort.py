@@ -116,7 +116,7 @@ def _read(told: dict[str, Any], root: Path) -> Cohort:
 
     def table(study: Study) -> torch.Tensor:
         files = {name: scan.path for name, scan in study.scans.items()}
-        return load({"study": study.key, "image": files, "clinical": study.clinical})["image"]
+        return load({"study": study.key, "image": files, "clinical": study.clinical})["image"].as_tensor()
 
     x = torch.stack([table(study) for study in studies])
     names = list(config["tables"])
