@@ -11,7 +11,6 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import GridSearchCV
 
 from polyscan.baselines.tasks import Array, Masks, TableTask, Task
 from polyscan.files.atomic import read_json
@@ -19,7 +18,6 @@ from polyscan.formats.endings import is_volume
 from polyscan.formats.nifti import read_nifti
 from polyscan.study import Study
 
-_STRENGTHS = {"logisticregression__C": [0.001, 0.01, 0.1, 1.0], "ridgecox__alpha": [0.01, 0.1, 1.0, 10.0]}
 THRESHOLDS = 40
 """How many are tried, between quantiles of what lies inside the masks."""
 
@@ -83,12 +81,9 @@ def cross_validated(task: TableTask, x: Array) -> Array:
     answers: Array | None = None
     for fold in np.unique(task.folds[task.scored]):
         train, test = task.others(fold), task.folds == fold
-        model, scoring = task.model()
-        grid = {name: values for name, values in _STRENGTHS.items() if name.split("__")[0] in model.named_steps}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a table of one value has no variance
-            fitted = GridSearchCV(model, grid, scoring=scoring, cv=task.inner).fit(x[train], task.truth[train])
-            found = task.told(fitted, x[test])
+            found = task.told(task.model().fit(x[train], task.truth[train]), x[test])
         answers = np.full((len(x), *found.shape[1:]), np.nan) if answers is None else answers
         answers[test] = found
     assert answers is not None

@@ -13,11 +13,9 @@ import torch
 from numpy.typing import NDArray
 from sklearn.feature_selection import SelectKBest, VarianceThreshold
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from polyscan.baselines.tasks import logistic
 from polyscan.compare.cohort import Cohort, load_cohort
 from polyscan.compare.information import shared_information
 from polyscan.compare.network import TrainedNetwork
@@ -193,7 +191,7 @@ class Fused:
 
 
 class Logistic:
-    """scikit-learn's logistic regression, its penalty chosen within.
+    """scikit-learn's logistic regression, see :func:`polyscan.baselines.tasks.logistic`.
 
     Args:
         cohort: the studies.
@@ -205,9 +203,7 @@ class Logistic:
     def __init__(self, cohort: Cohort, train: NDArray[np.intp], *, one_value: bool) -> None:
         imputed = SimpleImputer(strategy="mean", add_indicator=not one_value, keep_empty_features=True)
         chosen = [VarianceThreshold(), SelectKBest(k=1)] if one_value else []
-        model = make_pipeline(imputed, *chosen, StandardScaler(), LogisticRegression(max_iter=1000))
-        strengths = {"logisticregression__C": [1e-3, 1e-2, 1e-1, 1.0]}
-        self.model = GridSearchCV(model, strengths, cv=3, scoring="neg_log_loss")
+        self.model = logistic(imputed, *chosen, StandardScaler())
         values = cohort.x[torch.from_numpy(train)].flatten(1).numpy()
         start = time.process_time()
         self.model.fit(values, cohort.y[train])
