@@ -8,7 +8,7 @@ cohort, advice is computed without the results of any cohort of its source. Its 
 strategy less that of the advised one, in points (hundredths), over the same folds; the best is the highest of noisy
 means, so that regret is above 0 even for a perfect choice. Beside it: always concatenation, a strategy drawn at random
 (the mean over all), the rules without results, and results without rules. Of patients, the paired interval of best
-minus advised (Nadeau and Bengio) is printed.
+minus advised (Nadeau and Bengio) is printed, and that of best minus concatenation.
 
 The rules were written by people who knew these cohorts. ``--other-laws`` compares all strategies on tasks whose law is
 another (``OTHER_LAWS``, fixed before any result on them was seen), complete and with 30 % missing, and tells the regret
@@ -30,6 +30,7 @@ from polyscan.advise.rules import points_by_strategy, rules_for
 from polyscan.compare import compare
 from polyscan.compare.protocol import CONCATENATION
 from polyscan.evaluation import corrected_difference
+from polyscan.evaluation.statistics import Interval
 
 OTHER_LAWS: dict[str, dict[str, float]] = {
     "coincidence": {"places": 6},
@@ -83,8 +84,7 @@ CHOICES: dict[str, Choice] = {
 
 def regret(cohort: StoredCohort, strategy: str) -> float:
     """Points of AUROC below the best."""
-    best = max(cohort.results[name].auroc for name in compared(cohort))
-    return 100 * (best - cohort.results[strategy].auroc)
+    return 100 * (cohort.results[best(cohort)].auroc - cohort.results[strategy].auroc)
 
 
 def with_other_laws(out: Path) -> list[StoredCohort]:
@@ -97,33 +97,52 @@ def with_other_laws(out: Path) -> list[StoredCohort]:
 
 
 def told(cohorts: list[StoredCohort], every: list[StoredCohort]) -> None:
-    """Print regret by cohort, and its mean over made cohorts of vectors."""
-    table: dict[str, list[float]] = {name: [] for name in [*CHOICES, "random choice"]}
-    vectors = []
+    """Print regret by cohort, its mean over made cohorts of vectors and over patients, and intervals of the latter."""
+    rows = []
     print("| cohort | advised | most alike | best | regret | concatenation | random |\n|---|---|---|---|---|---|---|")
     for cohort in cohorts:
         others = [other for other in every if other.source != cohort.source]
         chosen = {name: choice(cohort, others) for name, choice in CHOICES.items()}
         found = {name: regret(cohort, strategy) for name, strategy in chosen.items()}
         found["random choice"] = float(np.mean([regret(cohort, name) for name in compared(cohort)]))
-        best = max(compared(cohort), key=lambda name: cohort.results[name].auroc)
         nearest = max(others, key=lambda other: alike(cohort.described, other.described))
-        if cohort.made and not cohort.described.images:
-            vectors.append(cohort)
-            for name, value in found.items():
-                table[name].append(value)
         weight = alike(cohort.described, nearest.described)
+        rows.append((cohort, chosen, found))
         print(
-            f"| {cohort.name} | {chosen['advice']} | {nearest.name} ({weight:.2f}) | {best} | "
+            f"| {cohort.name} | {chosen['advice']} | {nearest.name} ({weight:.2f}) | {best(cohort)} | "
             f"{found['advice']:.1f} | {found['always concatenation']:.1f} | {found['random choice']:.1f} |"
         )
+    made_vectors = [row for row in rows if row[0].made and not row[0].described.images]
+    patients = [row for row in rows if not row[0].made]
     print(
-        f"\nMean regret on {len(vectors)} made cohorts of vectors, in points of AUROC (complete, with missing scans):\n"
+        f"\nMean regret on {len(made_vectors)} made cohorts of vectors, in points of AUROC (complete, with missing "
+        f"scans), and on {len(patients)} of patients:\n"
     )
-    complete = np.array(["+" not in cohort.name for cohort in vectors])
-    for name, values in table.items():
-        each = np.array(values)
-        print(f"- {name}: {each.mean():.2f} ({each[complete].mean():.2f}, {each[~complete].mean():.2f})")
+    complete = np.array(["+" not in cohort.name for cohort, _, _ in made_vectors])
+    for name in rows[0][2]:
+        each = np.array([found[name] for _, _, found in made_vectors])
+        real = f"; {np.mean([found[name] for _, _, found in patients]):.2f}" if patients else ""
+        print(f"- {name}: {each.mean():.2f} ({each[complete].mean():.2f}, {each[~complete].mean():.2f}){real}")
+    if patients:
+        print("\nBest less another, paired over folds (Nadeau and Bengio), points of AUROC:\n")
+        print("| cohort | best | advised | less advised | less concatenation |\n|---|---|---|---|---|")
+    for cohort, chosen, _ in patients:
+        less = " | ".join(str(best_less(cohort, chosen[name])) for name in ("advice", "always concatenation"))
+        print(f"| {cohort.name} | {best(cohort)} | {chosen['advice']} | {less} |")
+    for name in CHOICES if patients else ():
+        holds = sum(best_less(cohort, chosen[name]).low <= 0 for cohort, chosen, _ in patients)
+        print(f"\n{name}: the interval includes 0 on {holds} of {len(patients)} cohorts of patients")
+
+
+def best(cohort: StoredCohort) -> str:
+    """The strategy of the highest mean AUROC."""
+    return max(compared(cohort), key=lambda name: cohort.results[name].auroc)
+
+
+def best_less(cohort: StoredCohort, strategy: str) -> Interval:
+    """The best less another, over folds."""
+    better, other = (cohort.results[name].folds for name in (best(cohort), strategy))
+    return corrected_difference(100 * np.array(better), 100 * np.array(other), 1 / cohort.folds)[0]
 
 
 def main() -> None:
@@ -134,18 +153,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     every = list(stored_cohorts())
-    if options.other_laws:
-        told(with_other_laws(options.other_laws), every)
-        return
-    told(every, every)
-    for cohort in every:
-        if not cohort.made:
-            others = [other for other in every if other.source != cohort.source]
-            name = advised(cohort, others)
-            best = max(compared(cohort), key=lambda name: cohort.results[name].auroc)
-            ours, theirs = cohort.results[name].folds, cohort.results[best].folds
-            difference, _ = corrected_difference(theirs, ours, 1 / cohort.folds)
-            print(f"\n{cohort.name}: best ({best}) minus advised ({name}) {difference}")
+    told(with_other_laws(options.other_laws) if options.other_laws else every, every)
 
 
 if __name__ == "__main__":

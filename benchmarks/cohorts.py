@@ -22,21 +22,26 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from command import run
-from parts.part import Cohort, Patient, parts_of, write_picture, write_table, write_volume
+from parts.part import (
+    Cohort,
+    Patient,
+    parts_of,
+    write_picture,
+    write_table,
+    write_tables_fragment,
+    write_volume,
+)
 
 from polyscan.commands.options import tell_problems
 from polyscan.errors import PolyscanError, first_of
 from polyscan.evaluation.folds import deal_folds
-from polyscan.files.atomic import write_json
 from polyscan.preprocess.prepare import prepare
 from polyscan.study import Scan, Source, Study, scans_of
 from polyscan.study.manifest import Manifest, write_manifest
 from polyscan.study.outputs import OutputFolder
-from polyscan.study.record import CLINICAL
 
 NAMES = sorted(
     path.stem for path in (Path(__file__).parent / "parts").glob("*.py") if path.stem not in ("part", "__init__")
@@ -104,22 +109,8 @@ def make(
     complete = scans.map(lambda s: replace(s, scans={**s.scans, **scans_of(others[s.key])}))
     manifest = replace(complete, roots={"cohort": str(owned.path)}, notes=notes)
     write_manifest(owned.path / "manifest.json", manifest)
-    write_json(owned.path / "tables.json", {"shared": {"tables": tables_of(patients)}})
+    write_tables_fragment(owned.path / "tables.json", manifest.studies)
     return manifest
-
-
-def tables_of(patients: Sequence[Patient]) -> dict[str, Any]:
-    """Every table with its columns, as ``polyscan compare`` reads them; clinical variables as a fragment has them."""
-    tables = {
-        name: sorted({column for patient in patients for column in patient.tables.get(name, ())})
-        for name in sorted({name for patient in patients for name in patient.tables})
-    }
-    clinical: dict[str, list[Any]] = {}
-    for column in sorted({column for patient in patients for column in patient.study.clinical}):
-        values = [p.study.clinical[column] for p in patients if column in p.study.clinical]
-        words = sorted({str(value) for value in values if isinstance(value, str)})
-        clinical[column] = words or [round(float(of(values)), 4) for of in (np.mean, np.std)]
-    return {**({CLINICAL: clinical} if clinical else {}), **tables}
 
 
 def find(name: str) -> Cohort:

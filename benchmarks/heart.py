@@ -16,7 +16,8 @@ Another part, whose masks need not be known, by a network that learnt from the w
 
 ``frames`` parts end-diastole from end-systole, on the folds of the patients. ``measures`` reads the masks that networks
 gave for frames of patients that they had not seen, tells their Dice, and writes four tables a patient:
-``end_diastole`` and ``end_systole`` (``of_frame``), ``change`` (``of_pair``), and ``appearance`` (``of_image``).
+``end_diastole`` and ``end_systole`` (``of_frame``), ``change`` (``of_pair``), and ``appearance`` (``of_image``), beside
+``tables.json``, the fragment by which ``polyscan compare`` reads them.
 Millimetres are not known here, so that every measure of form is a ratio. Without ``--answers`` the masks that people
 drew are measured: how much is lost by segmentation.
 """
@@ -32,7 +33,7 @@ from pathlib import Path
 import numpy as np
 from command import run
 from monai.data import MetaTensor
-from parts.part import write_table
+from parts.part import write_table, write_tables_fragment
 
 from polyscan.errors import PolyscanError
 from polyscan.evaluation import dice as overlap
@@ -222,6 +223,7 @@ def main() -> None:
         answered = [study for path in options.answers for study in read_manifest(path).studies]
         answers = {(study.subject, str(study.session)): study for study in answered}
         found = Manifest(measure(studies, answers, options.out))
+        write_tables_fragment(options.out / "tables.json", found.studies)
     write_manifest(options.out / "manifest.json", found)
     print(f"{len(found.studies)} studies in {options.out / 'manifest.json'}")
 

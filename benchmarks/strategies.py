@@ -45,6 +45,8 @@ KEPT = ("task", "target", "studies", "patients", "missing", "tables", "classes",
 """What is known of vectors and of images in memory."""
 MOVED = {"misalignment_images": ["PET"]}
 """What does not lie on the other images."""
+SAME_PATIENTS = {"tcga_glioma_multiomic": "lgg_mri"}
+"""Of the 75 patients of ``lgg_mri`` 71 are in both."""
 
 
 def made(name: str, seed: int = 0, options: Mapping[str, float] | None = None) -> Protocol:
@@ -63,8 +65,9 @@ def real(manifest: str, config: str, target: str) -> Protocol:
 
 
 def source_of(name: str) -> str:
-    """What a cohort is drawn from: ``lgg:IDH`` and ``lgg:grade`` have the same patients."""
-    return name.removesuffix("+missing").partition(":")[0]
+    """What a cohort is drawn from: ``lgg_mri:IDH`` and ``lgg_mri:grade`` have the same patients."""
+    source = name.removesuffix("+missing").partition(":")[0]
+    return SAME_PATIENTS.get(source, source)
 
 
 def describe(name: str, cohort: Cohort) -> Description:

@@ -14,9 +14,10 @@ import torch
 from monai.data import MetaTensor
 
 from polyscan.errors import PolyscanError, first_of
-from polyscan.files.atomic import write_json
+from polyscan.files.atomic import read_json, write_json
 from polyscan.formats.nifti import write_nifti
 from polyscan.study import Label, Study
+from polyscan.study.record import CLINICAL
 from polyscan.study.table import read_rows, recorded
 
 MASK_TASKS = {"lesion", "heart", "tumour"}
@@ -300,6 +301,26 @@ def write_table(path: str, columns: Mapping[str, float]) -> str:
     """Write a table's columns as JSON, and return its path."""
     write_json(path, {name: round(float(value), 4) for name, value in columns.items()})
     return path
+
+
+def write_tables_fragment(path: Path, studies: Sequence[Study]) -> None:
+    """Write each table of some studies with its columns, and clinical variables, as ``polyscan compare`` reads them."""
+    columns: dict[str, set[str]] = {}
+    clinical: dict[str, list[Any]] = {}
+    for study in studies:
+        for name, scan in study.scans.items():
+            if scan.is_table:
+                columns.setdefault(name, set()).update(read_json(scan.path))
+        for name, value in study.clinical.items():
+            clinical.setdefault(name, []).append(value)
+    coded = {
+        name: sorted({str(v) for v in values})
+        if any(isinstance(v, str) for v in values)
+        else [round(float(of(values)), 4) for of in (np.mean, np.std)]
+        for name, values in sorted(clinical.items())
+    }
+    tables = {name: sorted(columns[name]) for name in sorted(columns)}
+    write_json(path, {"shared": {"tables": {**({CLINICAL: coded} if coded else {}), **tables}}})
 
 
 def write_picture(path: str, values: np.ndarray) -> str:
