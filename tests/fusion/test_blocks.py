@@ -120,28 +120,28 @@ def test_names_of_modalities_are_small_beside_features():
 @pytest.mark.parametrize("dims", [1, 2, 3])
 def test_blocks_are_averaged_and_those_at_the_border_over_what_they_hold(dims):
     """Seven positions an axis and at most two left: a block of four, and one of the three that remain."""
-    x = np.random.default_rng(0).normal(size=(2, 3, *[7] * dims))
+    x = np.random.default_rng(0).normal(size=(2, 3, 4, *[7] * dims))
     parts = (slice(0, 4), slice(4, 7))
-    expected = np.empty((2, 3, *[2] * dims))
+    expected = np.empty((2, 3, 4, *[2] * dims))
     for index in itertools.product((0, 1), repeat=dims):
         block = x[(..., *(parts[i] for i in index))]
-        expected[(..., *index)] = block.mean(tuple(range(2, 2 + dims)))
+        expected[(..., *index)] = block.mean(tuple(range(3, 3 + dims)))
     np.testing.assert_allclose(tokens_of(torch.tensor(x), 2**dims), expected)
     torch.testing.assert_close(tokens_of(torch.tensor(x), 7**dims), torch.tensor(x))
 
 
 def test_as_many_tokens_are_left_as_are_allowed():
-    shapes = [tuple(tokens_of(torch.zeros(1, 2, *[8] * dims), 64).shape[2:]) for dims in (1, 2, 3)]
+    shapes = [tuple(tokens_of(torch.zeros(1, 1, 2, *[8] * dims), 64).shape[3:]) for dims in (1, 2, 3)]
     assert shapes == [(8,), (8, 8), (4, 4, 4)]
 
 
 def test_half_a_volume_is_averaged_in_single_precision():
-    x = torch.full((1, 1, 4096), 1.0, dtype=torch.float16)
+    x = torch.full((1, 1, 1, 4096), 1.0, dtype=torch.float16)
     x[..., ::2] = 1 + 2**-10
     coarse = tokens_of(x, 1)
     assert coarse.dtype == torch.float16
     assert float(coarse) in (1.0, 1 + 2**-10), "the nearest number of half precision"
-    assert tokens_of(torch.ones(2, 3), 1).shape == (2, 3)
+    assert tokens_of(torch.ones(2, 3, 4), 1).shape == (2, 3, 4)
 
 
 @pytest.mark.parametrize("dims", [1, 2, 3])

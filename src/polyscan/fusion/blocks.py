@@ -167,27 +167,28 @@ class TransformerBlock(nn.Module):
 
 
 def tokens_of(features: Tensor, limit: int) -> Tensor:
-    """Average (batch, channel, *spatial) over equal blocks so that at most ``limit`` positions remain.
+    """Average each modality over equal blocks so that at most ``limit`` positions remain.
 
     Args:
-        features: (batch, channel, *spatial), up to three axes of space.
-        limit: tokens to keep at most.
+        features: (batch, modality, channel, *spatial), up to three axes of space.
+        limit: tokens of a modality to keep at most.
 
     Returns:
-        (batch, channel, *coarse), coarse with at most ``limit`` positions; as it came where it has no more.
+        (batch, modality, channel, *coarse), coarse with at most ``limit`` positions; as it came where it has no more.
     """
-    if features.dim() == 2:
-        return features
-    side = int(float(limit) ** (1.0 / (features.dim() - 2)) + 1e-6)
-    block = [max(1, (size + side - 1) // side) for size in features.shape[2:]]
-    wide = features.float() if features.element_size() < 4 else features  # no pooling of half volumes on a CPU
     if features.dim() == 3:
-        coarse = functional.avg_pool1d(wide, block, ceil_mode=True)
-    elif features.dim() == 4:
-        coarse = functional.avg_pool2d(wide, block, ceil_mode=True)
+        return features
+    side = int(float(limit) ** (1.0 / (features.dim() - 3)) + 1e-6)
+    block = [max(1, (size + side - 1) // side) for size in features.shape[3:]]
+    each = features.flatten(0, 1)
+    each = each.float() if each.element_size() < 4 else each  # no pooling of half volumes on a CPU
+    if features.dim() == 4:
+        coarse = functional.avg_pool1d(each, block, ceil_mode=True)
+    elif features.dim() == 5:
+        coarse = functional.avg_pool2d(each, block, ceil_mode=True)
     else:
-        coarse = functional.avg_pool3d(wide, block, ceil_mode=True)
-    return coarse.to(features.dtype)
+        coarse = functional.avg_pool3d(each, block, ceil_mode=True)
+    return coarse.to(features.dtype).unflatten(0, features.shape[:2])
 
 
 def interpolate_to(coarse: Tensor, reference: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ class CrossAttention(FusionLayer):
         self.attention = Attention(channels, heads)
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        coarse = flatten_space(tokens_of(features.flatten(0, 1), self.tokens).unflatten(0, features.shape[:2]), 3)
+        coarse = flatten_space(tokens_of(features, self.tokens), 3)
         context = self.norm(self.embed(coarse).transpose(2, 3))
         voxels, named = flatten_space(features, 3), flatten_space(self.embed(features), 3)
         query = self.query

@@ -48,8 +48,8 @@ class GlobalLocalAlignment(FusionLayer):
         self.project = Pointwise(channels, channels)
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        coarse = tokens_of(features.flatten(0, 1), self.tokens)
-        words = self.local(flatten_space(coarse.unflatten(0, features.shape[:2]), 3)).transpose(2, 3)
+        coarse = tokens_of(features, self.tokens)
+        words = self.local(flatten_space(coarse, 3)).transpose(2, 3)
         fused: list[Tensor] = []
         for b in range(self.modalities):
             found = torch.zeros_like(words[:, b])
@@ -60,15 +60,15 @@ class GlobalLocalAlignment(FusionLayer):
                     found = found + read * context(words[:, a], words[:, b])
                     partners = partners + read
             mean = (found / partners.clamp(min=1)).transpose(1, 2)
-            mean = mean.reshape([features.shape[0], self.channels] + list(coarse.shape[2:]))
+            mean = mean.reshape([features.shape[0], self.channels] + list(coarse.shape[3:]))
             told = self.project(mean) * expand((partners > 0).flatten(), mean).to(mean.dtype)
             fused.append(features[:, b] + interpolate_to(told, features[:, b]))
         return mean_of(torch.stack(fused, dim=1), available)
 
     def loss_terms(self, given: LossInputs) -> dict[str, Tensor]:
         """``global`` and ``local`` contrast, averaged over the pairs of modalities that at least two rows have."""
-        coarse = tokens_of(given.features.flatten(0, 1), self.tokens).unflatten(0, given.features.shape[:2])
-        words, whole = self.local(flatten_space(coarse, 3)).transpose(2, 3), self.whole(pooled(given.features))
+        coarse = flatten_space(tokens_of(given.features, self.tokens), 3)
+        words, whole = self.local(coarse).transpose(2, 3), self.whole(pooled(given.features))
         # Every weight takes part in every step, as several processes that learn together need.
         near, far = [words.sum() * 0], [whole.sum() * 0]
         for a in range(self.modalities):

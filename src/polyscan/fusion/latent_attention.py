@@ -66,9 +66,9 @@ class LatentAttention(FusionLayer):
         self.attention = Attention(channels, heads)
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        coarse = tokens_of(features.flatten(0, 1), self.tokens)
-        own = flatten_space(coarse.unflatten(0, features.shape[:2]), 3).transpose(2, 3)
-        own = own + positional_encoding(list(coarse.shape[2:]), self.channels, own)
+        coarse = tokens_of(features, self.tokens)
+        own = flatten_space(coarse, 3).transpose(2, 3)
+        own = own + positional_encoding(list(coarse.shape[3:]), self.channels, own)
         valid = available.unsqueeze(2)
         latents = self.norm_latents(self.read(list(own.unbind(1)), list(valid.unbind(1))))
         mean = average(features, available)

@@ -15,6 +15,7 @@ from polyscan.fusion.blocks import (
     TransformerBlock,
     flatten_space,
     interpolate_to,
+    resize,
     tokens_of,
 )
 from polyscan.fusion.region_supervision import supervise, supervise_each
@@ -75,24 +76,24 @@ class MaskedTransformer(FusionLayer):
         self.decode = nn.Sequential(Pointwise(channels, channels), nn.LeakyReLU(0.2), Pointwise(channels, regions))
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        coarse = tokens_of(features.flatten(0, 1), self.tokens)
-        positions = self._positions(coarse)
-        start = flatten_space(self.encode(coarse.unflatten(0, features.shape[:2])), 3).transpose(2, 3)
+        coarse = tokens_of(features, self.tokens)
+        positions = self._positions(list(coarse.shape[3:]))
+        start = flatten_space(self.encode(coarse), 3).transpose(2, 3)
         own: list[Tensor] = []
         for m, transformer in enumerate(self.intra):
             own.append(transformer(start[:, m], positions[m]))
         tokens = mask_absent(torch.stack(own, dim=1), available)
         joint = self.inter(tokens.flatten(1, 2), positions.flatten(0, 1)).reshape(tokens.shape)
         read = self.merge(joint.transpose(2, 3).flatten(1, 2))
-        read = read.reshape([features.shape[0], self.channels] + list(coarse.shape[2:]))
+        read = read.reshape([features.shape[0], self.channels] + list(coarse.shape[3:]))
         shortcut = self.shortcut(concatenate(features, available))
         return interpolate_to(read, shortcut) + shortcut
 
-    def _positions(self, coarse: Tensor) -> Tensor:
-        """Those of the tokens of (row, channel, *coarse), (modality, token, width); of a vector their mean."""
-        if coarse.dim() == 2:
+    def _positions(self, grid: list[int]) -> Tensor:
+        """Those of the tokens of a grid, (modality, token, width); of a vector their mean."""
+        if len(grid) == 0:
             return flatten_space(self.positions, 2).mean(2).unsqueeze(1)
-        return interpolate_to(self.positions, coarse).flatten(2).transpose(1, 2)
+        return resize(self.positions, grid).flatten(2).transpose(1, 2)
 
     def loss_terms(self, given: LossInputs) -> dict[str, Tensor]:
         """``regions`` and ``modalities``; 0 without a map of regions on this grid."""

@@ -42,8 +42,8 @@ class MutualAttention(FusionLayer):
         self.mlp = FeedForward(channels, 4)
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
-        coarse = tokens_of(features.flatten(0, 1), self.tokens)
-        tokens = flatten_space(self.embed(coarse.unflatten(0, features.shape[:2])), 3).transpose(2, 3)
+        coarse = tokens_of(features, self.tokens)
+        tokens = flatten_space(self.embed(coarse), 3).transpose(2, 3)
         normal = self.norm(tokens)
         valid = torch.ones(normal.shape[0], normal.shape[2], dtype=torch.bool, device=normal.device)
         fused: list[Tensor] = []
@@ -57,6 +57,6 @@ class MutualAttention(FusionLayer):
                     partners = partners + asked
             read = tokens[:, m] + attended / partners.clamp(min=1)
             read = (read + self.mlp(read)).transpose(1, 2)
-            read = read.reshape([features.shape[0], self.channels] + list(coarse.shape[2:]))
+            read = read.reshape([features.shape[0], self.channels] + list(coarse.shape[3:]))
             fused.append(features[:, m] + interpolate_to(read, features[:, m]))
         return mean_of(torch.stack(fused, dim=1), available)

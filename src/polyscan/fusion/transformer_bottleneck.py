@@ -42,7 +42,7 @@ class TransformerBottleneck(FusionLayer):
 
     def fuse(self, features: Tensor, available: Tensor) -> Tensor:
         joint = self.concatenation.fuse(features, available)
-        coarse = tokens_of(joint, self.tokens)
+        coarse = tokens_of(joint.unsqueeze(1), self.tokens).squeeze(1)
         start = flatten_space(coarse, 2).transpose(1, 2)
         start = start + positional_encoding(list(coarse.shape[2:]), self.channels, start)
         tokens = start
