@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
 import numpy as np
 
@@ -54,6 +56,21 @@ class Candidate:
     space: str | None = None
     by_folder: bool = False
     meant: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """It, in what JSON knows but for numbers of NumPy."""
+        affine = None if self.affine is None else np.asarray(self.affine, dtype=float).tolist()
+        return {**vars(self), "affine": affine, "day": self.day and self.day.isoformat()}
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Candidate:
+        """What :meth:`to_json` wrote."""
+        found = cls(**row)
+        found.rank = tuple(tuple(part) if isinstance(part, list) else part for part in found.rank)
+        found.affine = None if found.affine is None else np.array(found.affine)
+        found.shape = None if found.shape is None else tuple(found.shape)
+        found.day = None if row["day"] is None else date.fromisoformat(row["day"])
+        return found
 
     def lies_beside(self, other: Candidate) -> bool:
         """Whether its middle lies outside of another scan, in the frame of reference of both."""

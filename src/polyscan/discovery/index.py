@@ -12,14 +12,12 @@ import os
 import sqlite3
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import date
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydicom import Dataset
 
 from polyscan import __version__
@@ -202,12 +200,12 @@ class Index:
             "SELECT candidates FROM found WHERE subject = ? AND session = ? AND made_from = ?", row
         ).fetchone()
         if kept is not None:
-            found = [_decoded(each) for each in json.loads(kept[0])]
+            found = [Candidate.from_json(each) for each in json.loads(kept[0])]
         else:
             read = ((path, self._header(path, file)) for path, file, *_ in members)
             headers = [(path, header) for path, header in read if header is not None]
             found = dicom_candidates(self.folder, headers, unread, beside)
-            encoded = _json([_encoded(each) for each in found])
+            encoded = _json([each.to_json() for each in found])
             self._db.execute("INSERT OR REPLACE INTO found VALUES (?, ?, ?, ?)", (*row, encoded))
         return [replace(each, subject=owner[0], session=owner[1]) for each in found]
 
@@ -266,12 +264,15 @@ class Index:
             )
         ]
         rows.sort(key=lambda row: row[0])
-        return [replace(_decoded(found), subject=owner[0], session=owner[1]) for _, found in rows]
+        return [replace(Candidate.from_json(found), subject=owner[0], session=owner[1]) for _, found in rows]
 
     def _take(self, some: Sequence[Met]) -> dict[Path, str]:
         """Note what was met; returns what is part of a volume among it."""
         some = [
-            replace(met, changed=met.changed + changed_beside(met.path)) if _is_volume(met) else met for met in some
+            replace(met, changed=met.changed + changed_beside(met.path))
+            if met.left is None and ending_of(met.path.name)
+            else met
+            for met in some
         ]
         files = [met for met in some if met.left is None]
         packed = {met.path for met in files if ending_of(met.path.name) and archive_of(met.path)}
@@ -357,7 +358,7 @@ class Index:
     def _add_volume(self, met: Met) -> None:
         owner, file = owner_of(self.folder, met.path), self._add(met, "volume")
         for candidate in volume_candidates(self.folder, met.path):
-            row = (owner.subject, owner.session, owner.visit, _json(_encoded(candidate)), owner.named)
+            row = (owner.subject, owner.session, owner.visit, _json(candidate.to_json()), owner.named)
             self._db.execute("INSERT INTO volumes VALUES (?, ?, ?, ?, ?, ?, NULL, NULL)", (file, *row))
 
     def _header(self, path: Path, file: int) -> Dataset | None:
@@ -390,29 +391,10 @@ def _place(file: int, written: bytes, modality: str | None) -> Place:
     return Place(file, tuple(folders), stem_of(name), modality)
 
 
-def _is_volume(met: Met) -> bool:
-    """Whether a file is a volume by its ending, beside which there may be a sidecar."""
-    return met.left is None and bool(ending_of(met.path.name))
-
-
 # What is no DICOM but has the ending of DICOM files beside it is damaged.
 _JUDGED = f"""CASE WHEN reason = '' AND kind = 'left' AND ending <> '' AND EXISTS (
     SELECT 1 FROM files d WHERE d.folder = f.folder AND d.kind = 'dicom' AND d.ending = f.ending
 ) THEN '{DAMAGED}' ELSE reason END"""
-
-
-def _encoded(found: Candidate) -> dict[str, Any]:
-    affine = None if found.affine is None else np.asarray(found.affine, dtype=float).tolist()
-    return {**vars(found), "affine": affine, "day": found.day and found.day.isoformat()}
-
-
-def _decoded(row: Mapping[str, Any]) -> Candidate:
-    found = Candidate(**row)
-    found.rank = tuple(tuple(part) if isinstance(part, list) else part for part in found.rank)
-    found.affine = None if found.affine is None else np.array(found.affine)
-    found.shape = None if found.shape is None else tuple(found.shape)
-    found.day = None if row["day"] is None else date.fromisoformat(row["day"])
-    return found
 
 
 def _json(value: Any) -> str:
