@@ -112,9 +112,10 @@ def _fit_classes(
         with torch.inference_mode():
             cached, label = encoder.encode(study, list(tasks))
             described = cached.described()[0].float().cpu().numpy()
-            for m in cached.available[0].nonzero().flatten().tolist():
+            present = cached.available[0].nonzero().flatten().tolist()
+            for m in present:
                 seen[network.modalities[m]].append((study.subject, described[m]))
-            for subset in tried_subsets(cached.available[0].nonzero().flatten().tolist()):
+            for subset in tried_subsets(present):
                 pattern = torch.zeros_like(cached.available)
                 pattern[0, subset] = True
                 rows.append((cached.logits(pattern)[0].cpu(), label, pattern[0].cpu(), study.subject))
