@@ -114,6 +114,16 @@ def test_one_bad_study_stops_no_other(cohort, tmp_path):
     assert not (tmp_path / "out" / "sub-allbad").exists()
 
 
+def test_a_scan_that_is_a_copy_of_another_is_noted(cohort, tmp_path):
+    """As data sets fill in for a contrast that was not acquired: a network would take it for that contrast."""
+    study = cohort.studies[0]
+    filled = replace(study, scans={**study.scans, "FLAIR": Scan(study.scans["T1c"].source)})
+    (found,) = prepare(Manifest(testing=[filled]), tmp_path, protocol="brain_mri", jobs=1, registered=True).studies
+    said = {name: problem for name, problem in found.problems.items() if "same voxels" in problem}
+    assert list(said) == ["FLAIR"]
+    assert said["FLAIR"].startswith("it has the same voxels as T1c: leave it out where it is a copy")
+
+
 def test_one_contrast_alone_is_prepared(cohort, tmp_path):
     alone = replace(cohort.studies[0], scans={"T1c": cohort.studies[0].scans["T1c"]})
     (study,) = prepare(Manifest(testing=[alone]), tmp_path, protocol="brain_mri", jobs=1).studies

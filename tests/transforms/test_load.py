@@ -50,6 +50,13 @@ def test_what_does_not_fit_is_named(files):
     study = load({"study": "sub-1", "image": {"T1": files["T1"]}, "label": files["other"]})
     with pytest.raises(PolyscanError, match="sub-1: label has another grid"):
         LoadMaskd("label")(study)
+    beside = files["T1"].replace("T1", "beside")
+    write_nifti(beside, MetaTensor(torch.ones(1, 4, 5, 6), affine=torch.diag(torch.tensor([1, 1, 2, 1]))))
+    with pytest.raises(PolyscanError, match=r"T2 has another place or size of its voxels \("):
+        load({"study": "sub-1", "image": {"T1": files["T1"], "T2": beside}})
+    write_nifti(beside, MetaTensor(torch.full((1, 4, 5, 6), 0.5), affine=torch.eye(4)))
+    with pytest.raises(PolyscanError, match="sub-1: label holds values that are no whole numbers"):
+        LoadMaskd("label")(load({"study": "sub-1", "image": {"T1": files["T1"]}, "label": beside}))
     with pytest.raises(PolyscanError, match="PET cannot be left out"):
         LoadStudyd("image", ["T1"], absent=["PET"])
     with pytest.raises(PolyscanError, match="All of T1, PET are left out"):

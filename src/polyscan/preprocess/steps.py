@@ -85,10 +85,18 @@ class Step(Transform):
         record.steps.setdefault(modality, []).append({"name": self.name, **what, "package": f"polyscan {__version__}"})
 
 
+_COPY = "it has the same voxels as {}: leave it out where it is a copy that stands in for a scan that was not made"
+
+
+def _same_voxels(one: MetaTensor, other: MetaTensor) -> bool:
+    return one.shape == other.shape and np.array_equal(one.numpy(), other.numpy(), equal_nan=True)
+
+
 class LoadScansd(Step):
     """Read the scans and the label of a study and choose the reference.
 
-    A scan that cannot be read is left out with the reason; so is a label that does not fit its scan.
+    A scan that cannot be read is left out with the reason; so is a label that does not fit its scan. A scan with the
+    voxels of another is noted: some data sets fill in so for one that was not made.
 
     Args:
         modalities: what to read; others of the study are left alone.
@@ -122,9 +130,10 @@ class LoadScansd(Step):
             if not np.isfinite(image.numpy()).any():
                 record.problems[name] = "left out: it holds no finite value"
                 continue
+            doubts = list(image.meta.get("doubts", []))
+            doubts += [_COPY.format(other) for other in present(data) if _same_voxels(image, data[other])][:1]
             data[name] = image
             record.grids[name] = Grid(list(image.shape[1:]), image.affine.tolist())
-            doubts = image.meta.get("doubts", [])
             repaired = [each for each in dict.fromkeys([*image.meta["problems"], *scan.notes]) if each not in doubts]
             if repaired:
                 record.repairs[name] = "; ".join(repaired)

@@ -187,7 +187,7 @@ class LoadMaskd(EachKeyTransform):
         allow_missing_keys: as in MONAI.
 
     Raises:
-        PolyscanError: the mask lies on another grid.
+        PolyscanError: the mask lies on another grid, or was resampled as an image is.
     """
 
     def __init__(self, keys: KeysCollection, image: str = "image", allow_missing_keys: bool = False) -> None:
@@ -195,13 +195,16 @@ class LoadMaskd(EachKeyTransform):
         self.image = image
 
     def apply(self, data: dict[Hashable, Any], key: Hashable) -> None:
-        data[key] = read_nifti(data[key])
-        _check_grid(data[key], data[self.image], str(data["study"]), "label")
+        mask = data[key] = read_nifti(data[key])
+        _check_grid(mask, data[self.image], str(data["study"]), "label")
+        if not torch.equal(mask.as_tensor(), mask.as_tensor().round()):
+            raise PolyscanError(f"{data['study']}: label holds values that are no whole numbers; export it again.")
 
 
 def _check_grid(image: MetaTensor, grid: MetaTensor, study: str, name: str) -> None:
     if not same_grid(image, grid):
+        which = "place or size of its voxels" if image.shape[1:] == grid.shape[1:] else "grid"
         raise PolyscanError(
-            f"{study}: {name} has another grid ({list(image.shape[1:])} voxels) than the other scans "
+            f"{study}: {name} has another {which} ({list(image.shape[1:])} voxels) than the other scans "
             f"({list(grid.shape[1:])}); bring them to one by polyscan prepare."
         )
