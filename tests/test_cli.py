@@ -148,9 +148,12 @@ def test_the_whole_way(tmp_path, monkeypatch, capsys):
     (extra := Path("cohort/sub-005/anat")).mkdir(parents=True)
     shutil.copy("cohort/sub-001/anat/sub-001_T1w.nii.gz", extra / "sub-005_T1w.nii.gz")
     assert main(["scan", "cohort", "-o", "m.json"]) == 0
+    Path("m.json").write_text(Path("m.json").read_text().replace('"T1": {', '"t1": {', 1))  # as somebody's own manifest
     (extra / "sub-005_T1w.nii.gz").write_bytes(b"spoiled")
     assert main(["prepare", "m.json", "-o", "prepared", "--protocol", "brain_mri", "--jobs", "1"]) == 3
-    assert "sub-005 failed: none of T1" in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert "sub-005 failed: none of T1" in told.err
+    assert "t1 of 1 studies is left out: the protocol brain_mri does not read it" in told.out
     few = ["--set", "max_epochs=1", "--set", "val_interval=1"]
     assert main(["train", bundle, "prepared/manifest.json", "-o", "run", *few]) == 0
     weights = ["--weights", "run/model.pt"]

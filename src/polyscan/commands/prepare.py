@@ -10,6 +10,7 @@ Example:
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from pathlib import Path
 
 from polyscan.commands.options import (
@@ -59,5 +60,11 @@ def run(options: argparse.Namespace) -> int:
             progress=progress,
         )
     tell_problems(result)
+    used = {study.key: {*study.scans, *study.problems} for study in result.studies}
+    others = Counter(
+        name for study in manifest.studies for name in study.scans.keys() - used.get(study.key, study.scans)
+    )
+    for name, count in sorted(others.items()):
+        print(f"{name} of {count} studies is left out: the protocol {options.protocol} does not read it")
     print(f"{len(result.studies)} studies prepared in {options.output / 'manifest.json'}")
     return tell_failed(result)
