@@ -66,6 +66,17 @@ def test_masks_that_are_numbered_otherwise_calibrate_nothing(tmp_path):
         TriedSegmentation(BUNDLES / BUNDLE, weights, tmp_path / "m.json", {}, str(tmp_path / "out"))
 
 
+def test_what_a_part_of_a_bundle_refuses_is_raised_as_it_was_said(tmp_path):
+    """Not as MONAI's RuntimeError that some expression of the config failed."""
+    study = read_manifest(make_manifest(BUNDLES / BUNDLE, tmp_path / "cohort")).training[0]
+    image = nib.load(study.label.mask)
+    nib.save(nib.Nifti1Image(image.get_fdata() / 3, image.affine), study.label.mask)
+    with pytest.raises(
+        PolyscanError, match=rf"None of the 1 studies .* for: {study.key}: label holds values that are no"
+    ):
+        infer(BUNDLE, Manifest(testing=[study]), tmp_path / "out")
+
+
 def test_regions_that_no_label_map_can_hold_are_refused_before_training(tmp_path):
     manifest = make_manifest(BUNDLES / BUNDLE, tmp_path / "cohort")
     inside_first = {"enhancing tumour": [4], "whole tumour": [1, 2, 4]}

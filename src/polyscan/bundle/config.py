@@ -133,12 +133,23 @@ def open_config(
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Hold back what MONAI and ignite log on their way: the user sees progress, results, and what is raised."""
+    """Hold back what MONAI and ignite log on their way: the user sees progress, results, and what is raised.
+
+    Raises:
+        PolyscanError: a part of a config raised it, which MONAI hides behind a RuntimeError that names the part.
+    """
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)  # of an exception they log the traceback
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
+    except RuntimeError as error:
+        behind: BaseException | None = error
+        while behind is not None and not isinstance(behind, PolyscanError):
+            behind = behind.__cause__ or behind.__context__
+        if behind is None:
+            raise
+        raise PolyscanError(str(behind)) from error
     finally:
         logging.disable(before)
