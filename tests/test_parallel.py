@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from polyscan.errors import PolyscanError
-from polyscan.parallel import run_each, run_first
+from polyscan.parallel import one_ahead, run_each, run_first
 from processes import until
 
 
@@ -28,6 +28,22 @@ def test_one_that_fails_stops_no_other(jobs):
 
 def test_nothing_to_do():
     assert list(run_each(inverse, [])) == []
+
+
+def test_what_is_called_ahead_is_one_ahead_and_fails_alone():
+    called = []
+
+    def noted(number: int) -> float:
+        called.append(number)
+        return inverse(number)
+
+    results = one_ahead(noted, [1, 0, 4, 5])
+    assert next(results).result() == 1
+    with pytest.raises(ZeroDivisionError):
+        next(results).result()
+    until(lambda: called == [1, 0, 4])
+    assert [future.result() for future in results] == [0.25, 0.2]
+    assert list(one_ahead(noted, [])) == []
 
 
 @pytest.mark.parametrize("jobs", [0, -2])

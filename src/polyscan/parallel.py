@@ -9,7 +9,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -70,6 +70,20 @@ def run_each(
         yield from ((item, _attempt(function, item)) for item in items)
     else:
         yield from _each_in_processes(function, items, processes)
+
+
+def one_ahead(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Future[Result]]:
+    """What a function gives of each item, called in a thread: of the next one while the caller works on this one.
+
+    So no more than two results are there at a time, if the caller keeps none.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        ahead = deque[Future[Result]]()
+        for item in items:
+            ahead.append(thread.submit(function, item))
+            if len(ahead) == 2:
+                yield ahead.popleft()
+        yield from ahead
 
 
 def run_first(function: Callable[[Item], Result], item: Item, count: int, jobs: int | None = None) -> Result:

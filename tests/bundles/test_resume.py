@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,3 +114,23 @@ def test_studies_as_they_come(manifest, tmp_path):
     assert predictor.predict(studies[0]).prediction.present == read  # and goes on after it
     beside = replace(studies[0], scans={"CT": studies[0].scans["T1"], **studies[0].scans})
     assert predictor.predict(beside).prediction.present == read  # this bundle reads no CT
+
+
+def test_the_next_study_is_loaded_while_the_network_answers(manifest, tmp_path):
+    predictor = load_predictor(BUNDLE, tmp_path / "out")
+    load, windows, loaded, both, waited = predictor.transform, predictor.evaluator.inferer, [], threading.Event(), []
+
+    def transform(item):
+        loaded.append(item["study"])
+        if len(loaded) == 2:
+            both.set()
+        return load(item)
+
+    def inferer(*inputs, **options):
+        waited.append(both.wait(30))
+        return windows(*inputs, **options)
+
+    predictor.transform, predictor.evaluator.inferer = transform, inferer
+    result = predictor.run(manifest, tmp_path / "out")
+    assert loaded == [study.key for study in result.studies]
+    assert waited == [True, True]

@@ -27,3 +27,27 @@ def test_beyond_the_image_is_nan():
         return part.isnan().float().mean(dim=(1, 2, 3, 4), keepdim=True).expand_as(part).clone()
 
     assert WindowInferer([8, 4, 4])(torch.ones(1, 1, 4, 4, 4), counted).unique().item() == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("roi_size", "least"), [([4, 4], 2), ([4, 4, 4], 1)])
+def test_as_many_windows_run_at_once_as_memory_holds_with_equal_answers(roi_size, least):
+    image, network = torch.randn(1, 1, 12, 8, 4), torch.nn.Conv2d if len(roi_size) == 2 else torch.nn.Conv3d
+    network, met = network(1, 1, 3, padding=1), []
+
+    def holds(most):
+        def answer(windows):
+            if len(windows) > most:
+                raise torch.cuda.OutOfMemoryError
+            met.append(len(windows))
+            return network(windows)
+
+        return answer
+
+    with torch.no_grad():
+        whole = WindowInferer(roi_size)(image, network)
+        inferer = WindowInferer(roi_size)
+        torch.testing.assert_close(inferer(image, holds(least)), whole)
+        assert set(met) == {least}
+        assert inferer.at_once == least  # of the next image too
+        with pytest.raises(torch.cuda.OutOfMemoryError):
+            inferer(image, holds(0))

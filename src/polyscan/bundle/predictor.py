@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from polyscan.files.features import FEATURES, remove_features
 from polyscan.files.names import MAPS
 from polyscan.files.owned import rewrite_owned
 from polyscan.inference import KeptFeatures, TaskCalibration
+from polyscan.parallel import one_ahead
 from polyscan.progress import Progress, each_told, silent
 from polyscan.study import ModelRecord, PredictionRecord, Study, VolumeInterval
 from polyscan.study.manifest import MANIFEST, Failure, Manifest, manifest_of, none_done, read_record, write_manifest
@@ -48,6 +50,31 @@ class LoadOnce(CheckpointLoader):
         if not self.loaded:
             super().__call__(engine)
             self.loaded = True
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A study as the network reads it.
+
+    Attributes:
+        study: as it was given.
+        left: the study with what of it is read.
+        read: the names of that.
+        item: the network's.
+        noted: what was noted of it on the way, for the record.
+        before: what was said of it last.
+        seconds: that loading it took.
+        made_from: of what the answer is made, for its record.
+    """
+
+    study: Study
+    left: Study
+    read: list[str]
+    item: dict[str, Any]
+    noted: dict[str, Any]
+    before: PredictionRecord | None
+    seconds: float
+    made_from: str = ""
 
 
 class StudyPredictor:
@@ -110,18 +137,32 @@ class StudyPredictor:
         Raises:
             PolyscanError: the study cannot be answered.
         """
-        start = time.perf_counter()
-        absent = set(absent)
+        return self._predicted(self._load(study, absent, before))
+
+    def _load(self, study: Study, absent: Iterable[str], before: PredictionRecord | None = None) -> _Loaded:
+        start, absent = time.perf_counter(), set(absent)
         scans = {name: scan for name, scan in study.scans.items() if name not in absent and self._reads(name)}
-        clinical = {} if CLINICAL in absent else study.clinical
-        read = [*scans, *([CLINICAL] if clinical and CLINICAL in self.extra_keys else [])]
+        left = replace(study, scans=scans, clinical={} if CLINICAL in absent else study.clinical)
+        read = [*scans, *([CLINICAL] if left.clinical and CLINICAL in self.extra_keys else [])]
         if self.model is not None and not read:
             raise nothing_to_read(study.key, [n for n in study.scans if n not in absent], self.model.modalities)
+        noted: dict[str, Any] = {"unread": [], "stray_labels": []}
+        try:
+            item = self.transform({**inference_item(left, self.labels, self.extra_keys), **noted})
+        except Exception as error:
+            raise PolyscanError(without_paths(sentence(error), study)) from error
+        for name in noted:
+            del item[name]
+        return _Loaded(study, left, read, item, noted, before, time.perf_counter() - start)
+
+    def _predicted(self, loaded: _Loaded) -> Study:
+        """What is to be said of a study that is loaded; see :meth:`predict`."""
+        start, study, read, before = time.perf_counter(), loaded.study, loaded.read, loaded.before
         earlier = earlier_answers(before, self.model, read, study.key)
         try:
             with self.features.study(study.key) if self.features is not None else nullcontext():
-                prediction = self._predict(replace(study, scans=scans, clinical=clinical))
-            prediction.seconds = round(time.perf_counter() - start, 3)
+                prediction = self._predict(loaded)
+            prediction.seconds = round(loaded.seconds + time.perf_counter() - start, 3)
             prediction.at = datetime.now(timezone.utc).isoformat(timespec="seconds")
             prediction.present = [name for name in read if name not in prediction.ignored]
             prediction.model = self.model
@@ -151,9 +192,9 @@ class StudyPredictor:
             return name in self.model.modalities
         return self.features is None or name in self.features.modalities
 
-    def _predict(self, study: Study) -> PredictionRecord:
+    def _predict(self, loaded: _Loaded) -> PredictionRecord:
         """What the evaluator says of a study, from its typical scans alone where the others are to be ignored."""
-        prediction = self._ask(study)
+        prediction = self._ask(loaded)
         if self.features is None or not self.features.describes or self.calibration is None:
             return prediction
         described, available = self.features.described
@@ -161,26 +202,20 @@ class StudyPredictor:
         found = atypical(typicality) if self.ignore_atypical else []
         ignored = found if len(found) < int(available.sum()) else []
         if ignored:
-            left = {name: scan for name, scan in study.scans.items() if name not in ignored}
-            clinical = {} if CLINICAL in ignored else study.clinical
-            prediction = self._ask(replace(study, scans=left, clinical=clinical))
+            prediction = self._ask(self._load(loaded.left, ignored))
         prediction.typicality, prediction.ignored = typicality, ignored
         return prediction
 
-    def _ask(self, study: Study) -> PredictionRecord:
-        """What the evaluator says of a study from all of its scans."""
-        noted: dict[str, Any] = {"unread": [], "stray_labels": []}
-        item = self.transform({**inference_item(study, self.labels, self.extra_keys), **noted})
-        for name in noted:
-            del item[name]
-        self.evaluator.data_loader = [list_data_collate([item])]
+    def _ask(self, loaded: _Loaded) -> PredictionRecord:
+        """What the evaluator says of a study from all that was loaded."""
+        self.evaluator.data_loader = [list_data_collate([loaded.item])]
         self.evaluator.state.epoch_length = 1
         self.evaluator.run()
         if self._raised:
             raise self._raised.pop()
         (output,) = self.evaluator.state.output
         prediction: PredictionRecord = output["prediction"]
-        return replace(prediction, **noted)
+        return replace(prediction, **loaded.noted)
 
     def run(
         self,
@@ -221,9 +256,10 @@ class StudyPredictor:
         with owned.alone(), rewrite_owned(out, MANIFEST) as written:
             (out / MANIFEST).unlink(missing_ok=True)  # never one that names answers of two settings
             remove_report(owned.path)
+            begun = one_ahead(partial(self._begun, out, set(absent), made_from), studies)
             for study in each_told(studies, self.progress):
                 try:
-                    done[study.key] = self._kept(study, out / f"{study.key}{_RECORD}", absent, made_from, owned)
+                    done[study.key] = self._answered(next(begun).result(), owned)
                 except PolyscanError as error:
                     failed.append(Failure(study.key, str(error)))
             kept = prepared.map(lambda study: done.get(study.key))
@@ -243,22 +279,30 @@ class StudyPredictor:
             raise none_done("answered for", len(studies), failed)
         return result
 
-    def _kept(self, study: Study, record: Path, absent: Iterable[str], made_from: str, owned: OutputFolder) -> Study:
-        """The answer for a study: that of its record where it was made from the same, else a new one."""
+    def _begun(self, out: Path, absent: Iterable[str], made_from: str, study: Study) -> Study | _Loaded:
+        """A study with its answer where its record was made from the same; else as the network reads it."""
         files = files_digest(study)
         made_from = made_from and digest_of(__version__, made_from, files, asdict(study), sorted(absent))
-        kept = read_record(record)
+        kept = read_record(out / f"{study.key}{_RECORD}")
         before = last_answer(kept)
-        if kept and before:
-            is_same = bool(made_from) and kept.made_from == made_from
-            if is_same and all(Path(file).is_file() for file in (*before.files, *before.maps)):
-                return kept.testing[0]
-            owned.will_hold(Path(file).name for file in moved_aside(before, study.key).files)
-        with rewrite_owned(owned.path, study.key) as written:
+        is_same = bool(made_from) and kept is not None and kept.made_from == made_from
+        if kept and before and is_same and all(Path(file).is_file() for file in (*before.files, *before.maps)):
+            return kept.testing[0]
+        return replace(self._load(study, absent, before), made_from=made_from)
+
+    def _answered(self, begun: Study | _Loaded, owned: OutputFolder) -> Study:
+        """A study with its answer, a new one with its record."""
+        if isinstance(begun, Study):
+            return begun
+        key, before = begun.study.key, begun.before
+        record = owned.path / f"{key}{_RECORD}"
+        if before:
+            owned.will_hold(Path(file).name for file in moved_aside(before, key).files)
+        with rewrite_owned(owned.path, key) as written:
             record.unlink(missing_ok=True)  # before its answer is replaced
-            answered = self.predict(study, absent, before)
+            answered = self._predicted(begun)
             written += answer_files(answered)
-        write_manifest(record, Manifest(testing=[answered], made_from=made_from))
+        write_manifest(record, Manifest(testing=[answered], made_from=begun.made_from))
         return answered
 
 
