@@ -5,7 +5,8 @@
 
 Tumours of the made cohort (``polyscan.phantom``) in patches of 16 voxels of 6 mm about their middle, four contrasts on
 one grid, each z-scored. Training subjects lack each contrast at a rate. The same small U-Net for all, an encoder a
-contrast, fused at every level. Dice of each region is the mean over the test subjects that have it, over subsets, and
+contrast, fused at every level; "trained for it" is one for each subset, by as many steps, from the subjects that have
+all of it. Dice of each region is the mean over the test subjects that have it, over subsets, and
 over seeds; in brackets the 95 % interval of the difference from ``ModalityDropout`` in the mean over regions, paired
 by seed and subject, by drawing test subjects again. False alarms: the share of subjects without enhancing tumour in
 whom a voxel or more is found, over the subsets.
@@ -87,6 +88,19 @@ class Generated(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Logits from (subject, contrast, ...), NaN where missing."""
         return self.network(torch.where(image.isnan(), self.generator(image), image))
+
+
+class ForEach(nn.Module):
+    """A network for each subset of the contrasts; the one for exactly those that a batch has answers."""
+
+    def __init__(self, networks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits from (subject, contrast, ...), NaN where missing in all subjects."""
+        present = image.isfinite().flatten(2).any(2).any(0)
+        return self.networks[SUBSETS.index(tuple(present.nonzero().flatten().tolist()))](image)
 
 
 def reconstruction(generated: Tensor, hidden: Tensor) -> Tensor:
@@ -203,6 +217,16 @@ def strategies(recipe: Recipe) -> dict[str, Callable[[Tensor, Tensor], nn.Module
         net = by(AttentionWeighted, 0.0)(x, y)
         return Generated(net, by(AttentionWeighted, 0.5, generates=True)(x, y)).eval()
 
+    def for_each(x: Tensor, y: Tensor) -> nn.Module:
+        seed, networks = torch.initial_seed(), []
+        for subset in SUBSETS:
+            left = x.clone()
+            left[:, [m for m in range(x.shape[1]) if m not in subset]] = torch.nan
+            whole = x[:, subset].isfinite().flatten(2).any(2).all(1)
+            torch.manual_seed(seed)
+            networks.append(by(AttentionWeighted, 0.0)(left[whole], y[whole]))
+        return ForEach(networks).eval()
+
     return {
         "zeros": by(AttentionWeighted, 0.0, zeros=True),
         "as it comes": by(AttentionWeighted, 0.0),
@@ -212,6 +236,7 @@ def strategies(recipe: Recipe) -> dict[str, Callable[[Tensor, Tensor], nn.Module
         "RegionAware": by(RegionAware),
         "generated scans": generated,
         "Distillation": by(AttentionWeighted, 0.0, distil=True),
+        "trained for it": for_each,
     }
 
 

@@ -192,9 +192,19 @@ def test_tables_are_compared_with_what_scans_show_and_where():
     image[0, 1:], table[1, 0] = torch.nan, torch.nan
     table[2] = torch.nan  # nothing of this study is recorded
     encoded = CachedFeatures.of(network, image, [table])
-    fused = network.network.fuse(list(encoded.features), encoded.available)[-1].detach().numpy()
-    quarters = fused.reshape(5, 6, 2, 2, 2, 2).mean((3, 5)).reshape(5, -1)
-    scans = quarters @ objective.scans.weight.detach().numpy().T
+    finest, deepest = (
+        level.detach().numpy() for level in network.network.fuse(list(encoded.features), encoded.available)
+    )
+    quarters = deepest.reshape(5, 6, 2, 2, 2, 2).mean((3, 5)).reshape(5, -1)
+    score = objective.attention.score
+    steep = 10 * (
+        np.einsum("hc,bcxy->bhxy", score.weight.detach(), finest) + score.bias.detach().numpy()[:, None, None]
+    )
+    looked_at = softmax(steep.reshape(5, 8, -1), 2)
+    places = np.broadcast_to(np.stack(np.meshgrid(*[np.linspace(-3, 3, 8)] * 2, indexing="ij")), (5, 2, 8, 8))
+    found = np.concatenate([finest, places], axis=1).reshape(5, 6, -1)
+    read = np.concatenate([quarters, np.einsum("bhp,bcp->bhc", looked_at, found).reshape(5, -1)], axis=1)
+    scans = objective.scans(torch.as_tensor(read, dtype=torch.float32)).detach().numpy()
     tokens, recorded = network.tokens(table)
     told = objective.table(torch.cat([tokens.flatten(1), recorded.float()], dim=1)).detach().numpy()
     rows = [0, 1, 3, 4]
@@ -204,6 +214,14 @@ def test_tables_are_compared_with_what_scans_show_and_where():
     np.testing.assert_allclose(objective(encoded).detach(), expected, rtol=1e-4)
     objective.log_scale.data.fill_(20.0)
     assert objective(encoded) < 300, "the scale is 100 at most"
+
+
+def test_attention_tells_a_small_thing_and_its_place():
+    pool = objectives.table_contrast.AttentionPool(channels=2, heads=1)
+    pool.score.weight.data = torch.tensor([[1.0, 0.0]])  # looks where the first channel is bright
+    features = torch.zeros(1, 2, 7, 7, 4)
+    features[0, :, 5, 0, 3] = torch.tensor([2.0, -1.5])
+    torch.testing.assert_close(pool(features), torch.tensor([[2.0, -1.5, 2.0, -3.0, 3.0]]), atol=1e-3, rtol=0)
 
 
 def test_reports_move_the_encoders_without_a_label_and_where_none_is_there_nothing():

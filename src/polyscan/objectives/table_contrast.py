@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polyscan.errors import PolyscanError
+from polyscan.fusion.blocks import Pointwise
 from polyscan.fusion.global_local_alignment import contrast
 from polyscan.fusion.table.base import row
 from polyscan.networks.cached_features import CachedFeatures
@@ -23,16 +24,18 @@ class TableContrast(Objective):
     """L = InfoNCE(s z t^T) both ways, z of a study's scans, t of its table: which of the batch's is the table of these?
 
     A report, as the vector that any text encoder makes of it, so teaches what scans show (Zhang et al., ConVIRT, MLHC
-    2022; CLIP, Radford et al., ICML 2021); genes and clinical variables do too. z is a linear map of the deepest fused
-    features, before the table acts on them; t two maps of its tokens; both have length 1, s = 1 / temperature is
-    learned and at most 100. The features are averaged over ``blocks`` blocks along each axis, not over all of space,
-    since a report says where things are. Studies of all processes that train together are compared: take large batches.
+    2022; CLIP, Radford et al., ICML 2021); genes and clinical variables do too. z is two maps of the fused features,
+    before the table acts on them; t two maps of its tokens; both have length 1, s = 1 / temperature is learned and at
+    most 100. Since a report tells of small things, and where they are, :class:`AttentionPool` reads the finest fused
+    level, and the deepest is averaged over ``blocks`` blocks along each axis. Studies of all processes that train
+    together are compared: take large batches.
 
     Args:
         network: a :class:`polyscan.networks.TableNet`.
         weight: see :class:`Objective`.
         width: numbers that are compared.
         blocks: along each axis, 1 to average over all of space.
+        heads: of the attention.
         temperature: to begin with, as CLIP does.
 
     Raises:
@@ -46,12 +49,19 @@ class TableContrast(Objective):
         weight: float = 1.0,
         width: int = 64,
         blocks: int = 2,
+        heads: int = 8,
         temperature: float = 0.07,
     ) -> None:
         super().__init__(network, weight=weight)
         tokens, sides = self.read_by(network).tokens, outermost_layers(network)[-1].spatial_dims
         self.average = Pool["adaptiveavg", sides](blocks)
-        self.scans = nn.Linear(network.fused_channels[-1] * blocks**sides, width, bias=False)
+        self.finest = next(level for level, channels in enumerate(network.fused_channels) if channels)
+        finest, deepest = network.fused_channels[self.finest], network.fused_channels[-1]
+        self.attention = AttentionPool(finest, heads)
+        read = deepest * blocks**sides + heads * (finest + sides)
+        self.scans = nn.Sequential(
+            nn.LayerNorm(read), nn.Linear(read, 2 * width), nn.ReLU(), nn.Linear(2 * width, width)
+        )
         self.table = nn.Sequential(
             nn.Linear(tokens.variables * (tokens.width + 1), width), nn.ReLU(), nn.Linear(width, width)
         )
@@ -77,10 +87,9 @@ class TableContrast(Objective):
         return scans, table, encoded.available.any(1) & recorded.any(1)
 
     def features(self, encoded: CachedFeatures) -> Tensor:
-        """(batch, channel * block) the deepest fused features, the table left out, averaged over each block."""
-        fused = encoded.network.fuse(list(encoded.features), encoded.available)[-1]
-        pooled: Tensor = self.average(fused)
-        return pooled.flatten(1)
+        """(batch, feature) what the fused features hold, the table left out: block by block, then head by head."""
+        fused = encoded.network.fuse(list(encoded.features), encoded.available)
+        return torch.cat([self.average(fused[-1]).flatten(1), self.attention(fused[self.finest])], dim=1)
 
     def read_by(self, network: FusionModel) -> TableNet:
         """The network, which reads a table."""
@@ -90,3 +99,27 @@ class TableContrast(Objective):
                 f"{type(network).__name__} reads none: take a bundle of scans and clinical variables."
             )
         return network
+
+
+class AttentionPool(nn.Module):
+    """What each head finds where it looks, and where that is: sum over places p of a_p (f_p, g_p).
+
+    a = softmax over p of 10 w f_p; g_p is the place, -3 to 3 along each axis, and its mean the spatial softmax of
+    Levine et al. (JMLR 2016). Less steep, a softmax over thousands of voxels is hardly more than their mean.
+
+    Args:
+        channels: of the features f.
+        heads: each with weights w of its own.
+    """
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.score = Pointwise(channels, heads)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Turn (batch, channel, *spatial) into (batch, head * (channel + axis))."""
+        axes = [torch.linspace(-3, 3, size, device=features.device) for size in features.shape[2:]]
+        places = torch.stack(torch.meshgrid(*axes, indexing="ij")).expand(len(features), -1, *features.shape[2:])
+        found = torch.cat([features, places.to(features.dtype)], dim=1).flatten(2)
+        looked_at = (10 * self.score(features)).flatten(2).softmax(2)
+        return (looked_at @ found.transpose(1, 2)).flatten(1)
