@@ -87,6 +87,17 @@ def test_what_is_prepared_is_kept_by_a_process_that_imports_nothing_heavy(cohort
     assert kept_study(study, tmp_path, "brain_mri") is None
 
 
+def test_a_prepared_file_that_went_is_made_again(cohort, tmp_path):
+    """As scratch folders are swept: a training that asks to prepare again must be able to begin."""
+    given = {"protocol": "brain_mri", "registered": True, "jobs": 1}
+    first = Manifest(testing=cohort.studies[:1])
+    file = Path(prepare(first, tmp_path, **given).studies[0].scans["T1"].path)
+    before = file.read_bytes()
+    file.unlink()
+    prepare(first, tmp_path, **given)
+    assert file.read_bytes() == before
+
+
 def test_one_bad_study_stops_no_other(cohort, tmp_path):
     good, other = cohort.studies
     (tmp_path / "raw").mkdir()

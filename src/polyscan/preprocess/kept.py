@@ -23,7 +23,7 @@ _TELLING = ("*pet.json", "*sessions.tsv", "participants.*", "dataset_description
 
 
 def kept_study(study: Study, out: Path, protocol: str | Path, registered: bool = False) -> Study | None:
-    """A study as an earlier run prepared it under ``out``; None where there is none or anything changed since.
+    """A study as an earlier run prepared it under ``out``; None where there is none, or anything changed or went since.
 
     Args:
         study: as :func:`polyscan.discovery.scan.scan` found it.
@@ -34,8 +34,9 @@ def kept_study(study: Study, out: Path, protocol: str | Path, registered: bool =
     kept = read_record(out / study.key / RECORD)
     if study.preparation is not None or kept is None:
         return None
-    wanted = made_from(study, protocol, registered)
-    return kept.testing[0] if wanted and kept.made_from == wanted else None
+    wanted, (prepared,) = made_from(study, protocol, registered), kept.testing
+    whole = all(Path(file).is_file() for file in paths_of(prepared))
+    return prepared if wanted and kept.made_from == wanted and whole else None
 
 
 def made_from(study: Study, protocol: str | Path | None, registered: bool = False) -> str:
