@@ -9,9 +9,11 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
+import pkgutil
 import posixpath
 import re
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from mkdocs.structure.files import File, Files
@@ -101,11 +103,22 @@ def command_line() -> str:
     return "\n".join(lines)
 
 
+def offered(module: ModuleType) -> list[Any]:
+    """The names of a package's stub; where it has none, the public functions and classes of its files."""
+    if hasattr(module, "__all__"):
+        return [getattr(module, name) for name in module.__all__]
+    files = [importlib.import_module(f"{module.__name__}.{f.name}") for f in pkgutil.iter_modules(module.__path__)]
+    made_there = [
+        (name, each) for file in files for name, each in vars(file).items() if inspect.getmodule(each) is file
+    ]
+    return [each for name, each in made_there if not name.startswith("_")]
+
+
 def reference(package: str, title: str) -> str:
     """A page with everything that a package gives, each from its docstring."""
     module = importlib.import_module(package)
     doc = re.sub(r":(?:class|func|mod):`~?([^`]*)`", r"`\1`", (module.__doc__ or "").partition("\n\nExample:")[0])
     front = [] if package == "polyscan" else [getattr(polyscan, name) for name in polyscan.__all__]
-    given = [each for each in (getattr(module, name) for name in module.__all__) if each not in front]
+    given = [each for each in offered(module) if each not in front]
     found = [f"::: {each.__module__}.{each.__qualname__}" for each in given if hasattr(each, "__qualname__")]
     return "\n\n".join([f"# {title}", f"`{package}`: {inspect.cleandoc(doc)}", *found, ""])
