@@ -6,7 +6,7 @@ import errno
 import logging
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 _OF_THE_SYSTEM = {
     **dict.fromkeys(
@@ -87,29 +87,33 @@ def and_more(said: Sequence[str]) -> str:
     return f"{said[0]}, as in {len(said) - 1} more" if len(said) > 1 else said[0]
 
 
+def chain_of(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, what it was raised from or while handling, and so on to its root."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
 def sentence(error: BaseException) -> str:
     """What an error says to the user: the text of the PolyscanError behind it, what the system refused, or its root.
 
     Of the root, where nothing better is known, type and first line, without the values that libraries quote.
     """
-    while True:
-        if isinstance(error, PolyscanError):
-            return str(error)
-        if isinstance(error, OSError) and error.errno in _OF_THE_SYSTEM:
-            return _OF_THE_SYSTEM[error.errno]
-        if str(error) in _OF_SQLITE:
-            return _OF_THE_SYSTEM[_OF_SQLITE[str(error)]]
-        if isinstance(error, UnicodeEncodeError) and "surrogates" in error.reason:
+    for root in chain_of(error):
+        if isinstance(root, PolyscanError):
+            return str(root)
+        if isinstance(root, OSError) and root.errno in _OF_THE_SYSTEM:
+            return _OF_THE_SYSTEM[root.errno]
+        if str(root) in _OF_SQLITE:
+            return _OF_THE_SYSTEM[_OF_SQLITE[str(root)]]
+        if isinstance(root, UnicodeEncodeError) and "surrogates" in root.reason:
             return "a file or folder has a name that is not written in UTF-8, as old systems write names; rename it."
-        cause = error.__cause__ or error.__context__
-        if cause is None:
-            text = str(error).strip().splitlines()
-            if not text:
-                return type(error).__name__
-            of_code = isinstance(error, _NAMES_OF_CODE) or _OF_A_CALL.match(text[0])
-            said = text[0] if of_code else _QUOTED.sub("'...'", text[0])
-            return f"{type(error).__name__}: {said}"
-        error = cause
+    text = str(root).strip().splitlines()
+    if not text:
+        return type(root).__name__
+    of_code = isinstance(root, _NAMES_OF_CODE) or _OF_A_CALL.match(text[0])
+    said = text[0] if of_code else _QUOTED.sub("'...'", text[0])
+    return f"{type(root).__name__}: {said}"
 
 
 def hold_back_values() -> None:

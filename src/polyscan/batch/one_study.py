@@ -17,7 +17,7 @@ from polyscan.bundle.earlier import last_answer
 from polyscan.bundle.predictor import StudyPredictor, answer_files
 from polyscan.bundle.run import load_predictor
 from polyscan.devices import check_usable
-from polyscan.errors import sentence
+from polyscan.errors import chain_of, sentence
 from polyscan.files.owned import remove_owned, rewrite_owned
 from polyscan.preprocess.prepare_study import prepare_study
 from polyscan.report import write_study_page
@@ -125,8 +125,5 @@ def _is_current(record: Path, wanted: str, batch: Batch) -> bool:
 
 def _is_full(error: BaseException | None, out: Path) -> bool:
     """Whether it failed for want of room on the disk."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in _FULL:
-            return True
-        error = error.__cause__ or error.__context__
-    return shutil.disk_usage(out).free < _LEAST
+    full = any(isinstance(behind, OSError) and behind.errno in _FULL for behind in chain_of(error))
+    return full or shutil.disk_usage(out).free < _LEAST

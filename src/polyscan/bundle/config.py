@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polyscan.bundle.unknown_entry import check_entries, unknown_entry
-from polyscan.errors import PolyscanError
+from polyscan.errors import PolyscanError, chain_of, sentence
 from polyscan.files.atomic import read_json
 from polyscan.files.resources import resource_folder
 
@@ -145,11 +145,8 @@ def quiet() -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     except RuntimeError as error:
-        behind: BaseException | None = error
-        while behind is not None and not isinstance(behind, PolyscanError):
-            behind = behind.__cause__ or behind.__context__
-        if behind is None:
-            raise
-        raise PolyscanError(str(behind)) from error
+        if any(isinstance(behind, PolyscanError) for behind in chain_of(error)):
+            raise PolyscanError(sentence(error)) from error
+        raise
     finally:
         logging.disable(before)

@@ -28,7 +28,7 @@ class WindowInferer(Inferer):
 
     def __init__(self, roi_size: Sequence[int], overlap: float | Sequence[float] = 0.25) -> None:
         super().__init__()
-        options: dict[str, Any] = {"overlap": overlap, "mode": "gaussian", "cval": float("nan"), "sw_batch_size": _MOST}
+        options: dict[str, Any] = {"overlap": overlap, "mode": "gaussian", "cval": float("nan")}
         self.windows: SlidingWindowInferer = (
             SliceInferer(roi_size=tuple(roi_size), spatial_dim=2, **options)
             if len(roi_size) == 2

@@ -35,8 +35,8 @@ def kept_study(study: Study, out: Path, protocol: str | Path, registered: bool =
     if study.preparation is not None or kept is None:
         return None
     wanted, (prepared,) = made_from(study, protocol, registered), kept.testing
-    whole = all(Path(file).is_file() for file in paths_of(prepared))
-    return prepared if wanted and kept.made_from == wanted and whole else None
+    is_same = bool(wanted) and kept.made_from == wanted
+    return prepared if is_same and all(Path(file).is_file() for file in paths_of(prepared)) else None
 
 
 def made_from(study: Study, protocol: str | Path | None, registered: bool = False) -> str:

@@ -46,9 +46,9 @@ def _row(study: Study) -> dict[str, Any]:
     for name, score in prediction.scores.items():
         row |= {f"{name} dice": score.dice, f"{name} surface dice": score.surface_dice}
         row |= {f"{name} hd95 mm": score.hd95_mm, f"{name} true ml": score.true_ml}
-    for name in ("undecided", "atypical", "ignored", "unanswered", "unread"):
-        row[name] = ("; " if name == "undecided" else " ").join(getattr(prediction, name)) or None
-    row["stray labels"] = " ".join(map(str, prediction.stray_labels)) or None
+    for name in ("undecided", "atypical", "ignored", "unanswered", "unread", "stray_labels"):
+        each = map(str, getattr(prediction, name))
+        row[name.replace("_", " ")] = ("; " if name == "undecided" else " ").join(each) or None
     row["learnt from"] = "yes" if prediction.learnt else None
     for task, task_prediction in prediction.answers.items():
         row[task] = task_prediction.predicted_class
